@@ -1,0 +1,64 @@
+//! A published blob and how its digest was proven.
+
+use std::fmt;
+use std::str::FromStr;
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+
+use super::digest::Digest;
+
+/// A blob whose bytes were proven and that stands at its content-addressed path.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Blob {
+    pub digest: Digest,
+    /// In bytes.
+    pub size: u64,
+    pub proof: Proof,
+    pub created_at: DateTime<Utc>,
+}
+
+/// How the digest was proven; kept on the blob's row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Proof {
+    /// Hashed as the bytes passed through this server.
+    Streamed,
+    /// The store refused any other content and reports the SHA-256 of the whole object.
+    StoreChecksum,
+    /// Read back from the store and hashed here.
+    ReadBack,
+}
+
+impl Proof {
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Streamed => "streamed",
+            Self::StoreChecksum => "store-checksum",
+            Self::ReadBack => "read-back",
+        }
+    }
+}
+
+impl fmt::Display for Proof {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// A text that names no proof.
+#[derive(Debug, thiserror::Error)]
+#[error("no such proof")]
+pub struct UnknownProof;
+
+impl FromStr for Proof {
+    type Err = UnknownProof;
+
+    fn from_str(text: &str) -> Result<Self, UnknownProof> {
+        [Self::Streamed, Self::StoreChecksum, Self::ReadBack]
+            .into_iter()
+            .find(|proof| proof.as_str() == text)
+            .ok_or(UnknownProof)
+    }
+}

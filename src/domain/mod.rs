@@ -1,0 +1,10 @@
+//! Pure types and the upload state machine. Imports nothing else of this crate.
+
+pub mod blob;
+pub mod clock;
+pub mod digest;
+pub mod hash;
+pub mod name;
+pub mod part;
+pub mod range;
+pub mod upload;

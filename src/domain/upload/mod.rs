@@ -1,0 +1,376 @@
+//! The upload session: one blob on its way in.
+//!
+//! ```text
+//! pending ──> uploading ──> finalizing{lease} ──> completed{digest}
+//!    └───────────┴─> aborted | expired      └──> failed{failure}
+//! finalizing with an expired lease can be claimed again, by any replica
+//! finalizing ──> uploading when something is merely missing: the client sends it and finalizes again
+//! ```
+//! Transitions live in [`transition`]; they are pure and consume the session. `db::uploads` persists each
+//! by compare-and-swap on status and revision, so of two that race one is told to look again.
+
+mod transition;
+
+use std::fmt;
+use std::str::FromStr;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::digest::Digest;
+use super::name::RepositoryName;
+use super::part::PartPlan;
+
+pub use transition::Refusal;
+
+/// Names an upload session: UUID version 7, so that rows and keys sort by age.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct UploadId(Uuid);
+
+impl UploadId {
+    #[must_use]
+    pub fn generate() -> Self {
+        Self(Uuid::now_v7())
+    }
+
+    #[must_use]
+    pub const fn from_uuid(uuid: Uuid) -> Self {
+        Self(uuid)
+    }
+
+    #[must_use]
+    pub const fn as_uuid(&self) -> Uuid {
+        self.0
+    }
+}
+
+impl fmt::Display for UploadId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.as_hyphenated().fmt(f)
+    }
+}
+
+impl FromStr for UploadId {
+    type Err = uuid::Error;
+
+    fn from_str(text: &str) -> Result<Self, uuid::Error> {
+        let id = Self(Uuid::try_parse(text)?);
+        // One spelling per session: the text becomes part of paths that are compared.
+        if id.to_string() == text { Ok(id) } else { Uuid::try_parse("").map(Self) }
+    }
+}
+
+/// One upload session.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Upload {
+    pub id: UploadId,
+    pub repository: RepositoryName,
+    pub user_id: Option<String>,
+    /// What the client says it will send; bound into the URL where one PUT carries the blob.
+    pub declared_digest: Option<Digest>,
+    /// Size in bytes, as declared, or as found once it is completed.
+    pub size: Option<u64>,
+    pub created_at: DateTime<Utc>,
+    pub updated_at: DateTime<Utc>,
+    /// Moves on with every sign of life from the client.
+    pub expires_at: DateTime<Utc>,
+    pub metadata: serde_json::Value,
+    /// Counts the writes to the row; with the status it is what compare-and-swap compares.
+    pub revision: i64,
+    pub state: State,
+}
+
+/// Where a session stands; each variant carries only what belongs to it.
+#[derive(Debug, Clone, PartialEq)]
+pub enum State {
+    /// Begun; nobody has said yet how the bytes will come.
+    Pending,
+    Uploading {
+        transfer: Transfer,
+        /// Held by the one request that is appending to a proxied upload.
+        append_lease: Option<Lease>,
+    },
+    Finalizing {
+        transfer: Transfer,
+        /// What the client claims the bytes are.
+        digest: Digest,
+        lease: Lease,
+    },
+    Completed {
+        digest: Digest,
+        size: u64,
+    },
+    Failed {
+        failure: Failure,
+    },
+    Aborted,
+    Expired,
+}
+
+/// How the bytes come.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Transfer {
+    /// One presigned PUT.
+    Put,
+    /// Presigned parts.
+    Multipart { plan: PartPlan, store_upload_id: String },
+    /// Through this server.
+    Proxied(Proxied),
+}
+
+/// What of a proxied upload is safely stored. On S3 whole parts of `part_size` went out as a multipart
+/// upload and the rest, always shorter than a part, waits in a tail object.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Proxied {
+    /// Bytes stored so far: the offset of the next chunk.
+    pub received: u64,
+    /// SHA-256 after `received` bytes.
+    pub hash_state: Vec<u8>,
+    pub part_size: u64,
+    pub store_upload_id: Option<String>,
+    /// Names the tail object. A new one for every append: a request that lost its lease cannot overwrite it.
+    pub tail_id: Option<Uuid>,
+}
+
+impl Proxied {
+    /// Whole parts stored.
+    #[must_use]
+    pub const fn part_count(&self) -> u64 {
+        self.received / self.part_size
+    }
+
+    /// Bytes in the tail object.
+    #[must_use]
+    pub const fn tail_size(&self) -> u64 {
+        self.received % self.part_size
+    }
+}
+
+/// The right to work on a session until a time; renewed by a live owner, claimed by others afterwards.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lease {
+    pub owner: Uuid,
+    pub expires_at: DateTime<Utc>,
+}
+
+impl Lease {
+    #[must_use]
+    pub fn is_live(&self, now: DateTime<Utc>) -> bool {
+        now < self.expires_at
+    }
+}
+
+/// Why a session failed for good.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    pub code: FailureCode,
+    /// For the client: what was expected and what was found.
+    pub message: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FailureCode {
+    DigestMismatch,
+    SizeMismatch,
+}
+
+impl FailureCode {
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::DigestMismatch => "digest-mismatch",
+            Self::SizeMismatch => "size-mismatch",
+        }
+    }
+}
+
+/// A text that is no failure, transfer mode or status.
+#[derive(Debug, thiserror::Error)]
+#[error("not a known value")]
+pub struct UnknownValue;
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.code.as_str(), self.message)
+    }
+}
+
+impl FromStr for Failure {
+    type Err = UnknownValue;
+
+    fn from_str(text: &str) -> Result<Self, UnknownValue> {
+        let (code, message) = text.split_once(": ").ok_or(UnknownValue)?;
+        let code = [FailureCode::DigestMismatch, FailureCode::SizeMismatch]
+            .into_iter()
+            .find(|known| known.as_str() == code)
+            .ok_or(UnknownValue)?;
+        Ok(Self { code, message: message.to_owned() })
+    }
+}
+
+/// A state's name, as stored and as shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Status {
+    Pending,
+    Uploading,
+    Finalizing,
+    Completed,
+    Failed,
+    Aborted,
+    Expired,
+}
+
+impl Status {
+    pub const ALL: [Self; 7] = [
+        Self::Pending,
+        Self::Uploading,
+        Self::Finalizing,
+        Self::Completed,
+        Self::Failed,
+        Self::Aborted,
+        Self::Expired,
+    ];
+
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Uploading => "uploading",
+            Self::Finalizing => "finalizing",
+            Self::Completed => "completed",
+            Self::Failed => "failed",
+            Self::Aborted => "aborted",
+            Self::Expired => "expired",
+        }
+    }
+
+    /// Nothing leads out of these.
+    #[must_use]
+    pub const fn is_terminal(self) -> bool {
+        matches!(self, Self::Completed | Self::Failed | Self::Aborted | Self::Expired)
+    }
+}
+
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for Status {
+    type Err = UnknownValue;
+
+    fn from_str(text: &str) -> Result<Self, UnknownValue> {
+        Self::ALL.into_iter().find(|status| status.as_str() == text).ok_or(UnknownValue)
+    }
+}
+
+/// A transfer's name, as stored and as shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TransferMode {
+    Put,
+    Multipart,
+    Proxied,
+}
+
+impl TransferMode {
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Put => "put",
+            Self::Multipart => "multipart",
+            Self::Proxied => "proxied",
+        }
+    }
+}
+
+impl fmt::Display for TransferMode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for TransferMode {
+    type Err = UnknownValue;
+
+    fn from_str(text: &str) -> Result<Self, UnknownValue> {
+        [Self::Put, Self::Multipart, Self::Proxied]
+            .into_iter()
+            .find(|mode| mode.as_str() == text)
+            .ok_or(UnknownValue)
+    }
+}
+
+impl Transfer {
+    #[must_use]
+    pub const fn mode(&self) -> TransferMode {
+        match self {
+            Self::Put => TransferMode::Put,
+            Self::Multipart { .. } => TransferMode::Multipart,
+            Self::Proxied(_) => TransferMode::Proxied,
+        }
+    }
+}
+
+impl State {
+    #[must_use]
+    pub const fn status(&self) -> Status {
+        match self {
+            Self::Pending => Status::Pending,
+            Self::Uploading { .. } => Status::Uploading,
+            Self::Finalizing { .. } => Status::Finalizing,
+            Self::Completed { .. } => Status::Completed,
+            Self::Failed { .. } => Status::Failed,
+            Self::Aborted => Status::Aborted,
+            Self::Expired => Status::Expired,
+        }
+    }
+
+    /// How the bytes come, while they do.
+    #[must_use]
+    pub const fn transfer(&self) -> Option<&Transfer> {
+        match self {
+            Self::Uploading { transfer, .. } | Self::Finalizing { transfer, .. } => Some(transfer),
+            _ => None,
+        }
+    }
+
+    /// The lease on the session, live or not.
+    #[must_use]
+    pub const fn lease(&self) -> Option<Lease> {
+        match self {
+            Self::Uploading { append_lease, .. } => *append_lease,
+            Self::Finalizing { lease, .. } => Some(*lease),
+            _ => None,
+        }
+    }
+}
+
+impl Upload {
+    /// A session just begun.
+    #[must_use]
+    pub fn begin(
+        repository: RepositoryName,
+        declared_digest: Option<Digest>,
+        metadata: serde_json::Value,
+        now: DateTime<Utc>,
+        expires_at: DateTime<Utc>,
+    ) -> Self {
+        Self {
+            id: UploadId::generate(),
+            repository,
+            user_id: None,
+            declared_digest,
+            size: None,
+            created_at: now,
+            updated_at: now,
+            expires_at,
+            metadata,
+            revision: 0,
+            state: State::Pending,
+        }
+    }
+}

@@ -1,0 +1,348 @@
+//! Every way from one state to another, and why a way is barred.
+
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+use super::{Failure, Lease, Proxied, State, Status, Transfer, TransferMode, Upload};
+use crate::domain::digest::Digest;
+use crate::domain::hash::Hasher;
+use crate::domain::part::PartPlan;
+
+/// Why a session does not take a transition.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    #[error("the upload has expired; begin another")]
+    Expired,
+    #[error("the upload was aborted; begin another")]
+    Aborted,
+    #[error("the upload is complete as {0}")]
+    Completed(Digest),
+    #[error("the upload has failed: {}; begin another", .0.message)]
+    Failed(Failure),
+    #[error("the upload is being finalized; ask for its state, or try again shortly")]
+    Finalizing,
+    #[error("another request is appending to this upload; wait for it to end and ask for the offset")]
+    Appending,
+    #[error("this upload's bytes come by {0}; abort it and begin another to change that")]
+    WrongMode(TransferMode),
+    #[error("this upload was declared with another {0}; abort it and begin another to change that")]
+    Redeclared(&'static str),
+    #[error("nothing has been uploaded yet")]
+    NothingUploaded,
+    #[error("the lease on this upload has passed to somebody else")]
+    LeaseLost,
+}
+
+impl Upload {
+    /// One presigned PUT will carry the bytes. Asked again it only adds what was not declared before.
+    pub fn into_put(mut self, size: Option<u64>, digest: Option<Digest>, now: DateTime<Utc>) -> Result<Self, Refusal> {
+        self.declare(size, digest)?;
+        match self.active(now)? {
+            State::Pending => Ok(self.with(State::Uploading { transfer: Transfer::Put, append_lease: None })),
+            State::Uploading { transfer: Transfer::Put, .. } => Ok(self),
+            state => Err(wrong_mode(state)),
+        }
+    }
+
+    /// Presigned parts will carry the bytes; the store knows them as `store_upload_id`.
+    pub fn into_multipart(
+        mut self,
+        plan: PartPlan,
+        digest: Option<Digest>,
+        store_upload_id: String,
+        now: DateTime<Utc>,
+    ) -> Result<Self, Refusal> {
+        self.declare(Some(plan.size()), digest)?;
+        match self.active(now)? {
+            State::Pending => {
+                let transfer = Transfer::Multipart { plan, store_upload_id };
+                Ok(self.with(State::Uploading { transfer, append_lease: None }))
+            }
+            state => Err(wrong_mode(state)),
+        }
+    }
+
+    /// Checks that an upload already in parts is the one that is asked for, and notes a digest declared late.
+    pub fn resume_multipart(
+        mut self,
+        size: Option<u64>,
+        digest: Option<Digest>,
+        now: DateTime<Utc>,
+    ) -> Result<Self, Refusal> {
+        self.declare(size, digest)?;
+        match self.active(now)? {
+            State::Uploading { transfer: Transfer::Multipart { .. }, .. } => Ok(self),
+            state => Err(wrong_mode(state)),
+        }
+    }
+
+    /// The bytes will come through this server; takes the lease for the first or the next append.
+    pub fn into_append(self, part_size: u64, lease: Lease, now: DateTime<Utc>) -> Result<Self, Refusal> {
+        let proxied = match self.active(now)? {
+            State::Pending => Proxied {
+                received: 0,
+                hash_state: Hasher::default().save(),
+                part_size,
+                store_upload_id: None,
+                tail_id: None,
+            },
+            State::Uploading { append_lease: Some(held), .. } if held.is_live(now) => return Err(Refusal::Appending),
+            State::Uploading { transfer: Transfer::Proxied(proxied), .. } => proxied.clone(),
+            state => return Err(wrong_mode(state)),
+        };
+        Ok(self.with(State::Uploading { transfer: Transfer::Proxied(proxied), append_lease: Some(lease) }))
+    }
+
+    /// Records what an append stored and gives the lease back.
+    pub fn appended(self, owner: Uuid, stored: Proxied) -> Result<Self, Refusal> {
+        match &self.state {
+            State::Uploading { append_lease: Some(lease), .. } if lease.owner == owner => {
+                Ok(self.with(State::Uploading { transfer: Transfer::Proxied(stored), append_lease: None }))
+            }
+            _ => Err(Refusal::LeaseLost),
+        }
+    }
+
+    /// Takes the session for finalizing as `digest`: step 1, also after another owner's lease has expired.
+    pub fn claim(self, digest: Digest, lease: Lease, now: DateTime<Utc>) -> Result<Self, Refusal> {
+        let transfer = match &self.state {
+            State::Finalizing { lease: held, .. } if held.is_live(now) => return Err(Refusal::Finalizing),
+            State::Finalizing { transfer, .. } => {
+                self.check_expiry(now)?;
+                transfer.clone()
+            }
+            _ => match self.active(now)? {
+                State::Uploading { append_lease: Some(held), .. } if held.is_live(now) => {
+                    return Err(Refusal::Appending);
+                }
+                State::Uploading { transfer, .. } => transfer.clone(),
+                _ => return Err(Refusal::NothingUploaded),
+            },
+        };
+        if self.declared_digest.is_some_and(|declared| declared != digest) {
+            return Err(Refusal::Redeclared("digest"));
+        }
+        Ok(self.with(State::Finalizing { transfer, digest, lease }))
+    }
+
+    /// Prolongs a lease that is still ours.
+    pub fn renew(mut self, renewed: Lease) -> Result<Self, Refusal> {
+        match &mut self.state {
+            State::Finalizing { lease, .. } | State::Uploading { append_lease: Some(lease), .. }
+                if lease.owner == renewed.owner =>
+            {
+                *lease = renewed;
+                // A session somebody works on does not expire under the work.
+                self.expires_at = self.expires_at.max(renewed.expires_at);
+                Ok(self)
+            }
+            _ => Err(Refusal::LeaseLost),
+        }
+    }
+
+    /// Back to uploading: something is missing that the client can still send.
+    pub fn reopen(self, owner: Uuid) -> Result<Self, Refusal> {
+        let (transfer, _) = self.finalizing(owner)?;
+        let transfer = transfer.clone();
+        Ok(self.with(State::Uploading { transfer, append_lease: None }))
+    }
+
+    /// Proven and placed.
+    pub fn complete(mut self, owner: Uuid, size: u64) -> Result<Self, Refusal> {
+        let (_, digest) = self.finalizing(owner)?;
+        self.size = Some(size);
+        Ok(self.with(State::Completed { digest, size }))
+    }
+
+    /// The bytes are not what was claimed.
+    pub fn fail(self, owner: Uuid, failure: Failure) -> Result<Self, Refusal> {
+        self.finalizing(owner)?;
+        Ok(self.with(State::Failed { failure }))
+    }
+
+    /// The client gives up. Aborting twice is not an error.
+    pub fn abort(self, now: DateTime<Utc>) -> Result<Self, Refusal> {
+        match &self.state {
+            State::Aborted => Ok(self),
+            State::Finalizing { lease, .. } if !lease.is_live(now) => Ok(self.with(State::Aborted)),
+            _ => {
+                // An expired session that the cleaner has not met yet may be aborted all the same.
+                self.active(self.created_at)?;
+                Ok(self.with(State::Aborted))
+            }
+        }
+    }
+
+    /// The cleaner's: a session whose time is up and that nobody works on.
+    pub fn expire(self, now: DateTime<Utc>) -> Result<Self, Refusal> {
+        let idle = self.state.lease().is_none_or(|lease| !lease.is_live(now));
+        if now >= self.expires_at && idle && !self.state.status().is_terminal() {
+            Ok(self.with(State::Expired))
+        } else {
+            Err(Refusal::Finalizing)
+        }
+    }
+
+    /// A sign of life from the client moves the expiry on, never back.
+    #[must_use]
+    pub fn touch(mut self, expires_at: DateTime<Utc>) -> Self {
+        self.expires_at = self.expires_at.max(expires_at);
+        self
+    }
+
+    /// The state, if clients may still send to this session.
+    pub fn active(&self, now: DateTime<Utc>) -> Result<&State, Refusal> {
+        match &self.state {
+            State::Pending | State::Uploading { .. } => self.check_expiry(now).map(|()| &self.state),
+            State::Finalizing { .. } => Err(Refusal::Finalizing),
+            State::Completed { digest, .. } => Err(Refusal::Completed(*digest)),
+            State::Failed { failure } => Err(Refusal::Failed(failure.clone())),
+            State::Aborted => Err(Refusal::Aborted),
+            State::Expired => Err(Refusal::Expired),
+        }
+    }
+
+    fn check_expiry(&self, now: DateTime<Utc>) -> Result<(), Refusal> {
+        if now < self.expires_at { Ok(()) } else { Err(Refusal::Expired) }
+    }
+
+    fn finalizing(&self, owner: Uuid) -> Result<(&Transfer, Digest), Refusal> {
+        match &self.state {
+            State::Finalizing { transfer, digest, lease } if lease.owner == owner => Ok((transfer, *digest)),
+            _ => Err(Refusal::LeaseLost),
+        }
+    }
+
+    fn declare(&mut self, size: Option<u64>, digest: Option<Digest>) -> Result<(), Refusal> {
+        let clashes = |old: Option<u64>, new: Option<u64>| old.is_some() && new.is_some() && old != new;
+        if clashes(self.size, size) {
+            return Err(Refusal::Redeclared("size"));
+        }
+        if let (Some(declared), Some(digest)) = (self.declared_digest, digest)
+            && declared != digest
+        {
+            return Err(Refusal::Redeclared("digest"));
+        }
+        self.size = self.size.or(size);
+        self.declared_digest = self.declared_digest.or(digest);
+        Ok(())
+    }
+
+    fn with(self, state: State) -> Self {
+        Self { state, ..self }
+    }
+}
+
+fn wrong_mode(state: &State) -> Refusal {
+    match (state.transfer(), state.status()) {
+        (Some(transfer), _) => Refusal::WrongMode(transfer.mode()),
+        (None, Status::Pending) => Refusal::NothingUploaded,
+        (None, _) => Refusal::Aborted,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::TimeDelta;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::domain::name::RepositoryName;
+    use crate::domain::upload::FailureCode;
+
+    fn at(second: i64) -> DateTime<Utc> {
+        DateTime::from_timestamp(second, 0).unwrap_or_default()
+    }
+
+    fn begun() -> Upload {
+        let name: RepositoryName = "team/app".parse().unwrap_or_else(|e| panic!("{e}"));
+        Upload::begin(name, None, serde_json::Value::Null, at(0), at(100))
+    }
+
+    fn lease(owner: u128, until: i64) -> Lease {
+        Lease { owner: Uuid::from_u128(owner), expires_at: at(until) }
+    }
+
+    /// Applies one of every kind of transition at `now`; what is refused leaves the session as it was.
+    fn step(upload: Upload, choice: u8, now: i64) -> Upload {
+        let owner = u128::from(choice % 2) + 1;
+        let keep = upload.clone();
+        let stored =
+            Proxied { received: 1, hash_state: vec![], part_size: 8, store_upload_id: None, tail_id: None };
+        let failure = Failure { code: FailureCode::DigestMismatch, message: "x".into() };
+        let plan = PartPlan::new(1, 0).unwrap_or_else(|e| panic!("{e}"));
+        match choice / 2 {
+            0 => upload.into_put(None, None, at(now)),
+            1 => upload.into_multipart(plan, None, "m".into(), at(now)),
+            2 => upload.into_append(8, lease(owner, now + 5), at(now)),
+            3 => upload.appended(Uuid::from_u128(owner), stored),
+            4 | 5 => upload.claim(Digest::EMPTY, lease(owner, now + 5), at(now)),
+            6 => upload.reopen(Uuid::from_u128(owner)),
+            7 => upload.complete(Uuid::from_u128(owner), 1),
+            8 => upload.fail(Uuid::from_u128(owner), failure),
+            9 => upload.abort(at(now)),
+            10 => upload.expire(at(now)),
+            _ => upload.renew(lease(owner, now + 5)),
+        }
+        .unwrap_or(keep)
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_happens_a_finished_session_never_changes_again(
+            steps in prop::collection::vec((0u8..24, 0i64..8), 0..60),
+        ) {
+            let (mut upload, mut now) = (begun(), 0);
+            for (choice, wait) in steps {
+                now += wait;
+                let before = upload.clone();
+                upload = step(upload, choice, now);
+                if before.state.status().is_terminal() {
+                    prop_assert_eq!(&before.state, &upload.state);
+                }
+                // Completion is reached from finalizing alone, and by the holder of the lease alone.
+                if upload.state.status() == Status::Completed && before.state.status() != Status::Completed {
+                    let owner = before.state.lease().map(|lease| lease.owner.as_u128());
+                    prop_assert_eq!(before.state.status(), Status::Finalizing);
+                    prop_assert_eq!(owner, Some(u128::from(choice % 2) + 1));
+                }
+                // A live lease is only ever ended by its owner.
+                if let Some(lease) = before.state.lease() && lease.is_live(at(now))
+                    && upload.state.lease().map(|l| l.owner) != Some(lease.owner)
+                    && before.state.status() == Status::Finalizing {
+                    prop_assert_eq!(lease.owner.as_u128(), u128::from(choice % 2) + 1);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn an_expired_lease_is_claimed_by_another_and_the_first_owner_is_told() {
+        let upload = begun().into_put(None, None, at(1)).and_then(|u| u.claim(Digest::EMPTY, lease(1, 10), at(1)));
+        let upload = upload.unwrap_or_else(|e| panic!("{e}"));
+        assert_eq!(upload.clone().claim(Digest::EMPTY, lease(2, 20), at(9)), Err(Refusal::Finalizing));
+        let stolen = upload.claim(Digest::EMPTY, lease(2, 20), at(10)).unwrap_or_else(|e| panic!("{e}"));
+        assert_eq!(stolen.clone().complete(Uuid::from_u128(1), 3), Err(Refusal::LeaseLost));
+        assert!(stolen.complete(Uuid::from_u128(2), 3).is_ok());
+    }
+
+    #[test]
+    fn what_was_declared_stays_declared() {
+        let upload = begun().into_put(Some(5), None, at(1)).unwrap_or_else(|e| panic!("{e}"));
+        assert_eq!(upload.clone().into_put(Some(6), None, at(1)), Err(Refusal::Redeclared("size")));
+        let upload = upload.into_put(None, Some(Digest::EMPTY), at(1)).unwrap_or_else(|e| panic!("{e}"));
+        let other = Digest::from_sha256([1; 32]);
+        assert_eq!(upload.clone().into_put(None, Some(other), at(1)), Err(Refusal::Redeclared("digest")));
+        assert_eq!(upload.clone().claim(other, lease(1, 9), at(1)), Err(Refusal::Redeclared("digest")));
+        assert_eq!(upload.into_append(8, lease(1, 9), at(1)), Err(Refusal::WrongMode(TransferMode::Put)));
+    }
+
+    #[test]
+    fn the_cleaner_leaves_alone_what_is_finalizing_under_a_live_lease() {
+        let upload = begun().into_put(None, None, at(1)).and_then(|u| u.claim(Digest::EMPTY, lease(1, 200), at(99)));
+        let upload = upload.unwrap_or_else(|e| panic!("{e}"));
+        assert!(upload.clone().expire(at(150)).is_err());
+        assert_eq!(upload.expire(at(TimeDelta::seconds(200).num_seconds())).map(|u| u.state), Ok(State::Expired));
+        assert!(begun().expire(at(99)).is_err());
+    }
+}

@@ -1,0 +1,120 @@
+//! The JSON of the presign protocol: shared by the server and the client library.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+use crate::domain::digest::Digest;
+use crate::domain::part::PartNumber;
+use crate::domain::upload::{Status, TransferMode, UploadId};
+
+/// `GET …/uploads/{uuid}?presigned=true`: where the bytes go.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "mode", rename_all = "lowercase")]
+pub enum PresignedUpload {
+    Put(PresignedPut),
+    Multipart(PresignedMultipart),
+}
+
+/// One PUT for the whole blob.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PresignedPut {
+    /// Always `PUT`.
+    pub method: String,
+    pub presigned_url: String,
+    /// Exactly what the client must send.
+    pub headers: BTreeMap<String, String>,
+    pub expires_at: DateTime<Utc>,
+    /// Declared size in bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub size: Option<u64>,
+}
+
+/// One PUT for each part, in any order, in parallel.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PresignedMultipart {
+    /// Size in bytes of every part but the last.
+    pub part_size: u64,
+    pub part_count: u16,
+    pub parts: Vec<PresignedPart>,
+    /// What has arrived already; its bytes need not be sent again.
+    pub received: Vec<ReceivedPart>,
+    pub expires_at: DateTime<Utc>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PresignedPart {
+    pub part_number: PartNumber,
+    /// First byte of the part in the blob.
+    pub offset: u64,
+    /// In bytes.
+    pub size: u64,
+    pub presigned_url: String,
+    pub headers: BTreeMap<String, String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReceivedPart {
+    pub part_number: PartNumber,
+    /// In bytes.
+    pub size: u64,
+}
+
+/// Optional body of the finalizing `PUT`: what the store answered to each part.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FinalizeBody {
+    #[serde(default)]
+    pub parts: Vec<CompletedPart>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CompletedPart {
+    pub part_number: PartNumber,
+    pub etag: String,
+}
+
+/// `GET …/uploads/{uuid}` with `Accept: application/json`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UploadState {
+    pub upload_uuid: UploadId,
+    pub repository_name: String,
+    pub status: Status,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mode: Option<TransferMode>,
+    /// Size in bytes: declared, or found once completed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub size: Option<u64>,
+    /// Bytes received by a proxied upload: where the next chunk begins.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub received_offset: Option<u64>,
+    /// The blob's digest once completed; before that what was declared or claimed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub digest: Option<Digest>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<FailureState>,
+    pub created_at: DateTime<Utc>,
+    pub expires_at: DateTime<Utc>,
+}
+
+/// Why a session failed: an OCI error code and a sentence.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FailureState {
+    pub code: String,
+    pub message: String,
+}
+
+/// The OCI error envelope (distribution 1.1.1, "Error Codes").
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ErrorEnvelope {
+    pub errors: Vec<ErrorEntry>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ErrorEntry {
+    pub code: String,
+    pub message: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<serde_json::Value>,
+}

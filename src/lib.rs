@@ -1,0 +1,23 @@
+//! Overside: the upload control plane for S3-backed, content-addressed storage.
+//!
+//! ```text
+//! http ──> service ──> db, storage ──> domain        arrows point one way
+//! ```
+//! * [`domain`]: pure types and the upload state machine
+//! * [`db`], [`storage`]: rows and bytes, each on two backends
+//! * [`service`]: the use cases, one file a verb
+//! * [`http`]: the front doors
+//! * [`client`]: the protocol from the other side; [`cli`] is built on it
+//! * [`config`], [`server`], [`worker`], [`telemetry`]: what makes it a service
+
+pub mod client;
+pub mod cli;
+pub mod config;
+pub mod db;
+pub mod domain;
+pub mod http;
+pub mod server;
+pub mod service;
+pub mod storage;
+pub mod telemetry;
+pub mod worker;

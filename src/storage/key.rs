@@ -1,0 +1,112 @@
+//! The only place that knows paths. Every key is made from a UUID or a digest, never from client text.
+//!
+//! ```text
+//! temp/<upload uuid>/…                     one prefix, so that a lifecycle rule can back the cleaner up
+//! blobs/sha256/<first two>/<next two>/<hex>
+//! probe/<uuid>/…                           the start-up probe's and doctor's own objects
+//! ```
+
+use uuid::Uuid;
+
+use crate::domain::digest::Digest;
+use crate::domain::upload::UploadId;
+
+/// Everything temporary.
+pub const TEMP_PREFIX: &str = "temp/";
+/// Everything published.
+pub const BLOB_PREFIX: &str = "blobs/";
+/// What probes write and remove.
+pub const PROBE_PREFIX: &str = "probe/";
+
+/// A key below the configured prefix.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Key(String);
+
+impl Key {
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// The prefix of everything that belongs to one upload, with the final slash.
+#[must_use]
+pub fn temp_prefix(upload: UploadId) -> String {
+    format!("{TEMP_PREFIX}{upload}/")
+}
+
+/// Where an upload's bytes come together: the one key its presigned URLs write to.
+#[must_use]
+pub fn temp_data(upload: UploadId) -> Key {
+    Key(format!("{TEMP_PREFIX}{upload}/data"))
+}
+
+/// A copy of the data that no URL writes to.
+#[must_use]
+pub fn temp_sealed(upload: UploadId) -> Key {
+    Key(format!("{TEMP_PREFIX}{upload}/sealed"))
+}
+
+/// The end of a proxied upload that is too short for a part of its own.
+#[must_use]
+pub fn temp_tail(upload: UploadId, tail: Uuid) -> Key {
+    Key(format!("{TEMP_PREFIX}{upload}/tail-{}", tail.as_simple()))
+}
+
+/// A published blob.
+#[must_use]
+pub fn blob(digest: &Digest) -> Key {
+    let hex = digest.hex();
+    Key(format!("{BLOB_PREFIX}{}/{}/{}/{hex}", digest.algorithm(), &hex[..2], &hex[2..4]))
+}
+
+/// An object of a probe.
+#[must_use]
+pub fn probe(run: Uuid, name: &'static str) -> Key {
+    Key(format!("{PROBE_PREFIX}{}/{name}", run.as_simple()))
+}
+
+/// The upload that a key below [`TEMP_PREFIX`] belongs to.
+#[must_use]
+pub fn temp_owner(key: &str) -> Option<UploadId> {
+    let rest = key.strip_prefix(TEMP_PREFIX)?;
+    rest.split('/').next()?.parse().ok()
+}
+
+/// The digest that a key below [`BLOB_PREFIX`] stands for.
+#[must_use]
+pub fn blob_digest(key: &str) -> Option<Digest> {
+    let (algorithm, rest) = key.strip_prefix(BLOB_PREFIX)?.split_once('/')?;
+    let digest = format!("{algorithm}:{}", rest.rsplit('/').next()?).parse().ok()?;
+    (blob(&digest).as_str() == key).then_some(digest)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn a_key_leads_back_to_what_it_was_made_of(bytes: [u8; 32], uuid: u128) {
+            let (digest, upload) = (Digest::from_sha256(bytes), UploadId::from_uuid(Uuid::from_u128(uuid)));
+            prop_assert_eq!(blob_digest(blob(&digest).as_str()), Some(digest));
+            prop_assert_eq!(temp_owner(temp_data(upload).as_str()), Some(upload));
+            prop_assert!(temp_tail(upload, Uuid::from_u128(uuid)).as_str().starts_with(&temp_prefix(upload)));
+        }
+
+        #[test]
+        fn reading_any_key_never_panics(key in ".{0,80}") {
+            temp_owner(&key);
+            blob_digest(&key);
+        }
+    }
+
+    #[test]
+    fn a_blob_path_is_fanned_out_by_its_first_bytes() {
+        let hex = Digest::EMPTY.hex();
+        assert_eq!(blob(&Digest::EMPTY).as_str(), format!("blobs/sha256/e3/b0/{hex}"));
+        assert_eq!(blob_digest(&format!("blobs/sha256/aa/bb/{hex}")), None);
+    }
+}
