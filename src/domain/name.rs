@@ -52,9 +52,9 @@ fn is_segment(segment: &str) -> bool {
     let alphanumeric = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
     let ends_well = segment.starts_with(alphanumeric) && segment.ends_with(alphanumeric);
     ends_well
-        && segment
-            .split(alphanumeric)
-            .all(|separator| matches!(separator, "" | "." | "_" | "__") || separator.bytes().all(|c| c == b'-'))
+        && segment.split(alphanumeric).all(|separator| {
+            matches!(separator, "" | "." | "_" | "__") || separator.bytes().all(|c| c == b'-')
+        })
 }
 
 #[cfg(test)]
@@ -78,9 +78,10 @@ mod tests {
 
     #[test]
     fn paths_that_climb_and_other_tricks_are_refused() {
-        for bad in
-            ["", "/", "a/", "/a", "a//b", "..", "a/../b", "./a", "a/.", "A", "a b", "a...b", "a___b", "-a", "a-", "a\0b"]
-        {
+        for bad in [
+            "", "/", "a/", "/a", "a//b", "..", "a/../b", "./a", "a/.", "A", "a b", "a...b", "a___b", "-a",
+            "a-", "a\0b",
+        ] {
             assert_eq!(bad.parse::<RepositoryName>(), Err(NameError::Malformed), "{bad:?}");
         }
         assert_eq!("a".repeat(256).parse::<RepositoryName>(), Err(NameError::TooLong));

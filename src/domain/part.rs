@@ -240,7 +240,9 @@ mod tests {
 
     #[test]
     fn ranges_and_numbers_outside_the_limits_are_refused() {
-        for bad in ["", "0", "10001", "1-0", "2-1", "+1", "1-", "-1", "1-2-3", "99999999999999999999", "1 - 2"] {
+        for bad in
+            ["", "0", "10001", "1-0", "2-1", "+1", "1-", "-1", "1-2-3", "99999999999999999999", "1 - 2"]
+        {
             assert!(bad.parse::<PartRange>().is_err(), "{bad}");
         }
         assert_eq!("7".parse::<PartRange>().map(|r| (r.first.get(), r.last.get())), Ok((7, 7)));

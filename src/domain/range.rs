@@ -29,13 +29,18 @@ impl RangeRequest {
     /// Reads a `Range` header for a blob of `size` bytes.
     #[must_use]
     pub fn parse(header: &str, size: u64) -> Self {
-        let Some((first, last)) = header.strip_prefix("bytes=").and_then(|spec| spec.trim().split_once('-')) else {
+        let Some((first, last)) = header.strip_prefix("bytes=").and_then(|spec| spec.trim().split_once('-'))
+        else {
             return Self::Whole;
         };
         let range = match (decimal(first), decimal(last)) {
-            (Some(first), Some(last)) if first <= last => ByteRange { start: first, end: last.saturating_add(1).min(size) },
+            (Some(first), Some(last)) if first <= last => {
+                ByteRange { start: first, end: last.saturating_add(1).min(size) }
+            }
             (Some(first), None) if last.is_empty() => ByteRange { start: first, end: size },
-            (None, Some(suffix)) if first.is_empty() => ByteRange { start: size.saturating_sub(suffix), end: size },
+            (None, Some(suffix)) if first.is_empty() => {
+                ByteRange { start: size.saturating_sub(suffix), end: size }
+            }
             _ => return Self::Whole,
         };
         if range.start < range.end { Self::Part(range) } else { Self::Unsatisfiable }

@@ -3,7 +3,6 @@
 //! ```text
 //! temp/<upload uuid>/…                     one prefix, so that a lifecycle rule can back the cleaner up
 //! blobs/sha256/<first two>/<next two>/<hex>
-//! probe/<uuid>/…                           the start-up probe's and doctor's own objects
 //! ```
 
 use uuid::Uuid;
@@ -15,8 +14,6 @@ use crate::domain::upload::UploadId;
 pub const TEMP_PREFIX: &str = "temp/";
 /// Everything published.
 pub const BLOB_PREFIX: &str = "blobs/";
-/// What probes write and remove.
-pub const PROBE_PREFIX: &str = "probe/";
 
 /// A key below the configured prefix.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -60,10 +57,11 @@ pub fn blob(digest: &Digest) -> Key {
     Key(format!("{BLOB_PREFIX}{}/{}/{}/{hex}", digest.algorithm(), &hex[..2], &hex[2..4]))
 }
 
-/// An object of a probe.
+/// An object of the start-up probe or of doctor. `run` is an upload that no session knows, so that the
+/// cleaner sweeps what an interrupted probe leaves.
 #[must_use]
-pub fn probe(run: Uuid, name: &'static str) -> Key {
-    Key(format!("{PROBE_PREFIX}{}/{name}", run.as_simple()))
+pub fn probe(run: UploadId, name: &'static str) -> Key {
+    Key(format!("{TEMP_PREFIX}{run}/probe-{name}"))
 }
 
 /// The upload that a key below [`TEMP_PREFIX`] belongs to.

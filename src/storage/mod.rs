@@ -13,6 +13,7 @@
 
 pub mod error;
 pub mod filesystem;
+mod finding;
 pub mod key;
 pub mod probe;
 pub mod s3;
@@ -32,6 +33,7 @@ use crate::domain::upload::{Proxied, Transfer, UploadId};
 
 pub use error::StorageError;
 pub use filesystem::Filesystem;
+pub use finding::{Finding, Verdict};
 pub use s3::S3;
 
 /// A store.
@@ -80,7 +82,7 @@ pub enum Download {
 }
 
 /// What an append left in the store.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Appended {
     pub store_upload_id: Option<String>,
     pub tail_id: Option<Uuid>,
@@ -143,7 +145,12 @@ type Result<T> = std::result::Result<T, StorageError>;
 
 impl Storage {
     /// Signs one PUT of the whole blob.
-    pub async fn presign_put(&self, upload: UploadId, terms: PutTerms, lifetime: Duration) -> Result<PresignedRequest> {
+    pub async fn presign_put(
+        &self,
+        upload: UploadId,
+        terms: PutTerms,
+        lifetime: Duration,
+    ) -> Result<PresignedRequest> {
         on!(self, backend => backend.presign_put(upload, terms, lifetime).await)
     }
 
@@ -191,8 +198,21 @@ impl Storage {
         })
     }
 
+    /// Removes a tail object that a later append has taken in.
+    pub async fn remove_tail(&self, upload: UploadId, tail: Uuid) -> Result<()> {
+        match self {
+            Self::S3(backend) => backend.remove(&key::temp_tail(upload, tail)).await,
+            Self::Filesystem(_) => Ok(()),
+        }
+    }
+
     /// Makes one object of a proxied upload's parts (in order, all of them) and its tail.
-    pub async fn assemble_proxied(&self, upload: UploadId, stored: &Proxied, parts: &[ReceivedPart]) -> Result<()> {
+    pub async fn assemble_proxied(
+        &self,
+        upload: UploadId,
+        stored: &Proxied,
+        parts: &[ReceivedPart],
+    ) -> Result<()> {
         match self {
             Self::S3(backend) => backend.assemble_proxied(upload, stored, parts).await,
             // The file has them all, one after the other.
@@ -234,7 +254,12 @@ impl Storage {
     }
 
     /// A published blob's bytes, all or a range. [`StorageError::NotFound`] where this is noticed now.
-    pub async fn download(&self, digest: &Digest, range: Option<ByteRange>, lifetime: Duration) -> Result<Download> {
+    pub async fn download(
+        &self,
+        digest: &Digest,
+        range: Option<ByteRange>,
+        lifetime: Duration,
+    ) -> Result<Download> {
         match self {
             Self::S3(backend) => backend.presign_get(digest, lifetime).await.map(Download::Url),
             Self::Filesystem(backend) => backend.open(digest, range).await.map(Download::Stream),

@@ -19,7 +19,7 @@ use crate::domain::upload::UploadId;
 pub const SIGNED_PATH: &str = "/signed";
 
 /// Length of the signing key in bytes: the block that HMAC-SHA256's security rests on (RFC 2104 §3).
-pub const SIGNING_KEY_LENGTH: usize = 32;
+pub const SIGNING_KEY_LENGTH: usize = 64;
 
 /// What a signed URL allows: one PUT to one place.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,1 +1,54 @@
-fn main(){}
+//! Every test that needs a server, in one binary. `scripts/test` starts the servers and runs it; without them
+//! it runs what the filesystem and SQLite allow, reports the rest as ignored and says so.
+//!
+//! Names: `harness::…`, `database::<database>::…`, `storage::<store>::…`, `<database>+<store>::<module>::<story>`.
+
+mod conformance;
+mod database;
+mod harness;
+mod storage;
+mod stories;
+mod support;
+
+use std::env;
+use std::process::ExitCode;
+
+use libtest_mimic::{Arguments, Trial};
+
+use support::{Servers, StackKind, trial};
+
+/// Trials side by side. Each is several processes that mostly wait for each other, so a few more than the two
+/// cores of a small machine keep those busy; many more only make time limits come near.
+const TEST_THREADS: usize = 4;
+/// Set to `all` where a missing server is a failure and no reason to test less.
+const REQUIRE: &str = "OVERSIDE_TEST_REQUIRE";
+
+fn main() -> ExitCode {
+    let mut arguments = Arguments::from_args();
+    arguments.test_threads.get_or_insert(TEST_THREADS);
+    let servers = Servers::from_environment();
+    let missing = servers.missing().join(", ");
+    if !missing.is_empty() && env::var(REQUIRE).is_ok_and(|required| required == "all") {
+        eprintln!("{REQUIRE}=all, but these servers are not there: {missing}. Run scripts/test.");
+        return ExitCode::FAILURE;
+    }
+    let conclusion = libtest_mimic::run(&arguments, trials(&servers));
+    if !missing.is_empty() && !arguments.list {
+        eprintln!(
+            "left out for want of a server: what needs {missing}. scripts/test starts them and runs all."
+        );
+    }
+    conclusion.exit_code()
+}
+
+fn trials(servers: &Servers) -> Vec<Trial> {
+    let mut trials = harness::trials(servers);
+    trials.extend(conformance::database(database::cases(), servers));
+    trials.extend(conformance::storage(storage::cases(), servers));
+    for (module, stories) in stories::all() {
+        for story in stories {
+            trials.extend(StackKind::ALL.map(|kind| trial::story(module, kind, story, servers)));
+        }
+    }
+    trials
+}

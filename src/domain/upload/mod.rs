@@ -173,6 +173,8 @@ pub struct Failure {
 pub enum FailureCode {
     DigestMismatch,
     SizeMismatch,
+    /// Stored bytes were removed behind our back, by a lifecycle rule or a person.
+    Vanished,
 }
 
 impl FailureCode {
@@ -181,6 +183,7 @@ impl FailureCode {
         match self {
             Self::DigestMismatch => "digest-mismatch",
             Self::SizeMismatch => "size-mismatch",
+            Self::Vanished => "vanished",
         }
     }
 }
@@ -201,7 +204,7 @@ impl FromStr for Failure {
 
     fn from_str(text: &str) -> Result<Self, UnknownValue> {
         let (code, message) = text.split_once(": ").ok_or(UnknownValue)?;
-        let code = [FailureCode::DigestMismatch, FailureCode::SizeMismatch]
+        let code = [FailureCode::DigestMismatch, FailureCode::SizeMismatch, FailureCode::Vanished]
             .into_iter()
             .find(|known| known.as_str() == code)
             .ok_or(UnknownValue)?;

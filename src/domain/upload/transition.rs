@@ -35,7 +35,12 @@ pub enum Refusal {
 
 impl Upload {
     /// One presigned PUT will carry the bytes. Asked again it only adds what was not declared before.
-    pub fn into_put(mut self, size: Option<u64>, digest: Option<Digest>, now: DateTime<Utc>) -> Result<Self, Refusal> {
+    pub fn into_put(
+        mut self,
+        size: Option<u64>,
+        digest: Option<Digest>,
+        now: DateTime<Utc>,
+    ) -> Result<Self, Refusal> {
         self.declare(size, digest)?;
         match self.active(now)? {
             State::Pending => Ok(self.with(State::Uploading { transfer: Transfer::Put, append_lease: None })),
@@ -86,7 +91,9 @@ impl Upload {
                 store_upload_id: None,
                 tail_id: None,
             },
-            State::Uploading { append_lease: Some(held), .. } if held.is_live(now) => return Err(Refusal::Appending),
+            State::Uploading { append_lease: Some(held), .. } if held.is_live(now) => {
+                return Err(Refusal::Appending);
+            }
             State::Uploading { transfer: Transfer::Proxied(proxied), .. } => proxied.clone(),
             state => return Err(wrong_mode(state)),
         };
@@ -318,7 +325,8 @@ mod tests {
 
     #[test]
     fn an_expired_lease_is_claimed_by_another_and_the_first_owner_is_told() {
-        let upload = begun().into_put(None, None, at(1)).and_then(|u| u.claim(Digest::EMPTY, lease(1, 10), at(1)));
+        let upload =
+            begun().into_put(None, None, at(1)).and_then(|u| u.claim(Digest::EMPTY, lease(1, 10), at(1)));
         let upload = upload.unwrap_or_else(|e| panic!("{e}"));
         assert_eq!(upload.clone().claim(Digest::EMPTY, lease(2, 20), at(9)), Err(Refusal::Finalizing));
         let stolen = upload.claim(Digest::EMPTY, lease(2, 20), at(10)).unwrap_or_else(|e| panic!("{e}"));
@@ -339,10 +347,14 @@ mod tests {
 
     #[test]
     fn the_cleaner_leaves_alone_what_is_finalizing_under_a_live_lease() {
-        let upload = begun().into_put(None, None, at(1)).and_then(|u| u.claim(Digest::EMPTY, lease(1, 200), at(99)));
+        let upload =
+            begun().into_put(None, None, at(1)).and_then(|u| u.claim(Digest::EMPTY, lease(1, 200), at(99)));
         let upload = upload.unwrap_or_else(|e| panic!("{e}"));
         assert!(upload.clone().expire(at(150)).is_err());
-        assert_eq!(upload.expire(at(TimeDelta::seconds(200).num_seconds())).map(|u| u.state), Ok(State::Expired));
+        assert_eq!(
+            upload.expire(at(TimeDelta::seconds(200).num_seconds())).map(|u| u.state),
+            Ok(State::Expired)
+        );
         assert!(begun().expire(at(99)).is_err());
     }
 }

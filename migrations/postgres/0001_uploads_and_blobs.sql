@@ -1,0 +1,83 @@
+-- Upload sessions and the blobs they become. PostgreSQL.
+--
+-- Rules: a migration that has shipped is never edited; both databases number theirs alike and keep the same
+-- names; a change must let the previous release run on while replicas are replaced one by one.
+
+-- One blob on its way in. Written by compare-and-swap on (status, revision) alone: see src/db/uploads.rs.
+CREATE TABLE blob_upload_session (
+    id               BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    upload_uuid      UUID NOT NULL UNIQUE,
+    repository_name  TEXT NOT NULL,
+    user_id          TEXT,
+    status           TEXT NOT NULL CHECK (status IN
+        ('pending', 'uploading', 'finalizing', 'completed', 'failed', 'aborted', 'expired')),
+    transfer_mode    TEXT CHECK (transfer_mode IN ('put', 'multipart', 'proxied')),
+    temp_path        TEXT NOT NULL,
+    declared_digest  TEXT,
+    claimed_digest   TEXT,
+    final_digest     TEXT,
+    size             BIGINT CHECK (size >= 0),
+    part_size        BIGINT CHECK (part_size > 0),
+    store_upload_id  TEXT,
+    received_offset  BIGINT NOT NULL DEFAULT 0 CHECK (received_offset >= 0),
+    hash_state       BYTEA CHECK (length(hash_state) = 104),
+    tail_id          UUID,
+    lease_owner      UUID,
+    lease_expires_at TIMESTAMPTZ,
+    failure_reason   TEXT,
+    metadata         JSONB NOT NULL,
+    revision         BIGINT NOT NULL DEFAULT 0,
+    created_at       TIMESTAMPTZ NOT NULL,
+    updated_at       TIMESTAMPTZ NOT NULL,
+    expires_at       TIMESTAMPTZ NOT NULL,
+    -- When everything temporary of an ended session was removed; the cleaner's to-do list is what lacks it.
+    discarded_at     TIMESTAMPTZ,
+    CHECK ((status = 'completed') = (final_digest IS NOT NULL)),
+    CHECK (status <> 'finalizing' OR (lease_owner IS NOT NULL AND claimed_digest IS NOT NULL))
+);
+
+-- The cleaner: whose time is up, what is left to discard, which rows are old enough to forget.
+CREATE INDEX blob_upload_session_expiring ON blob_upload_session (expires_at)
+    WHERE status IN ('pending', 'uploading', 'finalizing');
+CREATE INDEX blob_upload_session_undiscarded ON blob_upload_session (updated_at)
+    WHERE status IN ('completed', 'failed', 'aborted', 'expired') AND discarded_at IS NULL;
+CREATE INDEX blob_upload_session_discarded ON blob_upload_session (discarded_at)
+    WHERE discarded_at IS NOT NULL;
+-- Finalizing: what to take over, and whether somebody is placing a digest.
+CREATE INDEX blob_upload_session_finalizing ON blob_upload_session (lease_expires_at)
+    WHERE status = 'finalizing';
+CREATE INDEX blob_upload_session_claimed ON blob_upload_session (claimed_digest)
+    WHERE status = 'finalizing';
+
+-- The parts that Overside itself stored for a proxied upload, with the ETags it insists on.
+CREATE TABLE blob_upload_part (
+    upload_uuid UUID NOT NULL REFERENCES blob_upload_session (upload_uuid) ON DELETE CASCADE,
+    part_number BIGINT NOT NULL CHECK (part_number BETWEEN 1 AND 10000),
+    size        BIGINT NOT NULL CHECK (size > 0),
+    etag        TEXT NOT NULL,
+    PRIMARY KEY (upload_uuid, part_number)
+);
+
+-- A blob whose bytes were proven and stand at their content-addressed path. No row, no blob.
+CREATE TABLE blob (
+    digest     TEXT PRIMARY KEY,
+    size       BIGINT NOT NULL CHECK (size >= 0),
+    proof      TEXT NOT NULL CHECK (proof IN ('streamed', 'store-checksum', 'read-back')),
+    created_at TIMESTAMPTZ NOT NULL
+);
+
+-- Which repositories a blob can be read from.
+CREATE TABLE repository_blob (
+    repository_name TEXT NOT NULL,
+    digest          TEXT NOT NULL REFERENCES blob (digest),
+    created_at      TIMESTAMPTZ NOT NULL,
+    PRIMARY KEY (repository_name, digest)
+);
+CREATE INDEX repository_blob_digest ON repository_blob (digest);
+
+-- Secrets that replicas share. Whoever can read this table can sign upload URLs of the filesystem backend.
+CREATE TABLE signing_key (
+    purpose    TEXT PRIMARY KEY,
+    secret     BYTEA NOT NULL,
+    created_at TIMESTAMPTZ NOT NULL
+);

@@ -1,0 +1,38 @@
+//! `overside cleanup`
+
+use crate::config::{LimitConfig, StoreConfig};
+use crate::server::open_service;
+
+/// Remove what expired and abandoned uploads left.
+///
+/// Expired sessions end, their temporary objects and incomplete multipart uploads go, and so does anything
+/// below the temporary prefix that no session knows. What is being finalized is left alone.
+#[derive(Debug, clap::Args)]
+pub(super) struct CleanupArgs {
+    /// Only say what would be removed
+    #[arg(long)]
+    dry_run: bool,
+    /// Say it in JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    store: StoreConfig,
+    #[command(flatten)]
+    limits: LimitConfig,
+}
+
+pub(super) async fn run(args: CleanupArgs) -> anyhow::Result<()> {
+    let service = open_service(&args.store, args.limits.limits()).await?;
+    let report = service.clean(args.dry_run).await?;
+    if args.json {
+        println!("{}", serde_json::to_string(&report)?);
+        return Ok(());
+    }
+    let verb = if report.dry_run { "would be" } else { "were" };
+    println!("{} expired sessions {verb} ended", report.expired_sessions);
+    println!("{} ended sessions {verb} cleaned up", report.discarded_sessions);
+    println!("{} temporary objects {verb} swept", report.swept_objects);
+    println!("{} incomplete multipart uploads {verb} swept", report.swept_multipart_uploads);
+    println!("{} old sessions {verb} forgotten", report.forgotten_sessions);
+    Ok(())
+}

@@ -1,0 +1,96 @@
+//! `overside doctor`
+
+use serde::Serialize;
+
+use crate::config::{StorageLocation, StoreConfig};
+use crate::db::Db;
+use crate::domain::clock::Clock;
+use crate::server::{connect_s3, open_filesystem};
+use crate::storage::{Finding, Storage};
+use crate::telemetry::chain;
+
+/// Check the database and the store, and say what is wrong and how to mend it.
+///
+/// Writes and removes a few tiny objects. Exits with 1 if anything is broken.
+#[derive(Debug, clap::Args)]
+pub(super) struct DoctorArgs {
+    /// Say it in JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    store: StoreConfig,
+}
+
+#[derive(Debug, Default, Serialize)]
+struct Report {
+    healthy: bool,
+    findings: Vec<Finding>,
+}
+
+pub(super) async fn run(args: DoctorArgs) -> anyhow::Result<()> {
+    let mut report = Report::default();
+    let db = examine_database(&args.store, &mut report.findings).await;
+    match &args.store.storage {
+        StorageLocation::S3 { bucket, prefix } => {
+            let store = connect_s3(&args.store, bucket, prefix).await;
+            report.findings.extend(store.examine(&Clock::System).await);
+        }
+        StorageLocation::File(path) => {
+            let mend =
+                "make the folder writable for the user Overside runs as, or choose another with --storage";
+            let opened = match &db {
+                Some(db) => open_filesystem(&args.store, path, db, &Clock::System).await,
+                None => Err(anyhow::anyhow!("the URL-signing key is in the database")),
+            };
+            report.findings.push(match opened {
+                Ok(files) => match Storage::Filesystem(files).check().await {
+                    Ok(()) => Finding::good("store", format!("{} can be written", path.display())),
+                    Err(error) => Finding::broken("store", chain(&error), mend),
+                },
+                Err(error) => Finding::broken("store", format!("{error:#}"), mend),
+            });
+        }
+    }
+    report.healthy = !report.findings.iter().any(Finding::is_broken);
+    print(&report, args.json)?;
+    if report.healthy { Ok(()) } else { Err(anyhow::anyhow!("something is broken; see above")) }
+}
+
+async fn examine_database(config: &StoreConfig, findings: &mut Vec<Finding>) -> Option<Db> {
+    let db = match Db::connect(&config.database, config.database_connections).await {
+        Ok(db) => db,
+        Err(error) => {
+            let mend = "check --database: host, port, user, password and that the server is up";
+            findings.push(Finding::broken("database", chain(&error), mend));
+            return None;
+        }
+    };
+    findings.push(Finding::good("database", "reachable".to_owned()));
+    match db.is_migrated().await {
+        Ok(true) => findings.push(Finding::good("schema", "up to date".to_owned())),
+        Ok(false) => {
+            findings.push(Finding::broken("schema", "not up to date".to_owned(), "run `overside migrate`"));
+            return None;
+        }
+        Err(error) => {
+            let mend = "give the database user the right to read and write the tables";
+            findings.push(Finding::broken("schema", chain(&error), mend));
+            return None;
+        }
+    }
+    Some(db)
+}
+
+fn print(report: &Report, json: bool) -> anyhow::Result<()> {
+    if json {
+        println!("{}", serde_json::to_string(report)?);
+        return Ok(());
+    }
+    for finding in &report.findings {
+        println!("{:<8} {:<16} {}", finding.verdict.to_string(), finding.subject, finding.detail);
+        if let Some(mend) = finding.mend {
+            println!("{:<25} -> {mend}", "");
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,83 @@
+//! `overside quickstart`
+
+use std::path::PathBuf;
+
+use anyhow::Context;
+use clap::{Args, Command, FromArgMatches};
+
+use crate::client::{Client, Progress, PutOptions};
+use crate::config::ServeConfig;
+use crate::domain::name::RepositoryName;
+use crate::server::{Server, shutdown_signal};
+
+/// The repository of the first push.
+const REPOSITORY: &str = "quickstart/first";
+
+/// Serve on the embedded default, this machine only, and push one real file through it.
+#[derive(Debug, Args)]
+pub(super) struct QuickstartArgs {
+    /// Folder for the database and the store
+    #[arg(long, default_value = "data")]
+    data: PathBuf,
+    /// The port on 127.0.0.1; 0 takes a free one
+    #[arg(long, default_value_t = 5000)]
+    port: u16,
+    /// The file to push [default: this program itself]
+    #[arg(long)]
+    file: Option<PathBuf>,
+    /// Stop after the push
+    #[arg(long)]
+    once: bool,
+}
+
+pub(super) async fn run(args: QuickstartArgs) -> anyhow::Result<()> {
+    let server = Server::bind(&config(&args)?).await?;
+    let url = server.url()?;
+    let stop = tokio_util::sync::CancellationToken::new();
+    let stopping = stop.clone();
+    let serving = tokio::spawn(server.run(async move {
+        tokio::select! {
+            () = stopping.cancelled() => {}
+            () = shutdown_signal() => {}
+        }
+    }));
+    let base = url.as_str().trim_end_matches('/');
+    println!("Overside serves on {base}, with everything it keeps in {}", args.data.display());
+    let file = args.file.clone().map_or_else(std::env::current_exe, Ok)?;
+    let name: RepositoryName = REPOSITORY.parse()?;
+    let client = Client::new(url.clone())?;
+    let put = client.put_file(&name, &file, &PutOptions::default(), &Progress::default()).await?;
+    println!("pushed {} as {name}@{} ({} bytes)", file.display(), put.digest, put.size);
+    let back = tempfile_beside(&args.data);
+    client.download(&name, &put.digest, &back, &Progress::default()).await?;
+    tokio::fs::remove_file(&back).await.context("cannot remove the downloaded copy")?;
+    println!("pulled it back: the digest holds");
+    println!();
+    println!("Next:");
+    println!("  overside put FILE {name} --server {base}");
+    println!("  curl -sS -D - -o /dev/null -X POST {base}/v2/{name}/blobs/uploads/");
+    if args.once {
+        stop.cancel();
+    } else {
+        println!("Ctrl-C stops the server.");
+    }
+    serving.await?;
+    Ok(())
+}
+
+/// The embedded default of every setting, whatever the environment says about a production database.
+fn config(args: &QuickstartArgs) -> anyhow::Result<ServeConfig> {
+    let root = args.data.display();
+    let command = ServeConfig::augment_args(Command::new("serve"));
+    let matches = command.try_get_matches_from([
+        "serve".to_owned(),
+        format!("--database=sqlite://{root}/overside.db"),
+        format!("--storage=file://{root}/store"),
+        format!("--listen=127.0.0.1:{}", args.port),
+    ])?;
+    Ok(ServeConfig::from_arg_matches(&matches)?)
+}
+
+fn tempfile_beside(data: &std::path::Path) -> PathBuf {
+    data.join(format!("quickstart-{}", uuid::Uuid::new_v4().as_simple()))
+}

@@ -1,0 +1,205 @@
+//! A blob into a file: resumed by `Range` when the connection breaks, proven before the file has its name.
+
+use std::path::Path;
+use std::time::Duration;
+
+use bytes::Bytes;
+use reqwest::header::{CONTENT_RANGE, HeaderName, LOCATION, RANGE};
+use reqwest::{Response, StatusCode};
+use tokio::sync::mpsc::{self, Sender};
+use tokio::task::{JoinError, spawn_blocking};
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use url::Url;
+
+use super::call::refusal;
+use super::progress::{Event, Progress, Stage};
+use super::retry::{Backoff, is_passing};
+use super::staged::StagedFile;
+use super::{Client, Error, Result, STALL_TIMEOUT, peer};
+use crate::domain::digest::Digest;
+use crate::domain::name::RepositoryName;
+use crate::domain::range::parse_content_range;
+
+/// Server to store is one redirect; a few more for what stands in between, and an end to loops.
+const MAX_REDIRECTS: usize = 5;
+/// Chunks between the connection and the disk, each at most what one read of the socket gives (some 400 KiB).
+const CHUNKS_IN_FLIGHT: usize = 8;
+/// Signed URLs in a row that the store may refuse: more than expiry explains.
+const MAX_REFUSED_SIGNATURES: u32 = 3;
+
+impl Client {
+    /// Downloads a blob to `target`, and gives its size in bytes. An existing file is replaced at the end.
+    ///
+    /// An interrupted download leaves a `.partial` file beside the target, and the next one goes on from it.
+    pub async fn download(
+        &self,
+        repository: &RepositoryName,
+        digest: &Digest,
+        target: &Path,
+        progress: &Progress,
+    ) -> Result<u64> {
+        let size = self.blob_size(repository, digest).await?.ok_or(Error::BlobUnknown(*digest))?;
+        let stop = CancellationToken::new();
+        let _stop_when_dropped = stop.clone().drop_guard();
+        let staged = spawn_blocking({
+            let (target, digest, progress) = (target.to_owned(), *digest, progress.clone());
+            move || StagedFile::open(&target, digest, size, &progress, &stop)
+        });
+        let staged = staged.await.map_err(thread_died(target))??;
+        progress.started(Stage::Downloading, size, staged.length());
+        let (sender, receiver) = mpsc::channel(CHUNKS_IN_FLIGHT);
+        let fetch = Fetch {
+            client: self,
+            url: self.blob_url(repository, digest)?,
+            digest: *digest,
+            size,
+            offset: staged.length(),
+            progress,
+        };
+        let writer = spawn_blocking(move || staged.write(receiver));
+        let fetched = fetch.run(sender).await;
+        // The writer's error first: a full disk also looks like a fetch that found nobody to write to.
+        let staged = writer.await.map_err(thread_died(target))??;
+        fetched?;
+        spawn_blocking(move || staged.publish()).await.map_err(thread_died(target))??;
+        Ok(size)
+    }
+}
+
+fn thread_died(target: &Path) -> impl FnOnce(JoinError) -> Error {
+    move |error| Error::file("write", target)(std::io::Error::other(error))
+}
+
+struct Fetch<'a> {
+    client: &'a Client,
+    url: Url,
+    digest: Digest,
+    size: u64,
+    /// Bytes handed to the writer.
+    offset: u64,
+    progress: &'a Progress,
+}
+
+/// How one connection ended before all bytes were there.
+enum Failure {
+    Passing(Error, Option<Duration>),
+    /// The store refused the signature; the server gives another.
+    Signature(Error),
+    Final(Error),
+}
+
+impl Fetch<'_> {
+    async fn run(mut self, sender: Sender<Bytes>) -> Result<()> {
+        let mut backoff = Backoff::new(self.client.policy);
+        let mut refused_signatures = 0;
+        while self.offset < self.size {
+            let before = self.offset;
+            let ended = self.attempt(&sender).await;
+            if self.offset > before {
+                backoff.reset();
+                refused_signatures = 0;
+            }
+            let (error, asked) = match ended {
+                Ok(()) => continue,
+                Err(Failure::Passing(error, asked)) => (error, asked),
+                Err(Failure::Signature(error)) if refused_signatures < MAX_REFUSED_SIGNATURES => {
+                    refused_signatures += 1;
+                    (error, None)
+                }
+                Err(Failure::Signature(error) | Failure::Final(error)) => return Err(error),
+            };
+            let Some(after) = backoff.next(asked) else { return Err(error) };
+            self.progress.report(Event::Retrying { error: &error, after });
+            tokio::time::sleep(after).await;
+        }
+        Ok(())
+    }
+
+    /// One connection, from the offset to the end of the blob or of the connection.
+    async fn attempt(&mut self, sender: &Sender<Bytes>) -> Result<(), Failure> {
+        let mut response = self.open().await?;
+        let peer = peer(response.url());
+        // A server may ignore Range and send everything again (RFC 9110 §14.2).
+        let mut skip = if response.status() == StatusCode::OK { self.offset } else { 0 };
+        while self.offset < self.size {
+            let mut chunk = match timeout(STALL_TIMEOUT, response.chunk()).await {
+                Ok(Ok(Some(chunk))) => chunk,
+                Ok(Ok(None)) => return Err(Failure::Passing(Error::Truncated { peer }, None)),
+                Ok(Err(error)) => return Err(Failure::Passing(Error::transport(&peer, error), None)),
+                Err(_) => {
+                    return Err(Failure::Passing(Error::Stalled { peer, after: STALL_TIMEOUT }, None));
+                }
+            };
+            let known = usize::try_from(skip).unwrap_or(usize::MAX).min(chunk.len());
+            skip -= known as u64;
+            let fresh = chunk.split_off(known);
+            let length = fresh.len() as u64;
+            if length > self.size - self.offset {
+                return Err(Failure::Final(Error::protocol(&peer, "more bytes than the blob has")));
+            }
+            if sender.send(fresh).await.is_err() {
+                let gone = std::io::ErrorKind::BrokenPipe.into();
+                return Err(Failure::Final(Error::file("write", Path::new("the file"))(gone)));
+            }
+            self.offset += length;
+            self.progress.report(Event::Advanced(length));
+        }
+        Ok(())
+    }
+
+    /// Asks the server, goes where it points, and gives the answer that has the bytes.
+    async fn open(&self) -> Result<Response, Failure> {
+        let mut url = self.url.clone();
+        for hop in 0..=MAX_REDIRECTS {
+            let at = peer(&url);
+            let mut request = self.client.http.get(url.clone());
+            if self.offset > 0 {
+                request = request.header(RANGE, format!("bytes={}-", self.offset));
+            }
+            let response = match timeout(STALL_TIMEOUT, request.send()).await {
+                Ok(Ok(response)) => response,
+                Ok(Err(error)) => return Err(Failure::Passing(Error::transport(&at, error), None)),
+                Err(_) => {
+                    return Err(Failure::Passing(Error::Stalled { peer: at, after: STALL_TIMEOUT }, None));
+                }
+            };
+            if !response.status().is_redirection() {
+                return self.judge(response, &at, hop > 0).await;
+            }
+            let location = header(&response, &LOCATION).and_then(|location| url.join(location).ok());
+            url = location.ok_or_else(|| Failure::Final(Error::protocol(&at, "a redirect to nowhere")))?;
+        }
+        Err(Failure::Final(Error::protocol(&self.client.peer(), "redirects without end")))
+    }
+
+    async fn judge(&self, response: Response, at: &str, redirected: bool) -> Result<Response, Failure> {
+        match response.status() {
+            StatusCode::OK => Ok(response),
+            StatusCode::PARTIAL_CONTENT => {
+                let range = header(&response, &CONTENT_RANGE).and_then(parse_content_range);
+                match range {
+                    Some(range) if range.start == self.offset => Ok(response),
+                    _ => Err(Failure::Final(Error::protocol(at, "another range than was asked for"))),
+                }
+            }
+            StatusCode::NOT_FOUND => Err(Failure::Final(Error::BlobUnknown(self.digest))),
+            status if status.is_client_error() || status.is_server_error() => {
+                let refusal = refusal(response).await;
+                let asked = refusal.retry_after;
+                Err(match (redirected, is_passing(status)) {
+                    (false, true) => Failure::Passing(Error::Refused(refusal), asked),
+                    (false, false) => Failure::Final(Error::Refused(refusal)),
+                    (true, true) => Failure::Passing(Error::StoreRefused(refusal), asked),
+                    // S3 answers an expired signature with 403, expired credentials under it with 400.
+                    (true, false) => Failure::Signature(Error::StoreRefused(refusal)),
+                })
+            }
+            status => Err(Failure::Final(Error::protocol(at, format!("{status} to a GET")))),
+        }
+    }
+}
+
+fn header<'a>(response: &'a Response, name: &HeaderName) -> Option<&'a str> {
+    response.headers().get(name)?.to_str().ok()
+}

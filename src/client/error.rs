@@ -1,0 +1,125 @@
+//! What can go wrong between the client and the server, the store or the local disk.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use reqwest::StatusCode;
+
+use crate::domain::digest::Digest;
+use crate::domain::upload::{Status, UploadId};
+
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// A failure, worded for the person who ran the command.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("{0} is not a server's address; write it as http://host:port or https://host")]
+    Address(String),
+    #[error("cannot set up HTTPS on this machine")]
+    Setup(#[source] reqwest::Error),
+    /// Nobody listens there, or the name or the certificate is wrong.
+    #[error("cannot reach {peer}; check the address and that the server runs")]
+    Unreachable {
+        peer: String,
+        #[source]
+        source: reqwest::Error,
+    },
+    /// It began, and ended in the middle.
+    #[error("the connection to {peer} broke")]
+    Broken {
+        peer: String,
+        #[source]
+        source: reqwest::Error,
+    },
+    #[error("{peer} ended the transfer early")]
+    Truncated { peer: String },
+    #[error("{peer} neither took nor sent anything for {} seconds", after.as_secs())]
+    Stalled { peer: String, after: Duration },
+    #[error("the server refused: {0}")]
+    Refused(Refusal),
+    #[error("the store refused: {0}")]
+    StoreRefused(Refusal),
+    /// An answer that this protocol does not have.
+    #[error("{peer} answered with {what}; is it an Overside server of this version?")]
+    Protocol { peer: String, what: String },
+    #[error(
+        "the server knows no upload {0}; it was finished long ago, aborted, or belongs to another repository: begin again"
+    )]
+    UploadUnknown(UploadId),
+    #[error("upload {0} has expired; begin again")]
+    UploadExpired(UploadId),
+    #[error("upload {id} cannot go on, it is {status}{}; begin again", reason.as_ref().map_or_else(String::new, |reason| format!(" ({reason})")))]
+    UploadEnded { id: UploadId, status: Status, reason: Option<String> },
+    #[error("upload {0} is for the bytes of a proxied client, not for a presigned one; begin again")]
+    UploadProxied(UploadId),
+    /// Finalizing found something missing that can still be sent.
+    #[error("upload {0} is not complete on the server; resume it")]
+    Incomplete(UploadId),
+    #[error("the server has no blob {0} in this repository, or you may not read it")]
+    BlobUnknown(Digest),
+    #[error("what arrived is {found}, not {expected}; it was discarded, download it again")]
+    DigestMismatch { expected: Digest, found: Digest },
+    #[error("{} changed while it was being uploaded; upload it again when nothing writes to it", .0.display())]
+    FileChanged(PathBuf),
+    #[error("{} is not a regular file", .0.display())]
+    NotAFile(PathBuf),
+    #[error("another process is downloading to {}; wait for it or choose another file", .0.display())]
+    DownloadInProgress(PathBuf),
+    #[error("cannot {action} {}", path.display())]
+    File {
+        action: &'static str,
+        path: PathBuf,
+        #[source]
+        source: std::io::Error,
+    },
+}
+
+/// What the other side said no with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    pub status: StatusCode,
+    /// OCI's or S3's error code; empty where none was sent.
+    pub code: String,
+    pub message: String,
+    /// How long it asked us to wait.
+    pub retry_after: Option<Duration>,
+}
+
+impl std::fmt::Display for Refusal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let status = self.status.as_u16();
+        match (self.message.as_str(), self.code.as_str()) {
+            ("", "") => write!(f, "{}", self.status),
+            ("", code) => write!(f, "{code} (status {status})"),
+            (message, "") => write!(f, "{message} (status {status})"),
+            (message, code) => write!(f, "{message} ({code}, status {status})"),
+        }
+    }
+}
+
+impl Error {
+    /// A failed request. The URL is left out: a signed one is a credential, and errors end up in logs.
+    pub(super) fn transport(peer: &str, source: reqwest::Error) -> Self {
+        let (peer, refused, source) = (peer.to_owned(), source.is_connect(), source.without_url());
+        if refused { Self::Unreachable { peer, source } } else { Self::Broken { peer, source } }
+    }
+
+    pub(super) fn protocol(peer: &str, what: impl Into<String>) -> Self {
+        Self::Protocol { peer: peer.to_owned(), what: what.into() }
+    }
+
+    /// For `map_err`: `action` on `path` failed.
+    pub(super) fn file(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| Self::File { action, path, source }
+    }
+
+    /// The other side's refusal, if that is what this is.
+    #[must_use]
+    pub const fn refusal(&self) -> Option<&Refusal> {
+        match self {
+            Self::Refused(refusal) | Self::StoreRefused(refusal) => Some(refusal),
+            _ => None,
+        }
+    }
+}

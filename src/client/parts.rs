@@ -1,0 +1,164 @@
+//! A whole file to the store, by whichever way the server gives: one PUT, or parts in parallel.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use futures_util::lock::Mutex;
+use futures_util::stream::{self, StreamExt, TryStreamExt};
+
+use super::progress::{Progress, Stage};
+use super::session::PresignTerms;
+use super::source::FileSource;
+use super::transfer::{Delivered, Delivery, Signed, TransferOptions, Transferred};
+use super::{Error, Result, Session};
+use crate::domain::digest::Digest;
+use crate::domain::part::{Part, PartNumber, PartPlan, PartRange};
+use crate::domain::upload::TransferMode;
+use crate::http::wire::{CompletedPart, PresignedMultipart, PresignedUpload, ReceivedPart};
+
+/// URLs asked for at a time: few enough that none ages while it waits its turn, many enough to be one request in 100.
+const SIGNED_BATCH: usize = 100;
+
+impl Session {
+    /// Sends what of the file has not arrived yet.
+    pub async fn upload_file(
+        &self,
+        source: &FileSource,
+        digest: Digest,
+        options: TransferOptions,
+        progress: &Progress,
+    ) -> Result<Transferred> {
+        let terms =
+            PresignTerms { size: Some(source.size()), digest: Some(digest), mode: options.mode, parts: None };
+        match self.presign(&terms).await? {
+            PresignedUpload::Put(put) => {
+                progress.started(Stage::Uploading, source.size(), 0);
+                let delivery = Delivery { session: self, source, terms: &terms, part: None, progress };
+                delivery.run(put.into()).await?;
+                Ok(Transferred { mode: TransferMode::Put, parts: None })
+            }
+            PresignedUpload::Multipart(multipart) => {
+                let upload = Multipart::new(self, source, &terms, progress, &multipart)?;
+                let parts = upload.run(multipart, options.jobs).await?;
+                Ok(Transferred { mode: TransferMode::Multipart, parts })
+            }
+        }
+    }
+}
+
+struct Multipart<'a> {
+    session: &'a Session,
+    source: &'a FileSource,
+    terms: &'a PresignTerms,
+    progress: &'a Progress,
+    plan: PartPlan,
+    missing: BTreeSet<PartNumber>,
+    etags: Mutex<BTreeMap<PartNumber, String>>,
+}
+
+impl<'a> Multipart<'a> {
+    fn new(
+        session: &'a Session,
+        source: &'a FileSource,
+        terms: &'a PresignTerms,
+        progress: &'a Progress,
+        first: &PresignedMultipart,
+    ) -> Result<Self> {
+        let plan = PartPlan::restore(source.size(), first.part_size)
+            .ok()
+            .filter(|plan| plan.part_count() == first.part_count)
+            .ok_or_else(|| {
+                Error::protocol(&session.client().peer(), "a part plan that does not fit the file")
+            })?;
+        let missing = missing(&plan, &first.received);
+        let unsent: u64 = missing.iter().filter_map(|number| plan.part(*number)).map(|part| part.size).sum();
+        progress.started(Stage::Uploading, source.size(), source.size() - unsent);
+        Ok(Self { session, source, terms, progress, plan, missing, etags: Mutex::default() })
+    }
+
+    /// Sends every missing part, `jobs` at a time, and lists them with each `ETag` if these were all the parts.
+    async fn run(self, first: PresignedMultipart, jobs: usize) -> Result<Option<Vec<CompletedPart>>> {
+        let given: BTreeSet<_> = first.parts.iter().map(|part| part.part_number).collect();
+        let rest: Vec<_> = self.missing.difference(&given).copied().collect();
+        let batches = batches(&rest);
+        stream::once(async { Ok(first) })
+            // Lazily: the next batch is signed when a job is free for it.
+            .chain(stream::iter(batches).then(|range| self.sign(range)))
+            .and_then(|batch| async {
+                self.check(batch).map(|parts| stream::iter(parts.into_iter().map(Ok)))
+            })
+            .try_flatten()
+            .try_for_each_concurrent(jobs.max(1), |(part, signed)| self.send(part, signed))
+            .await?;
+        let etags = self.etags.into_inner();
+        let all = etags.len() == usize::from(self.plan.part_count());
+        let completed = |(part_number, etag)| CompletedPart { part_number, etag };
+        Ok(all.then(|| etags.into_iter().map(completed).collect()))
+    }
+
+    async fn sign(&self, range: PartRange) -> Result<PresignedMultipart> {
+        match self.session.presign(&PresignTerms { parts: Some(range), ..*self.terms }).await? {
+            PresignedUpload::Multipart(multipart) => Ok(multipart),
+            PresignedUpload::Put(_) => {
+                Err(Error::protocol(&self.session.client().peer(), "one PUT for an upload in parts"))
+            }
+        }
+    }
+
+    /// The parts of a batch that are still missing, where they are those of the plan.
+    fn check(&self, batch: PresignedMultipart) -> Result<Vec<(Part, Signed)>> {
+        let wanted = batch.parts.into_iter().filter(|part| self.missing.contains(&part.part_number));
+        wanted
+            .map(|signed| match self.plan.part(signed.part_number) {
+                Some(part) if (part.offset, part.size) == (signed.offset, signed.size) => {
+                    Ok((part, signed.into()))
+                }
+                _ => Err(Error::protocol(&self.session.client().peer(), "a part that does not fit the plan")),
+            })
+            .collect()
+    }
+
+    async fn send(&self, part: Part, signed: Signed) -> Result<()> {
+        let Self { session, source, terms, progress, .. } = *self;
+        let delivery = Delivery { session, source, terms, part: Some(part), progress };
+        if let Delivered::Stored(Some(etag)) = delivery.run(signed).await? {
+            self.etags.lock().await.insert(part.number, etag);
+        }
+        Ok(())
+    }
+}
+
+/// The parts that have not arrived, or not whole.
+fn missing(plan: &PartPlan, received: &[ReceivedPart]) -> BTreeSet<PartNumber> {
+    let received: BTreeMap<_, _> = received.iter().map(|part| (part.part_number, part.size)).collect();
+    plan.parts()
+        .filter(|part| received.get(&part.number) != Some(&part.size))
+        .map(|part| part.number)
+        .collect()
+}
+
+/// Runs of consecutive numbers, none longer than a batch.
+fn batches(numbers: &[PartNumber]) -> Vec<PartRange> {
+    numbers
+        .chunk_by(|before, after| before.next().as_ref() == Ok(after))
+        .flat_map(|run| run.chunks(SIGNED_BATCH))
+        .filter_map(|batch| Some(PartRange { first: *batch.first()?, last: *batch.last()? }))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn batches_are_short_and_hold_every_number_once(numbers: BTreeSet<u16>) {
+            let numbers: Vec<_> = numbers.into_iter().filter_map(|n| PartNumber::new(n.into()).ok()).collect();
+            let batches = batches(&numbers);
+            let listed: Vec<_> = batches.iter().flat_map(|range| range.first.get()..=range.last.get()).collect();
+            prop_assert_eq!(listed, numbers.iter().map(|number| number.get()).collect::<Vec<_>>());
+            prop_assert!(batches.iter().all(|range| range.last.get() - range.first.get() < 100));
+        }
+    }
+}

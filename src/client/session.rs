@@ -1,0 +1,217 @@
+//! The upload session, one method for each request of the protocol.
+
+use std::time::Duration;
+
+use reqwest::header::{ACCEPT, CONTENT_TYPE};
+use reqwest::{RequestBuilder, StatusCode};
+use url::Url;
+
+use super::call::Answer;
+use super::{CALL_TIMEOUT, Client, Error, Result};
+use crate::domain::digest::Digest;
+use crate::domain::name::RepositoryName;
+use crate::domain::part::PartRange;
+use crate::domain::upload::{Status, TransferMode, UploadId};
+use crate::http::wire::{CompletedPart, FinalizeBody, PresignedUpload, UploadState};
+
+/// First wait between two looks at a finalizing upload; doubles, so that small blobs do not wait for large ones' sake.
+const FIRST_POLL: Duration = Duration::from_millis(50);
+const LONGEST_POLL: Duration = Duration::from_secs(2);
+/// After so long somebody else's finalizing is asked for again: if its lease has expired, our request takes over.
+const FINALIZE_AGAIN: Duration = Duration::from_secs(30);
+
+/// One upload on the server.
+#[derive(Debug, Clone)]
+pub struct Session {
+    client: Client,
+    repository: RepositoryName,
+    id: UploadId,
+}
+
+/// What signed requests are asked for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct PresignTerms {
+    /// In bytes.
+    pub size: Option<u64>,
+    pub digest: Option<Digest>,
+    /// The server decides by the size if this is not given.
+    pub mode: Option<TransferMode>,
+    /// Exactly these parts; else the first hundred that have not arrived.
+    pub parts: Option<PartRange>,
+}
+
+impl Session {
+    pub(super) const fn new(client: Client, repository: RepositoryName, id: UploadId) -> Self {
+        Self { client, repository, id }
+    }
+
+    #[must_use]
+    pub const fn id(&self) -> UploadId {
+        self.id
+    }
+
+    #[must_use]
+    pub const fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// Asks for signed requests; asking again signs anew, and tells what has arrived.
+    pub async fn presign(&self, terms: &PresignTerms) -> Result<PresignedUpload> {
+        let mut url = self.url()?;
+        {
+            let mut query = url.query_pairs_mut();
+            query.append_pair("presigned", "true");
+            if let Some(size) = terms.size {
+                query.append_pair("size", &size.to_string());
+            }
+            if let Some(digest) = terms.digest {
+                query.append_pair("digest", &digest.to_string());
+            }
+            if let Some(mode) = terms.mode {
+                query.append_pair("mode", mode.as_str());
+            }
+            if let Some(parts) = terms.parts {
+                query.append_pair("parts", &format!("{}-{}", parts.first, parts.last));
+            }
+        }
+        let answer = self.call(|http| http.get(url.clone())).await?;
+        self.expect(answer, StatusCode::OK)?.json()
+    }
+
+    /// Where the session stands.
+    pub async fn state(&self) -> Result<UploadState> {
+        let url = self.url()?;
+        let answer = self.call(|http| http.get(url.clone()).header(ACCEPT, "application/json")).await?;
+        self.expect(answer, StatusCode::OK)?.json()
+    }
+
+    /// Gives the upload up. One that is gone already is fine.
+    pub async fn abort(&self) -> Result<()> {
+        let url = self.url()?;
+        let answer = self.call(|http| http.delete(url.clone())).await?;
+        match self.expect(answer, StatusCode::NO_CONTENT) {
+            Ok(_) | Err(Error::UploadUnknown(_) | Error::UploadExpired(_)) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Has the server prove, place and publish the bytes, and waits for that: minutes, for a large blob.
+    ///
+    /// `parts` are what the store answered to each part; without them the server asks the store.
+    /// [`Error::Incomplete`] or a refusal `BLOB_UPLOAD_INVALID` when something is missing that can be sent.
+    pub async fn finalize(&self, digest: Digest, parts: Option<&[CompletedPart]>) -> Result<()> {
+        loop {
+            let refused = match self.request_finalize(digest, parts, false).await {
+                Ok(StatusCode::CREATED) => return Ok(()),
+                Ok(_) => None,
+                Err(error) if may_be_at_work(&error) => Some(error),
+                Err(error) => return Err(error),
+            };
+            let state = self.wait_while_finalizing(FINALIZE_AGAIN).await?;
+            match (state.status, refused) {
+                (Status::Finalizing, _) => {}
+                (Status::Completed, _) if state.digest == Some(digest) => return Ok(()),
+                (Status::Pending | Status::Uploading, None) => return Err(Error::Incomplete(self.id)),
+                (Status::Pending | Status::Uploading, Some(error)) => return Err(error),
+                _ => return Err(self.ended(state)),
+            }
+        }
+    }
+
+    /// Has the server finalize on its own time; ask [`Session::state`] how it went.
+    pub async fn finalize_async(&self, digest: Digest, parts: Option<&[CompletedPart]>) -> Result<()> {
+        self.request_finalize(digest, parts, true).await.map(|_| ())
+    }
+
+    /// The state once the upload is not being finalized any more, or after `patience`.
+    pub async fn wait_while_finalizing(&self, patience: Duration) -> Result<UploadState> {
+        let (mut waited, mut wait) = (Duration::ZERO, FIRST_POLL);
+        loop {
+            let state = self.state().await?;
+            if state.status != Status::Finalizing || waited >= patience {
+                return Ok(state);
+            }
+            tokio::time::sleep(wait).await;
+            waited += wait;
+            wait = (wait * 2).min(LONGEST_POLL);
+        }
+    }
+
+    /// `201`, or `202` where the server goes on by itself.
+    async fn request_finalize(
+        &self,
+        digest: Digest,
+        parts: Option<&[CompletedPart]>,
+        respond_async: bool,
+    ) -> Result<StatusCode> {
+        let mut url = self.url()?;
+        url.query_pairs_mut().append_pair("digest", &digest.to_string());
+        let body = parts.map(|parts| FinalizeBody { parts: parts.to_vec() });
+        let build = || {
+            let mut request = self.client.http.put(url.clone());
+            if respond_async {
+                request = request.header("prefer", "respond-async");
+            }
+            match &body {
+                Some(body) => request.json(body),
+                // No bytes of a blob follow; some proxies insist on a length.
+                None => request.header(CONTENT_TYPE, "application/json").body(Vec::new()),
+            }
+        };
+        // No limit: a proof by reading back takes as long as the blob is large. Keep-alives notice a dead peer.
+        let answer = self.client.call(None, build).await?;
+        if answer.status == StatusCode::ACCEPTED {
+            return Ok(StatusCode::ACCEPTED);
+        }
+        let answer = self.expect(answer, StatusCode::CREATED)?;
+        match answer.header("docker-content-digest").map(str::parse::<Digest>) {
+            Some(Ok(stored)) if stored != digest => {
+                Err(answer.unexpected(format!("digest {stored} instead of {digest}")))
+            }
+            _ => Ok(StatusCode::CREATED),
+        }
+    }
+
+    /// The error for a session in which nothing can be sent or finalized any more.
+    pub(super) fn ended(&self, state: UploadState) -> Error {
+        match state.status {
+            Status::Expired => Error::UploadExpired(self.id),
+            status => Error::UploadEnded {
+                id: self.id,
+                status,
+                reason: state.failure.map(|failure| failure.message),
+            },
+        }
+    }
+
+    async fn call(&self, build: impl Fn(&reqwest::Client) -> RequestBuilder + Send + Sync) -> Result<Answer> {
+        self.client.call(Some(CALL_TIMEOUT), || build(&self.client.http)).await
+    }
+
+    fn expect(&self, answer: Answer, expected: StatusCode) -> Result<Answer> {
+        match answer.expect(expected) {
+            Err(Error::Refused(refusal)) if refusal.status == StatusCode::GONE => {
+                Err(Error::UploadExpired(self.id))
+            }
+            Err(Error::Refused(refusal)) if refusal.code == "BLOB_UPLOAD_UNKNOWN" => {
+                Err(Error::UploadUnknown(self.id))
+            }
+            other => other,
+        }
+    }
+
+    fn url(&self) -> Result<Url> {
+        self.client.url(&format!("v2/{}/blobs/uploads/{}", self.repository, self.id))
+    }
+}
+
+/// Whether finalizing may go on although our request failed: another request has it, or only the answer was lost.
+fn may_be_at_work(error: &Error) -> bool {
+    match error {
+        Error::Refused(refusal) => {
+            refusal.status == StatusCode::CONFLICT || super::retry::is_passing(refusal.status)
+        }
+        Error::Broken { .. } => true,
+        _ => false,
+    }
+}

@@ -1,0 +1,110 @@
+//! The file that is uploaded, and the promise that it stays the same meanwhile.
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use bytes::Bytes;
+use futures_util::Stream;
+use tokio::io::{AsyncReadExt, AsyncSeekExt};
+use tokio_util::io::ReaderStream;
+use tokio_util::sync::CancellationToken;
+
+use super::progress::{Event, Progress, Stage};
+use super::{Error, Result};
+use crate::domain::digest::Digest;
+use crate::domain::hash::Hasher;
+
+/// What one read hands to the connection: with it and the number of jobs the memory of an upload is fixed.
+const READ_SIZE: usize = 128 * 1024;
+/// Read size while hashing: large enough that system calls do not count beside SHA-256.
+const HASH_READ_SIZE: usize = 1024 * 1024;
+
+/// A regular file as it was when the upload began.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileSource {
+    path: PathBuf,
+    size: u64,
+    modified: Option<SystemTime>,
+}
+
+impl FileSource {
+    /// Looks at a file. [`Error::NotAFile`] for pipes and folders: their size is not known before the end.
+    pub async fn open(path: &Path) -> Result<Self> {
+        let metadata = tokio::fs::metadata(path).await.map_err(Error::file("read", path))?;
+        if !metadata.is_file() {
+            return Err(Error::NotAFile(path.to_owned()));
+        }
+        Ok(Self { path: path.to_owned(), size: metadata.len(), modified: metadata.modified().ok() })
+    }
+
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// In bytes.
+    #[must_use]
+    pub const fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// Hashes the whole file on a thread of its own; dropping the future stops it.
+    pub async fn hash(&self, progress: &Progress) -> Result<Digest> {
+        let (source, progress, stop) = (self.clone(), progress.clone(), CancellationToken::new());
+        let _stop_when_dropped = stop.clone().drop_guard();
+        let path = self.path.clone();
+        tokio::task::spawn_blocking(move || source.hash_blocking(&progress, &stop))
+            .await
+            .map_err(|failure| Error::file("hash", &path)(std::io::Error::other(failure)))?
+    }
+
+    fn hash_blocking(&self, progress: &Progress, stop: &CancellationToken) -> Result<Digest> {
+        progress.started(Stage::Hashing, self.size, 0);
+        let file = std::fs::File::open(&self.path).map_err(Error::file("open", &self.path))?;
+        let (hasher, length) = hash_to_end(file, progress, stop).map_err(Error::file("read", &self.path))?;
+        if length == self.size { Ok(hasher.finish()) } else { Err(Error::FileChanged(self.path.clone())) }
+    }
+
+    /// [`Error::FileChanged`] when size or modification time are not what they were.
+    pub async fn check_unchanged(&self) -> Result<()> {
+        match Self::open(&self.path).await {
+            Ok(now) if now == *self => Ok(()),
+            Ok(_) | Err(Error::NotAFile(_)) => Err(Error::FileChanged(self.path.clone())),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Streams `size` bytes from `offset`.
+    pub(super) async fn stream(
+        &self,
+        offset: u64,
+        size: u64,
+    ) -> Result<impl Stream<Item = std::io::Result<Bytes>> + Send + 'static> {
+        let mut file = tokio::fs::File::open(&self.path).await.map_err(Error::file("open", &self.path))?;
+        file.seek(std::io::SeekFrom::Start(offset)).await.map_err(Error::file("read", &self.path))?;
+        Ok(ReaderStream::with_capacity(file.take(size), READ_SIZE))
+    }
+}
+
+/// Hashes what is left to read, and counts it. Blocking; ends with an error once `stop` is cancelled.
+pub(super) fn hash_to_end(
+    mut reader: impl Read,
+    progress: &Progress,
+    stop: &CancellationToken,
+) -> std::io::Result<(Hasher, u64)> {
+    let (mut hasher, mut length) = (Hasher::default(), 0);
+    let mut buffer = vec![0; HASH_READ_SIZE];
+    loop {
+        if stop.is_cancelled() {
+            return Err(std::io::ErrorKind::Interrupted.into());
+        }
+        let read = reader.read(&mut buffer)?;
+        if read == 0 {
+            return Ok((hasher, length));
+        }
+        hasher.update(&buffer[..read]);
+        length += read as u64;
+        progress.report(Event::Advanced(read as u64));
+    }
+}

@@ -1,0 +1,7 @@
+//! The client against a server that misbehaves on purpose; `tests/it` runs it against the real one.
+
+#![expect(clippy::unwrap_used, reason = "a test that meets an error here has failed")]
+
+mod download;
+mod put;
+mod server;

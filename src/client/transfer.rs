@@ -1,0 +1,236 @@
+//! One signed PUT to the store, repeated until the store has the bytes.
+
+use std::collections::BTreeMap;
+use std::pin::pin;
+use std::time::Duration;
+
+use futures_util::TryStreamExt;
+use reqwest::header::{CONTENT_LENGTH, ETAG, HeaderMap, HeaderName, HeaderValue};
+use reqwest::{Body, StatusCode};
+use url::Url;
+
+use super::call::refusal;
+use super::progress::{Event, Progress, Sent};
+use super::retry::{Backoff, is_passing};
+use super::session::PresignTerms;
+use super::source::FileSource;
+use super::{Error, Refusal, Result, STALL_TIMEOUT, Session, peer};
+use crate::domain::part::{Part, PartRange};
+use crate::domain::upload::{Status, TransferMode};
+use crate::http::wire::{CompletedPart, PresignedPart, PresignedPut, PresignedUpload};
+
+/// Parts in flight where nothing else is asked for: fills most lines, and four parts of 8 MiB fit any store's limits.
+pub(super) const DEFAULT_JOBS: usize = 4;
+/// After the last byte the store may still have to move a part of 5 GiB into place before it answers.
+const ANSWER_TIMEOUT: Duration = Duration::from_mins(5);
+/// New signatures in a row that the store may refuse: one expires while it waits, a third one shows a wrong clock.
+const MAX_REFUSED_SIGNATURES: u32 = 3;
+
+/// How the bytes go to the store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TransferOptions {
+    /// Parts in flight at a time, at least one.
+    pub jobs: usize,
+    /// The server decides by the size if this is not given.
+    pub mode: Option<TransferMode>,
+}
+
+impl Default for TransferOptions {
+    fn default() -> Self {
+        Self { jobs: DEFAULT_JOBS, mode: None }
+    }
+}
+
+/// What a transfer left in the store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Transferred {
+    pub mode: TransferMode,
+    /// Every part with its `ETag`, in order, where this transfer sent them all.
+    pub parts: Option<Vec<CompletedPart>>,
+}
+
+/// A signed request, as the server gave it.
+#[derive(Debug, Clone)]
+pub(super) struct Signed {
+    url: String,
+    headers: BTreeMap<String, String>,
+}
+
+/// How one signed PUT ended for good.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Delivered {
+    /// The store has it, and named it so.
+    Stored(Option<String>),
+    /// Nothing is awaited any more: the session is being finalized or is complete.
+    Settled,
+}
+
+/// A stretch of the file on its way to one signed URL.
+#[derive(Debug)]
+pub(super) struct Delivery<'a> {
+    pub session: &'a Session,
+    pub source: &'a FileSource,
+    /// What the URL was asked for with, without the parts.
+    pub terms: &'a PresignTerms,
+    /// The part; none for the whole file in one PUT.
+    pub part: Option<Part>,
+    pub progress: &'a Progress,
+}
+
+/// How one try failed.
+enum Failure {
+    /// The same request may succeed later.
+    Passing(Error, Option<Duration>),
+    /// So may a newly signed one.
+    Broken(Error),
+    /// The signature is refused: expired, as a rule.
+    Signature(Error),
+    /// What the URL leads to is not there any more.
+    Gone(Error),
+    Final(Error),
+}
+
+impl From<PresignedPut> for Signed {
+    fn from(put: PresignedPut) -> Self {
+        Self { url: put.presigned_url, headers: put.headers }
+    }
+}
+
+impl From<PresignedPart> for Signed {
+    fn from(part: PresignedPart) -> Self {
+        Self { url: part.presigned_url, headers: part.headers }
+    }
+}
+
+impl Delivery<'_> {
+    /// Sends until it is stored: waits out what passes, signs anew what was refused or broke.
+    pub(super) async fn run(&self, mut signed: Signed) -> Result<Delivered> {
+        let mut backoff = Backoff::new(self.session.client().policy);
+        let mut refused_signatures = 0;
+        loop {
+            let (error, asked, sign) = match self.attempt(&signed).await {
+                Ok(etag) => return Ok(Delivered::Stored(etag)),
+                Err(Failure::Passing(error, asked)) => (error, asked, false),
+                // Signed anew because a store that refuses early may close before its 403 can be read.
+                Err(Failure::Broken(error)) => (error, None, true),
+                Err(Failure::Signature(error)) => {
+                    refused_signatures += 1;
+                    if refused_signatures > MAX_REFUSED_SIGNATURES {
+                        return Err(error);
+                    }
+                    (error, None, true)
+                }
+                Err(Failure::Gone(error)) => {
+                    if self.is_settled().await? {
+                        return Ok(Delivered::Settled);
+                    }
+                    (error, None, true)
+                }
+                Err(Failure::Final(error)) => return Err(error),
+            };
+            let Some(after) = backoff.next(asked) else { return Err(error) };
+            self.progress.report(Event::Retrying { error: &error, after });
+            tokio::time::sleep(after).await;
+            if sign {
+                signed = self.sign().await?;
+            }
+        }
+    }
+
+    const fn extent(&self) -> (u64, u64) {
+        match self.part {
+            Some(part) => (part.offset, part.size),
+            None => (0, self.source.size()),
+        }
+    }
+
+    async fn attempt(&self, signed: &Signed) -> Result<Option<String>, Failure> {
+        let (offset, size) = self.extent();
+        let client = self.session.client();
+        let url = Url::parse(&signed.url)
+            .map_err(|_| Failure::Final(Error::protocol(&client.peer(), "a signed URL that is none")))?;
+        let (store, sent) = (peer(&url), Sent::new(self.progress));
+        let headers = signed_headers(&signed.headers, size)
+            .ok_or_else(|| Failure::Final(Error::protocol(&client.peer(), "headers that cannot be sent")))?;
+        let counter = sent.clone();
+        let stream = self.source.stream(offset, size).await.map_err(Failure::Final)?;
+        let body = Body::wrap_stream(stream.inspect_ok(move |bytes| counter.add(bytes.len())));
+        let request = client.http.put(url).headers(headers).body(body).send();
+        let failure = match unless_stalled(request, &sent, size).await {
+            Ok(Ok(response)) if response.status().is_success() => {
+                let etag = response.headers().get(ETAG).and_then(|etag| etag.to_str().ok());
+                return Ok(etag.map(str::to_owned));
+            }
+            Ok(Ok(response)) => classify(refusal(response).await),
+            Ok(Err(error)) => Failure::Broken(Error::transport(&store, error)),
+            Err(after) => Failure::Broken(Error::Stalled { peer: store, after }),
+        };
+        sent.take_back();
+        // A file that was cut short looks like a broken connection, one that was rewritten like a wrong checksum.
+        self.source.check_unchanged().await.map_err(Failure::Final)?;
+        Err(failure)
+    }
+
+    /// Asks for this one request again.
+    async fn sign(&self) -> Result<Signed> {
+        let parts = self.part.map(|part| PartRange { first: part.number, last: part.number });
+        let signed = match self.session.presign(&PresignTerms { parts, ..*self.terms }).await? {
+            PresignedUpload::Put(put) if self.part.is_none() => Some(put.into()),
+            PresignedUpload::Multipart(multipart) => {
+                let number = self.part.map(|part| part.number);
+                multipart.parts.into_iter().find(|part| Some(part.part_number) == number).map(Into::into)
+            }
+            PresignedUpload::Put(_) => None,
+        };
+        signed
+            .ok_or_else(|| Error::protocol(&self.session.client().peer(), "another part than was asked for"))
+    }
+
+    /// Why a URL leads nowhere: another process may have finished the upload, or it has ended.
+    async fn is_settled(&self) -> Result<bool> {
+        let state = self.session.state().await?;
+        match state.status {
+            Status::Finalizing | Status::Completed => Ok(true),
+            Status::Pending | Status::Uploading => Ok(false),
+            Status::Failed | Status::Aborted | Status::Expired => Err(self.session.ended(state)),
+        }
+    }
+}
+
+/// What the store's refusal leaves to try.
+fn classify(refusal: Refusal) -> Failure {
+    let (status, code, asked) = (refusal.status, refusal.code.clone(), refusal.retry_after);
+    let error = Error::StoreRefused(refusal);
+    match (status, code.as_str()) {
+        // S3 uses 400 for a body that came too slowly and for credentials that ran out under the signature.
+        (StatusCode::BAD_REQUEST, "RequestTimeout") => Failure::Passing(error, asked),
+        (StatusCode::BAD_REQUEST, "ExpiredToken") | (StatusCode::FORBIDDEN, _) => Failure::Signature(error),
+        (StatusCode::NOT_FOUND | StatusCode::GONE, _) => Failure::Gone(error),
+        _ if is_passing(status) => Failure::Passing(error, asked),
+        _ => Failure::Final(error),
+    }
+}
+
+/// The headers as signed, and the length: with it the body goes out whole, without it chunked, which stores refuse.
+fn signed_headers(signed: &BTreeMap<String, String>, size: u64) -> Option<HeaderMap> {
+    let mut headers = HeaderMap::with_capacity(signed.len() + 1);
+    for (name, value) in signed {
+        headers.insert(name.parse::<HeaderName>().ok()?, value.parse().ok()?);
+    }
+    headers.insert(CONTENT_LENGTH, HeaderValue::from(size));
+    Some(headers)
+}
+
+/// The request's outcome, or how long it was waited for without a byte moving.
+async fn unless_stalled<F: Future>(request: F, sent: &Sent, size: u64) -> Result<F::Output, Duration> {
+    let mut request = pin!(request);
+    loop {
+        let before = sent.bytes();
+        let patience = if before < size { STALL_TIMEOUT } else { ANSWER_TIMEOUT };
+        match tokio::time::timeout(patience, &mut request).await {
+            Ok(output) => return Ok(output),
+            Err(_) if sent.bytes() == before => return Err(patience),
+            Err(_) => {}
+        }
+    }
+}

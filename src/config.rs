@@ -1,0 +1,276 @@
+//! Every setting: one documented flag, one environment variable `OVERSIDE_*`.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use bytesize::ByteSize;
+use clap::{Args, ValueEnum};
+use url::Url;
+
+use crate::domain::part::{DEFAULT_PART_SIZE, MAX_OBJECT_SIZE, MAX_PART_SIZE, MIN_PART_SIZE};
+use crate::service::Limits;
+
+/// Where sessions and bytes are kept.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Database and store")]
+pub struct StoreConfig {
+    /// postgres://user:password@host/database, or sqlite://PATH for a single machine
+    #[arg(
+        long,
+        env = "OVERSIDE_DATABASE",
+        default_value = "sqlite://data/overside.db",
+        hide_env_values = true
+    )]
+    pub database: String,
+
+    /// Most connections held to PostgreSQL
+    #[arg(long, env = "OVERSIDE_DATABASE_CONNECTIONS", default_value_t = 20, value_parser = clap::value_parser!(u32).range(2..))]
+    pub database_connections: u32,
+
+    /// s3://BUCKET[/PREFIX], with credentials from the standard AWS chain, or file://PATH
+    #[arg(long, env = "OVERSIDE_STORAGE", default_value = "file://data/store")]
+    pub storage: StorageLocation,
+
+    /// The S3 endpoint as this server reaches it, for stores other than AWS
+    #[arg(long, env = "OVERSIDE_S3_ENDPOINT", value_name = "URL")]
+    pub s3_endpoint: Option<Url>,
+
+    /// The S3 endpoint as clients reach it, if that is another; presigned URLs are made for it
+    #[arg(long, env = "OVERSIDE_S3_PUBLIC_ENDPOINT", value_name = "URL")]
+    pub s3_public_endpoint: Option<Url>,
+
+    /// Address buckets as ENDPOINT/BUCKET instead of BUCKET.ENDPOINT; most stores other than AWS need it
+    #[arg(long, env = "OVERSIDE_S3_PATH_STYLE")]
+    pub s3_path_style: bool,
+
+    /// The address clients reach this server at; the filesystem store's signed URLs are made for it
+    /// [default: http:// and the address it listens on]
+    #[arg(long, env = "OVERSIDE_PUBLIC_URL", value_name = "URL")]
+    pub public_url: Option<Url>,
+}
+
+/// Lifetimes and sizes.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Limits")]
+pub struct LimitConfig {
+    /// An upload that gives no sign of life for this long expires
+    #[arg(long, env = "OVERSIDE_UPLOAD_LIFETIME", default_value = "24h", value_parser = duration)]
+    pub upload_lifetime: Duration,
+
+    /// How long a presigned URL lives; asking again gives a new one, so short is safe. At most 7 days
+    #[arg(long, env = "OVERSIDE_URL_LIFETIME", default_value = "15m", value_parser = url_lifetime)]
+    pub url_lifetime: Duration,
+
+    /// How long a replica that died keeps the others from taking over its work
+    #[arg(long, env = "OVERSIDE_LEASE", default_value = "30s", value_parser = duration)]
+    pub lease: Duration,
+
+    /// Smallest part of a multipart upload; parts grow beyond it where 10,000 would not be enough
+    #[arg(long, env = "OVERSIDE_PART_SIZE", default_value_t = ByteSize(DEFAULT_PART_SIZE), value_parser = part_size)]
+    pub part_size: ByteSize,
+
+    /// Largest blob taken
+    #[arg(long, env = "OVERSIDE_MAX_BLOB_SIZE", default_value_t = ByteSize(MAX_OBJECT_SIZE), value_parser = blob_size)]
+    pub max_blob_size: ByteSize,
+
+    /// Age from which a temporary object that no session knows is removed
+    #[arg(long, env = "OVERSIDE_SWEEP_GRACE", default_value = "1h", value_parser = duration)]
+    pub sweep_grace: Duration,
+
+    /// How long an ended upload still answers questions about it
+    #[arg(long, env = "OVERSIDE_RETENTION", default_value = "7d", value_parser = duration)]
+    pub retention: Duration,
+}
+
+/// How logs look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    Text,
+    Json,
+}
+
+/// What goes to standard error.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Logs")]
+pub struct LogConfig {
+    /// Lines for people or for machines
+    #[arg(long, env = "OVERSIDE_LOG_FORMAT", default_value = "text", global = true)]
+    pub log_format: LogFormat,
+
+    /// What to log: a level, or directives such as overside=debug,sqlx=warn [default: info for serve, else warn]
+    #[arg(long, env = "OVERSIDE_LOG", global = true)]
+    pub log: Option<String>,
+}
+
+/// The service itself.
+#[derive(Debug, Clone, Args)]
+pub struct ServeConfig {
+    /// Address and port to listen on; port 0 takes a free one and prints it
+    #[arg(long, env = "OVERSIDE_LISTEN", default_value = "127.0.0.1:5000")]
+    pub listen: SocketAddr,
+
+    /// Listen beyond this machine although nobody has to sign in: whoever reaches the port may push and pull
+    #[arg(long, env = "OVERSIDE_INSECURE_NO_AUTH")]
+    pub insecure_no_auth: bool,
+
+    /// Time between two cleanings
+    #[arg(long, env = "OVERSIDE_CLEAN_INTERVAL", default_value = "5m", value_parser = duration)]
+    pub clean_interval: Duration,
+
+    /// How long requests in flight may go on after SIGTERM before their work is handed over
+    #[arg(long, env = "OVERSIDE_SHUTDOWN_GRACE", default_value = "25s", value_parser = duration)]
+    pub shutdown_grace: Duration,
+
+    #[command(flatten)]
+    pub store: StoreConfig,
+
+    #[command(flatten)]
+    pub limits: LimitConfig,
+}
+
+impl ServeConfig {
+    /// Refuses to open an unguarded door by accident.
+    pub fn check(&self) -> Result<(), String> {
+        if self.listen.ip().is_loopback() || self.insecure_no_auth {
+            return Ok(());
+        }
+        Err(format!(
+            "{} is reachable from other machines and nobody has to sign in; listen on 127.0.0.1, \
+             or say --insecure-no-auth if a proxy in front checks who may push and pull",
+            self.listen
+        ))
+    }
+}
+
+impl LimitConfig {
+    #[must_use]
+    pub const fn limits(&self) -> Limits {
+        Limits {
+            upload_lifetime: self.upload_lifetime,
+            url_lifetime: self.url_lifetime,
+            lease: self.lease,
+            part_size: self.part_size.0,
+            max_blob_size: self.max_blob_size.0,
+            sweep_grace: self.sweep_grace,
+            retention: self.retention,
+        }
+    }
+}
+
+/// A parsed `--storage`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StorageLocation {
+    File(PathBuf),
+    /// The prefix is empty or ends in a slash.
+    S3 {
+        bucket: String,
+        prefix: String,
+    },
+}
+
+impl FromStr for StorageLocation {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if let Some(path) = text.strip_prefix("file://") {
+            return if path.is_empty() {
+                Err("file:// needs a path".to_owned())
+            } else {
+                Ok(Self::File(path.into()))
+            };
+        }
+        let Some(rest) = text.strip_prefix("s3://") else {
+            return Err("a store is s3://BUCKET[/PREFIX] or file://PATH".to_owned());
+        };
+        let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
+        // Amazon S3 User Guide, "General purpose bucket naming rules".
+        let bucket_character = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '.';
+        if !(3..=63).contains(&bucket.len()) || !bucket.chars().all(bucket_character) {
+            return Err(format!("{bucket:?} is no bucket name: 3 to 63 of a-z, 0-9, '-' and '.'"));
+        }
+        let prefix = prefix.trim_matches('/');
+        // Characters that need no escaping anywhere, so that the key is the same in every request form.
+        let prefix_character = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '/');
+        if !prefix.chars().all(prefix_character) || prefix.split('/').any(|part| part == ".." || part == ".")
+        {
+            return Err(format!(
+                "{prefix:?} is no prefix for keys here: letters, digits, '-', '_', '.' and '/'"
+            ));
+        }
+        let prefix = if prefix.is_empty() { String::new() } else { format!("{prefix}/") };
+        Ok(Self::S3 { bucket: bucket.to_owned(), prefix })
+    }
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    let duration =
+        humantime::parse_duration(text).map_err(|error| format!("{error}; write it like 90s, 15m, 24h"))?;
+    // A thousand years is a slip of the pen, and dates that far do not fit the database.
+    let most = Duration::from_secs(1000 * 365 * 24 * 60 * 60);
+    if duration.is_zero() || duration > most {
+        Err("must be more than nothing and make sense".to_owned())
+    } else {
+        Ok(duration)
+    }
+}
+
+fn url_lifetime(text: &str) -> Result<Duration, String> {
+    let lifetime = duration(text)?;
+    // What S3 signs at all (Amazon S3 User Guide, "Sharing objects with presigned URLs").
+    let most = Duration::from_secs(7 * 24 * 60 * 60);
+    if lifetime < Duration::from_secs(1) || lifetime > most {
+        Err("must be from 1s to 7d".to_owned())
+    } else {
+        Ok(lifetime)
+    }
+}
+
+fn part_size(text: &str) -> Result<ByteSize, String> {
+    size_between(text, MIN_PART_SIZE, MAX_PART_SIZE)
+}
+
+fn blob_size(text: &str) -> Result<ByteSize, String> {
+    size_between(text, 1, MAX_OBJECT_SIZE)
+}
+
+fn size_between(text: &str, least: u64, most: u64) -> Result<ByteSize, String> {
+    let size: ByteSize = text.parse().map_err(|error| format!("{error}; write it like 8MiB or 5GiB"))?;
+    if (least..=most).contains(&size.0) {
+        Ok(size)
+    } else {
+        Err(format!("must be from {} to {}", ByteSize(least), ByteSize(most)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_store_is_a_bucket_with_a_prefix_or_a_folder() {
+        let s3 = |bucket: &str, prefix: &str| {
+            Ok(StorageLocation::S3 { bucket: bucket.into(), prefix: prefix.into() })
+        };
+        assert_eq!("s3://bucket".parse(), s3("bucket", ""));
+        assert_eq!("s3://bucket/".parse(), s3("bucket", ""));
+        assert_eq!("s3://bucket/a/b/".parse(), s3("bucket", "a/b/"));
+        assert_eq!("file:///srv/store".parse(), Ok(StorageLocation::File("/srv/store".into())));
+        for bad in
+            ["", "bucket", "s3://", "s3://B/", "s3://bucket/a b", "s3://bucket/../x", "file://", "gs://b"]
+        {
+            assert!(bad.parse::<StorageLocation>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn sizes_and_lifetimes_stay_within_what_stores_take() {
+        assert!(part_size("5MiB").is_ok());
+        assert!(part_size("4MiB").is_err());
+        assert!(url_lifetime("7d").is_ok());
+        assert!(url_lifetime("8d").is_err());
+        assert!(duration("0s").is_err());
+        assert!(duration("soon").is_err());
+    }
+}

@@ -1,0 +1,93 @@
+//! Published blobs and the repositories they can be read from.
+
+use chrono::{DateTime, Utc};
+use sqlx::FromRow;
+
+use super::uploads::LINK;
+use super::{Db, DbError, Result, on_pool};
+use crate::domain::blob::Blob;
+use crate::domain::digest::Digest;
+use crate::domain::name::RepositoryName;
+
+const FIND: &str = "SELECT digest, size, proof, created_at FROM blob WHERE digest = $1";
+
+const FIND_IN_REPOSITORY: &str = "
+    SELECT blob.digest, blob.size, blob.proof, blob.created_at
+    FROM repository_blob JOIN blob ON blob.digest = repository_blob.digest
+    WHERE repository_blob.repository_name = $1 AND repository_blob.digest = $2";
+
+const UNLINK: &str = "DELETE FROM repository_blob WHERE repository_name = $1 AND digest = $2";
+
+#[derive(Debug, FromRow)]
+struct BlobRow {
+    digest: String,
+    size: i64,
+    proof: String,
+    created_at: DateTime<Utc>,
+}
+
+impl TryFrom<BlobRow> for Blob {
+    type Error = DbError;
+
+    fn try_from(row: BlobRow) -> Result<Self> {
+        let corrupt = |column, reason: &dyn std::fmt::Display| DbError::Corrupt {
+            table: "blob",
+            column,
+            row: row.digest.clone(),
+            reason: reason.to_string(),
+        };
+        Ok(Self {
+            digest: row.digest.parse().map_err(|error| corrupt("digest", &error))?,
+            size: u64::try_from(row.size).map_err(|error| corrupt("size", &error))?,
+            proof: row.proof.parse().map_err(|error| corrupt("proof", &error))?,
+            created_at: row.created_at,
+        })
+    }
+}
+
+impl Db {
+    /// A published blob, whoever may read it: for deduplication after proof, never for an answer to a client.
+    pub async fn find_blob(&self, digest: &Digest) -> Result<Option<Blob>> {
+        let row: Option<BlobRow> =
+            on_pool!(self, pool => sqlx::query_as(FIND).bind(digest.to_string()).fetch_optional(pool).await)?;
+        row.map(Blob::try_from).transpose()
+    }
+
+    /// A blob as a repository has it.
+    pub async fn find_blob_in(&self, repository: &RepositoryName, digest: &Digest) -> Result<Option<Blob>> {
+        let row: Option<BlobRow> = on_pool!(self, pool => sqlx::query_as(FIND_IN_REPOSITORY)
+            .bind(repository.as_str())
+            .bind(digest.to_string())
+            .fetch_optional(pool)
+            .await)?;
+        row.map(Blob::try_from).transpose()
+    }
+
+    /// Makes a published blob readable from a repository.
+    pub async fn link_blob(
+        &self,
+        repository: &RepositoryName,
+        digest: &Digest,
+        now: DateTime<Utc>,
+    ) -> Result<()> {
+        on_pool!(self, pool => sqlx::query(LINK)
+            .bind(repository.as_str())
+            .bind(digest.to_string())
+            .bind(now)
+            .execute(pool)
+            .await
+            .map(drop))?;
+        Ok(())
+    }
+
+    /// Takes a blob out of a repository; false when it was not there.
+    pub async fn unlink_blob(&self, repository: &RepositoryName, digest: &Digest) -> Result<bool> {
+        let removed = on_pool!(self, pool => sqlx::query(UNLINK)
+            .bind(repository.as_str())
+            .bind(digest.to_string())
+            .execute(pool)
+            .await
+            .map(|done| done.rows_affected()))?;
+        Ok(removed > 0)
+    }
+}

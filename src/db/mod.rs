@@ -1,0 +1,160 @@
+//! The database: rows in, domain types out. PostgreSQL or SQLite, one SQL text for both.
+
+mod blobs;
+mod keys;
+mod rows;
+mod sweep;
+mod uploads;
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use sqlx::migrate::{MigrateError, Migrator};
+use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
+};
+
+static POSTGRES_MIGRATIONS: Migrator = sqlx::migrate!("migrations/postgres");
+static SQLITE_MIGRATIONS: Migrator = sqlx::migrate!("migrations/sqlite");
+
+/// Waiting for a free connection before a request is told to come back.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
+/// SQLite has one writer; a statement that waits longer than this meets a stuck one.
+const SQLITE_BUSY_TIMEOUT: Duration = Duration::from_secs(30);
+/// Readers beside SQLite's one writer.
+const SQLITE_CONNECTIONS: u32 = 8;
+
+/// A pool of connections to the one database that all replicas share.
+#[derive(Debug, Clone)]
+pub enum Db {
+    Postgres(PgPool),
+    Sqlite(SqlitePool),
+}
+
+/// A database failure. The text is safe to show; the cause is for the log.
+#[derive(Debug, thiserror::Error)]
+pub enum DbError {
+    #[error("the database failed")]
+    Unavailable(#[from] sqlx::Error),
+    #[error("the database could not be migrated")]
+    Migration(#[from] MigrateError),
+    #[error("table {table}, column {column}, row {row}: {reason}")]
+    Corrupt { table: &'static str, column: &'static str, row: String, reason: String },
+    #[error("a database URL begins with postgres:// or sqlite://")]
+    UnknownScheme,
+    #[error("the database task ended early")]
+    Interrupted(#[from] tokio::task::JoinError),
+}
+
+type Result<T> = std::result::Result<T, DbError>;
+
+/// Runs one expression on whichever pool it is.
+macro_rules! on_pool {
+    ($db:expr, $pool:ident => $body:expr) => {
+        match $db {
+            $crate::db::Db::Postgres($pool) => $body,
+            $crate::db::Db::Sqlite($pool) => $body,
+        }
+    };
+}
+use on_pool;
+
+/// Runs one expression in a transaction on whichever pool it is, and commits.
+///
+/// The transaction runs in a task of its own: a request that is dropped half-way must not leave a
+/// connection with an open transaction in the pool. SQLite takes the write lock at once (`BEGIN IMMEDIATE`):
+/// read-then-write transactions that only upgrade later fail under concurrency.
+macro_rules! in_transaction {
+    ($db:expr, $transaction:ident => $body:expr) => {{
+        let db = $db.clone();
+        tokio::spawn(async move {
+            match db {
+                $crate::db::Db::Postgres(pool) => {
+                    let mut $transaction = pool.begin().await?;
+                    let outcome = $body;
+                    if outcome {
+                        $transaction.commit().await?
+                    } else {
+                        $transaction.rollback().await?
+                    };
+                    Ok(outcome)
+                }
+                $crate::db::Db::Sqlite(pool) => {
+                    let mut $transaction = pool.begin_with("BEGIN IMMEDIATE").await?;
+                    let outcome = $body;
+                    if outcome {
+                        $transaction.commit().await?
+                    } else {
+                        $transaction.rollback().await?
+                    };
+                    Ok(outcome)
+                }
+            }
+        })
+        .await?
+    }};
+}
+use in_transaction;
+
+impl Db {
+    /// Connects to `postgres://…` or opens (and makes, with its folder) `sqlite://path`.
+    pub async fn connect(url: &str, connections: u32) -> Result<Self> {
+        if url.starts_with("postgres://") || url.starts_with("postgresql://") {
+            let options = PgConnectOptions::from_str(url)?.application_name("overside");
+            let pool = PgPoolOptions::new().max_connections(connections).acquire_timeout(ACQUIRE_TIMEOUT);
+            return Ok(Self::Postgres(pool.connect_with(options).await?));
+        }
+        let path = url.strip_prefix("sqlite://").ok_or(DbError::UnknownScheme)?;
+        if let Some(folder) = std::path::Path::new(path).parent() {
+            tokio::fs::create_dir_all(folder).await.map_err(sqlx::Error::Io)?;
+        }
+        let options = SqliteConnectOptions::new()
+            .filename(path)
+            .create_if_missing(true)
+            .foreign_keys(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            // Not NORMAL: temp bytes are deleted on the strength of a commit, so it must survive a power cut.
+            .synchronous(SqliteSynchronous::Full)
+            .busy_timeout(SQLITE_BUSY_TIMEOUT);
+        let pool =
+            SqlitePoolOptions::new().max_connections(SQLITE_CONNECTIONS).acquire_timeout(ACQUIRE_TIMEOUT);
+        Ok(Self::Sqlite(pool.connect_with(options).await?))
+    }
+
+    /// Brings the schema up to date; several replicas may try at once.
+    pub async fn migrate(&self) -> Result<()> {
+        match self {
+            Self::Postgres(pool) => POSTGRES_MIGRATIONS.run(pool).await?,
+            Self::Sqlite(pool) => SQLITE_MIGRATIONS.run(pool).await?,
+        }
+        Ok(())
+    }
+
+    /// Whether every migration of this build has run.
+    pub async fn is_migrated(&self) -> Result<bool> {
+        const SQL: &str = "SELECT COUNT(*) FROM _sqlx_migrations WHERE success";
+        let applied: std::result::Result<i64, _> =
+            on_pool!(self, pool => sqlx::query_scalar(SQL).fetch_one(pool).await);
+        let known = match self {
+            Self::Postgres(_) => POSTGRES_MIGRATIONS.iter().count(),
+            Self::Sqlite(_) => SQLITE_MIGRATIONS.iter().count(),
+        };
+        // The table is missing before the first migration.
+        match applied {
+            Err(sqlx::Error::Database(_)) => Ok(false),
+            applied => Ok(usize::try_from(applied?).is_ok_and(|applied| applied >= known)),
+        }
+    }
+
+    /// A cheap question whose answer shows that the database is there.
+    pub async fn check(&self) -> Result<()> {
+        on_pool!(self, pool => sqlx::query("SELECT 1").execute(pool).await.map(drop))?;
+        Ok(())
+    }
+
+    /// Ends every connection in good order.
+    pub async fn close(&self) {
+        on_pool!(self, pool => pool.close().await);
+    }
+}

@@ -1,0 +1,211 @@
+//! Rows of `blob_upload_session` and their way to and from [`Upload`].
+
+use std::fmt::Display;
+use std::str::FromStr;
+
+use chrono::{DateTime, Utc};
+use sqlx::FromRow;
+use uuid::Uuid;
+
+use super::DbError;
+use crate::domain::digest::Digest;
+use crate::domain::part::PartPlan;
+use crate::domain::upload::{
+    Failure, Lease, Proxied, State, Status, Transfer, TransferMode, Upload, UploadId,
+};
+
+const TABLE: &str = "blob_upload_session";
+
+#[derive(Debug, FromRow)]
+pub(super) struct UploadRow {
+    upload_uuid: Uuid,
+    repository_name: String,
+    user_id: Option<String>,
+    status: String,
+    transfer_mode: Option<String>,
+    declared_digest: Option<String>,
+    claimed_digest: Option<String>,
+    final_digest: Option<String>,
+    size: Option<i64>,
+    part_size: Option<i64>,
+    store_upload_id: Option<String>,
+    received_offset: i64,
+    hash_state: Option<Vec<u8>>,
+    tail_id: Option<Uuid>,
+    lease_owner: Option<Uuid>,
+    lease_expires_at: Option<DateTime<Utc>>,
+    failure_reason: Option<String>,
+    metadata: serde_json::Value,
+    revision: i64,
+    created_at: DateTime<Utc>,
+    updated_at: DateTime<Utc>,
+    expires_at: DateTime<Utc>,
+}
+
+/// The columns that a transition may change, as the row has them.
+#[derive(Debug)]
+pub(super) struct StateColumns {
+    pub status: &'static str,
+    pub transfer_mode: Option<&'static str>,
+    pub declared_digest: Option<String>,
+    pub claimed_digest: Option<String>,
+    pub final_digest: Option<String>,
+    pub size: Option<i64>,
+    pub part_size: Option<i64>,
+    pub store_upload_id: Option<String>,
+    pub received_offset: i64,
+    pub hash_state: Option<Vec<u8>>,
+    pub tail_id: Option<Uuid>,
+    pub lease_owner: Option<Uuid>,
+    pub lease_expires_at: Option<DateTime<Utc>>,
+    pub failure_reason: Option<String>,
+}
+
+impl From<&Upload> for StateColumns {
+    fn from(upload: &Upload) -> Self {
+        let state = &upload.state;
+        let mut columns = Self {
+            status: state.status().as_str(),
+            transfer_mode: state.transfer().map(|transfer| transfer.mode().as_str()),
+            declared_digest: upload.declared_digest.map(|digest| digest.to_string()),
+            claimed_digest: None,
+            final_digest: None,
+            size: upload.size.map(signed),
+            part_size: None,
+            store_upload_id: None,
+            received_offset: 0,
+            hash_state: None,
+            tail_id: None,
+            lease_owner: state.lease().map(|lease| lease.owner),
+            lease_expires_at: state.lease().map(|lease| lease.expires_at),
+            failure_reason: None,
+        };
+        match state.transfer() {
+            Some(Transfer::Multipart { plan, store_upload_id }) => {
+                columns.part_size = Some(signed(plan.part_size()));
+                columns.store_upload_id = Some(store_upload_id.clone());
+            }
+            Some(Transfer::Proxied(stored)) => {
+                columns.part_size = Some(signed(stored.part_size));
+                columns.store_upload_id.clone_from(&stored.store_upload_id);
+                columns.received_offset = signed(stored.received);
+                columns.hash_state = Some(stored.hash_state.clone());
+                columns.tail_id = stored.tail_id;
+            }
+            Some(Transfer::Put) | None => {}
+        }
+        match state {
+            State::Finalizing { digest, .. } => columns.claimed_digest = Some(digest.to_string()),
+            State::Completed { digest, .. } => columns.final_digest = Some(digest.to_string()),
+            State::Failed { failure } => columns.failure_reason = Some(failure.to_string()),
+            _ => {}
+        }
+        columns
+    }
+}
+
+/// Sizes are bounded by 48.8 TiB long before this saturates.
+pub(super) fn signed(size: u64) -> i64 {
+    i64::try_from(size).unwrap_or(i64::MAX)
+}
+
+impl TryFrom<UploadRow> for Upload {
+    type Error = DbError;
+
+    fn try_from(row: UploadRow) -> Result<Self, DbError> {
+        let size = row.size.map(|size| row.unsigned("size", size)).transpose()?;
+        let parse_digest = |column, text: &Option<String>| -> Result<Option<Digest>, DbError> {
+            text.as_deref().map(|text| row.parse(column, text)).transpose()
+        };
+        let claimed = parse_digest("claimed_digest", &row.claimed_digest)?;
+        let done = parse_digest("final_digest", &row.final_digest)?;
+        let state = match row.parse("status", &row.status)? {
+            Status::Pending => State::Pending,
+            Status::Uploading => {
+                State::Uploading { transfer: row.transfer(size)?, append_lease: row.lease() }
+            }
+            Status::Finalizing => State::Finalizing {
+                transfer: row.transfer(size)?,
+                digest: row.present("claimed_digest", claimed)?,
+                lease: row.present("lease_owner", row.lease())?,
+            },
+            Status::Completed => State::Completed {
+                digest: row.present("final_digest", done)?,
+                size: row.present("size", size)?,
+            },
+            Status::Failed => State::Failed {
+                failure: row
+                    .parse::<Failure>("failure_reason", row.failure_reason.as_deref().unwrap_or_default())?,
+            },
+            Status::Aborted => State::Aborted,
+            Status::Expired => State::Expired,
+        };
+        Ok(Self {
+            id: UploadId::from_uuid(row.upload_uuid),
+            repository: row.parse("repository_name", &row.repository_name)?,
+            declared_digest: parse_digest("declared_digest", &row.declared_digest)?,
+            user_id: row.user_id,
+            size,
+            created_at: row.created_at,
+            updated_at: row.updated_at,
+            expires_at: row.expires_at,
+            metadata: row.metadata,
+            revision: row.revision,
+            state,
+        })
+    }
+}
+
+impl UploadRow {
+    fn transfer(&self, size: Option<u64>) -> Result<Transfer, DbError> {
+        let mode = self.present("transfer_mode", self.transfer_mode.as_deref())?;
+        let part_size = || self.unsigned("part_size", self.present("part_size", self.part_size)?);
+        Ok(match self.parse("transfer_mode", mode)? {
+            TransferMode::Put => Transfer::Put,
+            TransferMode::Multipart => Transfer::Multipart {
+                plan: PartPlan::restore(self.present("size", size)?, part_size()?)
+                    .map_err(|error| self.corrupt("part_size", &error))?,
+                store_upload_id: self.present("store_upload_id", self.store_upload_id.clone())?,
+            },
+            TransferMode::Proxied => Transfer::Proxied(Proxied {
+                received: self.unsigned("received_offset", self.received_offset)?,
+                hash_state: self.present("hash_state", self.hash_state.clone())?,
+                part_size: match part_size()? {
+                    0 => return Err(self.corrupt("part_size", &"is zero")),
+                    size => size,
+                },
+                store_upload_id: self.store_upload_id.clone(),
+                tail_id: self.tail_id,
+            }),
+        })
+    }
+
+    fn lease(&self) -> Option<Lease> {
+        Some(Lease { owner: self.lease_owner?, expires_at: self.lease_expires_at? })
+    }
+
+    fn parse<T>(&self, column: &'static str, text: &str) -> Result<T, DbError>
+    where
+        T: FromStr,
+        T::Err: Display,
+    {
+        text.parse().map_err(|error: T::Err| self.corrupt(column, &error))
+    }
+
+    fn present<T>(&self, column: &'static str, value: Option<T>) -> Result<T, DbError> {
+        value.ok_or_else(|| self.corrupt(column, &"is missing in this state"))
+    }
+
+    fn unsigned(&self, column: &'static str, value: i64) -> Result<u64, DbError> {
+        u64::try_from(value).map_err(|error| self.corrupt(column, &error))
+    }
+
+    fn corrupt(&self, column: &'static str, reason: &dyn Display) -> DbError {
+        DbError::Corrupt {
+            table: TABLE,
+            column,
+            row: self.upload_uuid.to_string(),
+            reason: reason.to_string(),
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! Service errors in the OCI envelope (distribution 1.1.1, "Error Codes"). The client gets a stable code and
+//! a sentence; the log gets the cause, once, here.
+
+use axum::Json;
+use axum::http::header::{RANGE, RETRY_AFTER};
+use axum::http::{HeaderName, HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+
+use super::wire::{ErrorEntry, ErrorEnvelope};
+use crate::db::DbError;
+use crate::domain::digest::DigestError;
+use crate::domain::name::NameError;
+use crate::domain::upload::{Failure, FailureCode, Refusal};
+use crate::service::ServiceError;
+use crate::telemetry::chain;
+
+/// When a client may try again what failed for a passing reason.
+const RETRY_AFTER_SECONDS: HeaderValue = HeaderValue::from_static("1");
+
+/// An answer that is not what was asked for.
+#[derive(Debug)]
+pub struct HttpError {
+    status: StatusCode,
+    code: &'static str,
+    message: String,
+    header: Option<(HeaderName, HeaderValue)>,
+}
+
+impl HttpError {
+    #[must_use]
+    pub fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
+        Self { status, code, message: message.into(), header: None }
+    }
+
+    /// A request that makes no sense for an upload.
+    #[must_use]
+    pub fn invalid(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "BLOB_UPLOAD_INVALID", message)
+    }
+
+    /// No such endpoint.
+    #[must_use]
+    pub fn not_found() -> Self {
+        Self::new(StatusCode::NOT_FOUND, "UNSUPPORTED", "there is no such endpoint")
+    }
+
+    #[must_use]
+    pub fn with_header(self, name: HeaderName, value: HeaderValue) -> Self {
+        Self { header: Some((name, value)), ..self }
+    }
+}
+
+impl IntoResponse for HttpError {
+    fn into_response(self) -> Response {
+        let entry = ErrorEntry { code: self.code.to_owned(), message: self.message, detail: None };
+        let mut response = (self.status, Json(ErrorEnvelope { errors: vec![entry] })).into_response();
+        if let Some((name, value)) = self.header {
+            response.headers_mut().insert(name, value);
+        }
+        response
+    }
+}
+
+impl From<DigestError> for HttpError {
+    fn from(error: DigestError) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "DIGEST_INVALID", error.to_string())
+    }
+}
+
+impl From<NameError> for HttpError {
+    fn from(error: NameError) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "NAME_INVALID", error.to_string())
+    }
+}
+
+/// The code of a session that failed for good.
+#[must_use]
+pub const fn failure_code(failure: &Failure) -> &'static str {
+    match failure.code {
+        FailureCode::DigestMismatch => "DIGEST_INVALID",
+        FailureCode::SizeMismatch => "SIZE_INVALID",
+        FailureCode::Vanished => "BLOB_UPLOAD_INVALID",
+    }
+}
+
+impl From<ServiceError> for HttpError {
+    fn from(error: ServiceError) -> Self {
+        let (status, code) = classify(&error);
+        if status.is_server_error() {
+            tracing::error!(error = %chain(&error), "request failed");
+        }
+        let http = match &error {
+            ServiceError::Refused(Refusal::Failed(failure)) => {
+                Self::new(status, code, failure.message.clone())
+            }
+            _ => Self::new(status, code, error.to_string()),
+        };
+        match error {
+            ServiceError::OffsetMismatch { expected } => http.with_header(RANGE, received_range(expected)),
+            _ if status == StatusCode::SERVICE_UNAVAILABLE => {
+                http.with_header(RETRY_AFTER, RETRY_AFTER_SECONDS)
+            }
+            _ => http,
+        }
+    }
+}
+
+fn classify(error: &ServiceError) -> (StatusCode, &'static str) {
+    match error {
+        ServiceError::UploadUnknown | ServiceError::Refused(Refusal::Aborted | Refusal::Completed(_)) => {
+            (StatusCode::NOT_FOUND, "BLOB_UPLOAD_UNKNOWN")
+        }
+        ServiceError::Refused(Refusal::Expired) => (StatusCode::GONE, "BLOB_UPLOAD_UNKNOWN"),
+        ServiceError::BlobUnknown => (StatusCode::NOT_FOUND, "BLOB_UNKNOWN"),
+        ServiceError::Refused(Refusal::Failed(failure)) => (StatusCode::BAD_REQUEST, failure_code(failure)),
+        ServiceError::Refused(Refusal::Finalizing | Refusal::Appending | Refusal::LeaseLost) => {
+            (StatusCode::CONFLICT, "BLOB_UPLOAD_INVALID")
+        }
+        ServiceError::Refused(Refusal::Redeclared("digest"))
+        | ServiceError::DigestMismatch { .. }
+        | ServiceError::OtherDigest(_)
+        | ServiceError::ChecksumMismatch => (StatusCode::BAD_REQUEST, "DIGEST_INVALID"),
+        ServiceError::Refused(Refusal::Redeclared(_)) | ServiceError::SizeInvalid(_) => {
+            (StatusCode::BAD_REQUEST, "SIZE_INVALID")
+        }
+        ServiceError::Refused(Refusal::WrongMode(_) | Refusal::NothingUploaded)
+        | ServiceError::Invalid(_)
+        | ServiceError::Vanished
+        | ServiceError::BodyIncomplete => (StatusCode::BAD_REQUEST, "BLOB_UPLOAD_INVALID"),
+        ServiceError::OffsetMismatch { .. } => (StatusCode::RANGE_NOT_SATISFIABLE, "BLOB_UPLOAD_INVALID"),
+        ServiceError::TooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "SIZE_INVALID"),
+        ServiceError::Signature(_) => (StatusCode::FORBIDDEN, "DENIED"),
+        ServiceError::Db(DbError::Corrupt { .. }) => (StatusCode::INTERNAL_SERVER_ERROR, "UNKNOWN"),
+        ServiceError::Busy(_)
+        | ServiceError::Contended
+        | ServiceError::Stopping
+        | ServiceError::Db(_)
+        | ServiceError::Storage(_)
+        | ServiceError::Interrupted(_) => (StatusCode::SERVICE_UNAVAILABLE, "UNAVAILABLE"),
+    }
+}
+
+/// `Range: 0-<last>` of what an upload has received; `0-0` also where that is nothing, as Docker writes it.
+pub(super) fn received_range(received: u64) -> HeaderValue {
+    HeaderValue::try_from(format!("0-{}", received.saturating_sub(1)))
+        .unwrap_or(HeaderValue::from_static("0-0"))
+}

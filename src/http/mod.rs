@@ -1,0 +1,87 @@
+//! The front doors: parse into domain types, call one service verb, render.
+
+pub mod error;
+mod extract;
+mod health;
+mod oci;
+mod signed;
+pub mod wire;
+
+use std::any::Any;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::Request;
+use axum::http::{HeaderName, HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{any, get, put};
+use tower_http::ServiceBuilderExt;
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::request_id::{MakeRequestUuid, RequestId};
+use tower_http::set_header::SetResponseHeaderLayer;
+use tower_http::trace::{DefaultOnFailure, DefaultOnResponse, TraceLayer};
+use tracing::{Level, Span};
+
+use crate::service::Service;
+use crate::storage::signed_url::SIGNED_PATH;
+use error::HttpError;
+
+/// Every answer under `/v2/` carries it; clients tell a registry by it.
+const API_VERSION: HeaderName = HeaderName::from_static("docker-distribution-api-version");
+
+/// All routes over one service.
+pub fn router(service: Arc<Service>) -> Router {
+    // Repository names have slashes in them, which no route pattern can hold: `oci` takes paths apart itself.
+    let registry = Router::new()
+        .route("/v2", any(oci::dispatch))
+        .route("/v2/", any(oci::dispatch))
+        .route("/v2/{*path}", any(oci::dispatch))
+        .layer(SetResponseHeaderLayer::overriding(API_VERSION, HeaderValue::from_static("registry/2.0")));
+    let layers = tower::ServiceBuilder::new()
+        .set_x_request_id(MakeRequestUuid)
+        .layer(
+            TraceLayer::new_for_http()
+                .make_span_with(request_span)
+                .on_response(DefaultOnResponse::new().level(Level::INFO))
+                .on_failure(DefaultOnFailure::new().level(Level::DEBUG)),
+        )
+        .propagate_x_request_id()
+        .layer(CatchPanicLayer::custom(panicked));
+    Router::new()
+        .route("/healthz", get(health::alive))
+        .route("/readyz", get(health::ready))
+        .route(&format!("{SIGNED_PATH}/{{upload}}"), put(signed::put_blob))
+        .route(&format!("{SIGNED_PATH}/{{upload}}/{{part}}"), put(signed::put_part))
+        .merge(registry)
+        .fallback(|| async { HttpError::not_found() })
+        .method_not_allowed_fallback(|| async { method_not_allowed("PUT") })
+        .layer(layers)
+        .with_state(service)
+}
+
+/// The path alone: queries carry signatures.
+fn request_span(request: &Request) -> Span {
+    let id =
+        request.extensions().get::<RequestId>().and_then(|id| id.header_value().to_str().ok()).unwrap_or("");
+    tracing::info_span!(
+        "request",
+        id,
+        method = %request.method(),
+        path = request.uri().path(),
+        upload = tracing::field::Empty,
+    )
+}
+
+fn method_not_allowed(allowed: &'static str) -> HttpError {
+    HttpError::new(StatusCode::METHOD_NOT_ALLOWED, "UNSUPPORTED", format!("this endpoint takes {allowed}"))
+        .with_header(axum::http::header::ALLOW, HeaderValue::from_static(allowed))
+}
+
+/// No panic is reachable from a request as far as we know; one that is found must not take the answer with it.
+#[expect(clippy::needless_pass_by_value, reason = "the signature that tower-http asks for")]
+fn panicked(panic: Box<dyn Any + Send + 'static>) -> Response {
+    let text = panic.downcast_ref::<&str>().copied().or(panic.downcast_ref::<String>().map(String::as_str));
+    tracing::error!(panic = text.unwrap_or("unknown"), "a request handler panicked");
+    HttpError::new(StatusCode::INTERNAL_SERVER_ERROR, "UNKNOWN", "an internal error; the log has it")
+        .into_response()
+}

@@ -1,0 +1,16 @@
+//! `DELETE /v2/{name}/blobs/uploads/{uuid}`: give up, and leave nothing.
+
+use std::sync::Arc;
+
+use axum::http::StatusCode;
+use axum::response::IntoResponse;
+
+use super::Answer;
+use crate::domain::name::RepositoryName;
+use crate::domain::upload::UploadId;
+use crate::service::Service;
+
+pub(super) async fn abort(service: &Arc<Service>, name: &RepositoryName, id: UploadId) -> Answer {
+    service.abort(name, id).await?;
+    Ok(StatusCode::NO_CONTENT.into_response())
+}

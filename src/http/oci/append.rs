@@ -1,0 +1,30 @@
+//! `PATCH /v2/{name}/blobs/uploads/{uuid}`: the next chunk, through this server.
+
+use std::sync::Arc;
+
+use axum::extract::Request;
+use axum::http::StatusCode;
+use axum::http::header::{LOCATION, RANGE};
+use axum::response::IntoResponse;
+
+use super::{Answer, upload_location, uuid_headers};
+use crate::domain::name::RepositoryName;
+use crate::domain::upload::UploadId;
+use crate::http::error::received_range;
+use crate::http::extract::{bytes, chunk};
+use crate::service::Service;
+
+pub(super) async fn append(
+    service: &Arc<Service>,
+    name: &RepositoryName,
+    id: UploadId,
+    request: Request,
+) -> Answer {
+    let chunk = chunk(request.headers())?;
+    let received = service.append(name, id, chunk, bytes(request.into_body())).await?;
+    let mut response = StatusCode::ACCEPTED.into_response();
+    response.headers_mut().insert(LOCATION, upload_location(name, id));
+    response.headers_mut().insert(RANGE, received_range(received));
+    uuid_headers(&mut response, id);
+    Ok(response)
+}

@@ -1,0 +1,90 @@
+//! `POST /v2/{name}/blobs/uploads/`: begin, mount, or the whole blob in one request.
+
+use std::sync::Arc;
+
+use axum::extract::Request;
+use axum::http::header::{LOCATION, RANGE};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+
+use super::{Answer, created, upload_location, uuid_headers};
+use crate::domain::digest::Digest;
+use crate::domain::name::RepositoryName;
+use crate::domain::upload::UploadId;
+use crate::http::error::HttpError;
+use crate::http::extract::{Parameters, bytes, chunk, content_length, user_agent};
+use crate::service::{Service, ServiceError};
+
+/// Chunks shorter than this cost a detour through a tail object.
+const CHUNK_MIN_LENGTH: HeaderName = HeaderName::from_static("oci-chunk-min-length");
+
+pub(super) async fn begin(service: &Arc<Service>, name: RepositoryName, request: Request) -> Answer {
+    let parameters = Parameters::of(request.uri());
+    if let (Some(digest), Some(from)) = (parameters.digest("mount")?, parameters.text("from")?) {
+        // A source that cannot be read is no error: the client uploads instead.
+        if let Ok(from) = from.parse()
+            && service.mount(&name, &digest, &from).await?.is_some()
+        {
+            return Ok(created(&name, &digest));
+        }
+        return begun(service, name, None, request.headers()).await;
+    }
+    let digest = parameters.digest("digest")?;
+    let empty =
+        content_length(request.headers()) == Some(0) || axum::body::HttpBody::is_end_stream(request.body());
+    match digest {
+        Some(digest) if !empty || digest == Digest::EMPTY => {
+            monolithic(service, &name, digest, request).await
+        }
+        digest => begun(service, name, digest, request.headers()).await,
+    }
+}
+
+async fn begun(
+    service: &Service,
+    name: RepositoryName,
+    digest: Option<Digest>,
+    headers: &HeaderMap,
+) -> Answer {
+    let upload = service.begin(name, digest, user_agent(headers)).await?;
+    Ok(accepted(&upload.repository, upload.id, service.limits().part_size))
+}
+
+/// 202: here is where the upload goes on.
+fn accepted(name: &RepositoryName, id: UploadId, chunk_min_length: u64) -> Response {
+    let mut response = StatusCode::ACCEPTED.into_response();
+    let headers = response.headers_mut();
+    headers.insert(LOCATION, upload_location(name, id));
+    headers.insert(RANGE, HeaderValue::from_static("0-0"));
+    headers.insert(CHUNK_MIN_LENGTH, HeaderValue::from(chunk_min_length));
+    uuid_headers(&mut response, id);
+    response
+}
+
+async fn monolithic(
+    service: &Arc<Service>,
+    name: &RepositoryName,
+    digest: Digest,
+    request: Request,
+) -> Answer {
+    let upload = service.begin(name.clone(), Some(digest), user_agent(request.headers())).await?;
+    tracing::Span::current().record("upload", tracing::field::display(upload.id));
+    let id = upload.id;
+    let whole = chunk(request.headers())?;
+    let body = bytes(request.into_body());
+    let uploaded = async {
+        service.append(name, id, whole, body).await?;
+        service.finalize(name, id, digest, Vec::new(), true).await
+    };
+    match uploaded.await {
+        Ok(_) => Ok(created(name, &digest)),
+        Err(error) => {
+            // The client does not know the session and could not go on with it.
+            service.forsake(id).await;
+            Err(match error {
+                ServiceError::BodyIncomplete => HttpError::invalid("the body ended before it was complete"),
+                error => error.into(),
+            })
+        }
+    }
+}

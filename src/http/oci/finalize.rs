@@ -1,0 +1,86 @@
+//! `PUT /v2/{name}/blobs/uploads/{uuid}?digest=`: finalize, with the last chunk or a list of parts as body.
+
+use std::sync::Arc;
+
+use axum::extract::Request;
+use axum::http::header::LOCATION;
+use axum::http::{HeaderName, HeaderValue, StatusCode};
+use axum::response::IntoResponse;
+
+use super::{Answer, created, upload_location, uuid_headers};
+use crate::domain::name::RepositoryName;
+use crate::domain::upload::{State, Transfer, UploadId};
+use crate::http::error::HttpError;
+use crate::http::extract::{Parameters, bytes, chunk, content_length, json, lists};
+use crate::http::wire::FinalizeBody;
+use crate::service::{Finalized, NamedPart, Service};
+
+/// RFC 7240
+const PREFER: HeaderName = HeaderName::from_static("prefer");
+const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
+const RESPOND_ASYNC: &str = "respond-async";
+
+pub(super) async fn finalize(
+    service: &Arc<Service>,
+    name: &RepositoryName,
+    id: UploadId,
+    request: Request,
+) -> Answer {
+    let digest = Parameters::of(request.uri()).digest("digest")?.ok_or_else(|| {
+        HttpError::new(
+            StatusCode::BAD_REQUEST,
+            "DIGEST_INVALID",
+            "finalize with ?digest=, what the bytes should be",
+        )
+    })?;
+    let wait = !lists(request.headers(), &PREFER, RESPOND_ASYNC);
+    let upload = service.upload(name, id).await?;
+    let mut parts = Vec::new();
+    match &upload.state {
+        // With nothing sent so far the body is the blob, even an empty one.
+        State::Pending => append(service, name, id, request).await?,
+        State::Uploading { transfer: Transfer::Proxied(_), .. } => {
+            if content_length(request.headers()) != Some(0) {
+                append(service, name, id, request).await?;
+            }
+        }
+        State::Uploading { .. } | State::Finalizing { .. } => {
+            let proxied = matches!(upload.state.transfer(), Some(Transfer::Proxied(_)));
+            if !proxied {
+                let body: FinalizeBody = json(request.into_body()).await?;
+                parts = body
+                    .parts
+                    .into_iter()
+                    .map(|part| NamedPart { number: part.part_number, etag: part.etag })
+                    .collect();
+            }
+        }
+        // Ended: a repeated request gets its answer again, whatever its body.
+        _ => {}
+    }
+    match service.finalize(name, id, digest, parts, wait).await? {
+        Finalized::Completed(digest) => {
+            let mut response = created(name, &digest);
+            uuid_headers(&mut response, id);
+            Ok(response)
+        }
+        Finalized::Accepted => {
+            let mut response = StatusCode::ACCEPTED.into_response();
+            response.headers_mut().insert(LOCATION, upload_location(name, id));
+            response.headers_mut().insert(PREFERENCE_APPLIED, HeaderValue::from_static(RESPOND_ASYNC));
+            uuid_headers(&mut response, id);
+            Ok(response)
+        }
+    }
+}
+
+async fn append(
+    service: &Arc<Service>,
+    name: &RepositoryName,
+    id: UploadId,
+    request: Request,
+) -> Result<(), HttpError> {
+    let last = chunk(request.headers())?;
+    service.append(name, id, last, bytes(request.into_body())).await?;
+    Ok(())
+}

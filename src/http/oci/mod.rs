@@ -1,0 +1,85 @@
+//! The registry's endpoints: blobs and uploads (OCI distribution 1.1.1) and the presign protocol on top.
+
+mod abort;
+mod append;
+mod begin;
+mod blob;
+mod finalize;
+mod route;
+mod status;
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{Request, State};
+use axum::http::{HeaderName, HeaderValue, Method, StatusCode};
+use axum::response::{IntoResponse, Response};
+
+use super::error::HttpError;
+use super::method_not_allowed;
+use crate::domain::digest::Digest;
+use crate::domain::name::RepositoryName;
+use crate::domain::upload::UploadId;
+use crate::service::Service;
+use route::Route;
+
+const CONTENT_DIGEST: HeaderName = HeaderName::from_static("docker-content-digest");
+/// What Docker's clients look for, and its name without the vendor.
+const UPLOAD_UUID: [HeaderName; 2] =
+    [HeaderName::from_static("docker-upload-uuid"), HeaderName::from_static("upload-uuid")];
+
+type Answer = Result<Response, HttpError>;
+
+pub(super) async fn dispatch(State(service): State<Arc<Service>>, request: Request) -> Answer {
+    let route = Route::parse(request.uri().path())?;
+    if let Route::Upload(_, id) = &route {
+        tracing::Span::current().record("upload", tracing::field::display(id));
+    }
+    let method = request.method().clone();
+    match (route, method) {
+        (Route::Base, Method::GET | Method::HEAD) => Ok(Json(serde_json::json!({})).into_response()),
+        (Route::Base, _) => Err(method_not_allowed("GET, HEAD")),
+        (Route::Uploads(name), Method::POST) => begin::begin(&service, name, request).await,
+        (Route::Uploads(_), _) => Err(method_not_allowed("POST")),
+        (Route::Upload(name, id), Method::GET) => {
+            status::status(&service, &name, id, request.uri(), request.headers()).await
+        }
+        (Route::Upload(name, id), Method::PATCH) => append::append(&service, &name, id, request).await,
+        (Route::Upload(name, id), Method::PUT) => finalize::finalize(&service, &name, id, request).await,
+        (Route::Upload(name, id), Method::DELETE) => abort::abort(&service, &name, id).await,
+        (Route::Upload(..), _) => Err(method_not_allowed("GET, PATCH, PUT, DELETE")),
+        (Route::Blob(name, digest), Method::GET) => {
+            blob::get(&service, &name, &digest, request.headers()).await
+        }
+        (Route::Blob(name, digest), Method::HEAD) => {
+            blob::head(&service, &name, &digest, request.headers()).await
+        }
+        (Route::Blob(name, digest), Method::DELETE) => blob::delete(&service, &name, &digest).await,
+        (Route::Blob(..), _) => Err(method_not_allowed("GET, HEAD, DELETE")),
+    }
+}
+
+/// A path of ours as a header. Names, UUIDs and digests are all ASCII.
+fn location(path: String) -> HeaderValue {
+    HeaderValue::try_from(path).unwrap_or(HeaderValue::from_static("/v2/"))
+}
+
+fn upload_location(name: &RepositoryName, id: UploadId) -> HeaderValue {
+    location(format!("/v2/{name}/blobs/uploads/{id}"))
+}
+
+fn uuid_headers(response: &mut Response, id: UploadId) {
+    if let Ok(value) = HeaderValue::try_from(id.to_string()) {
+        for name in UPLOAD_UUID {
+            response.headers_mut().insert(name, value.clone());
+        }
+    }
+}
+
+/// 201: the blob is there.
+fn created(name: &RepositoryName, digest: &Digest) -> Response {
+    let digest_header = location(digest.to_string());
+    let place = location(format!("/v2/{name}/blobs/{digest}"));
+    (StatusCode::CREATED, [(axum::http::header::LOCATION, place), (CONTENT_DIGEST, digest_header)])
+        .into_response()
+}

@@ -1,0 +1,103 @@
+//! Taking a path below `/v2/` apart, from its end: what is left of the known suffix is the repository's name.
+
+use percent_encoding::percent_decode_str;
+
+use crate::domain::digest::Digest;
+use crate::domain::name::RepositoryName;
+use crate::domain::upload::UploadId;
+use crate::http::error::HttpError;
+use crate::service::ServiceError;
+
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Route {
+    /// `/v2/`
+    Base,
+    /// `/v2/{name}/blobs/uploads/`
+    Uploads(RepositoryName),
+    /// `/v2/{name}/blobs/uploads/{uuid}`
+    Upload(RepositoryName, UploadId),
+    /// `/v2/{name}/blobs/{digest}`
+    Blob(RepositoryName, Digest),
+}
+
+impl Route {
+    pub fn parse(path: &str) -> Result<Self, HttpError> {
+        let path = path.strip_prefix("/v2").ok_or_else(HttpError::not_found)?;
+        // Decoded as a whole: an escaped slash or dot gains nothing, names and digests are checked below.
+        let path = percent_decode_str(path).decode_utf8().map_err(|_| HttpError::not_found())?;
+        let path = path.strip_prefix('/').unwrap_or_default();
+        if path.is_empty() {
+            return Ok(Self::Base);
+        }
+        let (front, last) = path.rsplit_once('/').ok_or_else(HttpError::not_found)?;
+        if let Some(name) = front.strip_suffix("/blobs/uploads") {
+            if last.is_empty() {
+                return Ok(Self::Uploads(name.parse()?));
+            }
+            let name = name.parse()?;
+            // What is no UUID is no upload of ours.
+            let id = last.parse().map_err(|_| ServiceError::UploadUnknown)?;
+            return Ok(Self::Upload(name, id));
+        }
+        let name = front.strip_suffix("/blobs").ok_or_else(HttpError::not_found)?;
+        // Some clients leave the final slash out.
+        if last == "uploads" {
+            Ok(Self::Uploads(name.parse()?))
+        } else {
+            Ok(Self::Blob(name.parse()?, last.parse()?))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn parsing_any_path_never_panics(path in ".{0,80}") {
+            let _ = Route::parse(&path);
+            let _ = Route::parse(&format!("/v2/{path}"));
+        }
+    }
+
+    #[test]
+    fn names_of_several_segments_work_everywhere() {
+        let name: RepositoryName = "team/app/model".parse().unwrap_or_else(|e| panic!("{e}"));
+        let parse = |path: &str| Route::parse(path).ok();
+        assert_eq!(parse("/v2/"), Some(Route::Base));
+        assert_eq!(parse("/v2"), Some(Route::Base));
+        assert_eq!(parse("/v2/team/app/model/blobs/uploads/"), Some(Route::Uploads(name.clone())));
+        assert_eq!(parse("/v2/team/app/model/blobs/uploads"), Some(Route::Uploads(name.clone())));
+        let id = UploadId::generate();
+        assert_eq!(
+            parse(&format!("/v2/team/app/model/blobs/uploads/{id}")),
+            Some(Route::Upload(name.clone(), id))
+        );
+        let digest = Digest::EMPTY;
+        assert_eq!(
+            parse(&format!("/v2/team/app/model/blobs/{digest}")),
+            Some(Route::Blob(name.clone(), digest))
+        );
+        let escaped = digest.to_string().replace(':', "%3A");
+        assert_eq!(parse(&format!("/v2/team/app/model/blobs/{escaped}")), Some(Route::Blob(name, digest)));
+    }
+
+    #[test]
+    fn paths_that_climb_lead_nowhere() {
+        for path in [
+            "/v2/../blobs/uploads/",
+            "/v2/a/%2e%2e/b/blobs/uploads/",
+            "/v2/a%2f..%2fb/blobs/uploads/",
+            "/v2//blobs/uploads/",
+            "/v2/a/blobs/..",
+            "/v2/a/blobs/sha256:..%2f..%2fetc",
+            "/v2/a/manifests",
+            "/v2/%ff/blobs/uploads/",
+        ] {
+            assert!(Route::parse(path).is_err(), "{path}");
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! `GET /v2/{name}/blobs/uploads/{uuid}`: where the upload stands, or where its bytes go.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use axum::Json;
+use axum::http::header::{ACCEPT, CACHE_CONTROL, LOCATION, RANGE};
+use axum::http::{HeaderMap, StatusCode, Uri};
+use axum::response::IntoResponse;
+
+use super::{Answer, upload_location, uuid_headers};
+use crate::domain::name::RepositoryName;
+use crate::domain::upload::{Refusal, State, Transfer, Upload, UploadId};
+use crate::http::error::{HttpError, failure_code, received_range};
+use crate::http::extract::{Parameters, lists};
+use crate::http::wire;
+use crate::service::{Presigned, Service, SignMode, SignRequest};
+use crate::storage::PresignedRequest;
+
+pub(super) async fn status(
+    service: &Arc<Service>,
+    name: &RepositoryName,
+    id: UploadId,
+    uri: &Uri,
+    headers: &HeaderMap,
+) -> Answer {
+    let parameters = Parameters::of(uri);
+    if parameters.is_true("presigned")? {
+        return presigned(service, name, id, &parameters).await;
+    }
+    let upload = service.upload(name, id).await?;
+    if lists(headers, &ACCEPT, "application/json") {
+        return match upload.active(service.now()) {
+            Err(Refusal::Expired) => Err(crate::service::ServiceError::from(Refusal::Expired).into()),
+            _ => Ok(([(CACHE_CONTROL, "no-store")], Json(state(&upload))).into_response()),
+        };
+    }
+    match upload.active(service.now()) {
+        Ok(_) | Err(Refusal::Finalizing) => {}
+        Err(refusal) => return Err(crate::service::ServiceError::from(refusal).into()),
+    }
+    let mut response = StatusCode::NO_CONTENT.into_response();
+    response.headers_mut().insert(LOCATION, upload_location(name, id));
+    response.headers_mut().insert(RANGE, received_range(received(&upload).unwrap_or_default()));
+    uuid_headers(&mut response, id);
+    Ok(response)
+}
+
+async fn presigned(
+    service: &Service,
+    name: &RepositoryName,
+    id: UploadId,
+    parameters: &Parameters,
+) -> Answer {
+    let mode = match parameters.text("mode")? {
+        None => None,
+        Some("put") => Some(SignMode::Put),
+        Some("multipart") => Some(SignMode::Multipart),
+        Some(_) => return Err(HttpError::invalid("mode= is put or multipart")),
+    };
+    let request = SignRequest {
+        size: parameters.number("size")?,
+        digest: parameters.digest("digest")?,
+        parts: parameters.parse("parts")?,
+        mode,
+    };
+    let presigned = match service.sign(name, id, &request).await? {
+        Presigned::Put { request, size, expires_at } => wire::PresignedUpload::Put(wire::PresignedPut {
+            method: "PUT".to_owned(),
+            headers: headers(&request),
+            presigned_url: request.url,
+            expires_at,
+            size,
+        }),
+        Presigned::Multipart { plan, parts, received, expires_at } => {
+            wire::PresignedUpload::Multipart(wire::PresignedMultipart {
+                part_size: plan.part_size(),
+                part_count: plan.part_count(),
+                parts: parts
+                    .into_iter()
+                    .map(|signed| wire::PresignedPart {
+                        part_number: signed.part.number,
+                        offset: signed.part.offset,
+                        size: signed.part.size,
+                        headers: headers(&signed.request),
+                        presigned_url: signed.request.url,
+                    })
+                    .collect(),
+                received: received
+                    .into_iter()
+                    .map(|part| wire::ReceivedPart { part_number: part.number, size: part.size })
+                    .collect(),
+                expires_at,
+            })
+        }
+    };
+    // A URL is a secret for as long as it lives: no cache may keep it.
+    Ok(([(CACHE_CONTROL, "no-store")], Json(presigned)).into_response())
+}
+
+fn headers(request: &PresignedRequest) -> BTreeMap<String, String> {
+    request.headers.iter().cloned().collect()
+}
+
+fn received(upload: &Upload) -> Option<u64> {
+    match upload.state.transfer()? {
+        Transfer::Proxied(stored) => Some(stored.received),
+        _ => None,
+    }
+}
+
+fn state(upload: &Upload) -> wire::UploadState {
+    wire::UploadState {
+        upload_uuid: upload.id,
+        repository_name: upload.repository.to_string(),
+        status: upload.state.status(),
+        mode: upload.state.transfer().map(Transfer::mode),
+        size: upload.size,
+        received_offset: received(upload),
+        digest: match &upload.state {
+            State::Completed { digest, .. } | State::Finalizing { digest, .. } => Some(*digest),
+            _ => upload.declared_digest,
+        },
+        failure: match &upload.state {
+            State::Failed { failure } => Some(wire::FailureState {
+                code: failure_code(failure).to_owned(),
+                message: failure.message.clone(),
+            }),
+            _ => None,
+        },
+        created_at: upload.created_at,
+        expires_at: upload.expires_at,
+    }
+}

@@ -1,0 +1,222 @@
+//! Wiring: from settings to a service that listens, and its end in good order.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use axum::Router;
+use axum::body::Body;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto::Builder;
+use hyper_util::server::graceful::GracefulShutdown;
+use rand::Rng;
+use tokio::net::{TcpListener, TcpStream};
+use tokio_util::sync::CancellationToken;
+use tower::ServiceExt;
+use url::Url;
+
+use crate::config::{ServeConfig, StorageLocation, StoreConfig};
+use crate::db::Db;
+use crate::domain::clock::Clock;
+use crate::http;
+use crate::service::{Limits, Service};
+use crate::storage::s3::S3Settings;
+use crate::storage::signed_url::{SIGNING_KEY_LENGTH, UrlSigner};
+use crate::storage::{Filesystem, S3, Storage};
+use crate::worker;
+
+/// A request's head must be here within this; also how long an idle connection is kept.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(75);
+/// Saving what is in flight once the grace is over; orchestrators kill about 30 s after SIGTERM.
+const HAND_OVER_TIMEOUT: Duration = Duration::from_secs(4);
+/// Pause after `accept` failed: out of file descriptors, most likely, and spinning frees none.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Connects the database; brings its schema up to date.
+pub async fn open_database(config: &StoreConfig) -> anyhow::Result<Db> {
+    let db = Db::connect(&config.database, config.database_connections)
+        .await
+        .context("cannot reach the database; check --database, and that the server is up")?;
+    db.migrate().await.context("cannot bring the database's schema up to date")?;
+    Ok(db)
+}
+
+/// A bucket, reached but not probed.
+pub async fn connect_s3(config: &StoreConfig, bucket: &str, prefix: &str) -> S3 {
+    let endpoint = |url: &Option<Url>| url.as_ref().map(|url| url.as_str().trim_end_matches('/').to_owned());
+    S3::connect(S3Settings {
+        bucket: bucket.to_owned(),
+        prefix: prefix.to_owned(),
+        endpoint: endpoint(&config.s3_endpoint),
+        public_endpoint: endpoint(&config.s3_public_endpoint),
+        path_style: config.s3_path_style,
+    })
+    .await
+}
+
+/// A folder; its signed URLs lead to `--public-url`.
+pub async fn open_filesystem(
+    config: &StoreConfig,
+    path: &Path,
+    db: &Db,
+    clock: &Clock,
+) -> anyhow::Result<Filesystem> {
+    let public_url = config.public_url.clone().map_or_else(|| Url::parse("http://127.0.0.1"), Ok)?;
+    let mut fresh = [0; SIGNING_KEY_LENGTH];
+    rand::rng().fill_bytes(&mut fresh);
+    let key = db.signing_key("upload-url", fresh, clock.now()).await?;
+    let files = Filesystem::open_at(path.to_owned(), UrlSigner::new(key, public_url), clock.clone()).await;
+    files.with_context(|| format!("cannot use the folder {}", path.display()))
+}
+
+/// Opens the store; a bucket is probed for what it can be relied on.
+async fn open_storage(config: &StoreConfig, db: &Db, clock: &Clock) -> anyhow::Result<Storage> {
+    match &config.storage {
+        StorageLocation::File(path) => {
+            Ok(Storage::Filesystem(open_filesystem(config, path, db, clock).await?))
+        }
+        StorageLocation::S3 { bucket, prefix } => {
+            let store = connect_s3(config, bucket, prefix).await;
+            let seen =
+                store.probe().await.context("cannot use the bucket; `overside doctor` says what is wrong")?;
+            tracing::info!(
+                checksum_enforced = seen.checksum_enforced,
+                copy_if_match = seen.copy_if_match,
+                "bucket probed"
+            );
+            store.set_capabilities(seen);
+            Ok(Storage::S3(store))
+        }
+    }
+}
+
+/// A service for one command, such as `cleanup`.
+pub async fn open_service(config: &StoreConfig, limits: Limits) -> anyhow::Result<Arc<Service>> {
+    let clock = Clock::System;
+    let db = open_database(config).await?;
+    let storage = open_storage(config, &db, &clock).await?;
+    Ok(Service::new(db, storage, clock, limits))
+}
+
+/// A server that has its address and everything behind it, and is ready to run.
+#[derive(Debug)]
+pub struct Server {
+    listener: TcpListener,
+    service: Arc<Service>,
+    clean_interval: Duration,
+    shutdown_grace: Duration,
+}
+
+impl Server {
+    pub async fn bind(config: &ServeConfig) -> anyhow::Result<Self> {
+        config.check().map_err(anyhow::Error::msg)?;
+        let listener = TcpListener::bind(config.listen)
+            .await
+            .with_context(|| format!("cannot listen on {}; is another server there?", config.listen))?;
+        let mut store = config.store.clone();
+        if store.public_url.is_none() {
+            store.public_url = Some(Url::parse(&format!("http://{}", listener.local_addr()?))?);
+        }
+        let clock = Clock::System;
+        let db = open_database(&store).await?;
+        let storage = open_storage(&store, &db, &clock).await?;
+        let service = Service::new(db, storage, clock, config.limits.limits());
+        Ok(Self {
+            listener,
+            service,
+            clean_interval: config.clean_interval,
+            shutdown_grace: config.shutdown_grace,
+        })
+    }
+
+    /// Where it listens.
+    pub fn url(&self) -> anyhow::Result<Url> {
+        Ok(Url::parse(&format!("http://{}", self.listener.local_addr()?))?)
+    }
+
+    /// Serves until `stop`; then no new connection is taken, requests in flight may finish, and what does
+    /// not finish in time saves its state for a client or another replica to go on with.
+    pub async fn run(self, stop: impl Future<Output = ()>) {
+        let router = http::router(Arc::clone(&self.service));
+        let cleaning = CancellationToken::new();
+        let cleaner =
+            tokio::spawn(worker::run(Arc::clone(&self.service), self.clean_interval, cleaning.clone()));
+        let connections = GracefulShutdown::new();
+        tokio::pin!(stop);
+        loop {
+            let accepted = tokio::select! {
+                accepted = self.listener.accept() => accepted,
+                () = &mut stop => break,
+            };
+            match accepted {
+                Ok((stream, _)) => serve_connection(stream, router.clone(), &connections),
+                Err(error) => {
+                    tracing::warn!(%error, "a connection could not be accepted");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+        drop(self.listener);
+        tracing::info!("stopping; requests in flight may finish");
+        cleaning.cancel();
+        let finished = connections.shutdown();
+        tokio::pin!(finished);
+        if tokio::time::timeout(self.shutdown_grace, &mut finished).await.is_ok() {
+            self.service.hand_over(HAND_OVER_TIMEOUT).await;
+        } else {
+            tracing::info!("handing over what is still in flight");
+            // The connections' last answers go out while their work is handed over.
+            let answered = tokio::time::timeout(HAND_OVER_TIMEOUT, finished);
+            let _ = tokio::join!(self.service.hand_over(HAND_OVER_TIMEOUT), answered);
+        }
+        cleaner.abort();
+        tracing::info!("stopped");
+    }
+}
+
+fn serve_connection(stream: TcpStream, router: Router, connections: &GracefulShutdown) {
+    // Small answers must not wait for the acknowledgement of the ones before.
+    let _ = stream.set_nodelay(true);
+    let mut builder = Builder::new(TokioExecutor::new());
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
+    builder.http2().timer(TokioTimer::new()).keep_alive_interval(HEADER_TIMEOUT);
+    let service = hyper::service::service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
+        let router = router.clone();
+        async move {
+            Ok::<_, Infallible>(
+                router.oneshot(request.map(Body::new)).await.unwrap_or_else(|never| match never {}),
+            )
+        }
+    });
+    let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
+    let connection = connections.watch(connection);
+    tokio::spawn(async move {
+        if let Err(error) = connection.await {
+            tracing::debug!(error = %error, "a connection ended badly");
+        }
+    });
+}
+
+/// Ends when the process is asked to: SIGTERM, or Ctrl-C.
+pub async fn shutdown_signal() {
+    let interrupt = async {
+        if tokio::signal::ctrl_c().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    };
+    let terminate = async {
+        match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
+            Ok(mut signal) => {
+                signal.recv().await;
+            }
+            Err(_) => std::future::pending::<()>().await,
+        }
+    };
+    tokio::select! {
+        () = interrupt => {}
+        () = terminate => {}
+    }
+}

@@ -1,0 +1,222 @@
+//! Append to a proxied upload: hashed as it passes, offset and hash state saved at the end.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt};
+use tracing::Instrument;
+use uuid::Uuid;
+
+use super::{Result, Service, ServiceError};
+use crate::domain::hash::Hasher;
+use crate::domain::name::RepositoryName;
+use crate::domain::part::PartPlan;
+use crate::domain::range::ByteRange;
+use crate::domain::upload::{Proxied, Refusal, State, Transfer, Upload, UploadId};
+use crate::storage::Appended;
+
+/// Where a chunk says it goes and how long it says it is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Chunk {
+    /// `Content-Range`; a chunk without one goes wherever the last one ended.
+    pub range: Option<ByteRange>,
+    /// `Content-Length` in bytes; none for a chunked body.
+    pub length: Option<u64>,
+}
+
+/// How an append ended.
+enum Ending {
+    Whole,
+    /// The body broke or the server stops: what arrived is kept, and the client goes on from there.
+    Cut(ServiceError),
+}
+
+impl Service {
+    /// Appends a body and returns the offset after it.
+    pub async fn append<B>(
+        self: &Arc<Self>,
+        repository: &RepositoryName,
+        id: UploadId,
+        chunk: Chunk,
+        body: B,
+    ) -> Result<u64>
+    where
+        B: Stream<Item = std::io::Result<Bytes>> + Send + Unpin + 'static,
+    {
+        let upload = self.upload(repository, id).await?;
+        self.check_chunk(&upload, chunk)?;
+        let lease = self.new_lease();
+        let part_size = self.part_size_for(chunk);
+        let upload = self
+            .transition(id, |upload| {
+                let now = self.clock.now();
+                let upload = upload.into_append(part_size, lease, now)?;
+                check_offset(&upload, chunk)?;
+                Ok(upload.touch(self.after(self.limits.upload_lifetime)))
+            })
+            .await?;
+        // The request may be dropped at any moment; what it has stored must be saved all the same.
+        let service = Arc::clone(self);
+        let appending = async move { service.append_leased(&upload, lease.owner, chunk, body).await };
+        self.tasks.spawn(appending.instrument(tracing::Span::current())).await?
+    }
+
+    async fn append_leased<B>(
+        self: &Arc<Self>,
+        upload: &Upload,
+        owner: Uuid,
+        chunk: Chunk,
+        body: B,
+    ) -> Result<u64>
+    where
+        B: Stream<Item = std::io::Result<Bytes>> + Send + Unpin,
+    {
+        let stored = proxied(upload)?.clone();
+        let heartbeat = self.keep_lease(upload.id, owner);
+        let outcome = tokio::select! {
+            outcome = self.store_chunk(upload.id, owner, &stored, chunk, body) => outcome,
+            () = heartbeat.lost.cancelled() => Err(Refusal::LeaseLost.into()),
+        };
+        drop(heartbeat);
+        match outcome {
+            Ok((appended, after, ending)) => {
+                let offset = after.received;
+                self.save_append(upload.id, owner, after, &appended).await?;
+                if let Some(old) = stored.tail_id.filter(|old| appended.tail_id != Some(*old)) {
+                    // Only tidiness: the sweep finds it.
+                    let _ = self.storage.remove_tail(upload.id, old).await;
+                }
+                match ending {
+                    Ending::Whole => Ok(offset),
+                    Ending::Cut(error) => Err(error),
+                }
+            }
+            Err(error) => {
+                // Nothing of this append counts: the upload stays at its old offset.
+                if let Err(error) = self.save_append(upload.id, owner, stored, &Appended::default()).await {
+                    tracing::warn!(upload = %upload.id, %error, "an append's lease runs out instead of being released");
+                }
+                Err(error)
+            }
+        }
+    }
+
+    async fn store_chunk<B>(
+        &self,
+        id: UploadId,
+        owner: Uuid,
+        stored: &Proxied,
+        chunk: Chunk,
+        mut body: B,
+    ) -> Result<(Appended, Proxied, Ending)>
+    where
+        B: Stream<Item = std::io::Result<Bytes>> + Send + Unpin,
+    {
+        let mut hasher = Hasher::resume(&stored.hash_state).map_err(|_| ServiceError::Vanished)?;
+        let mut appender = self.storage.append(id, stored, owner).await?;
+        let mut received = stored.received;
+        let end = chunk.range.map_or(self.limits.max_blob_size, |range| range.end);
+        let ending = loop {
+            let next = tokio::select! {
+                next = body.next() => next,
+                () = self.handover.cancelled() => break Ending::Cut(ServiceError::Stopping),
+            };
+            match next {
+                None => break Ending::Whole,
+                Some(Err(error)) => {
+                    tracing::info!(%error, "the body of an append broke off");
+                    break Ending::Cut(ServiceError::BodyIncomplete);
+                }
+                Some(Ok(bytes)) => {
+                    received += bytes.len() as u64;
+                    if received > end {
+                        return Err(self.too_long(chunk));
+                    }
+                    hasher.update(&bytes);
+                    appender.write(bytes).await?;
+                }
+            }
+        };
+        if matches!(ending, Ending::Whole) && chunk.range.is_some_and(|range| range.end != received) {
+            return Err(ServiceError::SizeInvalid("the body is shorter than its Content-Range".to_owned()));
+        }
+        let appended = appender.finish().await?;
+        let after = Proxied {
+            received,
+            hash_state: hasher.save(),
+            part_size: stored.part_size,
+            store_upload_id: appended.store_upload_id.clone(),
+            tail_id: appended.tail_id,
+        };
+        Ok((appended, after, ending))
+    }
+
+    /// Persists what an append stored and gives its lease back.
+    async fn save_append(
+        &self,
+        id: UploadId,
+        owner: Uuid,
+        after: Proxied,
+        appended: &Appended,
+    ) -> Result<()> {
+        for _ in 0..super::SWAP_ATTEMPTS {
+            let before = self.db.find_upload(id).await?.ok_or(ServiceError::UploadUnknown)?;
+            // An upload that was aborted meanwhile has its own answer, better than a lost lease.
+            if before.state.lease().is_none_or(|lease| lease.owner != owner) {
+                before.active(self.clock.now())?;
+            }
+            let next = before.clone().appended(owner, after.clone())?;
+            let next = next.touch(self.after(self.limits.upload_lifetime));
+            if self.db.swap_upload_with_parts(&before, &next, &appended.parts, self.clock.now()).await? {
+                return Ok(());
+            }
+        }
+        Err(ServiceError::Contended)
+    }
+
+    /// Refuses what can be refused before a byte is read.
+    fn check_chunk(&self, upload: &Upload, chunk: Chunk) -> Result<()> {
+        upload.active(self.clock.now())?;
+        if let (Some(range), Some(length)) = (chunk.range, chunk.length)
+            && range.length() != length
+        {
+            return Err(ServiceError::SizeInvalid(
+                "Content-Range and Content-Length differ in length".to_owned(),
+            ));
+        }
+        let end = chunk.range.map(|range| range.end).or(chunk.length).unwrap_or_default();
+        if end > self.limits.max_blob_size { Err(self.too_long(Chunk::default())) } else { Ok(()) }
+    }
+
+    fn too_long(&self, chunk: Chunk) -> ServiceError {
+        if chunk.range.is_some() {
+            ServiceError::SizeInvalid("the body is longer than its Content-Range".to_owned())
+        } else {
+            ServiceError::TooLarge(format!(
+                "a blob may have at most {} bytes here",
+                self.limits.max_blob_size
+            ))
+        }
+    }
+
+    /// Parts grow with a length that is known at the first chunk, so that 10,000 are enough for it.
+    fn part_size_for(&self, chunk: Chunk) -> u64 {
+        let floor = self.limits.part_size;
+        PartPlan::new(chunk.length.unwrap_or(1).max(1), floor).map_or(floor, |plan| plan.part_size())
+    }
+}
+
+fn proxied(upload: &Upload) -> Result<&Proxied> {
+    match &upload.state {
+        State::Uploading { transfer: Transfer::Proxied(stored), .. } => Ok(stored),
+        _ => Err(Refusal::LeaseLost.into()),
+    }
+}
+
+fn check_offset(upload: &Upload, chunk: Chunk) -> Result<()> {
+    let expected = proxied(upload)?.received;
+    match chunk.range {
+        Some(range) if range.start != expected => Err(ServiceError::OffsetMismatch { expected }),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,52 @@
+//! Begin an upload, or mount a blob that another repository has.
+
+use super::{Result, Service, ServiceError};
+use crate::domain::blob::Blob;
+use crate::domain::digest::Digest;
+use crate::domain::name::RepositoryName;
+use crate::domain::upload::{Upload, UploadId};
+use crate::storage::key;
+
+/// As much of the client's name as is kept with the session.
+const MAX_USER_AGENT: usize = 256;
+
+impl Service {
+    /// Begins a session. Its row exists before any key of it is signed or written.
+    pub async fn begin(
+        &self,
+        repository: RepositoryName,
+        declared_digest: Option<Digest>,
+        user_agent: Option<&str>,
+    ) -> Result<Upload> {
+        let agent: String = user_agent.unwrap_or_default().chars().take(MAX_USER_AGENT).collect();
+        let metadata = serde_json::json!({ "user_agent": agent });
+        let expires_at = self.after(self.limits.upload_lifetime);
+        let upload = Upload::begin(repository, declared_digest, metadata, self.clock.now(), expires_at);
+        self.db.insert_upload(&upload, &key::temp_prefix(upload.id)).await?;
+        tracing::info!(upload = %upload.id, repository = %upload.repository, "upload begun");
+        Ok(upload)
+    }
+
+    /// Links a blob of `from` into `to`. None where `from` does not have it: the caller begins an upload.
+    pub async fn mount(
+        &self,
+        to: &RepositoryName,
+        digest: &Digest,
+        from: &RepositoryName,
+    ) -> Result<Option<Blob>> {
+        let Some(blob) = self.db.find_blob_in(from, digest).await? else { return Ok(None) };
+        self.db.link_blob(to, digest, self.clock.now()).await?;
+        tracing::info!(repository = %to, %from, %digest, "blob mounted");
+        Ok(Some(blob))
+    }
+
+    /// Gives up a session whose UUID its client never learned.
+    pub async fn forsake(&self, id: UploadId) {
+        match self.abort_by_id(id).await {
+            Ok(()) | Err(ServiceError::Refused(_)) => {}
+            Err(error) => {
+                tracing::warn!(upload = %id, %error, "an upload could not be aborted; it will expire")
+            }
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! What a use case can answer instead of doing it; every front door renders these in its own envelope.
+
+use crate::db::DbError;
+use crate::domain::digest::Digest;
+use crate::domain::upload::{Failure, FailureCode, Refusal};
+use crate::storage::StorageError;
+use crate::storage::signed_url::SignatureError;
+
+/// A refusal or a failure; the texts are for clients, the sources for the log.
+#[derive(Debug, thiserror::Error)]
+pub enum ServiceError {
+    #[error("no such upload in this repository; begin one with POST")]
+    UploadUnknown,
+    #[error("no such blob in this repository")]
+    BlobUnknown,
+    /// The state machine says no.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// A chunk that does not begin where the last one ended.
+    #[error("the next chunk of this upload begins at byte {expected}")]
+    OffsetMismatch { expected: u64 },
+    /// Something is missing or does not fit; the upload goes on.
+    #[error("{0}")]
+    Invalid(String),
+    #[error("the bytes are {computed}, not {claimed}; the upload has been discarded, begin another")]
+    DigestMismatch { claimed: Digest, computed: Digest },
+    /// The session was completed or declared under another digest than this request names.
+    #[error("this upload is {0}")]
+    OtherDigest(Digest),
+    /// What the store had acknowledged is not there any more and cannot be sent again.
+    #[error("the uploaded bytes are gone from the store; begin another upload")]
+    Vanished,
+    #[error("{0}")]
+    SizeInvalid(String),
+    #[error("{0}")]
+    TooLarge(String),
+    #[error("the body ended before it was complete; ask for the upload's offset and go on from there")]
+    BodyIncomplete,
+    #[error(transparent)]
+    Signature(#[from] SignatureError),
+    #[error("the body does not match the checksum that the URL was signed with")]
+    ChecksumMismatch,
+    #[error("{0}; try again shortly")]
+    Busy(String),
+    #[error("too many requests change this upload at once; try again")]
+    Contended,
+    #[error("this server is stopping; send the request again")]
+    Stopping,
+    #[error("the database is not available; try again shortly")]
+    Db(#[source] DbError),
+    #[error("the store is not available; try again shortly")]
+    Storage(#[source] StorageError),
+    #[error("an internal task ended early; try again")]
+    Interrupted(#[from] tokio::task::JoinError),
+}
+
+impl From<DbError> for ServiceError {
+    fn from(error: DbError) -> Self {
+        Self::Db(error)
+    }
+}
+
+impl From<StorageError> for ServiceError {
+    /// The meaning that holds everywhere; where NotFound means more, the caller looks first.
+    fn from(error: StorageError) -> Self {
+        match error {
+            StorageError::InvalidPart(message) => Self::Invalid(message),
+            StorageError::TooLarge(message) => Self::TooLarge(message),
+            StorageError::Busy(message) => Self::Busy(message.to_owned()),
+            StorageError::Incomplete => Self::BodyIncomplete,
+            StorageError::ChecksumMismatch => Self::ChecksumMismatch,
+            error => Self::Storage(error),
+        }
+    }
+}
+
+impl From<Failure> for ServiceError {
+    fn from(failure: Failure) -> Self {
+        Refusal::Failed(failure).into()
+    }
+}
+
+impl ServiceError {
+    /// Whether the same request can succeed later without the client changing anything.
+    #[must_use]
+    pub const fn is_transient(&self) -> bool {
+        matches!(
+            self,
+            Self::Busy(_)
+                | Self::Contended
+                | Self::Stopping
+                | Self::Db(_)
+                | Self::Storage(_)
+                | Self::Interrupted(_)
+        )
+    }
+
+    /// The verdict that ends the session, if this is one.
+    pub(super) fn verdict(&self) -> Option<Failure> {
+        let code = match self {
+            Self::DigestMismatch { .. } => FailureCode::DigestMismatch,
+            Self::SizeInvalid(_) => FailureCode::SizeMismatch,
+            Self::Vanished => FailureCode::Vanished,
+            _ => return None,
+        };
+        Some(Failure { code, message: self.to_string() })
+    }
+}

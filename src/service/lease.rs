@@ -1,0 +1,61 @@
+//! Keeping a lease while the work goes on, and giving it back.
+
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
+use uuid::Uuid;
+
+use super::{Result, Service, ServiceError};
+use crate::domain::upload::{Lease, Refusal, UploadId};
+
+/// Renewals within one lease: two may be lost to a slow database before others take over.
+const RENEWALS_PER_LEASE: u32 = 3;
+
+/// Renews a lease in the background until it is dropped.
+#[derive(Debug)]
+pub(super) struct Heartbeat {
+    /// Cancelled when somebody else has the session.
+    pub lost: CancellationToken,
+    _renewing: AbortOnDropHandle<()>,
+}
+
+impl Service {
+    /// A lease of our own, not yet taken.
+    pub(super) fn new_lease(&self) -> Lease {
+        Lease { owner: Uuid::new_v4(), expires_at: self.after(self.limits.lease) }
+    }
+
+    pub(super) fn keep_lease(self: &Arc<Self>, id: UploadId, owner: Uuid) -> Heartbeat {
+        let lost = CancellationToken::new();
+        let (service, token) = (Arc::clone(self), lost.clone());
+        let renewing = tokio::spawn(async move {
+            loop {
+                tokio::time::sleep(service.limits.lease / RENEWALS_PER_LEASE).await;
+                match service.renew(id, owner, service.after(service.limits.lease)).await {
+                    Ok(()) => {}
+                    Err(ServiceError::Refused(_) | ServiceError::UploadUnknown) => return token.cancel(),
+                    Err(error) => tracing::warn!(upload = %id, %error, "a lease could not be renewed"),
+                }
+            }
+        });
+        Heartbeat { lost, _renewing: AbortOnDropHandle::new(renewing) }
+    }
+
+    /// Lets others claim the session now.
+    pub(super) async fn release_lease(&self, id: UploadId, owner: Uuid) {
+        match self.renew(id, owner, self.clock.now()).await {
+            Ok(()) | Err(ServiceError::Refused(Refusal::LeaseLost)) => {}
+            Err(error) => tracing::warn!(upload = %id, %error, "a lease runs out instead of being released"),
+        }
+    }
+
+    async fn renew(
+        &self,
+        id: UploadId,
+        owner: Uuid,
+        expires_at: chrono::DateTime<chrono::Utc>,
+    ) -> Result<()> {
+        self.transition(id, |upload| Ok(upload.renew(Lease { owner, expires_at })?)).await.map(drop)
+    }
+}

@@ -1,0 +1,156 @@
+//! The use cases: one file, one verb. No headers, no SQL, no store's types.
+
+mod abort;
+mod append;
+mod blobs;
+mod cleanup;
+mod create;
+mod error;
+mod finalize;
+mod lease;
+mod receive;
+mod sign;
+mod verify;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::db::Db;
+use crate::domain::clock::Clock;
+use crate::domain::name::RepositoryName;
+use crate::domain::upload::{Upload, UploadId};
+use crate::storage::Storage;
+
+pub use append::Chunk;
+pub use blobs::BlobContent;
+pub use cleanup::CleanupReport;
+pub use error::ServiceError;
+pub use finalize::{Finalized, NamedPart};
+pub use sign::{Presigned, SignMode, SignRequest, SignedPart};
+
+type Result<T> = std::result::Result<T, ServiceError>;
+
+/// Tries of a compare-and-swap before a session counts as contended; each lost one means another won.
+const SWAP_ATTEMPTS: usize = 32;
+
+/// What an operator may set.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// A session that gives no sign of life for this long expires.
+    pub upload_lifetime: Duration,
+    /// Life of a presigned URL.
+    pub url_lifetime: Duration,
+    /// How long a replica that died keeps others from taking over.
+    pub lease: Duration,
+    /// Smallest part of a plan, and the part size of proxied uploads, in bytes.
+    pub part_size: u64,
+    /// Largest blob taken, in bytes.
+    pub max_blob_size: u64,
+    /// Age from which a temporary thing that no session knows is removed.
+    pub sweep_grace: Duration,
+    /// How long the row of an ended session answers questions about it.
+    pub retention: Duration,
+}
+
+/// The use cases over one database and one store. Replicas share both and nothing else.
+#[derive(Debug)]
+pub struct Service {
+    db: Db,
+    storage: Storage,
+    clock: Clock,
+    limits: Limits,
+    /// Work that goes on when the request that began it is gone.
+    tasks: TaskTracker,
+    /// Cancelled when work in flight must be handed over.
+    handover: CancellationToken,
+    read_backs: Semaphore,
+}
+
+impl Service {
+    #[must_use]
+    pub fn new(db: Db, storage: Storage, clock: Clock, limits: Limits) -> Arc<Self> {
+        Arc::new(Self {
+            db,
+            storage,
+            clock,
+            limits,
+            tasks: TaskTracker::new(),
+            handover: CancellationToken::new(),
+            read_backs: Semaphore::new(verify::READ_BACKS_AT_ONCE),
+        })
+    }
+
+    /// Whether the database and the store answer.
+    pub async fn check(&self) -> Result<()> {
+        self.db.check().await?;
+        self.storage.check().await?;
+        Ok(())
+    }
+
+    /// Ends in good order: what is in flight saves its state and gives its lease back, so that a client or
+    /// another replica goes on at once.
+    pub async fn hand_over(&self, patience: Duration) {
+        self.tasks.close();
+        self.handover.cancel();
+        if tokio::time::timeout(patience, self.tasks.wait()).await.is_err() {
+            tracing::warn!("work in flight did not end in time; its leases run out by themselves");
+        }
+        self.db.close().await;
+    }
+
+    /// A session by its UUID, if it belongs to this repository.
+    pub async fn upload(&self, repository: &RepositoryName, id: UploadId) -> Result<Upload> {
+        let upload = self.db.find_upload(id).await?.ok_or(ServiceError::UploadUnknown)?;
+        // Nothing tells a session of another repository from one that does not exist.
+        if upload.repository == *repository { Ok(upload) } else { Err(ServiceError::UploadUnknown) }
+    }
+
+    /// The time that expiry is decided by.
+    #[must_use]
+    pub fn now(&self) -> DateTime<Utc> {
+        self.clock.now()
+    }
+
+    #[must_use]
+    pub const fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// Reads the session, takes `step` and persists it, again where somebody else was faster.
+    async fn transition(
+        &self,
+        id: UploadId,
+        step: impl Fn(Upload) -> Result<Upload> + Send,
+    ) -> Result<Upload> {
+        for _ in 0..SWAP_ATTEMPTS {
+            let before = self.db.find_upload(id).await?.ok_or(ServiceError::UploadUnknown)?;
+            let after = step(before.clone())?;
+            if after == before {
+                return Ok(after);
+            }
+            let now = self.clock.now();
+            if self.db.swap_upload(&before, &after, now).await? {
+                return Ok(Upload { revision: before.revision + 1, updated_at: now, ..after });
+            }
+        }
+        Err(ServiceError::Contended)
+    }
+
+    fn after(&self, lifetime: Duration) -> DateTime<Utc> {
+        let now = self.clock.now();
+        TimeDelta::from_std(lifetime)
+            .ok()
+            .and_then(|lifetime| now.checked_add_signed(lifetime))
+            .unwrap_or(now)
+    }
+
+    fn before(&self, age: Duration) -> DateTime<Utc> {
+        let now = self.clock.now();
+        TimeDelta::from_std(age).ok().and_then(|age| now.checked_sub_signed(age)).unwrap_or(now)
+    }
+}

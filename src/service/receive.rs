@@ -1,0 +1,59 @@
+//! Take the bytes of a self-signed URL: the filesystem backend's side of the presign protocol.
+
+use bytes::Bytes;
+use futures_util::Stream;
+
+use super::{Result, Service, ServiceError};
+use crate::domain::digest::Digest;
+use crate::domain::upload::{State, Transfer, Upload};
+use crate::storage::signed_url::{Grant, SignatureError};
+use crate::storage::{PutTerms, Storage, StorageError};
+
+impl Service {
+    /// Carries out one signed PUT and returns the ETag. `length` and `digest` are what the request says of
+    /// its body; they must be what was signed.
+    pub async fn receive<B>(
+        &self,
+        grant: &Grant,
+        signature: &str,
+        length: Option<u64>,
+        digest: Option<Digest>,
+        body: B,
+    ) -> Result<String>
+    where
+        B: Stream<Item = std::io::Result<Bytes>> + Send + Unpin,
+    {
+        // A store with URLs of its own has no door here.
+        let Storage::Filesystem(files) = &self.storage else { return Err(ServiceError::UploadUnknown) };
+        files.signer().verify(grant, signature, self.clock.now())?;
+        if (grant.terms.length.is_some() && grant.terms.length != length)
+            || (grant.terms.digest.is_some() && grant.terms.digest != digest)
+        {
+            return Err(SignatureError::Mismatch.into());
+        }
+        let upload = self.db.find_upload(grant.upload).await?.ok_or(ServiceError::UploadUnknown)?;
+        upload.active(self.clock.now())?;
+        let received = match (transfer(&upload), grant.part) {
+            (Some(Transfer::Put), None) => {
+                let terms = PutTerms { size: length.or(grant.terms.length), digest: grant.terms.digest };
+                files.receive_put(upload.id, terms, self.limits.max_blob_size, body).await
+            }
+            (Some(Transfer::Multipart { plan, .. }), Some(number)) => {
+                let part = plan.part(number).ok_or(SignatureError::Mismatch)?;
+                files.receive_part(upload.id, part, body).await
+            }
+            _ => return Err(SignatureError::Mismatch.into()),
+        };
+        received.map_err(|error| match error {
+            StorageError::UploadNotFound | StorageError::NotFound => ServiceError::UploadUnknown,
+            error => error.into(),
+        })
+    }
+}
+
+fn transfer(upload: &Upload) -> Option<&Transfer> {
+    match &upload.state {
+        State::Uploading { transfer, .. } => Some(transfer),
+        _ => None,
+    }
+}

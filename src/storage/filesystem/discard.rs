@@ -1,0 +1,54 @@
+//! Removing an upload, whoever is still writing to it.
+
+use std::fs;
+use std::io::{self, ErrorKind};
+use std::path::Path;
+
+use super::{Filesystem, Result, blocking};
+use crate::domain::upload::UploadId;
+use crate::storage::{StorageError, key};
+
+/// A writer that was on its way in when the directory moved adds a file at most once: then it has noticed.
+const REMOVE_ATTEMPTS: usize = 8;
+
+impl Filesystem {
+    pub(in crate::storage) async fn discard(&self, upload: UploadId) -> Result<()> {
+        let root = self.root.clone();
+        blocking(move || discard(&root, upload).map_err(StorageError::unavailable("discard an upload"))).await
+    }
+}
+
+/// Moves the directory to where no writer looks for it and removes it there. The name is the upload's own,
+/// so that discarding again finishes what a crash interrupted.
+pub(super) fn discard(root: &Path, upload: UploadId) -> io::Result<()> {
+    let directory = root.join(key::temp_prefix(upload).trim_end_matches('/'));
+    let aside = root.join(key::TEMP_PREFIX).join(format!("discarded-{upload}"));
+    let mut last = Ok(());
+    for _ in 0..REMOVE_ATTEMPTS {
+        match fs::rename(&directory, &aside) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return remove_directory(&aside),
+            // Somebody else is discarding it, or was.
+            outcome => last = outcome,
+        }
+        remove_directory(&aside)?;
+        if last.is_ok() {
+            return Ok(());
+        }
+    }
+    last
+}
+
+/// Removes a directory and all that is in it, following no symbolic link; one that is gone is fine.
+pub(super) fn remove_directory(path: &Path) -> io::Result<()> {
+    let mut last = Ok(());
+    for _ in 0..REMOVE_ATTEMPTS {
+        last = fs::remove_dir_all(path);
+        match &last {
+            Err(error) if error.kind() == ErrorKind::DirectoryNotEmpty => {}
+            Err(error) if error.kind() == ErrorKind::NotFound && path.exists() => {}
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+            _ => break,
+        }
+    }
+    last
+}

@@ -1,0 +1,155 @@
+//! Bytes on a local filesystem, one directory tree:
+//!
+//! ```text
+//! temp/<upload uuid>/lock            who may write here now; see [`lock`]
+//!                    data            the bytes, as they come
+//!                    data.sha256     what one PUT was hashed to while it came
+//!                    parts/<number>  who is sending a part, or what arrived of it
+//!                    staged-<uuid>   a PUT under way
+//!                    sealed          what will be published; `data` renamed
+//!                    placing-<uuid>  about to become a blob
+//! temp/discarded-<upload uuid>       being removed
+//! blobs/sha256/ab/cd/<hex>           published
+//! ```
+//! A file is staged, synced and renamed, so that no reader and no crash ever sees half of one. Parts are
+//! written at their offset into `data`: assembling them copies nothing.
+//!
+//! The signed URLs lead back to this server, which hands the bodies to [`Filesystem::receive_put`] and
+//! [`Filesystem::receive_part`]. Neither makes the upload's directory: a PUT that comes after the upload
+//! was discarded finds no place to write.
+
+pub mod append;
+mod blocks;
+mod directory;
+mod discard;
+mod lock;
+mod marker;
+mod multipart;
+mod part;
+mod place;
+mod put;
+mod seal;
+mod sweep;
+#[cfg(test)]
+mod tests;
+
+use std::fs;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::domain::clock::Clock;
+use crate::domain::part::Part;
+use crate::domain::upload::UploadId;
+use crate::storage::signed_url::{Grant, GrantTerms, UrlSigner};
+use crate::storage::{PresignedRequest, PutTerms, StorageError, key};
+
+use directory::UploadDirectory;
+
+type Result<T> = std::result::Result<T, StorageError>;
+
+/// Nobody but the service's user and group needs to see blobs by name.
+const DIRECTORY_MODE: u32 = 0o750;
+/// Overwritten by every [`Filesystem::check`] and left: one name, so nothing piles up.
+const CHECK_FILE: &str = ".writable";
+
+/// A store on the local filesystem.
+#[derive(Debug, Clone)]
+pub struct Filesystem {
+    root: Arc<Path>,
+    signer: UrlSigner,
+    clock: Clock,
+}
+
+impl Filesystem {
+    /// Opens the store below `root`, making what is missing. Fails where `temp` and `blobs` are not on one
+    /// filesystem.
+    pub async fn open_at(root: PathBuf, signer: UrlSigner, clock: Clock) -> Result<Self> {
+        let store = Self { root: root.into(), signer, clock };
+        let root = Arc::clone(&store.root);
+        blocking(move || {
+            let open = |prefix| {
+                let directory = root.join(prefix);
+                make_directories(&directory).and_then(|()| fs::metadata(directory))
+            };
+            let [temp, blobs] = [key::TEMP_PREFIX, key::BLOB_PREFIX].map(open);
+            let failed = || StorageError::unavailable("make its directories");
+            if temp.map_err(failed())?.dev() != blobs.map_err(failed())?.dev() {
+                return Err(StorageError::unavailable("open its directories")(
+                    "temp and blobs must lie on one filesystem: publishing is a rename",
+                ));
+            }
+            directory::sync(&root)
+        })
+        .await?;
+        store.check().await?;
+        Ok(store)
+    }
+
+    /// What signs this store's URLs, and checks those that come back.
+    #[must_use]
+    pub const fn signer(&self) -> &UrlSigner {
+        &self.signer
+    }
+
+    pub(super) async fn presign_put(
+        &self,
+        upload: UploadId,
+        terms: PutTerms,
+        lifetime: Duration,
+    ) -> Result<PresignedRequest> {
+        let directory = self.directory(upload);
+        blocking(move || directory.create()).await?;
+        let terms = GrantTerms { expires: self.expires(lifetime), length: terms.size, digest: terms.digest };
+        let mut headers = vec![("content-type".to_owned(), "application/octet-stream".to_owned())];
+        headers.extend(terms.length.map(|length| ("content-length".to_owned(), length.to_string())));
+        headers.extend(terms.digest.map(|digest| ("x-amz-checksum-sha256".to_owned(), digest.to_base64())));
+        Ok(PresignedRequest { url: self.signer.sign(&Grant { upload, part: None, terms }), headers })
+    }
+
+    #[expect(clippy::unused_async, reason = "the backends share one signature")]
+    pub(super) async fn presign_part(
+        &self,
+        upload: UploadId,
+        _store_upload_id: &str,
+        part: Part,
+        lifetime: Duration,
+    ) -> Result<PresignedRequest> {
+        let terms = GrantTerms { expires: self.expires(lifetime), length: Some(part.size), digest: None };
+        let headers = vec![("content-length".to_owned(), part.size.to_string())];
+        Ok(PresignedRequest {
+            url: self.signer.sign(&Grant { upload, part: Some(part.number), terms }),
+            headers,
+        })
+    }
+
+    /// Writes a byte: a full disk or a read-only mount shows here and not first in a client's upload.
+    pub(super) async fn check(&self) -> Result<()> {
+        let path = self.root.join(CHECK_FILE);
+        blocking(move || fs::write(path, b"\n").map_err(StorageError::unavailable("write below its root")))
+            .await
+    }
+
+    fn directory(&self, upload: UploadId) -> UploadDirectory {
+        UploadDirectory::new(&self.root, upload)
+    }
+
+    fn path(&self, key: &key::Key) -> PathBuf {
+        self.root.join(key.as_str())
+    }
+
+    fn expires(&self, lifetime: Duration) -> i64 {
+        self.clock.now().timestamp().saturating_add_unsigned(lifetime.as_secs())
+    }
+}
+
+/// Runs file operations where they stall no other request.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    tokio::task::spawn_blocking(work).await.map_err(StorageError::unavailable("run a file operation"))?
+}
+
+/// Makes a directory and those above it; what is there stays.
+fn make_directories(path: &Path) -> std::io::Result<()> {
+    fs::DirBuilder::new().recursive(true).mode(DIRECTORY_MODE).create(path)
+}

@@ -1,0 +1,106 @@
+//! Fixing what will be published: `data` becomes `sealed`, a name that nothing writes to.
+
+use std::fs::{self, File, Permissions};
+use std::os::unix::fs::{FileExt, PermissionsExt};
+
+use bytes::Bytes;
+
+use super::directory::{UploadDirectory, missing, size_of, writable};
+use super::lock::{Access, UploadLock};
+use super::put::recorded_checksum;
+use super::{Filesystem, Result, blocking};
+use crate::domain::range::ByteRange;
+use crate::domain::upload::{Transfer, UploadId};
+use crate::storage::{Sealed, StorageError, key};
+
+/// Published bytes never change; the mode says so to whoever looks around in the store.
+const SEALED_MODE: u32 = 0o444;
+
+impl Filesystem {
+    pub(in crate::storage) async fn seal(&self, upload: UploadId, transfer: &Transfer) -> Result<Sealed> {
+        let (directory, transfer) = (self.directory(upload), transfer.clone());
+        blocking(move || {
+            if matches!(&transfer, Transfer::Proxied(stored) if stored.received == 0) {
+                // Nothing was ever appended to an empty blob's upload.
+                directory.create()?;
+            }
+            let _lock = UploadLock::acquire(&directory, Access::Exclusive).map_err(|error| match error {
+                StorageError::UploadNotFound => StorageError::NotFound,
+                error => error,
+            })?;
+            if directory.sealed_size()?.is_none() {
+                prepare(&directory, &transfer)?;
+            }
+            seal_data(&directory)?;
+            let size = directory.sealed_size()?.ok_or(StorageError::NotFound)?;
+            let sha256 = match &transfer {
+                Transfer::Put => recorded_checksum(&directory, &directory.sealed()),
+                Transfer::Multipart { plan, .. } if size != plan.size() => {
+                    return Err(StorageError::InvalidPart(format!(
+                        "the parts have {size} bytes together, not {}",
+                        plan.size()
+                    )));
+                }
+                Transfer::Proxied(stored) if size != stored.received => {
+                    return Err(StorageError::Precondition);
+                }
+                Transfer::Multipart { .. } | Transfer::Proxied(_) => None,
+            };
+            Ok(Sealed { key: key::temp_sealed(upload), size, etag: None, sha256 })
+        })
+        .await
+    }
+
+    pub(in crate::storage) async fn read(&self, sealed: &Sealed, range: ByteRange) -> Result<Bytes> {
+        let (path, size) = (self.path(&sealed.key), sealed.size);
+        blocking(move || {
+            let failed = || StorageError::unavailable("read the sealed file");
+            let file = File::open(&path).map_err(missing(StorageError::NotFound, "open the sealed file"))?;
+            let is_as_sealed = file.metadata().map_err(failed())?.len() == size;
+            if !is_as_sealed || range.start > range.end || range.end > size {
+                return Err(StorageError::Precondition);
+            }
+            let length =
+                usize::try_from(range.length()).map_err(StorageError::unavailable("hold a range"))?;
+            let mut bytes = vec![0; length];
+            file.read_exact_at(&mut bytes, range.start).map_err(failed())?;
+            Ok(bytes.into())
+        })
+        .await
+    }
+}
+
+/// Makes `data` what the session says it is, or refuses.
+fn prepare(directory: &UploadDirectory, transfer: &Transfer) -> Result<()> {
+    let failed = || StorageError::unavailable("prepare the data file");
+    match transfer {
+        Transfer::Put => Ok(()),
+        // Completing seals, so parts that are not sealed were not completed.
+        Transfer::Multipart { .. } => Err(StorageError::NotFound),
+        Transfer::Proxied(stored) => {
+            let received = stored.received;
+            if size_of(&directory.data()).map_err(failed())?.unwrap_or(0) < received {
+                return Err(StorageError::NotFound);
+            }
+            // Cuts off what an append wrote that never told the database; makes an empty blob's file.
+            writable(false)
+                .create(received == 0)
+                .open(directory.data())
+                .and_then(|file| file.set_len(received).and_then(|()| file.sync_all()))
+                .map_err(failed())
+        }
+    }
+}
+
+/// Seals what is in `data`, or goes on where a crash left it. The lock must be held exclusively. Nothing to
+/// sync: the bytes were when they were acknowledged, the blob's name is when it is placed, and a crash that
+/// loses the rename in between leads back here.
+pub(super) fn seal_data(directory: &UploadDirectory) -> Result<()> {
+    if directory.sealed_size()?.is_none() {
+        fs::rename(directory.data(), directory.sealed())
+            .map_err(missing(StorageError::NotFound, "seal the data file"))?;
+    }
+    // After the rename: a crash in between must not leave a data file that the next append cannot open.
+    fs::set_permissions(directory.sealed(), Permissions::from_mode(SEALED_MODE))
+        .map_err(StorageError::unavailable("protect the sealed file"))
+}

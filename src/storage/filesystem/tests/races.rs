@@ -1,0 +1,146 @@
+//! Writers that stall, vanish or come twice.
+
+use super::*;
+
+#[tokio::test]
+async fn a_put_whose_client_vanished_is_cleared_away_by_the_next() -> Outcome {
+    let fixture = Fixture::new().await?;
+    let upload = fixture.begin_put().await?;
+    let (sender, slow) = slow_body();
+    sender.send(Ok(Bytes::from_static(b"half"))).await?;
+    let put = fixture.store.receive_put(upload, ANY, MAX_SIZE, slow);
+    // The request's future is dropped in the middle, as a broken connection drops it.
+    assert!(tokio::time::timeout(Duration::from_millis(200), put).await.is_err());
+    assert_eq!(fixture.names(upload).len(), 2);
+    fixture.put(upload, b"whole").await?;
+    assert_eq!(fixture.names(upload), ["data", "data.sha256", "lock"]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_put_does_not_clear_away_one_that_is_under_way() -> Outcome {
+    let fixture = Fixture::new().await?;
+    let upload = fixture.begin_put().await?;
+    let (sender, slow) = slow_body();
+    let store = fixture.store.clone();
+    let first = tokio::spawn(async move { store.receive_put(upload, ANY, MAX_SIZE, slow).await });
+    sender.send(Ok(Bytes::from_static(b"first, "))).await?;
+    sender.send(Ok(Bytes::from_static(b"and last"))).await?;
+    fixture.put(upload, b"second").await?;
+    drop(sender);
+    first.await??;
+    let sealed = fixture.seal_put(upload).await?;
+    assert_eq!(fixture.read(&sealed).await?, "first, and last");
+    assert_eq!(sealed.sha256, Some(digest_of(b"first, and last")));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_part_sent_again_does_not_wait_for_a_stalled_connection() -> Outcome {
+    let fixture = Fixture::new().await?;
+    let multipart = fixture.begin_multipart().await?;
+    let (upload, part) = (multipart.upload, multipart.parts[0]);
+    let (sender, slow) = slow_body();
+    let store = fixture.store.clone();
+    let stalled = tokio::spawn(async move { store.receive_part(upload, part, slow).await });
+    sender.send(Ok(Bytes::from(vec![9; 3 * blocks::BLOCK_SIZE]))).await?;
+    sender.send(Ok(Bytes::new())).await?;
+    let parts = [multipart.send(&fixture, 0, 1).await?, multipart.send(&fixture, 1, 2).await?];
+    sender.send(Ok(Bytes::from(vec![9; 2 * blocks::BLOCK_SIZE]))).await?;
+    drop(sender);
+    assert!(matches!(stalled.await?, Err(StorageError::Busy(_))));
+    assert_eq!(fixture.store.list_parts(upload, "").await?, parts);
+    fixture.store.complete_multipart(upload, "", &parts).await?;
+    let sealed = fixture.store.seal(upload, &multipart.transfer).await?;
+    let bytes = fixture.read(&sealed).await?;
+    let first = usize::try_from(part.size)?;
+    assert!(bytes[..first].iter().all(|byte| *byte == 1) && bytes[first..].iter().all(|byte| *byte == 2));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_stalled_part_neither_delays_a_discard_nor_survives_it() -> Outcome {
+    let fixture = Fixture::new().await?;
+    let multipart = fixture.begin_multipart().await?;
+    let (upload, part) = (multipart.upload, multipart.parts[0]);
+    let (sender, slow) = slow_body();
+    let store = fixture.store.clone();
+    let stalled = tokio::spawn(async move { store.receive_part(upload, part, slow).await });
+    sender.send(Ok(Bytes::from(vec![9; blocks::BLOCK_SIZE]))).await?;
+    sender.send(Ok(Bytes::new())).await?;
+    fixture.store.discard(upload).await?;
+    sender.send(Ok(Bytes::from(vec![9; 4 * blocks::BLOCK_SIZE]))).await?;
+    drop(sender);
+    assert!(matches!(stalled.await?, Err(StorageError::UploadNotFound)));
+    assert_eq!(names(&fixture.temp()), [] as [&str; 0]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_part_that_is_too_long_does_not_touch_its_neighbour() -> Outcome {
+    let fixture = Fixture::new().await?;
+    let multipart = fixture.begin_multipart().await?;
+    let (upload, part) = (multipart.upload, multipart.parts[0]);
+    let second = multipart.send(&fixture, 1, 2).await?;
+    let outcome = fixture.store.receive_part(upload, part, filled(part.size + 1, 9)).await;
+    assert!(matches!(outcome, Err(StorageError::TooLarge(_))), "{outcome:?}");
+    let parts = [multipart.send(&fixture, 0, 1).await?, second];
+    fixture.store.complete_multipart(upload, "", &parts).await?;
+    let sealed = fixture.store.seal(upload, &multipart.transfer).await?;
+    assert_eq!(fixture.read(&sealed).await?[usize::try_from(part.size)?], 2);
+    Ok(())
+}
+
+#[tokio::test]
+async fn one_append_at_a_time_and_the_next_when_it_is_dropped() -> Outcome {
+    let fixture = Fixture::new().await?;
+    let upload = UploadId::generate();
+    let mut first = fixture.store.append(upload, &received(0)).await?;
+    first.write(Bytes::from(vec![9; 3 * blocks::BLOCK_SIZE + 1])).await?;
+    let second = fixture.store.append(upload, &received(0)).await;
+    assert!(matches!(second, Err(StorageError::Busy(_))), "{second:?}");
+    let sealed = fixture.store.seal(upload, &Transfer::Proxied(received(0))).await;
+    assert!(matches!(sealed, Err(StorageError::Busy(_))), "{sealed:?}");
+    drop(first);
+    let mut third = fixture.store.append(upload, &received(0)).await?;
+    third.write(Bytes::from_static(b"third")).await?;
+    third.finish().await?;
+    let sealed = fixture.store.seal(upload, &Transfer::Proxied(received(5))).await?;
+    assert_eq!(fixture.read(&sealed).await?, "third");
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_append_to_an_upload_discarded_meanwhile_is_not_acknowledged() -> Outcome {
+    let fixture = Fixture::new().await?;
+    let upload = UploadId::generate();
+    let mut appender = fixture.store.append(upload, &received(0)).await?;
+    appender.write(Bytes::from_static(b"bytes")).await?;
+    fixture.store.discard(upload).await?;
+    let finished = appender.finish().await;
+    assert!(matches!(finished, Err(StorageError::UploadNotFound)), "{finished:?}");
+    assert_eq!(names(&fixture.temp()), [] as [&str; 0]);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn discarding_under_many_writers_leaves_nothing() -> Outcome {
+    let fixture = Fixture::new().await?;
+    for _ in 0..20 {
+        let multipart = fixture.begin_multipart().await?;
+        let upload = multipart.upload;
+        let mut writers = tokio::task::JoinSet::new();
+        for round in 0..8 {
+            let (store, part) = (fixture.store.clone(), multipart.parts[1]);
+            writers.spawn(async move {
+                let _ = store.receive_part(upload, part, filled(part.size, round)).await;
+                let _ = store.receive_put(upload, ANY, MAX_SIZE, body(b"late")).await;
+            });
+        }
+        let (one, other) = tokio::join!(fixture.store.discard(upload), fixture.store.discard(upload));
+        one.and(other)?;
+        while writers.join_next().await.is_some() {}
+        assert_eq!(names(&fixture.temp()), [] as [&str; 0]);
+    }
+    Ok(())
+}

@@ -1,0 +1,86 @@
+//! What a bucket is seen to do, found out with tiny objects; never assumed from a vendor's name.
+
+use aws_sdk_s3::types::ChecksumMode;
+use bytes::Bytes;
+use serde::Serialize;
+
+use super::{Result, S3, Sealed, StorageError, key};
+use crate::domain::digest::Digest;
+use crate::domain::hash::Hasher;
+use crate::domain::upload::UploadId;
+
+/// What the procedures may rely on. Everything is false until it was seen.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Capabilities {
+    /// A wrong `x-amz-checksum-sha256` is refused, a right one is reported again: a proof without reading.
+    pub checksum_enforced: bool,
+    /// A copy is refused when its source has another ETag than the one named.
+    pub copy_if_match: bool,
+}
+
+const CONTENT: &[u8] = b"overside probes this bucket";
+
+impl S3 {
+    /// Probes the bucket and removes what that needed.
+    pub async fn probe(&self) -> Result<Capabilities> {
+        let run = UploadId::generate();
+        let probed = async {
+            Ok(Capabilities {
+                checksum_enforced: self.enforces_checksum(run).await?,
+                copy_if_match: self.binds_copy_to_etag(run).await?,
+            })
+        };
+        let probed = probed.await;
+        let discarded = self.discard(run).await;
+        let capabilities = probed?;
+        discarded?;
+        Ok(capabilities)
+    }
+
+    async fn enforces_checksum(&self, run: UploadId) -> Result<bool> {
+        let mut hasher = Hasher::default();
+        hasher.update(CONTENT);
+        let digest = hasher.finish();
+        let wrong = key::probe(run, "wrong");
+        let refused = match self.put(&wrong, Bytes::from_static(CONTENT), Some(&Digest::EMPTY)).await {
+            Ok(()) => false,
+            // Stores name the refusal differently (BadDigest, InvalidDigest, InvalidRequest). What counts
+            // is that the same write with the right checksum succeeds and that nothing was stored.
+            Err(_) => self.head_checksum(&wrong).await?.is_none(),
+        };
+        let right = key::probe(run, "right");
+        if !refused || self.put(&right, Bytes::from_static(CONTENT), Some(&digest)).await.is_err() {
+            return Ok(false);
+        }
+        Ok(self.head_checksum(&right).await?.flatten() == Some(digest))
+    }
+
+    /// None where there is no object, `Some(None)` where it has no SHA-256.
+    async fn head_checksum(&self, key: &key::Key) -> Result<Option<Option<Digest>>> {
+        let head = self.client().head_object().bucket(&self.settings().bucket).key(self.path(key));
+        match head
+            .checksum_mode(ChecksumMode::Enabled)
+            .send()
+            .await
+            .map_err(super::s3::classify("look at an object"))
+        {
+            Ok(found) => Ok(Some(found.checksum_sha256().and_then(Digest::from_base64))),
+            Err(StorageError::NotFound) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn binds_copy_to_etag(&self, run: UploadId) -> Result<bool> {
+        let (source, copy) = (key::probe(run, "source"), key::probe(run, "copy"));
+        self.put(&source, Bytes::from_static(CONTENT), None).await?;
+        let stale = Sealed {
+            key: source.clone(),
+            size: CONTENT.len() as u64,
+            // The MD5 of nothing: a well-formed ETag that this object does not have.
+            etag: Some("\"d41d8cd98f00b204e9800998ecf8427e\"".to_owned()),
+            sha256: None,
+        };
+        let refused = matches!(self.copy(&stale, &copy).await, Err(StorageError::Precondition));
+        Ok(refused && self.head_checksum(&copy).await?.is_none())
+    }
+}

@@ -1,0 +1,238 @@
+//! An S3 bucket, or whatever speaks its protocol: the client, its settings and its errors.
+
+pub mod append;
+mod examine;
+mod multipart;
+mod presign;
+mod seal;
+mod sweep;
+
+use std::error::Error;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use aws_config::BehaviorVersion;
+use aws_config::retry::RetryConfig;
+use aws_config::timeout::TimeoutConfig;
+use aws_sdk_s3::Client;
+use aws_sdk_s3::config::http::HttpResponse;
+use aws_sdk_s3::config::{
+    Builder, RequestChecksumCalculation, ResponseChecksumValidation, StalledStreamProtectionConfig,
+};
+use aws_sdk_s3::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
+use aws_sdk_s3::primitives::ByteStream;
+use aws_smithy_http_client::tls;
+use bytes::Bytes;
+
+use super::key::Key;
+use super::probe::Capabilities;
+use super::{Result, StorageError};
+use crate::domain::digest::Digest;
+
+/// The content type of everything stored: opaque bytes, and no browser is tempted to render them.
+pub(super) const CONTENT_TYPE: &str = "application/octet-stream";
+
+/// Reaching the store at all: two SYN retransmissions.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// The first byte of an answer to an ordinary request; a part of 8 MiB at 1 Mbit/s takes this long.
+const READ_TIMEOUT: Duration = Duration::from_secs(70);
+/// Copy and complete answer only when the store is done: 5 GiB at the 10 MiB/s of a slow one.
+const SLOW_OPERATION_TIMEOUT: Duration = Duration::from_secs(9 * 60);
+/// Tries of one request; stores ask for patience with 503 SlowDown.
+const ATTEMPTS: u32 = 4;
+
+/// Where the bucket is.
+#[derive(Debug, Clone)]
+pub struct S3Settings {
+    pub bucket: String,
+    /// Empty, or a path that ends in a slash.
+    pub prefix: String,
+    /// The store as this server reaches it; none is AWS itself.
+    pub endpoint: Option<String>,
+    /// The store as clients reach it; none is the same.
+    pub public_endpoint: Option<String>,
+    /// `endpoint/bucket/key` instead of `bucket.endpoint/key`.
+    pub path_style: bool,
+}
+
+/// A bucket and the prefix below which everything of ours lies.
+#[derive(Debug, Clone)]
+pub struct S3 {
+    client: Client,
+    /// Signs for the host that clients see; never calls.
+    signer: Client,
+    settings: Arc<S3Settings>,
+    /// What the bucket was seen to do; nothing is assumed before the probe has run.
+    capabilities: Arc<OnceLock<Capabilities>>,
+}
+
+impl S3 {
+    /// Connects with the standard AWS credential chain: environment, profile, web identity, instance.
+    pub async fn connect(settings: S3Settings) -> Self {
+        let http = aws_smithy_http_client::Builder::new()
+            .tls_provider(tls::Provider::Rustls(tls::rustls_provider::CryptoMode::Ring))
+            .build_https();
+        let shared = aws_config::defaults(BehaviorVersion::v2026_01_12()).http_client(http).load().await;
+        let mut config = Builder::from(&shared)
+            .force_path_style(settings.path_style)
+            // Many stores reject the checksums that newer SDKs add on their own.
+            .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
+            .response_checksum_validation(ResponseChecksumValidation::WhenRequired)
+            // It takes a store that copies gigabytes before it answers for a stalled one.
+            .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
+            .retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS))
+            .timeout_config(
+                TimeoutConfig::builder().connect_timeout(CONNECT_TIMEOUT).read_timeout(READ_TIMEOUT).build(),
+            );
+        if shared.region().is_none() {
+            // S3-compatible stores mostly do not care; AWS answers with the right one.
+            config = config.region(aws_config::Region::new("us-east-1"));
+        }
+        if let Some(endpoint) = &settings.endpoint {
+            config = config.endpoint_url(endpoint);
+        }
+        let public = settings.public_endpoint.clone().or_else(|| settings.endpoint.clone());
+        let mut public_config = config.clone();
+        if let Some(endpoint) = public {
+            public_config = public_config.endpoint_url(endpoint);
+        }
+        Self {
+            client: Client::from_conf(config.build()),
+            signer: Client::from_conf(public_config.build()),
+            settings: Arc::new(settings),
+            capabilities: Arc::default(),
+        }
+    }
+
+    /// Takes over what a probe saw; the first one counts.
+    pub fn set_capabilities(&self, capabilities: Capabilities) {
+        // Two probes of one bucket that disagree would be a store that changes its mind: keep the first.
+        let _ = self.capabilities.set(capabilities);
+    }
+
+    #[must_use]
+    pub fn capabilities(&self) -> Capabilities {
+        self.capabilities.get().copied().unwrap_or_default()
+    }
+
+    #[must_use]
+    pub fn settings(&self) -> &S3Settings {
+        &self.settings
+    }
+
+    #[must_use]
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
+    pub(super) fn bucket(&self) -> &str {
+        &self.settings.bucket
+    }
+
+    /// The key as the bucket has it.
+    pub(in crate::storage) fn path(&self, key: &Key) -> String {
+        format!("{}{}", self.settings.prefix, key.as_str())
+    }
+
+    /// `x-amz-copy-source`. Bucket, prefix and keys hold only characters that need no escaping.
+    pub(super) fn copy_source(&self, key: &Key) -> String {
+        format!("{}/{}", self.bucket(), self.path(key))
+    }
+
+    /// Overrides for requests that a store may work on for minutes.
+    pub(super) fn patiently() -> Builder {
+        let timeouts =
+            TimeoutConfig::builder().connect_timeout(CONNECT_TIMEOUT).read_timeout(SLOW_OPERATION_TIMEOUT);
+        aws_sdk_s3::Config::builder().timeout_config(timeouts.build())
+    }
+
+    /// Writes a small object.
+    pub(in crate::storage) async fn put(
+        &self,
+        key: &Key,
+        bytes: Bytes,
+        checksum: Option<&Digest>,
+    ) -> Result<()> {
+        self.client
+            .put_object()
+            .bucket(self.bucket())
+            .key(self.path(key))
+            .content_type(CONTENT_TYPE)
+            .set_checksum_sha256(checksum.map(Digest::to_base64))
+            .body(ByteStream::from(bytes))
+            .send()
+            .await
+            .map(drop)
+            .map_err(classify("write an object"))
+    }
+
+    /// Removes an object; one that is gone is fine.
+    pub async fn remove(&self, key: &Key) -> Result<()> {
+        self.remove_path(&self.path(key)).await
+    }
+
+    pub(super) async fn remove_path(&self, path: &str) -> Result<()> {
+        match self.client.delete_object().bucket(self.bucket()).key(path).send().await {
+            Ok(_) => Ok(()),
+            Err(error) => match classify("delete an object")(error) {
+                StorageError::NotFound => Ok(()),
+                error => Err(error),
+            },
+        }
+    }
+
+    pub async fn check(&self) -> Result<()> {
+        match self.client.head_bucket().bucket(self.bucket()).send().await {
+            Ok(_) => Ok(()),
+            Err(error) => Err(StorageError::unavailable("reach the bucket")(describe(&error))),
+        }
+    }
+}
+
+/// Sorts an SDK error into the caller's terms, by error code and then by status.
+pub(in crate::storage) fn classify<E>(
+    action: &'static str,
+) -> impl FnOnce(SdkError<E, HttpResponse>) -> StorageError
+where
+    E: ProvideErrorMetadata + Error + Send + Sync + 'static,
+{
+    move |error| {
+        let status = error.raw_response().map(|response| response.status().as_u16());
+        let message = || error.message().unwrap_or("the store gave no reason").to_owned();
+        match (error.code(), status) {
+            (Some("NoSuchUpload"), _) => StorageError::UploadNotFound,
+            (Some("NoSuchKey" | "NotFound"), _) | (None, Some(404)) => StorageError::NotFound,
+            (Some("PreconditionFailed"), _) | (_, Some(412)) => StorageError::Precondition,
+            (Some("InvalidPart" | "InvalidPartOrder" | "EntityTooSmall"), _) => {
+                StorageError::InvalidPart(message())
+            }
+            (Some("EntityTooLarge"), _) => StorageError::TooLarge(message()),
+            (
+                Some(
+                    "BadDigest"
+                    | "InvalidDigest"
+                    | "XAmzContentSHA256Mismatch"
+                    | "XAmzContentChecksumMismatch",
+                ),
+                _,
+            ) => StorageError::ChecksumMismatch,
+            (Some("SlowDown"), _) => StorageError::Busy("the store asks for patience"),
+            _ => StorageError::unavailable(action)(describe(&error)),
+        }
+    }
+}
+
+/// One line for the log. Never the request: its headers carry a signature.
+pub(super) fn describe<E>(error: &SdkError<E, HttpResponse>) -> String
+where
+    E: ProvideErrorMetadata + Error + Send + Sync + 'static,
+{
+    match (error, error.raw_response().map(|response| response.status().as_u16())) {
+        (SdkError::ServiceError(_), Some(status)) => format!(
+            "{} (HTTP {status}): {}",
+            error.code().unwrap_or("no error code"),
+            error.message().unwrap_or("no message")
+        ),
+        _ => DisplayErrorContext(error).to_string(),
+    }
+}

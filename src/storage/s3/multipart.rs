@@ -1,0 +1,150 @@
+//! Multipart uploads to an upload's data key.
+
+use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart};
+
+use super::{CONTENT_TYPE, S3, classify};
+use crate::domain::part::{PartNumber, ReceivedPart};
+use crate::domain::upload::{Proxied, UploadId};
+use crate::storage::key::Key;
+use crate::storage::{Result, StorageError, key};
+
+impl S3 {
+    pub async fn create_multipart(&self, upload: UploadId) -> Result<String> {
+        self.create_multipart_at(&key::temp_data(upload)).await
+    }
+
+    pub(super) async fn create_multipart_at(&self, key: &Key) -> Result<String> {
+        let created = self
+            .client
+            .create_multipart_upload()
+            .bucket(self.bucket())
+            .key(self.path(key))
+            .content_type(CONTENT_TYPE)
+            .send()
+            .await
+            .map_err(classify("begin a multipart upload"))?;
+        created
+            .upload_id
+            .ok_or_else(|| StorageError::unavailable("name the multipart upload")("no upload id"))
+    }
+
+    pub async fn list_parts(&self, upload: UploadId, store_upload_id: &str) -> Result<Vec<ReceivedPart>> {
+        let mut pages = self
+            .client
+            .list_parts()
+            .bucket(self.bucket())
+            .key(self.path(&key::temp_data(upload)))
+            .upload_id(store_upload_id)
+            .into_paginator()
+            .send();
+        let mut parts = Vec::new();
+        while let Some(page) = pages.next().await {
+            let page = page.map_err(|error| match classify("list parts")(error) {
+                StorageError::NotFound => StorageError::UploadNotFound,
+                error => error,
+            })?;
+            for part in page.parts() {
+                if let Some(part) = received(part) {
+                    parts.push(part);
+                }
+            }
+        }
+        parts.sort_unstable_by_key(|part| part.number);
+        Ok(parts)
+    }
+
+    pub async fn complete_multipart(
+        &self,
+        upload: UploadId,
+        store_upload_id: &str,
+        parts: &[ReceivedPart],
+    ) -> Result<()> {
+        self.complete_multipart_at(&key::temp_data(upload), store_upload_id, parts).await
+    }
+
+    pub(super) async fn complete_multipart_at(
+        &self,
+        key: &Key,
+        store_upload_id: &str,
+        parts: &[ReceivedPart],
+    ) -> Result<()> {
+        let parts = parts
+            .iter()
+            .map(|part| {
+                CompletedPart::builder().part_number(i32::from(part.number.get())).e_tag(&part.etag).build()
+            })
+            .collect();
+        self.client
+            .complete_multipart_upload()
+            .bucket(self.bucket())
+            .key(self.path(key))
+            .upload_id(store_upload_id)
+            .multipart_upload(CompletedMultipartUpload::builder().set_parts(Some(parts)).build())
+            .customize()
+            .config_override(Self::patiently())
+            .send()
+            .await
+            .map(drop)
+            .map_err(|error| match classify("complete a multipart upload")(error) {
+                StorageError::NotFound => StorageError::UploadNotFound,
+                error => error,
+            })
+    }
+
+    pub async fn abort_multipart(&self, upload: UploadId, store_upload_id: &str) -> Result<()> {
+        self.abort_multipart_at(&self.path(&key::temp_data(upload)), store_upload_id).await
+    }
+
+    pub(super) async fn abort_multipart_at(&self, path: &str, store_upload_id: &str) -> Result<()> {
+        let aborted = self
+            .client
+            .abort_multipart_upload()
+            .bucket(self.bucket())
+            .key(path)
+            .upload_id(store_upload_id)
+            .send()
+            .await;
+        match aborted.map_err(classify("abort a multipart upload")) {
+            Ok(_) | Err(StorageError::UploadNotFound | StorageError::NotFound) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Whole parts and a tail become one object. The tail goes in by a copy inside the store. Without
+    /// whole parts the tail object is the upload already.
+    pub async fn assemble_proxied(
+        &self,
+        upload: UploadId,
+        stored: &Proxied,
+        parts: &[ReceivedPart],
+    ) -> Result<()> {
+        let Some(store_upload_id) = &stored.store_upload_id else { return Ok(()) };
+        let assembled = async {
+            let mut parts = parts.to_vec();
+            if let Some(tail) = stored.tail_id.filter(|_| stored.tail_size() > 0) {
+                let number = PartNumber::new(stored.part_count() + 1)
+                    .map_err(|error| StorageError::InvalidPart(error.to_string()))?;
+                let tail = key::temp_tail(upload, tail);
+                let etag = self
+                    .copy_part(&key::temp_data(upload), store_upload_id, number, &tail, None, None)
+                    .await?;
+                parts.push(ReceivedPart { number, size: stored.tail_size(), etag });
+            }
+            self.complete_multipart(upload, store_upload_id, &parts).await
+        };
+        match assembled.await {
+            // Completed by an owner that crashed after it: sealing finds the object and checks its size.
+            Err(StorageError::UploadNotFound) => Ok(()),
+            other => other,
+        }
+    }
+}
+
+/// A listed part; one that the store lists without number or ETag cannot be completed and is as good as missing.
+fn received(part: &aws_sdk_s3::types::Part) -> Option<ReceivedPart> {
+    Some(ReceivedPart {
+        number: PartNumber::new(u64::try_from(part.part_number()?).ok()?).ok()?,
+        size: u64::try_from(part.size()?).ok()?,
+        etag: part.e_tag()?.to_owned(),
+    })
+}

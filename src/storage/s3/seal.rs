@@ -1,0 +1,175 @@
+//! From the temp object to the published one: seal, read, place.
+
+use std::time::Duration;
+
+use aws_sdk_s3::types::{ChecksumMode, ChecksumType};
+use bytes::Bytes;
+use futures_util::{StreamExt, TryStreamExt, stream};
+
+use super::{CONTENT_TYPE, S3, classify};
+use crate::domain::digest::Digest;
+use crate::domain::part::{MAX_PART_SIZE, PartNumber, PartPlan, ReceivedPart};
+use crate::domain::range::ByteRange;
+use crate::domain::upload::{Transfer, UploadId};
+use crate::storage::key::Key;
+use crate::storage::{Result, Sealed, StorageError, key};
+
+/// Parts of a copy above 5 GiB: large enough that 48.8 TiB fit, small enough that several run side by side.
+const COPY_PART_SIZE: u64 = 512 * 1024 * 1024;
+/// Copies of parts under way at once; they cost the store, not us.
+const COPIES_IN_FLIGHT: usize = 4;
+/// One ranged read of a few MiB: far beyond what a working store needs.
+const RANGE_READ_TIMEOUT: Duration = Duration::from_secs(60);
+
+impl S3 {
+    pub async fn seal(&self, upload: UploadId, transfer: &Transfer) -> Result<Sealed> {
+        let data = key::temp_data(upload);
+        match transfer {
+            Transfer::Proxied(stored) if stored.store_upload_id.is_none() => {
+                let tail = stored.tail_id.ok_or(StorageError::NotFound)?;
+                self.head(key::temp_tail(upload, tail)).await
+            }
+            // The URL of a PUT outlives the seal and can overwrite the key. Where the store does not bind
+            // a copy to an ETag, what is published must be a copy that no URL reaches.
+            Transfer::Put if !self.capabilities().copy_if_match => {
+                let sealed = key::temp_sealed(upload);
+                let found = self.head(data).await?;
+                self.copy(&found, &sealed).await?;
+                self.head(sealed).await
+            }
+            _ => self.head(data).await,
+        }
+    }
+
+    pub async fn read(&self, sealed: &Sealed, range: ByteRange) -> Result<Bytes> {
+        let read = async {
+            let object = self
+                .client
+                .get_object()
+                .bucket(self.bucket())
+                .key(self.path(&sealed.key))
+                .set_if_match(sealed.etag.clone())
+                .range(format!("bytes={}-{}", range.start, range.end - 1))
+                .send()
+                .await
+                .map_err(classify("read an object"))?;
+            object.body.collect().await.map_err(StorageError::unavailable("read an object"))
+        };
+        let bytes = tokio::time::timeout(RANGE_READ_TIMEOUT, read)
+            .await
+            .map_err(StorageError::unavailable("read an object in time"))??
+            .into_bytes();
+        if bytes.len() as u64 == range.length() { Ok(bytes) } else { Err(StorageError::Precondition) }
+    }
+
+    pub(super) async fn read_object(&self, key: &Key) -> Result<Bytes> {
+        let object = self.client.get_object().bucket(self.bucket()).key(self.path(key)).send().await;
+        let body = object.map_err(classify("read an object"))?.body;
+        Ok(body.collect().await.map_err(StorageError::unavailable("read an object"))?.into_bytes())
+    }
+
+    pub async fn place(&self, sealed: &Sealed, digest: &Digest) -> Result<()> {
+        let place = key::blob(digest);
+        if sealed.size <= MAX_PART_SIZE {
+            return self.copy(sealed, &place).await;
+        }
+        let store_upload_id = self.create_multipart_at(&place).await?;
+        let placed = self.copy_in_parts(sealed, &place, &store_upload_id).await;
+        if placed.is_err() {
+            // Best effort: the sweep finds what a store that is down keeps.
+            let _ = self.abort_multipart_at(&self.path(&place), &store_upload_id).await;
+        }
+        placed
+    }
+
+    pub async fn blob_size(&self, digest: &Digest) -> Result<Option<u64>> {
+        match self.head(key::blob(digest)).await {
+            Ok(found) => Ok(Some(found.size)),
+            Err(StorageError::NotFound) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn head(&self, key: Key) -> Result<Sealed> {
+        let found = self
+            .client
+            .head_object()
+            .bucket(self.bucket())
+            .key(self.path(&key))
+            .checksum_mode(ChecksumMode::Enabled)
+            .send()
+            .await
+            .map_err(classify("look at an object"))?;
+        // A checksum is a proof only from a store that was seen to refuse a wrong one, and only of the
+        // whole object: a composite one is a hash of hashes.
+        let whole = found.checksum_type.as_ref().is_none_or(|kind| *kind == ChecksumType::FullObject);
+        let sha256 = found.checksum_sha256().filter(|_| whole && self.capabilities().checksum_enforced);
+        Ok(Sealed {
+            size: u64::try_from(found.content_length().unwrap_or_default()).unwrap_or_default(),
+            sha256: sha256.and_then(Digest::from_base64),
+            etag: found.e_tag,
+            key,
+        })
+    }
+
+    /// One copy inside the store, of exactly the version that was looked at.
+    pub(in crate::storage) async fn copy(&self, from: &Sealed, to: &Key) -> Result<()> {
+        self.client
+            .copy_object()
+            .bucket(self.bucket())
+            .key(self.path(to))
+            .copy_source(self.copy_source(&from.key))
+            .set_copy_source_if_match(from.etag.clone())
+            .content_type(CONTENT_TYPE)
+            .customize()
+            .config_override(Self::patiently())
+            .send()
+            .await
+            .map(drop)
+            .map_err(classify("copy an object"))
+    }
+
+    async fn copy_in_parts(&self, sealed: &Sealed, place: &Key, store_upload_id: &str) -> Result<()> {
+        let plan = PartPlan::new(sealed.size, COPY_PART_SIZE)
+            .map_err(|error| StorageError::TooLarge(error.to_string()))?;
+        let copies = plan.parts().map(|part| async move {
+            let range = ByteRange { start: part.offset, end: part.offset + part.size };
+            let etag = self
+                .copy_part(place, store_upload_id, part.number, &sealed.key, Some(range), sealed.etag.clone())
+                .await?;
+            Ok::<_, StorageError>(ReceivedPart { number: part.number, size: part.size, etag })
+        });
+        let parts: Vec<_> = stream::iter(copies).buffered(COPIES_IN_FLIGHT).try_collect().await?;
+        self.complete_multipart_at(place, store_upload_id, &parts).await
+    }
+
+    pub(super) async fn copy_part(
+        &self,
+        to: &Key,
+        store_upload_id: &str,
+        number: PartNumber,
+        from: &Key,
+        range: Option<ByteRange>,
+        etag: Option<String>,
+    ) -> Result<String> {
+        let copied = self
+            .client
+            .upload_part_copy()
+            .bucket(self.bucket())
+            .key(self.path(to))
+            .upload_id(store_upload_id)
+            .part_number(i32::from(number.get()))
+            .copy_source(self.copy_source(from))
+            .set_copy_source_range(range.map(|range| format!("bytes={}-{}", range.start, range.end - 1)))
+            .set_copy_source_if_match(etag)
+            .customize()
+            .config_override(Self::patiently())
+            .send()
+            .await
+            .map_err(classify("copy a part"))?;
+        copied
+            .copy_part_result
+            .and_then(|result| result.e_tag)
+            .ok_or_else(|| StorageError::unavailable("name the copied part")("no ETag"))
+    }
+}

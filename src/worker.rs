@@ -1,0 +1,43 @@
+//! The cleaner's loop inside `serve`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rand::RngExt;
+use tokio_util::sync::CancellationToken;
+
+use crate::service::Service;
+use crate::telemetry::chain;
+
+/// Takes over what died and cleans, again and again until `stop`.
+pub async fn run(service: Arc<Service>, interval: Duration, stop: CancellationToken) {
+    loop {
+        // Up to a tenth early, so that replicas started together drift apart.
+        let pause = interval.mul_f64(1.0 - rand::rng().random_range(0.0..0.1));
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            () = stop.cancelled() => return,
+        }
+        match service.recover().await {
+            Ok(0) => {}
+            Ok(count) => tracing::info!(count, "took over abandoned finalizes"),
+            Err(error) => {
+                tracing::warn!(error = %chain(&error), "abandoned finalizes wait for the next round")
+            }
+        }
+        match service.clean(false).await {
+            Ok(report) if report.is_empty() => {}
+            Ok(report) => tracing::info!(
+                expired = report.expired_sessions,
+                discarded = report.discarded_sessions,
+                objects = report.swept_objects,
+                multipart_uploads = report.swept_multipart_uploads,
+                forgotten = report.forgotten_sessions,
+                "cleaned up"
+            ),
+            Err(error) => {
+                tracing::warn!(error = %chain(&error), "cleaning stopped early; the next round goes on")
+            }
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! The suites that every backend must pass alike, one trial per case and backend.
+
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+use libtest_mimic::Trial;
+use overside::db::Db;
+use overside::domain::clock::Clock;
+use overside::storage::s3::S3Settings;
+use overside::storage::signed_url::{SIGNING_KEY_LENGTH, UrlSigner};
+use overside::storage::{Filesystem, S3, Storage};
+use url::Url;
+
+use crate::support::database::Database;
+use crate::support::servers::{BUCKET, Servers};
+use crate::support::trial::trial;
+use crate::support::{self, Store};
+
+/// Connections of one case's pool: enough for the cases that race, few enough for many trials side by side.
+const CONNECTIONS: u32 = 8;
+/// Any key does: these URLs are checked by the process that signed them.
+const SIGNING_KEY: [u8; SIGNING_KEY_LENGTH] = [7; SIGNING_KEY_LENGTH];
+
+type Case<T> = (&'static str, fn(Arc<T>) -> BoxFuture<'static, ()>);
+
+/// Every database case on SQLite and PostgreSQL.
+pub fn database(cases: Vec<Case<Db>>, servers: &Servers) -> Vec<Trial> {
+    let mut trials = Vec::new();
+    for (name, case) in cases {
+        trials.push(trial(format!("database::sqlite::{name}"), move || async move {
+            let folder = support::folder();
+            on_database(&Database::sqlite(folder.path()), case).await;
+        }));
+        let server = servers.postgres.clone();
+        let is_missing = server.is_none();
+        let postgres = trial(format!("database::postgres::{name}"), move || async move {
+            on_database(&Database::postgres(&given(server)).await, case).await;
+        });
+        trials.push(postgres.with_ignored_flag(is_missing));
+    }
+    trials
+}
+
+/// Every storage case on the filesystem, SeaweedFS and LocalStack.
+pub fn storage(cases: Vec<Case<Storage>>, servers: &Servers) -> Vec<Trial> {
+    let mut trials = Vec::new();
+    for (name, case) in cases {
+        trials.push(trial(format!("storage::filesystem::{name}"), move || async move {
+            let folder = support::folder();
+            on_store(&Store::filesystem(folder.path()), case).await;
+        }));
+        for (store, endpoint) in [("seaweedfs", &servers.seaweedfs), ("localstack", &servers.localstack)] {
+            let endpoint = endpoint.clone();
+            let is_missing = endpoint.is_none();
+            let bucket = trial(format!("storage::{store}::{name}"), move || async move {
+                on_store(&Store::s3(&given(endpoint)), case).await;
+            });
+            trials.push(bucket.with_ignored_flag(is_missing));
+        }
+    }
+    trials
+}
+
+fn given(address: Option<Url>) -> Url {
+    address.expect("a trial whose server is missing is only run when --include-ignored asks for it")
+}
+
+async fn on_database(database: &Database, case: fn(Arc<Db>) -> BoxFuture<'static, ()>) {
+    let db = Db::connect(&database.url(), CONNECTIONS).await.expect("the database opens");
+    db.migrate().await.expect("the migrations run");
+    case(Arc::new(db)).await;
+    database.remove().await;
+}
+
+async fn on_store(store: &Store, case: fn(Arc<Storage>) -> BoxFuture<'static, ()>) {
+    case(Arc::new(open(store).await)).await;
+    store.remove().await;
+}
+
+async fn open(store: &Store) -> Storage {
+    match store {
+        Store::S3 { endpoint, prefix, .. } => {
+            let settings = S3Settings {
+                bucket: BUCKET.to_owned(),
+                prefix: format!("{prefix}/"),
+                endpoint: Some(endpoint.as_str().trim_end_matches('/').to_owned()),
+                public_endpoint: None,
+                path_style: true,
+            };
+            let bucket = S3::connect(settings).await;
+            bucket.set_capabilities(bucket.probe().await.expect("the bucket can be probed"));
+            Storage::S3(bucket)
+        }
+        Store::Filesystem { root } => {
+            // Nothing listens there: the cases hand such a request to the backend themselves.
+            let base = Url::parse("http://127.0.0.1:1").expect("a URL");
+            let signer = UrlSigner::new(SIGNING_KEY, base);
+            let opened = Filesystem::open_at(root.clone(), signer, Clock::System).await;
+            Storage::Filesystem(opened.expect("a folder of our own"))
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! From the sealed object to the blob, and reading it.
+
+use std::sync::Arc;
+
+use futures_util::future::join_all;
+use overside::domain::range::ByteRange;
+use overside::domain::upload::Transfer;
+use overside::storage::{Storage, StorageError};
+
+use super::{Case, LIFETIME, MIB, content, digest_of, download, read, uploaded};
+
+pub fn cases() -> Vec<Case> {
+    super::suite![
+        placing_again_is_fine_and_leaves_the_sealed_object,
+        many_placing_one_digest_at_once_publish_one_blob,
+        a_blob_stays_when_its_upload_is_discarded,
+        a_range_is_exactly_as_long_as_asked_for,
+        a_sealed_object_that_is_gone_is_neither_read_nor_placed,
+        a_blob_that_was_never_placed_is_not_there,
+        the_store_says_that_it_can_be_reached,
+    ]
+}
+
+async fn placing_again_is_fine_and_leaves_the_sealed_object(storage: Arc<Storage>) {
+    let bytes = content(60, MIB + 1);
+    let digest = digest_of(&bytes);
+    let (upload, sealed) = uploaded(&storage, &bytes).await;
+    for _ in 0..3 {
+        storage.place(&sealed, &digest).await.expect("it can be placed");
+        assert!(read(&storage, &sealed).await.expect("the sealed object stays") == bytes);
+    }
+    let again = storage.seal(upload, &Transfer::Put).await.expect("it can be sealed again");
+    storage.place(&again, &digest).await.expect("it can be placed again");
+    assert!(download(&storage, &digest, None).await == bytes);
+}
+
+async fn many_placing_one_digest_at_once_publish_one_blob(storage: Arc<Storage>) {
+    let bytes = content(61, 100_000);
+    let digest = digest_of(&bytes);
+    let sealed = join_all((0..8).map(|_| uploaded(&storage, &bytes))).await;
+    let placed = join_all(sealed.iter().map(|(_, sealed)| storage.place(sealed, &digest))).await;
+    for placed in placed {
+        placed.expect("every one of them succeeds");
+    }
+    for (upload, _) in sealed {
+        storage.discard(upload).await.expect("it can be discarded");
+    }
+    assert_eq!(storage.blob_size(&digest).await.expect("an answer"), Some(100_000));
+    assert!(download(&storage, &digest, None).await == bytes);
+}
+
+async fn a_blob_stays_when_its_upload_is_discarded(storage: Arc<Storage>) {
+    let bytes = content(62, 100_000);
+    let digest = digest_of(&bytes);
+    let (upload, sealed) = uploaded(&storage, &bytes).await;
+    storage.place(&sealed, &digest).await.expect("it can be placed");
+    storage.discard_published(upload, &Transfer::Put).await.expect("it can be discarded");
+    assert_eq!(super::temporary_of(&storage, upload).await.len(), 0);
+    assert!(download(&storage, &digest, None).await == bytes);
+}
+
+async fn a_range_is_exactly_as_long_as_asked_for(storage: Arc<Storage>) {
+    let bytes = content(63, MIB);
+    let digest = digest_of(&bytes);
+    let (_, sealed) = uploaded(&storage, &bytes).await;
+    storage.place(&sealed, &digest).await.expect("it can be placed");
+    for (start, end) in [(0, 1), (0, MIB), (MIB - 1, MIB), (300_000, 900_001)] {
+        let range = ByteRange { start, end };
+        let at = |offset| usize::try_from(offset).expect("an offset that fits in memory");
+        let expected = &bytes[at(start)..at(end)];
+        assert!(storage.read(&sealed, range).await.expect("the range can be read") == expected);
+        assert!(download(&storage, &digest, Some(range)).await == expected);
+    }
+    let beyond = ByteRange { start: MIB - 1, end: MIB + 1 };
+    storage.read(&sealed, beyond).await.expect_err("there is no byte beyond the end");
+}
+
+async fn a_sealed_object_that_is_gone_is_neither_read_nor_placed(storage: Arc<Storage>) {
+    let bytes = content(64, 1000);
+    let digest = digest_of(&bytes);
+    let (upload, sealed) = uploaded(&storage, &bytes).await;
+    storage.discard(upload).await.expect("it can be discarded");
+    let gone = |error| matches!(error, StorageError::NotFound | StorageError::Precondition);
+    assert!(storage.read(&sealed, ByteRange { start: 0, end: 1000 }).await.is_err_and(gone));
+    assert!(storage.place(&sealed, &digest).await.is_err_and(gone));
+    assert_eq!(storage.blob_size(&digest).await.expect("an answer"), None);
+}
+
+async fn a_blob_that_was_never_placed_is_not_there(storage: Arc<Storage>) {
+    let digest = digest_of(b"never placed");
+    assert_eq!(storage.blob_size(&digest).await.expect("an answer"), None);
+    if matches!(*storage, Storage::Filesystem(_)) {
+        let missing = storage.download(&digest, None, LIFETIME).await;
+        assert!(matches!(missing, Err(StorageError::NotFound)));
+    }
+}
+
+async fn the_store_says_that_it_can_be_reached(storage: Arc<Storage>) {
+    storage.check().await.expect("the store is there");
+}

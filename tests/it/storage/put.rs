@@ -1,0 +1,141 @@
+//! One signed PUT of the whole blob.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use overside::domain::digest::Digest;
+use overside::domain::upload::{Transfer, UploadId};
+use overside::storage::{PutTerms, Storage, StorageError};
+
+use super::{Case, MIB, Signed, content, digest_of, download, read, sized, terms_of, uploaded};
+
+pub fn cases() -> Vec<Case> {
+    super::suite![
+        what_one_put_sends_is_sealed_read_and_placed,
+        an_empty_blob_is_a_blob,
+        a_put_without_a_declared_size_takes_what_comes,
+        a_body_of_another_length_than_signed_is_refused,
+        a_body_with_another_checksum_is_refused_and_leaves_nothing_to_seal,
+        a_refused_body_leaves_what_was_sent_before,
+        the_last_of_two_puts_counts,
+        the_checksum_a_store_reports_is_never_wrong,
+        a_replayed_put_changes_nothing_that_was_sealed,
+        nothing_is_sealed_where_nothing_was_sent,
+    ]
+}
+
+async fn what_one_put_sends_is_sealed_read_and_placed(storage: Arc<Storage>) {
+    let bytes = content(1, 3 * MIB + 17);
+    let digest = digest_of(&bytes);
+    let (_, sealed) = uploaded(&storage, &bytes).await;
+    assert_eq!(sealed.size, bytes.len() as u64);
+    assert!(read(&storage, &sealed).await.expect("it can be read") == bytes);
+    assert_eq!(storage.blob_size(&digest).await.expect("an answer"), None);
+    storage.place(&sealed, &digest).await.expect("it can be placed");
+    assert_eq!(storage.blob_size(&digest).await.expect("an answer"), Some(sealed.size));
+    assert!(download(&storage, &digest, None).await == bytes);
+}
+
+async fn an_empty_blob_is_a_blob(storage: Arc<Storage>) {
+    let (upload, sealed) = uploaded(&storage, &Bytes::new()).await;
+    assert_eq!(sealed.size, 0);
+    assert!(sealed.sha256.is_none_or(|digest| digest == Digest::EMPTY));
+    storage.place(&sealed, &Digest::EMPTY).await.expect("it can be placed");
+    storage.discard(upload).await.expect("it can be discarded");
+    assert_eq!(storage.blob_size(&Digest::EMPTY).await.expect("an answer"), Some(0));
+    assert!(download(&storage, &Digest::EMPTY, None).await.is_empty());
+}
+
+async fn a_put_without_a_declared_size_takes_what_comes(storage: Arc<Storage>) {
+    let (upload, bytes) = (UploadId::generate(), content(2, 700_001));
+    let signed = Signed::put(&storage, upload, PutTerms { size: None, digest: None }).await;
+    signed.send(&storage, &bytes).await.expect("the body is taken");
+    let sealed = storage.seal(upload, &Transfer::Put).await.expect("it can be sealed");
+    assert!(read(&storage, &sealed).await.expect("it can be read") == bytes);
+}
+
+async fn a_body_of_another_length_than_signed_is_refused(storage: Arc<Storage>) {
+    let bytes = content(3, 100_000);
+    for length in [99_999, 100_001, 0] {
+        let upload = UploadId::generate();
+        let signed = Signed::put(&storage, upload, sized(&bytes)).await;
+        signed.send(&storage, &content(3, length)).await.expect_err("another length is refused");
+        let sealed = storage.seal(upload, &Transfer::Put).await;
+        assert!(matches!(sealed, Err(StorageError::NotFound)), "{sealed:?}");
+    }
+}
+
+async fn a_body_with_another_checksum_is_refused_and_leaves_nothing_to_seal(storage: Arc<Storage>) {
+    let (upload, bytes) = (UploadId::generate(), content(4, 100_000));
+    let signed = Signed::put(&storage, upload, terms_of(&bytes)).await;
+    signed.send(&storage, &content(5, 100_000)).await.expect_err("another content is refused");
+    let sealed = storage.seal(upload, &Transfer::Put).await;
+    assert!(matches!(sealed, Err(StorageError::NotFound)), "{sealed:?}");
+    signed.send(&storage, &bytes).await.expect("the right body is still taken");
+}
+
+async fn a_refused_body_leaves_what_was_sent_before(storage: Arc<Storage>) {
+    let (upload, bytes) = (UploadId::generate(), content(6, 100_000));
+    let signed = Signed::put(&storage, upload, terms_of(&bytes)).await;
+    signed.send(&storage, &bytes).await.expect("the body is taken");
+    signed.send(&storage, &content(7, 100_000)).await.expect_err("another content is refused");
+    signed.send(&storage, &content(6, 99_999)).await.expect_err("another length is refused");
+    let sealed = storage.seal(upload, &Transfer::Put).await.expect("it can be sealed");
+    assert!(read(&storage, &sealed).await.expect("it can be read") == bytes);
+}
+
+async fn the_last_of_two_puts_counts(storage: Arc<Storage>) {
+    let (upload, bytes) = (UploadId::generate(), content(8, 50_000));
+    let any = PutTerms { size: None, digest: None };
+    let signed = Signed::put(&storage, upload, any).await;
+    signed.send(&storage, &content(9, 80_000)).await.expect("the first body is taken");
+    let etag = signed.send(&storage, &content(10, 50_000)).await.expect("the second body is taken");
+    assert_ne!(signed.send(&storage, &bytes).await.expect("the third body is taken"), etag);
+    let sealed = storage.seal(upload, &Transfer::Put).await.expect("it can be sealed");
+    assert!(read(&storage, &sealed).await.expect("it can be read") == bytes);
+    assert!(sealed.sha256.is_none_or(|digest| digest == digest_of(&bytes)));
+}
+
+async fn the_checksum_a_store_reports_is_never_wrong(storage: Arc<Storage>) {
+    let bytes = content(11, 200_000);
+    for terms in [sized(&bytes), terms_of(&bytes)] {
+        let upload = UploadId::generate();
+        Signed::put(&storage, upload, terms).await.send(&storage, &bytes).await.expect("the body is taken");
+        let sealed = storage.seal(upload, &Transfer::Put).await.expect("it can be sealed");
+        assert!(sealed.sha256.is_none_or(|digest| digest == digest_of(&bytes)));
+        if matches!(*storage, Storage::Filesystem(_)) {
+            assert!(sealed.sha256.is_some(), "the filesystem backend hashes every PUT");
+        }
+    }
+}
+
+async fn a_replayed_put_changes_nothing_that_was_sealed(storage: Arc<Storage>) {
+    let (upload, bytes) = (UploadId::generate(), content(12, 400_000));
+    let digest = digest_of(&bytes);
+    let signed = Signed::put(&storage, upload, sized(&bytes)).await;
+    signed.send(&storage, &bytes).await.expect("the body is taken");
+    let sealed = storage.seal(upload, &Transfer::Put).await.expect("it can be sealed");
+    // Whether the store takes it or refuses it is the store's affair.
+    let _ = signed.send(&storage, &content(13, 400_000)).await;
+    match read(&storage, &sealed).await {
+        Ok(read) => assert!(read == bytes, "the sealed bytes changed"),
+        Err(error) => assert!(matches!(error, StorageError::Precondition), "{error:?}"),
+    }
+    match storage.place(&sealed, &digest).await {
+        Ok(()) => assert!(download(&storage, &digest, None).await == bytes, "other bytes were published"),
+        Err(error) => {
+            assert!(matches!(error, StorageError::Precondition), "{error:?}");
+            assert_eq!(storage.blob_size(&digest).await.expect("an answer"), None);
+        }
+    }
+}
+
+async fn nothing_is_sealed_where_nothing_was_sent(storage: Arc<Storage>) {
+    let upload = UploadId::generate();
+    for _ in 0..2 {
+        let sealed = storage.seal(upload, &Transfer::Put).await;
+        assert!(matches!(sealed, Err(StorageError::NotFound)), "{sealed:?}");
+        // And again with an upload that has begun.
+        Signed::put(&storage, upload, PutTerms { size: None, digest: None }).await;
+    }
+}

@@ -1,0 +1,51 @@
+//! A database of its own for every trial.
+
+use std::path::Path;
+
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
+use url::Url;
+use uuid::Uuid;
+
+#[derive(Debug)]
+pub enum Database {
+    Postgres { server: Url, name: String },
+    Sqlite { url: String },
+}
+
+impl Database {
+    pub async fn postgres(server: &Url) -> Self {
+        let name = format!("trial_{}", Uuid::now_v7().as_simple());
+        execute(server, format!("CREATE DATABASE {name}")).await;
+        Self::Postgres { server: server.clone(), name }
+    }
+
+    pub fn sqlite(folder: &Path) -> Self {
+        Self::Sqlite { url: format!("sqlite://{}", folder.join("overside.db").display()) }
+    }
+
+    /// What `--database` takes.
+    pub fn url(&self) -> String {
+        match self {
+            Self::Postgres { server, name } => with_path(server, name).into(),
+            Self::Sqlite { url } => url.clone(),
+        }
+    }
+
+    /// Removes what would otherwise pile up in a server that outlives the trial.
+    pub async fn remove(&self) {
+        if let Self::Postgres { server, name } = self {
+            execute(server, format!("DROP DATABASE {name} WITH (FORCE)")).await;
+        }
+    }
+}
+
+fn with_path(server: &Url, name: &str) -> Url {
+    let mut url = server.clone();
+    url.set_path(name);
+    url
+}
+
+async fn execute(server: &Url, statement: String) {
+    let mut connection = PgConnection::connect(server.as_str()).await.expect("the test PostgreSQL answers");
+    sqlx::raw_sql(AssertSqlSafe(statement)).execute(&mut connection).await.expect("a database of our own");
+}

@@ -1,0 +1,31 @@
+//! What the suites stand on: servers, a fresh database and store per trial, the real binary, faults on the wire.
+
+pub mod bucket;
+pub mod database;
+pub mod process;
+pub mod proxy;
+pub mod servers;
+pub mod stack;
+pub mod store;
+pub mod trial;
+
+pub use proxy::{FaultProxy, Strike};
+pub use servers::Servers;
+pub use stack::{Stack, StackKind};
+pub use store::Store;
+
+/// A plain HTTP client that talks to loopback only: no proxy of the environment, no redirects followed unseen.
+pub fn http() -> reqwest::Client {
+    // Fails when a trial before us has installed it.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    reqwest::Client::builder()
+        .no_proxy()
+        .redirect(reqwest::redirect::Policy::none())
+        .build()
+        .expect("a client without settings that could be wrong")
+}
+
+/// A temporary folder on the disk that cargo builds on: /tmp is memory on many machines, and blobs are large.
+pub fn folder() -> tempfile::TempDir {
+    tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a temporary folder")
+}

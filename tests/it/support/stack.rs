@@ -1,0 +1,169 @@
+//! Everything one story needs: a database, a store, and the real binary set up for both.
+
+use std::env;
+use std::fmt::Write;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use overside::domain::digest::Digest;
+use tempfile::TempDir;
+
+use super::database::Database;
+use super::process::{Process, Server};
+use super::servers::{ACCESS_KEY, REGION, SECRET_KEY, Servers};
+use super::store::Store;
+
+/// A command on a small database and store takes seconds; a longer one hangs.
+const COMMAND_LIMIT: Duration = Duration::from_mins(2);
+/// Lines of each log that a failed story shows.
+const LOG_LINES: usize = 120;
+
+/// Which of the combinations that Overside is tested on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StackKind {
+    PostgresSeaweedFs,
+    PostgresLocalStack,
+    SqliteFilesystem,
+}
+
+#[derive(Debug)]
+pub struct Stack {
+    pub database: Database,
+    pub store: Store,
+    folder: TempDir,
+    logs: Mutex<Vec<PathBuf>>,
+}
+
+/// How a command ended and what it printed.
+#[derive(Debug)]
+pub struct CommandOutput {
+    /// None when a signal ended it.
+    pub code: Option<i32>,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl StackKind {
+    pub const ALL: [Self; 3] = [Self::PostgresSeaweedFs, Self::PostgresLocalStack, Self::SqliteFilesystem];
+
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::PostgresSeaweedFs => "postgres+seaweedfs",
+            Self::PostgresLocalStack => "postgres+localstack",
+            Self::SqliteFilesystem => "sqlite+filesystem",
+        }
+    }
+
+    /// Whether the servers it needs are there.
+    pub const fn is_there(self, servers: &Servers) -> bool {
+        match self {
+            Self::PostgresSeaweedFs => servers.postgres.is_some() && servers.seaweedfs.is_some(),
+            Self::PostgresLocalStack => servers.postgres.is_some() && servers.localstack.is_some(),
+            Self::SqliteFilesystem => true,
+        }
+    }
+}
+
+impl Stack {
+    pub async fn fresh(kind: StackKind, servers: &Servers) -> Self {
+        let folder = super::folder();
+        let endpoint = match kind {
+            StackKind::PostgresSeaweedFs => servers.seaweedfs.as_ref(),
+            StackKind::PostgresLocalStack => servers.localstack.as_ref(),
+            StackKind::SqliteFilesystem => None,
+        };
+        let (database, store) = match endpoint.zip(servers.postgres.as_ref()) {
+            Some((endpoint, postgres)) => (Database::postgres(postgres).await, Store::s3(endpoint)),
+            None => (Database::sqlite(folder.path()), Store::filesystem(folder.path())),
+        };
+        Self { database, store, folder, logs: Mutex::default() }
+    }
+
+    /// Starts one replica: `overside serve` with these flags on top of the stack's settings.
+    pub async fn server(&self, flags: &[&str]) -> Server {
+        let log = self.log("server");
+        Server::start(self.binary().arg("serve").args(flags), &log).await
+    }
+
+    /// Runs `overside` with these arguments and the stack's settings to its end.
+    pub async fn command(&self, arguments: &[&str]) -> CommandOutput {
+        let (stdout, stderr) = (self.log("stdout"), self.log("stderr"));
+        let mut command = self.binary();
+        command.args(arguments);
+        command.stdout(File::create(&stdout).expect("a log file"));
+        command.stderr(File::create(&stderr).expect("a log file"));
+        let status = Process::spawn(&mut command).wait(COMMAND_LIMIT).await;
+        let status = status.unwrap_or_else(|| panic!("{arguments:?} did not end within {COMMAND_LIMIT:?}"));
+        let text = |path| String::from_utf8_lossy(&std::fs::read(path).expect("its output")).into_owned();
+        CommandOutput { code: status.code(), stdout: text(stdout), stderr: text(stderr) }
+    }
+
+    /// Everything temporary that is in the store now, read straight from it; a healthy end leaves none.
+    pub async fn temp_leftovers(&self) -> Vec<String> {
+        self.store.leftovers().await
+    }
+
+    /// The published objects' keys with their sizes in bytes, read straight from the store.
+    pub async fn objects(&self) -> Vec<(String, u64)> {
+        self.store.objects().await
+    }
+
+    /// A published blob's bytes, read straight from the store.
+    pub async fn blob_bytes(&self, digest: &Digest) -> Option<Vec<u8>> {
+        self.store.blob_bytes(digest).await
+    }
+
+    /// A folder of this story's own, removed with it.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// The end of everything the binary has logged or printed, for a story that failed.
+    pub fn logs(&self) -> String {
+        let mut text = String::new();
+        for path in self.logs.lock().expect("no story panics in here").iter() {
+            let log = std::fs::read(path).unwrap_or_default();
+            let log = String::from_utf8_lossy(&log);
+            let lines: Vec<&str> = log.lines().collect();
+            let shown = &lines[lines.len().saturating_sub(LOG_LINES)..];
+            let name = path.file_name().unwrap_or_default().display();
+            let _ = writeln!(text, "---- {name}, last {} of {} lines", shown.len(), lines.len());
+            let _ = writeln!(text, "{}", shown.join("\n"));
+        }
+        text
+    }
+
+    /// Removes what would pile up in servers that outlive the story.
+    pub async fn remove(&self) {
+        self.database.remove().await;
+        self.store.remove().await;
+    }
+
+    fn log(&self, name: &str) -> PathBuf {
+        let mut logs = self.logs.lock().expect("no story panics in here");
+        let path = self.folder.path().join(format!("{:03}-{name}.log", logs.len()));
+        logs.push(path.clone());
+        path
+    }
+
+    /// The binary, with the stack's settings in its environment, where a story's flags override them.
+    fn binary(&self) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_overside"));
+        // No proxy, profile, key or setting of the person who runs the tests.
+        command.env_clear();
+        command.env("PATH", env::var_os("PATH").unwrap_or_default()).env("HOME", self.folder.path());
+        command.current_dir(self.folder.path());
+        command.env("OVERSIDE_DATABASE", self.database.url()).env("OVERSIDE_STORAGE", self.store.url());
+        command.env("OVERSIDE_LISTEN", "127.0.0.1:0");
+        if let Store::S3 { endpoint, .. } = &self.store {
+            command.env("OVERSIDE_S3_ENDPOINT", endpoint.as_str().trim_end_matches('/'));
+            command.env("OVERSIDE_S3_PATH_STYLE", "true");
+            command.env("AWS_ACCESS_KEY_ID", ACCESS_KEY).env("AWS_SECRET_ACCESS_KEY", SECRET_KEY);
+            command.env("AWS_REGION", REGION).env("AWS_EC2_METADATA_DISABLED", "true");
+        }
+        command
+    }
+}

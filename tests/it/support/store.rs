@@ -1,0 +1,139 @@
+//! A store of its own for every trial, and a look into it that does not go through the code under test.
+
+use std::path::{Path, PathBuf};
+
+use aws_sdk_s3::Client;
+use overside::domain::digest::Digest;
+use overside::domain::hash::Hasher;
+use overside::storage::key;
+use tokio::io::AsyncReadExt;
+use url::Url;
+use uuid::Uuid;
+
+use super::bucket;
+use super::servers::BUCKET;
+
+/// Block that objects are hashed in, in bytes: a few per millisecond of hashing.
+const READ_BLOCK: usize = 1 << 20;
+
+#[derive(Debug)]
+pub enum Store {
+    S3 {
+        endpoint: Url,
+        client: Client,
+        /// Below this prefix everything is this trial's; without a slash at the end.
+        prefix: String,
+    },
+    Filesystem {
+        root: PathBuf,
+    },
+}
+
+impl Store {
+    pub fn s3(endpoint: &Url) -> Self {
+        let prefix = format!("trial-{}", Uuid::now_v7().as_simple());
+        Self::S3 { endpoint: endpoint.clone(), client: bucket::client(endpoint), prefix }
+    }
+
+    pub fn filesystem(folder: &Path) -> Self {
+        Self::Filesystem { root: folder.join("store") }
+    }
+
+    /// What `--storage` takes.
+    pub fn url(&self) -> String {
+        match self {
+            Self::S3 { prefix, .. } => format!("s3://{BUCKET}/{prefix}"),
+            Self::Filesystem { root } => format!("file://{}", root.display()),
+        }
+    }
+
+    /// Everything temporary that is in the store now: each line one object, file, folder or multipart upload.
+    pub async fn leftovers(&self) -> Vec<String> {
+        match self {
+            Self::S3 { client, prefix, .. } => {
+                let temporary = format!("{prefix}/{}", key::TEMP_PREFIX);
+                let mut found: Vec<String> =
+                    bucket::objects(client, &temporary).await.into_iter().map(|(key, _)| key).collect();
+                // Also those at a final key: a copy to there is temporary until it is completed.
+                for (key, id) in bucket::multipart_uploads(client, &format!("{prefix}/")).await {
+                    found.push(format!("{key} (multipart upload {id})"));
+                }
+                found
+            }
+            Self::Filesystem { root } => walk(&root.join(key::TEMP_PREFIX)),
+        }
+    }
+
+    /// The published objects' keys, below the prefix, with their sizes in bytes.
+    pub async fn objects(&self) -> Vec<(String, u64)> {
+        match self {
+            Self::S3 { client, prefix, .. } => {
+                let published = format!("{prefix}/{}", key::BLOB_PREFIX);
+                let listed = bucket::objects(client, &published).await;
+                listed.into_iter().map(|(key, size)| (key[prefix.len() + 1..].to_owned(), size)).collect()
+            }
+            Self::Filesystem { root } => walk(&root.join(key::BLOB_PREFIX))
+                .into_iter()
+                .filter_map(|path| {
+                    let file = std::fs::metadata(&path).ok().filter(std::fs::Metadata::is_file)?;
+                    let key = Path::new(&path).strip_prefix(root).ok()?.display().to_string();
+                    Some((key, file.len()))
+                })
+                .collect(),
+        }
+    }
+
+    /// What the published bytes of `digest` really hash to, read straight from the store in constant memory.
+    pub async fn blob_hash(&self, digest: &Digest) -> Option<Digest> {
+        let mut reader = self.open(digest).await?;
+        let (mut hasher, mut block) = (Hasher::default(), vec![0; READ_BLOCK]);
+        loop {
+            match reader.read(&mut block).await.expect("the store sends the whole object") {
+                0 => return Some(hasher.finish()),
+                length => hasher.update(&block[..length]),
+            }
+        }
+    }
+
+    /// The published bytes of `digest`, read straight from the store.
+    pub async fn blob_bytes(&self, digest: &Digest) -> Option<Vec<u8>> {
+        let mut bytes = Vec::new();
+        self.open(digest).await?.read_to_end(&mut bytes).await.expect("the store sends the whole object");
+        Some(bytes)
+    }
+
+    /// Removes what would otherwise fill the disk of a server that outlives the trial.
+    pub async fn remove(&self) {
+        if let Self::S3 { client, prefix, .. } = self {
+            bucket::empty(client, &format!("{prefix}/")).await;
+        }
+    }
+
+    async fn open(&self, digest: &Digest) -> Option<Box<dyn tokio::io::AsyncRead + Send + Unpin>> {
+        let key = key::blob(digest);
+        match self {
+            Self::S3 { client, prefix, .. } => {
+                let body = bucket::get(client, &format!("{prefix}/{}", key.as_str())).await?;
+                Some(Box::new(body.into_async_read()))
+            }
+            Self::Filesystem { root } => {
+                let file = tokio::fs::File::open(root.join(key.as_str())).await.ok()?;
+                Some(Box::new(file))
+            }
+        }
+    }
+}
+
+/// Everything below a folder, folders too.
+fn walk(folder: &Path) -> Vec<String> {
+    let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
+    let mut found = Vec::new();
+    for path in entries.filter_map(Result::ok).map(|entry| entry.path()) {
+        found.push(path.display().to_string());
+        if path.is_dir() {
+            found.extend(walk(&path));
+        }
+    }
+    found.sort();
+    found
+}

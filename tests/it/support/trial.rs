@@ -1,0 +1,84 @@
+//! One trial: a name, a case, a runtime of its own and a limit.
+
+use std::any::Any;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use libtest_mimic::{Failed, Trial};
+use tokio::runtime::Builder;
+
+use super::servers::Servers;
+use super::stack::{Stack, StackKind};
+
+/// A story as its module lists it: a sentence that would be true of the product, and the code that shows it.
+pub type Story = (&'static str, fn(Arc<Stack>) -> futures_util::future::BoxFuture<'static, ()>);
+
+/// A story takes seconds, and the machine may be building something else beside it.
+const LIMIT: Duration = Duration::from_mins(5);
+/// Gigabytes through servers that share two cores with the test.
+const SLOW_LIMIT: Duration = Duration::from_mins(20);
+/// Stories whose name begins so take [`SLOW_LIMIT`].
+const SLOW_PREFIX: &str = "large_";
+/// For tasks to end and their child processes with them, once a trial is over.
+const SHUTDOWN_LIMIT: Duration = Duration::from_secs(10);
+
+/// A trial that runs `case` on a runtime of its own; a panic or the limit fails it.
+pub fn trial<F>(name: String, case: impl FnOnce() -> F + Send + 'static) -> Trial
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    let threads = name.clone();
+    Trial::test(name, move || {
+        on_runtime(&threads, async { within(LIMIT, case()).await.map_err(Failed::from) })
+    })
+}
+
+/// A trial that runs a story on a fresh stack, and shows the service's logs when it fails.
+pub fn story(module: &str, kind: StackKind, (name, case): Story, servers: &Servers) -> Trial {
+    let full_name = format!("{}::{module}::{name}", kind.name());
+    let (threads, servers, is_there) = (full_name.clone(), servers.clone(), kind.is_there(servers));
+    let limit = if name.starts_with(SLOW_PREFIX) { SLOW_LIMIT } else { LIMIT };
+    let run = async move {
+        let stack = Arc::new(within(LIMIT, async move { Stack::fresh(kind, &servers).await }).await?);
+        if let Err(message) = within(limit, case(stack.clone())).await {
+            return Err(Failed::from(format!("{message}\n{}", stack.logs())));
+        }
+        within(LIMIT, async move { stack.remove().await }).await.map_err(Failed::from)
+    };
+    Trial::test(full_name, move || on_runtime(&threads, run)).with_ignored_flag(!is_there)
+}
+
+/// Two workers: as many as the smallest machine this is tested on has cores.
+fn on_runtime(name: &str, future: impl Future<Output = Result<(), Failed>>) -> Result<(), Failed> {
+    // Threads carry the trial's name, so that a panic's own line says whose it is.
+    let runtime = Builder::new_multi_thread().worker_threads(2).thread_name(name).enable_all().build()?;
+    let result = runtime.block_on(future);
+    runtime.shutdown_timeout(SHUTDOWN_LIMIT);
+    result
+}
+
+async fn within<T: Send + 'static>(
+    limit: Duration,
+    future: impl Future<Output = T> + Send + 'static,
+) -> Result<T, String> {
+    let task = tokio::spawn(future);
+    let abort = task.abort_handle();
+    match tokio::time::timeout(limit, task).await {
+        Ok(Ok(value)) => Ok(value),
+        Ok(Err(error)) => Err(error.try_into_panic().map_or_else(|error| error.to_string(), message)),
+        Err(_) => {
+            abort.abort();
+            Err(format!("was not done within {limit:?}"))
+        }
+    }
+}
+
+fn message(panic: Box<dyn Any + Send>) -> String {
+    match panic.downcast::<String>() {
+        Ok(text) => *text,
+        Err(panic) => {
+            panic.downcast::<&str>().map_or_else(|_| "panicked".to_owned(), |text| (*text).to_owned())
+        }
+    }
+}
