@@ -7,9 +7,10 @@ use bytes::Bytes;
 use reqwest::header::HeaderMap;
 use reqwest::{RequestBuilder, Response, StatusCode};
 use serde::de::DeserializeOwned;
+use tokio::time::timeout;
 
 use super::retry::{Backoff, is_passing, retry_after};
-use super::{Client, Error, Refusal, Result};
+use super::{Client, Error, Refusal, Result, STALL_TIMEOUT};
 use crate::http::wire::ErrorEnvelope;
 
 /// Tries to connect before the server has ever answered: enough for one that is starting, short for a typing error.
@@ -97,7 +98,7 @@ impl Answer {
 /// Reads a store's refusal.
 pub(super) async fn refusal(mut response: Response) -> Refusal {
     let mut body = Vec::new();
-    while let Ok(Some(chunk)) = response.chunk().await {
+    while let Ok(Ok(Some(chunk))) = timeout(STALL_TIMEOUT, response.chunk()).await {
         body.extend_from_slice(&chunk[..chunk.len().min(MAX_ERROR_BODY - body.len())]);
         if body.len() == MAX_ERROR_BODY {
             break;

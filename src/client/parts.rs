@@ -33,7 +33,7 @@ impl Session {
             PresignedUpload::Put(put) => {
                 progress.started(Stage::Uploading, source.size(), 0);
                 let delivery = Delivery { session: self, source, terms: &terms, part: None, progress };
-                delivery.run(put.into()).await?;
+                delivery.run(Signed::put(put)).await?;
                 Ok(Transferred { mode: TransferMode::Put, parts: None })
             }
             PresignedUpload::Multipart(multipart) => {
@@ -110,7 +110,7 @@ impl<'a> Multipart<'a> {
         wanted
             .map(|signed| match self.plan.part(signed.part_number) {
                 Some(part) if (part.offset, part.size) == (signed.offset, signed.size) => {
-                    Ok((part, signed.into()))
+                    Ok((part, Signed::part(signed, batch.expires_at)))
                 }
                 _ => Err(Error::protocol(&self.session.client().peer(), "a part that does not fit the plan")),
             })

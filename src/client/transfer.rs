@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::pin::pin;
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use futures_util::TryStreamExt;
 use reqwest::header::{CONTENT_LENGTH, ETAG, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Body, StatusCode};
@@ -15,6 +16,7 @@ use super::retry::{Backoff, is_passing};
 use super::session::PresignTerms;
 use super::source::FileSource;
 use super::{Error, Refusal, Result, STALL_TIMEOUT, Session, peer};
+use crate::domain::clock::Clock;
 use crate::domain::part::{Part, PartRange};
 use crate::domain::upload::{Status, TransferMode};
 use crate::http::wire::{CompletedPart, PresignedPart, PresignedPut, PresignedUpload};
@@ -54,6 +56,7 @@ pub struct Transferred {
 pub(super) struct Signed {
     url: String,
     headers: BTreeMap<String, String>,
+    expires_at: DateTime<Utc>,
 }
 
 /// How one signed PUT ended for good.
@@ -90,15 +93,18 @@ enum Failure {
     Final(Error),
 }
 
-impl From<PresignedPut> for Signed {
-    fn from(put: PresignedPut) -> Self {
-        Self { url: put.presigned_url, headers: put.headers }
+impl Signed {
+    pub(super) fn put(put: PresignedPut) -> Self {
+        Self { url: put.presigned_url, headers: put.headers, expires_at: put.expires_at }
     }
-}
 
-impl From<PresignedPart> for Signed {
-    fn from(part: PresignedPart) -> Self {
-        Self { url: part.presigned_url, headers: part.headers }
+    pub(super) fn part(part: PresignedPart, expires_at: DateTime<Utc>) -> Self {
+        Self { url: part.presigned_url, headers: part.headers, expires_at }
+    }
+
+    /// By this machine's clock, which may be wrong: it saves sending a part for nothing, no more.
+    fn has_expired(&self) -> bool {
+        self.expires_at <= Clock::System.now()
     }
 }
 
@@ -107,8 +113,18 @@ impl Delivery<'_> {
     pub(super) async fn run(&self, mut signed: Signed) -> Result<Delivered> {
         let mut backoff = Backoff::new(self.session.client().policy);
         let mut refused_signatures = 0;
+        let mut sign = signed.has_expired();
         loop {
-            let (error, asked, sign) = match self.attempt(&signed).await {
+            if sign {
+                signed = match self.sign().await {
+                    // What another process completed meanwhile gives no more signatures.
+                    Err(Error::UploadUnknown(_) | Error::Refused(_)) if self.is_settled().await? => {
+                        return Ok(Delivered::Settled);
+                    }
+                    signed => signed?,
+                };
+            }
+            let (error, asked, anew) = match self.attempt(&signed).await {
                 Ok(etag) => return Ok(Delivered::Stored(etag)),
                 Err(Failure::Passing(error, asked)) => (error, asked, false),
                 // Signed anew because a store that refuses early may close before its 403 can be read.
@@ -131,9 +147,7 @@ impl Delivery<'_> {
             let Some(after) = backoff.next(asked) else { return Err(error) };
             self.progress.report(Event::Retrying { error: &error, after });
             tokio::time::sleep(after).await;
-            if sign {
-                signed = self.sign().await?;
-            }
+            sign = anew;
         }
     }
 
@@ -175,10 +189,11 @@ impl Delivery<'_> {
     async fn sign(&self) -> Result<Signed> {
         let parts = self.part.map(|part| PartRange { first: part.number, last: part.number });
         let signed = match self.session.presign(&PresignTerms { parts, ..*self.terms }).await? {
-            PresignedUpload::Put(put) if self.part.is_none() => Some(put.into()),
+            PresignedUpload::Put(put) if self.part.is_none() => Some(Signed::put(put)),
             PresignedUpload::Multipart(multipart) => {
                 let number = self.part.map(|part| part.number);
-                multipart.parts.into_iter().find(|part| Some(part.part_number) == number).map(Into::into)
+                let part = multipart.parts.into_iter().find(|part| Some(part.part_number) == number);
+                part.map(|part| Signed::part(part, multipart.expires_at))
             }
             PresignedUpload::Put(_) => None,
         };

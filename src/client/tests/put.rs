@@ -114,6 +114,17 @@ async fn urls_that_have_expired_are_signed_anew() {
 }
 
 #[tokio::test]
+async fn urls_known_to_have_expired_are_not_tried() {
+    let put = Put::new(5000, PART_SIZE).await;
+    {
+        let mut world = put.server.world();
+        (world.url_lifetime, world.oldest_signature) = (-1, 2);
+    }
+    put.succeeds().await;
+    assert_eq!(put.server.count("PUT part/"), 5);
+}
+
+#[tokio::test]
 async fn signatures_that_are_always_refused_are_not_asked_for_without_end() {
     let put = Put::new(10, 0).await;
     put.server.world().oldest_signature = u64::MAX;

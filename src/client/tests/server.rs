@@ -56,6 +56,8 @@ pub struct World {
     pub get_faults: VecDeque<Fault>,
     /// Signatures made so far; a URL carries its number.
     pub signatures: u64,
+    /// Seconds until a URL expires, as the client is told.
+    pub url_lifetime: i64,
     /// URLs with a lower number are refused.
     pub oldest_signature: u64,
 }
@@ -86,6 +88,7 @@ impl Server {
             let mut world = server.world();
             world.base = format!("http://{}", listener.local_addr().unwrap());
             world.status = "pending";
+            world.url_lifetime = 3600;
         }
         let router = Router::new().fallback(answer).with_state(server.clone());
         tokio::spawn(async move { axum::serve(listener, router).await });
@@ -197,7 +200,8 @@ impl World {
         self.signatures += 1;
         let (base, signature) = (self.base.clone(), self.signatures);
         let url = |target: &str| format!("{base}/store/{target}?signature={signature}");
-        let (headers, expires_at) = (json!({"x-signed": "yes"}), Clock::System.now());
+        let (headers, expires_at) =
+            (json!({"x-signed": "yes"}), Clock::System.now() + chrono::TimeDelta::seconds(self.url_lifetime));
         if self.part_size == 0 {
             let put = json!({"mode": "put", "method": "PUT", "presigned_url": url("whole"), "headers": headers,
                 "expires_at": expires_at, "size": self.size});

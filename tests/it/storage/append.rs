@@ -24,15 +24,15 @@ pub fn cases() -> Vec<Case> {
 }
 
 /// A proxied upload, and what the database would know of it.
-struct Chunked {
+pub(super) struct Chunked {
     upload: UploadId,
-    stored: Proxied,
+    pub(super) stored: Proxied,
     parts: Vec<ReceivedPart>,
     hasher: Hasher,
 }
 
 impl Chunked {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let hasher = Hasher::default();
         let stored = Proxied {
             received: 0,

@@ -1,0 +1,277 @@
+//! What both databases must do alike: every statement runs on PostgreSQL and on SQLite.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use futures_util::future::{BoxFuture, FutureExt, join_all};
+use overside::db::{Db, DbError};
+use overside::domain::blob::{Blob, Proof};
+use overside::domain::clock::Clock;
+use overside::domain::digest::Digest;
+use overside::domain::hash::Hasher;
+use overside::domain::name::RepositoryName;
+use overside::domain::part::{PartNumber, PartPlan, ReceivedPart};
+use overside::domain::upload::{Failure, FailureCode, Lease, Proxied, State, Transfer, Upload};
+use uuid::Uuid;
+
+type Case = fn(Arc<Db>) -> BoxFuture<'static, ()>;
+
+pub fn cases() -> Vec<(&'static str, Case)> {
+    vec![
+        ("a_session_in_any_state_is_read_back_as_it_was_written", |db| any_state(db).boxed()),
+        ("a_swap_from_a_state_that_no_longer_stands_changes_nothing", |db| stale_swap(db).boxed()),
+        ("of_sixteen_swaps_at_once_exactly_one_wins", |db| racing_swaps(db).boxed()),
+        ("a_commit_is_all_or_nothing", |db| commit_all_or_nothing(db).boxed()),
+        ("sixteen_commits_of_one_digest_make_one_blob_and_sixteen_links", |db| racing_commits(db).boxed()),
+        ("stored_parts_come_back_in_order_and_the_last_write_counts", |db| parts(db).boxed()),
+        ("the_cleaner_is_shown_what_is_due_and_nothing_else", |db| due(db).boxed()),
+        ("forgotten_sessions_take_their_parts_along", |db| forget(db).boxed()),
+        ("a_blob_is_read_from_the_repositories_that_link_it_alone", |db| links(db).boxed()),
+        ("all_replicas_get_the_same_signing_key", |db| signing_key(db).boxed()),
+        ("migrating_twice_and_at_once_is_fine", |db| migrate(db).boxed()),
+        ("a_corrupt_row_is_named_by_table_column_and_row", |db| corrupt(db).boxed()),
+    ]
+}
+
+fn now() -> DateTime<Utc> {
+    Clock::System.now()
+}
+
+fn name(text: &str) -> RepositoryName {
+    text.parse().expect("a valid name")
+}
+
+fn begun() -> Upload {
+    let metadata = serde_json::json!({ "user_agent": "tést \"1\"" });
+    Upload::begin(name("team/app/model"), None, metadata, now(), now() + TimeDelta::hours(1))
+}
+
+async fn inserted(db: &Db) -> Upload {
+    let upload = begun();
+    db.insert_upload(&upload, "temp/x/").await.expect("insert");
+    upload
+}
+
+async fn find(db: &Db, upload: &Upload) -> Upload {
+    db.find_upload(upload.id).await.expect("find").expect("the session is there")
+}
+
+/// Moves a fresh session to `state` and gives it as the database has it.
+async fn in_state(db: &Db, state: State, expires_at: DateTime<Utc>) -> Upload {
+    let before = inserted(db).await;
+    let after = Upload { state, expires_at, ..before.clone() };
+    assert!(db.swap_upload(&before, &after, now()).await.expect("swap"));
+    find(db, &before).await
+}
+
+fn lease(expires_at: DateTime<Utc>) -> Lease {
+    Lease { owner: Uuid::new_v4(), expires_at }
+}
+
+fn proxied() -> Transfer {
+    Transfer::Proxied(Proxied {
+        received: 9,
+        hash_state: Hasher::default().save(),
+        part_size: 8,
+        store_upload_id: Some("store".into()),
+        tail_id: Some(Uuid::new_v4()),
+    })
+}
+
+fn finalizing(until: DateTime<Utc>) -> State {
+    State::Finalizing { transfer: Transfer::Put, digest: Digest::EMPTY, lease: lease(until) }
+}
+
+async fn any_state(db: Arc<Db>) {
+    let plan = PartPlan::new(20 << 20, 0).expect("a plan");
+    let multipart = Transfer::Multipart { plan, store_upload_id: "m".into() };
+    let failure = Failure { code: FailureCode::DigestMismatch, message: "a: b".into() };
+    let states = [
+        State::Uploading { transfer: Transfer::Put, append_lease: None },
+        State::Uploading { transfer: multipart.clone(), append_lease: None },
+        State::Uploading { transfer: proxied(), append_lease: Some(lease(now())) },
+        State::Finalizing { transfer: multipart, digest: Digest::EMPTY, lease: lease(now()) },
+        State::Completed { digest: Digest::EMPTY, size: 20 << 20 },
+        State::Failed { failure },
+        State::Aborted,
+        State::Expired,
+    ];
+    for state in states {
+        let before = inserted(&db).await;
+        assert_eq!(find(&db, &before).await, before);
+        let size = Some(20 << 20);
+        let after = Upload { state, size, declared_digest: Some(Digest::EMPTY), ..before.clone() };
+        assert!(db.swap_upload(&before, &after, before.updated_at).await.expect("swap"));
+        assert_eq!(find(&db, &before).await, Upload { revision: 1, ..after });
+    }
+    assert_eq!(db.find_upload(begun().id).await.expect("find"), None);
+}
+
+async fn stale_swap(db: Arc<Db>) {
+    let before = inserted(&db).await;
+    let first = Upload { state: State::Aborted, ..before.clone() };
+    let second = Upload { state: State::Expired, ..before.clone() };
+    assert!(db.swap_upload(&before, &first, now()).await.expect("swap"));
+    assert!(!db.swap_upload(&before, &second, now()).await.expect("swap"));
+    assert_eq!(find(&db, &before).await.state, State::Aborted);
+}
+
+async fn racing_swaps(db: Arc<Db>) {
+    let before = inserted(&db).await;
+    let swaps = (0..16).map(|_| {
+        let (db, before) = (Arc::clone(&db), before.clone());
+        tokio::spawn(async move {
+            let after = Upload { state: finalizing(now()), ..before.clone() };
+            db.swap_upload(&before, &after, now()).await.expect("swap")
+        })
+    });
+    let won = join_all(swaps).await.into_iter().filter(|won| *won.as_ref().expect("a task")).count();
+    assert_eq!(won, 1);
+}
+
+fn blob(digest: Digest) -> Blob {
+    Blob { digest, size: 3, proof: Proof::ReadBack, created_at: now() }
+}
+
+async fn commit_all_or_nothing(db: Arc<Db>) {
+    let digest = Digest::from_sha256([7; 32]);
+    let before = in_state(&db, finalizing(now()), now()).await;
+    let after = Upload { state: State::Completed { digest, size: 3 }, size: Some(3), ..before.clone() };
+    let stale = Upload { revision: before.revision - 1, ..before.clone() };
+    assert!(!db.commit_blob(&stale, &after, &blob(digest)).await.expect("commit"));
+    assert_eq!(db.find_blob(&digest).await.expect("find"), None);
+    assert_eq!(find(&db, &before).await.state, before.state);
+    assert!(db.commit_blob(&before, &after, &blob(digest)).await.expect("commit"));
+    let found = db.find_blob_in(&before.repository, &digest).await.expect("find").expect("the blob");
+    assert_eq!((found.size, found.proof), (3, Proof::ReadBack));
+    assert!(!db.commit_blob(&before, &after, &blob(digest)).await.expect("commit"), "not a second time");
+}
+
+async fn racing_commits(db: Arc<Db>) {
+    let digest = Digest::from_sha256([8; 32]);
+    let commits = (0..16).map(|index| {
+        let db = Arc::clone(&db);
+        tokio::spawn(async move {
+            let begun = Upload { repository: name(&format!("racing/{index}")), ..begun() };
+            db.insert_upload(&begun, "temp/x/").await.expect("insert");
+            let claimed = Upload { state: finalizing(now()), ..begun.clone() };
+            assert!(db.swap_upload(&begun, &claimed, now()).await.expect("swap"));
+            let claimed = find(&db, &begun).await;
+            let done = Upload { state: State::Completed { digest, size: 3 }, size: Some(3), ..claimed.clone() };
+            assert!(db.commit_blob(&claimed, &done, &blob(digest)).await.expect("commit"));
+        })
+    });
+    for commit in join_all(commits).await {
+        commit.expect("a commit");
+    }
+    for index in 0..16 {
+        let linked = db.find_blob_in(&name(&format!("racing/{index}")), &digest).await.expect("find");
+        assert!(linked.is_some(), "racing/{index}");
+    }
+}
+
+async fn parts(db: Arc<Db>) {
+    let before = inserted(&db).await;
+    let part = |number, etag: &str| ReceivedPart {
+        number: PartNumber::new(number).expect("a number"),
+        size: 5,
+        etag: etag.into(),
+    };
+    let after = Upload { state: State::Uploading { transfer: proxied(), append_lease: None }, ..before.clone() };
+    let stored = [part(10, "\"j\""), part(2, "b"), part(1, "a")];
+    assert!(db.swap_upload_with_parts(&before, &after, &stored, now()).await.expect("swap"));
+    let before = find(&db, &before).await;
+    assert!(db.swap_upload_with_parts(&before, &after, &[part(2, "B")], now()).await.expect("swap"));
+    // A swap that loses takes its parts back with it.
+    assert!(!db.swap_upload_with_parts(&before, &after, &[part(3, "lost")], now()).await.expect("swap"));
+    let stored = db.stored_parts(before.id).await.expect("parts");
+    assert_eq!(stored, [part(1, "a"), part(2, "B"), part(10, "\"j\"")]);
+}
+
+async fn due(db: Arc<Db>) {
+    let (past, future) = (now() - TimeDelta::minutes(1), now() + TimeDelta::minutes(1));
+    let appending = |until| State::Uploading { transfer: proxied(), append_lease: Some(lease(until)) };
+    let due = [
+        in_state(&db, State::Uploading { transfer: Transfer::Put, append_lease: None }, past).await.id,
+        in_state(&db, appending(past), past).await.id,
+        in_state(&db, finalizing(past), past).await.id,
+    ];
+    let _living = [
+        in_state(&db, State::Uploading { transfer: Transfer::Put, append_lease: None }, future).await.id,
+        in_state(&db, appending(future), past).await.id,
+        in_state(&db, finalizing(future), past).await.id,
+    ];
+    let abandoned = in_state(&db, finalizing(past), future).await.id;
+    let ended = in_state(&db, State::Aborted, past).await.id;
+
+    let mut expired: Vec<_> =
+        db.expired_uploads(now(), 100).await.expect("expired").into_iter().map(|upload| upload.id).collect();
+    expired.sort_unstable();
+    assert_eq!(expired, due);
+    assert_eq!(db.expired_uploads(now(), 2).await.expect("expired").len(), 2);
+    let found: Vec<_> =
+        db.abandoned_uploads(now(), 100).await.expect("abandoned").into_iter().map(|upload| upload.id).collect();
+    assert_eq!(found, [abandoned]);
+    assert_eq!(db.undiscarded_uploads(now(), 100).await.expect("undiscarded"), [ended]);
+    db.mark_discarded(ended, now()).await.expect("mark");
+    assert!(db.undiscarded_uploads(now(), 100).await.expect("undiscarded").is_empty());
+    assert!(db.is_placing(&Digest::EMPTY, now()).await.expect("placing"));
+    assert!(!db.is_placing(&Digest::EMPTY, future + TimeDelta::hours(1)).await.expect("placing"));
+    assert!(!db.is_placing(&Digest::from_sha256([9; 32]), now()).await.expect("placing"));
+}
+
+async fn forget(db: Arc<Db>) {
+    let before = inserted(&db).await;
+    let part = ReceivedPart { number: PartNumber::FIRST, size: 1, etag: "e".into() };
+    let after = Upload { state: State::Aborted, ..before.clone() };
+    assert!(db.swap_upload_with_parts(&before, &after, &[part], now()).await.expect("swap"));
+    assert_eq!(db.forget_uploads(now(), 100).await.expect("forget"), 0, "not before it is discarded");
+    db.mark_discarded(before.id, now()).await.expect("mark");
+    assert_eq!(db.forget_uploads(now() - TimeDelta::hours(1), 100).await.expect("forget"), 0, "not before its time");
+    assert_eq!(db.forget_uploads(now(), 100).await.expect("forget"), 1);
+    assert_eq!(db.find_upload(before.id).await.expect("find"), None);
+    assert!(db.stored_parts(before.id).await.expect("parts").is_empty());
+}
+
+async fn links(db: Arc<Db>) {
+    let digest = Digest::from_sha256([5; 32]);
+    let before = in_state(&db, finalizing(now()), now()).await;
+    let after = Upload { state: State::Completed { digest, size: 3 }, size: Some(3), ..before.clone() };
+    assert!(db.commit_blob(&before, &after, &blob(digest)).await.expect("commit"));
+    let other = name("team/other");
+    assert_eq!(db.find_blob_in(&other, &digest).await.expect("find"), None);
+    db.link_blob(&other, &digest, now()).await.expect("link");
+    db.link_blob(&other, &digest, now()).await.expect("link again");
+    assert!(db.find_blob_in(&other, &digest).await.expect("find").is_some());
+    assert!(db.unlink_blob(&before.repository, &digest).await.expect("unlink"));
+    assert!(!db.unlink_blob(&before.repository, &digest).await.expect("unlink"));
+    assert_eq!(db.find_blob_in(&before.repository, &digest).await.expect("find"), None);
+    assert!(db.find_blob_in(&other, &digest).await.expect("find").is_some());
+}
+
+async fn signing_key(db: Arc<Db>) {
+    let first = db.signing_key("test", [1; 64], now()).await.expect("a key");
+    assert_eq!(first, [1; 64]);
+    assert_eq!(db.signing_key("test", [2; 64], now()).await.expect("a key"), first);
+    let shorter = db.signing_key("test", [2; 32], now()).await;
+    assert!(matches!(shorter, Err(DbError::Corrupt { table: "signing_key", .. })), "{shorter:?}");
+}
+
+async fn migrate(db: Arc<Db>) {
+    let (first, second) = tokio::join!(db.migrate(), db.migrate());
+    first.and(second).expect("migrated");
+    assert!(db.is_migrated().await.expect("an answer"));
+}
+
+async fn corrupt(db: Arc<Db>) {
+    const SQL: &str = "UPDATE blob_upload_session SET repository_name = '../x' WHERE upload_uuid = $1";
+    let upload = inserted(&db).await;
+    match &*db {
+        Db::Postgres(pool) => sqlx::query(SQL).bind(upload.id.as_uuid()).execute(pool).await.map(drop),
+        Db::Sqlite(pool) => sqlx::query(SQL).bind(upload.id.as_uuid()).execute(pool).await.map(drop),
+    }
+    .expect("update");
+    let error = db.find_upload(upload.id).await.expect_err("corrupt").to_string();
+    assert!(error.contains("blob_upload_session") && error.contains("repository_name"), "{error}");
+    assert!(error.contains(&upload.id.to_string()), "{error}");
+}
