@@ -16,7 +16,7 @@ use crate::service::Limits;
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Database and store")]
 pub struct StoreConfig {
-    /// postgres://user:password@host/database, or sqlite://PATH for a single machine
+    /// `postgres://USER:PASSWORD@HOST/DATABASE`, or `sqlite://PATH` for a single machine
     #[arg(
         long,
         env = "OVERSIDE_DATABASE",
@@ -29,7 +29,7 @@ pub struct StoreConfig {
     #[arg(long, env = "OVERSIDE_DATABASE_CONNECTIONS", default_value_t = 20, value_parser = clap::value_parser!(u32).range(2..))]
     pub database_connections: u32,
 
-    /// s3://BUCKET[/PREFIX], with credentials from the standard AWS chain, or file://PATH
+    /// `s3://BUCKET[/PREFIX]`, with credentials from the standard AWS chain, or `file://PATH`
     #[arg(long, env = "OVERSIDE_STORAGE", default_value = "file://data/store")]
     pub storage: StorageLocation,
 
@@ -46,7 +46,7 @@ pub struct StoreConfig {
     pub s3_path_style: bool,
 
     /// The address clients reach this server at; the filesystem store's signed URLs are made for it
-    /// [default: http:// and the address it listens on]
+    /// [default: the address it listens on]
     #[arg(long, env = "OVERSIDE_PUBLIC_URL", value_name = "URL")]
     pub public_url: Option<Url>,
 }
@@ -208,7 +208,7 @@ fn duration(text: &str) -> Result<Duration, String> {
     let duration =
         humantime::parse_duration(text).map_err(|error| format!("{error}; write it like 90s, 15m, 24h"))?;
     // A thousand years is a slip of the pen, and dates that far do not fit the database.
-    let most = Duration::from_secs(1000 * 365 * 24 * 60 * 60);
+    let most = Duration::from_hours(1000 * 365 * 24);
     if duration.is_zero() || duration > most {
         Err("must be more than nothing and make sense".to_owned())
     } else {
@@ -219,7 +219,7 @@ fn duration(text: &str) -> Result<Duration, String> {
 fn url_lifetime(text: &str) -> Result<Duration, String> {
     let lifetime = duration(text)?;
     // What S3 signs at all (Amazon S3 User Guide, "Sharing objects with presigned URLs").
-    let most = Duration::from_secs(7 * 24 * 60 * 60);
+    let most = Duration::from_hours(7 * 24);
     if lifetime < Duration::from_secs(1) || lifetime > most {
         Err("must be from 1s to 7d".to_owned())
     } else {

@@ -83,8 +83,8 @@ async fn open_storage(config: &StoreConfig, db: &Db, clock: &Clock) -> anyhow::R
             let seen =
                 store.probe().await.context("cannot use the bucket; `overside doctor` says what is wrong")?;
             tracing::info!(
-                checksum_enforced = seen.checksum_enforced,
-                copy_if_match = seen.copy_if_match,
+                checksum_is_proof = seen.checksum_is_proof(),
+                etag_binds = seen.etag_binds(),
                 "bucket probed"
             );
             store.set_capabilities(seen);

@@ -22,7 +22,7 @@ pub async fn run(service: Arc<Service>, interval: Duration, stop: CancellationTo
             Ok(0) => {}
             Ok(count) => tracing::info!(count, "took over abandoned finalizes"),
             Err(error) => {
-                tracing::warn!(error = %chain(&error), "abandoned finalizes wait for the next round")
+                tracing::warn!(error = %chain(&error), "abandoned finalizes wait for the next round");
             }
         }
         match service.clean(false).await {
@@ -36,7 +36,7 @@ pub async fn run(service: Arc<Service>, interval: Duration, stop: CancellationTo
                 "cleaned up"
             ),
             Err(error) => {
-                tracing::warn!(error = %chain(&error), "cleaning stopped early; the next round goes on")
+                tracing::warn!(error = %chain(&error), "cleaning stopped early; the next round goes on");
             }
         }
     }

@@ -138,6 +138,7 @@ impl Shown {
                 bar.set_position(done);
                 // What was there already must not count as speed.
                 bar.reset_eta();
+                bar.reset_elapsed();
                 bar.set_message(name(stage));
                 bar.enable_steady_tick(TICK);
             }

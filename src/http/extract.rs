@@ -17,7 +17,7 @@ use crate::domain::range::parse_content_range;
 use crate::service::Chunk;
 
 /// Silence in the middle of a body after which its sender counts as gone.
-const BODY_IDLE_TIMEOUT: Duration = Duration::from_secs(60);
+const BODY_IDLE_TIMEOUT: Duration = Duration::from_mins(1);
 /// JSON bodies: ten thousand parts of 128 bytes each (number, ETag, punctuation) and room to spare.
 const MAX_JSON_SIZE: usize = 2 * 1024 * 1024;
 /// A small body must be here within this.

@@ -113,7 +113,7 @@ impl Service {
         B: Stream<Item = std::io::Result<Bytes>> + Send + Unpin,
     {
         let mut hasher = Hasher::resume(&stored.hash_state).map_err(|_| ServiceError::Vanished)?;
-        let mut appender = self.storage.append(id, stored, owner).await?;
+        let mut writer = self.storage.append(id, stored, owner).await?;
         let mut received = stored.received;
         let end = chunk.range.map_or(self.limits.max_blob_size, |range| range.end);
         let ending = loop {
@@ -133,14 +133,14 @@ impl Service {
                         return Err(self.too_long(chunk));
                     }
                     hasher.update(&bytes);
-                    appender.write(bytes).await?;
+                    writer.write(bytes).await?;
                 }
             }
         };
         if matches!(ending, Ending::Whole) && chunk.range.is_some_and(|range| range.end != received) {
             return Err(ServiceError::SizeInvalid("the body is shorter than its Content-Range".to_owned()));
         }
-        let appended = appender.finish().await?;
+        let appended = writer.finish().await?;
         let after = Proxied {
             received,
             hash_state: hasher.save(),

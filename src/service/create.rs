@@ -45,7 +45,7 @@ impl Service {
         match self.abort_by_id(id).await {
             Ok(()) | Err(ServiceError::Refused(_)) => {}
             Err(error) => {
-                tracing::warn!(upload = %id, %error, "an upload could not be aborted; it will expire")
+                tracing::warn!(upload = %id, %error, "an upload could not be aborted; it will expire");
             }
         }
     }

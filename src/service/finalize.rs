@@ -27,7 +27,7 @@ use crate::storage::{Sealed, StorageError};
 /// How often one who waits for another's finalize looks again.
 const POLL_INTERVAL: Duration = Duration::from_millis(200);
 /// How long such a one waits before it is told to ask again: most proxies give up at about this age.
-const WAIT_FOR_OTHERS: Duration = Duration::from_secs(10 * 60);
+const WAIT_FOR_OTHERS: Duration = Duration::from_mins(10);
 
 /// A part as the client says the store answered it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,24 +58,31 @@ impl Service {
         self.upload(repository, id).await?;
         let deadline = tokio::time::Instant::now() + WAIT_FOR_OTHERS;
         loop {
-            match self.claim(id, digest, parts.clone()).await {
+            let error = match self.claim(id, digest, parts.clone()).await {
                 Ok(_) if !wait => return Ok(Finalized::Accepted),
                 Ok(working) => match working.await? {
-                    // Another owner has it now and may well succeed.
-                    Err(ServiceError::Refused(Refusal::LeaseLost)) => tokio::time::sleep(POLL_INTERVAL).await,
-                    done => return done.map(Finalized::Completed),
+                    Ok(digest) => return Ok(Finalized::Completed(digest)),
+                    Err(error) => error,
                 },
-                Err(ServiceError::Refused(Refusal::Completed(done))) if done == digest => {
+                Err(error) => error,
+            };
+            match error {
+                ServiceError::Refused(Refusal::Completed(done)) if done == digest => {
                     return Ok(Finalized::Completed(done));
                 }
-                Err(ServiceError::Refused(Refusal::Completed(done))) => {
+                ServiceError::Refused(Refusal::Completed(done)) => {
                     return Err(ServiceError::OtherDigest(done));
                 }
-                Err(ServiceError::Refused(Refusal::Finalizing)) if !wait => return Ok(Finalized::Accepted),
-                Err(ServiceError::Refused(Refusal::Finalizing)) if tokio::time::Instant::now() < deadline => {
+                // Another owner works on it and may well succeed.
+                ServiceError::Refused(Refusal::Finalizing | Refusal::LeaseLost) if !wait => {
+                    return Ok(Finalized::Accepted);
+                }
+                ServiceError::Refused(Refusal::Finalizing | Refusal::LeaseLost)
+                    if tokio::time::Instant::now() < deadline =>
+                {
                     tokio::time::sleep(POLL_INTERVAL).await;
                 }
-                Err(error) => return Err(error),
+                error => return Err(error),
             }
         }
     }
@@ -235,7 +242,7 @@ impl Service {
             Ok(true) => self.discard_or_leave(id).await,
             Ok(false) | Err(ServiceError::Refused(_)) => {}
             Err(error) => {
-                tracing::warn!(upload = %id, %error, "the session keeps its state until its lease runs out")
+                tracing::warn!(upload = %id, %error, "the session keeps its state until its lease runs out");
             }
         }
         error

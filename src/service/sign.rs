@@ -9,7 +9,7 @@ use super::{Result, Service, ServiceError};
 use crate::domain::digest::Digest;
 use crate::domain::name::RepositoryName;
 use crate::domain::part::{MAX_PART_SIZE, Part, PartPlan, PartRange, ReceivedPart};
-use crate::domain::upload::{State, Transfer, Upload, UploadId};
+use crate::domain::upload::{Refusal, Transfer, Upload, UploadId};
 use crate::storage::{PresignedRequest, PutTerms, StorageError};
 
 /// From this size on parts are the default: AWS's own advice (Amazon S3 User Guide, "Uploading and copying
@@ -69,67 +69,31 @@ impl Service {
             let most = self.limits.max_blob_size;
             return Err(ServiceError::TooLarge(format!("a blob may have at most {most} bytes here")));
         }
-        let upload = match self.mode(&upload, request)? {
-            SignMode::Put => self.into_put(id, request).await?,
-            SignMode::Multipart => self.into_multipart(&upload, request).await?,
+        let upload = match mode(&upload, request)? {
+            SignMode::Put => self.plan_put(id, request).await?,
+            SignMode::Multipart => self.plan_multipart(&upload, request).await?,
         };
         let expires_at = self.after(self.limits.url_lifetime).trunc_subsecs(0);
-        match &upload.state {
-            State::Uploading { transfer: Transfer::Multipart { plan, store_upload_id }, .. } => {
-                let received = self.received(id, store_upload_id).await?;
-                let wanted = wanted(plan, request.parts, &received)?;
-                let mut parts = Vec::with_capacity(wanted.len());
-                for part in wanted {
-                    let lifetime = self.limits.url_lifetime;
-                    let request = self.storage.presign_part(id, store_upload_id, part, lifetime).await?;
-                    parts.push(SignedPart { part, request });
-                    // Signing is all processor time: let other requests through.
-                    tokio::task::yield_now().await;
-                }
-                Ok(Presigned::Multipart { plan: *plan, parts, received, expires_at })
+        if let Some(Transfer::Multipart { plan, store_upload_id }) = upload.state.transfer() {
+            let received = self.received(id, store_upload_id).await?;
+            let wanted = wanted(plan, request.parts, &received)?;
+            let mut parts = Vec::with_capacity(wanted.len());
+            for part in wanted {
+                let lifetime = self.limits.url_lifetime;
+                let request = self.storage.presign_part(id, store_upload_id, part, lifetime).await?;
+                parts.push(SignedPart { part, request });
+                // Signing is all processor time: let other requests through.
+                tokio::task::yield_now().await;
             }
-            _ => {
-                let terms = PutTerms { size: upload.size, digest: upload.declared_digest };
-                let request = self.storage.presign_put(id, terms, self.limits.url_lifetime).await?;
-                Ok(Presigned::Put { request, size: upload.size, expires_at })
-            }
-        }
-    }
-
-    /// What is settled stays; else what is asked for; else what the size suggests.
-    fn mode(&self, upload: &Upload, request: &SignRequest) -> Result<SignMode> {
-        let settled = match upload.state.transfer() {
-            Some(Transfer::Put) => Some(SignMode::Put),
-            Some(Transfer::Multipart { .. }) => Some(SignMode::Multipart),
-            Some(transfer @ Transfer::Proxied(_)) => {
-                return Err(crate::domain::upload::Refusal::WrongMode(transfer.mode()).into());
-            }
-            None => None,
-        };
-        if let (Some(settled), Some(asked)) = (settled, request.mode)
-            && settled != asked
-        {
-            let mode = upload.state.transfer().map(Transfer::mode);
-            return mode
-                .map_or(Ok(settled), |mode| Err(crate::domain::upload::Refusal::WrongMode(mode).into()));
-        }
-        let suggested = if request.size.unwrap_or_default() >= MULTIPART_THRESHOLD {
-            SignMode::Multipart
+            Ok(Presigned::Multipart { plan: *plan, parts, received, expires_at })
         } else {
-            SignMode::Put
-        };
-        let mode = settled.or(request.mode).unwrap_or(suggested);
-        if mode == SignMode::Put && request.parts.is_some() {
-            return Err(ServiceError::Invalid("parts= goes with mode=multipart".to_owned()));
+            let terms = PutTerms { size: upload.size, digest: upload.declared_digest };
+            let request = self.storage.presign_put(id, terms, self.limits.url_lifetime).await?;
+            Ok(Presigned::Put { request, size: upload.size, expires_at })
         }
-        if mode == SignMode::Put && request.size.is_some_and(|size| size > MAX_PART_SIZE) {
-            let message = format!("one PUT carries at most {MAX_PART_SIZE} bytes; ask with mode=multipart");
-            return Err(ServiceError::TooLarge(message));
-        }
-        Ok(mode)
     }
 
-    async fn into_put(&self, id: UploadId, request: &SignRequest) -> Result<Upload> {
+    async fn plan_put(&self, id: UploadId, request: &SignRequest) -> Result<Upload> {
         let step = |upload: Upload| {
             let upload = upload.into_put(request.size, request.digest, self.clock.now())?;
             Ok(upload.touch(self.after(self.limits.upload_lifetime)))
@@ -137,7 +101,7 @@ impl Service {
         self.transition(id, step).await
     }
 
-    async fn into_multipart(&self, upload: &Upload, request: &SignRequest) -> Result<Upload> {
+    async fn plan_multipart(&self, upload: &Upload, request: &SignRequest) -> Result<Upload> {
         let expires_at = self.after(self.limits.upload_lifetime);
         if upload.state.transfer().is_none() {
             let size = request.size.ok_or_else(|| {
@@ -177,6 +141,32 @@ impl Service {
             Err(error) => Err(error.into()),
         }
     }
+}
+
+/// What is settled stays; else what is asked for; else what the size suggests.
+fn mode(upload: &Upload, request: &SignRequest) -> Result<SignMode> {
+    let settled = match upload.state.transfer() {
+        None => None,
+        Some(Transfer::Put) => Some(SignMode::Put),
+        Some(Transfer::Multipart { .. }) => Some(SignMode::Multipart),
+        Some(transfer @ Transfer::Proxied(_)) => return Err(Refusal::WrongMode(transfer.mode()).into()),
+    };
+    if let (Some(transfer), Some(asked)) = (upload.state.transfer(), request.mode)
+        && settled != Some(asked)
+    {
+        return Err(Refusal::WrongMode(transfer.mode()).into());
+    }
+    let is_large = request.size.unwrap_or_default() >= MULTIPART_THRESHOLD;
+    let suggested = if is_large { SignMode::Multipart } else { SignMode::Put };
+    let mode = settled.or(request.mode).unwrap_or(suggested);
+    if mode == SignMode::Put && request.parts.is_some() {
+        return Err(ServiceError::Invalid("parts= goes with mode=multipart".to_owned()));
+    }
+    if mode == SignMode::Put && request.size.is_some_and(|size| size > MAX_PART_SIZE) {
+        let message = format!("one PUT carries at most {MAX_PART_SIZE} bytes; ask with mode=multipart");
+        return Err(ServiceError::TooLarge(message));
+    }
+    Ok(mode)
 }
 
 /// The parts asked for; without a range the first that have not arrived.

@@ -12,10 +12,27 @@ use crate::domain::upload::UploadId;
 /// What the procedures may rely on. Everything is false until it was seen.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Capabilities {
-    /// A wrong `x-amz-checksum-sha256` is refused, a right one is reported again: a proof without reading.
+    /// A wrong `x-amz-checksum-sha256` is refused, and a right one is reported again.
     pub checksum_enforced: bool,
+    /// A write that is refused leaves the object as it was. LocalStack 4.13 empties it, and goes on reporting
+    /// its old length, ETag and checksum.
+    pub refusal_harmless: bool,
     /// A copy is refused when its source has another ETag than the one named.
     pub copy_if_match: bool,
+}
+
+impl Capabilities {
+    /// Whether the checksum that the store reports is a proof of the bytes it holds.
+    #[must_use]
+    pub const fn checksum_is_proof(self) -> bool {
+        self.checksum_enforced && self.refusal_harmless
+    }
+
+    /// Whether an ETag names bytes that a PUT replayed through a URL that still lives cannot change.
+    #[must_use]
+    pub const fn etag_binds(self) -> bool {
+        self.copy_if_match && self.refusal_harmless
+    }
 }
 
 const CONTENT: &[u8] = b"overside probes this bucket";
@@ -25,10 +42,9 @@ impl S3 {
     pub async fn probe(&self) -> Result<Capabilities> {
         let run = UploadId::generate();
         let probed = async {
-            Ok(Capabilities {
-                checksum_enforced: self.enforces_checksum(run).await?,
-                copy_if_match: self.binds_copy_to_etag(run).await?,
-            })
+            let (checksum_enforced, refusal_harmless) = self.enforces_checksum(run).await?;
+            let copy_if_match = self.binds_copy_to_etag(run).await?;
+            Ok(Capabilities { checksum_enforced, refusal_harmless, copy_if_match })
         };
         let probed = probed.await;
         let discarded = self.discard(run).await;
@@ -37,22 +53,23 @@ impl S3 {
         Ok(capabilities)
     }
 
-    async fn enforces_checksum(&self, run: UploadId) -> Result<bool> {
+    /// Whether a wrong checksum is refused and a right one reported, and whether a refusal is harmless.
+    async fn enforces_checksum(&self, run: UploadId) -> Result<(bool, bool)> {
         let mut hasher = Hasher::default();
         hasher.update(CONTENT);
         let digest = hasher.finish();
-        let wrong = key::probe(run, "wrong");
-        let refused = match self.put(&wrong, Bytes::from_static(CONTENT), Some(&Digest::EMPTY)).await {
-            Ok(()) => false,
-            // Stores name the refusal differently (BadDigest, InvalidDigest, InvalidRequest). What counts
-            // is that the same write with the right checksum succeeds and that nothing was stored.
-            Err(_) => self.head_checksum(&wrong).await?.is_none(),
-        };
-        let right = key::probe(run, "right");
-        if !refused || self.put(&right, Bytes::from_static(CONTENT), Some(&digest)).await.is_err() {
-            return Ok(false);
+        let (new, old) = (key::probe(run, "new"), key::probe(run, "old"));
+        // Stores name the refusal differently (BadDigest, InvalidDigest, InvalidRequest). What counts is that
+        // the same write with the right checksum succeeds.
+        let refused = self.put(&new, Bytes::from_static(CONTENT), Some(&Digest::EMPTY)).await.is_err()
+            && self.head_checksum(&new).await?.is_none();
+        if self.put(&old, Bytes::from_static(CONTENT), Some(&digest)).await.is_err() {
+            return Ok((false, false));
         }
-        Ok(self.head_checksum(&right).await?.flatten() == Some(digest))
+        let reported = self.head_checksum(&old).await?.flatten() == Some(digest);
+        let overwritten = self.put(&old, Bytes::from_static(b"other"), Some(&digest)).await.is_ok();
+        let harmless = !overwritten && self.read_object(&old).await.is_ok_and(|bytes| bytes == CONTENT);
+        Ok((refused && reported && !overwritten, harmless))
     }
 
     /// None where there is no object, `Some(None)` where it has no SHA-256.

@@ -39,10 +39,10 @@ pub(super) async fn finalize(
     match &upload.state {
         // With nothing sent so far the body is the blob, even an empty one.
         State::Pending => append(service, name, id, request).await?,
-        State::Uploading { transfer: Transfer::Proxied(_), .. } => {
-            if content_length(request.headers()) != Some(0) {
-                append(service, name, id, request).await?;
-            }
+        State::Uploading { transfer: Transfer::Proxied(_), .. }
+            if content_length(request.headers()) != Some(0) =>
+        {
+            append(service, name, id, request).await?;
         }
         State::Uploading { .. } | State::Finalizing { .. } => {
             let proxied = matches!(upload.state.transfer(), Some(Transfer::Proxied(_)));

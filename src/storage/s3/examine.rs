@@ -84,7 +84,7 @@ impl S3 {
             send(http, &request, Bytes::from_static(CONTENT)).await
         };
         match sent.await {
-            Ok(_) => Finding::good("presigned PUT", "the store takes it".to_owned()),
+            Ok(()) => Finding::good("presigned PUT", "the store takes it".to_owned()),
             Err(error) => Finding::broken("presigned PUT", chain(&error), mend),
         }
     }

@@ -37,7 +37,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// The first byte of an answer to an ordinary request; a part of 8 MiB at 1 Mbit/s takes this long.
 const READ_TIMEOUT: Duration = Duration::from_secs(70);
 /// Copy and complete answer only when the store is done: 5 GiB at the 10 MiB/s of a slow one.
-const SLOW_OPERATION_TIMEOUT: Duration = Duration::from_secs(9 * 60);
+const SLOW_OPERATION_TIMEOUT: Duration = Duration::from_mins(9);
 /// Tries of one request; stores ask for patience with 503 SlowDown.
 const ATTEMPTS: u32 = 4;
 

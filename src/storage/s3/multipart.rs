@@ -1,5 +1,8 @@
 //! Multipart uploads to an upload's data key.
 
+use std::collections::BTreeMap;
+
+use aws_sdk_s3::primitives::DateTime;
 use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart};
 
 use super::{CONTENT_TYPE, S3, classify};
@@ -37,20 +40,23 @@ impl S3 {
             .upload_id(store_upload_id)
             .into_paginator()
             .send();
-        let mut parts = Vec::new();
+        let mut parts = BTreeMap::new();
         while let Some(page) = pages.next().await {
             let page = page.map_err(|error| match classify("list parts")(error) {
                 StorageError::NotFound => StorageError::UploadNotFound,
                 error => error,
             })?;
-            for part in page.parts() {
-                if let Some(part) = received(part) {
-                    parts.push(part);
+            for listed in page.parts() {
+                let Some(part) = received(listed) else { continue };
+                // SeaweedFS lists a part that was sent twice twice, in no order: the newest counts.
+                let modified = listed.last_modified().map_or(0, DateTime::secs);
+                let newest = parts.entry(part.number).or_insert_with(|| (modified, part.clone()));
+                if modified > newest.0 {
+                    *newest = (modified, part);
                 }
             }
         }
-        parts.sort_unstable_by_key(|part| part.number);
-        Ok(parts)
+        Ok(parts.into_values().map(|(_, part)| part).collect())
     }
 
     pub async fn complete_multipart(

@@ -12,7 +12,7 @@ use crate::domain::upload::UploadId;
 use crate::storage::{PresignedRequest, PutTerms, Result, StorageError, key};
 
 /// Longest life of a presigned URL (Amazon S3 User Guide, "Sharing objects with presigned URLs").
-pub const MAX_URL_LIFETIME: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+pub const MAX_URL_LIFETIME: Duration = Duration::from_hours(7 * 24);
 
 const SIGN: &str = "sign a request (are there AWS credentials?)";
 

@@ -19,7 +19,7 @@ const COPY_PART_SIZE: u64 = 512 * 1024 * 1024;
 /// Copies of parts under way at once; they cost the store, not us.
 const COPIES_IN_FLIGHT: usize = 4;
 /// One ranged read of a few MiB: far beyond what a working store needs.
-const RANGE_READ_TIMEOUT: Duration = Duration::from_secs(60);
+const RANGE_READ_TIMEOUT: Duration = Duration::from_mins(1);
 
 impl S3 {
     pub async fn seal(&self, upload: UploadId, transfer: &Transfer) -> Result<Sealed> {
@@ -29,9 +29,9 @@ impl S3 {
                 let tail = stored.tail_id.ok_or(StorageError::NotFound)?;
                 self.head(key::temp_tail(upload, tail)).await
             }
-            // The URL of a PUT outlives the seal and can overwrite the key. Where the store does not bind
-            // a copy to an ETag, what is published must be a copy that no URL reaches.
-            Transfer::Put if !self.capabilities().copy_if_match => {
+            // The URL of a PUT outlives the seal and can overwrite the key. Where an ETag does not bind the
+            // bytes, what is verified and published must be a copy that no URL reaches.
+            Transfer::Put if !self.capabilities().etag_binds() => {
                 let sealed = key::temp_sealed(upload);
                 let found = self.head(data).await?;
                 self.copy(&found, &sealed).await?;
@@ -62,7 +62,7 @@ impl S3 {
         if bytes.len() as u64 == range.length() { Ok(bytes) } else { Err(StorageError::Precondition) }
     }
 
-    pub(super) async fn read_object(&self, key: &Key) -> Result<Bytes> {
+    pub(in crate::storage) async fn read_object(&self, key: &Key) -> Result<Bytes> {
         let object = self.client.get_object().bucket(self.bucket()).key(self.path(key)).send().await;
         let body = object.map_err(classify("read an object"))?.body;
         Ok(body.collect().await.map_err(StorageError::unavailable("read an object"))?.into_bytes())
@@ -103,7 +103,7 @@ impl S3 {
         // A checksum is a proof only from a store that was seen to refuse a wrong one, and only of the
         // whole object: a composite one is a hash of hashes.
         let whole = found.checksum_type.as_ref().is_none_or(|kind| *kind == ChecksumType::FullObject);
-        let sha256 = found.checksum_sha256().filter(|_| whole && self.capabilities().checksum_enforced);
+        let sha256 = found.checksum_sha256().filter(|_| whole && self.capabilities().checksum_is_proof());
         Ok(Sealed {
             size: u64::try_from(found.content_length().unwrap_or_default()).unwrap_or_default(),
             sha256: sha256.and_then(Digest::from_base64),

@@ -36,8 +36,8 @@ impl S3 {
                     return Ok(());
                 }
             }
-            Transfer::Put if !self.capabilities().copy_if_match => {
-                self.remove(&key::temp_sealed(upload)).await?
+            Transfer::Put if !self.capabilities().etag_binds() => {
+                self.remove(&key::temp_sealed(upload)).await?;
             }
             Transfer::Put | Transfer::Multipart { .. } => {}
         }
@@ -106,10 +106,7 @@ impl S3 {
         Ok(TempPage { entries, next })
     }
 
-    #[expect(
-        clippy::type_complexity,
-        reason = "one page: (path, upload id, begun), and the markers of the next"
-    )]
+    /// One page of (path, upload id, begun), and the markers of the next.
     async fn list_multiparts(
         &self,
         prefix: &str,

@@ -1,10 +1,28 @@
 //! End-to-end stories: the real binary, the real servers, plain HTTP. Each runs on every stack.
 
+mod cleanup;
+mod concurrency;
+mod crash;
+mod large;
+mod lifetime;
+mod limits;
+mod protocol;
+mod service;
 mod smoke;
 
 use crate::support::trial::Story;
 
 /// Every module of stories with its name.
 pub fn all() -> Vec<(&'static str, Vec<Story>)> {
-    vec![("smoke", smoke::cases())]
+    vec![
+        ("smoke", smoke::cases()),
+        ("protocol", protocol::cases()),
+        ("limits", limits::cases()),
+        ("lifetime", lifetime::cases()),
+        ("cleanup", cleanup::cases()),
+        ("concurrency", concurrency::cases()),
+        ("crash", crash::cases()),
+        ("service", service::cases()),
+        ("large", large::cases()),
+    ]
 }
