@@ -10,6 +10,7 @@ use crate::domain::clock::Clock;
 use crate::domain::part::{MIN_PART_SIZE, Part, PartNumber};
 use crate::domain::range::ByteRange;
 use crate::domain::upload::{Transfer, UploadId};
+use crate::storage::probe::Capabilities;
 use crate::storage::{Finding, PutTerms, Result, Sealed, StorageError, key};
 use crate::telemetry::chain;
 
@@ -127,32 +128,7 @@ impl S3 {
     async fn probed(&self) -> Vec<Finding> {
         match self.probe().await {
             Err(error) => vec![Finding::broken("probe", chain(&error), "see the findings above")],
-            Ok(seen) => {
-                vec![
-                    if seen.checksum_enforced {
-                        let detail = "enforced: one PUT with a declared digest is proven without reading it"
-                            .to_owned();
-                        Finding::good("checksums", detail)
-                    } else {
-                        let mend = "nothing to do; a store that enforces x-amz-checksum-sha256 would save the reading";
-                        Finding::warning(
-                            "checksums",
-                            "not enforced: every blob is read back once".to_owned(),
-                            mend,
-                        )
-                    },
-                    if seen.copy_if_match {
-                        Finding::good("conditional copy", "enforced".to_owned())
-                    } else {
-                        let mend = "nothing to do; a store that checks x-amz-copy-source-if-match would save the copy";
-                        Finding::warning(
-                            "conditional copy",
-                            "ignored: single PUTs are copied once more".to_owned(),
-                            mend,
-                        )
-                    },
-                ]
-            }
+            Ok(seen) => vec![checksums(seen), conditional_copy(seen)],
         }
     }
 
@@ -211,6 +187,28 @@ impl S3 {
             Finding::good("clock", detail)
         }
     }
+}
+
+fn checksums(seen: Capabilities) -> Finding {
+    let mend = "nothing to do; a store that enforces x-amz-checksum-sha256 would save the reading";
+    let detail = match (seen.checksum_is_proof(), seen.checksum_enforced) {
+        (true, _) => {
+            let detail = "enforced: one PUT with a declared digest is proven without reading it".to_owned();
+            return Finding::good("checksums", detail);
+        }
+        (false, true) => "enforced, but a refused write damages the object: every blob is read back once",
+        (false, false) => "not enforced: every blob is read back once",
+    };
+    Finding::warning("checksums", detail.to_owned(), mend)
+}
+
+fn conditional_copy(seen: Capabilities) -> Finding {
+    if seen.etag_binds() {
+        return Finding::good("conditional copy", "binds the bytes".to_owned());
+    }
+    let mend = "nothing to do; a store that keeps to x-amz-copy-source-if-match would save the copy";
+    let detail = "does not bind the bytes: single PUTs are copied once more before they are verified";
+    Finding::warning("conditional copy", detail.to_owned(), mend)
 }
 
 async fn send(http: &reqwest::Client, request: &crate::storage::PresignedRequest, body: Bytes) -> Result<()> {
