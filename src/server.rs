@@ -72,28 +72,30 @@ pub async fn open_filesystem(
     files.with_context(|| format!("cannot use the folder {}", path.display()))
 }
 
-/// Opens the store; a bucket is probed for what it can be relied on.
+/// Opens the store, or names it: nothing is asked of a bucket yet.
 async fn open_storage(config: &StoreConfig, db: &Db, clock: &Clock) -> anyhow::Result<Storage> {
     match &config.storage {
         StorageLocation::File(path) => {
             Ok(Storage::Filesystem(open_filesystem(config, path, db, clock).await?))
         }
-        StorageLocation::S3 { bucket, prefix } => {
-            let store = connect_s3(config, bucket, prefix).await;
-            let seen =
-                store.probe().await.context("cannot use the bucket; `overside doctor` says what is wrong")?;
-            tracing::info!(
-                checksum_is_proof = seen.checksum_is_proof(),
-                etag_binds = seen.etag_binds(),
-                "bucket probed"
-            );
-            store.set_capabilities(seen);
-            Ok(Storage::S3(store))
-        }
+        StorageLocation::S3 { bucket, prefix } => Ok(Storage::S3(connect_s3(config, bucket, prefix).await)),
     }
 }
 
-/// A service for one command, such as `cleanup`.
+/// Sees what a bucket can be relied on for.
+async fn probe(storage: &Storage) -> anyhow::Result<()> {
+    let Storage::S3(store) = storage else { return Ok(()) };
+    let seen = store.probe().await.context("cannot use the bucket; `overside doctor` says what is wrong")?;
+    tracing::info!(
+        checksum_is_proof = seen.checksum_is_proof(),
+        etag_binds = seen.etag_binds(),
+        "bucket probed"
+    );
+    store.set_capabilities(seen);
+    Ok(())
+}
+
+/// A service that verifies and publishes nothing, for `cleanup`: it relies on nothing that a probe would show.
 pub async fn open_service(config: &StoreConfig, limits: Limits) -> anyhow::Result<Arc<Service>> {
     let clock = Clock::System;
     let db = open_database(config).await?;
@@ -123,6 +125,7 @@ impl Server {
         let clock = Clock::System;
         let db = open_database(&store).await?;
         let storage = open_storage(&store, &db, &clock).await?;
+        probe(&storage).await?;
         let service = Service::new(db, storage, clock, config.limits.limits());
         Ok(Self {
             listener,

@@ -45,19 +45,24 @@ impl Service {
     {
         let upload = self.upload(repository, id).await?;
         self.check_chunk(&upload, chunk)?;
-        let lease = self.new_lease();
+        let on_arrival = proxied(&upload).map_or(0, |stored| stored.received);
+        let owner = Uuid::new_v4();
         let part_size = self.part_size_for(chunk);
-        let upload = self
-            .transition(id, |upload| {
-                let now = self.clock.now();
-                let upload = upload.into_append(part_size, lease, now)?;
-                check_offset(&upload, chunk)?;
+        let mut appending = None;
+        let upload = loop {
+            let leased = self.transition(id, |upload| {
+                let upload = upload.into_append(part_size, self.lease_for(owner), self.clock.now())?;
+                check_offset(&upload, chunk, on_arrival)?;
                 Ok(upload.touch(self.after(self.limits.upload_lifetime)))
-            })
-            .await?;
+            });
+            match leased.await {
+                Err(ServiceError::Refused(Refusal::Appending)) => self.outwait(id, &mut appending).await?,
+                leased => break leased?,
+            }
+        };
         // The request may be dropped at any moment; what it has stored must be saved all the same.
         let service = Arc::clone(self);
-        let appending = async move { service.append_leased(&upload, lease.owner, chunk, body).await };
+        let appending = async move { service.append_leased(&upload, owner, chunk, body).await };
         self.tasks.spawn(appending.instrument(tracing::Span::current())).await?
     }
 
@@ -213,10 +218,13 @@ fn proxied(upload: &Upload) -> Result<&Proxied> {
     }
 }
 
-fn check_offset(upload: &Upload, chunk: Chunk) -> Result<()> {
+/// A chunk that does not say where it goes means the offset that stood when it came: had another request
+/// appended meanwhile, it would land behind bytes that its sender knows nothing of.
+fn check_offset(upload: &Upload, chunk: Chunk, on_arrival: u64) -> Result<()> {
     let expected = proxied(upload)?.received;
-    match chunk.range {
-        Some(range) if range.start != expected => Err(ServiceError::OffsetMismatch { expected }),
-        _ => Ok(()),
+    if chunk.range.map_or(on_arrival, |range| range.start) == expected {
+        Ok(())
+    } else {
+        Err(ServiceError::OffsetMismatch { expected })
     }
 }

@@ -15,6 +15,7 @@ use tokio::task::JoinHandle;
 use tracing::Instrument;
 use uuid::Uuid;
 
+use super::lease::POLL_INTERVAL;
 use super::verify::changed;
 use super::{Result, Service, ServiceError};
 use crate::domain::blob::{Blob, Proof};
@@ -24,8 +25,6 @@ use crate::domain::part::PartNumber;
 use crate::domain::upload::{Refusal, State, Transfer, Upload, UploadId};
 use crate::storage::{Sealed, StorageError};
 
-/// How often one who waits for another's finalize looks again.
-const POLL_INTERVAL: Duration = Duration::from_millis(200);
 /// How long such a one waits before it is told to ask again: most proxies give up at about this age.
 const WAIT_FOR_OTHERS: Duration = Duration::from_mins(10);
 
@@ -57,6 +56,7 @@ impl Service {
     ) -> Result<Finalized> {
         self.upload(repository, id).await?;
         let deadline = tokio::time::Instant::now() + WAIT_FOR_OTHERS;
+        let mut appending = None;
         loop {
             let error = match self.claim(id, digest, parts.clone()).await {
                 Ok(_) if !wait => return Ok(Finalized::Accepted),
@@ -67,6 +67,7 @@ impl Service {
                 Err(error) => error,
             };
             match error {
+                ServiceError::Refused(Refusal::Appending) => self.outwait(id, &mut appending).await?,
                 ServiceError::Refused(Refusal::Completed(done)) if done == digest => {
                     return Ok(Finalized::Completed(done));
                 }
@@ -93,11 +94,10 @@ impl Service {
         for upload in self.db.abandoned_uploads(self.clock.now(), limit).await? {
             let State::Finalizing { digest, .. } = upload.state else { continue };
             match self.claim(upload.id, digest, Vec::new()).await {
-                Ok(working) => {
+                // It goes on by itself; its outcome is logged and persisted where it is decided.
+                Ok(_) => {
                     tracing::info!(upload = %upload.id, "took over an abandoned finalize");
                     taken += 1;
-                    // Its own outcome is logged and persisted where it is decided.
-                    let _ = working.await?;
                 }
                 Err(ServiceError::Refused(_)) => {}
                 Err(error) => return Err(error),
@@ -113,14 +113,14 @@ impl Service {
         digest: Digest,
         parts: Vec<NamedPart>,
     ) -> Result<JoinHandle<Result<Digest>>> {
-        let lease = self.new_lease();
+        let owner = Uuid::new_v4();
         let claimed = self.transition(id, |upload| {
-            let upload = upload.claim(digest, lease, self.clock.now())?;
+            let upload = upload.claim(digest, self.lease_for(owner), self.clock.now())?;
             Ok(upload.touch(self.after(self.limits.upload_lifetime)))
         });
         let upload = claimed.await?;
         let service = Arc::clone(self);
-        let work = async move { service.finalize_claimed(upload, lease.owner, digest, parts).await };
+        let work = async move { service.finalize_claimed(upload, owner, digest, parts).await };
         Ok(self.tasks.spawn(work.instrument(tracing::Span::current())))
     }
 

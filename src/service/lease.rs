@@ -1,6 +1,7 @@
 //! Keeping a lease while the work goes on, and giving it back.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
@@ -12,6 +13,9 @@ use crate::domain::upload::{Lease, Refusal, UploadId};
 /// Renewals within one lease: two may be lost to a slow database before others take over.
 const RENEWALS_PER_LEASE: u32 = 3;
 
+/// How often one who waits for somebody else's work looks again.
+pub(super) const POLL_INTERVAL: Duration = Duration::from_millis(200);
+
 /// Renews a lease in the background until it is dropped.
 #[derive(Debug)]
 pub(super) struct Heartbeat {
@@ -21,9 +25,9 @@ pub(super) struct Heartbeat {
 }
 
 impl Service {
-    /// A lease of our own, not yet taken.
-    pub(super) fn new_lease(&self) -> Lease {
-        Lease { owner: Uuid::new_v4(), expires_at: self.after(self.limits.lease) }
+    /// A lease that `owner` may take now.
+    pub(super) fn lease_for(&self, owner: Uuid) -> Lease {
+        Lease { owner, expires_at: self.after(self.limits.lease) }
     }
 
     pub(super) fn keep_lease(self: &Arc<Self>, id: UploadId, owner: Uuid) -> Heartbeat {
@@ -47,6 +51,21 @@ impl Service {
         match self.renew(id, owner, self.clock.now()).await {
             Ok(()) | Err(ServiceError::Refused(Refusal::LeaseLost)) => {}
             Err(error) => tracing::warn!(upload = %id, %error, "a lease runs out instead of being released"),
+        }
+    }
+
+    /// Pauses before another try at a session that somebody else appends to. A holder that renews its lease
+    /// lives, and the answer is a conflict; one that was killed is outwaited, because clients that nobody
+    /// changed give up on a conflict.
+    pub(super) async fn outwait(&self, id: UploadId, seen: &mut Option<Lease>) -> Result<()> {
+        let held = self.db.find_upload(id).await?.and_then(|upload| upload.state.lease());
+        match (&seen, held) {
+            (Some(before), Some(held)) if held != *before => Err(Refusal::Appending.into()),
+            _ => {
+                *seen = held;
+                tokio::time::sleep(POLL_INTERVAL).await;
+                Ok(())
+            }
         }
     }
 

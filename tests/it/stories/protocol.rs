@@ -1,7 +1,30 @@
-//! (being written)
+//! The presign protocol, endpoint by endpoint (DESIGN §3). Snapshots are one text for every stack: a client
+//! cannot tell the backends apart.
+
+mod begin;
+mod blob;
+mod finalize;
+mod lost;
+mod presign;
+mod proxied;
+mod routes;
+mod state;
 
 use crate::support::trial::Story;
 
+/// A name with several segments; every endpoint has to cope with it.
+const NAME: &str = "team/app/model";
+
 pub fn cases() -> Vec<Story> {
-    vec![]
+    [
+        begin::cases(),
+        presign::cases(),
+        state::cases(),
+        proxied::cases(),
+        finalize::cases(),
+        lost::cases(),
+        blob::cases(),
+        routes::cases(),
+    ]
+    .concat()
 }

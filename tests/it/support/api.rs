@@ -5,7 +5,7 @@ use overside::db::Db;
 use overside::domain::digest::Digest;
 use overside::domain::hash::Hasher;
 use overside::domain::upload::UploadId;
-use reqwest::header::{CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, HeaderMap, LOCATION};
+use reqwest::header::{CONTENT_LENGTH, CONTENT_RANGE, HeaderMap, LOCATION};
 use reqwest::{Body, Client, RequestBuilder, StatusCode};
 use serde_json::Value;
 

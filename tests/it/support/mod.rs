@@ -1,5 +1,6 @@
 //! What the suites stand on: servers, a fresh database and store per trial, the real binary, faults on the wire.
 
+pub mod api;
 pub mod bucket;
 pub mod database;
 pub mod process;
