@@ -72,7 +72,7 @@ pub struct LimitConfig {
     pub part_size: ByteSize,
 
     /// Largest blob taken
-    #[arg(long, env = "OVERSIDE_MAX_BLOB_SIZE", default_value_t = ByteSize(MAX_OBJECT_SIZE), value_parser = blob_size)]
+    #[arg(long, env = "OVERSIDE_MAX_BLOB_SIZE", default_value = "50000GiB", value_parser = blob_size)]
     pub max_blob_size: ByteSize,
 
     /// Age from which a temporary object that no session knows is removed

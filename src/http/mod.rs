@@ -54,7 +54,7 @@ pub fn router(service: Arc<Service>) -> Router {
         .route(&format!("{SIGNED_PATH}/{{upload}}/{{part}}"), put(signed::put_part))
         .merge(registry)
         .fallback(|| async { HttpError::not_found() })
-        .method_not_allowed_fallback(|| async { method_not_allowed("PUT") })
+        .method_not_allowed_fallback(|| async { other_method() })
         .layer(layers)
         .with_state(service)
 }
@@ -70,6 +70,12 @@ fn request_span(request: &Request) -> Span {
         path = request.uri().path(),
         upload = tracing::field::Empty,
     )
+}
+
+/// For routes of axum's own, which adds the `Allow` header itself.
+fn other_method() -> HttpError {
+    let message = "this endpoint does not take this method; the Allow header names those it takes";
+    HttpError::new(StatusCode::METHOD_NOT_ALLOWED, "UNSUPPORTED", message)
 }
 
 fn method_not_allowed(allowed: &'static str) -> HttpError {

@@ -13,7 +13,7 @@ use crate::domain::name::RepositoryName;
 use crate::domain::part::PartPlan;
 use crate::domain::range::ByteRange;
 use crate::domain::upload::{Proxied, Refusal, State, Transfer, Upload, UploadId};
-use crate::storage::Appended;
+use crate::storage::{Appended, StorageError};
 
 /// Where a chunk says it goes and how long it says it is.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -98,8 +98,15 @@ impl Service {
             }
             Err(error) => {
                 // Nothing of this append counts: the upload stays at its old offset.
-                if let Err(error) = self.save_append(upload.id, owner, stored, &Appended::default()).await {
-                    tracing::warn!(upload = %upload.id, %error, "an append's lease runs out instead of being released");
+                match self.save_append(upload.id, owner, stored, &Appended::default()).await {
+                    Ok(()) => {}
+                    // An upload that ended meanwhile took its bytes along: its end is the better answer.
+                    Err(ended @ ServiceError::Refused(_)) if matches!(error, ServiceError::Vanished) => {
+                        return Err(ended);
+                    }
+                    Err(error) => {
+                        tracing::warn!(upload = %upload.id, %error, "an append's lease runs out instead of being released");
+                    }
                 }
                 Err(error)
             }
@@ -118,7 +125,7 @@ impl Service {
         B: Stream<Item = std::io::Result<Bytes>> + Send + Unpin,
     {
         let mut hasher = Hasher::resume(&stored.hash_state).map_err(|_| ServiceError::Vanished)?;
-        let mut writer = self.storage.append(id, stored, owner).await?;
+        let mut writer = self.storage.append(id, stored, owner).await.map_err(vanished)?;
         let mut received = stored.received;
         let end = chunk.range.map_or(self.limits.max_blob_size, |range| range.end);
         let ending = loop {
@@ -138,14 +145,14 @@ impl Service {
                         return Err(self.too_long(chunk));
                     }
                     hasher.update(&bytes);
-                    writer.write(bytes).await?;
+                    writer.write(bytes).await.map_err(vanished)?;
                 }
             }
         };
         if matches!(ending, Ending::Whole) && chunk.range.is_some_and(|range| range.end != received) {
             return Err(ServiceError::SizeInvalid("the body is shorter than its Content-Range".to_owned()));
         }
-        let appended = writer.finish().await?;
+        let appended = writer.finish().await.map_err(vanished)?;
         let after = Proxied {
             received,
             hash_state: hasher.save(),
@@ -208,6 +215,14 @@ impl Service {
     fn part_size_for(&self, chunk: Chunk) -> u64 {
         let floor = self.limits.part_size;
         PartPlan::new(chunk.length.unwrap_or(1).max(1), floor).map_or(floor, |plan| plan.part_size())
+    }
+}
+
+/// What was appended before is gone: no retry brings it back.
+fn vanished(error: StorageError) -> ServiceError {
+    match error {
+        StorageError::NotFound | StorageError::UploadNotFound => ServiceError::Vanished,
+        error => error.into(),
     }
 }
 

@@ -3,6 +3,8 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use bytes::Bytes;
+use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::{Result, Service, ServiceError};
@@ -13,12 +15,21 @@ use crate::domain::range::ByteRange;
 use crate::domain::upload::{Transfer, Upload};
 use crate::storage::{Sealed, StorageError};
 
-/// One ranged read: long enough to hide a round trip, short enough to hold several.
-const READ_SIZE: u64 = 4 * 1024 * 1024;
-/// Reads under way ahead of the hasher. With [`READ_SIZE`] this is the memory of one read-back: 16 MiB.
+/// One ranged read: long enough to make its round trip cheap. Memory does not depend on it.
+const READ_SIZE: u64 = 16 * 1024 * 1024;
+/// Reads under way ahead of the hasher, so that it never waits for a round trip.
 const READS_AHEAD: usize = 3;
-/// Read-backs at once; more would only share the same disks and cores, at 16 MiB each.
-pub(super) const READ_BACKS_AT_ONCE: usize = 2;
+/// Pieces that each read holds ready. A piece is what came from a socket at once, at most some 400 KiB, so
+/// that a read-back needs a few MiB whatever it reads.
+const PIECES_AHEAD: usize = 4;
+/// Read-backs at once; more would only share the same disks and cores.
+pub(super) const READ_BACKS_AT_ONCE: usize = 4;
+
+/// One ranged read under way.
+struct Reading {
+    pieces: mpsc::Receiver<Bytes>,
+    outcome: AbortOnDropHandle<std::result::Result<(), StorageError>>,
+}
 
 impl Service {
     /// Proves that the sealed bytes are `claimed`, or says what they are.
@@ -42,29 +53,45 @@ impl Service {
         if computed == claimed { Ok(proof) } else { Err(ServiceError::DigestMismatch { claimed, computed }) }
     }
 
-    /// Reads the object once, in ranges that travel while the one before is hashed.
+    /// Reads the object once, in ranges that travel while the ones before are hashed.
     async fn read_back(self: &Arc<Self>, sealed: &Sealed) -> Result<Digest> {
         let _turn = self.read_backs.acquire().await.map_err(|_| ServiceError::Stopping)?;
-        let mut hasher = Hasher::default();
+        let (to_hasher, pieces) = mpsc::channel(PIECES_AHEAD);
+        let hashing = tokio::task::spawn_blocking(move || hash(pieces));
         let mut ahead = VecDeque::with_capacity(READS_AHEAD);
         let mut offset = 0;
         loop {
             while ahead.len() < READS_AHEAD && offset < sealed.size {
                 let range = ByteRange { start: offset, end: (offset + READ_SIZE).min(sealed.size) };
                 offset = range.end;
-                let (service, sealed) = (Arc::clone(self), sealed.clone());
-                let read = tokio::spawn(async move { service.storage.read(&sealed, range).await });
-                ahead.push_back(AbortOnDropHandle::new(read));
+                ahead.push_back(self.read_ahead(sealed, range));
             }
-            let Some(read) = ahead.pop_front() else { return Ok(hasher.finish()) };
-            let bytes = read.await?.map_err(changed)?;
-            hasher = tokio::task::spawn_blocking(move || {
-                hasher.update(&bytes);
-                hasher
-            })
-            .await?;
+            let Some(mut reading) = ahead.pop_front() else { break };
+            while let Some(piece) = reading.pieces.recv().await {
+                // Nobody takes it only when hashing panicked, which is told below.
+                let _ = to_hasher.send(piece).await;
+            }
+            reading.outcome.await?.map_err(changed)?;
         }
+        drop(to_hasher);
+        Ok(hashing.await?)
     }
+
+    fn read_ahead(self: &Arc<Self>, sealed: &Sealed, range: ByteRange) -> Reading {
+        let (to, pieces) = mpsc::channel(PIECES_AHEAD);
+        let (service, sealed) = (Arc::clone(self), sealed.clone());
+        let outcome = tokio::spawn(async move { service.storage.read(&sealed, range, &to).await });
+        Reading { pieces, outcome: AbortOnDropHandle::new(outcome) }
+    }
+}
+
+/// Hashes what comes until nothing more does; blocks its thread.
+fn hash(mut pieces: mpsc::Receiver<Bytes>) -> Digest {
+    let mut hasher = Hasher::default();
+    while let Some(piece) = pieces.blocking_recv() {
+        hasher.update(&piece);
+    }
+    hasher.finish()
 }
 
 /// A sealed object that is gone or different: the client overwrote it through a URL that still lives.

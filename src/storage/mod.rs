@@ -24,6 +24,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use futures_util::stream::BoxStream;
+use tokio::sync::mpsc;
 use uuid::Uuid;
 
 use crate::domain::digest::Digest;
@@ -225,9 +226,10 @@ impl Storage {
         on!(self, backend => backend.seal(upload, transfer).await)
     }
 
-    /// Reads a range of a sealed object, exactly as long as asked for.
-    pub async fn read(&self, sealed: &Sealed, range: ByteRange) -> Result<Bytes> {
-        on!(self, backend => backend.read(sealed, range).await)
+    /// Reads a range of a sealed object and hands its bytes over as they come, exactly as many as asked for.
+    /// Ends early, and well, when nobody takes them any more.
+    pub async fn read(&self, sealed: &Sealed, range: ByteRange, to: &mpsc::Sender<Bytes>) -> Result<()> {
+        on!(self, backend => backend.read(sealed, range, to).await)
     }
 
     /// Publishes a sealed object whose digest was proven at its content-addressed path.

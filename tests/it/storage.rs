@@ -23,6 +23,7 @@ use overside::domain::upload::{Transfer, UploadId};
 use overside::storage::{
     Download, PresignedRequest, PutTerms, Sealed, Storage, StorageError, TempEntry, TempOwner,
 };
+use tokio::sync::mpsc;
 
 /// Longer than any case takes.
 const LIFETIME: Duration = Duration::from_mins(15);
@@ -181,10 +182,28 @@ async fn read(storage: &Storage, sealed: &Sealed) -> Result<Vec<u8>, StorageErro
     let mut start = 0;
     while start < sealed.size {
         let end = sealed.size.min(start + 3 * MIB + 1);
-        bytes.extend_from_slice(&storage.read(sealed, ByteRange { start, end }).await?);
+        bytes.extend_from_slice(&read_range(storage, sealed, ByteRange { start, end }).await?);
         start = end;
     }
     Ok(bytes)
+}
+
+async fn read_range(storage: &Storage, sealed: &Sealed, range: ByteRange) -> Result<Vec<u8>, StorageError> {
+    let (to, mut pieces) = mpsc::channel::<Bytes>(1);
+    let collected = async {
+        let mut bytes = Vec::new();
+        while let Some(piece) = pieces.recv().await {
+            bytes.extend_from_slice(&piece);
+        }
+        bytes
+    };
+    let reading = async {
+        let read = storage.read(sealed, range, &to).await;
+        drop(to);
+        read
+    };
+    let (read, bytes) = tokio::join!(reading, collected);
+    read.map(|()| bytes)
 }
 
 /// A published blob's bytes, as its reader gets them.

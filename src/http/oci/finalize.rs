@@ -39,9 +39,7 @@ pub(super) async fn finalize(
     match &upload.state {
         // With nothing sent so far the body is the blob, even an empty one.
         State::Pending => append(service, name, id, request).await?,
-        State::Uploading { transfer: Transfer::Proxied(_), .. }
-            if content_length(request.headers()) != Some(0) =>
-        {
+        State::Uploading { transfer: Transfer::Proxied(_), .. } if !is_empty(&request) => {
             append(service, name, id, request).await?;
         }
         State::Uploading { .. } | State::Finalizing { .. } => {
@@ -83,4 +81,9 @@ async fn append(
     let last = chunk(request.headers())?;
     service.append(name, id, last, bytes(request.into_body())).await?;
     Ok(())
+}
+
+/// Whether no body comes along: some clients say so by a length of 0, others by not giving any.
+fn is_empty(request: &Request) -> bool {
+    content_length(request.headers()) == Some(0) || axum::body::HttpBody::is_end_stream(request.body())
 }

@@ -4,7 +4,9 @@ use std::fs::{self, File, Permissions};
 use std::os::unix::fs::{FileExt, PermissionsExt};
 
 use bytes::Bytes;
+use tokio::sync::mpsc;
 
+use super::blocks::BLOCK_SIZE;
 use super::directory::{UploadDirectory, missing, size_of, writable};
 use super::lock::{Access, UploadLock};
 use super::put::recorded_checksum;
@@ -51,7 +53,25 @@ impl Filesystem {
         .await
     }
 
-    pub(in crate::storage) async fn read(&self, sealed: &Sealed, range: ByteRange) -> Result<Bytes> {
+    pub(in crate::storage) async fn read(
+        &self,
+        sealed: &Sealed,
+        range: ByteRange,
+        to: &mpsc::Sender<Bytes>,
+    ) -> Result<()> {
+        let mut start = range.start;
+        while start < range.end {
+            let end = range.end.min(start + BLOCK_SIZE as u64);
+            let block = self.read_block(sealed, ByteRange { start, end }).await?;
+            if to.send(block).await.is_err() {
+                break;
+            }
+            start = end;
+        }
+        Ok(())
+    }
+
+    async fn read_block(&self, sealed: &Sealed, range: ByteRange) -> Result<Bytes> {
         let (path, size) = (self.path(&sealed.key), sealed.size);
         blocking(move || {
             let failed = || StorageError::unavailable("read the sealed file");

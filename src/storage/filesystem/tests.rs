@@ -70,7 +70,14 @@ impl Fixture {
     }
 
     async fn read(&self, sealed: &Sealed) -> Result<Bytes> {
-        self.store.read(sealed, ByteRange { start: 0, end: sealed.size }).await
+        let (to, mut blocks) = tokio::sync::mpsc::channel(usize::MAX >> 4);
+        self.store.read(sealed, ByteRange { start: 0, end: sealed.size }, &to).await?;
+        drop(to);
+        let mut bytes = Vec::new();
+        while let Some(block) = blocks.recv().await {
+            bytes.extend_from_slice(&block);
+        }
+        Ok(bytes.into())
     }
 }
 

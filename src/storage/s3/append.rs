@@ -2,6 +2,8 @@
 //!
 //! Memory is one part being filled and [`PARTS_IN_FLIGHT`] on their way, whatever the size of the blob.
 
+use std::sync::{Arc, Mutex};
+
 use aws_sdk_s3::primitives::ByteStream;
 use bytes::Bytes;
 use tokio::task::JoinSet;
@@ -12,8 +14,41 @@ use crate::domain::part::{MAX_PART_COUNT, PartNumber, ReceivedPart};
 use crate::domain::upload::{Proxied, UploadId};
 use crate::storage::{Appended, Result, StorageError, key};
 
-/// Enough that the next part travels while the store still writes the last.
-const PARTS_IN_FLIGHT: usize = 2;
+/// One part travels while the next is filled: whichever of client and store is slower sets the pace.
+const PARTS_IN_FLIGHT: usize = 1;
+
+/// Buffers of one part each, used again and again: allocators keep what comes and goes at this size.
+#[derive(Debug, Clone, Default)]
+struct Buffers(Arc<Mutex<Vec<Vec<u8>>>>);
+
+/// A part on its way, whose buffer goes back when the last that holds it is done.
+struct PartBody {
+    bytes: Vec<u8>,
+    home: Buffers,
+}
+
+impl Buffers {
+    fn take(&self, capacity: usize) -> Vec<u8> {
+        let free = self.0.lock().ok().and_then(|mut free| free.pop());
+        free.unwrap_or_else(|| Vec::with_capacity(capacity))
+    }
+}
+
+impl AsRef<[u8]> for PartBody {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl Drop for PartBody {
+    fn drop(&mut self) {
+        let mut bytes = std::mem::take(&mut self.bytes);
+        bytes.clear();
+        if let Ok(mut free) = self.home.0.lock() {
+            free.push(bytes);
+        }
+    }
+}
 
 /// One append to a proxied upload.
 #[derive(Debug)]
@@ -25,6 +60,7 @@ pub struct S3Appender {
     store_upload_id: Option<String>,
     next_part: u64,
     buffer: Vec<u8>,
+    buffers: Buffers,
     in_flight: JoinSet<Result<ReceivedPart>>,
     parts: Vec<ReceivedPart>,
 }
@@ -49,6 +85,7 @@ impl S3 {
             store_upload_id: stored.store_upload_id.clone(),
             next_part: stored.part_count() + 1,
             buffer,
+            buffers: Buffers::default(),
             in_flight: JoinSet::new(),
             parts: Vec::new(),
         })
@@ -84,9 +121,7 @@ impl S3Appender {
             let fits = bytes.split_to(bytes.len().min(self.part_size - self.buffer.len()));
             self.buffer.extend_from_slice(&fits);
             if self.buffer.len() == self.part_size {
-                let next = Vec::with_capacity(self.part_size);
-                let part = std::mem::replace(&mut self.buffer, next);
-                self.send_part(part.into()).await?;
+                self.send_part().await?;
             }
         }
         Ok(())
@@ -106,7 +141,8 @@ impl S3Appender {
         Ok(Appended { store_upload_id: self.store_upload_id, tail_id, parts: self.parts })
     }
 
-    async fn send_part(&mut self, body: Bytes) -> Result<()> {
+    /// Sends the full buffer on its way and goes on with another.
+    async fn send_part(&mut self) -> Result<()> {
         let number = PartNumber::new(self.next_part).map_err(|_| {
             StorageError::TooLarge(format!(
                 "an upload through this server has at most {MAX_PART_COUNT} parts of {} bytes; \
@@ -124,6 +160,8 @@ impl S3Appender {
             None => self.store_upload_id.insert(self.store.create_multipart(self.upload).await?).clone(),
         };
         self.next_part += 1;
+        let bytes = std::mem::replace(&mut self.buffer, self.buffers.take(self.part_size));
+        let body = Bytes::from_owner(PartBody { bytes, home: self.buffers.clone() });
         let (store, upload) = (self.store.clone(), self.upload);
         self.in_flight.spawn(async move { store.upload_part(upload, &store_upload_id, number, body).await });
         Ok(())

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use chrono::{DateTime, TimeDelta, Utc};
+use tokio::sync::mpsc;
 
 use super::{S3, classify};
 use crate::domain::clock::Clock;
@@ -108,7 +109,9 @@ impl S3 {
             self.copy(&sealed, &copy).await?;
             let end = sealed.size;
             let copied = Sealed { key: copy, etag: None, ..sealed };
-            self.read(&copied, ByteRange { start: end - 1, end }).await
+            let (to, mut bytes) = mpsc::channel(1);
+            self.read(&copied, ByteRange { start: end - 1, end }, &to).await?;
+            bytes.recv().await.ok_or(StorageError::NotFound)
         };
         let outcome = cycle.await;
         let discarded = self.discard(run).await;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use aws_sdk_s3::types::{ChecksumMode, ChecksumType};
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
+use tokio::sync::mpsc;
 
 use super::{CONTENT_TYPE, S3, classify};
 use crate::domain::digest::Digest;
@@ -18,8 +19,8 @@ use crate::storage::{Result, Sealed, StorageError, key};
 const COPY_PART_SIZE: u64 = 512 * 1024 * 1024;
 /// Copies of parts under way at once; they cost the store, not us.
 const COPIES_IN_FLIGHT: usize = 4;
-/// One ranged read of a few MiB: far beyond what a working store needs.
-const RANGE_READ_TIMEOUT: Duration = Duration::from_mins(1);
+/// Silence in the middle of a body after which the store counts as gone.
+const READ_IDLE_TIMEOUT: Duration = Duration::from_mins(1);
 
 impl S3 {
     pub async fn seal(&self, upload: UploadId, transfer: &Transfer) -> Result<Sealed> {
@@ -41,25 +42,30 @@ impl S3 {
         }
     }
 
-    pub async fn read(&self, sealed: &Sealed, range: ByteRange) -> Result<Bytes> {
-        let read = async {
-            let object = self
-                .client
-                .get_object()
-                .bucket(self.bucket())
-                .key(self.path(&sealed.key))
-                .set_if_match(sealed.etag.clone())
-                .range(format!("bytes={}-{}", range.start, range.end - 1))
-                .send()
-                .await
-                .map_err(classify("read an object"))?;
-            object.body.collect().await.map_err(StorageError::unavailable("read an object"))
-        };
-        let bytes = tokio::time::timeout(RANGE_READ_TIMEOUT, read)
+    pub async fn read(&self, sealed: &Sealed, range: ByteRange, to: &mpsc::Sender<Bytes>) -> Result<()> {
+        let object = self
+            .client
+            .get_object()
+            .bucket(self.bucket())
+            .key(self.path(&sealed.key))
+            .set_if_match(sealed.etag.clone())
+            .range(format!("bytes={}-{}", range.start, range.end - 1))
+            .send()
             .await
-            .map_err(StorageError::unavailable("read an object in time"))??
-            .into_bytes();
-        if bytes.len() as u64 == range.length() { Ok(bytes) } else { Err(StorageError::Precondition) }
+            .map_err(classify("read an object"))?;
+        let (mut body, mut read) = (object.body, 0);
+        while read < range.length() {
+            let next = tokio::time::timeout(READ_IDLE_TIMEOUT, body.next()).await;
+            let bytes = match next.map_err(StorageError::unavailable("read an object in time"))? {
+                Some(bytes) => bytes.map_err(StorageError::unavailable("read an object"))?,
+                None => return Err(StorageError::Precondition),
+            };
+            read += bytes.len() as u64;
+            if to.send(bytes).await.is_err() {
+                return Ok(());
+            }
+        }
+        if read == range.length() { Ok(()) } else { Err(StorageError::Precondition) }
     }
 
     pub(in crate::storage) async fn read_object(&self, key: &Key) -> Result<Bytes> {

@@ -1,7 +1,80 @@
-//! (being written)
+//! Gigabytes: what the service may cost in memory and in bytes, whatever the size of the blob.
 
+mod content;
+mod presigned;
+mod proof;
+mod proxied;
+
+use std::time::Duration;
+
+use futures_util::future::FutureExt;
+use overside::domain::blob::{Blob, Proof};
+use overside::domain::digest::Digest;
+use tokio::sync::Mutex;
+
+use self::content::Content;
+use crate::support::process::Server;
+use crate::support::servers::Servers;
 use crate::support::trial::Story;
+use crate::support::{Stack, Store, api};
+
+/// Above the 5 GiB that one CopyObject takes, so that placing goes by UploadPartCopy; and no multiple of a part.
+const LARGE: u64 = (6 << 30) + 12_345;
+/// LocalStack keeps objects in the memory of a slow process: there the same steps run, without the gigabytes.
+const MODEST: u64 = (64 << 20) + 12_345;
+/// What the service may hold resident, in bytes, whatever passes through it.
+const MEMORY_LIMIT: u64 = 64 << 20;
+/// To finish or hand over what is in flight; nothing is, when these stories stop a server.
+const TERMINATE_LIMIT: Duration = Duration::from_secs(30);
+
+/// One at a time: each writes its blob twice, and the disk of a small machine does not take several.
+static TURN: Mutex<()> = Mutex::const_new(());
 
 pub fn cases() -> Vec<Story> {
-    vec![]
+    vec![
+        ("large_presigned_parts_cost_the_service_neither_memory_nor_traffic", |stack| {
+            presigned::story(stack).boxed()
+        }),
+        ("large_chunks_pass_through_replicas_that_come_and_go", |stack| proxied::story(stack).boxed()),
+        ("large_a_declared_digest_is_proven_without_reading_the_blob", |stack| {
+            proof::without_reading(stack).boxed()
+        }),
+        ("large_a_body_of_another_digest_is_refused_by_the_store", |stack| {
+            proof::wrong_body(stack).boxed()
+        }),
+    ]
+}
+
+/// As large as the stack's store bears.
+fn size(stack: &Stack) -> u64 {
+    match &stack.store {
+        Store::S3 { endpoint, .. } if Servers::from_environment().localstack.as_ref() == Some(endpoint) => {
+            MODEST
+        }
+        _ => LARGE,
+    }
+}
+
+#[track_caller]
+fn assert_small(server: &Server) {
+    let memory = server.memory();
+    assert!(memory.peak < MEMORY_LIMIT, "{memory:?}");
+}
+
+/// The blob is published once and whole, was proven so, reads as it was sent, and nothing else is left.
+async fn assert_published(
+    stack: &Stack,
+    repository: &api::Repository,
+    content: Content,
+    digest: Digest,
+    proof: Proof,
+) {
+    let db = api::database(stack).await;
+    let blob = db.find_blob(&digest).await.expect("the database answers").expect("the blob has a row");
+    db.close().await;
+    assert_eq!(blob, Blob { digest, size: content.size, proof, created_at: blob.created_at });
+    let objects = stack.objects().await;
+    assert_eq!(objects.iter().map(|(_, size)| *size).collect::<Vec<_>>(), [content.size], "{objects:?}");
+    assert_eq!(stack.temp_leftovers().await, Vec::<String>::new());
+    assert_eq!(content::read(repository, &digest).await, (content.size, digest));
 }

@@ -12,6 +12,15 @@ mod state;
 
 use crate::support::trial::Story;
 
+/// A snapshot that every stack and every round of a loop has to match.
+macro_rules! assert_answer {
+    ($rendered:expr, @$snapshot:literal) => {
+        let rendered = $rendered;
+        insta::allow_duplicates! { insta::assert_snapshot!(rendered, @$snapshot) }
+    };
+}
+use assert_answer;
+
 /// A name with several segments; every endpoint has to cope with it.
 const NAME: &str = "team/app/model";
 

@@ -209,7 +209,8 @@ pub async fn send(http: &Client, signed: &Value, body: impl Into<Body>) -> Answe
 pub async fn send_parts(http: &Client, signed: &Value, content: &[u8]) -> Vec<Value> {
     let mut sent = Vec::new();
     for part in signed["parts"].as_array().expect("parts") {
-        let number = |field: &str| usize::try_from(part[field].as_u64().expect(field)).expect("a small number");
+        let number =
+            |field: &str| usize::try_from(part[field].as_u64().expect(field)).expect("a small number");
         let (offset, size) = (number("offset"), number("size"));
         let stored = send(http, part, content[offset..offset + size].to_vec()).await.expect(200);
         let etag = stored.header("etag").expect("every part gets an ETag");
@@ -253,7 +254,8 @@ fn stable(text: &str) -> String {
     } else if chrono::DateTime::parse_from_rfc3339(text).is_ok() {
         "<time>".to_owned()
     } else {
-        let segment = |part: &str| if part.parse::<UploadId>().is_ok() { "<uuid>".into() } else { part.to_owned() };
+        let segment =
+            |part: &str| if part.parse::<UploadId>().is_ok() { "<uuid>".into() } else { part.to_owned() };
         text.split('/').map(segment).collect::<Vec<_>>().join("/")
     }
 }

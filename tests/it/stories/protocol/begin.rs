@@ -3,12 +3,11 @@
 use std::sync::Arc;
 
 use futures_util::future::{BoxFuture, FutureExt};
-use insta::assert_snapshot;
 use overside::domain::blob::Proof;
 use overside::domain::digest::Digest;
 use reqwest::header::CONTENT_LENGTH;
 
-use super::NAME;
+use super::{NAME, assert_answer};
 use crate::support::Stack;
 use crate::support::api::{Answer, Repository, content, database, digest_of, send};
 use crate::support::trial::Story;
@@ -28,7 +27,7 @@ fn begun(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
         let server = stack.server(&[]).await;
         let repository = Repository::of(server.base_url(), NAME);
         let begun = Answer::to(repository.http.post(repository.url("uploads/"))).await;
-        assert_snapshot!(begun.rendered(), @r"
+        assert_answer!(begun.rendered(), @r"
         202 Accepted
         docker-distribution-api-version: registry/2.0
         docker-upload-uuid: <uuid>
@@ -38,13 +37,18 @@ fn begun(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
         upload-uuid: <uuid>
         ");
         assert_eq!(begun.header("upload-uuid"), begun.header("docker-upload-uuid"));
-        assert!(begun.header("location").is_some_and(|at| at.ends_with(begun.header("upload-uuid").unwrap_or("?"))));
+        assert!(
+            begun
+                .header("location")
+                .is_some_and(|at| at.ends_with(begun.header("upload-uuid").unwrap_or("?")))
+        );
         // Some clients leave the final slash out.
         let again = Answer::to(repository.http.post(repository.url("uploads"))).await.expect(202);
         assert_ne!(again.header("upload-uuid"), begun.header("upload-uuid"), "each is a session of its own");
 
         let small = stack.server(&["--part-size", "5MiB"]).await;
-        let begun = Answer::to(repository.http.post(format!("{}/v2/a/blobs/uploads/", small.base_url()))).await;
+        let begun =
+            Answer::to(repository.http.post(format!("{}/v2/a/blobs/uploads/", small.base_url()))).await;
         assert_eq!(begun.header("oci-chunk-min-length"), Some("5242880"));
         assert_eq!(stack.temp_leftovers().await, Vec::<String>::new(), "a session just begun stores nothing");
     }
@@ -85,11 +89,11 @@ fn monolithic(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
         let digest = digest_of(&bytes);
         let query = [("digest", digest.to_string())];
         let push = repository.http.post(repository.url("uploads/")).query(&query).body(bytes.clone());
-        assert_snapshot!(Answer::to(push).await.rendered(), @r"
+        assert_answer!(Answer::to(push).await.rendered(), @r"
         201 Created
-        docker-content-digest: sha256:bde21193c8c6b6b5b4cb0c1fd36fb7d6f2eaf9c1d22ce97f0ca2fb7e3e5b8c4b
+        docker-content-digest: sha256:c6384cfeac9da45cf067bd446ea3731856261f25a7aa96ce903a3a51820ecc83
         docker-distribution-api-version: registry/2.0
-        location: /v2/team/app/model/blobs/sha256:bde21193c8c6b6b5b4cb0c1fd36fb7d6f2eaf9c1d22ce97f0ca2fb7e3e5b8c4b
+        location: /v2/team/app/model/blobs/sha256:c6384cfeac9da45cf067bd446ea3731856261f25a7aa96ce903a3a51820ecc83
         ");
         let empty = repository.http.post(repository.url("uploads/"));
         let empty = empty.query(&[("digest", Digest::EMPTY.to_string())]).header(CONTENT_LENGTH, 0);

@@ -4,12 +4,11 @@ use std::sync::Arc;
 
 use chrono::TimeDelta;
 use futures_util::future::{BoxFuture, FutureExt};
-use insta::assert_snapshot;
 use overside::domain::clock::Clock;
 use overside::domain::upload::{Lease, Upload as Session};
 use uuid::Uuid;
 
-use super::NAME;
+use super::{NAME, assert_answer};
 use crate::support::Stack;
 use crate::support::api::{Answer, Repository, Upload, content, database, digest_of};
 use crate::support::trial::Story;
@@ -29,7 +28,7 @@ fn open(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
         let repository = Repository::of(server.base_url(), NAME);
         let plain = async |upload: &Upload| Answer::to(upload.http.get(&upload.url)).await.rendered();
         let upload = repository.begin().await;
-        assert_snapshot!(plain(&upload).await, @r"
+        assert_answer!(plain(&upload).await, @r"
         204 No Content
         docker-distribution-api-version: registry/2.0
         docker-upload-uuid: <uuid>
@@ -37,7 +36,7 @@ fn open(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
         range: 0-0
         upload-uuid: <uuid>
         ");
-        assert_snapshot!(upload.state().await.rendered(), @r#"
+        assert_answer!(upload.state().await.rendered(), @r#"
         200 OK
         cache-control: no-store
         content-type: application/json
@@ -53,7 +52,7 @@ fn open(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
 
         upload.patch(None, "0123456789").await.expect(202);
         assert!(plain(&upload).await.contains("\nrange: 0-9\n"));
-        assert_snapshot!(upload.state().await.rendered(), @r#"
+        assert_answer!(upload.state().await.rendered(), @r#"
         200 OK
         cache-control: no-store
         content-type: application/json
@@ -72,7 +71,7 @@ fn open(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
         let upload = repository.begin().await;
         upload.sign(&[("size", "10"), ("digest", &digest_of(b"").to_string())]).await.expect(200);
         assert!(plain(&upload).await.contains("\nrange: 0-0\n"));
-        assert_snapshot!(upload.state().await.rendered(), @r#"
+        assert_answer!(upload.state().await.rendered(), @r#"
         200 OK
         cache-control: no-store
         content-type: application/json
@@ -101,7 +100,7 @@ fn ended(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
         let completed = repository.begin().await;
         completed.put(b"0123456789").await;
         completed.finalize(&digest_of(b"0123456789")).await.expect(201);
-        assert_snapshot!(completed.state().await.rendered(), @r#"
+        assert_answer!(completed.state().await.rendered(), @r#"
         200 OK
         cache-control: no-store
         content-type: application/json
@@ -121,7 +120,7 @@ fn ended(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
         let failed = repository.begin().await;
         failed.put(b"0123456789").await;
         failed.finalize(&digest_of(b"")).await.refused(400, "DIGEST_INVALID");
-        assert_snapshot!(failed.state().await.rendered(), @r#"
+        assert_answer!(failed.state().await.rendered(), @r#"
         200 OK
         cache-control: no-store
         content-type: application/json
