@@ -22,6 +22,7 @@ use crate::config::{ServeConfig, StorageLocation, StoreConfig};
 use crate::db::Db;
 use crate::domain::clock::Clock;
 use crate::http;
+use crate::http::linger::Lingering;
 use crate::service::{Limits, Service};
 use crate::storage::s3::S3Settings;
 use crate::storage::signed_url::{SIGNING_KEY_LENGTH, UrlSigner};
@@ -188,11 +189,9 @@ fn serve_connection(stream: TcpStream, router: Router, connections: &GracefulShu
     builder.http2().timer(TokioTimer::new()).keep_alive_interval(HEADER_TIMEOUT);
     let service = hyper::service::service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
         let router = router.clone();
-        async move {
-            Ok::<_, Infallible>(
-                router.oneshot(request.map(Body::new)).await.unwrap_or_else(|never| match never {}),
-            )
-        }
+        let waits = request.headers().contains_key(hyper::header::EXPECT);
+        let request = request.map(|body| Body::new(Lingering::new(body, waits)));
+        async move { Ok::<_, Infallible>(router.oneshot(request).await.unwrap_or_else(|never| match never {})) }
     });
     let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
     let connection = connections.watch(connection);

@@ -132,5 +132,9 @@ pub(super) async fn json<T: DeserializeOwned + Default>(body: Body) -> Result<T,
     if bytes.is_empty() {
         return Ok(T::default());
     }
+    // serde would take an array for the fields in their order.
+    if bytes.trim_ascii_start().first() != Some(&b'{') {
+        return Err(HttpError::invalid("the JSON body: it is no object"));
+    }
     serde_json::from_slice(&bytes).map_err(|error| HttpError::invalid(format!("the JSON body: {error}")))
 }

@@ -3,6 +3,7 @@
 pub mod error;
 mod extract;
 mod health;
+pub(crate) mod linger;
 mod oci;
 mod signed;
 pub mod wire;

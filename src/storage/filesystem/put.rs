@@ -75,6 +75,8 @@ async fn receive(
         file.sync_data().map_err(StorageError::unavailable("sync a received file"))?;
         let inode = file.metadata().map_err(StorageError::unavailable("look at a received file"))?.ino();
         let _lock = UploadLock::acquire_unsealed(&directory, Access::Exclusive)?;
+        // First: inodes are used again, and a record that outlives its file could come to fit another.
+        forget_checksum(&directory)?;
         fs::rename(&path, directory.data())
             .map_err(missing(StorageError::UploadNotFound, "put a received file in its place"))?;
         record_checksum(&directory, &Checksum { digest, size: received, inode })?;

@@ -86,7 +86,7 @@ fn broken(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
         let length = bytes.len();
         let path = format!("/v2/{NAME}/blobs/uploads/?digest={digest}");
         let request = format!("POST {path} HTTP/1.1\r\nhost: test\r\ncontent-length: {length}\r\n\r\nhalf");
-        raw::exchange(server.base_url(), request).await;
+        raw::break_off(server.base_url(), request).await;
         // A presigned PUT that breaks off: the store takes all or nothing.
         let put = repository.begin().await;
         let signed = put.sign(&[("size", "1000")]).await.expect(200).json();
@@ -96,9 +96,13 @@ fn broken(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
         let target = &url[url::Position::BeforePath..];
         let head = format!("PUT {target} HTTP/1.1\r\nhost: {host}\r\ncontent-length: 1000\r\n");
         let request = format!("{head}content-type: application/octet-stream\r\n\r\nhalf");
-        raw::exchange(&origin, request).await;
-        put.finalize(&digest_of(b"half")).await.refused(400, "BLOB_UPLOAD_INVALID");
-        assert_eq!(put.abort().await.status, 204);
+        raw::break_off(&origin, request).await;
+        let refused = put.finalize(&digest_of(b"half")).await.expect(400);
+        // LocalStack stores the half: then it is its size that tells, and ends the session.
+        if refused.json()["errors"][0]["code"] != "SIZE_INVALID" {
+            refused.refused(400, "BLOB_UPLOAD_INVALID");
+            assert_eq!(put.abort().await.status, 204);
+        }
         let deadline = Instant::now() + NOTICE_LIMIT;
         while !stack.temp_leftovers().await.is_empty() {
             assert!(Instant::now() < deadline, "{:?}", stack.temp_leftovers().await);
@@ -173,11 +177,11 @@ fn smuggling(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
             assert!(answer.starts_with("HTTP/1.1 400 "), "{headers:?}: {answer}");
             assert_eq!(answer.matches("HTTP/1.1 ").count(), 1, "{headers:?}: {answer}");
         }
-        // Both framings at once: chunked counts (RFC 9112 §6.3), and nothing behind the body is a request.
-        let both = "content-length: 5\r\ntransfer-encoding: chunked";
+        // Both framings at once: a proxy that goes by the length has let the second request through as a body.
+        let both = format!("content-length: {}\r\ntransfer-encoding: chunked", 5 + hidden.len());
         let request = format!("PATCH {path} HTTP/1.1\r\nhost: test\r\n{both}\r\n\r\n0\r\n\r\n{hidden}");
         let answer = raw::exchange(server.base_url(), request).await;
-        assert!(!answer.contains("HTTP/1.1 204"), "the hidden request was carried out: {answer}");
+        assert_eq!(answer.matches("HTTP/1.1 ").count(), 1, "the hidden request was carried out: {answer}");
         assert_ne!(upload.state().await.expect(200).json()["status"], "aborted");
         assert_eq!(upload.abort().await.status, 204);
         assert_eq!(stack.temp_leftovers().await, Vec::<String>::new());
@@ -210,7 +214,7 @@ fn garbage(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
                     bytes.extend_from_slice(noise);
                 }
             }
-            raw::exchange(server.base_url(), &bytes).await;
+            raw::break_off(server.base_url(), &bytes).await;
         }
         let healthy = Answer::to(upload.http.get(format!("{}/healthz", server.base_url()))).await;
         assert_eq!((healthy.status, healthy.text().as_str()), (200, "ok\n"));

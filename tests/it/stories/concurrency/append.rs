@@ -1,0 +1,129 @@
+//! Append at once: two chunks for one place, and an abort under a chunk.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::future::{BoxFuture, FutureExt};
+use futures_util::stream;
+use reqwest::Body;
+use tokio::sync::mpsc;
+
+use super::{assert_nothing_left, at, clean, replicas, status, until};
+use crate::support::Stack;
+use crate::support::api::{self, Answer, Repository};
+
+const RACES: usize = 6;
+/// A part of 5 MiB and a tail.
+const CHUNK: usize = 6_000_000;
+
+pub fn for_one_place(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
+    async move {
+        let replicas = replicas(&stack).await;
+        let repository = Repository::of(replicas[0].base_url(), "team/app");
+        for race in 0..RACES {
+            let upload = repository.begin().await;
+            let other = at(&replicas[1], &upload);
+            let first = api::content(CHUNK + 2 * race);
+            let mut second = api::content(CHUNK + 2 * race + 1);
+            second.truncate(first.len());
+            let range = format!("0-{}", first.len() - 1);
+            let (one, two) = tokio::join!(
+                upload.patch(Some(&range), first.clone()),
+                other.patch(Some(&range), second.clone())
+            );
+            let (taken, content, refused) =
+                if one.status == 202 { (one, first, two) } else { (two, second, one) };
+            assert_eq!(taken.expect(202).header("range"), Some(range.as_str()));
+            match refused.status {
+                416 => drop(refused.refused(416, "BLOB_UPLOAD_INVALID")),
+                _ => drop(refused.refused(409, "BLOB_UPLOAD_INVALID")),
+            }
+
+            let digest = api::digest_of(&content);
+            upload.finalize(&digest).await.expect(201);
+            assert_eq!(stack.store.blob_hash(&digest).await, Some(digest));
+            assert_eq!(stack.objects().await.len(), race + 1);
+            assert_nothing_left(&stack).await;
+        }
+    }
+    .boxed()
+}
+
+pub fn while_another_comes(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
+    async move {
+        let replicas = replicas(&stack).await;
+        let upload = Repository::of(replicas[0].base_url(), "team/app").begin().await;
+        let other = at(&replicas[1], &upload);
+        let content = api::content(CHUNK);
+        let digest = api::digest_of(&content);
+        let (sender, body) = held();
+        let appending = tokio::spawn({
+            let upload = upload.clone();
+            async move { upload.patch(None, body).await }
+        });
+        sender.send(content[..CHUNK / 2].to_vec()).await.expect("somebody reads");
+        until(&other, "uploading").await;
+
+        for client in [&upload, &other] {
+            client.patch(None, api::content(1000)).await.refused(409, "BLOB_UPLOAD_INVALID");
+            client.finalize(&digest).await.refused(409, "BLOB_UPLOAD_INVALID");
+        }
+        sender.send(content[CHUNK / 2..].to_vec()).await.expect("somebody reads");
+        drop(sender);
+        appending.await.expect("an answer").expect(202);
+        other.finalize(&digest).await.expect(201);
+        assert_eq!(stack.store.blob_hash(&digest).await, Some(digest));
+        assert_nothing_left(&stack).await;
+    }
+    .boxed()
+}
+
+pub fn against_abort(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
+    async move {
+        let replicas = replicas(&stack).await;
+        let repository = Repository::of(replicas[0].base_url(), "team/app");
+        let content = api::content(CHUNK);
+        let digest = api::digest_of(&content);
+        // With nothing stored before, and with a chunk that was.
+        for stored in [0, 100_000] {
+            let upload = repository.begin().await;
+            if stored > 0 {
+                upload.patch(None, content[..stored].to_vec()).await.expect(202);
+            }
+            let (sender, body) = held();
+            let appending = tokio::spawn({
+                let upload = upload.clone();
+                async move { upload.patch(None, body).await }
+            });
+            // More than one part: some of it is in the store when the upload ends.
+            sender.send(content[stored..CHUNK - 1000].to_vec()).await.expect("somebody reads");
+            let other = at(&replicas[1], &upload);
+            while other.row(&stack).await.state.lease().is_none() {
+                tokio::task::yield_now().await;
+            }
+            other.abort().await.expect(204);
+            sender.send(content[CHUNK - 1000..].to_vec()).await.expect("somebody reads");
+            drop(sender);
+
+            appending.await.expect("an answer").refused(404, "BLOB_UPLOAD_UNKNOWN");
+            upload.finalize(&digest).await.refused(404, "BLOB_UPLOAD_UNKNOWN");
+            assert_eq!(status(&upload).await, "aborted");
+            assert_eq!(Answer::to(upload.http.head(repository.url(digest))).await.status, 404);
+            // What the chunk stored behind the abort's back.
+            clean(&stack).await;
+            assert_nothing_left(&stack).await;
+            assert_eq!(stack.objects().await, []);
+        }
+    }
+    .boxed()
+}
+
+/// A body that goes on when it is told to.
+fn held() -> (mpsc::Sender<Vec<u8>>, Body) {
+    let (sender, receiver) = mpsc::channel(1);
+    let next = |mut receiver: mpsc::Receiver<Vec<u8>>| async move {
+        let bytes = Bytes::from(receiver.recv().await?);
+        Some((Ok::<_, std::io::Error>(bytes), receiver))
+    };
+    (sender, Body::wrap_stream(stream::unfold(receiver, next)))
+}
