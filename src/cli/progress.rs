@@ -8,6 +8,7 @@ use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
 
 use crate::client::{Event, Progress, Stage};
 use crate::domain::upload::UploadId;
+use crate::telemetry::chain;
 
 /// Often enough for a spinner to look alive.
 const TICK: Duration = Duration::from_millis(100);
@@ -106,7 +107,7 @@ impl Shown {
                 self.say(&format!("upload {id} (goes on with --resume {id})"));
             }
             Event::Retrying { error, after } => {
-                self.say(&format!("{}; trying again in {:.1} s", causes(error), after.as_secs_f64()));
+                self.say(&format!("{}; trying again in {:.1} s", chain(error), after.as_secs_f64()));
             }
         }
     }
@@ -170,18 +171,6 @@ const fn name(stage: Stage) -> &'static str {
         Stage::Finalizing => "finalizing",
         Stage::Downloading => "downloading",
     }
-}
-
-/// An error with its causes on one line.
-fn causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }
 
 #[cfg(test)]
