@@ -86,7 +86,13 @@ async fn open_storage(config: &StoreConfig, db: &Db, clock: &Clock) -> anyhow::R
 /// Sees what a bucket can be relied on for.
 async fn probe(storage: &Storage) -> anyhow::Result<()> {
     let Storage::S3(store) = storage else { return Ok(()) };
-    let seen = store.probe().await.context("cannot use the bucket; `overside doctor` says what is wrong")?;
+    // Looked at before it is written to: SeaweedFS makes a bucket of whatever name is written to, also a
+    // misspelt one.
+    let probed = async {
+        store.check().await?;
+        store.probe().await
+    };
+    let seen = probed.await.context("cannot use the bucket; `overside doctor` says what is wrong")?;
     tracing::info!(
         checksum_is_proof = seen.checksum_is_proof(),
         etag_binds = seen.etag_binds(),

@@ -1,5 +1,7 @@
 //! `overside cleanup`
 
+use anyhow::Context;
+
 use crate::config::{LimitConfig, StoreConfig};
 use crate::server::open_service;
 
@@ -23,7 +25,9 @@ pub(super) struct CleanupArgs {
 
 pub(super) async fn run(args: CleanupArgs) -> anyhow::Result<()> {
     let service = open_service(&args.store, args.limits.limits()).await?;
-    let report = service.clean(args.dry_run).await?;
+    let report = service.clean(args.dry_run).await.context(
+        "cannot clean up; `overside doctor` says what is wrong, and the next run goes on from here",
+    )?;
     if args.json {
         println!("{}", serde_json::to_string(&report)?);
         return Ok(());

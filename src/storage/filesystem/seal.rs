@@ -6,7 +6,6 @@ use std::os::unix::fs::{FileExt, PermissionsExt};
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
-use super::blocks::BLOCK_SIZE;
 use super::directory::{UploadDirectory, missing, size_of, writable};
 use super::lock::{Access, UploadLock};
 use super::put::recorded_checksum;
@@ -17,6 +16,9 @@ use crate::storage::{Sealed, StorageError, key};
 
 /// Published bytes never change; the mode says so to whoever looks around in the store.
 const SEALED_MODE: u32 = 0o444;
+/// One read, in bytes: a system call costs nothing beside hashing so much, and a proof that reads back holds
+/// some twenty of them at once.
+const READ_SIZE: u64 = 256 * 1024;
 
 impl Filesystem {
     pub(in crate::storage) async fn seal(&self, upload: UploadId, transfer: &Transfer) -> Result<Sealed> {
@@ -53,26 +55,15 @@ impl Filesystem {
         .await
     }
 
+    /// On one thread from the first byte to the last: a thread for every piece would leave its share of freed
+    /// memory behind in each of a pool's many threads.
     pub(in crate::storage) async fn read(
         &self,
         sealed: &Sealed,
         range: ByteRange,
         to: &mpsc::Sender<Bytes>,
     ) -> Result<()> {
-        let mut start = range.start;
-        while start < range.end {
-            let end = range.end.min(start + BLOCK_SIZE as u64);
-            let block = self.read_block(sealed, ByteRange { start, end }).await?;
-            if to.send(block).await.is_err() {
-                break;
-            }
-            start = end;
-        }
-        Ok(())
-    }
-
-    async fn read_block(&self, sealed: &Sealed, range: ByteRange) -> Result<Bytes> {
-        let (path, size) = (self.path(&sealed.key), sealed.size);
+        let (path, size, to) = (self.path(&sealed.key), sealed.size, to.clone());
         blocking(move || {
             let failed = || StorageError::unavailable("read the sealed file");
             let file = File::open(&path).map_err(missing(StorageError::NotFound, "open the sealed file"))?;
@@ -80,11 +71,18 @@ impl Filesystem {
             if !is_as_sealed || range.start > range.end || range.end > size {
                 return Err(StorageError::Precondition);
             }
-            let length =
-                usize::try_from(range.length()).map_err(StorageError::unavailable("hold a range"))?;
-            let mut bytes = vec![0; length];
-            file.read_exact_at(&mut bytes, range.start).map_err(failed())?;
-            Ok(bytes.into())
+            let mut start = range.start;
+            while start < range.end {
+                let length = READ_SIZE.min(range.end - start);
+                let length = usize::try_from(length).map_err(StorageError::unavailable("hold a piece"))?;
+                let mut bytes = vec![0; length];
+                file.read_exact_at(&mut bytes, start).map_err(failed())?;
+                if to.blocking_send(bytes.into()).is_err() {
+                    break;
+                }
+                start += length as u64;
+            }
+            Ok(())
         })
         .await
     }

@@ -21,6 +21,9 @@ const COPY_PART_SIZE: u64 = 512 * 1024 * 1024;
 const COPIES_IN_FLIGHT: usize = 4;
 /// Silence in the middle of a body after which the store counts as gone.
 const READ_IDLE_TIMEOUT: Duration = Duration::from_mins(1);
+/// Times that one range may break off before the store counts as gone. The SDK repeats a request until its
+/// answer begins, not a body that ends early; a proof by reading would otherwise begin at the first byte again.
+const BROKEN_READS: u32 = 4;
 
 impl S3 {
     pub async fn seal(&self, upload: UploadId, transfer: &Transfer) -> Result<Sealed> {
@@ -43,29 +46,40 @@ impl S3 {
     }
 
     pub async fn read(&self, sealed: &Sealed, range: ByteRange, to: &mpsc::Sender<Bytes>) -> Result<()> {
+        let (mut rest, mut broken) = (range, 0);
+        loop {
+            match self.read_on(sealed, &mut rest, to).await {
+                Err(StorageError::Unavailable { .. }) if broken < BROKEN_READS => broken += 1,
+                outcome => return outcome,
+            }
+        }
+    }
+
+    /// Reads `rest` and keeps it to what is still to come, so that the next try goes on where this one broke.
+    async fn read_on(&self, sealed: &Sealed, rest: &mut ByteRange, to: &mpsc::Sender<Bytes>) -> Result<()> {
         let object = self
             .client
             .get_object()
             .bucket(self.bucket())
             .key(self.path(&sealed.key))
             .set_if_match(sealed.etag.clone())
-            .range(format!("bytes={}-{}", range.start, range.end - 1))
+            .range(format!("bytes={}-{}", rest.start, rest.end - 1))
             .send()
             .await
             .map_err(classify("read an object"))?;
-        let (mut body, mut read) = (object.body, 0);
-        while read < range.length() {
+        let mut body = object.body;
+        while rest.start < rest.end {
             let next = tokio::time::timeout(READ_IDLE_TIMEOUT, body.next()).await;
             let bytes = match next.map_err(StorageError::unavailable("read an object in time"))? {
                 Some(bytes) => bytes.map_err(StorageError::unavailable("read an object"))?,
                 None => return Err(StorageError::Precondition),
             };
-            read += bytes.len() as u64;
+            rest.start += bytes.len() as u64;
             if to.send(bytes).await.is_err() {
                 return Ok(());
             }
         }
-        if read == range.length() { Ok(()) } else { Err(StorageError::Precondition) }
+        if rest.start == rest.end { Ok(()) } else { Err(StorageError::Precondition) }
     }
 
     pub(in crate::storage) async fn read_object(&self, key: &Key) -> Result<Bytes> {

@@ -61,7 +61,7 @@ async fn clean(stack: &Stack) {
     assert_eq!(cleanup.code, Some(0), "{cleanup:?}");
 }
 
-/// Nothing is left, after one cleaning and before.
+/// No temporary object, multipart upload, file or folder.
 async fn assert_nothing_left(stack: &Stack) {
     assert_eq!(stack.temp_leftovers().await, Vec::<String>::new());
 }

@@ -1,7 +1,16 @@
-//! (being written)
+//! The service and its commands as people run them: help, exit codes, logs, health, settings.
+
+mod commands;
+mod doctor;
+mod door;
+mod health;
+mod logs;
+mod settings;
+mod usage;
 
 use crate::support::trial::Story;
 
 pub fn cases() -> Vec<Story> {
-    vec![]
+    [usage::cases(), health::cases(), logs::cases(), doctor::cases(), commands::cases(), settings::cases()]
+        .concat()
 }

@@ -10,10 +10,15 @@ pub mod stack;
 pub mod store;
 pub mod trial;
 
+use std::time::Duration;
+
 pub use proxy::{FaultProxy, Strike};
 pub use servers::Servers;
 pub use stack::{Stack, StackKind};
 pub use store::Store;
+
+/// LocalStack hangs up on a connection that was idle for five seconds; a request sent just then gets no answer.
+const IDLE_LIMIT: Duration = Duration::from_secs(2);
 
 /// A plain HTTP client that talks to loopback only: no proxy of the environment, no redirects followed unseen.
 pub fn http() -> reqwest::Client {
@@ -21,6 +26,7 @@ pub fn http() -> reqwest::Client {
     let _ = rustls::crypto::ring::default_provider().install_default();
     reqwest::Client::builder()
         .no_proxy()
+        .pool_idle_timeout(IDLE_LIMIT)
         .redirect(reqwest::redirect::Policy::none())
         .build()
         .expect("a client without settings that could be wrong")

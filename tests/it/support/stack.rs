@@ -31,6 +31,7 @@ pub enum StackKind {
 
 #[derive(Debug)]
 pub struct Stack {
+    pub kind: StackKind,
     pub database: Database,
     pub store: Store,
     folder: TempDir,
@@ -79,7 +80,7 @@ impl Stack {
             Some((endpoint, postgres)) => (Database::postgres(postgres).await, Store::s3(endpoint)),
             None => (Database::sqlite(folder.path()), Store::filesystem(folder.path())),
         };
-        Self { database, store, folder, logs: Mutex::default() }
+        Self { kind, database, store, folder, logs: Mutex::default() }
     }
 
     /// Starts one replica: `overside serve` with these flags on top of the stack's settings.
@@ -90,13 +91,16 @@ impl Stack {
 
     /// Runs `overside` with these arguments and the stack's settings to its end.
     pub async fn command(&self, arguments: &[&str]) -> CommandOutput {
+        self.run(self.binary().args(arguments)).await
+    }
+
+    /// Runs a [`Self::binary`] that a story has set up further to its end.
+    pub async fn run(&self, command: &mut Command) -> CommandOutput {
         let (stdout, stderr) = (self.log("stdout"), self.log("stderr"));
-        let mut command = self.binary();
-        command.args(arguments);
         command.stdout(File::create(&stdout).expect("a log file"));
         command.stderr(File::create(&stderr).expect("a log file"));
-        let status = Process::spawn(&mut command).wait(COMMAND_LIMIT).await;
-        let status = status.unwrap_or_else(|| panic!("{arguments:?} did not end within {COMMAND_LIMIT:?}"));
+        let status = Process::spawn(command).wait(COMMAND_LIMIT).await;
+        let status = status.unwrap_or_else(|| panic!("{command:?} did not end within {COMMAND_LIMIT:?}"));
         let text = |path| String::from_utf8_lossy(&std::fs::read(path).expect("its output")).into_owned();
         CommandOutput { code: status.code(), stdout: text(stdout), stderr: text(stderr) }
     }
@@ -150,7 +154,7 @@ impl Stack {
     }
 
     /// The binary, with the stack's settings in its environment, where a story's flags override them.
-    fn binary(&self) -> Command {
+    pub fn binary(&self) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_overside"));
         // No proxy, profile, key or setting of the person who runs the tests.
         command.env_clear();

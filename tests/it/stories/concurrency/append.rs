@@ -1,6 +1,7 @@
 //! Append at once: two chunks for one place, and an abort under a chunk.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::Bytes;
 use futures_util::future::{BoxFuture, FutureExt};
@@ -8,7 +9,7 @@ use futures_util::stream;
 use reqwest::Body;
 use tokio::sync::mpsc;
 
-use super::{assert_nothing_left, at, clean, replicas, status, until};
+use super::{POLL, SEEN_LIMIT, assert_nothing_left, at, clean, replicas, status, until};
 use crate::support::Stack;
 use crate::support::api::{self, Answer, Repository};
 
@@ -95,11 +96,13 @@ pub fn against_abort(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
                 let upload = upload.clone();
                 async move { upload.patch(None, body).await }
             });
-            // More than one part: some of it is in the store when the upload ends.
+            // More than one part, so that some of it may be in the store when the upload ends.
             sender.send(content[stored..CHUNK - 1000].to_vec()).await.expect("somebody reads");
             let other = at(&replicas[1], &upload);
+            let deadline = Instant::now() + SEEN_LIMIT;
             while other.row(&stack).await.state.lease().is_none() {
-                tokio::task::yield_now().await;
+                assert!(Instant::now() < deadline, "nobody appends");
+                tokio::time::sleep(POLL).await;
             }
             other.abort().await.expect(204);
             sender.send(content[CHUNK - 1000..].to_vec()).await.expect("somebody reads");

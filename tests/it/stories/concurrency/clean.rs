@@ -64,7 +64,7 @@ pub fn beside_uploads(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
 async fn upload_all(client: usize, server: &Server, by_parts: &[Upload]) -> Vec<(Upload, Vec<u8>)> {
     let repository = Repository::of(server.base_url(), "team/app");
     let mut sent = Vec::new();
-    if client % 3 == 0 {
+    if client.is_multiple_of(3) {
         let upload = at(server, &by_parts[client / 3]);
         let mut content = api::content(SIZE + 2 * UPLOADS_EACH);
         content[0] = u8::try_from(client).expect("few clients");

@@ -12,7 +12,9 @@ use crate::support::api::{self, Answer, Repository};
 const UPLOADS: usize = 64;
 const REPOSITORIES: usize = 8;
 const CLIENTS: usize = 16;
-const RACES: usize = 12;
+const RACES: usize = 14;
+/// Races in which the abort sets out first.
+const HEAD_STARTS: usize = 4;
 
 enum Way {
     Put,
@@ -97,12 +99,18 @@ pub fn against_abort(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
             let upload = repository.begin().await;
             upload.put(&content).await;
             let other = at(&replicas[1], &upload);
+            // The abort from well before the finalize to well after it.
+            let (head_start, delay) =
+                (2 * HEAD_STARTS.saturating_sub(race), 3 * race.saturating_sub(HEAD_STARTS));
+            let finalize = async {
+                tokio::time::sleep(Duration::from_millis(head_start as u64)).await;
+                upload.finalize(&digest).await
+            };
             let abort = async {
-                // Sometimes before, sometimes into the middle, sometimes after.
-                tokio::time::sleep(Duration::from_millis(3 * race as u64)).await;
+                tokio::time::sleep(Duration::from_millis(delay as u64)).await;
                 other.abort().await
             };
-            let (finalized, aborted) = tokio::join!(upload.finalize(&digest), abort);
+            let (finalized, aborted) = tokio::join!(finalize, abort);
             let head = Answer::to(upload.http.head(repository.url(digest))).await.status;
             if finalized.status == 201 {
                 match aborted.status {

@@ -17,7 +17,7 @@ const OFFSETS: [usize; 4] = [0, 70_000, 5_320_000, 5_325_000];
 const MULTIPART_SIZE: usize = 5_300_000;
 const PUT_SIZE: usize = 70_000;
 /// For a lease of a dead replica to run out, on a busy machine.
-const RECOVERY_LIMIT: Duration = Duration::from_secs(60);
+const RECOVERY_LIMIT: Duration = Duration::from_mins(1);
 const POLL: Duration = Duration::from_millis(50);
 const NAME: &str = "team/crash";
 

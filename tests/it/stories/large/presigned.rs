@@ -54,7 +54,8 @@ pub async fn story(stack: Arc<Stack>) {
         }
         assert_eq!(parts[0]["part_number"], next);
         next += parts.len() as u64;
-        let sending = parts.into_iter().map(|part| tokio::spawn(send(repository.http.clone(), content, part)));
+        let sending =
+            parts.into_iter().map(|part| tokio::spawn(send(repository.http.clone(), content, part)));
         let mut sent = stream::iter(sending).buffer_unordered(IN_FLIGHT);
         while let Some(answer) = sent.next().await {
             answer.expect("sending does not panic").expect(200);

@@ -6,8 +6,8 @@ use overside::domain::blob::Proof;
 use overside::domain::digest::Digest;
 use serde_json::Value;
 
-use super::assert_published;
 use super::content::Content;
+use super::{assert_published, is_localstack};
 use crate::support::api::{Answer, Repository, Upload};
 use crate::support::process::Server;
 use crate::support::{FaultProxy, Stack, Store};
@@ -33,9 +33,15 @@ pub async fn without_reading(stack: Arc<Stack>) {
     let before = read();
     upload.finalize(&digest).await.expect(201);
     let read = read() - before;
-    let limit = if proxy.is_some() { READ_LIMIT } else { READ_LIMIT_OF_PROCESS };
-    assert!(read < limit, "{read} bytes");
-    assert_published(&stack, &repository, content, digest, Proof::StoreChecksum).await;
+    // LocalStack empties an object when it refuses to overwrite it, and goes on reporting the old checksum. The
+    // probe at start sees that, and the proof there is the next cheapest: reading once, and no more than once.
+    let (least, most, proof) = match &proxy {
+        Some(_) if is_localstack(&stack) => (SIZE, SIZE + READ_LIMIT, Proof::ReadBack),
+        Some(_) => (0, READ_LIMIT, Proof::StoreChecksum),
+        None => (0, READ_LIMIT_OF_PROCESS, Proof::StoreChecksum),
+    };
+    assert!(least <= read && read < most, "{read} bytes");
+    assert_published(&stack, &repository, content, digest, proof).await;
 }
 
 pub async fn wrong_body(stack: Arc<Stack>) {

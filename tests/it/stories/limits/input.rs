@@ -111,7 +111,7 @@ fn names(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
             );
         }
         for (path, status) in [
-            ("/v2/../v2/a/blobs/uploads/", "404"),
+            ("/v2/../v2/a/blobs/uploads/", "400"),
             ("/v2/a/../../../etc/passwd", "404"),
             ("/v2/a/blobs/../../etc/passwd", "404"),
             ("/v2/a/blobs/..%2f..%2fetc%2fpasswd", "404"),

@@ -36,6 +36,8 @@ fn declared(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
         }
         let too_large = content(LIMIT + 1);
         upload.patch(None, too_large.clone()).await.refused(413, "SIZE_INVALID");
+        // The answer reaches a client that has far more to send than sockets hold.
+        upload.patch(None, vec![0; 64 << 20]).await.refused(413, "SIZE_INVALID");
         upload.finalize_with(&digest_of(&too_large), too_large.clone()).await.refused(413, "SIZE_INVALID");
         let query = [("digest", digest_of(&too_large).to_string())];
         let push = repository.http.post(repository.url("uploads/")).query(&query).body(too_large);

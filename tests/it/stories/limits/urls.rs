@@ -7,9 +7,9 @@ use futures_util::future::{BoxFuture, FutureExt};
 use serde_json::Value;
 
 use super::NAME;
-use crate::support::Stack;
 use crate::support::api::{Answer, Repository, content, digest_of, send};
 use crate::support::trial::Story;
+use crate::support::{Stack, StackKind};
 
 /// For a URL that lives a second, by clocks that may differ by little.
 const EXPIRY_LIMIT: Duration = Duration::from_secs(30);
@@ -110,10 +110,7 @@ fn changed(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
             }
         }
         // LocalStack lets strangers write, so a URL without a signature proves nothing there.
-        let stranger = parsed.join("unsigned").expect("a URL");
-        let guarded = Answer::to(upload.http.put(stranger.clone()).body("mine")).await.status >= 400;
-        if !guarded {
-            assert!(Answer::to(upload.http.delete(stranger)).await.status < 300);
+        if stack.kind == StackKind::PostgresLocalStack {
             forged.retain(|url| url.contains("X-Amz-Signature="));
         }
         for url in forged {

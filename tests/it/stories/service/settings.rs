@@ -1,0 +1,130 @@
+//! Which address a presigned URL leads to, and where below the bucket things lie.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::{BoxFuture, FutureExt};
+use overside::domain::upload::UploadId;
+use overside::storage::s3::{S3, S3Settings};
+use overside::storage::{PutTerms, key};
+use url::Url;
+
+use crate::support::api::{Answer, Repository, digest_of, send};
+use crate::support::servers::BUCKET;
+use crate::support::trial::Story;
+use crate::support::{Stack, Store};
+
+pub fn cases() -> Vec<Story> {
+    vec![
+        ("presigned_urls_lead_to_the_public_address", public),
+        ("a_virtual_hosted_bucket_is_the_first_label_of_the_host", virtual_hosted),
+        ("everything_lies_below_the_prefix", prefix),
+    ]
+}
+
+fn public(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
+    async move {
+        // Resolves nowhere: whatever the service itself did with it would fail.
+        let public = "http://files.example.invalid:8443";
+        let flag = match stack.store {
+            Store::S3 { .. } => "--s3-public-endpoint",
+            Store::Filesystem { .. } => "--public-url",
+        };
+        let server = stack.server(&[flag, public]).await;
+        let repository = Repository::of(server.base_url(), "team/app");
+        let upload = repository.begin().await;
+        let signed = upload.sign(&[("size", "6291456"), ("mode", "multipart")]).await.expect(200).json();
+        let part = signed["parts"][0]["presigned_url"].as_str().expect("a URL");
+        assert!(part.starts_with(&format!("{public}/")), "{part}");
+        assert_eq!(upload.abort().await.status, 204);
+
+        let upload = repository.begin().await;
+        let signed = upload.sign(&[("size", "10")]).await.expect(200).json();
+        let url: Url = signed["presigned_url"].as_str().and_then(|url| url.parse().ok()).expect("a URL");
+        assert!(url.as_str().starts_with(&format!("{public}/")), "{url}");
+        // The client gets there by a gateway that keeps the host's name, which is signed.
+        let behind = match &stack.store {
+            Store::S3 { endpoint, .. } => endpoint.clone(),
+            Store::Filesystem { .. } => server.base_url().parse().expect("a URL"),
+        };
+        let gateway = reqwest::Client::builder()
+            .no_proxy()
+            .resolve("files.example.invalid", behind.socket_addrs(|| None).expect("an address")[0])
+            .build()
+            .expect("a client");
+        let mut through = url.clone();
+        through.set_port(behind.port()).expect("a port");
+        let mut put = gateway.put(through).header("host", "files.example.invalid:8443").body("0123456789");
+        for (name, value) in signed["headers"].as_object().expect("headers") {
+            put = put.header(name, value.as_str().expect("text"));
+        }
+        Answer::to(put).await.expect(200);
+        upload.finalize(&digest_of(b"0123456789")).await.expect(201);
+
+        let get = Answer::to(repository.http.get(repository.url(digest_of(b"0123456789")))).await;
+        match get.header("location") {
+            Some(location) => assert!(location.starts_with(&format!("{public}/")), "{location}"),
+            None => assert_eq!(get.expect(200).body.as_ref(), b"0123456789"),
+        }
+        assert_eq!(stack.temp_leftovers().await, Vec::<String>::new());
+    }
+    .boxed()
+}
+
+fn virtual_hosted(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
+    async move {
+        // A folder has no bucket, and thus no style.
+        let Store::S3 { endpoint, .. } = &stack.store else { return };
+        // Signing asks nobody, so no name below localhost has to resolve on the machine this runs on.
+        let port = endpoint.port().expect("a port");
+        for (path_style, expected) in [
+            (false, format!("http://{BUCKET}.localhost:{port}/below/temp/")),
+            (true, format!("http://localhost:{port}/{BUCKET}/below/temp/")),
+        ] {
+            let store = S3::connect(S3Settings {
+                bucket: BUCKET.to_owned(),
+                prefix: "below/".to_owned(),
+                endpoint: Some(format!("http://localhost:{port}")),
+                public_endpoint: None,
+                path_style,
+            })
+            .await;
+            let terms = PutTerms { size: Some(10), digest: None };
+            let signed = store.presign_put(UploadId::generate(), terms, Duration::from_secs(60)).await;
+            let signed = signed.expect("the environment has keys");
+            assert!(signed.url.starts_with(&expected), "{}", signed.url);
+        }
+    }
+    .boxed()
+}
+
+fn prefix(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
+    async move {
+        let deeper = match &stack.store {
+            Store::S3 { prefix, .. } => format!("s3://{BUCKET}/{prefix}/deeper/still/"),
+            Store::Filesystem { root } => format!("file://{}/deeper/still", root.display()),
+        };
+        let server = stack.server(&["--storage", &deeper]).await;
+        let repository = Repository::of(server.base_url(), "team/app");
+        let upload = repository.begin().await;
+        let signed = upload.sign(&[("size", "10")]).await.expect(200).json();
+        assert_eq!(send(&upload.http, &signed, "0123456789").await.status, 200);
+        let digest = digest_of(b"0123456789");
+        upload.finalize(&digest).await.expect(201);
+        assert_eq!(repository.read(&digest).await.expect(200).body.as_ref(), b"0123456789");
+
+        assert_eq!(stack.objects().await, vec![], "nothing lies above the prefix");
+        assert_eq!(stack.temp_leftovers().await, Vec::<String>::new());
+        let place = format!("deeper/still/{}", key::blob(&digest).as_str());
+        match &stack.store {
+            Store::S3 { client, prefix, .. } => {
+                let found = crate::support::bucket::objects(client, &format!("{prefix}/")).await;
+                assert_eq!(found, [(format!("{prefix}/{place}"), 10)]);
+            }
+            Store::Filesystem { root } => {
+                assert_eq!(std::fs::read(root.join(place)).expect("the blob"), b"0123456789");
+            }
+        }
+    }
+    .boxed()
+}
