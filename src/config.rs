@@ -12,6 +12,9 @@ use url::Url;
 use crate::domain::part::{DEFAULT_PART_SIZE, MAX_OBJECT_SIZE, MAX_PART_SIZE, MIN_PART_SIZE};
 use crate::service::Limits;
 
+/// The usual limit on open files is 1,024: two for a connection, and some left for the database and the store.
+const DEFAULT_MAX_CONNECTIONS: usize = 480;
+
 /// Where sessions and bytes are kept.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Database and store")]
@@ -114,6 +117,10 @@ pub struct ServeConfig {
     /// Listen beyond this machine although nobody has to sign in: whoever reaches the port may push and pull
     #[arg(long, env = "OVERSIDE_INSECURE_NO_AUTH")]
     pub insecure_no_auth: bool,
+
+    /// Most connections at once; further ones wait. Each may need two file descriptors (`ulimit -n`)
+    #[arg(long, env = "OVERSIDE_MAX_CONNECTIONS", default_value_t = DEFAULT_MAX_CONNECTIONS)]
+    pub max_connections: usize,
 
     /// Time between two cleanings
     #[arg(long, env = "OVERSIDE_CLEAN_INTERVAL", default_value = "5m", value_parser = duration)]

@@ -9,11 +9,12 @@ use std::time::Duration;
 use anyhow::Context;
 use axum::Router;
 use axum::body::Body;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto::Builder;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use rand::Rng;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 use url::Url;
@@ -93,11 +94,7 @@ async fn probe(storage: &Storage) -> anyhow::Result<()> {
         store.probe().await
     };
     let seen = probed.await.context("cannot use the bucket; `overside doctor` says what is wrong")?;
-    tracing::info!(
-        checksum_is_proof = seen.checksum_is_proof(),
-        etag_binds = seen.etag_binds(),
-        "bucket probed"
-    );
+    tracing::info!(checksum_is_proof = seen.checksum_is_proof(), "bucket probed");
     store.set_capabilities(seen);
     Ok(())
 }
@@ -117,6 +114,7 @@ pub struct Server {
     service: Arc<Service>,
     clean_interval: Duration,
     shutdown_grace: Duration,
+    max_connections: usize,
 }
 
 impl Server {
@@ -139,6 +137,7 @@ impl Server {
             service,
             clean_interval: config.clean_interval,
             shutdown_grace: config.shutdown_grace,
+            max_connections: config.max_connections,
         })
     }
 
@@ -155,14 +154,15 @@ impl Server {
         let cleaner =
             tokio::spawn(worker::run(Arc::clone(&self.service), self.clean_interval, cleaning.clone()));
         let connections = GracefulShutdown::new();
+        let turns = Arc::new(Semaphore::new(self.max_connections));
         tokio::pin!(stop);
         loop {
             let accepted = tokio::select! {
-                accepted = self.listener.accept() => accepted,
+                accepted = accept(&self.listener, &turns) => accepted,
                 () = &mut stop => break,
             };
             match accepted {
-                Ok((stream, _)) => serve_connection(stream, router.clone(), &connections),
+                Ok((stream, turn)) => serve_connection(stream, router.clone(), &connections, turn),
                 Err(error) => {
                     tracing::warn!(%error, "a connection could not be accepted");
                     tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -187,24 +187,40 @@ impl Server {
     }
 }
 
-fn serve_connection(stream: TcpStream, router: Router, connections: &GracefulShutdown) {
+/// The next connection, once there is room for it; until then it waits in the kernel's queue.
+async fn accept(
+    listener: &TcpListener,
+    turns: &Arc<Semaphore>,
+) -> std::io::Result<(TcpStream, OwnedSemaphorePermit)> {
+    let turn = Arc::clone(turns).acquire_owned().await.map_err(std::io::Error::other)?;
+    let (stream, _) = listener.accept().await?;
+    Ok((stream, turn))
+}
+
+fn serve_connection(
+    stream: TcpStream,
+    router: Router,
+    connections: &GracefulShutdown,
+    turn: OwnedSemaphorePermit,
+) {
     // Small answers must not wait for the acknowledgement of the ones before.
     let _ = stream.set_nodelay(true);
-    let mut builder = Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
-    builder.http2().timer(TokioTimer::new()).keep_alive_interval(HEADER_TIMEOUT);
+    // HTTP/1.1 alone: that is what proxies speak to their backends, and the timer covers the first byte, where
+    // telling it from HTTP/2 would wait for a silent client without one.
+    let mut builder = http1::Builder::new();
+    builder.timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
     let service = hyper::service::service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
         let router = router.clone();
         let waits = request.headers().contains_key(hyper::header::EXPECT);
         let request = request.map(|body| Body::new(Lingering::new(body, waits)));
         async move { Ok::<_, Infallible>(router.oneshot(request).await.unwrap_or_else(|never| match never {})) }
     });
-    let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
-    let connection = connections.watch(connection);
+    let connection = connections.watch(builder.serve_connection(TokioIo::new(stream), service));
     tokio::spawn(async move {
         if let Err(error) = connection.await {
             tracing::debug!(error = %error, "a connection ended badly");
         }
+        drop(turn);
     });
 }
 

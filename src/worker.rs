@@ -33,6 +33,7 @@ pub async fn run(service: Arc<Service>, interval: Duration, stop: CancellationTo
                 objects = report.swept_objects,
                 multipart_uploads = report.swept_multipart_uploads,
                 forgotten = report.forgotten_sessions,
+                failures = report.failures,
                 "cleaned up"
             ),
             Err(error) => {

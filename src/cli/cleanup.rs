@@ -4,6 +4,7 @@ use anyhow::Context;
 
 use crate::config::{LimitConfig, StoreConfig};
 use crate::server::open_service;
+use crate::service::CleanupReport;
 
 /// Remove what expired and abandoned uploads left.
 ///
@@ -30,7 +31,7 @@ pub(super) async fn run(args: CleanupArgs) -> anyhow::Result<()> {
     )?;
     if args.json {
         println!("{}", serde_json::to_string(&report)?);
-        return Ok(());
+        return done(&report);
     }
     let verb = if report.dry_run { "would be" } else { "were" };
     println!("{} expired sessions {verb} ended", report.expired_sessions);
@@ -38,5 +39,12 @@ pub(super) async fn run(args: CleanupArgs) -> anyhow::Result<()> {
     println!("{} temporary objects {verb} swept", report.swept_objects);
     println!("{} incomplete multipart uploads {verb} swept", report.swept_multipart_uploads);
     println!("{} old sessions {verb} forgotten", report.forgotten_sessions);
+    done(&report)
+}
+
+fn done(report: &CleanupReport) -> anyhow::Result<()> {
+    if report.failures > 0 {
+        anyhow::bail!("{} left-overs could not be removed; the log says why", report.failures);
+    }
     Ok(())
 }

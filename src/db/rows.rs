@@ -16,6 +16,21 @@ use crate::domain::upload::{
 
 const TABLE: &str = "blob_upload_session";
 
+/// `SELECT` of the columns below, with the rest of the statement. Named, because PostgreSQL refuses a prepared
+/// `SELECT *` once a newer replica has added a column.
+macro_rules! select_upload {
+    ($rest:literal) => {
+        concat!(
+            "SELECT upload_uuid, repository_name, user_id, status, transfer_mode, declared_digest, claimed_digest,
+                final_digest, size, part_size, store_upload_id, received_offset, hash_state, tail_id, lease_owner,
+                lease_expires_at, failure_reason, metadata, revision, created_at, updated_at, expires_at
+            FROM blob_upload_session ",
+            $rest
+        )
+    };
+}
+pub(super) use select_upload;
+
 #[derive(Debug, FromRow)]
 pub(super) struct UploadRow {
     upload_uuid: Uuid,

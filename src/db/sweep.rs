@@ -3,26 +3,28 @@
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::rows::UploadRow;
+use super::rows::{UploadRow, select_upload};
 use super::{Db, Result, on_pool};
 use crate::domain::digest::Digest;
 use crate::domain::upload::{Upload, UploadId};
 
-const EXPIRED: &str = "
-    SELECT * FROM blob_upload_session
+const EXPIRED: &str = select_upload!(
+    "
     WHERE status IN ('pending', 'uploading', 'finalizing') AND expires_at <= $1
       AND (lease_expires_at IS NULL OR lease_expires_at <= $1)
-    ORDER BY expires_at LIMIT $2";
+    ORDER BY expires_at LIMIT $2"
+);
 
-const ABANDONED: &str = "
-    SELECT * FROM blob_upload_session
+const ABANDONED: &str = select_upload!(
+    "
     WHERE status = 'finalizing' AND lease_expires_at <= $1 AND expires_at > $1
-    ORDER BY lease_expires_at LIMIT $2";
+    ORDER BY lease_expires_at LIMIT $2"
+);
 
 const UNDISCARDED: &str = "
     SELECT upload_uuid FROM blob_upload_session
     WHERE status IN ('completed', 'failed', 'aborted', 'expired') AND discarded_at IS NULL AND updated_at <= $1
-    ORDER BY updated_at LIMIT $2";
+    ORDER BY updated_at LIMIT $2 OFFSET $3";
 
 const DISCARDED: &str = "UPDATE blob_upload_session SET discarded_at = $2 WHERE upload_uuid = $1";
 
@@ -39,20 +41,29 @@ impl Db {
     pub async fn expired_uploads(&self, now: DateTime<Utc>, limit: u32) -> Result<Vec<Upload>> {
         let rows: Vec<UploadRow> = on_pool!(self, pool =>
             sqlx::query_as(EXPIRED).bind(now).bind(i64::from(limit)).fetch_all(pool).await)?;
-        rows.into_iter().map(Upload::try_from).collect()
+        Ok(readable(rows))
     }
 
     /// Sessions whose finalizer died.
     pub async fn abandoned_uploads(&self, now: DateTime<Utc>, limit: u32) -> Result<Vec<Upload>> {
         let rows: Vec<UploadRow> = on_pool!(self, pool =>
             sqlx::query_as(ABANDONED).bind(now).bind(i64::from(limit)).fetch_all(pool).await)?;
-        rows.into_iter().map(Upload::try_from).collect()
+        Ok(readable(rows))
     }
 
     /// Ended sessions whose temporary things may still be there, ended at `before` or earlier.
-    pub async fn undiscarded_uploads(&self, before: DateTime<Utc>, limit: u32) -> Result<Vec<UploadId>> {
+    /// The first `passed_over` of them are left out.
+    pub async fn undiscarded_uploads(
+        &self,
+        before: DateTime<Utc>,
+        limit: u32,
+        passed_over: u32,
+    ) -> Result<Vec<UploadId>> {
         let ids: Vec<Uuid> = on_pool!(self, pool =>
-            sqlx::query_scalar(UNDISCARDED).bind(before).bind(i64::from(limit)).fetch_all(pool).await)?;
+            sqlx::query_scalar(UNDISCARDED)
+            .bind(before)
+            .bind(i64::from(limit))
+            .bind(i64::from(passed_over)).fetch_all(pool).await)?;
         Ok(ids.into_iter().map(UploadId::from_uuid).collect())
     }
 
@@ -78,4 +89,12 @@ impl Db {
             sqlx::query_scalar(IS_PLACING).bind(digest.to_string()).bind(now).fetch_one(pool).await)?;
         Ok(count > 0)
     }
+}
+
+/// A row that cannot be read must not keep the others from being cleaned.
+fn readable(rows: Vec<UploadRow>) -> Vec<Upload> {
+    let uploads = rows.into_iter().map(Upload::try_from);
+    uploads
+        .filter_map(|upload| upload.inspect_err(|error| tracing::error!(%error, "a corrupt session")).ok())
+        .collect()
 }

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use sqlx::FromRow;
 
-use super::rows::{StateColumns, UploadRow, signed};
+use super::rows::{StateColumns, UploadRow, select_upload, signed};
 use super::{Db, DbError, Result, in_transaction, on_pool};
 use crate::domain::blob::Blob;
 use crate::domain::part::{PartNumber, ReceivedPart};
@@ -15,7 +15,7 @@ const INSERT: &str = "
          created_at, updated_at, expires_at)
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $8, $9)";
 
-const FIND: &str = "SELECT * FROM blob_upload_session WHERE upload_uuid = $1";
+const FIND: &str = select_upload!("WHERE upload_uuid = $1");
 
 /// No row means that somebody else moved the session since it was read.
 const SWAP: &str = "

@@ -123,7 +123,7 @@ fn classify(error: &ServiceError) -> (StatusCode, &'static str) {
         ServiceError::Refused(Refusal::Redeclared(_)) | ServiceError::SizeInvalid(_) => {
             (StatusCode::BAD_REQUEST, "SIZE_INVALID")
         }
-        ServiceError::Refused(Refusal::WrongMode(_) | Refusal::NothingUploaded)
+        ServiceError::Refused(Refusal::WrongMode(_) | Refusal::NothingUploaded | Refusal::DeclaredLate)
         | ServiceError::Invalid(_)
         | ServiceError::Vanished
         | ServiceError::BodyIncomplete => (StatusCode::BAD_REQUEST, "BLOB_UPLOAD_INVALID"),

@@ -15,6 +15,10 @@ use crate::domain::range::ByteRange;
 use crate::domain::upload::{Proxied, Refusal, State, Transfer, Upload, UploadId};
 use crate::storage::{Appended, StorageError};
 
+/// Parts are held in memory while they are sent, two at a time: whatever length a client announces, 32 MiB.
+/// Ten thousand of them are 156 GiB; what is larger goes by presigned parts.
+const MAX_PROXIED_PART_SIZE: u64 = 16 * 1024 * 1024;
+
 /// Where a chunk says it goes and how long it says it is.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Chunk {
@@ -128,6 +132,10 @@ impl Service {
         let mut writer = self.storage.append(id, stored, owner).await.map_err(vanished)?;
         let mut received = stored.received;
         let end = chunk.range.map_or(self.limits.max_blob_size, |range| range.end);
+        let most = self.storage.largest_proxied(stored.part_size);
+        if stored.received.saturating_add(chunk.length.unwrap_or_default()) > most {
+            return Err(beyond_parts(most));
+        }
         let ending = loop {
             let next = tokio::select! {
                 next = body.next() => next,
@@ -143,6 +151,9 @@ impl Service {
                     received += bytes.len() as u64;
                     if received > end {
                         return Err(self.too_long(chunk));
+                    }
+                    if received > most {
+                        return Err(beyond_parts(most));
                     }
                     hasher.update(&bytes);
                     writer.write(bytes).await.map_err(vanished)?;
@@ -211,10 +222,12 @@ impl Service {
         }
     }
 
-    /// Parts grow with a length that is known at the first chunk, so that 10,000 are enough for it.
+    /// Parts grow with a length that is known at the first chunk, up to what a request may hold in memory.
     fn part_size_for(&self, chunk: Chunk) -> u64 {
         let floor = self.limits.part_size;
-        PartPlan::new(chunk.length.unwrap_or(1).max(1), floor).map_or(floor, |plan| plan.part_size())
+        let wanted =
+            PartPlan::new(chunk.length.unwrap_or(1).max(1), floor).map_or(floor, |plan| plan.part_size());
+        wanted.min(floor.max(MAX_PROXIED_PART_SIZE))
     }
 }
 
@@ -224,6 +237,13 @@ fn vanished(error: StorageError) -> ServiceError {
         StorageError::NotFound | StorageError::UploadNotFound => ServiceError::Vanished,
         error => error.into(),
     }
+}
+
+fn beyond_parts(most: u64) -> ServiceError {
+    ServiceError::TooLarge(format!(
+        "at most {most} bytes of one blob go through this server; ask for presigned part URLs instead, \
+         or have the operator raise --part-size"
+    ))
 }
 
 fn proxied(upload: &Upload) -> Result<&Proxied> {

@@ -9,6 +9,7 @@ use serde::Serialize;
 use super::{Result, Service, ServiceError};
 use crate::domain::upload::{Transfer, Upload, UploadId};
 use crate::storage::{TempEntry, TempKind, TempOwner};
+use crate::telemetry::chain;
 
 /// Sessions in one bite: small enough to end soon when asked to stop.
 const BATCH: u32 = 100;
@@ -27,6 +28,8 @@ pub struct CleanupReport {
     pub swept_multipart_uploads: u64,
     /// Rows of sessions long ended.
     pub forgotten_sessions: u64,
+    /// What could not be removed; the log says why.
+    pub failures: u64,
 }
 
 impl CleanupReport {
@@ -86,17 +89,26 @@ impl Service {
     }
 
     async fn discard_sessions(&self, report: &mut CleanupReport) -> Result<()> {
+        // What cannot be removed stays at the head of the list: it is passed over, and must not keep the
+        // rest from being cleaned.
+        let mut passed_over = 0;
         while !self.handover.is_cancelled() {
             let limit = if report.dry_run { u32::MAX } else { BATCH };
-            let ended = self.db.undiscarded_uploads(self.clock.now(), limit).await?;
-            report.discarded_sessions += ended.len() as u64;
+            let ended = self.db.undiscarded_uploads(self.clock.now(), limit, passed_over).await?;
             if report.dry_run {
                 // Those that would have expired first would be discarded with them.
-                report.discarded_sessions += report.expired_sessions;
+                report.discarded_sessions = ended.len() as u64 + report.expired_sessions;
                 break;
             }
             for id in &ended {
-                self.discard(*id).await?;
+                match self.discard(*id).await {
+                    Ok(()) => report.discarded_sessions += 1,
+                    Err(error) => {
+                        passed_over += 1;
+                        report.failures += 1;
+                        tracing::warn!(upload = %id, error = %chain(&error), "what an upload left cannot be removed");
+                    }
+                }
             }
             if ended.len() < BATCH as usize {
                 break;
@@ -116,8 +128,12 @@ impl Service {
                 if !self.is_left_over(&entry, &mut sessions).await? {
                     continue;
                 }
-                if !report.dry_run {
-                    self.storage.remove_temp(&entry).await?;
+                if !report.dry_run
+                    && let Err(error) = self.storage.remove_temp(&entry).await
+                {
+                    report.failures += 1;
+                    tracing::warn!(?entry, error = %chain(&error), "a left-over cannot be removed");
+                    continue;
                 }
                 match entry.kind {
                     TempKind::Object { .. } => report.swept_objects += 1,

@@ -35,6 +35,14 @@ pub struct NamedPart {
     pub etag: String,
 }
 
+/// Who wants an upload finalized.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Claimant {
+    Client,
+    /// Takes over for one that died. No sign of life: what can never succeed must expire.
+    Cleaner,
+}
+
 /// What finalizing came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Finalized {
@@ -58,7 +66,7 @@ impl Service {
         let deadline = tokio::time::Instant::now() + WAIT_FOR_OTHERS;
         let mut appending = None;
         loop {
-            let error = match self.claim(id, digest, parts.clone()).await {
+            let error = match self.claim(id, digest, parts.clone(), Claimant::Client).await {
                 Ok(_) if !wait => return Ok(Finalized::Accepted),
                 Ok(working) => match working.await? {
                     Ok(digest) => return Ok(Finalized::Completed(digest)),
@@ -76,7 +84,12 @@ impl Service {
                 }
                 // Another owner works on it and may well succeed.
                 ServiceError::Refused(Refusal::Finalizing | Refusal::LeaseLost) if !wait => {
-                    return Ok(Finalized::Accepted);
+                    return match self.upload(repository, id).await?.state {
+                        State::Finalizing { digest: claimed, .. } if claimed != digest => {
+                            Err(ServiceError::OtherDigest(claimed))
+                        }
+                        _ => Ok(Finalized::Accepted),
+                    };
                 }
                 ServiceError::Refused(Refusal::Finalizing | Refusal::LeaseLost)
                     if tokio::time::Instant::now() < deadline =>
@@ -93,7 +106,7 @@ impl Service {
         let mut taken = 0;
         for upload in self.db.abandoned_uploads(self.clock.now(), limit).await? {
             let State::Finalizing { digest, .. } = upload.state else { continue };
-            match self.claim(upload.id, digest, Vec::new()).await {
+            match self.claim(upload.id, digest, Vec::new(), Claimant::Cleaner).await {
                 // It goes on by itself; its outcome is logged and persisted where it is decided.
                 Ok(_) => {
                     tracing::info!(upload = %upload.id, "took over an abandoned finalize");
@@ -112,11 +125,15 @@ impl Service {
         id: UploadId,
         digest: Digest,
         parts: Vec<NamedPart>,
+        claimant: Claimant,
     ) -> Result<JoinHandle<Result<Digest>>> {
         let owner = Uuid::new_v4();
         let claimed = self.transition(id, |upload| {
             let upload = upload.claim(digest, self.lease_for(owner), self.clock.now())?;
-            Ok(upload.touch(self.after(self.limits.upload_lifetime)))
+            Ok(match claimant {
+                Claimant::Client => upload.touch(self.after(self.limits.upload_lifetime)),
+                Claimant::Cleaner => upload,
+            })
         });
         let upload = claimed.await?;
         let service = Arc::clone(self);
@@ -139,13 +156,16 @@ impl Service {
         };
         drop(heartbeat);
         let committed = match published {
-            Ok((size, proof)) => self.commit(upload.id, owner, digest, size, proof).await,
+            Ok((sealed, proof)) => {
+                let committed = self.commit(upload.id, owner, digest, sealed.size, proof).await;
+                committed.map(|()| (sealed, proof))
+            }
             Err(error) => Err(error),
         };
         match committed {
-            Ok(proof) => {
+            Ok((sealed, proof)) => {
                 tracing::info!(upload = %upload.id, %digest, %proof, "upload completed");
-                self.discard_completed(&upload).await;
+                self.discard_completed(&upload, &sealed).await;
                 Ok(digest)
             }
             Err(error) => Err(self.settle(upload.id, owner, error).await),
@@ -158,10 +178,10 @@ impl Service {
         upload: &Upload,
         digest: Digest,
         parts: &[NamedPart],
-    ) -> Result<(u64, Proof)> {
+    ) -> Result<(Sealed, Proof)> {
         let transfer = upload.state.transfer().ok_or(Refusal::LeaseLost)?;
         self.assemble(upload, transfer, parts).await?;
-        let sealed = match self.storage.seal(upload.id, transfer).await {
+        let sealed = match self.storage.seal(upload.id, transfer, upload.declared_digest.is_some()).await {
             Ok(sealed) => sealed,
             Err(StorageError::NotFound | StorageError::UploadNotFound) => {
                 return Err(nothing_there(transfer));
@@ -177,7 +197,7 @@ impl Service {
         if !published {
             self.storage.place(&sealed, &digest).await.map_err(changed)?;
         }
-        Ok((sealed.size, proof))
+        Ok((sealed, proof))
     }
 
     fn check_size(&self, upload: &Upload, sealed: &Sealed) -> Result<()> {
@@ -194,30 +214,23 @@ impl Service {
     }
 
     /// Step 5. What another owner committed meanwhile is told by the state machine.
-    async fn commit(
-        &self,
-        id: UploadId,
-        owner: Uuid,
-        digest: Digest,
-        size: u64,
-        proof: Proof,
-    ) -> Result<Proof> {
+    async fn commit(&self, id: UploadId, owner: Uuid, digest: Digest, size: u64, proof: Proof) -> Result<()> {
         for _ in 0..super::SWAP_ATTEMPTS {
             let before = self.db.find_upload(id).await?.ok_or(ServiceError::UploadUnknown)?;
             let after = before.clone().complete(owner, size)?;
             let blob = Blob { digest, size, proof, created_at: self.clock.now() };
             if self.db.commit_blob(&before, &after, &blob).await? {
-                return Ok(proof);
+                return Ok(());
             }
         }
         Err(ServiceError::Contended)
     }
 
     /// Step 6; what a crash or an error leaves here, the cleaner removes.
-    async fn discard_completed(&self, upload: &Upload) {
+    async fn discard_completed(&self, upload: &Upload, sealed: &Sealed) {
         let Some(transfer) = upload.state.transfer() else { return };
         let discarded = async {
-            self.storage.discard_published(upload.id, transfer).await?;
+            self.storage.discard_published(upload.id, transfer, sealed).await?;
             self.db.mark_discarded(upload.id, self.clock.now()).await?;
             Ok::<_, ServiceError>(())
         };

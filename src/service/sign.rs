@@ -93,16 +93,21 @@ impl Service {
         }
     }
 
+    /// A session outlives the URLs that were signed for it.
+    fn expiry_when_signed(&self) -> DateTime<Utc> {
+        self.after(self.limits.upload_lifetime.max(self.limits.url_lifetime))
+    }
+
     async fn plan_put(&self, id: UploadId, request: &SignRequest) -> Result<Upload> {
         let step = |upload: Upload| {
             let upload = upload.into_put(request.size, request.digest, self.clock.now())?;
-            Ok(upload.touch(self.after(self.limits.upload_lifetime)))
+            Ok(upload.touch(self.expiry_when_signed()))
         };
         self.transition(id, step).await
     }
 
     async fn plan_multipart(&self, upload: &Upload, request: &SignRequest) -> Result<Upload> {
-        let expires_at = self.after(self.limits.upload_lifetime);
+        let expires_at = self.expiry_when_signed();
         if upload.state.transfer().is_none() {
             let size = request.size.ok_or_else(|| {
                 ServiceError::Invalid("a multipart upload needs size=, the blob's length in bytes".to_owned())

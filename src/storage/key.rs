@@ -38,10 +38,14 @@ pub fn temp_data(upload: UploadId) -> Key {
     Key(format!("{TEMP_PREFIX}{upload}/data"))
 }
 
-/// A copy of the data that no URL writes to.
+/// The data where no URL writes to it. A copy has a name of its own each time it is made: a finalizer that lost
+/// its lease must not find the bytes of the one that took over under the name it has proven.
 #[must_use]
-pub fn temp_sealed(upload: UploadId) -> Key {
-    Key(format!("{TEMP_PREFIX}{upload}/sealed"))
+pub fn temp_sealed(upload: UploadId, copy: Option<Uuid>) -> Key {
+    match copy {
+        Some(copy) => Key(format!("{TEMP_PREFIX}{upload}/sealed-{}", copy.as_simple())),
+        None => Key(format!("{TEMP_PREFIX}{upload}/sealed")),
+    }
 }
 
 /// The end of a proxied upload that is too short for a part of its own.

@@ -28,7 +28,7 @@ use tokio::sync::mpsc;
 use uuid::Uuid;
 
 use crate::domain::digest::Digest;
-use crate::domain::part::{Part, ReceivedPart};
+use crate::domain::part::{MAX_OBJECT_SIZE, MAX_PART_COUNT, Part, ReceivedPart};
 use crate::domain::range::ByteRange;
 use crate::domain::upload::{Proxied, Transfer, UploadId};
 
@@ -199,6 +199,15 @@ impl Storage {
         })
     }
 
+    /// How many bytes a proxied upload in parts of this size can hold.
+    #[must_use]
+    pub const fn largest_proxied(&self, part_size: u64) -> u64 {
+        match self {
+            Self::S3(_) => part_size.saturating_mul(MAX_PART_COUNT as u64),
+            Self::Filesystem(_) => MAX_OBJECT_SIZE,
+        }
+    }
+
     /// Removes a tail object that a later append has taken in.
     pub async fn remove_tail(&self, upload: UploadId, tail: Uuid) -> Result<()> {
         match self {
@@ -221,9 +230,10 @@ impl Storage {
         }
     }
 
-    /// Fixes what will be published. [`StorageError::NotFound`] when nothing was uploaded.
-    pub async fn seal(&self, upload: UploadId, transfer: &Transfer) -> Result<Sealed> {
-        on!(self, backend => backend.seal(upload, transfer).await)
+    /// Fixes what will be published. `hash_bound` says that every URL of a PUT was signed with the digest of
+    /// the only bytes it takes. [`StorageError::NotFound`] when nothing was uploaded.
+    pub async fn seal(&self, upload: UploadId, transfer: &Transfer, hash_bound: bool) -> Result<Sealed> {
+        on!(self, backend => backend.seal(upload, transfer, hash_bound).await)
     }
 
     /// Reads a range of a sealed object and hands its bytes over as they come, exactly as many as asked for.
@@ -242,10 +252,16 @@ impl Storage {
         on!(self, backend => backend.discard(upload).await)
     }
 
-    /// Removes what an upload whose bytes are published is known to have left; cheaper than [`Self::discard`].
-    pub async fn discard_published(&self, upload: UploadId, transfer: &Transfer) -> Result<()> {
+    /// Removes what an upload whose bytes are published from `sealed` is known to have left; cheaper than
+    /// [`Self::discard`].
+    pub async fn discard_published(
+        &self,
+        upload: UploadId,
+        transfer: &Transfer,
+        sealed: &Sealed,
+    ) -> Result<()> {
         match self {
-            Self::S3(backend) => backend.discard_published(upload, transfer).await,
+            Self::S3(backend) => backend.discard_published(upload, transfer, sealed).await,
             Self::Filesystem(backend) => backend.discard(upload).await,
         }
     }

@@ -1,10 +1,9 @@
 //! What a bucket is seen to do, found out with tiny objects; never assumed from a vendor's name.
 
 use aws_sdk_s3::types::ChecksumMode;
-use bytes::Bytes;
 use serde::Serialize;
 
-use super::{Result, S3, Sealed, StorageError, key};
+use super::{Result, S3, StorageError, key};
 use crate::domain::digest::Digest;
 use crate::domain::hash::Hasher;
 use crate::domain::upload::UploadId;
@@ -17,8 +16,6 @@ pub struct Capabilities {
     /// A write that is refused leaves the object as it was. LocalStack 4.13 empties it, and goes on reporting
     /// its old length, ETag and checksum.
     pub refusal_harmless: bool,
-    /// A copy is refused when its source has another ETag than the one named.
-    pub copy_if_match: bool,
 }
 
 impl Capabilities {
@@ -27,53 +24,53 @@ impl Capabilities {
     pub const fn checksum_is_proof(self) -> bool {
         self.checksum_enforced && self.refusal_harmless
     }
-
-    /// Whether an ETag names bytes that a PUT replayed through a URL that still lives cannot change.
-    #[must_use]
-    pub const fn etag_binds(self) -> bool {
-        self.copy_if_match && self.refusal_harmless
-    }
 }
 
 const CONTENT: &[u8] = b"overside probes this bucket";
+/// Of the same length: what is refused must be refused for its checksum.
+const OTHER: &[u8] = b"overside probes THIS bucket";
 
 impl S3 {
     /// Probes the bucket and removes what that needed.
     pub async fn probe(&self) -> Result<Capabilities> {
         let run = UploadId::generate();
-        let probed = async {
-            let (checksum_enforced, refusal_harmless) = self.enforces_checksum(run).await?;
-            let copy_if_match = self.binds_copy_to_etag(run).await?;
-            Ok(Capabilities { checksum_enforced, refusal_harmless, copy_if_match })
-        };
-        let probed = probed.await;
+        let probed = self.enforces_checksum(run).await;
         let discarded = self.discard(run).await;
         let capabilities = probed?;
         discarded?;
         Ok(capabilities)
     }
 
-    /// Whether a wrong checksum is refused and a right one reported, and whether a refusal is harmless.
-    async fn enforces_checksum(&self, run: UploadId) -> Result<(bool, bool)> {
-        let mut hasher = Hasher::default();
-        hasher.update(CONTENT);
-        let digest = hasher.finish();
+    async fn enforces_checksum(&self, run: UploadId) -> Result<Capabilities> {
+        let digest = digest_of(CONTENT);
         let (new, old) = (key::probe(run, "new"), key::probe(run, "old"));
-        // Stores name the refusal differently (BadDigest, InvalidDigest, InvalidRequest). What counts is that
-        // the same write with the right checksum succeeds.
-        let refused = self.put(&new, Bytes::from_static(CONTENT), Some(&Digest::EMPTY)).await.is_err()
-            && self.head_checksum(&new).await?.is_none();
-        if self.put(&old, Bytes::from_static(CONTENT), Some(&digest)).await.is_err() {
-            return Ok((false, false));
+        // By presigned requests, as clients write: a store may check those differently.
+        let refused = !self.takes(&new, CONTENT, &Digest::EMPTY).await?;
+        let stored = self.reported_checksum(&new).await?.is_some();
+        if !self.takes(&old, CONTENT, &digest).await? {
+            return Ok(Capabilities::default());
         }
-        let reported = self.head_checksum(&old).await?.flatten() == Some(digest);
-        let overwritten = self.put(&old, Bytes::from_static(b"other"), Some(&digest)).await.is_ok();
-        let harmless = !overwritten && self.read_object(&old).await.is_ok_and(|bytes| bytes == CONTENT);
-        Ok((refused && reported && !overwritten, harmless))
+        let reported = self.reported_checksum(&old).await?.flatten() == Some(digest);
+        let overwrite_refused = !self.takes(&old, OTHER, &digest).await?;
+        let unharmed = self.read_object(&old).await.is_ok_and(|bytes| bytes == CONTENT);
+        Ok(Capabilities {
+            checksum_enforced: refused && !stored && reported && overwrite_refused,
+            refusal_harmless: overwrite_refused && unharmed,
+        })
+    }
+
+    /// Whether the store takes these bytes under this checksum. Stores name the refusal differently, but all
+    /// blame the client for it; an outage is neither.
+    async fn takes(&self, key: &key::Key, content: &'static [u8], digest: &Digest) -> Result<bool> {
+        let status = self.send_presigned(key, content, digest).await?;
+        if status.is_success() || status.is_client_error() {
+            return Ok(status.is_success());
+        }
+        Err(StorageError::unavailable("take a presigned request")(format!("it answered {status}")))
     }
 
     /// None where there is no object, `Some(None)` where it has no SHA-256.
-    async fn head_checksum(&self, key: &key::Key) -> Result<Option<Option<Digest>>> {
+    async fn reported_checksum(&self, key: &key::Key) -> Result<Option<Option<Digest>>> {
         let head = self.client().head_object().bucket(&self.settings().bucket).key(self.path(key));
         match head
             .checksum_mode(ChecksumMode::Enabled)
@@ -86,18 +83,10 @@ impl S3 {
             Err(error) => Err(error),
         }
     }
+}
 
-    async fn binds_copy_to_etag(&self, run: UploadId) -> Result<bool> {
-        let (source, copy) = (key::probe(run, "source"), key::probe(run, "copy"));
-        self.put(&source, Bytes::from_static(CONTENT), None).await?;
-        let stale = Sealed {
-            key: source.clone(),
-            size: CONTENT.len() as u64,
-            // The MD5 of nothing: a well-formed ETag that this object does not have.
-            etag: Some("\"d41d8cd98f00b204e9800998ecf8427e\"".to_owned()),
-            sha256: None,
-        };
-        let refused = matches!(self.copy(&stale, &copy).await, Err(StorageError::Precondition));
-        Ok(refused && self.head_checksum(&copy).await?.is_none())
-    }
+fn digest_of(content: &[u8]) -> Digest {
+    let mut hasher = Hasher::default();
+    hasher.update(content);
+    hasher.finish()
 }

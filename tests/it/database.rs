@@ -212,9 +212,9 @@ async fn due(db: Arc<Db>) {
     let found: Vec<_> =
         db.abandoned_uploads(now(), 100).await.expect("abandoned").into_iter().map(|upload| upload.id).collect();
     assert_eq!(found, [abandoned]);
-    assert_eq!(db.undiscarded_uploads(now(), 100).await.expect("undiscarded"), [ended]);
+    assert_eq!(db.undiscarded_uploads(now(), 100, 0).await.expect("undiscarded"), [ended]);
     db.mark_discarded(ended, now()).await.expect("mark");
-    assert!(db.undiscarded_uploads(now(), 100).await.expect("undiscarded").is_empty());
+    assert!(db.undiscarded_uploads(now(), 100, 0).await.expect("undiscarded").is_empty());
     assert!(db.is_placing(&Digest::EMPTY, now()).await.expect("placing"));
     assert!(!db.is_placing(&Digest::EMPTY, future + TimeDelta::hours(1)).await.expect("placing"));
     assert!(!db.is_placing(&Digest::from_sha256([9; 32]), now()).await.expect("placing"));

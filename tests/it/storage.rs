@@ -146,7 +146,7 @@ async fn uploaded(storage: &Storage, bytes: &Bytes) -> (UploadId, Sealed) {
         .send(storage, bytes)
         .await
         .expect("the body is taken");
-    (upload, storage.seal(upload, &Transfer::Put).await.expect("what was sent can be sealed"))
+    (upload, storage.seal(upload, &Transfer::Put, true).await.expect("what was sent can be sealed"))
 }
 
 /// Sends the parts of a plan, in the order given.

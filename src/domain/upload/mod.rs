@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::digest::Digest;
+use super::hash::Hasher;
 use super::name::RepositoryName;
 use super::part::PartPlan;
 
@@ -138,6 +139,12 @@ impl Proxied {
     #[must_use]
     pub const fn part_count(&self) -> u64 {
         self.received / self.part_size
+    }
+
+    /// The digest of the bytes received so far.
+    #[must_use]
+    pub fn digest(&self) -> Option<Digest> {
+        Hasher::resume(&self.hash_state).ok().map(Hasher::finish)
     }
 
     /// Bytes in the tail object.

@@ -27,6 +27,10 @@ pub enum Refusal {
     WrongMode(TransferMode),
     #[error("this upload was declared with another {0}; abort it and begin another to change that")]
     Redeclared(&'static str),
+    #[error(
+        "a URL without this digest may be out; abort this upload and declare the digest with the first URL"
+    )]
+    DeclaredLate,
     #[error("nothing has been uploaded yet")]
     NothingUploaded,
     #[error("the lease on this upload has passed to somebody else")]
@@ -34,13 +38,18 @@ pub enum Refusal {
 }
 
 impl Upload {
-    /// One presigned PUT will carry the bytes. Asked again it only adds what was not declared before.
+    /// One presigned PUT will carry the bytes. Asked again it takes a size that was not declared before, but
+    /// no digest: a URL that is not bound to it may be out, and could replace the bytes after their proof.
     pub fn into_put(
         mut self,
         size: Option<u64>,
         digest: Option<Digest>,
         now: DateTime<Utc>,
     ) -> Result<Self, Refusal> {
+        let is_late = self.state.status() == Status::Uploading && self.declared_digest.is_none();
+        if is_late && digest.is_some() {
+            return Err(Refusal::DeclaredLate);
+        }
         self.declare(size, digest)?;
         match self.active(now)? {
             State::Pending => Ok(self.with(State::Uploading { transfer: Transfer::Put, append_lease: None })),
@@ -336,9 +345,11 @@ mod tests {
 
     #[test]
     fn what_was_declared_stays_declared() {
-        let upload = begun().into_put(Some(5), None, at(1)).unwrap_or_else(|e| panic!("{e}"));
+        let late =
+            begun().into_put(None, None, at(1)).and_then(|u| u.into_put(None, Some(Digest::EMPTY), at(1)));
+        assert_eq!(late, Err(Refusal::DeclaredLate));
+        let upload = begun().into_put(Some(5), Some(Digest::EMPTY), at(1)).unwrap_or_else(|e| panic!("{e}"));
         assert_eq!(upload.clone().into_put(Some(6), None, at(1)), Err(Refusal::Redeclared("size")));
-        let upload = upload.into_put(None, Some(Digest::EMPTY), at(1)).unwrap_or_else(|e| panic!("{e}"));
         let other = Digest::from_sha256([1; 32]);
         assert_eq!(upload.clone().into_put(None, Some(other), at(1)), Err(Refusal::Redeclared("digest")));
         assert_eq!(upload.clone().claim(other, lease(1, 9), at(1)), Err(Refusal::Redeclared("digest")));

@@ -39,21 +39,18 @@ pub(super) async fn finalize(
     match &upload.state {
         // With nothing sent so far the body is the blob, even an empty one.
         State::Pending => append(service, name, id, request).await?,
-        State::Uploading { transfer: Transfer::Proxied(_), .. } if !is_empty(&request) => {
+        // A last chunk that is here already was sent before a crash between its append and the claim.
+        State::Uploading { transfer: Transfer::Proxied(stored), .. }
+            if !is_empty(&request) && stored.digest() != Some(digest) =>
+        {
             append(service, name, id, request).await?;
         }
-        State::Uploading { .. } | State::Finalizing { .. } => {
-            let proxied = matches!(upload.state.transfer(), Some(Transfer::Proxied(_)));
-            if !proxied {
-                let body: FinalizeBody = json(request.into_body()).await?;
-                parts = body
-                    .parts
-                    .into_iter()
-                    .map(|part| NamedPart { number: part.part_number, etag: part.etag })
-                    .collect();
-            }
+        State::Uploading { transfer: Transfer::Put | Transfer::Multipart { .. }, .. } => {
+            let body: FinalizeBody = json(request.into_body()).await?;
+            let named = body.parts.into_iter();
+            parts = named.map(|part| NamedPart { number: part.part_number, etag: part.etag }).collect();
         }
-        // Ended: a repeated request gets its answer again, whatever its body.
+        // Under way or ended: a repeated request gets the one answer, whatever its body.
         _ => {}
     }
     match service.finalize(name, id, digest, parts, wait).await? {

@@ -21,7 +21,12 @@ const SEALED_MODE: u32 = 0o444;
 const READ_SIZE: u64 = 256 * 1024;
 
 impl Filesystem {
-    pub(in crate::storage) async fn seal(&self, upload: UploadId, transfer: &Transfer) -> Result<Sealed> {
+    pub(in crate::storage) async fn seal(
+        &self,
+        upload: UploadId,
+        transfer: &Transfer,
+        _hash_bound: bool,
+    ) -> Result<Sealed> {
         let (directory, transfer) = (self.directory(upload), transfer.clone());
         blocking(move || {
             if matches!(&transfer, Transfer::Proxied(stored) if stored.received == 0) {
@@ -50,7 +55,7 @@ impl Filesystem {
                 }
                 Transfer::Multipart { .. } | Transfer::Proxied(_) => None,
             };
-            Ok(Sealed { key: key::temp_sealed(upload), size, etag: None, sha256 })
+            Ok(Sealed { key: key::temp_sealed(upload, None), size, etag: None, sha256 })
         })
         .await
     }

@@ -59,7 +59,7 @@ impl Fixture {
     }
 
     async fn seal_put(&self, upload: UploadId) -> Result<Sealed> {
-        self.store.seal(upload, &Transfer::Put).await
+        self.store.seal(upload, &Transfer::Put, false).await
     }
 
     async fn begin_multipart(&self) -> std::result::Result<Multipart, Box<dyn std::error::Error>> {

@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 use uuid::Uuid;
 
 use super::{S3, classify};
-use crate::domain::part::{MAX_PART_COUNT, PartNumber, ReceivedPart};
+use crate::domain::part::{PartNumber, ReceivedPart};
 use crate::domain::upload::{Proxied, UploadId};
 use crate::storage::{Appended, Result, StorageError, key};
 
@@ -143,13 +143,8 @@ impl S3Appender {
 
     /// Sends the full buffer on its way and goes on with another.
     async fn send_part(&mut self) -> Result<()> {
-        let number = PartNumber::new(self.next_part).map_err(|_| {
-            StorageError::TooLarge(format!(
-                "an upload through this server has at most {MAX_PART_COUNT} parts of {} bytes; \
-                 ask for presigned part URLs instead, or have the operator raise --part-size",
-                self.part_size
-            ))
-        })?;
+        let number =
+            PartNumber::new(self.next_part).map_err(|error| StorageError::TooLarge(error.to_string()))?;
         if self.in_flight.len() >= PARTS_IN_FLIGHT
             && let Some(part) = self.in_flight.join_next().await
         {

@@ -1,11 +1,10 @@
 //! `overside doctor` for a bucket: every operation an upload needs, with tiny objects, each failure with its mend.
 
-use std::time::Duration;
-
 use bytes::Bytes;
 use chrono::{DateTime, TimeDelta, Utc};
 use tokio::sync::mpsc;
 
+use super::presign::{PROBE_TIMEOUT, http_client, send};
 use super::{S3, classify};
 use crate::domain::clock::Clock;
 use crate::domain::part::{MIN_PART_SIZE, Part, PartNumber};
@@ -19,15 +18,13 @@ use crate::telemetry::chain;
 const MAX_CLOCK_SKEW: TimeDelta = TimeDelta::minutes(15);
 /// Worth a warning: presigned URLs lose so much of their life.
 const NOTABLE_CLOCK_SKEW: TimeDelta = TimeDelta::minutes(1);
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 const CONTENT: &[u8] = b"overside examines this bucket";
 
 impl S3 {
     /// Examines the bucket; what it writes lies below the temporary prefix and goes again.
     pub async fn examine(&self, clock: &Clock) -> Vec<Finding> {
         let mut findings = Vec::new();
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let http = match reqwest::Client::builder().timeout(REQUEST_TIMEOUT).build() {
+        let http = match http_client() {
             Ok(http) => http,
             Err(error) => {
                 return vec![Finding::broken("TLS", chain(&error), "check the system's certificates")];
@@ -48,6 +45,7 @@ impl S3 {
         findings.push(self.multipart(UploadId::generate(), &http).await);
         findings.extend(self.probed().await);
         findings.push(self.cors().await);
+        findings.extend(self.versioning().await);
         // Whatever failed half-way goes as well.
         if let Err(error) = self.discard(run).await {
             let mend = "allow s3:ListBucket, s3:DeleteObject and s3:ListBucketMultipartUploads";
@@ -82,8 +80,8 @@ impl S3 {
             "set --s3-public-endpoint to an address that clients, and this machine, reach the store at";
         let terms = PutTerms { size: Some(CONTENT.len() as u64), digest: None };
         let sent = async {
-            let request = self.presign_put(run, terms, REQUEST_TIMEOUT).await?;
-            send(http, &request, Bytes::from_static(CONTENT)).await
+            let request = self.presign_put(run, terms, PROBE_TIMEOUT).await?;
+            accepted(send(http, &request, Bytes::from_static(CONTENT)).await?)
         };
         match sent.await {
             Ok(()) => Finding::good("presigned PUT", "the store takes it".to_owned()),
@@ -99,12 +97,12 @@ impl S3 {
                 Part { number: first.number.next().unwrap_or(first.number), offset: first.size, size: 1 };
             for part in [first, second] {
                 let size = usize::try_from(part.size).unwrap_or_default();
-                let request = self.presign_part(run, &store_upload_id, part, REQUEST_TIMEOUT).await?;
-                send(http, &request, vec![7; size].into()).await?;
+                let request = self.presign_part(run, &store_upload_id, part, PROBE_TIMEOUT).await?;
+                accepted(send(http, &request, vec![7; size].into()).await?)?;
             }
             let parts = self.list_parts(run, &store_upload_id).await?;
             self.complete_multipart(run, &store_upload_id, &parts).await?;
-            let sealed = self.seal(run, &Transfer::Put).await?;
+            let sealed = self.seal(run, &Transfer::Put, false).await?;
             let copy = key::probe(run, "copy");
             self.copy(&sealed, &copy).await?;
             let end = sealed.size;
@@ -131,7 +129,7 @@ impl S3 {
     async fn probed(&self) -> Vec<Finding> {
         match self.probe().await {
             Err(error) => vec![Finding::broken("probe", chain(&error), "see the findings above")],
-            Ok(seen) => vec![checksums(seen), conditional_copy(seen)],
+            Ok(seen) => vec![checksums(seen)],
         }
     }
 
@@ -161,6 +159,14 @@ impl S3 {
         } else {
             Finding::warning("CORS", "no rule lets browsers upload".to_owned(), mend)
         }
+    }
+
+    /// Nothing to say of a bucket without versions, and of a store that does not know them.
+    async fn versioning(&self) -> Option<Finding> {
+        let answer = self.client.get_bucket_versioning().bucket(self.bucket()).send().await.ok()?;
+        let mend = "add a lifecycle rule that expires noncurrent versions after some days";
+        let detail = "is on: what is deleted stays as a noncurrent version".to_owned();
+        answer.status().map(|_| Finding::warning("versioning", detail, mend))
     }
 
     /// Compares our clock with the `Date` of any answer, also one that refuses us.
@@ -205,25 +211,9 @@ fn checksums(seen: Capabilities) -> Finding {
     Finding::warning("checksums", detail.to_owned(), mend)
 }
 
-fn conditional_copy(seen: Capabilities) -> Finding {
-    if seen.etag_binds() {
-        return Finding::good("conditional copy", "binds the bytes".to_owned());
-    }
-    let mend = "nothing to do; a store that keeps to x-amz-copy-source-if-match would save the copy";
-    let detail = "does not bind the bytes: single PUTs are copied once more before they are verified";
-    Finding::warning("conditional copy", detail.to_owned(), mend)
-}
-
-async fn send(http: &reqwest::Client, request: &crate::storage::PresignedRequest, body: Bytes) -> Result<()> {
-    let mut put = http.put(&request.url);
-    for (name, value) in &request.headers {
-        put = put.header(name, value);
-    }
-    // The URL is a secret and stays out of every message.
-    let answer = put.body(body).send().await.map_err(reqwest::Error::without_url);
-    let answer = answer.map_err(StorageError::unavailable("take a presigned request"))?;
-    if answer.status().is_success() {
+fn accepted(status: reqwest::StatusCode) -> Result<()> {
+    if status.is_success() {
         return Ok(());
     }
-    Err(StorageError::unavailable("take a presigned request")(format!("it answered {}", answer.status())))
+    Err(StorageError::unavailable("take a presigned request")(format!("it answered {status}")))
 }

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use aws_sdk_s3::types::{ChecksumMode, ChecksumType};
+use aws_sdk_s3::types::{ChecksumMode, ChecksumType, MetadataDirective};
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use tokio::sync::mpsc;
+use uuid::Uuid;
 
 use super::{CONTENT_TYPE, S3, classify};
 use crate::domain::digest::Digest;
@@ -26,22 +27,27 @@ const READ_IDLE_TIMEOUT: Duration = Duration::from_mins(1);
 const BROKEN_READS: u32 = 4;
 
 impl S3 {
-    pub async fn seal(&self, upload: UploadId, transfer: &Transfer) -> Result<Sealed> {
+    pub async fn seal(&self, upload: UploadId, transfer: &Transfer, hash_bound: bool) -> Result<Sealed> {
         let data = key::temp_data(upload);
         match transfer {
+            // What we wrote ourselves, and what was completed, no URL writes to any more.
             Transfer::Proxied(stored) if stored.store_upload_id.is_none() => {
                 let tail = stored.tail_id.ok_or(StorageError::NotFound)?;
                 self.head(key::temp_tail(upload, tail)).await
             }
-            // The URL of a PUT outlives the seal and can overwrite the key. Where an ETag does not bind the
-            // bytes, what is verified and published must be a copy that no URL reaches.
-            Transfer::Put if !self.capabilities().etag_binds() => {
-                let sealed = key::temp_sealed(upload);
-                let found = self.head(data).await?;
-                self.copy(&found, &sealed).await?;
-                self.head(sealed).await
-            }
-            _ => self.head(data).await,
+            Transfer::Multipart { .. } | Transfer::Proxied(_) => self.head(data).await,
+            // The URL of a PUT outlives the seal. One that the store holds to the digest cannot harm.
+            Transfer::Put => match self.head(data).await? {
+                found if hash_bound && found.sha256.is_some() => Ok(found),
+                // Any other can replace the bytes after they were proven, and no condition on the ETag stops
+                // that: it is an MD5 on most stores, and collisions of MD5 are made in seconds. So what is
+                // proven and published is a copy that no URL reaches.
+                found => {
+                    let sealed = key::temp_sealed(upload, Some(Uuid::new_v4()));
+                    self.copy(&found, &sealed).await?;
+                    Ok(Sealed { sha256: None, ..self.head(sealed).await? })
+                }
+            },
         }
     }
 
@@ -140,6 +146,9 @@ impl S3 {
             .key(self.path(to))
             .copy_source(self.copy_source(&from.key))
             .set_copy_source_if_match(from.etag.clone())
+            // Or headers that the uploader sent beside the signed ones, such as Content-Encoding, would be
+            // published with the bytes and make every client's digest fail.
+            .metadata_directive(MetadataDirective::Replace)
             .content_type(CONTENT_TYPE)
             .customize()
             .config_override(Self::patiently())
@@ -160,7 +169,13 @@ impl S3 {
             Ok::<_, StorageError>(ReceivedPart { number: part.number, size: part.size, etag })
         });
         let parts: Vec<_> = stream::iter(copies).buffered(COPIES_IN_FLIGHT).try_collect().await?;
-        self.complete_multipart_at(place, store_upload_id, &parts).await
+        match self.complete_multipart_at(place, store_upload_id, &parts).await {
+            // A try that timed out at our end had completed it.
+            Err(StorageError::UploadNotFound) if self.head(place.clone()).await?.size == sealed.size => {
+                Ok(())
+            }
+            completed => completed,
+        }
     }
 
     pub(super) async fn copy_part(

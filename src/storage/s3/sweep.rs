@@ -4,7 +4,9 @@ use chrono::{DateTime, Utc};
 
 use super::{S3, classify};
 use crate::domain::upload::{Transfer, UploadId};
-use crate::storage::{Result, StorageError, TempCursor, TempEntry, TempKind, TempOwner, TempPage, key};
+use crate::storage::{
+    Result, Sealed, StorageError, TempCursor, TempEntry, TempKind, TempOwner, TempPage, key,
+};
 
 /// Where incomplete multipart uploads can lie: an upload's own, and copies to a blob's place.
 const MULTIPART_PREFIXES: [&str; 2] = [key::TEMP_PREFIX, key::BLOB_PREFIX];
@@ -13,7 +15,9 @@ impl S3 {
     pub async fn discard(&self, upload: UploadId) -> Result<()> {
         let prefix = format!("{}{}", self.settings.prefix, key::temp_prefix(upload));
         // Multipart uploads first: completing one would make an object after the objects were listed.
-        let (multiparts, _) = self.list_multiparts(&prefix, None).await?;
+        // By the one key they can have: MinIO lists none for a prefix (minio issue 20989).
+        let data = self.path(&key::temp_data(upload));
+        let (multiparts, _) = self.list_multiparts(&data, None).await?;
         for (path, store_upload_id, _) in multiparts {
             self.abort_multipart_at(&path, &store_upload_id).await?;
         }
@@ -26,22 +30,25 @@ impl S3 {
         Ok(())
     }
 
-    pub async fn discard_published(&self, upload: UploadId, transfer: &Transfer) -> Result<()> {
-        match transfer {
-            Transfer::Proxied(stored) => {
-                if let Some(tail) = stored.tail_id {
-                    self.remove(&key::temp_tail(upload, tail)).await?;
-                }
-                if stored.store_upload_id.is_none() {
-                    return Ok(());
-                }
+    pub async fn discard_published(
+        &self,
+        upload: UploadId,
+        transfer: &Transfer,
+        sealed: &Sealed,
+    ) -> Result<()> {
+        if let Transfer::Proxied(stored) = transfer
+            && let Some(tail) = stored.tail_id
+        {
+            self.remove(&key::temp_tail(upload, tail)).await?;
+            if stored.store_upload_id.is_none() {
+                return Ok(());
             }
-            Transfer::Put if !self.capabilities().etag_binds() => {
-                self.remove(&key::temp_sealed(upload)).await?;
-            }
-            Transfer::Put | Transfer::Multipart { .. } => {}
         }
-        self.remove(&key::temp_data(upload)).await
+        let data = key::temp_data(upload);
+        if sealed.key != data {
+            self.remove(&sealed.key).await?;
+        }
+        self.remove(&data).await
     }
 
     pub async fn temp_entries(&self, cursor: Option<TempCursor>) -> Result<TempPage> {
@@ -119,7 +126,7 @@ impl S3 {
             .bucket(self.bucket())
             .prefix(prefix)
             .set_key_marker(key_marker)
-            .set_upload_id_marker(upload_id_marker)
+            .set_upload_id_marker(upload_id_marker.filter(|marker| !marker.is_empty()))
             .send()
             .await;
         let page = match page.map_err(classify("list multipart uploads")) {
@@ -132,10 +139,12 @@ impl S3 {
             let path = upload.key().filter(|path| path.starts_with(prefix))?;
             Some((path.to_owned(), upload.upload_id()?.to_owned(), time(upload.initiated())))
         });
-        let next = page.is_truncated().unwrap_or_default().then(|| {
-            let marker = |text: Option<&str>| text.unwrap_or_default().to_owned();
-            (marker(page.next_key_marker()), marker(page.next_upload_id_marker()))
-        });
+        // Without a marker to go on from the list would begin again, for ever.
+        let truncated = page.is_truncated().unwrap_or_default();
+        let next = page
+            .next_key_marker()
+            .filter(|marker| truncated && !marker.is_empty())
+            .map(|marker| (marker.to_owned(), page.next_upload_id_marker().unwrap_or_default().to_owned()));
         Ok((uploads.collect(), next))
     }
 }

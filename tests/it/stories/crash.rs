@@ -82,7 +82,7 @@ async fn clean(stack: &Stack, survivor: &Server, operation: Operation, sessions:
 
     let database = api::database(stack).await;
     let undone =
-        database.undiscarded_uploads(Clock::System.now(), u32::MAX).await.expect("the database answers");
+        database.undiscarded_uploads(Clock::System.now(), u32::MAX, 0).await.expect("the database answers");
     assert_eq!(undone, [], "a session whose temporary objects nobody has dealt with");
     let mut published: Vec<u64> = stack.objects().await.into_iter().map(|(_, size)| size).collect();
     published.sort_unstable();

@@ -76,9 +76,9 @@ async fn bytes_appended_but_never_acknowledged_are_cut_off() -> Outcome {
     appender.finish().await?;
     // The database heard of four bytes only.
     let transfer = Transfer::Proxied(received(4));
-    let sealed = fixture.store.seal(upload, &transfer).await?;
+    let sealed = fixture.store.seal(upload, &transfer, false).await?;
     assert_eq!(fixture.read(&sealed).await?, "kept");
-    let longer = fixture.store.seal(upload, &Transfer::Proxied(received(5))).await;
+    let longer = fixture.store.seal(upload, &Transfer::Proxied(received(5)), false).await;
     assert!(matches!(longer, Err(StorageError::Precondition)), "{longer:?}");
     Ok(())
 }
@@ -88,7 +88,7 @@ async fn a_file_shorter_than_what_was_acknowledged_is_not_sealed() -> Outcome {
     let fixture = Fixture::new().await?;
     let upload = UploadId::generate();
     fixture.store.append(upload, &received(0)).await?.finish().await?;
-    let sealed = fixture.store.seal(upload, &Transfer::Proxied(received(1))).await;
+    let sealed = fixture.store.seal(upload, &Transfer::Proxied(received(1)), false).await;
     assert!(matches!(sealed, Err(StorageError::NotFound)), "{sealed:?}");
     let appended = fixture.store.append(upload, &received(1)).await;
     assert!(matches!(appended, Err(StorageError::NotFound)), "{appended:?}");
@@ -98,7 +98,7 @@ async fn a_file_shorter_than_what_was_acknowledged_is_not_sealed() -> Outcome {
 #[tokio::test]
 async fn an_empty_blob_is_sealed_though_nothing_was_ever_appended() -> Outcome {
     let fixture = Fixture::new().await?;
-    let sealed = fixture.store.seal(UploadId::generate(), &Transfer::Proxied(received(0))).await?;
+    let sealed = fixture.store.seal(UploadId::generate(), &Transfer::Proxied(received(0)), false).await?;
     assert_eq!(sealed.size, 0);
     Ok(())
 }

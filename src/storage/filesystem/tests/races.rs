@@ -51,7 +51,7 @@ async fn a_part_sent_again_does_not_wait_for_a_stalled_connection() -> Outcome {
     assert!(matches!(stalled.await?, Err(StorageError::Busy(_))));
     assert_eq!(fixture.store.list_parts(upload, "").await?, parts);
     fixture.store.complete_multipart(upload, "", &parts).await?;
-    let sealed = fixture.store.seal(upload, &multipart.transfer).await?;
+    let sealed = fixture.store.seal(upload, &multipart.transfer, false).await?;
     let bytes = fixture.read(&sealed).await?;
     let first = usize::try_from(part.size)?;
     assert!(bytes[..first].iter().all(|byte| *byte == 1) && bytes[first..].iter().all(|byte| *byte == 2));
@@ -86,7 +86,7 @@ async fn a_part_that_is_too_long_does_not_touch_its_neighbour() -> Outcome {
     assert!(matches!(outcome, Err(StorageError::TooLarge(_))), "{outcome:?}");
     let parts = [multipart.send(&fixture, 0, 1).await?, second];
     fixture.store.complete_multipart(upload, "", &parts).await?;
-    let sealed = fixture.store.seal(upload, &multipart.transfer).await?;
+    let sealed = fixture.store.seal(upload, &multipart.transfer, false).await?;
     assert_eq!(fixture.read(&sealed).await?[usize::try_from(part.size)?], 2);
     Ok(())
 }
@@ -99,13 +99,13 @@ async fn one_append_at_a_time_and_the_next_when_it_is_dropped() -> Outcome {
     first.write(Bytes::from(vec![9; 3 * blocks::BLOCK_SIZE + 1])).await?;
     let second = fixture.store.append(upload, &received(0)).await;
     assert!(matches!(second, Err(StorageError::Busy(_))), "{second:?}");
-    let sealed = fixture.store.seal(upload, &Transfer::Proxied(received(0))).await;
+    let sealed = fixture.store.seal(upload, &Transfer::Proxied(received(0)), false).await;
     assert!(matches!(sealed, Err(StorageError::Busy(_))), "{sealed:?}");
     drop(first);
     let mut third = fixture.store.append(upload, &received(0)).await?;
     third.write(Bytes::from_static(b"third")).await?;
     third.finish().await?;
-    let sealed = fixture.store.seal(upload, &Transfer::Proxied(received(5))).await?;
+    let sealed = fixture.store.seal(upload, &Transfer::Proxied(received(5)), false).await?;
     assert_eq!(fixture.read(&sealed).await?, "third");
     Ok(())
 }

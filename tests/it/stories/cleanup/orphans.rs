@@ -1,88 +1,92 @@
-//! What lies in the store and belongs to nobody, written there past the service.
+//! Temporary things that no session knows, written past the service.
 
 use std::path::Path;
 use std::sync::Arc;
 
-use aws_sdk_s3::primitives::ByteStream;
-use futures_util::future::{BoxFuture, FutureExt};
+use chrono::TimeDelta;
 use overside::domain::digest::Digest;
-use overside::domain::upload::UploadId;
+use overside::domain::upload::{Lease, UploadId};
 use overside::storage::key;
+use uuid::Uuid;
 
-use super::{FLAGS, cleanup};
-use crate::support::api::{Repository, content};
+use super::{NAME, NO_GRACE, clean, clean_until_empty, now, report, rewrite};
+use crate::support::api::{self, Repository};
 use crate::support::servers::BUCKET;
-use crate::support::trial::Story;
 use crate::support::{Stack, Store};
 
-pub fn cases() -> Vec<Story> {
-    vec![
-        ("what_no_session_knows_is_swept_after_the_grace_and_not_before", unknown),
-        ("a_copy_to_a_blobs_place_that_nobody_works_on_is_given_up", placing),
-    ]
+pub async fn swept(stack: Arc<Stack>) {
+    let server = stack.server(&[]).await;
+    let digest = Repository::of(server.base_url(), NAME).push(b"published").await;
+    let keys = [
+        key::temp_data(UploadId::generate()).as_str().to_owned(),
+        "temp/by-hand".to_owned(),
+        "temp/no-uuid/data".to_owned(),
+        format!("temp/{}/data", Uuid::new_v4().as_simple()),
+    ];
+    for key in &keys {
+        write(&stack.store, key).await;
+    }
+    let before = stack.temp_leftovers().await;
+    assert!(before.len() >= keys.len(), "{before:?}");
+
+    assert_eq!(clean(&stack, &[]).await, report(0, 0, 0, 0), "an hour has not passed");
+    assert_eq!(stack.temp_leftovers().await, before);
+
+    let swept = clean_until_empty(&stack, &NO_GRACE).await;
+    let count = keys.len() as u64;
+    // A folder has no multipart uploads but in its uploads' directories, which were counted as such.
+    let multipart_uploads = if matches!(stack.store, Store::S3 { .. }) { count } else { 0 };
+    assert_eq!(swept, (count, multipart_uploads));
+    assert_eq!(stack.blob_bytes(&digest).await.as_deref(), Some(&b"published"[..]));
+    assert_eq!(stack.objects().await.len(), 1);
 }
 
-/// Writes one object, or one file, below the store's root.
-async fn write(stack: &Stack, key: &str) {
-    match &stack.store {
+pub async fn placing(stack: Arc<Stack>) {
+    // A folder's blobs are renamed into their place: nothing ever lies half-way there.
+    let Store::S3 { client, prefix, .. } = &stack.store else { return };
+    let server = stack.server(&[]).await;
+    let repository = Repository::of(server.base_url(), NAME);
+    let content = api::content(1_000);
+    let published = repository.push(&content).await;
+    let claimed = Digest::from_sha256([7; 32]);
+    let upload = repository.begin().await;
+    upload.put(&content).await;
+    for digest in [&published, &claimed] {
+        let key = format!("{prefix}/{}", key::blob(digest).as_str());
+        let begun = client.create_multipart_upload().bucket(BUCKET).key(key).send().await;
+        begun.expect("a multipart upload");
+    }
+    let lease = Lease { owner: Uuid::new_v4(), expires_at: now() + TimeDelta::hours(1) };
+    rewrite(&stack, &upload, |row| row.claim(claimed, lease, now()).expect("it can be finalized")).await;
+
+    // One is somebody's work just now, for all anybody can tell; of the other a crash is all that is left.
+    assert_eq!(clean(&stack, &[]).await, report(0, 0, 0, 1));
+    let left = stack.temp_leftovers().await;
+    assert_eq!(left.len(), 2, "{left:?}");
+    assert!(left.iter().any(|line| line.contains(&claimed.hex())), "{left:?}");
+
+    let released = Lease { expires_at: now() - TimeDelta::seconds(1), ..lease };
+    rewrite(&stack, &upload, |row| row.renew(released).expect("the lease is the story's own")).await;
+    assert_eq!(clean(&stack, &[]).await, report(0, 0, 0, 1));
+    upload.abort().await.expect(204);
+    assert_eq!(stack.temp_leftovers().await, Vec::<String>::new());
+    assert_eq!(stack.blob_bytes(&published).await.as_deref(), Some(content.as_slice()));
+}
+
+/// An object at this key, and in a bucket a multipart upload as well.
+async fn write(store: &Store, key: &str) {
+    match store {
         Store::S3 { client, prefix, .. } => {
-            let put = client.put_object().bucket(BUCKET).key(format!("{prefix}/{key}"));
-            put.body(ByteStream::from_static(b"nobody's")).send().await.expect("the bucket takes it");
+            let key = format!("{prefix}/{key}");
+            let put = client.put_object().bucket(BUCKET).key(&key).body(b"orphan".to_vec().into());
+            put.send().await.expect("an object");
+            let begun = client.create_multipart_upload().bucket(BUCKET).key(&key).send().await;
+            begun.expect("a multipart upload");
         }
         Store::Filesystem { root } => {
-            let path = root.join(key);
-            std::fs::create_dir_all(path.parent().unwrap_or(Path::new("/"))).expect("a folder");
-            std::fs::write(path, b"nobody's").expect("a file");
+            let path = root.join(Path::new(key));
+            std::fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
+            std::fs::write(path, "orphan").expect("a file");
         }
     }
-}
-
-/// Begins a multipart upload that nobody will complete; there is no such thing on a filesystem.
-async fn begin_multipart(stack: &Stack, key: &str) -> usize {
-    let Store::S3 { client, prefix, .. } = &stack.store else { return 0 };
-    let begin = client.create_multipart_upload().bucket(BUCKET).key(format!("{prefix}/{key}"));
-    begin.send().await.expect("the bucket takes it");
-    1
-}
-
-fn unknown(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
-    async move {
-        let server = stack.server(&FLAGS).await;
-        let repository = Repository::of(server.base_url(), "team/app");
-        let digest = repository.push(&content(3000)).await;
-        let orphan = UploadId::generate();
-        write(&stack, key::temp_data(orphan).as_str()).await;
-        write(&stack, "temp/no-uuid/data").await;
-        let multiparts = begin_multipart(&stack, key::temp_data(UploadId::generate()).as_str()).await;
-        let before = stack.temp_leftovers().await;
-
-        let early = cleanup(&stack, &["--sweep-grace=1h"]).await;
-        assert_eq!((&early["swept_objects"], &early["swept_multipart_uploads"]), (&0.into(), &0.into()));
-        assert_eq!(stack.temp_leftovers().await, before);
-
-        // The store's clock counts in seconds.
-        tokio::time::sleep(std::time::Duration::from_secs(2)).await;
-        let late = cleanup(&stack, &["--sweep-grace=1ms"]).await;
-        assert_eq!(late["swept_objects"], 2, "{late}");
-        assert_eq!(late["swept_multipart_uploads"], multiparts, "{late}");
-        assert_eq!(stack.temp_leftovers().await, Vec::<String>::new());
-        assert_eq!(stack.store.blob_hash(&digest).await, Some(digest));
-        assert_eq!(stack.objects().await.len(), 1);
-    }
-    .boxed()
-}
-
-fn placing(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
-    async move {
-        let server = stack.server(&FLAGS).await;
-        let digest = Repository::of(server.base_url(), "team/app").push(&content(3000)).await;
-        let mut multiparts = begin_multipart(&stack, key::blob(&digest).as_str()).await;
-        let never_published = Digest::from_sha256([3; 32]);
-        multiparts += begin_multipart(&stack, key::blob(&never_published).as_str()).await;
-        let report = cleanup(&stack, &[]).await;
-        assert_eq!(report["swept_multipart_uploads"], multiparts, "{report}");
-        assert_eq!(stack.temp_leftovers().await, Vec::<String>::new());
-        assert_eq!(stack.store.blob_hash(&digest).await, Some(digest));
-    }
-    .boxed()
 }

@@ -11,6 +11,8 @@ use tokio::net::{TcpListener, TcpStream};
 use url::Url;
 
 const BLOCK: usize = 64 << 10;
+/// How the requests begin that are held back. An answer is no sign that one ended: a refusal comes in its middle.
+const HEAD: &[u8] = b"PUT ";
 
 /// Forwards to the address it was last told.
 #[derive(Debug)]
@@ -22,13 +24,13 @@ pub struct Front {
 #[derive(Debug, Default)]
 struct Switch {
     target: Mutex<Option<SocketAddr>>,
-    /// Requests still to be held back.
+    /// PUTs still to be held back.
     held: AtomicU32,
     hold: Duration,
 }
 
 impl Front {
-    /// Holds each of the first `held` requests back for the time of `hold`.
+    /// Holds each of the first `held` PUTs back for the time of `hold`.
     pub async fn holding(held: u32, hold: Duration) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a port on loopback");
         let url = format!("http://{}", listener.local_addr().expect("a bound address"));
@@ -57,7 +59,7 @@ impl Front {
         *self.switch.target.lock().expect("nobody panics in here") = target;
     }
 
-    /// Requests still to be held back.
+    /// PUTs still to be held back.
     pub fn held(&self) -> u32 {
         self.switch.held.load(SeqCst)
     }
@@ -69,8 +71,7 @@ impl Switch {
     }
 }
 
-/// Forwards both ways until either side ends. A request is what the client says after the other side had the
-/// last word.
+/// Forwards both ways until either side ends.
 async fn connection(mut client: TcpStream, switch: Arc<Switch>) -> io::Result<()> {
     let target = *switch.target.lock().expect("nobody panics in here");
     let Some(target) = target else { return Ok(()) };
@@ -78,7 +79,6 @@ async fn connection(mut client: TcpStream, switch: Arc<Switch>) -> io::Result<()
     client.set_nodelay(true)?;
     target.set_nodelay(true)?;
     let (mut asked, mut answered) = (vec![0; BLOCK], vec![0; BLOCK]);
-    let mut is_new = true;
     loop {
         tokio::select! {
             length = client.read(&mut asked) => {
@@ -86,7 +86,7 @@ async fn connection(mut client: TcpStream, switch: Arc<Switch>) -> io::Result<()
                 if length == 0 {
                     return Ok(());
                 }
-                if std::mem::take(&mut is_new) && switch.holds_one() {
+                if asked.starts_with(HEAD) && switch.holds_one() {
                     tokio::time::sleep(switch.hold).await;
                 }
                 target.write_all(&asked[..length]).await?;
@@ -96,7 +96,6 @@ async fn connection(mut client: TcpStream, switch: Arc<Switch>) -> io::Result<()
                 if length == 0 {
                     return Ok(());
                 }
-                is_new = true;
                 client.write_all(&answered[..length]).await?;
             }
         }

@@ -57,17 +57,17 @@ fn proxied(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
         upload.patch(None, content(LIMIT - 10)).await.expect(202);
         // Each says only its own length, or none at all.
         upload.patch(None, "eleven bytes").await.refused(413, "SIZE_INVALID");
-        upload.patch(None, unsized_body(vec![7; 11])).await.refused(413, "SIZE_INVALID");
+        upload.patch(None, unsized_body(&[7; 11])).await.refused(413, "SIZE_INVALID");
         let range = format!("{}-{}", LIMIT - 10, LIMIT);
         upload.patch(Some(&range), "eleven byte").await.refused(413, "SIZE_INVALID");
         assert_eq!(upload.state().await.json()["received_offset"], LIMIT - 10, "nothing of it counts");
 
         let fresh = repository.begin().await;
         let too_large = content(LIMIT + 1);
-        fresh.patch(None, unsized_body(too_large.clone())).await.refused(413, "SIZE_INVALID");
+        fresh.patch(None, unsized_body(&too_large)).await.refused(413, "SIZE_INVALID");
         let query = [("digest", digest_of(&too_large).to_string())];
         let push =
-            repository.http.post(repository.url("uploads/")).query(&query).body(unsized_body(too_large));
+            repository.http.post(repository.url("uploads/")).query(&query).body(unsized_body(&too_large));
         Answer::to(push).await.refused(413, "SIZE_INVALID");
 
         let mut whole = content(LIMIT - 10);
@@ -111,7 +111,7 @@ fn exact(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
         upload.put(&bytes).await;
         upload.finalize(&digest).await.expect(201);
         let upload = repository.begin().await;
-        upload.patch(None, unsized_body(bytes)).await.expect(202);
+        upload.patch(None, unsized_body(&bytes)).await.expect(202);
         upload.finalize(&digest).await.expect(201);
         assert_eq!(stack.temp_leftovers().await, Vec::<String>::new());
     }
@@ -119,7 +119,7 @@ fn exact(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
 }
 
 /// A body whose length the service learns only by reading it.
-fn unsized_body(bytes: Vec<u8>) -> Body {
+fn unsized_body(bytes: &[u8]) -> Body {
     let blocks: Vec<_> =
         bytes.chunks(64 << 10).map(|block| Ok::<_, std::io::Error>(Bytes::copy_from_slice(block))).collect();
     Body::wrap_stream(stream::iter(blocks))

@@ -13,7 +13,7 @@ use crate::support::api::{Answer, Repository, content, digest_of, send, send_par
 use crate::support::trial::Story;
 
 /// For a finalize of a few megabytes that goes on in the background.
-const ASYNC_LIMIT: Duration = Duration::from_secs(60);
+const ASYNC_LIMIT: Duration = Duration::from_mins(1);
 const POLL: Duration = Duration::from_millis(20);
 
 pub fn cases() -> Vec<Story> {

@@ -13,6 +13,8 @@ use crate::support::trial::Story;
 
 const MIB: usize = 1 << 20;
 
+type Query<'a> = &'a [(&'a str, &'a str)];
+
 pub fn cases() -> Vec<Story> {
     vec![
         ("a_presigned_put_names_exactly_what_to_send", put),
@@ -87,7 +89,7 @@ fn mode(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
     async move {
         let server = stack.server(&[]).await;
         let repository = Repository::of(server.base_url(), NAME);
-        let cases: [(&[(&str, &str)], &str); 6] = [
+        let cases: [(Query<'_>, &str); 6] = [
             (&[("size", "104857599")], "put"),
             (&[("size", "104857600")], "multipart"),
             (&[], "put"),
@@ -108,7 +110,7 @@ fn mode(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
             assert_eq!(upload.abort().await.status, 204);
         }
 
-        let refusals: [(&[(&str, &str)], u16, &str, &str); 4] = [
+        let refusals: [(Query<'_>, u16, &str, &str); 4] = [
             (&[("size", "5368709121"), ("mode", "put")], 413, "SIZE_INVALID", "mode=multipart"),
             (&[("size", "53687091200001")], 413, "SIZE_INVALID", "53687091200000"),
             (&[("mode", "multipart")], 400, "BLOB_UPLOAD_INVALID", "size="),

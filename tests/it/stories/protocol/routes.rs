@@ -71,9 +71,8 @@ fn methods(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
             for method in methods {
                 let method: Method = method.parse().expect("a method");
                 let answer = Answer::to(upload.http.request(method.clone(), &url)).await;
-                let allow =
-                    answer.header("allow").unwrap_or_default().replace(",", ", ").replace(",  ", ", ");
-                assert_eq!((answer.status, allow.as_str()), (405, allowed), "{method} {url}");
+                let allow = answer.header("allow").unwrap_or_default().replace(", ", ",");
+                assert_eq!((answer.status, allow), (405, allowed.replace(", ", ",")), "{method} {url}");
                 if method != Method::HEAD {
                     answer.refused(405, "UNSUPPORTED");
                 }

@@ -12,7 +12,7 @@ use crate::support::trial::Story;
 use crate::support::{Stack, Store};
 
 /// For the service to find out that something is gone, or back.
-const NOTICE_LIMIT: Duration = Duration::from_secs(60);
+const NOTICE_LIMIT: Duration = Duration::from_mins(1);
 const POLL: Duration = Duration::from_millis(50);
 
 pub fn cases() -> Vec<Story> {

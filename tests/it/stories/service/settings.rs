@@ -90,7 +90,7 @@ fn virtual_hosted(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
             })
             .await;
             let terms = PutTerms { size: Some(10), digest: None };
-            let signed = store.presign_put(UploadId::generate(), terms, Duration::from_secs(60)).await;
+            let signed = store.presign_put(UploadId::generate(), terms, Duration::from_mins(1)).await;
             let signed = signed.expect("the environment has keys");
             assert!(signed.url.starts_with(&expected), "{}", signed.url);
         }

@@ -27,7 +27,7 @@ fn help(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
         for command in ["serve", "cleanup", "doctor", "migrate"] {
             let help = stack.command(&[command, "--help"]).await.stdout;
             // One line, however the terminal's width has broken it.
-            let flat = help.split_whitespace().collect::<Vec<_>>().join(" ");
+            let unbroken = help.split_whitespace().collect::<Vec<_>>().join(" ");
             let mut settings = 0;
             for flag in help.lines().filter_map(|line| line.trim_start().strip_prefix("--")) {
                 let flag = flag.split([' ', '[', '=']).next().unwrap_or_default();
@@ -36,7 +36,7 @@ fn help(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
                     continue;
                 }
                 let variable = format!("OVERSIDE_{}", flag.to_uppercase().replace('-', "_"));
-                assert!(flat.contains(&format!("[env: {variable}")), "{command} --{flag}: {help}");
+                assert!(unbroken.contains(&format!("[env: {variable}")), "{command} --{flag}: {help}");
                 settings += 1;
             }
             assert!(settings >= 7, "{command} --help shows its settings: {help}");
