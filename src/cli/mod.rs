@@ -19,7 +19,8 @@ use crate::telemetry;
 /// Clients get presigned URLs and send their bytes straight to the bucket; Overside keeps the upload's
 /// session, proves the SHA-256, puts the blob in its content-addressed place and cleans up.
 ///
-/// Try it: `overside quickstart`. Run it: `overside serve`. Every flag can be set as OVERSIDE_<FLAG>.
+/// Try it: `overside quickstart`. Run it: `overside serve`. Its settings can come from the environment, as
+/// OVERSIDE_<FLAG>.
 #[derive(Debug, Parser)]
 #[command(version, max_term_width = 110)]
 pub struct Cli {
@@ -53,7 +54,7 @@ const BAD_USAGE: u8 = 2;
 /// Runs the command. Exit codes: 0 done, 1 failed, 2 bad usage.
 pub async fn run() -> std::process::ExitCode {
     let cli = Cli::parse();
-    let level = if matches!(cli.command, Command::Serve(_)) { "info" } else { "warn" };
+    let level = if matches!(cli.command, Command::Serve(_)) { "info,sqlx=warn" } else { "warn" };
     if let Err(error) = telemetry::init(&cli.log, level) {
         eprintln!("error: {error}");
         return BAD_USAGE.into();

@@ -8,6 +8,7 @@ use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::IntoResponse;
 
 use super::{Answer, created, upload_location, uuid_headers};
+use crate::domain::digest::Digest;
 use crate::domain::name::RepositoryName;
 use crate::domain::upload::{State, Transfer, UploadId};
 use crate::http::error::HttpError;
@@ -37,8 +38,11 @@ pub(super) async fn finalize(
     let upload = service.upload(name, id).await?;
     let mut parts = Vec::new();
     match &upload.state {
-        // With nothing sent so far the body is the blob, even an empty one.
-        State::Pending => append(service, name, id, request).await?,
+        // With nothing sent so far the body is the blob, even an empty one. Where it can be neither, the claim
+        // will say so.
+        State::Pending if !is_empty(&request) || digest == Digest::EMPTY => {
+            append(service, name, id, request).await?
+        }
         // A last chunk that is here already was sent before a crash between its append and the claim.
         State::Uploading { transfer: Transfer::Proxied(stored), .. }
             if !is_empty(&request) && stored.digest() != Some(digest) =>
