@@ -10,8 +10,8 @@
 //! * [`client`]: the protocol from the other side; [`cli`] is built on it
 //! * [`config`], [`server`], [`worker`], [`telemetry`]: what makes it a service
 
-pub mod client;
 pub mod cli;
+pub mod client;
 pub mod config;
 pub mod db;
 pub mod domain;

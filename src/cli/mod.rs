@@ -20,7 +20,7 @@ use crate::telemetry;
 /// session, proves the SHA-256, puts the blob in its content-addressed place and cleans up.
 ///
 /// Try it: `overside quickstart`. Run it: `overside serve`. Its settings can come from the environment, as
-/// OVERSIDE_<FLAG>.
+/// `OVERSIDE_<FLAG>`.
 #[derive(Debug, Parser)]
 #[command(version, max_term_width = 110)]
 pub struct Cli {

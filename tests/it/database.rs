@@ -157,7 +157,8 @@ async fn racing_commits(db: Arc<Db>) {
             let claimed = Upload { state: finalizing(now()), ..begun.clone() };
             assert!(db.swap_upload(&begun, &claimed, now()).await.expect("swap"));
             let claimed = find(&db, &begun).await;
-            let done = Upload { state: State::Completed { digest, size: 3 }, size: Some(3), ..claimed.clone() };
+            let done =
+                Upload { state: State::Completed { digest, size: 3 }, size: Some(3), ..claimed.clone() };
             assert!(db.commit_blob(&claimed, &done, &blob(digest)).await.expect("commit"));
         })
     });
@@ -177,7 +178,8 @@ async fn parts(db: Arc<Db>) {
         size: 5,
         etag: etag.into(),
     };
-    let after = Upload { state: State::Uploading { transfer: proxied(), append_lease: None }, ..before.clone() };
+    let after =
+        Upload { state: State::Uploading { transfer: proxied(), append_lease: None }, ..before.clone() };
     let stored = [part(10, "\"j\""), part(2, "b"), part(1, "a")];
     assert!(db.swap_upload_with_parts(&before, &after, &stored, now()).await.expect("swap"));
     let before = find(&db, &before).await;
@@ -209,8 +211,13 @@ async fn due(db: Arc<Db>) {
     expired.sort_unstable();
     assert_eq!(expired, due);
     assert_eq!(db.expired_uploads(now(), 2).await.expect("expired").len(), 2);
-    let found: Vec<_> =
-        db.abandoned_uploads(now(), 100).await.expect("abandoned").into_iter().map(|upload| upload.id).collect();
+    let found: Vec<_> = db
+        .abandoned_uploads(now(), 100)
+        .await
+        .expect("abandoned")
+        .into_iter()
+        .map(|upload| upload.id)
+        .collect();
     assert_eq!(found, [abandoned]);
     assert_eq!(db.undiscarded_uploads(now(), 100, 0).await.expect("undiscarded"), [ended]);
     db.mark_discarded(ended, now()).await.expect("mark");
@@ -227,7 +234,11 @@ async fn forget(db: Arc<Db>) {
     assert!(db.swap_upload_with_parts(&before, &after, &[part], now()).await.expect("swap"));
     assert_eq!(db.forget_uploads(now(), 100).await.expect("forget"), 0, "not before it is discarded");
     db.mark_discarded(before.id, now()).await.expect("mark");
-    assert_eq!(db.forget_uploads(now() - TimeDelta::hours(1), 100).await.expect("forget"), 0, "not before its time");
+    assert_eq!(
+        db.forget_uploads(now() - TimeDelta::hours(1), 100).await.expect("forget"),
+        0,
+        "not before its time"
+    );
     assert_eq!(db.forget_uploads(now(), 100).await.expect("forget"), 1);
     assert_eq!(db.find_upload(before.id).await.expect("find"), None);
     assert!(db.stored_parts(before.id).await.expect("parts").is_empty());

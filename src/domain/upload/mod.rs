@@ -6,7 +6,7 @@
 //! finalizing with an expired lease can be claimed again, by any replica
 //! finalizing ──> uploading when something is merely missing: the client sends it and finalizes again
 //! ```
-//! Transitions live in [`transition`]; they are pure and consume the session. `db::uploads` persists each
+//! Transitions live in `transition.rs`; they are pure and consume the session. `db::uploads` persists each
 //! by compare-and-swap on status and revision, so of two that race one is told to look again.
 
 mod transition;

@@ -41,7 +41,7 @@ pub(super) async fn finalize(
         // With nothing sent so far the body is the blob, even an empty one. Where it can be neither, the claim
         // will say so.
         State::Pending if !is_empty(&request) || digest == Digest::EMPTY => {
-            append(service, name, id, request).await?
+            append(service, name, id, request).await?;
         }
         // A last chunk that is here already was sent before a crash between its append and the claim.
         State::Uploading { transfer: Transfer::Proxied(stored), .. }

@@ -16,9 +16,9 @@ use crate::storage::{Sealed, StorageError, key};
 
 /// Published bytes never change; the mode says so to whoever looks around in the store.
 const SEALED_MODE: u32 = 0o444;
-/// One read, in bytes: a system call costs nothing beside hashing so much, and a proof that reads back holds
-/// some twenty of them at once.
-const READ_SIZE: u64 = 256 * 1024;
+/// One read, in bytes: small enough that what a few of them leave behind in the allocator's arena of each
+/// thread they were made on, up to eight a core, stays a few MiB; a system call is still cheap beside hashing it.
+const READ_SIZE: u64 = 64 * 1024;
 
 impl Filesystem {
     pub(in crate::storage) async fn seal(
@@ -60,8 +60,7 @@ impl Filesystem {
         .await
     }
 
-    /// On one thread from the first byte to the last: a thread for every piece would leave its share of freed
-    /// memory behind in each of a pool's many threads.
+    /// On one thread from the first byte to the last: handing each piece to another costs more than reading it.
     pub(in crate::storage) async fn read(
         &self,
         sealed: &Sealed,

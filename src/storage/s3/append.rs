@@ -1,6 +1,6 @@
 //! Proxied uploads: whole parts go out while the body comes in, the rest waits in a tail object.
 //!
-//! Memory is one part being filled and [`PARTS_IN_FLIGHT`] on their way, whatever the size of the blob.
+//! Memory is one part being filled and one on its way, whatever the size of the blob.
 
 use std::sync::{Arc, Mutex};
 

@@ -69,7 +69,8 @@ async fn parts_arrive_in_any_order_and_are_listed_in_theirs(storage: Arc<Storage
     assert!(matches!(listed, Err(StorageError::UploadNotFound)), "{listed:?}");
     begun.holds_its_bytes(&storage).await;
     let digest = digest_of(bytes);
-    let sealed = storage.seal(*upload, &transfer(begun.plan, id), false).await.expect("it can be sealed again");
+    let sealed =
+        storage.seal(*upload, &transfer(begun.plan, id), false).await.expect("it can be sealed again");
     storage.place(&sealed, &digest).await.expect("it can be placed");
     assert!(download(&storage, &digest, None).await == *bytes);
 }

@@ -104,7 +104,8 @@ async fn the_checksum_a_store_reports_is_never_wrong(storage: Arc<Storage>) {
     for terms in [sized(&bytes), terms_of(&bytes)] {
         let upload = UploadId::generate();
         Signed::put(&storage, upload, terms).await.send(&storage, &bytes).await.expect("the body is taken");
-        let sealed = storage.seal(upload, &Transfer::Put, terms.digest.is_some()).await.expect("it can be sealed");
+        let sealed =
+            storage.seal(upload, &Transfer::Put, terms.digest.is_some()).await.expect("it can be sealed");
         assert!(sealed.sha256.is_none_or(|digest| digest == digest_of(&bytes)));
         if matches!(*storage, Storage::Filesystem(_)) {
             assert!(sealed.sha256.is_some(), "the filesystem backend hashes every PUT");

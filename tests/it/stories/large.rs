@@ -36,9 +36,10 @@ pub fn cases() -> Vec<Story> {
             presigned::story(stack).boxed()
         }),
         ("large_chunks_pass_through_replicas_that_come_and_go", |stack| proxied::story(stack).boxed()),
-        ("large_a_declared_digest_is_proven_without_reading_the_blob_where_the_stores_checksum_is_a_proof", |stack| {
-            proof::without_reading(stack).boxed()
-        }),
+        (
+            "large_a_declared_digest_is_proven_without_reading_the_blob_where_the_stores_checksum_is_a_proof",
+            |stack| proof::without_reading(stack).boxed(),
+        ),
         ("large_a_body_of_another_digest_is_refused_by_the_store", |stack| proof::wrong_body(stack).boxed()),
     ]
 }

@@ -71,14 +71,14 @@ async fn expired(stack: &Stack, base_url: &str, count: usize) -> Vec<Upload> {
         let repository = repository.clone();
         tokio::spawn(async move {
             let upload = repository.begin().await;
-            if index % SENDING == 0 {
+            if index.is_multiple_of(SENDING) {
                 upload.patch(None, api::content(1_000)).await.expect(202);
             }
             upload
         })
     };
-    let begun = stream::iter(0..count).map(begin).buffer_unordered(CLIENTS);
-    let uploads: Vec<_> = begun.map(|upload| upload.expect("a task that does not panic")).collect().await;
+    let all = stream::iter(0..count).map(begin).buffer_unordered(CLIENTS);
+    let uploads: Vec<_> = all.map(|upload| upload.expect("a task that does not panic")).collect().await;
     let newest = uploads.iter().max_by_key(|upload| upload.id()).expect("some");
     let end = newest.row(stack).await.expires_at;
     // Appending prolongs, and the last to append need not be the last begun.

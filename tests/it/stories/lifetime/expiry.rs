@@ -9,7 +9,7 @@ use crate::support::Stack;
 use crate::support::api::{self, Answer, Repository, Upload};
 
 /// Long enough to begin an upload and send a few bytes on a busy machine.
-const LIFETIME: [&str; 2] = ["--upload-lifetime", "5s"];
+const LIFETIME: [&str; 4] = ["--upload-lifetime", "5s", "--url-lifetime", "5s"];
 
 pub async fn every_verb(stack: Arc<Stack>) {
     let server = stack.server(&[&LIFETIME[..], &SMALL_PARTS].concat()).await;

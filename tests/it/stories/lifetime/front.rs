@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use url::Url;
 
@@ -30,11 +31,11 @@ struct Switch {
 }
 
 impl Front {
-    /// Holds each of the first `held` PUTs back for the time of `hold`.
-    pub async fn holding(held: u32, hold: Duration) -> Self {
+    /// Holds each of the first `puts` PUTs back for the time of `hold`.
+    pub async fn holding(puts: u32, hold: Duration) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a port on loopback");
         let url = format!("http://{}", listener.local_addr().expect("a bound address"));
-        let switch = Arc::new(Switch { target: Mutex::default(), held: held.into(), hold });
+        let switch = Arc::new(Switch { target: Mutex::default(), held: puts.into(), hold });
         let accepting = Arc::clone(&switch);
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
@@ -54,7 +55,7 @@ impl Front {
     }
 
     pub fn lead_to(&self, url: &str) {
-        let addresses = Url::parse(url).and_then(|url| Ok(url.socket_addrs(|| None))).expect("a URL");
+        let addresses = Url::parse(url).expect("a URL").socket_addrs(|| None);
         let target = addresses.expect("an address with a port").first().copied();
         *self.switch.target.lock().expect("nobody panics in here") = target;
     }
@@ -71,33 +72,32 @@ impl Switch {
     }
 }
 
-/// Forwards both ways until either side ends.
-async fn connection(mut client: TcpStream, switch: Arc<Switch>) -> io::Result<()> {
+/// Forwards both ways until either side ends; each for itself, for a store that refuses early answers while
+/// nobody reads the rest of the question.
+async fn connection(client: TcpStream, switch: Arc<Switch>) -> io::Result<()> {
     let target = *switch.target.lock().expect("nobody panics in here");
     let Some(target) = target else { return Ok(()) };
-    let mut target = TcpStream::connect(target).await?;
+    let target = TcpStream::connect(target).await?;
     client.set_nodelay(true)?;
     target.set_nodelay(true)?;
-    let (mut asked, mut answered) = (vec![0; BLOCK], vec![0; BLOCK]);
+    let ((from_client, mut to_client), (mut from_target, to_target)) =
+        (client.into_split(), target.into_split());
+    tokio::select! {
+        result = ask(from_client, to_target, &switch) => result,
+        result = tokio::io::copy(&mut from_target, &mut to_client) => result.map(drop),
+    }
+}
+
+async fn ask(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, switch: &Switch) -> io::Result<()> {
+    let mut block = vec![0; BLOCK];
     loop {
-        tokio::select! {
-            length = client.read(&mut asked) => {
-                let length = length?;
-                if length == 0 {
-                    return Ok(());
-                }
-                if asked.starts_with(HEAD) && switch.holds_one() {
-                    tokio::time::sleep(switch.hold).await;
-                }
-                target.write_all(&asked[..length]).await?;
-            }
-            length = target.read(&mut answered) => {
-                let length = length?;
-                if length == 0 {
-                    return Ok(());
-                }
-                client.write_all(&answered[..length]).await?;
-            }
+        let length = from.read(&mut block).await?;
+        if length == 0 {
+            return Ok(());
         }
+        if block.starts_with(HEAD) && switch.holds_one() {
+            tokio::time::sleep(switch.hold).await;
+        }
+        to.write_all(&block[..length]).await?;
     }
 }
