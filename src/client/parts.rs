@@ -1,9 +1,9 @@
 //! A whole file to the store, by whichever way the server gives: one PUT, or parts in parallel.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use futures_util::lock::Mutex;
-use futures_util::stream::{self, StreamExt, TryStreamExt};
+use futures_util::stream::{FuturesUnordered, StreamExt};
 
 use super::progress::{Progress, Stage};
 use super::session::PresignTerms;
@@ -80,15 +80,25 @@ impl<'a> Multipart<'a> {
         let given: BTreeSet<_> = first.parts.iter().map(|part| part.part_number).collect();
         let rest: Vec<_> = self.missing.difference(&given).copied().collect();
         let batches = batches(&rest);
-        stream::once(async { Ok(first) })
-            // Lazily: the next batch is signed when a job is free for it.
-            .chain(stream::iter(batches).then(|range| self.sign(range)))
-            .and_then(|batch| async {
-                self.check(batch).map(|parts| stream::iter(parts.into_iter().map(Ok)))
-            })
-            .try_flatten()
-            .try_for_each_concurrent(jobs.max(1), |(part, signed)| self.send(part, signed))
-            .await?;
+        let (mut batches, mut ready) = (batches.into_iter(), VecDeque::from(self.check(first)?));
+        let mut sending = FuturesUnordered::new();
+        loop {
+            while sending.len() < jobs.max(1) {
+                if let Some((part, signed)) = ready.pop_front() {
+                    sending.push(self.send(part, signed));
+                } else if let Some(range) = batches.next() {
+                    // Not before: a URL signed early is a URL that is old when its turn comes.
+                    ready.extend(self.check(self.sign(range).await?)?);
+                } else {
+                    break;
+                }
+            }
+            match sending.next().await {
+                Some(sent) => sent?,
+                None => break,
+            }
+        }
+        drop(sending);
         let etags = self.etags.into_inner();
         let all = etags.len() == usize::from(self.plan.part_count());
         let completed = |(part_number, etag)| CompletedPart { part_number, etag };

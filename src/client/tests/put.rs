@@ -55,6 +55,16 @@ async fn an_empty_file_is_one_put_of_length_zero() {
 }
 
 #[tokio::test]
+async fn an_upload_can_be_spawned() {
+    let put = Put::new(3_000, PART_SIZE).await;
+    let (client, path) = (put.server.client(), put.path());
+    let uploading = async move {
+        client.put_file(&repository(), &path, &PutOptions::default(), &Progress::default()).await
+    };
+    assert_eq!(tokio::spawn(uploading).await.unwrap().unwrap().digest, digest_of(&put.bytes));
+}
+
+#[tokio::test]
 async fn a_file_is_sent_once_and_then_known() {
     let put = Put::new(300_000, 0).await;
     assert!(!put.succeeds().await.existed);
