@@ -4,7 +4,6 @@ use std::fmt;
 use std::str::FromStr;
 
 use chrono::{DateTime, Utc};
-use serde::Serialize;
 
 use super::digest::Digest;
 
@@ -19,8 +18,7 @@ pub struct Blob {
 }
 
 /// How the digest was proven; kept on the blob's row.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Proof {
     /// Hashed as the bytes passed through this server.
     Streamed,

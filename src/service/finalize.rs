@@ -25,7 +25,8 @@ use crate::domain::part::PartNumber;
 use crate::domain::upload::{Refusal, State, Transfer, Upload, UploadId};
 use crate::storage::{Sealed, StorageError};
 
-/// How long such a one waits before it is told to ask again: most proxies give up at about this age.
+/// How long one who waits for another's finalize does so before it is told to ask again: most proxies give up
+/// at about this age.
 const WAIT_FOR_OTHERS: Duration = Duration::from_mins(10);
 
 /// A part as the client says the store answered it.

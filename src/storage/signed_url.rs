@@ -7,7 +7,6 @@ use std::fmt;
 
 use chrono::{DateTime, Utc};
 use hmac::{Hmac, KeyInit, Mac};
-use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 use url::Url;
 
@@ -31,16 +30,13 @@ pub struct Grant {
 }
 
 /// The signed query parameters.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GrantTerms {
     /// Seconds since the epoch.
     pub expires: i64,
     /// The body's length in bytes.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub length: Option<u64>,
     /// The body's digest; the client repeats it as `x-amz-checksum-sha256`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub digest: Option<Digest>,
 }
 

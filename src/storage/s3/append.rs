@@ -132,7 +132,7 @@ impl S3Appender {
         let tail_id = (!self.buffer.is_empty() || nothing_at_all).then_some(self.lease);
         if let Some(tail) = tail_id {
             let bytes = std::mem::take(&mut self.buffer).into();
-            self.store.put(&key::temp_tail(self.upload, tail), bytes, None).await?;
+            self.store.put(&key::temp_tail(self.upload, tail), bytes).await?;
         }
         while let Some(part) = self.in_flight.join_next().await {
             self.parts.push(part.map_err(StorageError::unavailable("write a part"))??);

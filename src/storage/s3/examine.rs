@@ -57,7 +57,7 @@ impl S3 {
     async fn put_get_delete(&self, run: UploadId) -> Finding {
         let key = key::probe(run, "object");
         let cycle = async {
-            self.put(&key, Bytes::from_static(CONTENT), None).await?;
+            self.put(&key, Bytes::from_static(CONTENT)).await?;
             let read = self.read_object(&key).await?;
             self.remove(&key).await?;
             Ok::<_, StorageError>(read)

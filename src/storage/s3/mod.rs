@@ -27,7 +27,6 @@ use bytes::Bytes;
 use super::key::Key;
 use super::probe::Capabilities;
 use super::{Result, StorageError};
-use crate::domain::digest::Digest;
 
 /// The content type of everything stored: opaque bytes, and no browser is tempted to render them.
 pub(super) const CONTENT_TYPE: &str = "application/octet-stream";
@@ -147,18 +146,12 @@ impl S3 {
     }
 
     /// Writes a small object.
-    pub(in crate::storage) async fn put(
-        &self,
-        key: &Key,
-        bytes: Bytes,
-        checksum: Option<&Digest>,
-    ) -> Result<()> {
+    pub(super) async fn put(&self, key: &Key, bytes: Bytes) -> Result<()> {
         self.client
             .put_object()
             .bucket(self.bucket())
             .key(self.path(key))
             .content_type(CONTENT_TYPE)
-            .set_checksum_sha256(checksum.map(Digest::to_base64))
             .body(ByteStream::from(bytes))
             .send()
             .await

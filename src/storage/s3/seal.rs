@@ -139,7 +139,7 @@ impl S3 {
     }
 
     /// One copy inside the store, of exactly the version that was looked at.
-    pub(in crate::storage) async fn copy(&self, from: &Sealed, to: &Key) -> Result<()> {
+    pub(super) async fn copy(&self, from: &Sealed, to: &Key) -> Result<()> {
         self.client
             .copy_object()
             .bucket(self.bucket())
