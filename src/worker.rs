@@ -29,6 +29,7 @@ pub async fn run(service: Arc<Service>, interval: Duration, stop: CancellationTo
             Ok(report) if report.is_empty() => {}
             Ok(report) => tracing::info!(
                 expired = report.expired_sessions,
+                placed = report.placed_blobs,
                 discarded = report.discarded_sessions,
                 objects = report.swept_objects,
                 multipart_uploads = report.swept_multipart_uploads,

@@ -58,13 +58,28 @@ CREATE TABLE blob_upload_part (
     PRIMARY KEY (upload_uuid, part_number)
 );
 
--- A blob whose bytes were proven and stand at their content-addressed path. No row, no blob.
+-- A blob whose bytes were proven. No row, no blob.
 CREATE TABLE blob (
-    digest     TEXT PRIMARY KEY,
-    size       BIGINT NOT NULL CHECK (size >= 0),
-    proof      TEXT NOT NULL CHECK (proof IN ('streamed', 'store-checksum', 'read-back')),
-    created_at TIMESTAMPTZ NOT NULL
+    digest        TEXT PRIMARY KEY,
+    size          BIGINT NOT NULL CHECK (size >= 0),
+    proof         TEXT NOT NULL CHECK (proof IN ('streamed', 'store-checksum', 'store-copy', 'read-back')),
+    created_at    TIMESTAMPTZ NOT NULL,
+    -- When its bytes came to stand at the content-addressed path. Until then they are read where they were proven.
+    placed_at     TIMESTAMPTZ,
+    -- The upload they were proven in, as long as its temporary object must stay: until the copy is done and the
+    -- last URL that was given out for it has expired.
+    sealed_by     UUID,
+    sealed_path   TEXT,
+    sealed_etag   TEXT,
+    sealed_until  TIMESTAMPTZ,
+    -- Until when one replica keeps the others from copying.
+    placing_until TIMESTAMPTZ,
+    CHECK (placed_at IS NOT NULL OR sealed_by IS NOT NULL),
+    CHECK ((sealed_by IS NULL) = (sealed_path IS NULL)),
+    CHECK (sealed_by IS NULL OR (sealed_until IS NOT NULL AND placing_until IS NOT NULL))
 );
+CREATE INDEX blob_unplaced ON blob (placing_until) WHERE sealed_by IS NOT NULL;
+CREATE INDEX blob_sealed_by ON blob (sealed_by) WHERE sealed_by IS NOT NULL;
 
 -- Which repositories a blob can be read from.
 CREATE TABLE repository_blob (

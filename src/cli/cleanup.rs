@@ -36,6 +36,7 @@ pub(super) async fn run(args: CleanupArgs) -> anyhow::Result<()> {
     let verb = if report.dry_run { "would be" } else { "were" };
     println!("{} expired sessions {verb} ended", report.expired_sessions);
     println!("{} ended sessions {verb} cleaned up", report.discarded_sessions);
+    println!("{} blobs brought to their place", report.placed_blobs);
     println!("{} temporary objects {verb} swept", report.swept_objects);
     println!("{} incomplete multipart uploads {verb} swept", report.swept_multipart_uploads);
     println!("{} old sessions {verb} forgotten", report.forgotten_sessions);

@@ -2,17 +2,22 @@
 
 use chrono::{DateTime, Utc};
 use sqlx::FromRow;
+use uuid::Uuid;
 
 use super::uploads::LINK;
 use super::{Db, DbError, Result, on_pool};
-use crate::domain::blob::Blob;
+use crate::domain::blob::{Blob, SealedObject, Standing};
 use crate::domain::digest::Digest;
 use crate::domain::name::RepositoryName;
+use crate::domain::upload::UploadId;
 
-const FIND: &str = "SELECT digest, size, proof, created_at FROM blob WHERE digest = $1";
+const FIND: &str = "
+    SELECT digest, size, proof, created_at, placed_at, sealed_by, sealed_path, sealed_etag
+    FROM blob WHERE digest = $1";
 
 const FIND_IN_REPOSITORY: &str = "
-    SELECT blob.digest, blob.size, blob.proof, blob.created_at
+    SELECT blob.digest, blob.size, blob.proof, blob.created_at, blob.placed_at, blob.sealed_by, blob.sealed_path,
+        blob.sealed_etag
     FROM repository_blob JOIN blob ON blob.digest = repository_blob.digest
     WHERE repository_blob.repository_name = $1 AND repository_blob.digest = $2";
 
@@ -24,6 +29,10 @@ struct BlobRow {
     size: i64,
     proof: String,
     created_at: DateTime<Utc>,
+    placed_at: Option<DateTime<Utc>>,
+    sealed_by: Option<Uuid>,
+    sealed_path: Option<String>,
+    sealed_etag: Option<String>,
 }
 
 impl TryFrom<BlobRow> for Blob {
@@ -41,6 +50,15 @@ impl TryFrom<BlobRow> for Blob {
             size: u64::try_from(row.size).map_err(|error| corrupt("size", &error))?,
             proof: row.proof.parse().map_err(|error| corrupt("proof", &error))?,
             created_at: row.created_at,
+            standing: match (row.placed_at, row.sealed_by, &row.sealed_path) {
+                (Some(_), _, _) => Standing::Placed,
+                (None, Some(upload), Some(path)) => Standing::Sealed(SealedObject {
+                    upload: UploadId::from_uuid(upload),
+                    path: path.clone(),
+                    etag: row.sealed_etag.clone(),
+                }),
+                _ => return Err(corrupt("placed_at", &"is missing, and so is where the blob was proven")),
+            },
         })
     }
 }

@@ -2,6 +2,7 @@
 
 mod blobs;
 mod keys;
+mod placing;
 mod rows;
 mod sweep;
 mod uploads;
@@ -10,6 +11,7 @@ use std::str::FromStr;
 use std::sync::LazyLock;
 use std::time::Duration;
 
+pub use placing::Unplaced;
 use sqlx::Connection;
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};

@@ -24,6 +24,7 @@ const ABANDONED: &str = select_upload!(
 const UNDISCARDED: &str = "
     SELECT upload_uuid FROM blob_upload_session
     WHERE status IN ('completed', 'failed', 'aborted', 'expired') AND discarded_at IS NULL AND updated_at <= $1
+      AND NOT EXISTS (SELECT 1 FROM blob WHERE sealed_by = upload_uuid)
     ORDER BY updated_at LIMIT $2 OFFSET $3";
 
 const DISCARDED: &str = "UPDATE blob_upload_session SET discarded_at = $2 WHERE upload_uuid = $1";
@@ -33,8 +34,9 @@ const FORGET: &str = "
         (SELECT upload_uuid FROM blob_upload_session WHERE discarded_at <= $1 ORDER BY discarded_at LIMIT $2)";
 
 const IS_PLACING: &str = "
-    SELECT COUNT(*) FROM blob_upload_session
-    WHERE status = 'finalizing' AND claimed_digest = $1 AND lease_expires_at > $2";
+    SELECT (SELECT COUNT(*) FROM blob WHERE digest = $1 AND placed_at IS NULL AND placing_until > $2)
+        + (SELECT COUNT(*) FROM blob_upload_session
+           WHERE status = 'finalizing' AND claimed_digest = $1 AND lease_expires_at > $2)";
 
 impl Db {
     /// Sessions whose time is up and that nobody holds.
@@ -83,7 +85,7 @@ impl Db {
             .map(|done| done.rows_affected()))?)
     }
 
-    /// Whether a live finalizer may be placing this digest now.
+    /// Whether a live replica may be placing this digest now.
     pub async fn is_placing(&self, digest: &Digest, now: DateTime<Utc>) -> Result<bool> {
         let count: i64 = on_pool!(self, pool =>
             sqlx::query_scalar(IS_PLACING).bind(digest.to_string()).bind(now).fetch_one(pool).await)?;

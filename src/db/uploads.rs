@@ -5,7 +5,7 @@ use sqlx::FromRow;
 
 use super::rows::{StateColumns, UploadRow, select_upload, signed};
 use super::{Db, DbError, Result, in_transaction, on_pool};
-use crate::domain::blob::Blob;
+use crate::domain::blob::{Blob, Standing};
 use crate::domain::part::{PartNumber, ReceivedPart};
 use crate::domain::upload::{Upload, UploadId};
 
@@ -35,7 +35,9 @@ const PARTS: &str =
 
 /// A second upload of the same bytes leaves the first one's proof standing.
 const INSERT_BLOB: &str = "
-    INSERT INTO blob (digest, size, proof, created_at) VALUES ($1, $2, $3, $4) ON CONFLICT (digest) DO NOTHING";
+    INSERT INTO blob (digest, size, proof, created_at, placed_at, sealed_by, sealed_path, sealed_etag, sealed_until,
+        placing_until)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $4, $9) ON CONFLICT (digest) DO NOTHING";
 
 pub(super) const LINK: &str = "
     INSERT INTO repository_blob (repository_name, digest, created_at) VALUES ($1, $2, $3)
@@ -124,18 +126,34 @@ impl Db {
         })
     }
 
-    /// Step 5 of finalize, all of it or nothing: the session, the blob and its link.
-    pub async fn commit_blob(&self, before: &Upload, after: &Upload, blob: &Blob) -> Result<bool> {
+    /// Step 4 of finalize, all of it or nothing: the session, the blob and its link. A blob that is not placed
+    /// is this replica's to place until `placing_until`.
+    pub async fn commit_blob(
+        &self,
+        before: &Upload,
+        after: &Upload,
+        blob: &Blob,
+        placing_until: DateTime<Utc>,
+    ) -> Result<bool> {
         let (before, after, blob) = (before.clone(), after.clone(), blob.clone());
         in_transaction!(self, transaction => {
             let swapped = swap!(before, &after, blob.created_at).execute(&mut *transaction).await?.rows_affected() == 1;
             if swapped {
                 let digest = blob.digest.to_string();
+                let (placed_at, sealed) = match &blob.standing {
+                    Standing::Placed => (Some(blob.created_at), None),
+                    Standing::Sealed(sealed) => (None, Some(sealed)),
+                };
                 sqlx::query(INSERT_BLOB)
                     .bind(&digest)
                     .bind(signed(blob.size))
                     .bind(blob.proof.as_str())
                     .bind(blob.created_at)
+                    .bind(placed_at)
+                    .bind(sealed.map(|sealed| sealed.upload.as_uuid()))
+                    .bind(sealed.map(|sealed| &sealed.path))
+                    .bind(sealed.and_then(|sealed| sealed.etag.as_ref()))
+                    .bind(placing_until)
                     .execute(&mut *transaction)
                     .await?;
                 sqlx::query(LINK)

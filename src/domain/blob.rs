@@ -1,4 +1,4 @@
-//! A published blob and how its digest was proven.
+//! A published blob, how its digest was proven and where its bytes stand.
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,8 +6,9 @@ use std::str::FromStr;
 use chrono::{DateTime, Utc};
 
 use super::digest::Digest;
+use super::upload::UploadId;
 
-/// A blob whose bytes were proven and that stands at its content-addressed path.
+/// A blob whose bytes were proven.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Blob {
     pub digest: Digest,
@@ -15,6 +16,25 @@ pub struct Blob {
     pub size: u64,
     pub proof: Proof,
     pub created_at: DateTime<Utc>,
+    pub standing: Standing,
+}
+
+/// Where a blob's bytes are read from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Standing {
+    /// Its content-addressed path.
+    Placed,
+    /// Where they were proven; the copy to the content-addressed path is under way.
+    Sealed(SealedObject),
+}
+
+/// An upload's proven bytes, under a temporary key where no client can change them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SealedObject {
+    pub upload: UploadId,
+    pub path: String,
+    /// The version that was proven, where the store binds by `ETag`.
+    pub etag: Option<String>,
 }
 
 /// How the digest was proven; kept on the blob's row.

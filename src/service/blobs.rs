@@ -1,11 +1,20 @@
 //! Read and unlink published blobs.
 
+use std::time::Duration;
+
+use tokio::time::Instant;
+
 use super::{Result, Service, ServiceError};
-use crate::domain::blob::Blob;
+use crate::domain::blob::{Blob, Standing};
 use crate::domain::digest::Digest;
 use crate::domain::name::RepositoryName;
 use crate::domain::range::ByteRange;
 use crate::storage::{Download, StorageError};
+
+/// How long a download waits for a blob that is just coming to its place. A URL of the temporary object would keep
+/// that for as long as the URL lives, and all but the largest blobs are copied sooner than this.
+const PATIENCE_FOR_PLACE: Duration = Duration::from_secs(1);
+const PLACE_POLL: Duration = Duration::from_millis(50);
 
 /// A blob and the way to its bytes.
 #[expect(missing_debug_implementations, reason = "holds a stream")]
@@ -22,7 +31,8 @@ impl Service {
 
     /// The way to a blob's bytes, all or a range of them.
     pub async fn blob_content(&self, blob: Blob, range: Option<ByteRange>) -> Result<BlobContent> {
-        match self.storage.download(&blob.digest, range, self.limits.url_lifetime).await {
+        let blob = self.held(blob).await?;
+        match self.storage.download(&blob, range, self.limits.url_lifetime).await {
             Ok(download) => Ok(BlobContent { blob, download }),
             Err(StorageError::NotFound) => {
                 tracing::error!(digest = %blob.digest, "a published blob is gone from the store");
@@ -30,6 +40,22 @@ impl Service {
             }
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// A blob whose object stays for as long as a URL of it lives: while it is read where it was proven, its
+    /// row says until when.
+    async fn held(&self, blob: Blob) -> Result<Blob> {
+        let placed = Blob { standing: Standing::Placed, ..blob.clone() };
+        let patience = Instant::now() + PATIENCE_FOR_PLACE;
+        while blob.standing != Standing::Placed && Instant::now() < patience {
+            match self.db.find_blob(&blob.digest).await? {
+                Some(Blob { standing: Standing::Sealed(_), .. }) => tokio::time::sleep(PLACE_POLL).await,
+                _ => return Ok(placed),
+            }
+        }
+        let is_sealed = blob.standing != Standing::Placed
+            && self.db.hold_sealed(&blob.digest, self.after(self.limits.url_lifetime)).await?;
+        Ok(if is_sealed { blob } else { placed })
     }
 
     /// Takes a blob out of a repository. Its bytes stay: other repositories may have them.

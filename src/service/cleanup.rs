@@ -20,6 +20,9 @@ pub struct CleanupReport {
     pub dry_run: bool,
     /// Sessions whose time was up.
     pub expired_sessions: u64,
+    /// Blobs that came to their content-addressed path after the replica that was copying them had died, or
+    /// whose temporary object nobody reads any more.
+    pub placed_blobs: u64,
     /// Ended sessions whose temporary objects and multipart uploads were removed.
     pub discarded_sessions: u64,
     /// Temporary objects that belong to no living session.
@@ -50,6 +53,11 @@ impl Service {
     pub async fn clean(&self, dry_run: bool) -> Result<CleanupReport> {
         let mut report = CleanupReport { dry_run, ..CleanupReport::default() };
         self.expire_sessions(&mut report).await?;
+        if !dry_run {
+            let (placed, failures) = self.place_abandoned().await?;
+            report.placed_blobs += placed;
+            report.failures += failures;
+        }
         self.discard_sessions(&mut report).await?;
         self.sweep(&mut report).await?;
         if !dry_run {
@@ -163,8 +171,9 @@ impl Service {
             vacant.insert(self.db.find_upload(id).await.map_err(ServiceError::from)?);
         }
         Ok(match (sessions.get(&id).and_then(Option::as_ref), &entry.kind) {
-            (None, _) => old,
-            (Some(session), _) if session.state.status().is_terminal() => true,
+            (None, _) => old && !self.db.holds_blob(id).await?,
+            // Once let go of, an object is never held again.
+            (Some(session), _) if session.state.status().is_terminal() => !self.db.holds_blob(id).await?,
             // Two signers began a multipart upload each and one died before it could give its own up.
             // An append in flight has not told its own yet.
             (Some(session), TempKind::Multipart { store_upload_id, .. }) => {

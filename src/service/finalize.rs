@@ -1,10 +1,13 @@
 //! Finalize: the one procedure that must never be wrong.
 //!
-//! 1. claim  2. assemble  3. verify  4. place  5. commit  6. discard
+//! 1. claim  2. assemble  3. verify  4. commit  5. place  6. discard
 //!
 //! Every step may be repeated, by this replica or another, after a crash between any two. No database
-//! transaction is open across a store call. Temp bytes go only after the commit, or when the session can
-//! no longer succeed.
+//! transaction is open across a store call. Temp bytes go only after the commit and the copy, or when the
+//! session can no longer succeed.
+//!
+//! The commit comes before the copy: what is proven under a key that no client can write to is readable from
+//! there, and nobody waits while the store copies 50 GiB. `place.rs` has steps 5 and 6.
 
 mod assemble;
 
@@ -18,7 +21,7 @@ use uuid::Uuid;
 use super::lease::POLL_INTERVAL;
 use super::verify::changed;
 use super::{Result, Service, ServiceError};
-use crate::domain::blob::{Blob, Proof};
+use crate::domain::blob::{Blob, Proof, Standing};
 use crate::domain::digest::Digest;
 use crate::domain::name::RepositoryName;
 use crate::domain::part::PartNumber;
@@ -29,11 +32,24 @@ use crate::storage::{Sealed, StorageError};
 /// at about this age.
 const WAIT_FOR_OTHERS: Duration = Duration::from_mins(10);
 
+/// Largest blob whose copy the answer waits for, in bytes: it takes a store no longer than the round trips that
+/// following it up later would.
+const PLACED_AT_ONCE: u64 = 4 * 1024 * 1024;
+
 /// A part as the client says the store answered it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NamedPart {
     pub number: PartNumber,
     pub etag: String,
+}
+
+/// Bytes whose digest is proven.
+#[derive(Debug)]
+pub(super) struct Proven {
+    pub sealed: Sealed,
+    pub proof: Proof,
+    /// Where a blob made of them is to be read.
+    pub standing: Standing,
 }
 
 /// Who wants an upload finalized.
@@ -150,36 +166,31 @@ impl Service {
         parts: Vec<NamedPart>,
     ) -> Result<Digest> {
         let heartbeat = self.keep_lease(upload.id, owner);
-        let published = tokio::select! {
-            published = self.publish(&upload, digest, &parts) => published,
+        let proven = tokio::select! {
+            proven = self.prove(&upload, digest, &parts) => proven,
             () = heartbeat.lost.cancelled() => Err(Refusal::LeaseLost.into()),
             () = self.handover.cancelled() => Err(ServiceError::Stopping),
         };
         drop(heartbeat);
-        let committed = match published {
-            Ok((sealed, proof)) => {
-                let committed = self.commit(upload.id, owner, digest, sealed.size, proof).await;
-                committed.map(|()| (sealed, proof))
-            }
+        let committed = match proven {
+            Ok(proven) => self.commit(upload.id, owner, digest, &proven).await.map(|()| proven),
             Err(error) => Err(error),
         };
         match committed {
-            Ok((sealed, proof)) => {
-                tracing::info!(upload = %upload.id, %digest, %proof, "upload completed");
-                self.discard_completed(&upload, &sealed).await;
+            Ok(proven) => {
+                tracing::info!(upload = %upload.id, %digest, proof = %proven.proof, "upload completed");
+                let turn = Arc::clone(&self.placings).acquire_owned().await;
+                if let (Ok(turn), Some(transfer)) = (turn, upload.state.transfer()) {
+                    self.settle_behind(turn, upload.id, transfer.clone(), proven, digest);
+                }
                 Ok(digest)
             }
             Err(error) => Err(self.settle(upload.id, owner, error).await),
         }
     }
 
-    /// Steps 2 to 4: assemble, verify, place.
-    async fn publish(
-        self: &Arc<Self>,
-        upload: &Upload,
-        digest: Digest,
-        parts: &[NamedPart],
-    ) -> Result<(Sealed, Proof)> {
+    /// Steps 2 and 3: assemble and verify. Where placing costs nothing it is done here as well.
+    async fn prove(self: &Arc<Self>, upload: &Upload, digest: Digest, parts: &[NamedPart]) -> Result<Proven> {
         let transfer = upload.state.transfer().ok_or(Refusal::LeaseLost)?;
         self.assemble(upload, transfer, parts).await?;
         let sealed = match self.storage.seal(upload.id, transfer, upload.declared_digest.is_some()).await {
@@ -193,12 +204,17 @@ impl Service {
         let proof = self.verify(upload, &sealed, digest).await?;
         // "Already exists" is no proof of possession: only a proven upload is deduplicated. The object is
         // looked at as well, so that one removed behind our back is put in place again.
-        let published = self.db.find_blob(&digest).await?.is_some()
-            && self.storage.blob_size(&digest).await? == Some(sealed.size);
-        if !published {
+        let is_missing = match self.db.find_blob(&digest).await? {
+            Some(blob) if self.storage.has_blob(&blob).await? => false,
+            Some(_) => true,
+            None => !self.storage.place_copies() || sealed.size <= PLACED_AT_ONCE || !sealed.is_plain,
+        };
+        if is_missing {
             self.storage.place(&sealed, &digest).await.map_err(changed)?;
+            return Ok(Proven { sealed, proof, standing: Standing::Placed });
         }
-        Ok((sealed, proof))
+        let standing = Standing::Sealed(sealed.object(upload.id));
+        Ok(Proven { sealed, proof, standing })
     }
 
     fn check_size(&self, upload: &Upload, sealed: &Sealed) -> Result<()> {
@@ -214,13 +230,20 @@ impl Service {
         }
     }
 
-    /// Step 5. What another owner committed meanwhile is told by the state machine.
-    async fn commit(&self, id: UploadId, owner: Uuid, digest: Digest, size: u64, proof: Proof) -> Result<()> {
+    /// Step 4. What another owner committed meanwhile is told by the state machine.
+    async fn commit(&self, id: UploadId, owner: Uuid, digest: Digest, proven: &Proven) -> Result<()> {
+        let Proven { sealed, proof, standing } = proven;
         for _ in 0..super::SWAP_ATTEMPTS {
             let before = self.db.find_upload(id).await?.ok_or(ServiceError::UploadUnknown)?;
-            let after = before.clone().complete(owner, size)?;
-            let blob = Blob { digest, size, proof, created_at: self.clock.now() };
-            if self.db.commit_blob(&before, &after, &blob).await? {
+            let after = before.clone().complete(owner, sealed.size)?;
+            let blob = Blob {
+                digest,
+                size: sealed.size,
+                proof: *proof,
+                created_at: self.clock.now(),
+                standing: standing.clone(),
+            };
+            if self.db.commit_blob(&before, &after, &blob, self.after(self.limits.lease)).await? {
                 return Ok(());
             }
         }
@@ -228,15 +251,14 @@ impl Service {
     }
 
     /// Step 6; what a crash or an error leaves here, the cleaner removes.
-    async fn discard_completed(&self, upload: &Upload, sealed: &Sealed) {
-        let Some(transfer) = upload.state.transfer() else { return };
+    pub(super) async fn discard_completed(&self, id: UploadId, transfer: &Transfer, sealed: &Sealed) {
         let discarded = async {
-            self.storage.discard_published(upload.id, transfer, sealed).await?;
-            self.db.mark_discarded(upload.id, self.clock.now()).await?;
+            self.storage.discard_published(id, transfer, sealed).await?;
+            self.db.mark_discarded(id, self.clock.now()).await?;
             Ok::<_, ServiceError>(())
         };
         if let Err(error) = discarded.await {
-            tracing::warn!(upload = %upload.id, %error, "temporary objects are left to the cleaner");
+            tracing::warn!(upload = %id, %error, "temporary objects are left to the cleaner");
         }
     }
 

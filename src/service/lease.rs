@@ -11,7 +11,7 @@ use super::{Result, Service, ServiceError};
 use crate::domain::upload::{Lease, Refusal, UploadId};
 
 /// Renewals within one lease: two may be lost to a slow database before others take over.
-const RENEWALS_PER_LEASE: u32 = 3;
+pub(super) const RENEWALS_PER_LEASE: u32 = 3;
 
 /// How often one who waits for somebody else's work looks again.
 pub(super) const POLL_INTERVAL: Duration = Duration::from_millis(200);

@@ -8,6 +8,7 @@ mod create;
 mod error;
 mod finalize;
 mod lease;
+mod place;
 mod receive;
 mod sign;
 mod verify;
@@ -69,6 +70,9 @@ pub struct Service {
     /// Cancelled when work in flight must be handed over.
     handover: CancellationToken,
     read_backs: Semaphore,
+    /// Finalizes whose copy is not done yet, and copies under way.
+    placings: Arc<Semaphore>,
+    copies: Semaphore,
 }
 
 impl Service {
@@ -82,6 +86,8 @@ impl Service {
             tasks: TaskTracker::new(),
             handover: CancellationToken::new(),
             read_backs: Semaphore::new(verify::READ_BACKS_AT_ONCE),
+            placings: Arc::new(Semaphore::new(place::PLACINGS_AT_ONCE)),
+            copies: Semaphore::new(place::COPIES_AT_ONCE),
         })
     }
 

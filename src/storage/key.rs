@@ -7,6 +7,7 @@
 
 use uuid::Uuid;
 
+use crate::domain::blob::SealedObject;
 use crate::domain::digest::Digest;
 use crate::domain::upload::UploadId;
 
@@ -52,6 +53,12 @@ pub fn temp_sealed(upload: UploadId, copy: Option<Uuid>) -> Key {
 #[must_use]
 pub fn temp_tail(upload: UploadId, tail: Uuid) -> Key {
     Key(format!("{TEMP_PREFIX}{upload}/tail-{}", tail.as_simple()))
+}
+
+/// An upload's proven object, if the path is one of that upload's.
+#[must_use]
+pub fn sealed(object: &SealedObject) -> Option<Key> {
+    object.path.starts_with(&temp_prefix(object.upload)).then(|| Key(object.path.clone()))
 }
 
 /// A published blob.

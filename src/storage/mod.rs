@@ -27,6 +27,7 @@ use futures_util::stream::BoxStream;
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
+use crate::domain::blob::{Blob, SealedObject, Standing};
 use crate::domain::digest::Digest;
 use crate::domain::part::{MAX_OBJECT_SIZE, MAX_PART_COUNT, Part, ReceivedPart};
 use crate::domain::range::ByteRange;
@@ -71,6 +72,23 @@ pub struct Sealed {
     pub etag: Option<String>,
     /// The SHA-256 of the whole object, where the store itself enforced or computed it.
     pub sha256: Option<Digest>,
+    /// Whether nothing but the bytes and our content type is stored with it: headers that an uploader sent beside
+    /// the signed ones must not reach those who read the blob.
+    pub is_plain: bool,
+}
+
+impl Sealed {
+    /// How a blob's row remembers it.
+    #[must_use]
+    pub fn object(&self, upload: UploadId) -> SealedObject {
+        SealedObject { upload, path: self.key.as_str().to_owned(), etag: self.etag.clone() }
+    }
+
+    /// From a blob's row; [`StorageError::NotFound`] for a path that no upload has.
+    pub fn restore(object: &SealedObject, size: u64) -> Result<Self> {
+        let key = key::sealed(object).ok_or(StorageError::NotFound)?;
+        Ok(Self { key, size, etag: object.etag.clone(), sha256: None, is_plain: true })
+    }
 }
 
 /// How a blob reaches the client.
@@ -266,21 +284,34 @@ impl Storage {
         }
     }
 
-    /// The size of a published object in bytes, if it is there.
-    pub async fn blob_size(&self, digest: &Digest) -> Result<Option<u64>> {
-        on!(self, backend => backend.blob_size(digest).await)
+    /// Whether placing moves bytes, and a client had better not wait for it.
+    #[must_use]
+    pub const fn place_copies(&self) -> bool {
+        match self {
+            Self::S3(_) => true,
+            Self::Filesystem(_) => false,
+        }
+    }
+
+    /// Whether a blob's object is there, of the right size.
+    pub async fn has_blob(&self, blob: &Blob) -> Result<bool> {
+        let size = match self {
+            Self::S3(backend) => backend.size(&stands_at(blob)?).await?,
+            Self::Filesystem(backend) => backend.blob_size(&blob.digest).await?,
+        };
+        Ok(size == Some(blob.size))
     }
 
     /// A published blob's bytes, all or a range. [`StorageError::NotFound`] where this is noticed now.
     pub async fn download(
         &self,
-        digest: &Digest,
+        blob: &Blob,
         range: Option<ByteRange>,
         lifetime: Duration,
     ) -> Result<Download> {
         match self {
-            Self::S3(backend) => backend.presign_get(digest, lifetime).await.map(Download::Url),
-            Self::Filesystem(backend) => backend.open(digest, range).await.map(Download::Stream),
+            Self::S3(backend) => backend.presign_get(&stands_at(blob)?, lifetime).await.map(Download::Url),
+            Self::Filesystem(backend) => backend.open(&blob.digest, range).await.map(Download::Stream),
         }
     }
 
@@ -297,6 +328,13 @@ impl Storage {
     /// A cheap question whose answer shows that the store is reachable and lets us in.
     pub async fn check(&self) -> Result<()> {
         on!(self, backend => backend.check().await)
+    }
+}
+
+fn stands_at(blob: &Blob) -> Result<key::Key> {
+    match &blob.standing {
+        Standing::Placed => Ok(key::blob(&blob.digest)),
+        Standing::Sealed(object) => key::sealed(object).ok_or(StorageError::NotFound),
     }
 }
 

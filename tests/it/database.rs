@@ -5,7 +5,7 @@ use std::sync::Arc;
 use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::future::{BoxFuture, FutureExt, join_all};
 use overside::db::{Db, DbError};
-use overside::domain::blob::{Blob, Proof};
+use overside::domain::blob::{Blob, Proof, Standing};
 use overside::domain::clock::Clock;
 use overside::domain::digest::Digest;
 use overside::domain::hash::Hasher;
@@ -130,7 +130,7 @@ async fn racing_swaps(db: Arc<Db>) {
 }
 
 fn blob(digest: Digest) -> Blob {
-    Blob { digest, size: 3, proof: Proof::ReadBack, created_at: now() }
+    Blob { digest, size: 3, proof: Proof::ReadBack, created_at: now(), standing: Standing::Placed }
 }
 
 async fn commit_all_or_nothing(db: Arc<Db>) {
@@ -138,13 +138,16 @@ async fn commit_all_or_nothing(db: Arc<Db>) {
     let before = in_state(&db, finalizing(now()), now()).await;
     let after = Upload { state: State::Completed { digest, size: 3 }, size: Some(3), ..before.clone() };
     let stale = Upload { revision: before.revision - 1, ..before.clone() };
-    assert!(!db.commit_blob(&stale, &after, &blob(digest)).await.expect("commit"));
+    assert!(!db.commit_blob(&stale, &after, &blob(digest), now()).await.expect("commit"));
     assert_eq!(db.find_blob(&digest).await.expect("find"), None);
     assert_eq!(find(&db, &before).await.state, before.state);
-    assert!(db.commit_blob(&before, &after, &blob(digest)).await.expect("commit"));
+    assert!(db.commit_blob(&before, &after, &blob(digest), now()).await.expect("commit"));
     let found = db.find_blob_in(&before.repository, &digest).await.expect("find").expect("the blob");
     assert_eq!((found.size, found.proof), (3, Proof::ReadBack));
-    assert!(!db.commit_blob(&before, &after, &blob(digest)).await.expect("commit"), "not a second time");
+    assert!(
+        !db.commit_blob(&before, &after, &blob(digest), now()).await.expect("commit"),
+        "not a second time"
+    );
 }
 
 async fn racing_commits(db: Arc<Db>) {
@@ -159,7 +162,7 @@ async fn racing_commits(db: Arc<Db>) {
             let claimed = find(&db, &begun).await;
             let done =
                 Upload { state: State::Completed { digest, size: 3 }, size: Some(3), ..claimed.clone() };
-            assert!(db.commit_blob(&claimed, &done, &blob(digest)).await.expect("commit"));
+            assert!(db.commit_blob(&claimed, &done, &blob(digest), now()).await.expect("commit"));
         })
     });
     for commit in join_all(commits).await {
@@ -248,7 +251,7 @@ async fn links(db: Arc<Db>) {
     let digest = Digest::from_sha256([5; 32]);
     let before = in_state(&db, finalizing(now()), now()).await;
     let after = Upload { state: State::Completed { digest, size: 3 }, size: Some(3), ..before.clone() };
-    assert!(db.commit_blob(&before, &after, &blob(digest)).await.expect("commit"));
+    assert!(db.commit_blob(&before, &after, &blob(digest), now()).await.expect("commit"));
     let other = name("team/other");
     assert_eq!(db.find_blob_in(&other, &digest).await.expect("find"), None);
     db.link_blob(&other, &digest, now()).await.expect("link");

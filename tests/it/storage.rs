@@ -15,6 +15,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use futures_util::{TryStreamExt, stream};
+use overside::domain::blob::{Blob, Proof, Standing};
+use overside::domain::clock::Clock;
 use overside::domain::digest::Digest;
 use overside::domain::hash::Hasher;
 use overside::domain::part::{Part, PartPlan, ReceivedPart};
@@ -208,7 +210,7 @@ async fn read_range(storage: &Storage, sealed: &Sealed, range: ByteRange) -> Res
 
 /// A published blob's bytes, as its reader gets them.
 async fn download(storage: &Storage, digest: &Digest, range: Option<ByteRange>) -> Vec<u8> {
-    match storage.download(digest, range, LIFETIME).await.expect("the blob can be had") {
+    match storage.download(&blob(digest, 0), range, LIFETIME).await.expect("the blob can be had") {
         Download::Stream(pieces) => {
             pieces.map_ok(|piece| piece.to_vec()).try_concat().await.expect("its bytes")
         }
@@ -221,6 +223,16 @@ async fn download(storage: &Storage, digest: &Digest, range: Option<ByteRange>) 
             response.expect("the blob can be had").bytes().await.expect("its bytes").to_vec()
         }
     }
+}
+
+/// A placed blob's row.
+fn blob(digest: &Digest, size: u64) -> Blob {
+    let created_at = Clock::System.now();
+    Blob { digest: *digest, size, proof: Proof::ReadBack, created_at, standing: Standing::Placed }
+}
+
+async fn is_placed(storage: &Storage, digest: &Digest, size: usize) -> bool {
+    storage.has_blob(&blob(digest, size as u64)).await.expect("an answer")
 }
 
 /// Everything temporary, over all pages.

@@ -55,7 +55,7 @@ impl Filesystem {
                 }
                 Transfer::Multipart { .. } | Transfer::Proxied(_) => None,
             };
-            Ok(Sealed { key: key::temp_sealed(upload, None), size, etag: None, sha256 })
+            Ok(Sealed { key: key::temp_sealed(upload, None), size, etag: None, sha256, is_plain: true })
         })
         .await
     }

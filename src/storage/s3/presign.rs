@@ -63,12 +63,12 @@ impl S3 {
             .map_err(|error| StorageError::unavailable(SIGN)(describe(&error)))
     }
 
-    /// Signs a GET of a published blob.
-    pub async fn presign_get(&self, digest: &Digest, lifetime: Duration) -> Result<String> {
+    /// Signs a GET of an object that stands for a blob.
+    pub async fn presign_get(&self, key: &Key, lifetime: Duration) -> Result<String> {
         self.signer
             .get_object()
             .bucket(self.bucket())
-            .key(self.path(&key::blob(digest)))
+            .key(self.path(key))
             .presigned(expiring(lifetime)?)
             .await
             .map(|request| request.uri().to_owned())

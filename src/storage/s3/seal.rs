@@ -1,5 +1,6 @@
 //! From the temp object to the published one: seal, read, place.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use aws_sdk_s3::types::{ChecksumMode, ChecksumType, MetadataDirective};
@@ -95,6 +96,20 @@ impl S3 {
     }
 
     pub async fn place(&self, sealed: &Sealed, digest: &Digest) -> Result<()> {
+        match self.place_version(sealed, digest).await {
+            // A client sent its PUT again. Where the store holds it to the digest the bytes are the same.
+            Err(StorageError::Precondition) => {
+                let found = self.head(sealed.key.clone()).await?;
+                if found.sha256 != Some(*digest) || found.size != sealed.size {
+                    return Err(StorageError::Precondition);
+                }
+                self.place_version(&found, digest).await
+            }
+            placed => placed,
+        }
+    }
+
+    async fn place_version(&self, sealed: &Sealed, digest: &Digest) -> Result<()> {
         let place = key::blob(digest);
         if sealed.size <= MAX_PART_SIZE {
             return self.copy(sealed, &place).await;
@@ -108,8 +123,8 @@ impl S3 {
         placed
     }
 
-    pub async fn blob_size(&self, digest: &Digest) -> Result<Option<u64>> {
-        match self.head(key::blob(digest)).await {
+    pub async fn size(&self, key: &Key) -> Result<Option<u64>> {
+        match self.head(key.clone()).await {
             Ok(found) => Ok(Some(found.size)),
             Err(StorageError::NotFound) => Ok(None),
             Err(error) => Err(error),
@@ -133,6 +148,11 @@ impl S3 {
         Ok(Sealed {
             size: u64::try_from(found.content_length().unwrap_or_default()).unwrap_or_default(),
             sha256: sha256.and_then(Digest::from_base64),
+            is_plain: found.content_encoding.is_none()
+                && found.content_disposition.is_none()
+                && found.content_language.is_none()
+                && found.cache_control.is_none()
+                && found.metadata.as_ref().is_none_or(HashMap::is_empty),
             etag: found.e_tag,
             key,
         })

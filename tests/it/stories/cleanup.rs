@@ -68,6 +68,7 @@ fn report(expired: u64, discarded: u64, objects: u64, multipart_uploads: u64) ->
     json!({
         "dry_run": false,
         "expired_sessions": expired,
+        "placed_blobs": 0,
         "discarded_sessions": discarded,
         "swept_objects": objects,
         "swept_multipart_uploads": multipart_uploads,

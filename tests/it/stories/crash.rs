@@ -78,6 +78,7 @@ fn survives(stack: Arc<Stack>, operation: Operation, wire: Wire) -> BoxFuture<'s
 async fn clean(stack: &Stack, survivor: &Server, operation: Operation, sessions: &[Session]) {
     let cleanup = stack.command(&["cleanup", "--sweep-grace", "1ms"]).await;
     assert_eq!(cleanup.code, Some(0), "{cleanup:?}");
+    assert_eq!(stack.database.unsettled().await, 0, "{cleanup:?}");
     assert_eq!(stack.temp_leftovers().await, Vec::<String>::new());
 
     let database = api::database(stack).await;

@@ -8,7 +8,7 @@ mod proxied;
 use std::time::Duration;
 
 use futures_util::future::FutureExt;
-use overside::domain::blob::{Blob, Proof};
+use overside::domain::blob::{Blob, Proof, Standing};
 use overside::domain::digest::Digest;
 use tokio::sync::Mutex;
 
@@ -19,6 +19,8 @@ use crate::support::trial::Story;
 use crate::support::{Stack, Store, api};
 
 /// Above the 5 GiB that one CopyObject takes, so that placing goes by UploadPartCopy; and no multiple of a part.
+/// For the store to copy the blob, while others keep it busy.
+const COPY_LIMIT: Duration = Duration::from_mins(5);
 const LARGE: u64 = (6 << 30) + 12_345;
 /// LocalStack keeps objects in the memory of a slow process: there the same steps run, without the gigabytes.
 const MODEST: u64 = (64 << 20) + 12_345;
@@ -70,10 +72,12 @@ async fn assert_published(
     digest: Digest,
     proof: Proof,
 ) {
+    stack.settled_within(COPY_LIMIT).await;
     let db = api::database(stack).await;
     let blob = db.find_blob(&digest).await.expect("the database answers").expect("the blob has a row");
     db.close().await;
-    assert_eq!(blob, Blob { digest, size: content.size, proof, created_at: blob.created_at });
+    let standing = Standing::Placed;
+    assert_eq!(blob, Blob { digest, size: content.size, proof, created_at: blob.created_at, standing });
     let objects = stack.objects().await;
     assert_eq!(objects.iter().map(|(_, size)| *size).collect::<Vec<_>>(), [content.size], "{objects:?}");
     assert_eq!(stack.temp_leftovers().await, Vec::<String>::new());

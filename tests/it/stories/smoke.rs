@@ -33,7 +33,7 @@ fn whole(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
         let digest = put(server.base_url(), "team/app/model", &content).await;
 
         assert_eq!(stack.blob_bytes(&digest).await.as_deref(), Some(content.as_slice()));
-        assert_eq!(stack.store.blob_hash(&digest).await, Some(digest));
+        assert_eq!(stack.blob_hash(&digest).await, Some(digest));
         assert_eq!(stack.objects().await.len(), 1);
         assert_eq!(stack.temp_leftovers().await, Vec::<String>::new());
         let memory = server.memory();

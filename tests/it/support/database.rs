@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use sqlx::{AssertSqlSafe, Connection, PgConnection};
+use sqlx::{AssertSqlSafe, Connection, PgConnection, SqliteConnection};
 use url::Url;
 use uuid::Uuid;
 
@@ -29,6 +29,28 @@ impl Database {
             Self::Postgres { server, name } => with_path(server, name).into(),
             Self::Sqlite { url } => url.clone(),
         }
+    }
+
+    /// Blobs and completed sessions that something is still to be done for behind their answers.
+    pub async fn unsettled(&self) -> i64 {
+        const SQL: &str = "
+            SELECT (SELECT COUNT(*) FROM blob WHERE sealed_by IS NOT NULL)
+                + (SELECT COUNT(*) FROM blob_upload_session WHERE status = 'completed' AND discarded_at IS NULL)";
+        let counted = match self {
+            Self::Postgres { .. } => {
+                let mut connection = PgConnection::connect(&self.url()).await.expect("the trial's database");
+                let counted = sqlx::query_scalar(SQL).fetch_one(&mut connection).await;
+                connection.close().await.expect("the end of a connection");
+                counted
+            }
+            Self::Sqlite { url } => {
+                let mut connection = SqliteConnection::connect(url).await.expect("the trial's database");
+                let counted = sqlx::query_scalar(SQL).fetch_one(&mut connection).await;
+                connection.close().await.expect("the end of a connection");
+                counted
+            }
+        };
+        counted.expect("a count")
     }
 
     /// Removes what would otherwise pile up in a server that outlives the trial.

@@ -6,7 +6,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Mutex;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use overside::domain::digest::Digest;
 use tempfile::TempDir;
@@ -18,6 +18,9 @@ use super::store::Store;
 
 /// A command on a small database and store takes seconds; a longer one hangs.
 const COMMAND_LIMIT: Duration = Duration::from_mins(2);
+/// A copy of what stories upload takes a store far less.
+const SETTLING_LIMIT: Duration = Duration::from_secs(3);
+const SETTLING_POLL: Duration = Duration::from_millis(10);
 /// Lines of each log that a failed story shows.
 const LOG_LINES: usize = 120;
 
@@ -105,18 +108,41 @@ impl Stack {
         CommandOutput { code: status.code(), stdout: text(stdout), stderr: text(stderr) }
     }
 
-    /// Everything temporary that is in the store now, read straight from it; a healthy end leaves none.
+    /// Waits for what servers do behind their answers: placing and discarding. What a server that was killed
+    /// was about to do is not waited for.
+    pub async fn settled(&self) {
+        self.settled_within(SETTLING_LIMIT).await;
+    }
+
+    pub async fn settled_within(&self, limit: Duration) {
+        let deadline = Instant::now() + limit;
+        while Instant::now() < deadline && self.database.unsettled().await > 0 {
+            tokio::time::sleep(SETTLING_POLL).await;
+        }
+    }
+
+    /// Everything temporary that is in the store once it has settled, read straight from it; a healthy end
+    /// leaves none.
     pub async fn temp_leftovers(&self) -> Vec<String> {
+        self.settled().await;
         self.store.leftovers().await
     }
 
     /// The published objects' keys with their sizes in bytes, read straight from the store.
     pub async fn objects(&self) -> Vec<(String, u64)> {
+        self.settled().await;
         self.store.objects().await
+    }
+
+    /// What the published bytes of `digest` really hash to, read straight from the store.
+    pub async fn blob_hash(&self, digest: &Digest) -> Option<Digest> {
+        self.settled().await;
+        self.store.blob_hash(digest).await
     }
 
     /// A published blob's bytes, read straight from the store.
     pub async fn blob_bytes(&self, digest: &Digest) -> Option<Vec<u8>> {
+        self.settled().await;
         self.store.blob_bytes(digest).await
     }
 

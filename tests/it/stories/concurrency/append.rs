@@ -42,7 +42,7 @@ pub fn for_one_place(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
 
             let digest = api::digest_of(&content);
             upload.finalize(&digest).await.expect(201);
-            assert_eq!(stack.store.blob_hash(&digest).await, Some(digest));
+            assert_eq!(stack.blob_hash(&digest).await, Some(digest));
             assert_eq!(stack.objects().await.len(), race + 1);
             assert_nothing_left(&stack).await;
         }
@@ -73,7 +73,7 @@ pub fn while_another_comes(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
         drop(sender);
         appending.await.expect("an answer").expect(202);
         other.finalize(&digest).await.expect(201);
-        assert_eq!(stack.store.blob_hash(&digest).await, Some(digest));
+        assert_eq!(stack.blob_hash(&digest).await, Some(digest));
         assert_nothing_left(&stack).await;
     }
     .boxed()

@@ -50,7 +50,7 @@ pub fn beside_uploads(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
             let digest = api::digest_of(content);
             assert_eq!(status(upload).await, "completed");
             assert!(repository.read(&digest).await.expect(200).body == *content);
-            assert_eq!(stack.store.blob_hash(&digest).await, Some(digest));
+            assert_eq!(stack.blob_hash(&digest).await, Some(digest));
         }
         assert_eq!(stack.objects().await.len(), sent.len());
         drop(cleaning);

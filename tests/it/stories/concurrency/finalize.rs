@@ -44,7 +44,7 @@ pub fn one_digest(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
             assert_eq!(finalized.header("docker-content-digest"), Some(digest.to_string().as_str()));
         }
         assert_eq!(stack.objects().await.len(), 1);
-        assert_eq!(stack.store.blob_hash(&digest).await, Some(digest));
+        assert_eq!(stack.blob_hash(&digest).await, Some(digest));
         assert_nothing_left(&stack).await;
         for upload in &uploads {
             assert_eq!(status(upload).await, "completed");
@@ -81,7 +81,7 @@ pub fn one_session(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
             }
             assert_eq!(status(&upload).await, "completed");
             assert_eq!(stack.objects().await.len(), 1);
-            assert_eq!(stack.store.blob_hash(&digest).await, Some(digest));
+            assert_eq!(stack.blob_hash(&digest).await, Some(digest));
             assert_nothing_left(&stack).await;
         }
     }
@@ -118,13 +118,13 @@ pub fn against_abort(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
                     _ => drop(aborted.refused(404, "BLOB_UPLOAD_UNKNOWN")),
                 }
                 assert_eq!((head, status(&upload).await.as_str()), (200, "completed"));
-                assert_eq!(stack.store.blob_hash(&digest).await, Some(digest));
+                assert_eq!(stack.blob_hash(&digest).await, Some(digest));
                 published += 1;
             } else {
                 finalized.refused(404, "BLOB_UPLOAD_UNKNOWN");
                 aborted.expect(204);
                 assert_eq!((head, status(&upload).await.as_str()), (404, "aborted"));
-                assert_eq!(stack.store.blob_hash(&digest).await, None);
+                assert_eq!(stack.blob_hash(&digest).await, None);
             }
             assert_eq!(stack.objects().await.len(), published);
             assert_nothing_left(&stack).await;

@@ -65,7 +65,7 @@ pub fn during_finalize(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
         clean(&stack).await;
         assert_nothing_left(&stack).await;
         for digest in &published {
-            assert_eq!(stack.store.blob_hash(digest).await, Some(*digest));
+            assert_eq!(stack.blob_hash(digest).await, Some(*digest));
         }
         assert_eq!(stack.objects().await.len(), published.len());
     }

@@ -47,7 +47,7 @@ pub fn one_plan(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
         }
         upload.finalize(&digest).await.expect(201);
         assert_eq!(status(&upload).await, "completed");
-        assert_eq!(stack.store.blob_hash(&digest).await, Some(digest));
+        assert_eq!(stack.blob_hash(&digest).await, Some(digest));
         assert_eq!(stack.objects().await.len(), 1);
         assert_nothing_left(&stack).await;
     }

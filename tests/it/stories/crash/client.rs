@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use overside::domain::clock::Clock;
 use overside::domain::digest::Digest;
 use reqwest::{Body, RequestBuilder};
 use serde_json::Value;
@@ -109,6 +110,23 @@ impl Session {
         let finalized = answered(upload.http.put(&upload.url).query(&query).body(rest)).await?;
         progress.finalized = Some(finalized.status);
         Some(())
+    }
+
+    /// Waits until nothing is left to do behind the answer, for as long as `goes_on`.
+    pub async fn settled(&self, stack: &Stack, goes_on: impl Fn() -> bool) {
+        let database = api::database(stack).await;
+        let deadline = Instant::now() + RECOVERY_LIMIT;
+        while goes_on() {
+            let undone = database.undiscarded_uploads(Clock::System.now(), u32::MAX, 0).await;
+            let is_undone = undone.expect("the database answers").contains(&self.upload.id());
+            let is_held = database.holds_blob(self.upload.id()).await.expect("the database answers");
+            if !is_undone && !is_held {
+                break;
+            }
+            assert!(Instant::now() < deadline, "still to be done: {}", self.upload.state().await.text());
+            tokio::time::sleep(POLL).await;
+        }
+        database.close().await;
     }
 
     /// What finalize answers when nothing goes wrong.

@@ -66,6 +66,10 @@ async fn round(
     let pid = victim.pid();
     proxy.arm(step as u64, strike, move || signal(pid, "-KILL"));
     let progress = session.attempt(&victim).await;
+    if progress.finalized.is_some() {
+        // Placing and discarding, behind the answer, are struck as well.
+        session.settled(stack, || proxy.is_armed()).await;
+    }
     let is_struck = !proxy.is_armed();
     if !is_struck {
         assert_eq!(progress.finalized, Some(session.verdict()), "unharmed, but {progress:?}");

@@ -80,7 +80,7 @@ fn broken(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
         let range = format!("9000000-{}", bytes.len() - 1);
         upload.patch(Some(&range), bytes[9_000_000..].to_vec()).await.expect(202);
         upload.finalize(&digest).await.expect(201);
-        assert_eq!(stack.store.blob_hash(&digest).await, Some(digest));
+        assert_eq!(stack.blob_hash(&digest).await, Some(digest));
 
         // One whose sender knows no session leaves nothing.
         let length = bytes.len();

@@ -66,7 +66,7 @@ fn parts(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
             let body = if body == "bare" { bare } else { body.to_owned() };
             upload.finalize_with(&digest, body).await.expect(201);
         }
-        assert_eq!(stack.store.blob_hash(&digest).await, Some(digest));
+        assert_eq!(stack.blob_hash(&digest).await, Some(digest));
         assert_eq!(stack.objects().await.len(), 1);
         assert_eq!(stack.temp_leftovers().await, Vec::<String>::new());
     }
@@ -98,7 +98,7 @@ fn missing(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
         assert_eq!(signed["parts"].as_array().map(Vec::len), Some(1));
         send_parts(&upload.http, &signed, &bytes).await;
         upload.finalize(&digest).await.expect(201);
-        assert_eq!(stack.store.blob_hash(&digest).await, Some(digest));
+        assert_eq!(stack.blob_hash(&digest).await, Some(digest));
         assert_eq!(stack.temp_leftovers().await, Vec::<String>::new());
     }
     .boxed()

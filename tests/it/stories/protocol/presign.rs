@@ -193,7 +193,7 @@ fn multipart(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
         send_parts(&upload.http, &second, &bytes).await;
 
         upload.finalize(&digest_of(&bytes)).await.expect(201);
-        assert_eq!(stack.store.blob_hash(&digest_of(&bytes)).await, Some(digest_of(&bytes)));
+        assert_eq!(stack.blob_hash(&digest_of(&bytes)).await, Some(digest_of(&bytes)));
         assert_eq!(stack.objects().await.len(), 1);
         assert_eq!(stack.temp_leftovers().await, Vec::<String>::new());
     }

@@ -1,0 +1,136 @@
+//! Blobs on their way from where they were proven to their content-addressed path.
+
+use chrono::{DateTime, Utc};
+use sqlx::FromRow;
+use uuid::Uuid;
+
+use super::{Db, DbError, Result, on_pool};
+use crate::domain::blob::SealedObject;
+use crate::domain::digest::Digest;
+use crate::domain::upload::UploadId;
+
+/// Of two that claim at once the second finds a later time in the row, and leaves it.
+const CLAIM: &str = "
+    UPDATE blob SET placing_until = $2
+    WHERE placing_until <= $1 AND sealed_by IS NOT NULL AND digest IN
+        (SELECT digest FROM blob WHERE sealed_by IS NOT NULL AND placing_until <= $1 ORDER BY placing_until LIMIT $3)
+    RETURNING digest, size, placed_at, sealed_by, sealed_path, sealed_etag";
+
+const RENEW: &str = "
+    UPDATE blob SET placing_until = $3 WHERE digest = $1 AND sealed_by = $2 AND placed_at IS NULL";
+
+/// While a URL of the temporary object may live, its row keeps the object, and somebody looks again afterwards.
+const PLACED: &str = "
+    UPDATE blob SET placed_at = COALESCE(placed_at, $3), placing_until = sealed_until,
+        sealed_by = CASE WHEN sealed_until <= $3 THEN NULL ELSE sealed_by END,
+        sealed_path = CASE WHEN sealed_until <= $3 THEN NULL ELSE sealed_path END,
+        sealed_etag = CASE WHEN sealed_until <= $3 THEN NULL ELSE sealed_etag END
+    WHERE digest = $1 AND sealed_by = $2
+    RETURNING sealed_by IS NULL";
+
+const HOLD: &str = "
+    UPDATE blob SET sealed_until = CASE WHEN sealed_until < $2 THEN $2 ELSE sealed_until END
+    WHERE digest = $1 AND placed_at IS NULL";
+
+const HOLDS: &str = "SELECT COUNT(*) FROM blob WHERE sealed_by = $1";
+
+/// A blob that this replica is to place, or whose temporary object is due to be released.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unplaced {
+    pub digest: Digest,
+    /// In bytes.
+    pub size: u64,
+    pub sealed: SealedObject,
+    /// The copy is done; only the temporary object was still being read.
+    pub is_placed: bool,
+}
+
+#[derive(Debug, FromRow)]
+struct UnplacedRow {
+    digest: String,
+    size: i64,
+    placed_at: Option<DateTime<Utc>>,
+    sealed_by: Uuid,
+    sealed_path: String,
+    sealed_etag: Option<String>,
+}
+
+impl TryFrom<UnplacedRow> for Unplaced {
+    type Error = DbError;
+
+    fn try_from(row: UnplacedRow) -> Result<Self> {
+        let corrupt = |column, reason: &dyn std::fmt::Display| DbError::Corrupt {
+            table: "blob",
+            column,
+            row: row.digest.clone(),
+            reason: reason.to_string(),
+        };
+        Ok(Self {
+            digest: row.digest.parse().map_err(|error| corrupt("digest", &error))?,
+            size: u64::try_from(row.size).map_err(|error| corrupt("size", &error))?,
+            is_placed: row.placed_at.is_some(),
+            sealed: SealedObject {
+                upload: UploadId::from_uuid(row.sealed_by),
+                path: row.sealed_path,
+                etag: row.sealed_etag,
+            },
+        })
+    }
+}
+
+impl Db {
+    /// Takes blobs that nobody is placing, for as long as `until`.
+    pub async fn claim_unplaced(
+        &self,
+        now: DateTime<Utc>,
+        until: DateTime<Utc>,
+        limit: u32,
+    ) -> Result<Vec<Unplaced>> {
+        let rows: Vec<UnplacedRow> = on_pool!(self, pool =>
+            sqlx::query_as(CLAIM).bind(now).bind(until).bind(i64::from(limit)).fetch_all(pool).await)?;
+        rows.into_iter().map(Unplaced::try_from).collect()
+    }
+
+    /// Keeps the others from copying until `until`.
+    pub async fn renew_placing(&self, digest: &Digest, upload: UploadId, until: DateTime<Utc>) -> Result<()> {
+        on_pool!(self, pool => sqlx::query(RENEW)
+            .bind(digest.to_string())
+            .bind(upload.as_uuid())
+            .bind(until)
+            .execute(pool)
+            .await
+            .map(drop))?;
+        Ok(())
+    }
+
+    /// The copy is done: from here on the blob is read from its content-addressed path. True when nothing keeps
+    /// the temporary object any more.
+    pub async fn mark_placed(&self, digest: &Digest, upload: UploadId, now: DateTime<Utc>) -> Result<bool> {
+        let released: Option<bool> = on_pool!(self, pool => sqlx::query_scalar(PLACED)
+            .bind(digest.to_string())
+            .bind(upload.as_uuid())
+            .bind(now)
+            .fetch_optional(pool)
+            .await)?;
+        // No row: somebody else did it, or another upload's object stands for the blob.
+        Ok(released.unwrap_or(true))
+    }
+
+    /// Keeps an unplaced blob's temporary object until `until`; false when the blob is placed.
+    pub async fn hold_sealed(&self, digest: &Digest, until: DateTime<Utc>) -> Result<bool> {
+        let held = on_pool!(self, pool => sqlx::query(HOLD)
+            .bind(digest.to_string())
+            .bind(until)
+            .execute(pool)
+            .await
+            .map(|done| done.rows_affected()))?;
+        Ok(held > 0)
+    }
+
+    /// Whether a blob stands on this upload's temporary object.
+    pub async fn holds_blob(&self, upload: UploadId) -> Result<bool> {
+        let count: i64 =
+            on_pool!(self, pool => sqlx::query_scalar(HOLDS).bind(upload.as_uuid()).fetch_one(pool).await)?;
+        Ok(count > 0)
+    }
+}

@@ -1,0 +1,134 @@
+//! Steps 5 and 6 of finalize, behind the answer: a proven blob is readable where it was proven, so no client
+//! waits for the copy to its content-addressed path. What a crash leaves of them another replica goes on with.
+
+use std::sync::Arc;
+
+use futures_util::StreamExt;
+use tokio::sync::OwnedSemaphorePermit;
+use tracing::Instrument;
+
+use super::finalize::Proven;
+use super::lease::RENEWALS_PER_LEASE;
+use super::{Result, Service, ServiceError};
+use crate::db::Unplaced;
+use crate::domain::blob::{Blob, SealedObject, Standing};
+use crate::domain::digest::Digest;
+use crate::domain::upload::{Transfer, UploadId};
+use crate::storage::{Sealed, StorageError};
+use crate::telemetry::chain;
+
+/// Copies under way at once: they cost the store, and it serves uploads with the same disks.
+pub(super) const COPIES_AT_ONCE: usize = 4;
+/// Placings that may wait for their turn, at some kilobytes each; beyond it finalizing waits as well, which
+/// holds uploads to the pace of the store's copies.
+pub(super) const PLACINGS_AT_ONCE: usize = 256;
+/// Blobs taken over in one bite: no more than are copied at once, or their claims would run out unused.
+const CLAIMS: u32 = 4;
+
+impl Service {
+    /// Ends a finalize in a task of its own: places the blob where that is still to be done, and discards.
+    pub(super) fn settle_behind(
+        self: &Arc<Self>,
+        turn: OwnedSemaphorePermit,
+        id: UploadId,
+        transfer: Transfer,
+        proven: Proven,
+        digest: Digest,
+    ) {
+        let service = Arc::clone(self);
+        let settling = async move {
+            match service.place_proven(id, &digest, &proven).await {
+                Ok(true) => service.discard_completed(id, &transfer, &proven.sealed).await,
+                // Somebody reads the temporary object, or another replica goes on.
+                Ok(false) | Err(ServiceError::Stopping) => {}
+                Err(error) => tracing::warn!(%digest, error = %chain(&error), "a blob is placed later"),
+            }
+            drop(turn);
+        };
+        self.tasks.spawn(settling.instrument(tracing::Span::current()));
+    }
+
+    async fn place_proven(&self, id: UploadId, digest: &Digest, proven: &Proven) -> Result<bool> {
+        // Where the blob was there before, or another upload of the same bytes was faster, nothing stands on this
+        // one's object. Only the row can tell: it was written with the commit.
+        if proven.standing == Standing::Placed || !self.db.holds_blob(id).await? {
+            return Ok(true);
+        }
+        self.place_sealed(id, digest, &proven.sealed).await
+    }
+
+    /// Goes on with blobs whose replica died, and lets go of temporary objects that nobody reads any more.
+    /// Says how many came to their place, and for how many that failed.
+    pub(super) async fn place_abandoned(&self) -> Result<(u64, u64)> {
+        let (mut placed, mut failures) = (0, 0);
+        while !self.handover.is_cancelled() {
+            let claimed =
+                self.db.claim_unplaced(self.clock.now(), self.after(self.limits.lease), CLAIMS).await?;
+            let last = claimed.len() < CLAIMS as usize;
+            let mut outcomes: futures_util::stream::FuturesUnordered<_> =
+                claimed.into_iter().map(|unplaced| self.go_on_placing(unplaced)).collect();
+            while let Some(outcome) = outcomes.next().await {
+                match outcome {
+                    Ok(()) => placed += 1,
+                    Err(error) => {
+                        failures += 1;
+                        tracing::warn!(error = %chain(&error), "a blob cannot be placed");
+                    }
+                }
+            }
+            if last {
+                break;
+            }
+        }
+        Ok((placed, failures))
+    }
+
+    async fn go_on_placing(&self, unplaced: Unplaced) -> Result<()> {
+        let Unplaced { digest, size, sealed: SealedObject { upload, .. }, is_placed } = &unplaced;
+        let released = if *is_placed {
+            self.db.mark_placed(digest, *upload, self.clock.now()).await?
+        } else {
+            self.place_sealed(*upload, digest, &Sealed::restore(&unplaced.sealed, *size)?).await?
+        };
+        if released {
+            self.discard(*upload).await?;
+        }
+        Ok(())
+    }
+
+    /// Copies, and has the blob read from its place from then on. True when the temporary object may go.
+    async fn place_sealed(&self, id: UploadId, digest: &Digest, sealed: &Sealed) -> Result<bool> {
+        let renewing = async {
+            loop {
+                tokio::time::sleep(self.limits.lease / RENEWALS_PER_LEASE).await;
+                if let Err(error) = self.db.renew_placing(digest, id, self.after(self.limits.lease)).await {
+                    tracing::warn!(%digest, error = %chain(&error), "a claim on placing a blob could not be renewed");
+                }
+            }
+        };
+        let copying = async {
+            let _turn = self.copies.acquire().await.map_err(|_| ServiceError::Stopping)?;
+            match self.storage.place(sealed, digest).await {
+                // Placed by another replica, whose claim ran out in the middle of it, and discarded since.
+                Err(StorageError::NotFound) if self.stands_placed(digest).await? => Ok(()),
+                placed => Ok(placed?),
+            }
+        };
+        let placed: Result<()> = tokio::select! {
+            placed = copying => placed,
+            () = renewing => Ok(()),
+            () = self.handover.cancelled() => Err(ServiceError::Stopping),
+        };
+        if let Err(error) = placed {
+            // Others need not wait for the claim to run out.
+            self.db.renew_placing(digest, id, self.clock.now()).await?;
+            return Err(error);
+        }
+        Ok(self.db.mark_placed(digest, id, self.clock.now()).await?)
+    }
+
+    async fn stands_placed(&self, digest: &Digest) -> Result<bool> {
+        let Some(blob) = self.db.find_blob(digest).await? else { return Ok(false) };
+        Ok(self.storage.has_blob(&Blob { standing: Standing::Placed, ..blob }).await?)
+    }
+}
