@@ -10,6 +10,7 @@
 mod call;
 mod download;
 mod error;
+mod midstates;
 mod parts;
 mod progress;
 mod put;
@@ -34,11 +35,12 @@ use crate::domain::name::RepositoryName;
 use crate::domain::upload::UploadId;
 
 pub use error::{Error, Refusal, Result};
+pub use midstates::Midstates;
 pub use progress::{Event, Progress, Stage};
 pub use put::{PutOptions, PutOutcome};
 pub use retry::RetryPolicy;
 pub use session::{PresignTerms, Session};
-pub use source::FileSource;
+pub use source::{FileSource, Hashed};
 pub use transfer::{TransferOptions, Transferred};
 
 /// A host that does not answer a SYN within this time, three retransmissions, is down or filtered.

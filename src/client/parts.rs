@@ -34,12 +34,13 @@ impl Session {
                 progress.started(Stage::Uploading, source.size(), 0);
                 let delivery = Delivery { session: self, source, terms: &terms, part: None, progress };
                 delivery.run(Signed::put(put)).await?;
-                Ok(Transferred { mode: TransferMode::Put, parts: None })
+                Ok(Transferred { mode: TransferMode::Put, plan: None, parts: None })
             }
             PresignedUpload::Multipart(multipart) => {
                 let upload = Multipart::new(self, source, &terms, progress, &multipart)?;
+                let plan = Some(upload.plan);
                 let parts = upload.run(multipart, options.jobs).await?;
-                Ok(Transferred { mode: TransferMode::Multipart, parts })
+                Ok(Transferred { mode: TransferMode::Multipart, plan, parts })
             }
         }
     }

@@ -3,12 +3,13 @@
 use std::path::Path;
 
 use super::progress::{Event, Progress, Stage};
-use super::source::FileSource;
+use super::source::{FileSource, Hashed};
 use super::transfer::{DEFAULT_JOBS, TransferOptions};
 use super::{Client, Error, Result, Session};
 use crate::domain::digest::Digest;
 use crate::domain::name::RepositoryName;
 use crate::domain::upload::{Status, TransferMode, UploadId};
+use crate::http::wire::FinalizeBody;
 
 /// How a file is put.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,7 +52,8 @@ impl Client {
         progress: &Progress,
     ) -> Result<PutOutcome> {
         let source = FileSource::open(path).await?;
-        let digest = source.hash(progress).await?;
+        let hashed = source.hash(progress).await?;
+        let digest = hashed.digest;
         source.check_unchanged().await?;
         let size = source.size();
         let outcome = |existed, mode| PutOutcome { digest, size, existed, mode };
@@ -65,8 +67,8 @@ impl Client {
         progress.report(Event::Session(session.id()));
         let transfer = TransferOptions { jobs: options.jobs, mode: options.mode };
         let sent = match options.resume {
-            Some(_) => resume(&session, &source, digest, transfer, progress).await,
-            None => send(&session, &source, digest, transfer, progress).await,
+            Some(_) => resume(&session, &source, &hashed, transfer, progress).await,
+            None => send(&session, &source, &hashed, transfer, progress).await,
         };
         if matches!(sent, Err(Error::FileChanged(_))) {
             // This session was declared with bytes that are no more; nobody can resume it.
@@ -82,7 +84,7 @@ impl Client {
 async fn resume(
     session: &Session,
     source: &FileSource,
-    digest: Digest,
+    hashed: &Hashed,
     options: TransferOptions,
     progress: &Progress,
 ) -> Result<Option<TransferMode>> {
@@ -90,14 +92,14 @@ async fn resume(
     match (state.status, state.mode) {
         (Status::Completed | Status::Finalizing, mode) => {
             progress.started(Stage::Finalizing, source.size(), 0);
-            session.finalize(digest, None).await.map(|()| mode)
+            session.finalize(hashed.digest, None).await.map(|()| mode)
         }
         (Status::Pending | Status::Uploading, Some(TransferMode::Proxied)) => {
             Err(Error::UploadProxied(session.id()))
         }
         (Status::Pending | Status::Uploading, mode) => {
             let options = TransferOptions { mode: options.mode.or(mode), ..options };
-            send(session, source, digest, options, progress).await
+            send(session, source, hashed, options, progress).await
         }
         (Status::Failed | Status::Aborted | Status::Expired, _) => Err(session.ended(state)),
     }
@@ -107,14 +109,20 @@ async fn resume(
 async fn send(
     session: &Session,
     source: &FileSource,
-    digest: Digest,
+    hashed: &Hashed,
     options: TransferOptions,
     progress: &Progress,
 ) -> Result<Option<TransferMode>> {
+    let digest = hashed.digest;
     let sent = session.upload_file(source, digest, options, progress).await?;
     source.check_unchanged().await?;
     progress.started(Stage::Finalizing, source.size(), 0);
-    match session.finalize(digest, sent.parts.as_deref()).await {
+    let told = FinalizeBody {
+        parts: sent.parts.unwrap_or_default(),
+        sha256_midstates: sent.plan.map(|plan| hashed.midstates.between(&plan)).unwrap_or_default(),
+    };
+    let told = (told != FinalizeBody::default()).then_some(&told);
+    match session.finalize(digest, told).await {
         Err(error) if is_incomplete(&error) => {
             tracing::debug!(%error, "sending what is missing");
             session.upload_file(source, digest, options, progress).await?;

@@ -12,7 +12,7 @@ use crate::domain::digest::Digest;
 use crate::domain::name::RepositoryName;
 use crate::domain::part::PartRange;
 use crate::domain::upload::{Status, TransferMode, UploadId};
-use crate::http::wire::{CompletedPart, FinalizeBody, PresignedUpload, UploadState};
+use crate::http::wire::{FinalizeBody, PresignedUpload, UploadState};
 
 /// First wait between two looks at a finalizing upload; doubles, so that small blobs do not wait for large ones' sake.
 const FIRST_POLL: Duration = Duration::from_millis(50);
@@ -97,11 +97,11 @@ impl Session {
 
     /// Has the server prove, place and publish the bytes, and waits for that: minutes, for a large blob.
     ///
-    /// `parts` are what the store answered to each part; without them the server asks the store.
+    /// What the client tells of its parts spares the server asking the store, and lets it prove them side by side.
     /// [`Error::Incomplete`] or a refusal `BLOB_UPLOAD_INVALID` when something is missing that can be sent.
-    pub async fn finalize(&self, digest: Digest, parts: Option<&[CompletedPart]>) -> Result<()> {
+    pub async fn finalize(&self, digest: Digest, told: Option<&FinalizeBody>) -> Result<()> {
         loop {
-            let refused = match self.request_finalize(digest, parts, false).await {
+            let refused = match self.request_finalize(digest, told, false).await {
                 Ok(StatusCode::CREATED) => return Ok(()),
                 Ok(_) => None,
                 Err(error) if may_be_at_work(&error) => Some(error),
@@ -119,8 +119,8 @@ impl Session {
     }
 
     /// Has the server finalize on its own time; ask [`Session::state`] how it went.
-    pub async fn finalize_async(&self, digest: Digest, parts: Option<&[CompletedPart]>) -> Result<()> {
-        self.request_finalize(digest, parts, true).await.map(|_| ())
+    pub async fn finalize_async(&self, digest: Digest, told: Option<&FinalizeBody>) -> Result<()> {
+        self.request_finalize(digest, told, true).await.map(|_| ())
     }
 
     /// The state once the upload is not being finalized any more, or after `patience`.
@@ -141,19 +141,18 @@ impl Session {
     async fn request_finalize(
         &self,
         digest: Digest,
-        parts: Option<&[CompletedPart]>,
+        told: Option<&FinalizeBody>,
         respond_async: bool,
     ) -> Result<StatusCode> {
         let mut url = self.url()?;
         url.query_pairs_mut().append_pair("digest", &digest.to_string());
-        let body = parts.map(|parts| FinalizeBody { parts: parts.to_vec() });
         let build = || {
             let mut request = self.client.http.put(url.clone());
             if respond_async {
                 request = request.header("prefer", "respond-async");
             }
-            match &body {
-                Some(body) => request.json(body),
+            match told {
+                Some(told) => request.json(told),
                 // No bytes of a blob follow; some proxies insist on a length.
                 None => request.header(CONTENT_TYPE, "application/json").body(Vec::new()),
             }

@@ -10,6 +10,7 @@ use tokio::io::{AsyncReadExt, AsyncSeekExt};
 use tokio_util::io::ReaderStream;
 use tokio_util::sync::CancellationToken;
 
+use super::midstates::Midstates;
 use super::progress::{Event, Progress, Stage};
 use super::{Error, Result};
 use crate::domain::digest::Digest;
@@ -17,8 +18,16 @@ use crate::domain::hash::Hasher;
 
 /// What one read hands to the connection: with it and the number of jobs the memory of an upload is fixed.
 const READ_SIZE: usize = 128 * 1024;
-/// Read size while hashing: large enough that system calls do not count beside SHA-256.
+/// Read size while hashing: large enough that system calls do not count beside SHA-256, and a divisor of the
+/// midstates' step.
 const HASH_READ_SIZE: usize = 1024 * 1024;
+
+/// What hashing a file tells.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hashed {
+    pub digest: Digest,
+    pub midstates: Midstates,
+}
 
 /// A regular file as it was when the upload began.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,7 +59,7 @@ impl FileSource {
     }
 
     /// Hashes the whole file on a thread of its own; dropping the future stops it.
-    pub async fn hash(&self, progress: &Progress) -> Result<Digest> {
+    pub async fn hash(&self, progress: &Progress) -> Result<Hashed> {
         let (source, progress, stop) = (self.clone(), progress.clone(), CancellationToken::new());
         let _stop_when_dropped = stop.clone().drop_guard();
         let path = self.path.clone();
@@ -59,11 +68,17 @@ impl FileSource {
             .map_err(|failure| Error::file("hash", &path)(std::io::Error::other(failure)))?
     }
 
-    fn hash_blocking(&self, progress: &Progress, stop: &CancellationToken) -> Result<Digest> {
+    fn hash_blocking(&self, progress: &Progress, stop: &CancellationToken) -> Result<Hashed> {
         progress.started(Stage::Hashing, self.size, 0);
         let file = std::fs::File::open(&self.path).map_err(Error::file("open", &self.path))?;
-        let (hasher, length) = hash_to_end(file, progress, stop).map_err(Error::file("read", &self.path))?;
-        if length == self.size { Ok(hasher.finish()) } else { Err(Error::FileChanged(self.path.clone())) }
+        let mut midstates = Midstates::default();
+        let noted = |hasher: &Hasher, length| midstates.note(hasher, length);
+        let (hasher, length) =
+            hash_to_end(file, progress, stop, noted).map_err(Error::file("read", &self.path))?;
+        if length != self.size {
+            return Err(Error::FileChanged(self.path.clone()));
+        }
+        Ok(Hashed { digest: hasher.finish(), midstates })
     }
 
     /// [`Error::FileChanged`] when size or modification time are not what they were.
@@ -87,11 +102,13 @@ impl FileSource {
     }
 }
 
-/// Hashes what is left to read, and counts it. Blocking; ends with an error once `stop` is cancelled.
+/// Hashes what is left to read, and counts it. Blocking; ends with an error once `stop` is cancelled. `note` is
+/// told of every whole block of [`HASH_READ_SIZE`].
 pub(super) fn hash_to_end(
     mut reader: impl Read,
     progress: &Progress,
     stop: &CancellationToken,
+    mut note: impl FnMut(&Hasher, u64),
 ) -> std::io::Result<(Hasher, u64)> {
     let (mut hasher, mut length) = (Hasher::default(), 0);
     let mut buffer = vec![0; HASH_READ_SIZE];
@@ -99,12 +116,27 @@ pub(super) fn hash_to_end(
         if stop.is_cancelled() {
             return Err(std::io::ErrorKind::Interrupted.into());
         }
-        let read = reader.read(&mut buffer)?;
-        if read == 0 {
-            return Ok((hasher, length));
-        }
+        let read = fill(&mut reader, &mut buffer)?;
         hasher.update(&buffer[..read]);
         length += read as u64;
         progress.report(Event::Advanced(read as u64));
+        if read < buffer.len() {
+            return Ok((hasher, length));
+        }
+        note(&hasher, length);
     }
+}
+
+/// Reads until the buffer is full or the reader at its end.
+fn fill(reader: &mut impl Read, buffer: &mut [u8]) -> std::io::Result<usize> {
+    let mut filled = 0;
+    while filled < buffer.len() {
+        match reader.read(&mut buffer[filled..]) {
+            Ok(0) => break,
+            Ok(read) => filled += read,
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(filled)
 }

@@ -54,7 +54,7 @@ impl StagedFile {
             (Hasher::default(), 0)
         } else {
             progress.started(Stage::Hashing, left, 0);
-            hash_to_end(&file, progress, stop).map_err(Error::file("read", &path))?
+            hash_to_end(&file, progress, stop, |_, _| {}).map_err(Error::file("read", &path))?
         };
         Ok(Self { file, path, target: target.to_owned(), digest, hasher, length })
     }

@@ -17,7 +17,7 @@ use super::session::PresignTerms;
 use super::source::FileSource;
 use super::{Error, Refusal, Result, STALL_TIMEOUT, Session, peer};
 use crate::domain::clock::Clock;
-use crate::domain::part::{Part, PartRange};
+use crate::domain::part::{Part, PartPlan, PartRange};
 use crate::domain::upload::{Status, TransferMode};
 use crate::http::wire::{CompletedPart, PresignedPart, PresignedPut, PresignedUpload};
 
@@ -47,6 +47,8 @@ impl Default for TransferOptions {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Transferred {
     pub mode: TransferMode,
+    /// How the file was cut, where it went in parts.
+    pub plan: Option<PartPlan>,
     /// Every part with its `ETag`, in order, where this transfer sent them all.
     pub parts: Option<Vec<CompletedPart>>,
 }

@@ -4,6 +4,7 @@ pub mod blob;
 pub mod clock;
 pub mod digest;
 pub mod hash;
+pub mod midstate;
 pub mod name;
 pub mod part;
 pub mod range;

@@ -18,8 +18,9 @@ use crate::service::Chunk;
 
 /// Silence in the middle of a body after which its sender counts as gone.
 const BODY_IDLE_TIMEOUT: Duration = Duration::from_mins(1);
-/// JSON bodies: ten thousand parts of 128 bytes each (number, ETag, punctuation) and room to spare.
-const MAX_JSON_SIZE: usize = 2 * 1024 * 1024;
+/// JSON bodies: ten thousand parts of 128 bytes each (number, ETag, punctuation) with a midstate of 68 each, and
+/// room to spare.
+const MAX_JSON_SIZE: usize = 3 * 1024 * 1024;
 /// A small body must be here within this.
 const JSON_TIMEOUT: Duration = Duration::from_secs(30);
 

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 use crate::domain::digest::Digest;
+use crate::domain::midstate::Midstate;
 use crate::domain::part::PartNumber;
 use crate::domain::upload::{Status, TransferMode, UploadId};
 
@@ -60,12 +61,17 @@ pub struct ReceivedPart {
     pub size: u64,
 }
 
-/// Optional body of the finalizing `PUT`: what the store answered to each part.
+/// Optional body of the finalizing `PUT`: what the client knows and the server would otherwise have to find out.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FinalizeBody {
+    /// What the store answered to each part.
     #[serde(default)]
     pub parts: Vec<CompletedPart>,
+    /// SHA-256's intermediate hash value (FIPS 180-4 §6.2.2) after the first part, after the second, and so on up
+    /// to the last but one. Where the proof is reading the blob back, its parts are then hashed in parallel.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sha256_midstates: Vec<Midstate>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -23,6 +23,7 @@ use super::verify::changed;
 use super::{Result, Service, ServiceError};
 use crate::domain::blob::{Blob, Proof, Standing};
 use crate::domain::digest::Digest;
+use crate::domain::midstate::Midstate;
 use crate::domain::name::RepositoryName;
 use crate::domain::part::PartNumber;
 use crate::domain::upload::{Refusal, State, Transfer, Upload, UploadId};
@@ -35,6 +36,14 @@ const WAIT_FOR_OTHERS: Duration = Duration::from_mins(10);
 /// Largest blob whose copy the answer waits for, in bytes: it takes a store no longer than the round trips that
 /// following it up later would.
 const PLACED_AT_ONCE: u64 = 4 * 1024 * 1024;
+
+/// What a client knows of its upload, to spare the server finding out. Every word of it is checked.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Told {
+    pub parts: Vec<NamedPart>,
+    /// After each part but the last.
+    pub midstates: Vec<Midstate>,
+}
 
 /// A part as the client says the store answered it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -76,14 +85,14 @@ impl Service {
         repository: &RepositoryName,
         id: UploadId,
         digest: Digest,
-        parts: Vec<NamedPart>,
+        told: Told,
         wait: bool,
     ) -> Result<Finalized> {
         self.upload(repository, id).await?;
         let deadline = tokio::time::Instant::now() + WAIT_FOR_OTHERS;
         let mut appending = None;
         loop {
-            let error = match self.claim(id, digest, parts.clone(), Claimant::Client).await {
+            let error = match self.claim(id, digest, told.clone(), Claimant::Client).await {
                 Ok(_) if !wait => return Ok(Finalized::Accepted),
                 Ok(working) => match working.await? {
                     Ok(digest) => return Ok(Finalized::Completed(digest)),
@@ -123,7 +132,7 @@ impl Service {
         let mut taken = 0;
         for upload in self.db.abandoned_uploads(self.clock.now(), limit).await? {
             let State::Finalizing { digest, .. } = upload.state else { continue };
-            match self.claim(upload.id, digest, Vec::new(), Claimant::Cleaner).await {
+            match self.claim(upload.id, digest, Told::default(), Claimant::Cleaner).await {
                 // It goes on by itself; its outcome is logged and persisted where it is decided.
                 Ok(_) => {
                     tracing::info!(upload = %upload.id, "took over an abandoned finalize");
@@ -141,7 +150,7 @@ impl Service {
         self: &Arc<Self>,
         id: UploadId,
         digest: Digest,
-        parts: Vec<NamedPart>,
+        told: Told,
         claimant: Claimant,
     ) -> Result<JoinHandle<Result<Digest>>> {
         let owner = Uuid::new_v4();
@@ -154,7 +163,7 @@ impl Service {
         });
         let upload = claimed.await?;
         let service = Arc::clone(self);
-        let work = async move { service.finalize_claimed(upload, owner, digest, parts).await };
+        let work = async move { service.finalize_claimed(upload, owner, digest, told).await };
         Ok(self.tasks.spawn(work.instrument(tracing::Span::current())))
     }
 
@@ -163,11 +172,11 @@ impl Service {
         upload: Upload,
         owner: Uuid,
         digest: Digest,
-        parts: Vec<NamedPart>,
+        told: Told,
     ) -> Result<Digest> {
         let heartbeat = self.keep_lease(upload.id, owner);
         let proven = tokio::select! {
-            proven = self.prove(&upload, digest, &parts) => proven,
+            proven = self.prove(&upload, digest, &told) => proven,
             () = heartbeat.lost.cancelled() => Err(Refusal::LeaseLost.into()),
             () = self.handover.cancelled() => Err(ServiceError::Stopping),
         };
@@ -190,9 +199,10 @@ impl Service {
     }
 
     /// Steps 2 and 3: assemble and verify. Where placing costs nothing it is done here as well.
-    async fn prove(self: &Arc<Self>, upload: &Upload, digest: Digest, parts: &[NamedPart]) -> Result<Proven> {
+    async fn prove(self: &Arc<Self>, upload: &Upload, digest: Digest, told: &Told) -> Result<Proven> {
         let transfer = upload.state.transfer().ok_or(Refusal::LeaseLost)?;
-        self.assemble(upload, transfer, parts).await?;
+        check_midstates(transfer, &told.midstates)?;
+        self.assemble(upload, transfer, &told.parts).await?;
         let sealed = match self.storage.seal(upload.id, transfer, upload.declared_digest.is_some()).await {
             Ok(sealed) => sealed,
             Err(StorageError::NotFound | StorageError::UploadNotFound) => {
@@ -201,7 +211,7 @@ impl Service {
             Err(error) => return Err(changed(error)),
         };
         self.check_size(upload, &sealed)?;
-        let proof = self.verify(upload, &sealed, digest).await?;
+        let proof = self.verify(upload, &sealed, digest, &told.midstates).await?;
         // "Already exists" is no proof of possession: only a proven upload is deduplicated. The object is
         // looked at as well, so that one removed behind our back is put in place again.
         let is_missing = match self.db.find_blob(&digest).await? {
@@ -283,6 +293,20 @@ impl Service {
         }
         error
     }
+}
+
+fn check_midstates(transfer: &Transfer, midstates: &[Midstate]) -> Result<()> {
+    let boundaries = match transfer {
+        Transfer::Multipart { plan, .. } => usize::from(plan.part_count()) - 1,
+        Transfer::Put | Transfer::Proxied(_) => 0,
+    };
+    if midstates.is_empty() || midstates.len() == boundaries {
+        return Ok(());
+    }
+    Err(ServiceError::Invalid(format!(
+        "sha256_midstates has {} entries; this upload takes {boundaries}, one after each part but the last, or none",
+        midstates.len()
+    )))
 }
 
 /// One PUT can be sent again; parts and appends whose bytes are gone cannot.

@@ -9,6 +9,7 @@ mod error;
 mod finalize;
 mod lease;
 mod place;
+mod read_back;
 mod receive;
 mod sign;
 mod verify;
@@ -31,7 +32,7 @@ pub use append::Chunk;
 pub use blobs::BlobContent;
 pub use cleanup::CleanupReport;
 pub use error::ServiceError;
-pub use finalize::{Finalized, NamedPart};
+pub use finalize::{Finalized, NamedPart, Told};
 pub use sign::{Presigned, SignMode, SignRequest, SignedPart};
 
 type Result<T> = std::result::Result<T, ServiceError>;
@@ -69,7 +70,8 @@ pub struct Service {
     tasks: TaskTracker,
     /// Cancelled when work in flight must be handed over.
     handover: CancellationToken,
-    read_backs: Semaphore,
+    /// Threads that hash what is read back.
+    hashers: Arc<Semaphore>,
     /// Finalizes whose copy is not done yet, and copies under way.
     placings: Arc<Semaphore>,
     copies: Semaphore,
@@ -85,7 +87,7 @@ impl Service {
             limits,
             tasks: TaskTracker::new(),
             handover: CancellationToken::new(),
-            read_backs: Semaphore::new(verify::READ_BACKS_AT_ONCE),
+            hashers: Arc::new(Semaphore::new(read_back::HASHERS_AT_ONCE)),
             placings: Arc::new(Semaphore::new(place::PLACINGS_AT_ONCE)),
             copies: Semaphore::new(place::COPIES_AT_ONCE),
         })

@@ -13,7 +13,7 @@ use crate::domain::name::RepositoryName;
 use crate::domain::upload::UploadId;
 use crate::http::error::HttpError;
 use crate::http::extract::{Parameters, bytes, chunk, content_length, user_agent};
-use crate::service::{Service, ServiceError};
+use crate::service::{Service, ServiceError, Told};
 
 /// Chunks shorter than this cost a detour through a tail object.
 const CHUNK_MIN_LENGTH: HeaderName = HeaderName::from_static("oci-chunk-min-length");
@@ -74,7 +74,7 @@ async fn monolithic(
     let body = bytes(request.into_body());
     let uploaded = async {
         service.append(name, id, whole, body).await?;
-        service.finalize(name, id, digest, Vec::new(), true).await
+        service.finalize(name, id, digest, Told::default(), true).await
     };
     match uploaded.await {
         Ok(_) => Ok(created(name, &digest)),

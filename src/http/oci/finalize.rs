@@ -14,7 +14,7 @@ use crate::domain::upload::{State, Transfer, UploadId};
 use crate::http::error::HttpError;
 use crate::http::extract::{Parameters, bytes, chunk, content_length, json, lists};
 use crate::http::wire::FinalizeBody;
-use crate::service::{Finalized, NamedPart, Service};
+use crate::service::{Finalized, NamedPart, Service, Told};
 
 /// RFC 7240
 const PREFER: HeaderName = HeaderName::from_static("prefer");
@@ -36,7 +36,7 @@ pub(super) async fn finalize(
     })?;
     let wait = !lists(request.headers(), &PREFER, RESPOND_ASYNC);
     let upload = service.upload(name, id).await?;
-    let mut parts = Vec::new();
+    let mut told = Told::default();
     match &upload.state {
         // With nothing sent so far the body is the blob, even an empty one. Where it can be neither, the claim
         // will say so.
@@ -52,12 +52,15 @@ pub(super) async fn finalize(
         State::Uploading { transfer: Transfer::Put | Transfer::Multipart { .. }, .. } => {
             let body: FinalizeBody = json(request.into_body()).await?;
             let named = body.parts.into_iter();
-            parts = named.map(|part| NamedPart { number: part.part_number, etag: part.etag }).collect();
+            told = Told {
+                parts: named.map(|part| NamedPart { number: part.part_number, etag: part.etag }).collect(),
+                midstates: body.sha256_midstates,
+            };
         }
         // Under way or ended: a repeated request gets the one answer, whatever its body.
         _ => {}
     }
-    match service.finalize(name, id, digest, parts, wait).await? {
+    match service.finalize(name, id, digest, told, wait).await? {
         Finalized::Completed(digest) => {
             let mut response = created(name, &digest);
             uuid_headers(&mut response, id);

@@ -5,6 +5,7 @@ mod begin;
 mod blob;
 mod finalize;
 mod lost;
+mod midstates;
 mod presign;
 mod proxied;
 mod routes;
@@ -32,6 +33,7 @@ pub fn cases() -> Vec<Story> {
         proxied::cases(),
         finalize::cases(),
         lost::cases(),
+        midstates::cases(),
         blob::cases(),
         routes::cases(),
     ]

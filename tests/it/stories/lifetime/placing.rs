@@ -46,7 +46,7 @@ pub(super) async fn after_a_kill(stack: Arc<Stack>) {
         assert_eq!(cleaning.code, Some(0), "{cleaning:?}");
     }
     assert_eq!(stack.store.blob_hash(&digest).await, Some(digest));
-    assert_eq!(stack.store.leftovers().await.len(), 1, "what a URL may still lead to");
+    assert_ne!(stack.store.leftovers().await, Vec::<String>::new(), "what a URL may still lead to");
 
     passed(until).await;
     let cleaning = stack.command(&["cleanup", "--sweep-grace", "1ms"]).await;

@@ -1,0 +1,141 @@
+//! Proof by reading: the object comes in ranges that travel ahead of the hasher, or part by part to several
+//! hashers at once where the client told SHA-256's midstates.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::{StreamExt, stream};
+use tokio::sync::mpsc;
+use tokio_util::task::AbortOnDropHandle;
+
+use super::verify::changed;
+use super::{Result, Service, ServiceError};
+use crate::domain::digest::Digest;
+use crate::domain::hash::Hasher;
+use crate::domain::midstate::Midstate;
+use crate::domain::part::{Part, PartPlan};
+use crate::domain::range::ByteRange;
+use crate::storage::{Sealed, StorageError};
+
+/// One ranged read: long enough to make its round trip cheap. Memory does not depend on it.
+const READ_SIZE: u64 = 16 * 1024 * 1024;
+/// Reads under way ahead of the hasher, so that it never waits for a round trip.
+const READS_AHEAD: usize = 3;
+/// Pieces that each read holds ready. A piece is what came from a socket at once, at most some 400 KiB, so
+/// that a read-back needs a few MiB whatever it reads.
+const PIECES_AHEAD: usize = 4;
+/// Hashing threads at once, over all finalizes; the kernel shares the cores between them and the requests.
+pub(super) const HASHERS_AT_ONCE: usize = 4;
+
+/// One ranged read under way.
+struct Reading {
+    pieces: mpsc::Receiver<Bytes>,
+    outcome: AbortOnDropHandle<std::result::Result<(), StorageError>>,
+}
+
+impl Service {
+    /// Reads the object once and tells its digest.
+    pub(super) async fn read_back(self: &Arc<Self>, sealed: &Sealed) -> Result<Digest> {
+        let whole = ByteRange { start: 0, end: sealed.size };
+        Ok(self.hash_range(sealed, whole, Hasher::default()).await?.finish())
+    }
+
+    /// Reads the object part by part, each hashed from the midstate claimed before it. True is a proof that it is
+    /// `claimed`. False says nothing of the bytes: a midstate may be wrong where the digest is right.
+    pub(super) async fn read_back_parts(
+        self: &Arc<Self>,
+        sealed: &Sealed,
+        plan: &PartPlan,
+        midstates: &[Midstate],
+        claimed: Digest,
+    ) -> Result<bool> {
+        if midstates.is_empty() || midstates.len() + 1 != usize::from(plan.part_count()) {
+            return Ok(false);
+        }
+        let checks = plan.parts().enumerate().map(|(index, part)| {
+            let before = index.checked_sub(1).and_then(|index| midstates.get(index)).copied();
+            self.check_part(sealed, part, before, midstates.get(index).copied(), claimed)
+        });
+        let mut checks = stream::iter(checks).buffer_unordered(HASHERS_AT_ONCE);
+        while let Some(fits) = checks.next().await {
+            if !fits? {
+                tracing::info!("the midstates do not fit the bytes; reading them in order");
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Whether a part leads from one claimed midstate to the next; from the initial one without `before`, to the
+    /// digest without `after`.
+    async fn check_part(
+        self: &Arc<Self>,
+        sealed: &Sealed,
+        part: Part,
+        before: Option<Midstate>,
+        after: Option<Midstate>,
+        claimed: Digest,
+    ) -> Result<bool> {
+        let hasher = match before {
+            None => Some(Hasher::default()),
+            Some(before) => before.resume(part.offset),
+        };
+        // Parts that end inside a block have no midstates.
+        let Some(hasher) = hasher else { return Ok(false) };
+        let range = ByteRange { start: part.offset, end: part.offset + part.size };
+        let hasher = self.hash_range(sealed, range, hasher).await?;
+        Ok(match after {
+            Some(after) => Midstate::of(&hasher) == Some(after),
+            None => hasher.finish() == claimed,
+        })
+    }
+
+    /// Reads a range in pieces that travel while the ones before are hashed.
+    async fn hash_range(
+        self: &Arc<Self>,
+        sealed: &Sealed,
+        range: ByteRange,
+        hasher: Hasher,
+    ) -> Result<Hasher> {
+        let turn = Arc::clone(&self.hashers).acquire_owned().await.map_err(|_| ServiceError::Stopping)?;
+        let (to_hasher, pieces) = mpsc::channel(PIECES_AHEAD);
+        let hashing = tokio::task::spawn_blocking(move || {
+            let hasher = hash(hasher, pieces);
+            drop(turn);
+            hasher
+        });
+        let mut ahead = VecDeque::with_capacity(READS_AHEAD);
+        let mut offset = range.start;
+        loop {
+            while ahead.len() < READS_AHEAD && offset < range.end {
+                let next = ByteRange { start: offset, end: (offset + READ_SIZE).min(range.end) };
+                offset = next.end;
+                ahead.push_back(self.read_ahead(sealed, next));
+            }
+            let Some(mut reading) = ahead.pop_front() else { break };
+            while let Some(piece) = reading.pieces.recv().await {
+                // Nobody takes it only when hashing panicked, which is told below.
+                let _ = to_hasher.send(piece).await;
+            }
+            reading.outcome.await?.map_err(changed)?;
+        }
+        drop(to_hasher);
+        Ok(hashing.await?)
+    }
+
+    fn read_ahead(self: &Arc<Self>, sealed: &Sealed, range: ByteRange) -> Reading {
+        let (to, pieces) = mpsc::channel(PIECES_AHEAD);
+        let (service, sealed) = (Arc::clone(self), sealed.clone());
+        let outcome = tokio::spawn(async move { service.storage.read(&sealed, range, &to).await });
+        Reading { pieces, outcome: AbortOnDropHandle::new(outcome) }
+    }
+}
+
+/// Hashes what comes until nothing more does; blocks its thread.
+fn hash(mut hasher: Hasher, mut pieces: mpsc::Receiver<Bytes>) -> Hasher {
+    while let Some(piece) = pieces.blocking_recv() {
+        hasher.update(&piece);
+    }
+    hasher
+}
