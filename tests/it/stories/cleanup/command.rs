@@ -18,6 +18,7 @@ pub async fn told(stack: Arc<Stack>) {
         format!(
             "{sessions} expired sessions {verb} ended\n\
              {sessions} ended sessions {verb} cleaned up\n\
+             0 blobs brought to their place\n\
              0 temporary objects {verb} swept\n\
              0 incomplete multipart uploads {verb} swept\n\
              0 old sessions {verb} forgotten\n"

@@ -276,7 +276,7 @@ fn bodies(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
         for bytes in [vec![0xff_u8; 10], vec![b'['; 100_000]] {
             upload.finalize_with(&digest, bytes).await.refused(400, "BLOB_UPLOAD_INVALID");
         }
-        let huge = format!("{{\"parts\":[{}]}}", " ".repeat(2 << 20));
+        let huge = format!("{{\"parts\":[{}]}}", " ".repeat(3 << 20));
         let message = upload.finalize_with(&digest, huge).await.refused(413, "SIZE_INVALID");
         assert!(message.contains("2097152 bytes"), "{message}");
         assert_eq!(upload.state().await.json()["status"], "uploading");

@@ -40,6 +40,7 @@ fn store_away(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
                 door.open();
                 becomes(server.base_url(), 200).await;
                 upload.finalize(&digest_of(b"0123456789")).await.expect(201);
+                stack.settled().await;
             }
             Store::Filesystem { root } => {
                 let server = stack.server(&[]).await;
