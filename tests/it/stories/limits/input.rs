@@ -278,7 +278,7 @@ fn bodies(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
         }
         let huge = format!("{{\"parts\":[{}]}}", " ".repeat(3 << 20));
         let message = upload.finalize_with(&digest, huge).await.refused(413, "SIZE_INVALID");
-        assert!(message.contains("2097152 bytes"), "{message}");
+        assert!(message.contains("3145728 bytes"), "{message}");
         assert_eq!(upload.state().await.json()["status"], "uploading");
         upload.finalize(&digest).await.expect(201);
         assert_eq!(stack.temp_leftovers().await, Vec::<String>::new());
