@@ -5,6 +5,7 @@ mod begin;
 mod blob;
 mod finalize;
 mod lost;
+mod parts;
 mod presign;
 mod proxied;
 mod routes;
@@ -28,6 +29,7 @@ pub fn cases() -> Vec<Story> {
     [
         begin::cases(),
         presign::cases(),
+        parts::cases(),
         state::cases(),
         proxied::cases(),
         finalize::cases(),
