@@ -33,7 +33,7 @@ pub use blobs::BlobContent;
 pub use cleanup::CleanupReport;
 pub use error::ServiceError;
 pub use finalize::{Finalized, NamedPart, Told};
-pub use sign::{Presigned, SignMode, SignRequest, SignedPart};
+pub use sign::{ArrivedPart, Presigned, SignMode, SignRequest, SignedPart, SignedParts};
 
 type Result<T> = std::result::Result<T, ServiceError>;
 

@@ -1,16 +1,18 @@
 //! Sign requests that clients send straight to the store. Asking again re-signs, so the age of a URL
 //! never ends an upload, and tells what has arrived: that is resuming, from any machine.
+//!
+//! Part URLs are signed as they are taken: ten thousand of them are never in memory at once.
 
 use std::collections::HashSet;
 
-use chrono::{DateTime, SubsecRound, Utc};
+use chrono::{DateTime, Utc};
 
 use super::{Result, Service, ServiceError};
 use crate::domain::digest::Digest;
 use crate::domain::name::RepositoryName;
-use crate::domain::part::{MAX_PART_SIZE, Part, PartPlan, PartRange, ReceivedPart};
+use crate::domain::part::{MAX_PART_SIZE, Part, PartNumber, PartPlan, PartRange, ReceivedPart};
 use crate::domain::upload::{Refusal, Transfer, Upload, UploadId};
-use crate::storage::{PresignedRequest, PutTerms, StorageError};
+use crate::storage::{PartSigner, PresignedRequest, PutTerms, StorageError};
 
 /// From this size on parts are the default: AWS's own advice (Amazon S3 User Guide, "Uploading and copying
 /// objects using multipart upload").
@@ -37,17 +39,8 @@ pub enum SignMode {
 /// Where the bytes go.
 #[derive(Debug)]
 pub enum Presigned {
-    Put {
-        request: PresignedRequest,
-        size: Option<u64>,
-        expires_at: DateTime<Utc>,
-    },
-    Multipart {
-        plan: PartPlan,
-        parts: Vec<SignedPart>,
-        received: Vec<ReceivedPart>,
-        expires_at: DateTime<Utc>,
-    },
+    Put { request: PresignedRequest, size: Option<u64> },
+    Multipart { plan: PartPlan, parts: SignedParts, received: Vec<ArrivedPart> },
 }
 
 #[derive(Debug)]
@@ -55,6 +48,52 @@ pub struct SignedPart {
     pub part: Part,
     pub request: PresignedRequest,
 }
+
+/// A part the store has, as clients are told of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ArrivedPart {
+    pub number: PartNumber,
+    /// In bytes.
+    pub size: u64,
+}
+
+impl ArrivedPart {
+    fn of(part: &ReceivedPart) -> Self {
+        Self { number: part.number, size: part.size }
+    }
+}
+
+/// Signs one part after the other, as they are taken. Nothing can fail any more.
+#[derive(Debug)]
+pub struct SignedParts {
+    signer: PartSigner,
+    plan: PartPlan,
+    wanted: std::vec::IntoIter<PartNumber>,
+}
+
+impl SignedParts {
+    /// When all of these URLs end.
+    #[must_use]
+    pub fn expires_at(&self) -> DateTime<Utc> {
+        self.signer.expires_at()
+    }
+}
+
+impl Iterator for SignedParts {
+    type Item = SignedPart;
+
+    fn next(&mut self) -> Option<SignedPart> {
+        // All of them are of the plan.
+        let part = self.plan.part(self.wanted.next()?)?;
+        Some(SignedPart { part, request: self.signer.sign(part) })
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.wanted.size_hint()
+    }
+}
+
+impl ExactSizeIterator for SignedParts {}
 
 impl Service {
     pub async fn sign(
@@ -73,23 +112,21 @@ impl Service {
             SignMode::Put => self.plan_put(id, request).await?,
             SignMode::Multipart => self.plan_multipart(&upload, request).await?,
         };
-        let expires_at = self.after(self.limits.url_lifetime).trunc_subsecs(0);
-        if let Some(Transfer::Multipart { plan, store_upload_id }) = upload.state.transfer() {
-            let received = self.received(id, store_upload_id).await?;
-            let wanted = wanted(plan, request.parts, &received)?;
-            let mut parts = Vec::with_capacity(wanted.len());
-            for part in wanted {
-                let lifetime = self.limits.url_lifetime;
-                let request = self.storage.presign_part(id, store_upload_id, part, lifetime).await?;
-                parts.push(SignedPart { part, request });
-                // Signing is all processor time: let other requests through.
-                tokio::task::yield_now().await;
-            }
-            Ok(Presigned::Multipart { plan: *plan, parts, received, expires_at })
+        self.presigned(&upload, request.parts).await
+    }
+
+    /// Signs for an upload whose way of transfer is settled: one PUT, or these of its parts.
+    pub(super) async fn presigned(&self, upload: &Upload, parts: Option<PartRange>) -> Result<Presigned> {
+        let lifetime = self.limits.url_lifetime;
+        if let Some(&Transfer::Multipart { plan, ref store_upload_id }) = upload.state.transfer() {
+            let received = self.received(upload.id, store_upload_id).await?;
+            let wanted = wanted(&plan, parts, &received)?.into_iter();
+            let signer = self.storage.part_signer(upload.id, store_upload_id, lifetime).await?;
+            Ok(Presigned::Multipart { plan, parts: SignedParts { signer, plan, wanted }, received })
         } else {
             let terms = PutTerms { size: upload.size, digest: upload.declared_digest };
-            let request = self.storage.presign_put(id, terms, self.limits.url_lifetime).await?;
-            Ok(Presigned::Put { request, size: upload.size, expires_at })
+            let request = self.storage.presign_put(upload.id, terms, lifetime).await?;
+            Ok(Presigned::Put { request, size: upload.size })
         }
     }
 
@@ -139,9 +176,9 @@ impl Service {
         self.transition(upload.id, step).await
     }
 
-    async fn received(&self, id: UploadId, store_upload_id: &str) -> Result<Vec<ReceivedPart>> {
+    async fn received(&self, id: UploadId, store_upload_id: &str) -> Result<Vec<ArrivedPart>> {
         match self.storage.list_parts(id, store_upload_id).await {
-            Ok(parts) => Ok(parts),
+            Ok(parts) => Ok(parts.iter().map(ArrivedPart::of).collect()),
             Err(StorageError::UploadNotFound) => Err(ServiceError::Vanished),
             Err(error) => Err(error.into()),
         }
@@ -175,7 +212,7 @@ fn mode(upload: &Upload, request: &SignRequest) -> Result<SignMode> {
 }
 
 /// The parts asked for; without a range the first that have not arrived.
-fn wanted(plan: &PartPlan, range: Option<PartRange>, received: &[ReceivedPart]) -> Result<Vec<Part>> {
+fn wanted(plan: &PartPlan, range: Option<PartRange>, received: &[ArrivedPart]) -> Result<Vec<PartNumber>> {
     if let Some(range) = range {
         if range.last.get() > plan.part_count() {
             let count = plan.part_count();
@@ -183,12 +220,14 @@ fn wanted(plan: &PartPlan, range: Option<PartRange>, received: &[ReceivedPart]) 
                 "this upload has {count} parts; ask for parts=1-{count}"
             )));
         }
-        return Ok(plan.parts().filter(|part| (range.first..=range.last).contains(&part.number)).collect());
+        let numbers = range.first.get()..=range.last.get();
+        return Ok(numbers.filter_map(|number| PartNumber::new(number.into()).ok()).collect());
     }
     let arrived: HashSet<_> = received
         .iter()
         .filter(|part| plan.part(part.number).is_some_and(|planned| planned.size == part.size))
         .map(|part| part.number)
         .collect();
-    Ok(plan.parts().filter(|part| !arrived.contains(&part.number)).take(DEFAULT_PARTS_SIGNED).collect())
+    let missing = plan.parts().map(|part| part.number).filter(|number| !arrived.contains(number));
+    Ok(missing.take(DEFAULT_PARTS_SIGNED).collect())
 }

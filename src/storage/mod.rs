@@ -51,6 +51,8 @@ pub struct PresignedRequest {
     pub url: String,
     /// Exactly what the client must send.
     pub headers: Vec<(String, String)>,
+    /// When the store stops taking it, in whole seconds. Not after the credentials that it was signed with.
+    pub expires_at: DateTime<Utc>,
 }
 
 /// What a presigned PUT of a whole blob is bound to.
@@ -173,15 +175,19 @@ impl Storage {
         on!(self, backend => backend.presign_put(upload, terms, lifetime).await)
     }
 
-    /// Signs the PUT of one part.
-    pub async fn presign_part(
+    /// Prepares to sign the parts of a multipart upload.
+    pub async fn part_signer(
         &self,
         upload: UploadId,
         store_upload_id: &str,
-        part: Part,
         lifetime: Duration,
-    ) -> Result<PresignedRequest> {
-        on!(self, backend => backend.presign_part(upload, store_upload_id, part, lifetime).await)
+    ) -> Result<PartSigner> {
+        Ok(match self {
+            Self::S3(backend) => {
+                PartSigner::S3(backend.part_signer(upload, store_upload_id, lifetime).await?)
+            }
+            Self::Filesystem(backend) => PartSigner::Filesystem(backend.part_signer(upload, lifetime)),
+        })
     }
 
     /// Begins a multipart upload to the upload's data key and names it.
@@ -335,6 +341,33 @@ fn stands_at(blob: &Blob) -> Result<key::Key> {
     match &blob.standing {
         Standing::Placed => Ok(key::blob(&blob.digest)),
         Standing::Sealed(object) => key::sealed(object).ok_or(StorageError::NotFound),
+    }
+}
+
+/// Signs the PUTs of one upload's parts, each at the cost of a hash or two.
+#[derive(Debug)]
+pub enum PartSigner {
+    S3(s3::signer::PartSigner),
+    Filesystem(signed_url::PartSigner),
+}
+
+impl PartSigner {
+    /// Signs the PUT of one part, bound to its number and its length.
+    #[must_use]
+    pub fn sign(&self, part: Part) -> PresignedRequest {
+        match self {
+            Self::S3(signer) => signer.sign(part),
+            Self::Filesystem(signer) => signer.sign(part),
+        }
+    }
+
+    /// When all that this signs ends.
+    #[must_use]
+    pub fn expires_at(&self) -> DateTime<Utc> {
+        match self {
+            Self::S3(signer) => signer.expires_at(),
+            Self::Filesystem(signer) => signer.expires_at(),
+        }
     }
 }
 

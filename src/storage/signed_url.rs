@@ -3,15 +3,17 @@
 //! HMAC-SHA256 over everything a grant allows: method, path (which names the upload, and the part),
 //! expiry, length and checksum. Nothing of it can be changed, left out or moved to another upload.
 
-use std::fmt;
+use std::fmt::{self, Write};
+use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use url::Url;
 
+use super::PresignedRequest;
 use crate::domain::digest::Digest;
-use crate::domain::part::PartNumber;
+use crate::domain::part::{Part, PartNumber};
 use crate::domain::upload::UploadId;
 
 /// Below this path the signed requests arrive. No repository name begins with it: they live under `/v2/`.
@@ -52,64 +54,237 @@ pub enum SignatureError {
 /// Signs and checks grants.
 #[derive(Clone)]
 pub struct UrlSigner {
-    key: [u8; SIGNING_KEY_LENGTH],
-    /// The address clients reach this server at.
-    base: Url,
+    /// Keyed: the key's two pads are hashed once, and a clone starts from there.
+    mac: Hmac<Sha256>,
+    /// The address clients reach this server at, up to where a grant's path begins.
+    base: Arc<str>,
 }
 
 impl fmt::Debug for UrlSigner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("UrlSigner").field("base", &self.base.as_str()).finish_non_exhaustive()
+        f.debug_struct("UrlSigner").field("base", &self.base).finish_non_exhaustive()
     }
 }
 
 impl Grant {
-    fn path(&self) -> String {
-        match self.part {
-            Some(part) => format!("{SIGNED_PATH}/{}/{part}", self.upload),
-            None => format!("{SIGNED_PATH}/{}", self.upload),
+    /// What a URL claims to grant, by its path and query, and the signature that is to prove it. A claim that
+    /// cannot be read was never signed. Parameters that were not signed are left to whoever sent them.
+    #[must_use]
+    pub fn read(path: &str, query: &str) -> Option<(Self, String)> {
+        let place = path.strip_prefix(SIGNED_PATH)?.strip_prefix('/')?;
+        let (upload, part) =
+            place.split_once('/').map_or((place, None), |(upload, part)| (upload, Some(part)));
+        let (mut expires, mut length, mut digest, mut signature) = (None, None, None, None);
+        for (name, value) in url::form_urlencoded::parse(query.as_bytes()) {
+            let once = match &*name {
+                "expires" => expires.replace(number(&value)?).is_none(),
+                "length" => length.replace(number(&value)?).is_none(),
+                "digest" => digest.replace(value.parse().ok()?).is_none(),
+                "signature" => signature.replace(value.into_owned()).is_none(),
+                _ => true,
+            };
+            if !once {
+                return None;
+            }
         }
+        let grant = Self {
+            upload: upload.parse().ok()?,
+            part: part.map(str::parse).transpose().ok()?,
+            terms: GrantTerms { expires: i64::try_from(expires?).ok()?, length, digest },
+        };
+        Some((grant, signature?))
+    }
+}
+
+/// Digits only: `u64::from_str` would take a leading `+`.
+fn number(text: &str) -> Option<u64> {
+    text.bytes().all(|c| c.is_ascii_digit()).then(|| text.parse().ok())?
+}
+
+impl fmt::Display for Grant {
+    /// What is signed. No field can contain the separator, so no two grants give one text.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PUT\n{SIGNED_PATH}/{}", self.upload)?;
+        if let Some(part) = self.part {
+            write!(f, "/{part}")?;
+        }
+        write!(f, "\n{}\n", self.terms.expires)?;
+        if let Some(length) = self.terms.length {
+            write!(f, "{length}")?;
+        }
+        f.write_str("\n")?;
+        self.terms.digest.map_or(Ok(()), |digest| write!(f, "{digest}"))
     }
 }
 
 impl UrlSigner {
     #[must_use]
-    pub const fn new(key: [u8; SIGNING_KEY_LENGTH], base: Url) -> Self {
-        Self { key, base }
+    pub fn new(key: [u8; SIGNING_KEY_LENGTH], mut base: Url) -> Self {
+        base.set_query(None);
+        base.set_fragment(None);
+        let base = base.as_str().trim_end_matches('/').into();
+        Self { mac: <Hmac<Sha256> as KeyInit>::new(&key.into()), base }
     }
 
     /// The URL that carries out `grant`.
     #[must_use]
     pub fn sign(&self, grant: &Grant) -> String {
-        let mut url = self.base.clone();
-        url.set_path(&format!("{}{}", self.base.path().trim_end_matches('/'), grant.path()));
-        {
-            let mut query = url.query_pairs_mut();
-            query.append_pair("expires", &grant.terms.expires.to_string());
-            if let Some(length) = grant.terms.length {
-                query.append_pair("length", &length.to_string());
-            }
-            if let Some(digest) = grant.terms.digest {
-                query.append_pair("digest", &digest.to_string());
-            }
-            query.append_pair("signature", &hex::encode(self.mac(grant).finalize().into_bytes()));
+        let Grant { upload, part, terms } = grant;
+        let mut url = format!("{}{SIGNED_PATH}/{upload}", self.base);
+        // Writing to a string cannot fail.
+        let _ = part.map(|part| write!(url, "/{part}"));
+        let _ = write!(url, "?expires={}", terms.expires);
+        let _ = terms.length.map(|length| write!(url, "&length={length}"));
+        // The algorithm's colon, as forms encode it.
+        let _ = terms.digest.map(|digest| write!(url, "&digest={}%3A{}", digest.algorithm(), digest.hex()));
+        url.push_str("&signature=");
+        url.push_str(&hex::encode(self.mac(grant).finalize().into_bytes()));
+        url
+    }
+
+    /// Prepares to sign the parts of one upload.
+    #[must_use]
+    pub fn parts(&self, upload: UploadId, expires_at: DateTime<Utc>) -> PartSigner {
+        let expires = expires_at.timestamp();
+        let mut mac = self.mac.clone();
+        mac.update(format!("PUT\n{SIGNED_PATH}/{upload}/").as_bytes());
+        PartSigner {
+            mac,
+            after_number: format!("\n{expires}\n"),
+            url: format!("{}{SIGNED_PATH}/{upload}/", self.base),
+            query: format!("?expires={expires}&length="),
+            expires_at,
         }
-        url.into()
     }
 
     /// Checks a grant as it came in against its signature, in constant time, and then its age.
     pub fn verify(&self, grant: &Grant, signature: &str, now: DateTime<Utc>) -> Result<(), SignatureError> {
-        let signature = hex::decode(signature).map_err(|_| SignatureError::Mismatch)?;
-        self.mac(grant).verify_slice(&signature).map_err(|_| SignatureError::Mismatch)?;
+        let mut bytes = [0; 32];
+        hex::decode_to_slice(signature, &mut bytes).map_err(|_| SignatureError::Mismatch)?;
+        self.mac(grant).verify(&bytes.into()).map_err(|_| SignatureError::Mismatch)?;
         if now.timestamp() < grant.terms.expires { Ok(()) } else { Err(SignatureError::Expired) }
     }
 
     fn mac(&self, grant: &Grant) -> Hmac<Sha256> {
-        let mut mac = <Hmac<Sha256> as KeyInit>::new(&self.key.into());
-        let length = grant.terms.length.map_or_else(String::new, |length| length.to_string());
-        let digest = grant.terms.digest.map_or_else(String::new, |digest| digest.to_string());
-        // No field can contain the separator, so no two grants give one text.
-        mac.update(format!("PUT\n{}\n{}\n{length}\n{digest}", grant.path(), grant.terms.expires).as_bytes());
+        let mut mac = self.mac.clone();
+        mac.update(grant.to_string().as_bytes());
         mac
+    }
+}
+
+/// Signs the parts of one upload. What their grants have in common is hashed, or laid ready, once.
+pub struct PartSigner {
+    /// Has taken in the grant up to the part's number.
+    mac: Hmac<Sha256>,
+    /// The grant between the part's number and its length.
+    after_number: String,
+    /// The URL up to the part's number.
+    url: String,
+    /// The URL between the part's number and its length.
+    query: String,
+    expires_at: DateTime<Utc>,
+}
+
+impl PartSigner {
+    #[must_use]
+    pub const fn expires_at(&self) -> DateTime<Utc> {
+        self.expires_at
+    }
+
+    /// Signs the PUT of one part, bound to its number and its length.
+    #[must_use]
+    pub fn sign(&self, part: Part) -> PresignedRequest {
+        let Self { url, query, after_number, expires_at, .. } = self;
+        let length = part.size.to_string();
+        let mut mac = self.mac.clone();
+        let mut url = format!("{url}{}{query}{length}&signature=", part.number);
+        mac.update(part.number.to_string().as_bytes());
+        mac.update(after_number.as_bytes());
+        mac.update(length.as_bytes());
+        // A part has no digest.
+        mac.update(b"\n");
+        url.push_str(&hex::encode(mac.finalize().into_bytes()));
+        PresignedRequest {
+            url,
+            headers: vec![("content-length".to_owned(), length)],
+            expires_at: *expires_at,
+        }
+    }
+}
+
+impl fmt::Debug for PartSigner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PartSigner").field("url", &self.url).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::option;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const START: i64 = 1_800_000_000;
+
+    fn at(seconds: i64) -> DateTime<Utc> {
+        DateTime::from_timestamp(seconds, 0).unwrap_or_default()
+    }
+
+    fn grants() -> impl Strategy<Value = Grant> {
+        let part = option::of((1..=10_000_u64).prop_filter_map("a number", |n| PartNumber::new(n).ok()));
+        let digest = option::of(any::<[u8; 32]>().prop_map(Digest::from_sha256));
+        let terms = (START..2 * START, option::of(any::<u64>()), digest);
+        let terms = terms.prop_map(|(expires, length, digest)| GrantTerms { expires, length, digest });
+        (any::<u128>(), part, terms).prop_map(|(upload, part, terms)| Grant {
+            upload: UploadId::from_uuid(uuid::Uuid::from_u128(upload)),
+            part,
+            terms,
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn a_url_says_what_it_grants_and_grants_nothing_else(grant in grants(), other in grants(), key: [u8; 32]) {
+            let key: [u8; SIGNING_KEY_LENGTH] = std::array::from_fn(|at| key[at % 32]);
+            let base = Url::parse("https://example.org/below/")?;
+            let signer = UrlSigner::new(key, base.clone());
+            let url = Url::parse(&signer.sign(&grant))?;
+            let path = url.path().strip_prefix("/below").unwrap_or_default();
+            let query = url.query().unwrap_or_default();
+            let (read, signature) = Grant::read(path, query).ok_or_else(|| TestCaseError::fail("unreadable"))?;
+            prop_assert_eq!(&read, &grant);
+            prop_assert_eq!(Grant::read(path, &format!("{query}&utm_source=mail")), Some((read, signature.clone())));
+            for parameter in query.split('&') {
+                prop_assert_eq!(Grant::read(path, &format!("{query}&{parameter}")), None);
+            }
+
+            let end = grant.terms.expires;
+            prop_assert_eq!(signer.verify(&grant, &signature, at(end - 1)), Ok(()));
+            prop_assert_eq!(signer.verify(&grant, &signature, at(end)), Err(SignatureError::Expired));
+            prop_assert_eq!(signer.verify(&other, &signature, at(START)), Err(SignatureError::Mismatch));
+            for forged in ["", "00", &signature[1..], &format!("{signature}00")] {
+                prop_assert_eq!(signer.verify(&grant, forged, at(START)), Err(SignatureError::Mismatch));
+            }
+            let stranger = UrlSigner::new(key.map(|byte| !byte), base);
+            prop_assert_eq!(stranger.verify(&grant, &signature, at(START)), Err(SignatureError::Mismatch));
+        }
+
+        #[test]
+        fn reading_any_claim_never_panics(path in ".{0,60}", query in ".{0,60}") {
+            let _ = Grant::read(&format!("{SIGNED_PATH}/{path}"), &query);
+        }
+
+        #[test]
+        fn a_prepared_part_is_signed_like_any_grant(grant in grants(), number in 1..=10_000_u64, size: u64) {
+            let signer = UrlSigner::new([7; SIGNING_KEY_LENGTH], Url::parse("http://127.0.0.1:1")?);
+            let number = PartNumber::new(number)?;
+            let terms = GrantTerms { length: Some(size), digest: None, ..grant.terms };
+            let expires_at = at(terms.expires);
+            let prepared = signer.parts(grant.upload, expires_at).sign(Part { number, offset: 0, size });
+            let headers = vec![("content-length".to_owned(), size.to_string())];
+            let url = signer.sign(&Grant { part: Some(number), terms, ..grant });
+            prop_assert_eq!(prepared, PresignedRequest { url, headers, expires_at });
+        }
     }
 }

@@ -101,8 +101,9 @@ impl Signed {
     }
 
     async fn part(storage: &Storage, upload: UploadId, store_upload_id: &str, part: Part) -> Self {
-        let signed = storage.presign_part(upload, store_upload_id, part, LIFETIME).await;
-        Self { upload, target: Target::Part(part), request: signed.expect("a part can be signed") }
+        let signer = storage.part_signer(upload, store_upload_id, LIFETIME).await;
+        let request = signer.expect("parts can be signed").sign(part);
+        Self { upload, target: Target::Part(part), request }
     }
 
     /// Sends a body with it: the ETag, or why it was refused.

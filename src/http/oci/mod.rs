@@ -5,6 +5,7 @@ mod append;
 mod begin;
 mod blob;
 mod finalize;
+mod parts;
 mod route;
 mod status;
 

@@ -1,12 +1,11 @@
 //! `GET /v2/{name}/blobs/uploads/{uuid}`: where the upload stands, or where its bytes go.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::Json;
 use axum::http::header::{ACCEPT, CACHE_CONTROL, LOCATION, RANGE};
 use axum::http::{HeaderMap, StatusCode, Uri};
-use axum::response::IntoResponse;
+use axum::response::{IntoResponse, Response};
 
 use super::{Answer, upload_location, uuid_headers};
 use crate::domain::name::RepositoryName;
@@ -15,7 +14,6 @@ use crate::http::error::{HttpError, failure_code, received_range};
 use crate::http::extract::{Parameters, lists};
 use crate::http::wire;
 use crate::service::{Presigned, Service, SignMode, SignRequest};
-use crate::storage::PresignedRequest;
 
 pub(super) async fn status(
     service: &Arc<Service>,
@@ -26,7 +24,7 @@ pub(super) async fn status(
 ) -> Answer {
     let parameters = Parameters::of(uri);
     if parameters.is_true("presigned")? {
-        return presigned(service, name, id, &parameters).await;
+        return Ok(presigned(service.sign(name, id, &sign_request(&parameters)?).await?));
     }
     let upload = service.upload(name, id).await?;
     if lists(headers, &ACCEPT, "application/json") {
@@ -46,60 +44,37 @@ pub(super) async fn status(
     Ok(response)
 }
 
-async fn presigned(
-    service: &Service,
-    name: &RepositoryName,
-    id: UploadId,
-    parameters: &Parameters,
-) -> Answer {
+/// What a client asks to have signed.
+pub(super) fn sign_request(parameters: &Parameters) -> Result<SignRequest, HttpError> {
     let mode = match parameters.text("mode")? {
         None => None,
         Some("put") => Some(SignMode::Put),
         Some("multipart") => Some(SignMode::Multipart),
         Some(_) => return Err(HttpError::invalid("mode= is put or multipart")),
     };
-    let request = SignRequest {
+    Ok(SignRequest {
         size: parameters.number("size")?,
         digest: parameters.digest("digest")?,
         parts: parameters.parse("parts")?,
         mode,
-    };
-    let presigned = match service.sign(name, id, &request).await? {
-        Presigned::Put { request, size, expires_at } => wire::PresignedUpload::Put(wire::PresignedPut {
-            method: "PUT".to_owned(),
-            headers: headers(&request),
-            presigned_url: request.url,
-            expires_at,
-            size,
-        }),
-        Presigned::Multipart { plan, parts, received, expires_at } => {
-            wire::PresignedUpload::Multipart(wire::PresignedMultipart {
-                part_size: plan.part_size(),
-                part_count: plan.part_count(),
-                parts: parts
-                    .into_iter()
-                    .map(|signed| wire::PresignedPart {
-                        part_number: signed.part.number,
-                        offset: signed.part.offset,
-                        size: signed.part.size,
-                        headers: headers(&signed.request),
-                        presigned_url: signed.request.url,
-                    })
-                    .collect(),
-                received: received
-                    .into_iter()
-                    .map(|part| wire::ReceivedPart { part_number: part.number, size: part.size })
-                    .collect(),
-                expires_at,
-            })
-        }
-    };
-    // A URL is a secret for as long as it lives: no cache may keep it.
-    Ok(([(CACHE_CONTROL, "no-store")], Json(presigned)).into_response())
+    })
 }
 
-fn headers(request: &PresignedRequest) -> BTreeMap<String, String> {
-    request.headers.iter().cloned().collect()
+/// Where the bytes go, as JSON.
+pub(super) fn presigned(presigned: Presigned) -> Response {
+    let body = match presigned {
+        Presigned::Put { request, size } => Json(wire::PresignedUpload::Put(wire::PresignedPut {
+            method: "PUT".to_owned(),
+            presigned_url: request.url,
+            headers: request.headers.into_iter().collect(),
+            expires_at: request.expires_at,
+            size,
+        }))
+        .into_response(),
+        Presigned::Multipart { plan, parts, received } => super::parts::render(plan, parts, received),
+    };
+    // A URL is a secret for as long as it lives: no cache may keep it.
+    ([(CACHE_CONTROL, "no-store")], body).into_response()
 }
 
 fn received(upload: &Upload) -> Option<u64> {

@@ -39,10 +39,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
+
 use crate::domain::clock::Clock;
-use crate::domain::part::Part;
 use crate::domain::upload::UploadId;
-use crate::storage::signed_url::{Grant, GrantTerms, UrlSigner};
+use crate::storage::signed_url::{Grant, GrantTerms, PartSigner, UrlSigner};
 use crate::storage::{PresignedRequest, PutTerms, StorageError, key};
 
 use directory::UploadDirectory;
@@ -101,27 +102,17 @@ impl Filesystem {
     ) -> Result<PresignedRequest> {
         let directory = self.directory(upload);
         blocking(move || directory.create()).await?;
-        let terms = GrantTerms { expires: self.expires(lifetime), length: terms.size, digest: terms.digest };
+        let expires_at = self.expires(lifetime);
+        let grant = GrantTerms { expires: expires_at.timestamp(), length: terms.size, digest: terms.digest };
         let mut headers = vec![("content-type".to_owned(), "application/octet-stream".to_owned())];
-        headers.extend(terms.length.map(|length| ("content-length".to_owned(), length.to_string())));
+        headers.extend(terms.size.map(|length| ("content-length".to_owned(), length.to_string())));
         headers.extend(terms.digest.map(|digest| ("x-amz-checksum-sha256".to_owned(), digest.to_base64())));
-        Ok(PresignedRequest { url: self.signer.sign(&Grant { upload, part: None, terms }), headers })
+        let url = self.signer.sign(&Grant { upload, part: None, terms: grant });
+        Ok(PresignedRequest { url, headers, expires_at })
     }
 
-    #[expect(clippy::unused_async, reason = "the backends share one signature")]
-    pub(super) async fn presign_part(
-        &self,
-        upload: UploadId,
-        _store_upload_id: &str,
-        part: Part,
-        lifetime: Duration,
-    ) -> Result<PresignedRequest> {
-        let terms = GrantTerms { expires: self.expires(lifetime), length: Some(part.size), digest: None };
-        let headers = vec![("content-length".to_owned(), part.size.to_string())];
-        Ok(PresignedRequest {
-            url: self.signer.sign(&Grant { upload, part: Some(part.number), terms }),
-            headers,
-        })
+    pub(super) fn part_signer(&self, upload: UploadId, lifetime: Duration) -> PartSigner {
+        self.signer.parts(upload, self.expires(lifetime))
     }
 
     /// Writes a byte: a full disk or a read-only mount shows here and not first in a client's upload.
@@ -139,8 +130,11 @@ impl Filesystem {
         self.root.join(key.as_str())
     }
 
-    fn expires(&self, lifetime: Duration) -> i64 {
-        self.clock.now().timestamp().saturating_add_unsigned(lifetime.as_secs())
+    /// In whole seconds, as the URLs say it.
+    fn expires(&self, lifetime: Duration) -> DateTime<Utc> {
+        let now = self.clock.now().trunc_subsecs(0);
+        let lifetime = TimeDelta::from_std(lifetime).unwrap_or_default();
+        now.checked_add_signed(lifetime).unwrap_or(now).trunc_subsecs(0)
     }
 }
 

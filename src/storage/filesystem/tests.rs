@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 use super::*;
 use crate::domain::digest::Digest;
 use crate::domain::hash::Hasher;
-use crate::domain::part::{MIN_PART_SIZE, PartPlan, ReceivedPart};
+use crate::domain::part::{MIN_PART_SIZE, Part, PartPlan, ReceivedPart};
 use crate::domain::range::ByteRange;
 use crate::domain::upload::{Proxied, Transfer};
 use crate::storage::Sealed;

@@ -5,15 +5,16 @@ mod examine;
 mod multipart;
 mod presign;
 mod seal;
+pub mod signer;
 mod sweep;
 
 use std::error::Error;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use aws_config::BehaviorVersion;
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
+use aws_config::{BehaviorVersion, SdkConfig};
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::http::HttpResponse;
 use aws_sdk_s3::config::{
@@ -27,6 +28,8 @@ use bytes::Bytes;
 use super::key::Key;
 use super::probe::Capabilities;
 use super::{Result, StorageError};
+use crate::domain::clock::Clock;
+use signer::{CredentialCache, Signer};
 
 /// The content type of everything stored: opaque bytes, and no browser is tempted to render them.
 pub(super) const CONTENT_TYPE: &str = "application/octet-stream";
@@ -58,8 +61,10 @@ pub struct S3Settings {
 #[derive(Debug, Clone)]
 pub struct S3 {
     client: Client,
-    /// Signs for the host that clients see; never calls.
-    signer: Client,
+    /// Signs for the host that clients see.
+    signer: Arc<Signer>,
+    /// Signs for the host that this server calls.
+    own_signer: Arc<Signer>,
     settings: Arc<S3Settings>,
     /// What the bucket was seen to do; nothing is assumed before the probe has run.
     capabilities: Arc<OnceLock<Capabilities>>,
@@ -72,7 +77,18 @@ impl S3 {
             .tls_provider(tls::Provider::Rustls(tls::rustls_provider::CryptoMode::Ring))
             .build_https();
         let shared = aws_config::defaults(BehaviorVersion::v2026_01_12()).http_client(http).load().await;
-        let mut config = Builder::from(&shared)
+        Self::with_config(settings, &shared)
+    }
+
+    /// Connects with credentials, region and HTTP client as given.
+    #[must_use]
+    pub fn with_config(settings: S3Settings, shared: &SdkConfig) -> Self {
+        // The real time, whatever the sessions' clock says: the store judges signatures by its own.
+        Self::with_clock(settings, shared, &Clock::System)
+    }
+
+    fn with_clock(settings: S3Settings, shared: &SdkConfig, clock: &Clock) -> Self {
+        let mut config = Builder::from(shared)
             .force_path_style(settings.path_style)
             // Many stores reject the checksums that newer SDKs add on their own.
             .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
@@ -95,9 +111,16 @@ impl S3 {
         if let Some(endpoint) = public {
             public_config = public_config.endpoint_url(endpoint);
         }
+        let credentials = Arc::new(CredentialCache::new(shared.credentials_provider(), clock.clone()));
+        let signer = |sdk: &Client| {
+            let (bucket, credentials) = (settings.bucket.clone(), Arc::clone(&credentials));
+            Arc::new(Signer::new(sdk.clone(), bucket, credentials, clock.clone()))
+        };
+        let client = Client::from_conf(config.build());
         Self {
-            client: Client::from_conf(config.build()),
-            signer: Client::from_conf(public_config.build()),
+            signer: signer(&Client::from_conf(public_config.build())),
+            own_signer: signer(&client),
+            client,
             settings: Arc::new(settings),
             capabilities: Arc::default(),
         }

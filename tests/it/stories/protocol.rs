@@ -6,6 +6,7 @@ mod blob;
 mod finalize;
 mod lost;
 mod midstates;
+mod parts;
 mod presign;
 mod proxied;
 mod routes;
@@ -29,6 +30,7 @@ pub fn cases() -> Vec<Story> {
     [
         begin::cases(),
         presign::cases(),
+        parts::cases(),
         state::cases(),
         proxied::cases(),
         finalize::cases(),
