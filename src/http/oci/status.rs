@@ -6,7 +6,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::http::header::{ACCEPT, CACHE_CONTROL, LOCATION, RANGE};
 use axum::http::{HeaderMap, StatusCode, Uri};
-use axum::response::IntoResponse;
+use axum::response::{IntoResponse, Response};
 
 use super::{Answer, upload_location, uuid_headers};
 use crate::domain::name::RepositoryName;
@@ -26,7 +26,7 @@ pub(super) async fn status(
 ) -> Answer {
     let parameters = Parameters::of(uri);
     if parameters.is_true("presigned")? {
-        return presigned(service, name, id, &parameters).await;
+        return Ok(presigned(service.sign(name, id, &sign_request(&parameters)?).await?));
     }
     let upload = service.upload(name, id).await?;
     if lists(headers, &ACCEPT, "application/json") {
@@ -41,30 +41,30 @@ pub(super) async fn status(
     }
     let mut response = StatusCode::NO_CONTENT.into_response();
     response.headers_mut().insert(LOCATION, upload_location(name, id));
-    response.headers_mut().insert(RANGE, received_range(received(&upload).unwrap_or_default()));
+    response.headers_mut().insert(RANGE, received_range(upload.state.received().unwrap_or_default()));
     uuid_headers(&mut response, id);
     Ok(response)
 }
 
-async fn presigned(
-    service: &Service,
-    name: &RepositoryName,
-    id: UploadId,
-    parameters: &Parameters,
-) -> Answer {
+/// What a presigned upload is asked for with.
+pub(super) fn sign_request(parameters: &Parameters) -> Result<SignRequest, HttpError> {
     let mode = match parameters.text("mode")? {
         None => None,
         Some("put") => Some(SignMode::Put),
         Some("multipart") => Some(SignMode::Multipart),
         Some(_) => return Err(HttpError::invalid("mode= is put or multipart")),
     };
-    let request = SignRequest {
+    Ok(SignRequest {
         size: parameters.number("size")?,
         digest: parameters.digest("digest")?,
         parts: parameters.parse("parts")?,
         mode,
-    };
-    let presigned = match service.sign(name, id, &request).await? {
+    })
+}
+
+/// Where the bytes go, as JSON.
+pub(super) fn presigned(presigned: Presigned) -> Response {
+    let presigned = match presigned {
         Presigned::Put { request, size, expires_at } => wire::PresignedUpload::Put(wire::PresignedPut {
             method: "PUT".to_owned(),
             headers: headers(&request),
@@ -95,18 +95,11 @@ async fn presigned(
         }
     };
     // A URL is a secret for as long as it lives: no cache may keep it.
-    Ok(([(CACHE_CONTROL, "no-store")], Json(presigned)).into_response())
+    ([(CACHE_CONTROL, "no-store")], Json(presigned)).into_response()
 }
 
 fn headers(request: &PresignedRequest) -> BTreeMap<String, String> {
     request.headers.iter().cloned().collect()
-}
-
-fn received(upload: &Upload) -> Option<u64> {
-    match upload.state.transfer()? {
-        Transfer::Proxied(stored) => Some(stored.received),
-        _ => None,
-    }
 }
 
 fn state(upload: &Upload) -> wire::UploadState {
@@ -116,7 +109,7 @@ fn state(upload: &Upload) -> wire::UploadState {
         status: upload.state.status(),
         mode: upload.state.transfer().map(Transfer::mode),
         size: upload.size,
-        received_offset: received(upload),
+        received_offset: upload.state.received(),
         digest: match &upload.state {
             State::Completed { digest, .. } | State::Finalizing { digest, .. } => Some(*digest),
             _ => upload.declared_digest,
