@@ -33,6 +33,8 @@ use url::Url;
 use crate::domain::digest::Digest;
 use crate::domain::name::RepositoryName;
 use crate::domain::upload::UploadId;
+use crate::http::wire::PresignedUpload;
+use call::Answer;
 
 pub use error::{Error, Refusal, Result};
 pub use midstates::Midstates;
@@ -92,13 +94,33 @@ impl Client {
 
     /// Begins an upload. With the digest declared, one PUT of the whole blob carries it as its checksum.
     pub async fn begin(&self, repository: &RepositoryName, digest: Option<Digest>) -> Result<Session> {
-        let mut url = self.url(&format!("v2/{repository}/blobs/uploads/"))?;
+        let mut url = self.uploads_url(repository)?;
         // A POST without a body that names the digest of no bytes is a whole upload in itself, and leaves no session.
         if let Some(digest) = digest.filter(|digest| *digest != Digest::EMPTY) {
             url.query_pairs_mut().append_pair("digest", &digest.to_string());
         }
         let answer = self.call(Some(CALL_TIMEOUT), || self.http.post(url.clone())).await?;
+        self.begun(repository, &answer.expect(StatusCode::ACCEPTED)?)
+    }
+
+    /// As [`Self::begin`], and with it the signed requests that [`Session::presign`] would ask for. None from a
+    /// server that signs by `GET` alone.
+    pub async fn begin_presigned(
+        &self,
+        repository: &RepositoryName,
+        terms: &PresignTerms,
+    ) -> Result<(Session, Option<PresignedUpload>)> {
+        if terms.digest == Some(Digest::EMPTY) {
+            return Ok((self.begin(repository, terms.digest).await?, None));
+        }
+        let mut url = self.uploads_url(repository)?;
+        terms.append_to(&mut url);
+        let answer = self.call(Some(CALL_TIMEOUT), || self.http.post(url.clone())).await?;
         let answer = answer.expect(StatusCode::ACCEPTED)?;
+        Ok((self.begun(repository, &answer)?, answer.json().ok()))
+    }
+
+    fn begun(&self, repository: &RepositoryName, answer: &Answer) -> Result<Session> {
         // The name, not the Location: behind a proxy that adds a path only our own base leads back.
         let id = answer.header("docker-upload-uuid").and_then(|id| id.parse().ok());
         let id = id.ok_or_else(|| answer.unexpected("no Docker-Upload-UUID"))?;
@@ -121,6 +143,10 @@ impl Client {
         let answer = answer.expect(StatusCode::OK)?;
         let size = answer.header(CONTENT_LENGTH.as_str()).and_then(|size| size.parse().ok());
         size.map(Some).ok_or_else(|| answer.unexpected("no Content-Length"))
+    }
+
+    fn uploads_url(&self, repository: &RepositoryName) -> Result<Url> {
+        self.url(&format!("v2/{repository}/blobs/uploads/"))
     }
 
     fn blob_url(&self, repository: &RepositoryName, digest: &Digest) -> Result<Url> {

@@ -27,17 +27,29 @@ impl Session {
         options: TransferOptions,
         progress: &Progress,
     ) -> Result<Transferred> {
-        let terms =
-            PresignTerms { size: Some(source.size()), digest: Some(digest), mode: options.mode, parts: None };
-        match self.presign(&terms).await? {
+        let terms = PresignTerms::whole(source, digest, options.mode);
+        let signed = self.presign(&terms).await?;
+        self.deliver_file(source, &terms, signed, options, progress).await
+    }
+
+    /// Sends it by requests that were `signed` for `terms`.
+    pub(super) async fn deliver_file(
+        &self,
+        source: &FileSource,
+        terms: &PresignTerms,
+        signed: PresignedUpload,
+        options: TransferOptions,
+        progress: &Progress,
+    ) -> Result<Transferred> {
+        match signed {
             PresignedUpload::Put(put) => {
                 progress.started(Stage::Uploading, source.size(), 0);
-                let delivery = Delivery { session: self, source, terms: &terms, part: None, progress };
+                let delivery = Delivery { session: self, source, terms, part: None, progress };
                 delivery.run(Signed::put(put)).await?;
                 Ok(Transferred { mode: TransferMode::Put, plan: None, parts: None })
             }
             PresignedUpload::Multipart(multipart) => {
-                let upload = Multipart::new(self, source, &terms, progress, &multipart)?;
+                let upload = Multipart::new(self, source, terms, progress, &multipart)?;
                 let plan = Some(upload.plan);
                 let parts = upload.run(multipart, options.jobs).await?;
                 Ok(Transferred { mode: TransferMode::Multipart, plan, parts })

@@ -3,13 +3,14 @@
 use std::path::Path;
 
 use super::progress::{Event, Progress, Stage};
+use super::session::PresignTerms;
 use super::source::{FileSource, Hashed};
 use super::transfer::{DEFAULT_JOBS, TransferOptions};
 use super::{Client, Error, Result, Session};
 use crate::domain::digest::Digest;
 use crate::domain::name::RepositoryName;
 use crate::domain::upload::{Status, TransferMode, UploadId};
-use crate::http::wire::FinalizeBody;
+use crate::http::wire::{FinalizeBody, PresignedUpload};
 
 /// How a file is put.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,15 +61,18 @@ impl Client {
         if self.blob_size(repository, &digest).await? == Some(size) {
             return Ok(outcome(true, None));
         }
-        let session = match options.resume {
-            Some(id) => self.session(repository, id),
-            None => self.begin(repository, Some(digest)).await?,
+        let (session, signed) = match options.resume {
+            Some(id) => (self.session(repository, id), None),
+            None => {
+                let terms = PresignTerms::whole(&source, digest, options.mode);
+                self.begin_presigned(repository, &terms).await?
+            }
         };
         progress.report(Event::Session(session.id()));
         let transfer = TransferOptions { jobs: options.jobs, mode: options.mode };
         let sent = match options.resume {
             Some(_) => resume(&session, &source, &hashed, transfer, progress).await,
-            None => send(&session, &source, &hashed, transfer, progress).await,
+            None => send(&session, &source, &hashed, signed, transfer, progress).await,
         };
         if matches!(sent, Err(Error::FileChanged(_))) {
             // This session was declared with bytes that are no more; nobody can resume it.
@@ -99,22 +103,30 @@ async fn resume(
         }
         (Status::Pending | Status::Uploading, mode) => {
             let options = TransferOptions { mode: options.mode.or(mode), ..options };
-            send(session, source, hashed, options, progress).await
+            send(session, source, hashed, None, options, progress).await
         }
         (Status::Failed | Status::Aborted | Status::Expired, _) => Err(session.ended(state)),
     }
 }
 
-/// Sends and finalizes; once more if the server then finds something missing.
+/// Sends, by what was `signed` when the session was begun, and finalizes; once more if the server then finds
+/// something missing.
 async fn send(
     session: &Session,
     source: &FileSource,
     hashed: &Hashed,
+    signed: Option<PresignedUpload>,
     options: TransferOptions,
     progress: &Progress,
 ) -> Result<Option<TransferMode>> {
     let digest = hashed.digest;
-    let sent = session.upload_file(source, digest, options, progress).await?;
+    let sent = match signed {
+        Some(signed) => {
+            let terms = PresignTerms::whole(source, digest, options.mode);
+            session.deliver_file(source, &terms, signed, options, progress).await?
+        }
+        None => session.upload_file(source, digest, options, progress).await?,
+    };
     source.check_unchanged().await?;
     progress.started(Stage::Finalizing, source.size(), 0);
     let told = FinalizeBody {

@@ -7,6 +7,7 @@ use reqwest::{RequestBuilder, StatusCode};
 use url::Url;
 
 use super::call::Answer;
+use super::source::FileSource;
 use super::{CALL_TIMEOUT, Client, Error, Result};
 use crate::domain::digest::Digest;
 use crate::domain::name::RepositoryName;
@@ -40,6 +41,30 @@ pub struct PresignTerms {
     pub parts: Option<PartRange>,
 }
 
+impl PresignTerms {
+    /// For a whole file, in whatever parts the server plans.
+    pub(super) const fn whole(source: &FileSource, digest: Digest, mode: Option<TransferMode>) -> Self {
+        Self { size: Some(source.size()), digest: Some(digest), mode, parts: None }
+    }
+
+    pub(super) fn append_to(&self, url: &mut Url) {
+        let mut query = url.query_pairs_mut();
+        query.append_pair("presigned", "true");
+        if let Some(size) = self.size {
+            query.append_pair("size", &size.to_string());
+        }
+        if let Some(digest) = self.digest {
+            query.append_pair("digest", &digest.to_string());
+        }
+        if let Some(mode) = self.mode {
+            query.append_pair("mode", mode.as_str());
+        }
+        if let Some(parts) = self.parts {
+            query.append_pair("parts", &format!("{}-{}", parts.first, parts.last));
+        }
+    }
+}
+
 impl Session {
     pub(super) const fn new(client: Client, repository: RepositoryName, id: UploadId) -> Self {
         Self { client, repository, id }
@@ -58,22 +83,7 @@ impl Session {
     /// Asks for signed requests; asking again signs anew, and tells what has arrived.
     pub async fn presign(&self, terms: &PresignTerms) -> Result<PresignedUpload> {
         let mut url = self.url()?;
-        {
-            let mut query = url.query_pairs_mut();
-            query.append_pair("presigned", "true");
-            if let Some(size) = terms.size {
-                query.append_pair("size", &size.to_string());
-            }
-            if let Some(digest) = terms.digest {
-                query.append_pair("digest", &digest.to_string());
-            }
-            if let Some(mode) = terms.mode {
-                query.append_pair("mode", mode.as_str());
-            }
-            if let Some(parts) = terms.parts {
-                query.append_pair("parts", &format!("{}-{}", parts.first, parts.last));
-            }
-        }
+        terms.append_to(&mut url);
         let answer = self.call(|http| http.get(url.clone())).await?;
         self.expect(answer, StatusCode::OK)?.json()
     }

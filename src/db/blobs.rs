@@ -4,22 +4,25 @@ use chrono::{DateTime, Utc};
 use sqlx::FromRow;
 use uuid::Uuid;
 
-use super::uploads::LINK;
 use super::{Db, DbError, Result, on_pool};
 use crate::domain::blob::{Blob, SealedObject, Standing};
 use crate::domain::digest::Digest;
 use crate::domain::name::RepositoryName;
 use crate::domain::upload::UploadId;
 
-const FIND: &str = "
+pub(super) const FIND: &str = "
     SELECT digest, size, proof, created_at, placed_at, sealed_by, sealed_path, sealed_etag
     FROM blob WHERE digest = $1";
 
-const FIND_IN_REPOSITORY: &str = "
+pub(super) const FIND_IN_REPOSITORY: &str = "
     SELECT blob.digest, blob.size, blob.proof, blob.created_at, blob.placed_at, blob.sealed_by, blob.sealed_path,
         blob.sealed_etag
     FROM repository_blob JOIN blob ON blob.digest = repository_blob.digest
     WHERE repository_blob.repository_name = $1 AND repository_blob.digest = $2";
+
+pub(super) const LINK: &str = "
+    INSERT INTO repository_blob (repository_name, digest, created_at) VALUES ($1, $2, $3)
+    ON CONFLICT (repository_name, digest) DO NOTHING";
 
 const UNLINK: &str = "DELETE FROM repository_blob WHERE repository_name = $1 AND digest = $2";
 

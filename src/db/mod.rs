@@ -1,11 +1,17 @@
 //! The database: rows in, domain types out. PostgreSQL or SQLite, one SQL text for both.
 
 mod blobs;
+mod commit;
 mod keys;
+mod parts;
 mod placing;
+mod plans;
 mod rows;
+mod swap;
 mod sweep;
 mod uploads;
+
+pub use sweep::Expired;
 
 use std::str::FromStr;
 use std::sync::LazyLock;
@@ -36,6 +42,10 @@ const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
 const SQLITE_BUSY_TIMEOUT: Duration = Duration::from_secs(30);
 /// Readers beside SQLite's one writer.
 const SQLITE_CONNECTIONS: u32 = 8;
+
+/// A connection that has been idle for longer is asked whether it still is one. Under load none is, and no
+/// request pays a round trip for it; a PostgreSQL that restarts is away for about as long.
+const TRUSTED_IDLE: Duration = Duration::from_secs(1);
 
 /// A pool of connections to the one database that all replicas share.
 #[derive(Debug, Clone)]
@@ -72,49 +82,48 @@ macro_rules! on_pool {
 }
 use on_pool;
 
-/// Runs one expression in a transaction on whichever pool it is, and commits.
+/// Runs statements in a transaction on SQLite, and commits if they end in true.
 ///
-/// The transaction runs in a task of its own: a request that is dropped half-way must not leave a
-/// connection with an open transaction in the pool. SQLite takes the write lock at once (`BEGIN IMMEDIATE`):
-/// read-then-write transactions that only upgrade later fail under concurrency.
-macro_rules! in_transaction {
-    ($db:expr, $transaction:ident => $body:expr) => {{
-        let db = $db.clone();
+/// In a task of its own: a request that is dropped half-way must not leave a connection with an open
+/// transaction in the pool. The write lock is taken at once (`BEGIN IMMEDIATE`): read-then-write transactions
+/// that only upgrade later fail under concurrency. PostgreSQL has no such macro: what belongs together is one
+/// statement there, which is one round trip, and sqlx 0.9.0's `begin` is not safe to drop.
+macro_rules! in_sqlite_transaction {
+    ($pool:expr, $transaction:ident => $body:expr) => {{
+        let pool = $pool.clone();
         tokio::spawn(async move {
-            match db {
-                $crate::db::Db::Postgres(pool) => {
-                    let mut $transaction = pool.begin().await?;
-                    let outcome = $body;
-                    if outcome {
-                        $transaction.commit().await?
-                    } else {
-                        $transaction.rollback().await?
-                    };
-                    Ok(outcome)
-                }
-                $crate::db::Db::Sqlite(pool) => {
-                    let mut $transaction = pool.begin_with("BEGIN IMMEDIATE").await?;
-                    let outcome = $body;
-                    if outcome {
-                        $transaction.commit().await?
-                    } else {
-                        $transaction.rollback().await?
-                    };
-                    Ok(outcome)
-                }
-            }
+            let mut $transaction = pool.begin_with("BEGIN IMMEDIATE").await?;
+            let outcome = $body;
+            if outcome {
+                $transaction.commit().await?
+            } else {
+                $transaction.rollback().await?
+            };
+            Ok(outcome)
         })
         .await?
     }};
 }
-use in_transaction;
+use in_sqlite_transaction;
+
+/// Looks at a connection before it is used only where it may have died meanwhile.
+fn postgres_pool() -> PgPoolOptions {
+    PgPoolOptions::new().acquire_timeout(ACQUIRE_TIMEOUT).test_before_acquire(false).before_acquire(
+        |connection, seen| {
+            Box::pin(async move {
+                // Rejected, and not an error: that it died is nothing to warn of.
+                Ok(seen.idle_for < TRUSTED_IDLE || connection.ping().await.is_ok())
+            })
+        },
+    )
+}
 
 impl Db {
     /// Connects to `postgres://…` or opens (and makes, with its folder) `sqlite://path`.
     pub async fn connect(url: &str, connections: u32) -> Result<Self> {
         if url.starts_with("postgres://") || url.starts_with("postgresql://") {
             let options = PgConnectOptions::from_str(url)?.application_name("overside");
-            let pool = PgPoolOptions::new().max_connections(connections).acquire_timeout(ACQUIRE_TIMEOUT);
+            let pool = postgres_pool().max_connections(connections);
             // One connection past the pool: a pool only says that it waited in vain, not why.
             PgConnection::connect_with(&options).await?.close().await?;
             return Ok(Self::Postgres(pool.connect_with(options).await?));
@@ -131,8 +140,11 @@ impl Db {
             // Not NORMAL: temp bytes are deleted on the strength of a commit, so it must survive a power cut.
             .synchronous(SqliteSynchronous::Full)
             .busy_timeout(SQLITE_BUSY_TIMEOUT);
-        let pool =
-            SqlitePoolOptions::new().max_connections(SQLITE_CONNECTIONS).acquire_timeout(ACQUIRE_TIMEOUT);
+        // A file does not hang up: there is nothing to test.
+        let pool = SqlitePoolOptions::new()
+            .max_connections(SQLITE_CONNECTIONS)
+            .acquire_timeout(ACQUIRE_TIMEOUT)
+            .test_before_acquire(false);
         Ok(Self::Sqlite(pool.connect_with(options).await?))
     }
 

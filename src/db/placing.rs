@@ -1,26 +1,30 @@
 //! Blobs on their way from where they were proven to their content-addressed path.
 
+use std::collections::HashSet;
+
 use chrono::{DateTime, Utc};
 use sqlx::FromRow;
 use uuid::Uuid;
 
+use super::plans::Text;
+use super::sweep::{json, uuids};
 use super::{Db, DbError, Result, on_pool};
 use crate::domain::blob::SealedObject;
 use crate::domain::digest::Digest;
 use crate::domain::upload::UploadId;
 
 /// Of two that claim at once the second finds a later time in the row, and leaves it.
-const CLAIM: &str = "
+pub(super) const CLAIM: &str = "
     UPDATE blob SET placing_until = $2
     WHERE placing_until <= $1 AND sealed_by IS NOT NULL AND digest IN
         (SELECT digest FROM blob WHERE sealed_by IS NOT NULL AND placing_until <= $1 ORDER BY placing_until LIMIT $3)
     RETURNING digest, size, placed_at, sealed_by, sealed_path, sealed_etag";
 
-const RENEW: &str = "
+pub(super) const RENEW: &str = "
     UPDATE blob SET placing_until = $3 WHERE digest = $1 AND sealed_by = $2 AND placed_at IS NULL";
 
 /// While a URL of the temporary object may live, its row keeps the object, and somebody looks again afterwards.
-const PLACED: &str = "
+pub(super) const PLACED: &str = "
     UPDATE blob SET placed_at = COALESCE(placed_at, $3), placing_until = sealed_until,
         sealed_by = CASE WHEN sealed_until <= $3 THEN NULL ELSE sealed_by END,
         sealed_path = CASE WHEN sealed_until <= $3 THEN NULL ELSE sealed_path END,
@@ -28,11 +32,16 @@ const PLACED: &str = "
     WHERE digest = $1 AND sealed_by = $2
     RETURNING sealed_by IS NULL";
 
-const HOLD: &str = "
+pub(super) const HOLD: &str = "
     UPDATE blob SET sealed_until = CASE WHEN sealed_until < $2 THEN $2 ELSE sealed_until END
     WHERE digest = $1 AND placed_at IS NULL";
 
-const HOLDS: &str = "SELECT COUNT(*) FROM blob WHERE sealed_by = $1";
+pub(super) const HOLDS: &str = "SELECT COUNT(*) FROM blob WHERE sealed_by = $1";
+
+pub(super) const HELD: Text = Text {
+    postgres: "SELECT sealed_by FROM blob WHERE sealed_by = ANY ($1)",
+    sqlite: "SELECT sealed_by FROM blob WHERE sealed_by IN (SELECT unhex(value) FROM json_each($1))",
+};
 
 /// A blob that this replica is to place, or whose temporary object is due to be released.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -132,5 +141,15 @@ impl Db {
         let count: i64 =
             on_pool!(self, pool => sqlx::query_scalar(HOLDS).bind(upload.as_uuid()).fetch_one(pool).await)?;
         Ok(count > 0)
+    }
+
+    /// Those of these uploads on whose temporary objects blobs stand.
+    pub async fn held_uploads(&self, ids: &[UploadId]) -> Result<HashSet<UploadId>> {
+        let sql = self.text(HELD);
+        let held: Vec<Uuid> = match self {
+            Self::Postgres(pool) => sqlx::query_scalar(sql).bind(uuids(ids)).fetch_all(pool).await?,
+            Self::Sqlite(pool) => sqlx::query_scalar(sql).bind(json(ids)).fetch_all(pool).await?,
+        };
+        Ok(held.into_iter().map(UploadId::from_uuid).collect())
     }
 }

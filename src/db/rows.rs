@@ -113,6 +113,10 @@ impl From<&Upload> for StateColumns {
             State::Finalizing { digest, .. } => columns.claimed_digest = Some(digest.to_string()),
             State::Completed { digest, .. } => columns.final_digest = Some(digest.to_string()),
             State::Failed { failure } => columns.failure_reason = Some(failure.to_string()),
+            // What the store was asked for, which says that it was asked.
+            State::Pending { store_asked: true } => {
+                columns.transfer_mode = Some(TransferMode::Multipart.as_str());
+            }
             _ => {}
         }
         columns
@@ -135,7 +139,7 @@ impl TryFrom<UploadRow> for Upload {
         let claimed = parse_digest("claimed_digest", &row.claimed_digest)?;
         let done = parse_digest("final_digest", &row.final_digest)?;
         let state = match row.parse("status", &row.status)? {
-            Status::Pending => State::Pending,
+            Status::Pending => State::Pending { store_asked: row.transfer_mode.is_some() },
             Status::Uploading => {
                 State::Uploading { transfer: row.transfer(size)?, append_lease: row.lease() }
             }

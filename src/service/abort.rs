@@ -2,18 +2,18 @@
 
 use super::{Result, Service};
 use crate::domain::name::RepositoryName;
-use crate::domain::upload::UploadId;
+use crate::domain::upload::{Upload, UploadId};
 
 impl Service {
     /// Aborts. Twice is as good as once.
     pub async fn abort(&self, repository: &RepositoryName, id: UploadId) -> Result<()> {
-        self.upload(repository, id).await?;
-        self.abort_by_id(id).await
+        let upload = self.upload(repository, id).await?;
+        self.abort_from(upload).await
     }
 
-    pub(super) async fn abort_by_id(&self, id: UploadId) -> Result<()> {
-        let now = self.clock.now();
-        self.transition(id, |upload| Ok(upload.abort(now)?)).await?;
+    pub(super) async fn abort_from(&self, upload: Upload) -> Result<()> {
+        let (id, now) = (upload.id, self.clock.now());
+        self.transition(upload, |upload| Ok(upload.abort(now)?)).await?;
         tracing::info!(upload = %id, "upload aborted");
         self.discard_or_leave(id).await;
         Ok(())
@@ -28,7 +28,7 @@ impl Service {
 
     pub(super) async fn discard(&self, id: UploadId) -> Result<()> {
         self.storage.discard(id).await?;
-        self.db.mark_discarded(id, self.clock.now()).await?;
+        self.db.mark_discarded(&[id], self.clock.now()).await?;
         Ok(())
     }
 }

@@ -9,7 +9,6 @@ use uuid::Uuid;
 
 use super::{Result, Service, ServiceError};
 use crate::domain::hash::Hasher;
-use crate::domain::name::RepositoryName;
 use crate::domain::part::PartPlan;
 use crate::domain::range::ByteRange;
 use crate::domain::upload::{Proxied, Refusal, State, Transfer, Upload, UploadId};
@@ -36,31 +35,23 @@ enum Ending {
 }
 
 impl Service {
-    /// Appends a body and returns the offset after it.
-    pub async fn append<B>(
-        self: &Arc<Self>,
-        repository: &RepositoryName,
-        id: UploadId,
-        chunk: Chunk,
-        body: B,
-    ) -> Result<u64>
+    /// Appends a body to a session that was read for this request, and gives the session after it.
+    pub async fn append<B>(self: &Arc<Self>, mut upload: Upload, chunk: Chunk, body: B) -> Result<Upload>
     where
         B: Stream<Item = std::io::Result<Bytes>> + Send + Unpin + 'static,
     {
-        let upload = self.upload(repository, id).await?;
         self.check_chunk(&upload, chunk)?;
         let on_arrival = proxied(&upload).map_or(0, |stored| stored.received);
         let owner = Uuid::new_v4();
         let part_size = self.part_size_for(chunk);
-        let mut appending = None;
         let upload = loop {
-            let leased = self.transition(id, |upload| {
+            let leased = self.transition(upload.clone(), |upload| {
                 let upload = upload.into_append(part_size, self.lease_for(owner), self.clock.now())?;
                 check_offset(&upload, chunk, on_arrival)?;
                 Ok(upload.touch(self.after(self.limits.upload_lifetime)))
             });
             match leased.await {
-                Err(ServiceError::Refused(Refusal::Appending)) => self.outwait(id, &mut appending).await?,
+                Err(ServiceError::Refused(Refusal::Appending)) => upload = self.outwait(&upload).await?,
                 leased => break leased?,
             }
         };
@@ -76,12 +67,12 @@ impl Service {
         owner: Uuid,
         chunk: Chunk,
         body: B,
-    ) -> Result<u64>
+    ) -> Result<Upload>
     where
         B: Stream<Item = std::io::Result<Bytes>> + Send + Unpin,
     {
         let stored = proxied(upload)?.clone();
-        let heartbeat = self.keep_lease(upload.id, owner);
+        let heartbeat = self.keep_lease(upload.clone(), owner);
         let outcome = tokio::select! {
             outcome = self.store_chunk(upload.id, owner, &stored, chunk, body) => outcome,
             () = heartbeat.lost.cancelled() => Err(Refusal::LeaseLost.into()),
@@ -89,21 +80,20 @@ impl Service {
         drop(heartbeat);
         match outcome {
             Ok((appended, after, ending)) => {
-                let offset = after.received;
-                self.save_append(upload.id, owner, after, &appended).await?;
+                let saved = self.save_append(upload, owner, after, &appended).await?;
                 if let Some(old) = stored.tail_id.filter(|old| appended.tail_id != Some(*old)) {
                     // Only tidiness: the sweep finds it.
                     let _ = self.storage.remove_tail(upload.id, old).await;
                 }
                 match ending {
-                    Ending::Whole => Ok(offset),
+                    Ending::Whole => Ok(saved),
                     Ending::Cut(error) => Err(error),
                 }
             }
             Err(error) => {
                 // Nothing of this append counts: the upload stays at its old offset.
-                match self.save_append(upload.id, owner, stored, &Appended::default()).await {
-                    Ok(()) => {}
+                match self.save_append(upload, owner, stored, &Appended::default()).await {
+                    Ok(_) => {}
                     // An upload that ended meanwhile took its bytes along: its end is the better answer.
                     Err(ended @ ServiceError::Refused(_)) if matches!(error, ServiceError::Vanished) => {
                         return Err(ended);
@@ -177,22 +167,25 @@ impl Service {
     /// Persists what an append stored and gives its lease back.
     async fn save_append(
         &self,
-        id: UploadId,
+        leased: &Upload,
         owner: Uuid,
         after: Proxied,
         appended: &Appended,
-    ) -> Result<()> {
+    ) -> Result<Upload> {
+        let mut before = leased.clone();
         for _ in 0..super::SWAP_ATTEMPTS {
-            let before = self.db.find_upload(id).await?.ok_or(ServiceError::UploadUnknown)?;
             // An upload that was aborted meanwhile has its own answer, better than a lost lease.
             if before.state.lease().is_none_or(|lease| lease.owner != owner) {
                 before.active(self.clock.now())?;
             }
             let next = before.clone().appended(owner, after.clone())?;
             let next = next.touch(self.after(self.limits.upload_lifetime));
-            if self.db.swap_upload_with_parts(&before, &next, &appended.parts, self.clock.now()).await? {
-                return Ok(());
+            let now = self.clock.now();
+            if self.db.swap_upload_with_parts(&before, &next, &appended.parts, now).await? {
+                return Ok(next.persisted(now));
             }
+            // A renewal of the lease, or somebody else.
+            before = self.read_again(before.id).await?;
         }
         Err(ServiceError::Contended)
     }

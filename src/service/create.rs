@@ -1,6 +1,6 @@
 //! Begin an upload, or mount a blob that another repository has.
 
-use super::{Result, Service, ServiceError};
+use super::{Presigned, Result, Service, ServiceError, SignRequest};
 use crate::domain::blob::Blob;
 use crate::domain::digest::Digest;
 use crate::domain::name::RepositoryName;
@@ -18,13 +18,48 @@ impl Service {
         declared_digest: Option<Digest>,
         user_agent: Option<&str>,
     ) -> Result<Upload> {
+        let upload = self.fresh(repository, declared_digest, user_agent);
+        self.insert(&upload).await?;
+        Ok(upload)
+    }
+
+    /// Begins a session and signs for it. One PUT costs the database one statement: the session is inserted as
+    /// what [`Self::sign`] would make of it.
+    pub async fn begin_signed(
+        &self,
+        repository: RepositoryName,
+        request: &SignRequest,
+        user_agent: Option<&str>,
+    ) -> Result<(UploadId, Presigned)> {
+        let upload = self.fresh(repository, None, user_agent);
+        let planned = self.plan_first(upload, request)?;
+        self.insert(&planned).await?;
+        let id = planned.id;
+        match self.sign_from(planned.clone(), request).await {
+            Ok(presigned) => Ok((id, presigned)),
+            Err(error) => {
+                self.forsake(planned).await;
+                Err(error)
+            }
+        }
+    }
+
+    fn fresh(
+        &self,
+        repository: RepositoryName,
+        declared_digest: Option<Digest>,
+        user_agent: Option<&str>,
+    ) -> Upload {
         let agent: String = user_agent.unwrap_or_default().chars().take(MAX_USER_AGENT).collect();
         let metadata = serde_json::json!({ "user_agent": agent });
         let expires_at = self.after(self.limits.upload_lifetime);
-        let upload = Upload::begin(repository, declared_digest, metadata, self.clock.now(), expires_at);
-        self.db.insert_upload(&upload, &key::temp_prefix(upload.id)).await?;
+        Upload::begin(repository, declared_digest, metadata, self.clock.now(), expires_at)
+    }
+
+    async fn insert(&self, upload: &Upload) -> Result<()> {
+        self.db.insert_upload(upload, &key::temp_prefix(upload.id)).await?;
         tracing::info!(upload = %upload.id, repository = %upload.repository, "upload begun");
-        Ok(upload)
+        Ok(())
     }
 
     /// Links a blob of `from` into `to`. None where `from` does not have it: the caller begins an upload.
@@ -41,8 +76,9 @@ impl Service {
     }
 
     /// Gives up a session whose UUID its client never learned.
-    pub async fn forsake(&self, id: UploadId) {
-        match self.abort_by_id(id).await {
+    pub async fn forsake(&self, upload: Upload) {
+        let id = upload.id;
+        match self.abort_from(upload).await {
             Ok(()) | Err(ServiceError::Refused(_)) => {}
             Err(error) => {
                 tracing::warn!(upload = %id, %error, "an upload could not be aborted; it will expire");

@@ -24,7 +24,6 @@ use super::{Result, Service, ServiceError};
 use crate::domain::blob::{Blob, Proof, Standing};
 use crate::domain::digest::Digest;
 use crate::domain::midstate::Midstate;
-use crate::domain::name::RepositoryName;
 use crate::domain::part::PartNumber;
 use crate::domain::upload::{Refusal, State, Transfer, Upload, UploadId};
 use crate::storage::{Sealed, StorageError};
@@ -79,20 +78,18 @@ pub enum Finalized {
 
 impl Service {
     /// Finalizes as `digest`. Asked twice, or on two replicas at once, it gives one blob and two successes.
-    /// With `wait` unset it answers as soon as the session is claimed.
+    /// With `wait` unset it answers as soon as the session is claimed. `upload` was read for this request.
     pub async fn finalize(
         self: &Arc<Self>,
-        repository: &RepositoryName,
-        id: UploadId,
+        mut upload: Upload,
         digest: Digest,
         told: Told,
         wait: bool,
     ) -> Result<Finalized> {
-        self.upload(repository, id).await?;
         let deadline = tokio::time::Instant::now() + WAIT_FOR_OTHERS;
-        let mut appending = None;
         loop {
-            let error = match self.claim(id, digest, told.clone(), Claimant::Client).await {
+            let claimed = self.claim(upload.clone(), digest, told.clone(), Claimant::Client);
+            let error = match claimed.await {
                 Ok(_) if !wait => return Ok(Finalized::Accepted),
                 Ok(working) => match working.await? {
                     Ok(digest) => return Ok(Finalized::Completed(digest)),
@@ -101,7 +98,7 @@ impl Service {
                 Err(error) => error,
             };
             match error {
-                ServiceError::Refused(Refusal::Appending) => self.outwait(id, &mut appending).await?,
+                ServiceError::Refused(Refusal::Appending) => upload = self.outwait(&upload).await?,
                 ServiceError::Refused(Refusal::Completed(done)) if done == digest => {
                     return Ok(Finalized::Completed(done));
                 }
@@ -110,7 +107,7 @@ impl Service {
                 }
                 // Another owner works on it and may well succeed.
                 ServiceError::Refused(Refusal::Finalizing | Refusal::LeaseLost) if !wait => {
-                    return match self.upload(repository, id).await?.state {
+                    return match self.read_again(upload.id).await?.state {
                         State::Finalizing { digest: claimed, .. } if claimed != digest => {
                             Err(ServiceError::OtherDigest(claimed))
                         }
@@ -121,6 +118,7 @@ impl Service {
                     if tokio::time::Instant::now() < deadline =>
                 {
                     tokio::time::sleep(POLL_INTERVAL).await;
+                    upload = self.read_again(upload.id).await?;
                 }
                 error => return Err(error),
             }
@@ -132,10 +130,11 @@ impl Service {
         let mut taken = 0;
         for upload in self.db.abandoned_uploads(self.clock.now(), limit).await? {
             let State::Finalizing { digest, .. } = upload.state else { continue };
-            match self.claim(upload.id, digest, Told::default(), Claimant::Cleaner).await {
+            let id = upload.id;
+            match self.claim(upload, digest, Told::default(), Claimant::Cleaner).await {
                 // It goes on by itself; its outcome is logged and persisted where it is decided.
                 Ok(_) => {
-                    tracing::info!(upload = %upload.id, "took over an abandoned finalize");
+                    tracing::info!(upload = %id, "took over an abandoned finalize");
                     taken += 1;
                 }
                 Err(ServiceError::Refused(_)) => {}
@@ -148,13 +147,13 @@ impl Service {
     /// Step 1, and the other five in a task that outlives the request.
     async fn claim(
         self: &Arc<Self>,
-        id: UploadId,
+        upload: Upload,
         digest: Digest,
         told: Told,
         claimant: Claimant,
     ) -> Result<JoinHandle<Result<Digest>>> {
         let owner = Uuid::new_v4();
-        let claimed = self.transition(id, |upload| {
+        let claimed = self.transition(upload, |upload| {
             let upload = upload.claim(digest, self.lease_for(owner), self.clock.now())?;
             Ok(match claimant {
                 Claimant::Client => upload.touch(self.after(self.limits.upload_lifetime)),
@@ -174,7 +173,7 @@ impl Service {
         digest: Digest,
         told: Told,
     ) -> Result<Digest> {
-        let heartbeat = self.keep_lease(upload.id, owner);
+        let heartbeat = self.keep_lease(upload.clone(), owner);
         let proven = tokio::select! {
             proven = self.prove(&upload, digest, &told) => proven,
             () = heartbeat.lost.cancelled() => Err(Refusal::LeaseLost.into()),
@@ -182,7 +181,7 @@ impl Service {
         };
         drop(heartbeat);
         let committed = match proven {
-            Ok(proven) => self.commit(upload.id, owner, digest, &proven).await.map(|()| proven),
+            Ok(proven) => self.commit(&upload, owner, digest, &proven).await.map(|()| proven),
             Err(error) => Err(error),
         };
         match committed {
@@ -194,7 +193,7 @@ impl Service {
                 }
                 Ok(digest)
             }
-            Err(error) => Err(self.settle(upload.id, owner, error).await),
+            Err(error) => Err(self.settle(upload, owner, error).await),
         }
     }
 
@@ -241,10 +240,10 @@ impl Service {
     }
 
     /// Step 4. What another owner committed meanwhile is told by the state machine.
-    async fn commit(&self, id: UploadId, owner: Uuid, digest: Digest, proven: &Proven) -> Result<()> {
+    async fn commit(&self, claimed: &Upload, owner: Uuid, digest: Digest, proven: &Proven) -> Result<()> {
         let Proven { sealed, proof, standing } = proven;
+        let mut before = claimed.clone();
         for _ in 0..super::SWAP_ATTEMPTS {
-            let before = self.db.find_upload(id).await?.ok_or(ServiceError::UploadUnknown)?;
             let after = before.clone().complete(owner, sealed.size)?;
             let blob = Blob {
                 digest,
@@ -256,6 +255,8 @@ impl Service {
             if self.db.commit_blob(&before, &after, &blob, self.after(self.limits.lease)).await? {
                 return Ok(());
             }
+            // A renewal of our own lease, or somebody else.
+            before = self.read_again(before.id).await?;
         }
         Err(ServiceError::Contended)
     }
@@ -264,7 +265,7 @@ impl Service {
     pub(super) async fn discard_completed(&self, id: UploadId, transfer: &Transfer, sealed: &Sealed) {
         let discarded = async {
             self.storage.discard_published(id, transfer, sealed).await?;
-            self.db.mark_discarded(id, self.clock.now()).await?;
+            self.db.mark_discarded(&[id], self.clock.now()).await?;
             Ok::<_, ServiceError>(())
         };
         if let Err(error) = discarded.await {
@@ -274,15 +275,16 @@ impl Service {
 
     /// Leaves the session where it belongs after `error`: failed for good, open for what is missing, or
     /// free to be claimed again.
-    async fn settle(&self, id: UploadId, owner: Uuid, error: ServiceError) -> ServiceError {
+    async fn settle(&self, upload: Upload, owner: Uuid, error: ServiceError) -> ServiceError {
+        let id = upload.id;
         tracing::info!(upload = %id, %error, "finalize did not complete");
         let settled = if let Some(failure) = error.verdict() {
-            self.transition(id, |upload| Ok(upload.fail(owner, failure.clone())?)).await.map(|_| true)
+            self.transition(upload, |upload| Ok(upload.fail(owner, failure.clone())?)).await.map(|_| true)
         } else if error.is_transient() {
-            self.release_lease(id, owner).await;
+            self.release_lease(upload, owner).await;
             return error;
         } else {
-            self.transition(id, |upload| Ok(upload.reopen(owner)?)).await.map(|_| false)
+            self.transition(upload, |upload| Ok(upload.reopen(owner)?)).await.map(|_| false)
         };
         match settled {
             Ok(true) => self.discard_or_leave(id).await,

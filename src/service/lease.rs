@@ -8,7 +8,7 @@ use tokio_util::task::AbortOnDropHandle;
 use uuid::Uuid;
 
 use super::{Result, Service, ServiceError};
-use crate::domain::upload::{Lease, Refusal, UploadId};
+use crate::domain::upload::{Lease, Refusal, Upload};
 
 /// Renewals within one lease: two may be lost to a slow database before others take over.
 pub(super) const RENEWALS_PER_LEASE: u32 = 3;
@@ -30,16 +30,20 @@ impl Service {
         Lease { owner, expires_at: self.after(self.limits.lease) }
     }
 
-    pub(super) fn keep_lease(self: &Arc<Self>, id: UploadId, owner: Uuid) -> Heartbeat {
+    /// `upload` is the session as the lease was taken on it. Each renewal is one statement, from the one before;
+    /// it moves the revision on, so that whoever holds an older one reads again before it writes.
+    pub(super) fn keep_lease(self: &Arc<Self>, mut upload: Upload, owner: Uuid) -> Heartbeat {
         let lost = CancellationToken::new();
         let (service, token) = (Arc::clone(self), lost.clone());
         let renewing = tokio::spawn(async move {
             loop {
                 tokio::time::sleep(service.limits.lease / RENEWALS_PER_LEASE).await;
-                match service.renew(id, owner, service.after(service.limits.lease)).await {
-                    Ok(()) => {}
+                match service.renew(upload.clone(), service.lease_for(owner)).await {
+                    Ok(renewed) => upload = renewed,
                     Err(ServiceError::Refused(_) | ServiceError::UploadUnknown) => return token.cancel(),
-                    Err(error) => tracing::warn!(upload = %id, %error, "a lease could not be renewed"),
+                    Err(error) => {
+                        tracing::warn!(upload = %upload.id, %error, "a lease could not be renewed");
+                    }
                 }
             }
         });
@@ -47,34 +51,27 @@ impl Service {
     }
 
     /// Lets others claim the session now.
-    pub(super) async fn release_lease(&self, id: UploadId, owner: Uuid) {
-        match self.renew(id, owner, self.clock.now()).await {
-            Ok(()) | Err(ServiceError::Refused(Refusal::LeaseLost)) => {}
+    pub(super) async fn release_lease(&self, upload: Upload, owner: Uuid) {
+        let id = upload.id;
+        match self.renew(upload, Lease { owner, expires_at: self.clock.now() }).await {
+            Ok(_) | Err(ServiceError::Refused(Refusal::LeaseLost)) => {}
             Err(error) => tracing::warn!(upload = %id, %error, "a lease runs out instead of being released"),
         }
     }
 
-    /// Pauses before another try at a session that somebody else appends to. A holder that renews its lease
-    /// lives, and the answer is a conflict; one that was killed is outwaited, because clients that nobody
-    /// changed give up on a conflict.
-    pub(super) async fn outwait(&self, id: UploadId, seen: &mut Option<Lease>) -> Result<()> {
-        let held = self.db.find_upload(id).await?.and_then(|upload| upload.state.lease());
-        match (&seen, held) {
-            (Some(before), Some(held)) if held != *before => Err(Refusal::Appending.into()),
-            _ => {
-                *seen = held;
-                tokio::time::sleep(POLL_INTERVAL).await;
-                Ok(())
-            }
+    /// Pauses before another try at a session that somebody else appends to, and reads it again. A holder that
+    /// renews its lease lives, and the answer is a conflict; one that was killed is outwaited, because clients
+    /// that nobody changed give up on a conflict.
+    pub(super) async fn outwait(&self, before: &Upload) -> Result<Upload> {
+        tokio::time::sleep(POLL_INTERVAL).await;
+        let now = self.read_again(before.id).await?;
+        match (before.state.lease(), now.state.lease()) {
+            (Some(before), Some(held)) if held != before => Err(Refusal::Appending.into()),
+            _ => Ok(now),
         }
     }
 
-    async fn renew(
-        &self,
-        id: UploadId,
-        owner: Uuid,
-        expires_at: chrono::DateTime<chrono::Utc>,
-    ) -> Result<()> {
-        self.transition(id, |upload| Ok(upload.renew(Lease { owner, expires_at })?)).await.map(drop)
+    async fn renew(&self, upload: Upload, lease: Lease) -> Result<Upload> {
+        self.transition(upload, |upload| Ok(upload.renew(lease)?)).await
     }
 }

@@ -129,24 +129,30 @@ impl Service {
         &self.limits
     }
 
-    /// Reads the session, takes `step` and persists it, again where somebody else was faster.
+    /// Takes `step` from the session as this request has read it and persists it: one statement. Reads it again
+    /// only where somebody else was faster.
     async fn transition(
         &self,
-        id: UploadId,
+        mut before: Upload,
         step: impl Fn(Upload) -> Result<Upload> + Send,
     ) -> Result<Upload> {
         for _ in 0..SWAP_ATTEMPTS {
-            let before = self.db.find_upload(id).await?.ok_or(ServiceError::UploadUnknown)?;
             let after = step(before.clone())?;
             if after == before {
                 return Ok(after);
             }
             let now = self.clock.now();
             if self.db.swap_upload(&before, &after, now).await? {
-                return Ok(Upload { revision: before.revision + 1, updated_at: now, ..after });
+                return Ok(after.persisted(now));
             }
+            before = self.read_again(before.id).await?;
         }
         Err(ServiceError::Contended)
+    }
+
+    /// A session that this request has read before, as it is now.
+    async fn read_again(&self, id: UploadId) -> Result<Upload> {
+        self.db.find_upload(id).await?.ok_or(ServiceError::UploadUnknown)
     }
 
     fn after(&self, lifetime: Duration) -> DateTime<Utc> {

@@ -104,13 +104,32 @@ impl Service {
     ) -> Result<Presigned> {
         let upload = self.upload(repository, id).await?;
         upload.active(self.clock.now())?;
-        if request.size.is_some_and(|size| size > self.limits.max_blob_size) {
-            let most = self.limits.max_blob_size;
-            return Err(ServiceError::TooLarge(format!("a blob may have at most {most} bytes here")));
-        }
+        self.check_declared(request)?;
         let upload = match mode(&upload, request)? {
-            SignMode::Put => self.plan_put(id, request).await?,
-            SignMode::Multipart => self.plan_multipart(&upload, request).await?,
+            SignMode::Put => self.transition(upload, |upload| self.plan_put(upload, request)).await?,
+            SignMode::Multipart => upload,
+        };
+        self.sign_from(upload, request).await
+    }
+
+    /// What a session that does not exist yet is inserted as, so that nothing has to be written after it: waiting
+    /// for one PUT, or about to be given a multipart upload.
+    pub(super) fn plan_first(&self, upload: Upload, request: &SignRequest) -> Result<Upload> {
+        self.check_declared(request)?;
+        match mode(&upload, request)? {
+            SignMode::Put => self.plan_put(upload, request),
+            SignMode::Multipart => {
+                self.part_plan(request)?;
+                Ok(upload.ask_store(self.clock.now())?)
+            }
+        }
+    }
+
+    /// Signs for a session whose one PUT is planned, or else plans its parts.
+    pub(super) async fn sign_from(&self, upload: Upload, request: &SignRequest) -> Result<Presigned> {
+        let upload = match upload.state.transfer() {
+            Some(Transfer::Put) => upload,
+            _ => self.plan_multipart(upload, request).await?,
         };
         self.presigned(&upload, request.parts).await
     }
@@ -135,45 +154,66 @@ impl Service {
         self.after(self.limits.upload_lifetime.max(self.limits.url_lifetime))
     }
 
-    async fn plan_put(&self, id: UploadId, request: &SignRequest) -> Result<Upload> {
-        let step = |upload: Upload| {
-            let upload = upload.into_put(request.size, request.digest, self.clock.now())?;
-            Ok(upload.touch(self.expiry_when_signed()))
-        };
-        self.transition(id, step).await
+    fn check_declared(&self, request: &SignRequest) -> Result<()> {
+        let most = self.limits.max_blob_size;
+        if request.size.is_some_and(|size| size > most) {
+            return Err(ServiceError::TooLarge(format!("a blob may have at most {most} bytes here")));
+        }
+        Ok(())
     }
 
-    async fn plan_multipart(&self, upload: &Upload, request: &SignRequest) -> Result<Upload> {
+    fn plan_put(&self, upload: Upload, request: &SignRequest) -> Result<Upload> {
+        let upload = upload.into_put(request.size, request.digest, self.clock.now())?;
+        Ok(upload.touch(self.expiry_when_signed()))
+    }
+
+    fn part_plan(&self, request: &SignRequest) -> Result<PartPlan> {
+        let size = request.size.ok_or_else(|| {
+            ServiceError::Invalid("a multipart upload needs size=, the blob's length in bytes".to_owned())
+        })?;
+        PartPlan::new(size, self.limits.part_size).map_err(|error| ServiceError::Invalid(error.to_string()))
+    }
+
+    async fn plan_multipart(&self, mut upload: Upload, request: &SignRequest) -> Result<Upload> {
         let expires_at = self.expiry_when_signed();
         if upload.state.transfer().is_none() {
-            let size = request.size.ok_or_else(|| {
-                ServiceError::Invalid("a multipart upload needs size=, the blob's length in bytes".to_owned())
-            })?;
-            let plan = PartPlan::new(size, self.limits.part_size)
-                .map_err(|error| ServiceError::Invalid(error.to_string()))?;
-            let store_upload_id = self.storage.create_multipart(upload.id).await?;
-            let planned = upload.clone().into_multipart(
-                plan,
-                request.digest,
-                store_upload_id.clone(),
-                self.clock.now(),
-            );
-            let planned = planned.map(|upload| upload.touch(expires_at));
-            let swapped = match &planned {
-                Ok(planned) => self.db.swap_upload(upload, planned, self.clock.now()).await?,
-                Err(_) => false,
-            };
-            if swapped {
-                return Ok(planned?);
+            let plan = self.part_plan(request)?;
+            // The note comes before the deed: what a crash leaves in the store has a session that says so.
+            let step = |upload: Upload| Ok(upload.ask_store(self.clock.now())?);
+            upload = self.transition(upload, step).await?;
+            if upload.state.transfer().is_none() {
+                match self.begin_multipart(&upload, plan, request).await? {
+                    Some(planned) => return Ok(planned),
+                    None => upload = self.read_again(upload.id).await?,
+                }
             }
-            // Another request was faster, or the declaration clashes: ours must not be left behind.
-            self.storage.abort_multipart(upload.id, &store_upload_id).await?;
-            planned?;
         }
         let step = |upload: Upload| {
             Ok(upload.resume_multipart(request.size, request.digest, self.clock.now())?.touch(expires_at))
         };
-        self.transition(upload.id, step).await
+        self.transition(upload, step).await
+    }
+
+    /// None where another request was faster.
+    async fn begin_multipart(
+        &self,
+        upload: &Upload,
+        plan: PartPlan,
+        request: &SignRequest,
+    ) -> Result<Option<Upload>> {
+        let store_upload_id = self.storage.create_multipart(upload.id).await?;
+        let now = self.clock.now();
+        let planned = upload.clone().into_multipart(plan, request.digest, store_upload_id.clone(), now);
+        let planned = planned.map(|upload| upload.touch(self.expiry_when_signed()));
+        if let Ok(planned) = &planned
+            && self.db.swap_upload(upload, planned, now).await?
+        {
+            return Ok(Some(planned.clone().persisted(now)));
+        }
+        // Overtaken, or the declaration clashes: ours must not be left behind.
+        self.storage.abort_multipart(upload.id, &store_upload_id).await?;
+        planned?;
+        Ok(None)
     }
 
     async fn received(&self, id: UploadId, store_upload_id: &str) -> Result<Vec<ArrivedPart>> {

@@ -73,10 +73,20 @@ async fn a_file_is_sent_once_and_then_known() {
 }
 
 #[tokio::test]
+async fn the_first_urls_come_with_the_session_or_are_asked_for() {
+    for (signs_by_get, asked) in [(false, 0), (true, 1)] {
+        let put = Put::new(3000, 0).await;
+        put.server.world().signs_by_get = signs_by_get;
+        put.succeeds().await;
+        assert_eq!((put.server.count("POST /v2/"), put.server.count("GET /v2/")), (1, asked));
+    }
+}
+
+#[tokio::test]
 async fn parts_are_signed_in_batches_and_finalized_with_their_etags() {
     let put = Put::new(250_500, PART_SIZE).await;
     assert_eq!(put.succeeds().await.mode, Some(TransferMode::Multipart));
-    assert_eq!((put.server.count("PUT part/"), put.server.count("GET /v2/")), (251, 3));
+    assert_eq!((put.server.count("PUT part/"), put.server.count("GET /v2/")), (251, 2));
     let body: serde_json::Value = serde_json::from_str(&put.server.world().finalize_body).unwrap();
     assert_eq!(body["parts"].as_array().map(Vec::len), Some(251));
     assert_eq!(body["parts"][250], serde_json::json!({"part_number": 251, "etag": "\"part/251\""}));

@@ -58,6 +58,8 @@ pub struct World {
     pub signatures: u64,
     /// Seconds until a URL expires, as the client is told.
     pub url_lifetime: i64,
+    /// A server that gives no URL with the `POST`.
+    pub signs_by_get: bool,
     /// URLs with a lower number are refused.
     pub oldest_signature: u64,
 }
@@ -134,7 +136,12 @@ async fn answer(State(server): State<Server>, request: Request) -> Response {
         (Method::POST, true) => {
             let id = UploadId::generate();
             world.id = Some(id);
-            (StatusCode::ACCEPTED, [("docker-upload-uuid", id.to_string())]).into_response()
+            let signed = if world.signs_by_get || !query.contains_key("presigned") {
+                ().into_response()
+            } else {
+                world.presign(&query)
+            };
+            (StatusCode::ACCEPTED, [("docker-upload-uuid", id.to_string())], signed).into_response()
         }
         (_, true) if world.id.is_none_or(|id| !path.ends_with(&id.to_string())) => {
             refuse(404, "BLOB_UPLOAD_UNKNOWN")

@@ -86,7 +86,11 @@ pub struct Upload {
 #[derive(Debug, Clone, PartialEq)]
 pub enum State {
     /// Begun; nobody has said yet how the bytes will come.
-    Pending,
+    Pending {
+        /// The store may hold a multipart upload that this session does not name yet. Without this it holds
+        /// nothing of a pending session: there is nothing to remove when it ends.
+        store_asked: bool,
+    },
     Uploading {
         transfer: Transfer,
         /// Held by the one request that is appending to a proxied upload.
@@ -329,7 +333,7 @@ impl State {
     #[must_use]
     pub const fn status(&self) -> Status {
         match self {
-            Self::Pending => Status::Pending,
+            Self::Pending { .. } => Status::Pending,
             Self::Uploading { .. } => Status::Uploading,
             Self::Finalizing { .. } => Status::Finalizing,
             Self::Completed { .. } => Status::Completed,
@@ -344,6 +348,15 @@ impl State {
     pub const fn transfer(&self) -> Option<&Transfer> {
         match self {
             Self::Uploading { transfer, .. } | Self::Finalizing { transfer, .. } => Some(transfer),
+            _ => None,
+        }
+    }
+
+    /// Bytes that have come through this server: where the next chunk of a proxied upload begins.
+    #[must_use]
+    pub const fn received(&self) -> Option<u64> {
+        match self.transfer() {
+            Some(Transfer::Proxied(stored)) => Some(stored.received),
             _ => None,
         }
     }
@@ -380,7 +393,7 @@ impl Upload {
             expires_at,
             metadata,
             revision: 0,
-            state: State::Pending,
+            state: State::Pending { store_asked: false },
         }
     }
 }

@@ -21,10 +21,11 @@ pub(super) async fn append(
     request: Request,
 ) -> Answer {
     let chunk = chunk(request.headers())?;
-    let received = service.append(name, id, chunk, bytes(request.into_body())).await?;
+    let upload = service.upload(name, id).await?;
+    let upload = service.append(upload, chunk, bytes(request.into_body())).await?;
     let mut response = StatusCode::ACCEPTED.into_response();
     response.headers_mut().insert(LOCATION, upload_location(name, id));
-    response.headers_mut().insert(RANGE, received_range(received));
+    response.headers_mut().insert(RANGE, received_range(upload.state.received().unwrap_or_default()));
     uuid_headers(&mut response, id);
     Ok(response)
 }

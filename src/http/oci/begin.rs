@@ -7,6 +7,7 @@ use axum::http::header::{LOCATION, RANGE};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 
+use super::status::{presigned, sign_request};
 use super::{Answer, created, upload_location, uuid_headers};
 use crate::domain::digest::Digest;
 use crate::domain::name::RepositoryName;
@@ -27,32 +28,39 @@ pub(super) async fn begin(service: &Arc<Service>, name: RepositoryName, request:
         {
             return Ok(created(&name, &digest));
         }
-        return begun(service, name, None, request.headers()).await;
+        return begun(service, name, None, &parameters, request.headers()).await;
     }
     let digest = parameters.digest("digest")?;
     let empty =
         content_length(request.headers()) == Some(0) || axum::body::HttpBody::is_end_stream(request.body());
+    // A body is the blob. So is the lack of one for the digest of no bytes, unless a URL to send none to is wanted.
+    let whole = !empty || (digest == Some(Digest::EMPTY) && !parameters.is_true("presigned")?);
     match digest {
-        Some(digest) if !empty || digest == Digest::EMPTY => {
-            monolithic(service, &name, digest, request).await
-        }
-        digest => begun(service, name, digest, request.headers()).await,
+        Some(digest) if whole => monolithic(service, &name, digest, request).await,
+        digest => begun(service, name, digest, &parameters, request.headers()).await,
     }
 }
 
+/// 202: here is where the upload goes on, and with `presigned=true` where its bytes go.
 async fn begun(
     service: &Service,
     name: RepositoryName,
     digest: Option<Digest>,
+    parameters: &Parameters,
     headers: &HeaderMap,
 ) -> Answer {
+    let chunk_min_length = service.limits().part_size;
+    if parameters.is_true("presigned")? {
+        let request = sign_request(parameters)?;
+        let (id, signed) = service.begin_signed(name.clone(), &request, user_agent(headers)).await?;
+        return Ok(accepted(presigned(signed), &name, id, chunk_min_length));
+    }
     let upload = service.begin(name, digest, user_agent(headers)).await?;
-    Ok(accepted(&upload.repository, upload.id, service.limits().part_size))
+    Ok(accepted(().into_response(), &upload.repository, upload.id, chunk_min_length))
 }
 
-/// 202: here is where the upload goes on.
-fn accepted(name: &RepositoryName, id: UploadId, chunk_min_length: u64) -> Response {
-    let mut response = StatusCode::ACCEPTED.into_response();
+fn accepted(mut response: Response, name: &RepositoryName, id: UploadId, chunk_min_length: u64) -> Response {
+    *response.status_mut() = StatusCode::ACCEPTED;
     let headers = response.headers_mut();
     headers.insert(LOCATION, upload_location(name, id));
     headers.insert(RANGE, HeaderValue::from_static("0-0"));
@@ -69,18 +77,17 @@ async fn monolithic(
 ) -> Answer {
     let upload = service.begin(name.clone(), Some(digest), user_agent(request.headers())).await?;
     tracing::Span::current().record("upload", tracing::field::display(upload.id));
-    let id = upload.id;
     let whole = chunk(request.headers())?;
     let body = bytes(request.into_body());
     let uploaded = async {
-        service.append(name, id, whole, body).await?;
-        service.finalize(name, id, digest, Told::default(), true).await
+        let appended = service.append(upload.clone(), whole, body).await?;
+        service.finalize(appended, digest, Told::default(), true).await
     };
     match uploaded.await {
         Ok(_) => Ok(created(name, &digest)),
         Err(error) => {
             // The client does not know the session and could not go on with it.
-            service.forsake(id).await;
+            service.forsake(upload).await;
             Err(match error {
                 ServiceError::BodyIncomplete => HttpError::invalid("the body ended before it was complete"),
                 error => error.into(),

@@ -10,7 +10,7 @@ use axum::response::IntoResponse;
 use super::{Answer, created, upload_location, uuid_headers};
 use crate::domain::digest::Digest;
 use crate::domain::name::RepositoryName;
-use crate::domain::upload::{State, Transfer, UploadId};
+use crate::domain::upload::{State, Transfer, Upload, UploadId};
 use crate::http::error::HttpError;
 use crate::http::extract::{Parameters, bytes, chunk, content_length, json, lists};
 use crate::http::wire::FinalizeBody;
@@ -35,19 +35,19 @@ pub(super) async fn finalize(
         )
     })?;
     let wait = !lists(request.headers(), &PREFER, RESPOND_ASYNC);
-    let upload = service.upload(name, id).await?;
+    let mut upload = service.upload(name, id).await?;
     let mut told = Told::default();
     match &upload.state {
         // With nothing sent so far the body is the blob, even an empty one. Where it can be neither, the claim
         // will say so.
-        State::Pending if !is_empty(&request) || digest == Digest::EMPTY => {
-            append(service, name, id, request).await?;
+        State::Pending { .. } if !is_empty(&request) || digest == Digest::EMPTY => {
+            upload = append(service, upload, request).await?;
         }
         // A last chunk that is here already was sent before a crash between its append and the claim.
         State::Uploading { transfer: Transfer::Proxied(stored), .. }
             if !is_empty(&request) && stored.digest() != Some(digest) =>
         {
-            append(service, name, id, request).await?;
+            upload = append(service, upload, request).await?;
         }
         State::Uploading { transfer: Transfer::Put | Transfer::Multipart { .. }, .. } => {
             let body: FinalizeBody = json(request.into_body()).await?;
@@ -60,7 +60,7 @@ pub(super) async fn finalize(
         // Under way or ended: a repeated request gets the one answer, whatever its body.
         _ => {}
     }
-    match service.finalize(name, id, digest, told, wait).await? {
+    match service.finalize(upload, digest, told, wait).await? {
         Finalized::Completed(digest) => {
             let mut response = created(name, &digest);
             uuid_headers(&mut response, id);
@@ -76,15 +76,9 @@ pub(super) async fn finalize(
     }
 }
 
-async fn append(
-    service: &Arc<Service>,
-    name: &RepositoryName,
-    id: UploadId,
-    request: Request,
-) -> Result<(), HttpError> {
+async fn append(service: &Arc<Service>, upload: Upload, request: Request) -> Result<Upload, HttpError> {
     let last = chunk(request.headers())?;
-    service.append(name, id, last, bytes(request.into_body())).await?;
-    Ok(())
+    Ok(service.append(upload, last, bytes(request.into_body())).await?)
 }
 
 /// Whether no body comes along: some clients say so by a length of 0, others by not giving any.

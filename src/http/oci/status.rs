@@ -39,7 +39,7 @@ pub(super) async fn status(
     }
     let mut response = StatusCode::NO_CONTENT.into_response();
     response.headers_mut().insert(LOCATION, upload_location(name, id));
-    response.headers_mut().insert(RANGE, received_range(received(&upload).unwrap_or_default()));
+    response.headers_mut().insert(RANGE, received_range(upload.state.received().unwrap_or_default()));
     uuid_headers(&mut response, id);
     Ok(response)
 }
@@ -77,13 +77,6 @@ pub(super) fn presigned(presigned: Presigned) -> Response {
     ([(CACHE_CONTROL, "no-store")], body).into_response()
 }
 
-fn received(upload: &Upload) -> Option<u64> {
-    match upload.state.transfer()? {
-        Transfer::Proxied(stored) => Some(stored.received),
-        _ => None,
-    }
-}
-
 fn state(upload: &Upload) -> wire::UploadState {
     wire::UploadState {
         upload_uuid: upload.id,
@@ -91,7 +84,7 @@ fn state(upload: &Upload) -> wire::UploadState {
         status: upload.state.status(),
         mode: upload.state.transfer().map(Transfer::mode),
         size: upload.size,
-        received_offset: received(upload),
+        received_offset: upload.state.received(),
         digest: match &upload.state {
             State::Completed { digest, .. } | State::Finalizing { digest, .. } => Some(*digest),
             _ => upload.declared_digest,

@@ -1,0 +1,61 @@
+//! The statements that run for every request and for every batch of the cleaner's, by name: their plans are
+//! what a database with a million sessions stands or falls by, and `tests/it/database` asks for them.
+
+use super::Db;
+use super::blobs::{FIND as FIND_BLOB, FIND_IN_REPOSITORY};
+use super::commit::COMMIT;
+use super::parts::{PARTS, SWAP_WITH_PARTS};
+use super::placing::{CLAIM, HELD, HOLD, HOLDS, PLACED, RENEW};
+use super::swap::SWAP;
+use super::sweep::{
+    ABANDONED, COUNT_DUE, COUNT_UNDISCARDED, DISCARDED, EXPIRE, FIND_ALL, FORGET, IS_PLACING, UNDISCARDED,
+};
+use super::uploads::{FIND, INSERT};
+
+/// One statement where the two databases need two texts.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Text {
+    pub postgres: &'static str,
+    pub sqlite: &'static str,
+}
+
+impl Db {
+    pub(super) const fn text(&self, text: Text) -> &'static str {
+        match self {
+            Self::Postgres(_) => text.postgres,
+            Self::Sqlite(_) => text.sqlite,
+        }
+    }
+
+    /// The hot statements of this database, exactly as they run, each with a name.
+    #[must_use]
+    pub fn hot_statements(&self) -> Vec<(&'static str, &'static str)> {
+        let mut statements = vec![
+            ("begin", INSERT),
+            ("find", FIND),
+            ("swap", SWAP),
+            ("parts", PARTS),
+            ("find_blob", FIND_BLOB),
+            ("find_blob_in", FIND_IN_REPOSITORY),
+            ("expire", self.text(EXPIRE)),
+            ("count_due", COUNT_DUE),
+            ("abandoned", ABANDONED),
+            ("undiscarded", UNDISCARDED),
+            ("count_undiscarded", COUNT_UNDISCARDED),
+            ("mark_discarded", self.text(DISCARDED)),
+            ("find_all", self.text(FIND_ALL)),
+            ("forget", self.text(FORGET)),
+            ("is_placing", IS_PLACING),
+            ("claim_unplaced", CLAIM),
+            ("renew_placing", RENEW),
+            ("mark_placed", PLACED),
+            ("hold_sealed", HOLD),
+            ("holds_blob", HOLDS),
+            ("held_uploads", self.text(HELD)),
+        ];
+        if let Self::Postgres(_) = self {
+            statements.extend([("commit", COMMIT), ("swap_with_parts", SWAP_WITH_PARTS)]);
+        }
+        statements
+    }
+}

@@ -1,0 +1,61 @@
+//! The one statement by which a session moves from one state to the next.
+
+use chrono::{DateTime, Utc};
+
+use super::{Db, Result, on_pool};
+use crate::domain::upload::Upload;
+
+/// Compare-and-swap. No row means that somebody else moved the session since it was read. A macro, because on
+/// PostgreSQL larger statements are built around it.
+macro_rules! swap_statement {
+    () => {
+        "UPDATE blob_upload_session
+        SET status = $4, transfer_mode = $5, declared_digest = $6, claimed_digest = $7, final_digest = $8,
+            size = $9, part_size = $10, store_upload_id = $11, received_offset = $12, hash_state = $13,
+            tail_id = $14, lease_owner = $15, lease_expires_at = $16, failure_reason = $17,
+            expires_at = $18, updated_at = $19, revision = revision + 1
+        WHERE upload_uuid = $1 AND status = $2 AND revision = $3"
+    };
+}
+pub(super) use swap_statement;
+
+pub(super) const SWAP: &str = swap_statement!();
+
+/// A query of `$statement` with the swap's parameters bound: from `$before` to `$after` at `$now`.
+macro_rules! swap {
+    ($statement:expr, $before:expr, $after:expr, $now:expr) => {{
+        let (before, after): (&$crate::domain::upload::Upload, &$crate::domain::upload::Upload) =
+            ($before, $after);
+        let columns = $crate::db::rows::StateColumns::from(after);
+        sqlx::query($statement)
+            .bind(before.id.as_uuid())
+            .bind(before.state.status().as_str())
+            .bind(before.revision)
+            .bind(columns.status)
+            .bind(columns.transfer_mode)
+            .bind(columns.declared_digest)
+            .bind(columns.claimed_digest)
+            .bind(columns.final_digest)
+            .bind(columns.size)
+            .bind(columns.part_size)
+            .bind(columns.store_upload_id)
+            .bind(columns.received_offset)
+            .bind(columns.hash_state)
+            .bind(columns.tail_id)
+            .bind(columns.lease_owner)
+            .bind(columns.lease_expires_at)
+            .bind(columns.failure_reason)
+            .bind(after.expires_at)
+            .bind($now)
+    }};
+}
+pub(super) use swap;
+
+impl Db {
+    /// Persists the transition from `before` to `after`; false when `before` no longer stands.
+    pub async fn swap_upload(&self, before: &Upload, after: &Upload, now: DateTime<Utc>) -> Result<bool> {
+        let swapped = on_pool!(self, pool =>
+            swap!(SWAP, before, after, now).execute(pool).await.map(|done| done.rows_affected()))?;
+        Ok(swapped == 1)
+    }
+}
