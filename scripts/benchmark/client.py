@@ -122,23 +122,24 @@ def send_many(transfers, clients, config):
     return [location for _, _, location in answers]
 
 
-def presign_for_store(endpoint, method, key, query=()):
-    """A URL that the store takes without a service: AWS Signature Version 4, everything in the query."""
+def presign_for_store(endpoint, method, key, headers=()):
+    """A URL that the store takes without a service: AWS Signature Version 4 in the query, and signed headers."""
     now = datetime.datetime.now(datetime.timezone.utc)
     stamp, day = now.strftime("%Y%m%dT%H%M%SZ"), now.strftime("%Y%m%d")
     scope = f"{day}/{servers.REGION}/s3/aws4_request"
-    host = urllib.parse.urlsplit(endpoint).netloc
+    signed = dict(sorted({"host": urllib.parse.urlsplit(endpoint).netloc, **dict(headers)}.items()))
+    names = ";".join(signed)
     parameters = {
-        **dict(query),
         "X-Amz-Algorithm": "AWS4-HMAC-SHA256",
         "X-Amz-Credential": f"{servers.ACCESS_KEY}/{scope}",
         "X-Amz-Date": stamp,
         "X-Amz-Expires": "3600",
-        "X-Amz-SignedHeaders": "host",
+        "X-Amz-SignedHeaders": names,
     }
     encoded = urllib.parse.urlencode(sorted(parameters.items()), quote_via=urllib.parse.quote, safe="")
     path = f"/{servers.BUCKET}/{key}"
-    canonical = f"{method}\n{path}\n{encoded}\nhost:{host}\n\nhost\nUNSIGNED-PAYLOAD"
+    lines = "".join(f"{name}:{value}\n" for name, value in signed.items())
+    canonical = f"{method}\n{path}\n{encoded}\n{lines}\n{names}\nUNSIGNED-PAYLOAD"
     to_sign = f"AWS4-HMAC-SHA256\n{stamp}\n{scope}\n{hashlib.sha256(canonical.encode()).hexdigest()}"
     signature = f"AWS4{servers.SECRET_KEY}".encode()
     for step in (day, servers.REGION, "s3", "aws4_request", to_sign):

@@ -33,6 +33,7 @@ def all_at_once(stage, blobs, clock):
 GROUPS = {
     "direct": [
         Candidate("curl to the store", push.curl_put, None),
+        Candidate("curl, checksum", push.curl_put_checked, None),
         Candidate("one PUT", push.put),
         Candidate("parts", push.parts),
     ],

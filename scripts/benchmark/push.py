@@ -1,5 +1,6 @@
 """The pushes that are measured. Each tells the clock its phases; what a client does before them is not counted."""
 
+import base64
 import json
 import subprocess
 import urllib.parse
@@ -24,6 +25,14 @@ def curl_put(stage, blob, clock):
     """The floor: the same bytes into the same store, and nobody in between."""
     with clock.phase("send"):
         send("PUT", presign_for_store(stage.endpoint, "PUT", f"floor/{blob.sha256}"), blob.path)
+
+
+def curl_put_checked(stage, blob, clock):
+    """The floor of a hash-bound PUT: the store computes the SHA-256 too."""
+    header = ("x-amz-checksum-sha256", base64.b64encode(bytes.fromhex(blob.sha256)).decode())
+    url = presign_for_store(stage.endpoint, "PUT", f"floor/{blob.sha256}", [header])
+    with clock.phase("send"):
+        send("PUT", url, blob.path, [": ".join(header)])
 
 
 def put(stage, blob, clock):

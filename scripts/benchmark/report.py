@@ -58,6 +58,7 @@ def rows(figures):
     curl = "curl to the store"
     yield "Direct, bytes through the service / the blob", moved("direct", "one PUT", "bytes"), large, size, ("<=", 0.001)
     yield "Direct, one PUT: wall / one `curl` PUT", of("direct", "one PUT", "wall"), of("direct", curl, "wall"), seconds, ("<=", 1.10)
+    yield "Direct, one PUT: wall / one `curl` PUT with the checksum", of("direct", "one PUT", "wall"), of("direct", "curl, checksum", "wall"), seconds, None
     yield "Direct, parts: wall / one `curl` PUT", of("direct", "parts", "wall"), of("direct", curl, "wall"), seconds, ("<=", 1.25)
     yield "Direct, one PUT: wall / peer's push", of("direct", "one PUT", "wall"), of("proxied", "peer", "wall"), seconds, None
     yield "Direct, one PUT: service CPU / peer's push", of("direct", "one PUT", "cpu"), of("proxied", "peer", "cpu"), seconds, None
