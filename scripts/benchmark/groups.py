@@ -9,7 +9,7 @@ from collections.abc import Callable
 from . import push
 from .measure import measure_push, measure_rate
 
-# A group of 64 uploads moves 16 GiB each time, and a peak varies little.
+# 64 uploads take a store most of a minute, and a peak varies little.
 CONCURRENT_ROUNDS = 3
 
 
