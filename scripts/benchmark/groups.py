@@ -69,6 +69,13 @@ GROUPS = {
     ],
 }
 
+# The options that a group's figures depend on; those not named here push one blob.
+SETTINGS = {
+    "small": ("small_count", "small_size"),
+    "concurrent": ("concurrent", "concurrent_size"),
+    "sessions": ("seconds",),
+}
+
 
 def run(name, place, loads, options, results):
     """Adds to the results every candidate's figures of each round, and of one more through the relays, where no clock is read."""

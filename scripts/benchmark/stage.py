@@ -117,7 +117,7 @@ class Stage:
         self.address = f"http://127.0.0.1:{self.front.port if self.front else port}"
         inner = f"http://127.0.0.1:{self.back.port}" if self.back else self.endpoint
         command = self.overside(port, inner) if self.service == "overside" else self.registry(port, inner)
-        # Nothing of ours leaks in: the peer's S3 driver, for one, does not start with AWS_CA_BUNDLE set.
+        # Nothing of the caller's leaks in: AWS_CA_BUNDLE, for one, would change what the S3 drivers do.
         environment = {"PATH": os.environ["PATH"], "AWS_REGION": servers.REGION}
         environment.update(AWS_ACCESS_KEY_ID=servers.ACCESS_KEY, AWS_SECRET_ACCESS_KEY=servers.SECRET_KEY)
         launched = servers.launch(self.folder, self.service, command, env=environment, cwd=self.folder)
