@@ -78,7 +78,7 @@ SETTINGS = {
 
 
 def run(name, place, loads, options, results):
-    """Adds to the results every candidate's figures of each round, and of one more through the relays, where no clock is read."""
+    """Adds every candidate's figures of each round, and of one more through the relays, where no clock is read."""
     candidates = GROUPS[name]
     rounds = min(options.rounds, CONCURRENT_ROUNDS) if name == "concurrent" else options.rounds
     for candidate in candidates:

@@ -62,7 +62,10 @@ PEAK = ("<=", 256 * MIB)
 # What is measured, ours, the other, how to print both, and the goal: "<=" and ">=" are about the ratio, except
 # where the bound is in bytes; "<" is about our own figure.
 ROWS = [
-    ("Direct, one PUT: bytes through the service / the blob", "direct/one PUT/moved/bytes", "direct/size", size, ("<=", 0.001)),
+    (
+        "Direct, one PUT: bytes through the service / the blob",
+        "direct/one PUT/moved/bytes", "direct/size", size, ("<=", 0.001),
+    ),
     ("Direct, one PUT: wall / one `curl` PUT", "direct/one PUT/wall", CURL, seconds, ("<=", 1.10)),
     ("Direct, one PUT: wall / one `curl` PUT that is checked", "direct/one PUT/wall", CHECKED, seconds, None),
     ("Direct, one PUT: wall / the peer's push", "direct/one PUT/wall", "proxied/peer/wall", seconds, None),
@@ -73,7 +76,10 @@ ROWS = [
     ("Direct, parts: service CPU / the peer's push", "direct/parts/cpu", "proxied/peer/cpu", seconds, None),
     ("Peer: bytes through the service / the blob", "proxied/peer/moved/bytes", "proxied/size", size, None),
     ("Peer: push to S3, wall / one `curl` PUT", "proxied/peer/wall", CURL, seconds, None),
-    ("Finalize of a hash-bound PUT: bytes moved / the blob", "direct/one PUT/moved/finalize_bytes", "direct/size", size, ("<=", 0.001)),
+    (
+        "Finalize of a hash-bound PUT: bytes moved / the blob",
+        "direct/one PUT/moved/finalize_bytes", "direct/size", size, ("<=", 0.001),
+    ),
     ("Finalize of a hash-bound PUT: store calls", "direct/one PUT/moved/finalize_calls", None, number, ("<", 5)),
     ("Finalize of a hash-bound PUT: wall / one `curl` PUT", "direct/one PUT/finalize", CURL, seconds, None),
     ("Finalize of parts: wall / one `curl` PUT", "direct/parts/finalize", CURL, seconds, None),
@@ -83,7 +89,10 @@ ROWS = [
     ("Proxied to S3: peak memory", "proxied/ours/memory", "proxied/peer/memory", size, None),
     ("Proxied to S3: bytes through the service", "proxied/ours/moved/bytes", "proxied/peer/moved/bytes", size, None),
     ("Proxied to S3, chunked: wall", "proxied-chunked/ours/wall", "proxied-chunked/peer/wall", seconds, ("<=", 0.5)),
-    ("Proxied to S3, chunked: service CPU", "proxied-chunked/ours/cpu", "proxied-chunked/peer/cpu", seconds, ("<=", 0.35)),
+    (
+        "Proxied to S3, chunked: service CPU",
+        "proxied-chunked/ours/cpu", "proxied-chunked/peer/cpu", seconds, ("<=", 0.35),
+    ),
     ("Proxied to files: wall", "files/ours/wall", "files/peer/wall", seconds, None),
     ("Proxied to files: service CPU", "files/ours/cpu", "files/peer/cpu", seconds, ("<=", 0.55)),
     ("Proxied to files: peak memory", "files/ours/memory", "files/peer/memory", size, None),
@@ -96,7 +105,10 @@ ROWS = [
     ("{many}, to S3: peak memory", "concurrent/ours/memory", "concurrent/peer/memory", size, PEAK),
     ("{many}, to S3: wall", "concurrent/ours/wall", "concurrent/peer/wall", seconds, None),
     ("{many}, to files: peak memory", "concurrent/ours, files/memory", None, size, PEAK),
-    ("Begin + presign a second / `pgbench`, same insert", "sessions/begin + presign/rate", "sessions/pgbench/rate", rate, (">=", 0.7)),
+    (
+        "Begin + presign a second / `pgbench`, same insert",
+        "sessions/begin + presign/rate", "sessions/pgbench/rate", rate, (">=", 0.7),
+    ),
 ]
 
 
@@ -109,10 +121,9 @@ def other_of(figures, key):
 def table(figures):
     yield "| measure | ours | peer or floor | ratio | goal | |"
     yield "| --- | ---: | ---: | ---: | ---: | --- |"
-    names = {
-        "small": f"{figures.of('small/small_count') or 0:,} × {size(figures.of('small/small_size') or 0)}",
-        "many": f"{figures.of('concurrent/concurrent')} at once, {size(figures.of('concurrent/concurrent_size') or 0)} each",
-    }
+    keys = ("small/small_count", "small/small_size", "concurrent/concurrent", "concurrent/concurrent_size")
+    small, small_size, many, many_size = (figures.of(key) or 0 for key in keys)
+    names = {"small": f"{small:,} × {size(small_size)}", "many": f"{many} at once, {size(many_size)} each"}
     for measure, ours, other, show, goal in ROWS:
         ours, other = figures.of(ours), other_of(figures, other)
         if ours is None:
@@ -129,7 +140,8 @@ def table(figures):
             met = judged >= limit if sign == ">=" else judged < limit if sign == "<" else judged <= limit
             verdict = "met" if met else "**not met**"
         shown = "" if ratio is None else f"{ratio:.2f}" if ratio >= 0.01 else f"{ratio:.6f}"
-        yield f"| {measure.format(**names)} | {show(ours)} | {show(other) if other else ''} | {shown} | {bound} | {verdict} |"
+        cells = (measure.format(**names), show(ours), show(other) if other else "", shown, bound, verdict)
+        yield f"| {' | '.join(cells)} |"
 
 
 COLUMNS = [
