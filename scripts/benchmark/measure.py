@@ -6,7 +6,7 @@ import time
 from . import process, push, sessions
 from .blob import Blob
 from .client import Registry
-from .stage import Stage, disk_at_rest
+from .stage import Stage, at_rest
 
 
 class Clock:
@@ -82,11 +82,11 @@ def measure_push(place, loads, candidate, relayed, whole):
     with Stage(place, candidate.store, candidate.service, relayed) as stage:
         candidate.push(stage, warm, Clock(stage))
         stage.settle()
-        disk_at_rest()
+        others = at_rest()
         clock = Clock(stage)
         candidate.push(stage, load, clock)
         stage.settle()
-        figures = clock.figures()
+        figures = {**clock.figures(), "others": others}
         if stage.pid:
             figures["memory"] = process.peak_memory(stage.pid)
             pushed = load if isinstance(load, list) else [load]
@@ -100,8 +100,8 @@ def measure_rate(place, candidate, seconds):
         rate = getattr(sessions, candidate.push)
         # Connections, prepared statements, the first pages of the indexes.
         rate(stage, 1)
-        disk_at_rest()
+        others = at_rest()
         before = stage.cpu()
-        figures = {"rate": rate(stage, seconds)}
+        figures = {"rate": rate(stage, seconds), "others": others}
         used = {key: (value - before[key]) / seconds for key, value in stage.cpu().items()}
         return {**figures, **used, "memory": process.peak_memory(stage.pid)}

@@ -43,6 +43,13 @@ def session_cpu_seconds(leader):
     return total / TICKS
 
 
+def processor_times():
+    """Busy and idle ticks of all cores since boot. What the host took is busy: we did not have it."""
+    times = list(map(int, pathlib.Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]))
+    idle = times[3] + times[4]
+    return sum(times) - idle, idle
+
+
 def peak_memory(pid):
     """The largest resident set since the process started, in bytes."""
     status = pathlib.Path(f"/proc/{pid}/status").read_text()

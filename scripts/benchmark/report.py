@@ -6,7 +6,7 @@ import platform
 import re
 import subprocess
 
-from .groups import median
+from .groups import BUSY, median
 
 BEGIN, END = "<!-- scripts/bench writes from here -->", "<!-- to here -->"
 MIB = 1 << 20
@@ -224,6 +224,15 @@ def render(kept):
     yield ""
     yield from table(figures)
     yield ""
+    busy = [
+        round_.get("others", 0) > BUSY
+        for measured in kept["groups"].values()
+        for result in measured["results"].values()
+        for round_ in result["rounds"]
+    ]
+    if any(busy):
+        yield f"**The machine was not quiet**: others kept it busy before {sum(busy)} of {len(busy)} measurements."
+        yield ""
     yield "The medians it is made of, and the range of the wall time:"
     yield ""
     yield from medians(figures)
