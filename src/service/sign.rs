@@ -66,7 +66,8 @@ impl ArrivedPart {
 /// Signs one part after the other, as they are taken. Nothing can fail any more.
 #[derive(Debug)]
 pub struct SignedParts {
-    signer: PartSigner,
+    /// Half a kilobyte of prepared hashes and text.
+    signer: Box<PartSigner>,
     plan: PartPlan,
     wanted: std::vec::IntoIter<PartNumber>,
 }
@@ -140,7 +141,7 @@ impl Service {
         if let Some(&Transfer::Multipart { plan, ref store_upload_id }) = upload.state.transfer() {
             let received = self.received(upload.id, store_upload_id).await?;
             let wanted = wanted(&plan, parts, &received)?.into_iter();
-            let signer = self.storage.part_signer(upload.id, store_upload_id, lifetime).await?;
+            let signer = Box::new(self.storage.part_signer(upload.id, store_upload_id, lifetime).await?);
             Ok(Presigned::Multipart { plan, parts: SignedParts { signer, plan, wanted }, received })
         } else {
             let terms = PutTerms { size: upload.size, digest: upload.declared_digest };

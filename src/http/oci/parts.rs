@@ -2,14 +2,17 @@
 //! URLs are several megabytes that are never in memory at once.
 
 use axum::body::Body;
+use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
-use axum::response::{IntoResponse, Response};
+use axum::response::IntoResponse;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
-use futures_util::stream;
+use futures_util::{Stream, StreamExt, stream};
 use serde::Serialize;
 
+use super::Answer;
 use crate::domain::part::PartPlan;
+use crate::http::error::HttpError;
 use crate::http::wire;
 use crate::service::{ArrivedPart, SignedPart, SignedParts};
 
@@ -21,9 +24,9 @@ const RECEIVED_IN_PIECE: usize = 1000;
 /// A signed part without a session token in JSON, rounded up: a piece mostly grows no further.
 const PART_LENGTH: usize = 1024;
 
-/// The answer: a [`wire::PresignedUpload::Multipart`], field by field.
-pub(super) fn render(plan: PartPlan, parts: SignedParts, received: Vec<ArrivedPart>) -> Response {
-    let rendering = Rendering {
+/// A [`wire::PresignedUpload::Multipart`], field by field.
+pub(super) fn render(plan: PartPlan, parts: SignedParts, received: Vec<ArrivedPart>) -> Answer {
+    let mut rendering = Rendering {
         plan,
         expires_at: parts.expires_at(),
         parts,
@@ -31,12 +34,18 @@ pub(super) fn render(plan: PartPlan, parts: SignedParts, received: Vec<ArrivedPa
         next: Next::Head,
         comma: false,
     };
-    let pieces = stream::try_unfold(rendering, |mut rendering| async move {
-        // Signing is all processor time: let other requests through.
-        tokio::task::yield_now().await;
-        Ok::<_, serde_json::Error>(rendering.piece()?.map(|piece| (Bytes::from(piece), rendering)))
-    });
-    ([(CONTENT_TYPE, "application/json")], Body::from_stream(pieces)).into_response()
+    let first = rendering.piece().map_err(|error| {
+        HttpError::new(StatusCode::INTERNAL_SERVER_ERROR, "UNKNOWN", format!("the answer's JSON: {error}"))
+    })?;
+    let body = match (first, &rendering.next) {
+        // An answer of ordinary size says its length.
+        (Some(whole), Next::Nothing) => Body::from(whole),
+        (first, _) => {
+            let first = stream::iter(first.map(|piece| Ok(Bytes::from(piece))));
+            Body::from_stream(first.chain(rendering.pieces()))
+        }
+    };
+    Ok(([(CONTENT_TYPE, "application/json")], body).into_response())
 }
 
 struct Rendering {
@@ -59,6 +68,14 @@ enum Next {
 }
 
 impl Rendering {
+    fn pieces(self) -> impl Stream<Item = serde_json::Result<Bytes>> {
+        stream::try_unfold(self, |mut rendering| async move {
+            // Signing is all processor time: let other requests through.
+            tokio::task::yield_now().await;
+            Ok(rendering.piece()?.map(|piece| (Bytes::from(piece), rendering)))
+        })
+    }
+
     /// The next piece; none after the last.
     fn piece(&mut self) -> serde_json::Result<Option<Vec<u8>>> {
         if self.next == Next::Nothing {

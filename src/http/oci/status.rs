@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::http::header::{ACCEPT, CACHE_CONTROL, LOCATION, RANGE};
 use axum::http::{HeaderMap, StatusCode, Uri};
-use axum::response::{IntoResponse, Response};
+use axum::response::IntoResponse;
 
 use super::{Answer, upload_location, uuid_headers};
 use crate::domain::name::RepositoryName;
@@ -24,7 +24,7 @@ pub(super) async fn status(
 ) -> Answer {
     let parameters = Parameters::of(uri);
     if parameters.is_true("presigned")? {
-        return Ok(presigned(service.sign(name, id, &sign_request(&parameters)?).await?));
+        return presigned(service.sign(name, id, &sign_request(&parameters)?).await?);
     }
     let upload = service.upload(name, id).await?;
     if lists(headers, &ACCEPT, "application/json") {
@@ -61,7 +61,7 @@ pub(super) fn sign_request(parameters: &Parameters) -> Result<SignRequest, HttpE
 }
 
 /// Where the bytes go, as JSON.
-pub(super) fn presigned(presigned: Presigned) -> Response {
+pub(super) fn presigned(presigned: Presigned) -> Answer {
     let body = match presigned {
         Presigned::Put { request, size } => Json(wire::PresignedUpload::Put(wire::PresignedPut {
             method: "PUT".to_owned(),
@@ -71,10 +71,10 @@ pub(super) fn presigned(presigned: Presigned) -> Response {
             size,
         }))
         .into_response(),
-        Presigned::Multipart { plan, parts, received } => super::parts::render(plan, parts, received),
+        Presigned::Multipart { plan, parts, received } => super::parts::render(plan, parts, received)?,
     };
     // A URL is a secret for as long as it lives: no cache may keep it.
-    ([(CACHE_CONTROL, "no-store")], body).into_response()
+    Ok(([(CACHE_CONTROL, "no-store")], body).into_response())
 }
 
 fn state(upload: &Upload) -> wire::UploadState {

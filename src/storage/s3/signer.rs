@@ -38,7 +38,7 @@ pub(super) const MAX_URL_LIFETIME: Duration = Duration::from_hours(7 * 24);
 /// For errors: what the store failed to do.
 const SIGN: &str = "sign a request (are there AWS credentials?)";
 
-/// Encoded everywhere but in paths, where the slash stays (S3 API Reference, "UriEncode()").
+/// Encoded everywhere but in paths, where the slash stays (S3 API Reference, `UriEncode`).
 const QUERY: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 const PATH: &AsciiSet = &QUERY.remove(b'/');
 
@@ -110,8 +110,9 @@ fn whole(
     let names: Vec<_> = headers.iter().map(|(name, _)| *name).collect();
     let (path, signed) = (target.path(key), names.join(";"));
     let query = stamp.canonical_query(&names);
-    let lines: String = headers.iter().map(|(name, value)| format!("{name}:{value}\n")).collect();
-    let canonical = format!("{method}\n{path}\n{query}&{operation}\n{lines}\n{signed}\nUNSIGNED-PAYLOAD");
+    let lines: Vec<_> = headers.iter().map(|(name, value)| format!("{name}:{value}")).collect();
+    let lines = lines.join("\n");
+    let canonical = format!("{method}\n{path}\n{query}&{operation}\n{lines}\n\n{signed}\nUNSIGNED-PAYLOAD");
     let query = stamp.url_query(&names);
     let mut url = format!("{}{path}?{operation}&{query}", target.origin());
     stamp.sign(stamp::hash(&canonical), &mut url);
