@@ -7,9 +7,7 @@ use super::commit::COMMIT;
 use super::parts::{PARTS, SWAP_WITH_PARTS};
 use super::placing::{CLAIM, HELD, HOLD, HOLDS, PLACED, RENEW};
 use super::swap::SWAP;
-use super::sweep::{
-    ABANDONED, COUNT_DUE, COUNT_UNDISCARDED, DISCARDED, EXPIRE, FIND_ALL, FORGET, IS_PLACING, UNDISCARDED,
-};
+use super::sweep::{ABANDONED, DISCARDED, EXPIRE, FIND_ALL, FORGET, IS_PLACING, UNDISCARDED};
 use super::uploads::{FIND, INSERT};
 
 /// One statement where the two databases need two texts.
@@ -38,10 +36,8 @@ impl Db {
             ("find_blob", FIND_BLOB),
             ("find_blob_in", FIND_IN_REPOSITORY),
             ("expire", self.text(EXPIRE)),
-            ("count_due", COUNT_DUE),
             ("abandoned", ABANDONED),
             ("undiscarded", UNDISCARDED),
-            ("count_undiscarded", COUNT_UNDISCARDED),
             ("mark_discarded", self.text(DISCARDED)),
             ("find_all", self.text(FIND_ALL)),
             ("forget", self.text(FORGET)),

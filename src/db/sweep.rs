@@ -71,7 +71,7 @@ macro_rules! one_of {
 
 pub(super) const EXPIRE: Text = Text { postgres: expire!("FOR UPDATE SKIP LOCKED"), sqlite: expire!("") };
 
-pub(super) const COUNT_DUE: &str = concat!("SELECT COUNT(*) FROM blob_upload_session WHERE ", is_due!());
+const COUNT_DUE: &str = concat!("SELECT COUNT(*) FROM blob_upload_session WHERE ", is_due!());
 
 pub(super) const ABANDONED: &str = select_upload!(
     "
@@ -85,8 +85,7 @@ pub(super) const UNDISCARDED: &str = concat!(
     " ORDER BY updated_at LIMIT $2 OFFSET $3"
 );
 
-pub(super) const COUNT_UNDISCARDED: &str =
-    concat!("SELECT COUNT(*) FROM blob_upload_session WHERE ", is_undiscarded!());
+const COUNT_UNDISCARDED: &str = concat!("SELECT COUNT(*) FROM blob_upload_session WHERE ", is_undiscarded!());
 
 pub(super) const DISCARDED: Text = Text {
     postgres: concat!("UPDATE blob_upload_session SET discarded_at = $2 WHERE ", one_of!(postgres)),

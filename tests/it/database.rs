@@ -1,5 +1,7 @@
 //! What both databases must do alike: every statement runs on PostgreSQL and on SQLite.
 
+mod plans;
+
 use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -28,6 +30,7 @@ pub fn cases() -> Vec<(&'static str, Case)> {
         ("cleaners_at_once_end_each_session_once", |db| two_cleaners(db).boxed()),
         ("sessions_are_found_together", |db| found_together(db).boxed()),
         ("forgotten_sessions_take_their_parts_along", |db| forget(db).boxed()),
+        ("with_a_million_sessions_every_hot_statement_has_an_index", |db| plans::indexed(db).boxed()),
         ("a_blob_is_read_from_the_repositories_that_link_it_alone", |db| links(db).boxed()),
         ("all_replicas_get_the_same_signing_key", |db| signing_key(db).boxed()),
         ("migrating_twice_and_at_once_is_fine", |db| migrate(db).boxed()),

@@ -41,6 +41,9 @@ pub fn cases() -> Vec<Story> {
         ("published_blobs_outlive_their_sessions", |s| alive::published(s).boxed()),
         ("what_no_session_knows_is_swept_after_the_grace_and_not_before", |s| orphans::swept(s).boxed()),
         ("a_copy_to_a_blobs_place_is_aborted_when_nobody_is_placing", |s| orphans::placing(s).boxed()),
+        ("a_multipart_upload_that_a_crash_left_unnamed_goes_with_its_session", |s| {
+            orphans::unnamed(s).boxed()
+        }),
         ("a_put_that_comes_after_the_end_is_swept_and_changes_nothing", |s| late::puts(s).boxed()),
         ("a_thousand_expired_sessions_are_cleaned_in_batches", |s| many::thousand(s).boxed()),
         ("two_cleaners_at_once_do_the_work_of_one", |s| many::two_at_once(s).boxed()),

@@ -2,6 +2,7 @@
 //! cannot tell the backends apart.
 
 mod begin;
+mod begin_signed;
 mod blob;
 mod finalize;
 mod lost;
@@ -29,6 +30,7 @@ const NAME: &str = "team/app/model";
 pub fn cases() -> Vec<Story> {
     [
         begin::cases(),
+        begin_signed::cases(),
         presign::cases(),
         parts::cases(),
         state::cases(),

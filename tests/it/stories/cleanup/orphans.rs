@@ -9,7 +9,7 @@ use overside::domain::upload::{Lease, UploadId};
 use overside::storage::key;
 use uuid::Uuid;
 
-use super::{NAME, NO_GRACE, clean, clean_until_empty, now, report, rewrite};
+use super::{NAME, NO_GRACE, age, clean, clean_until_empty, now, report, rewrite};
 use crate::support::api::{self, Repository};
 use crate::support::servers::BUCKET;
 use crate::support::{Stack, Store};
@@ -71,6 +71,20 @@ pub async fn placing(stack: Arc<Stack>) {
     upload.abort().await.expect(204);
     assert_eq!(stack.temp_leftovers().await, Vec::<String>::new());
     assert_eq!(stack.blob_bytes(&published).await.as_deref(), Some(content.as_slice()));
+}
+
+pub async fn unnamed(stack: Arc<Stack>) {
+    let server = stack.server(&[]).await;
+    let upload = Repository::of(server.base_url(), NAME).begin().await;
+    // As a replica leaves it that dies between the store's answer and the swap.
+    rewrite(&stack, &upload, |row| row.ask_store(now()).expect("it is pending")).await;
+    write(&stack.store, key::temp_data(upload.id()).as_str()).await;
+    assert_eq!(clean(&stack, &[]).await, report(0, 0, 0, 0), "its client may go on with it");
+    assert!(!stack.temp_leftovers().await.is_empty());
+
+    age(&stack, &upload).await;
+    assert_eq!(clean(&stack, &[]).await, report(1, 1, 0, 0), "by the session, not by the sweep");
+    assert_eq!(stack.temp_leftovers().await, Vec::<String>::new());
 }
 
 /// An object at this key, and in a bucket a multipart upload as well.

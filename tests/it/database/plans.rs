@@ -1,0 +1,126 @@
+//! What the databases make of the hot statements with a million sessions in the table: an index, each time.
+
+use std::fmt::Write;
+use std::sync::Arc;
+
+use overside::db::Db;
+use sqlx::{AssertSqlSafe, Row};
+
+/// Of a hundred sessions ten are pending, thirty wait for their PUT, one is being finalized, the others have ended
+/// and all but ten of those are dealt with. Of the living one in fifty is due. UUIDs rise, as version 7 does.
+const POSTGRES_SESSIONS: &str = "
+    INSERT INTO blob_upload_session
+        (upload_uuid, repository_name, status, transfer_mode, temp_path, claimed_digest, final_digest,
+         lease_owner, lease_expires_at, failure_reason, metadata, created_at, updated_at, expires_at, discarded_at)
+    SELECT (lpad(to_hex(i), 12, '0') || '70008000' || lpad(to_hex(i), 12, '0'))::UUID, 'team/' || i % 1000, status,
+        CASE WHEN status IN ('uploading', 'finalizing') THEN 'put' END, 'temp/' || i || '/',
+        CASE WHEN status = 'finalizing' THEN 'sha256:' || i END,
+        CASE WHEN status = 'completed' THEN 'sha256:' || i END,
+        CASE WHEN status = 'finalizing' THEN gen_random_uuid() END,
+        CASE WHEN status = 'finalizing' THEN now() + interval '1 minute' END,
+        CASE WHEN status = 'failed' THEN 'vanished: x' END,
+        '{\"user_agent\":\"x\"}', began, began, began + interval '50 hours',
+        CASE WHEN i % 100 BETWEEN 51 AND 99 THEN began + interval '1 hour' END
+    FROM (
+        SELECT i, now() - interval '51 hours' + i * interval '51 hours' / 1000000 AS began,
+            CASE WHEN i % 100 < 10 THEN 'pending' WHEN i % 100 < 40 THEN 'uploading' WHEN i % 100 = 40 THEN 'finalizing'
+                WHEN i % 100 < 90 THEN 'completed' WHEN i % 100 < 95 THEN 'expired' WHEN i % 100 < 98 THEN 'aborted'
+                ELSE 'failed' END AS status
+        FROM generate_series(1, 1000000) AS i) AS mixed";
+
+/// A tenth of them: SQLite has one writer and the plans do not depend on it.
+const SQLITE_SESSIONS: &str = "
+    WITH RECURSIVE counted (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM counted WHERE i < 100000),
+    mixed AS (
+        SELECT i, strftime('%Y-%m-%dT%H:%M:%f+00:00', 'now', (i * 51.0 / 100000 - 51) || ' hours') AS began,
+            strftime('%Y-%m-%dT%H:%M:%f+00:00', 'now', (i * 51.0 / 100000 - 1) || ' hours') AS ends,
+            CASE WHEN i % 100 < 10 THEN 'pending' WHEN i % 100 < 40 THEN 'uploading' WHEN i % 100 = 40 THEN 'finalizing'
+                WHEN i % 100 < 90 THEN 'completed' WHEN i % 100 < 95 THEN 'expired' WHEN i % 100 < 98 THEN 'aborted'
+                ELSE 'failed' END AS status
+        FROM counted)
+    INSERT INTO blob_upload_session
+        (upload_uuid, repository_name, status, transfer_mode, temp_path, claimed_digest, final_digest,
+         lease_owner, lease_expires_at, failure_reason, metadata, created_at, updated_at, expires_at, discarded_at)
+    SELECT unhex(printf('%012x70008000%012x', i, i)), 'team/' || i % 1000, status,
+        CASE WHEN status IN ('uploading', 'finalizing') THEN 'put' END, 'temp/' || i || '/',
+        CASE WHEN status = 'finalizing' THEN 'sha256:' || i END,
+        CASE WHEN status = 'completed' THEN 'sha256:' || i END,
+        CASE WHEN status = 'finalizing' THEN randomblob(16) END,
+        CASE WHEN status = 'finalizing' THEN ends END,
+        CASE WHEN status = 'failed' THEN 'vanished: x' END,
+        '{\"user_agent\":\"x\"}', began, began, ends, CASE WHEN i % 100 BETWEEN 51 AND 99 THEN ends END
+    FROM mixed";
+
+/// One text for both: what was completed, and its links.
+const BLOBS: [&str; 2] = [
+    "INSERT INTO blob (digest, size, proof, created_at)
+        SELECT final_digest, 1, 'read-back', created_at FROM blob_upload_session WHERE status = 'completed'",
+    "INSERT INTO repository_blob (repository_name, digest, created_at)
+        SELECT repository_name, final_digest, created_at FROM blob_upload_session WHERE status = 'completed'",
+];
+
+/// Every parameter of a prepared statement that the planner is told: those of the cleaner's batches, and keys.
+const TOLD: [(&str, &str); 8] = [
+    ("find", "gen_random_uuid()"),
+    ("find_blob_in", "'team/7', 'sha256:7'"),
+    ("expire", "now(), 1000"),
+    ("abandoned", "now(), 100"),
+    ("undiscarded", "now(), 100, 0"),
+    ("forget", "now() - interval '7 days', 1000"),
+    ("is_placing", "'sha256:40', now()"),
+    ("mark_discarded", "ARRAY[gen_random_uuid(), gen_random_uuid()], now()"),
+];
+
+pub async fn indexed(db: Arc<Db>) {
+    let mut all = String::new();
+    match &*db {
+        Db::Postgres(pool) => {
+            let mut connection = pool.acquire().await.expect("a connection");
+            for sql in [POSTGRES_SESSIONS].into_iter().chain(BLOBS).chain(["ANALYZE"]) {
+                sqlx::raw_sql(sql).execute(&mut *connection).await.expect(sql);
+            }
+            for (name, statement) in db.hot_statements() {
+                let prepare = AssertSqlSafe(format!("PREPARE {name}_statement AS {statement}"));
+                sqlx::raw_sql(prepare).execute(&mut *connection).await.expect(name);
+                // After a few executions PostgreSQL may stop looking at the parameters: both ways must do.
+                let parameters = (1..).take_while(|number| statement.contains(&format!("${number}"))).count();
+                let unknown = vec!["NULL"; parameters].join(", ");
+                let told = TOLD.iter().find(|(told, _)| *told == name).map(|(_, values)| *values);
+                let ways = [("generic", Some(unknown.as_str())), ("custom", told)];
+                for (way, values) in ways.into_iter().filter_map(|(way, values)| Some((way, values?))) {
+                    let explain = format!(
+                        "SET plan_cache_mode = force_{way}_plan;
+                         EXPLAIN (COSTS OFF) EXECUTE {name}_statement ({values})"
+                    );
+                    let rows = sqlx::raw_sql(AssertSqlSafe(explain)).fetch_all(&mut *connection).await;
+                    let lines = rows.expect(name).iter().map(|row| row.get(0)).collect::<Vec<String>>();
+                    check(&mut all, &format!("{name}, {way} plan"), &lines, "Seq Scan");
+                }
+            }
+        }
+        Db::Sqlite(pool) => {
+            for sql in [SQLITE_SESSIONS].into_iter().chain(BLOBS).chain(["ANALYZE"]) {
+                sqlx::raw_sql(sql).execute(pool).await.expect(sql);
+            }
+            for (name, statement) in db.hot_statements() {
+                let explain = AssertSqlSafe(format!("EXPLAIN QUERY PLAN {statement}"));
+                let rows = sqlx::query(explain).fetch_all(pool).await.expect(name);
+                let lines = rows.iter().map(|row| row.get("detail")).collect::<Vec<String>>();
+                check(&mut all, name, &lines, "SCAN blob");
+                check(&mut all, name, &lines, "SCAN repository_blob");
+            }
+        }
+    }
+    // For whoever wants to read or cite them.
+    let file = if matches!(*db, Db::Postgres(_)) { "plans-postgres.txt" } else { "plans-sqlite.txt" };
+    std::fs::write(std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join(file), all).expect("a file");
+}
+
+fn check(all: &mut String, name: &str, plan: &[String], scan: &str) {
+    let _ = writeln!(all, "{name}\n    {}", plan.join("\n    "));
+    assert!(
+        !plan.iter().any(|line| line.contains(scan)),
+        "{name} reads the whole table:\n{}",
+        plan.join("\n")
+    );
+}
