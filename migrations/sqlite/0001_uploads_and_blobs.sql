@@ -62,7 +62,7 @@ CREATE TABLE blob_upload_part (
 CREATE TABLE blob (
     digest     TEXT PRIMARY KEY,
     size       BIGINT NOT NULL CHECK (size >= 0),
-    proof      TEXT NOT NULL CHECK (proof IN ('streamed', 'store-checksum', 'read-back')),
+    proof      TEXT NOT NULL CHECK (proof IN ('streamed', 'store-checksum', 'store-copy', 'read-back')),
     created_at TEXT NOT NULL
 );
 
@@ -80,4 +80,13 @@ CREATE TABLE signing_key (
     purpose    TEXT PRIMARY KEY,
     secret     BLOB NOT NULL,
     created_at TEXT NOT NULL
+);
+
+-- What each store was last seen to do, so that a start need not ask again. Made anew when lost.
+CREATE TABLE store_probe (
+    store        TEXT PRIMARY KEY,
+    -- Of the probe that asked; another version asks other questions.
+    version      BIGINT NOT NULL,
+    capabilities TEXT NOT NULL,
+    probed_at    TEXT NOT NULL
 );

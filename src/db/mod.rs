@@ -2,9 +2,12 @@
 
 mod blobs;
 mod keys;
+mod probes;
 mod rows;
 mod sweep;
 mod uploads;
+
+pub use probes::StoreProbe;
 
 use std::str::FromStr;
 use std::sync::LazyLock;

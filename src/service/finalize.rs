@@ -23,7 +23,8 @@ use crate::domain::digest::Digest;
 use crate::domain::name::RepositoryName;
 use crate::domain::part::PartNumber;
 use crate::domain::upload::{Refusal, State, Transfer, Upload, UploadId};
-use crate::storage::{Sealed, StorageError};
+use crate::storage::{Sealed, Staged, StorageError};
+use crate::telemetry::chain;
 
 /// How long one who waits for another's finalize does so before it is told to ask again: most proxies give up
 /// at about this age.
@@ -190,15 +191,25 @@ impl Service {
             Err(error) => return Err(changed(error)),
         };
         self.check_size(upload, &sealed)?;
-        let proof = self.verify(upload, &sealed, digest).await?;
+        let (proof, staged) = self.verify(upload, &sealed, digest).await?;
         // "Already exists" is no proof of possession: only a proven upload is deduplicated. The object is
         // looked at as well, so that one removed behind our back is put in place again.
         let published = self.db.find_blob(&digest).await?.is_some()
             && self.storage.blob_size(&digest).await? == Some(sealed.size);
-        if !published {
-            self.storage.place(&sealed, &digest).await.map_err(changed)?;
+        match staged {
+            Some(staged) if published => self.give_up(upload, &staged).await,
+            Some(staged) => self.storage.publish(&staged).await?,
+            None if published => {}
+            None => self.storage.place(&sealed, &digest).await.map_err(changed)?,
         }
         Ok((sealed, proof))
+    }
+
+    /// What was staged has proven what it had to, and is not wanted.
+    pub(super) async fn give_up(&self, upload: &Upload, staged: &Staged) {
+        if let Err(error) = self.storage.unstage(staged).await {
+            tracing::warn!(upload = %upload.id, error = %chain(&error), "what was staged is left to the cleaner");
+        }
     }
 
     fn check_size(&self, upload: &Upload, sealed: &Sealed) -> Result<()> {

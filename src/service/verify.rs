@@ -13,7 +13,7 @@ use crate::domain::digest::Digest;
 use crate::domain::hash::Hasher;
 use crate::domain::range::ByteRange;
 use crate::domain::upload::{Transfer, Upload};
-use crate::storage::{Sealed, StorageError};
+use crate::storage::{Evidence, Sealed, Staged, StorageError};
 
 /// One ranged read: long enough to make its round trip cheap. Memory does not depend on it.
 const READ_SIZE: u64 = 16 * 1024 * 1024;
@@ -32,14 +32,16 @@ struct Reading {
 }
 
 impl Service {
-    /// Proves that the sealed bytes are `claimed`, or says what they are.
+    /// Proves that the sealed bytes are `claimed`, or says what they are. What was staged for that is the
+    /// caller's to publish or to give up.
     pub(super) async fn verify(
         self: &Arc<Self>,
         upload: &Upload,
         sealed: &Sealed,
         claimed: Digest,
-    ) -> Result<Proof> {
-        let (computed, proof) = match (upload.state.transfer(), sealed.sha256) {
+    ) -> Result<(Proof, Option<Staged>)> {
+        let mut staged = None;
+        let (computed, proof) = match (upload.state.transfer(), sealed.evidence) {
             (Some(Transfer::Proxied(stored)), _) => {
                 if sealed.size != stored.received {
                     return Err(ServiceError::Vanished);
@@ -47,10 +49,20 @@ impl Service {
                 let hasher = Hasher::resume(&stored.hash_state).map_err(|_| ServiceError::Vanished)?;
                 (hasher.finish(), Proof::Streamed)
             }
-            (_, Some(checked)) => (checked, Proof::StoreChecksum),
-            (_, None) => (self.read_back(sealed).await?, Proof::ReadBack),
+            (_, Evidence::Sha256(computed, proof)) => (computed, proof),
+            (_, Evidence::ByStaging) => {
+                let staged = staged.insert(self.storage.stage(sealed, &claimed).await.map_err(changed)?);
+                (staged.sha256(), Proof::StoreCopy)
+            }
+            (_, Evidence::None) => (self.read_back(sealed).await?, Proof::ReadBack),
         };
-        if computed == claimed { Ok(proof) } else { Err(ServiceError::DigestMismatch { claimed, computed }) }
+        if computed == claimed {
+            return Ok((proof, staged));
+        }
+        if let Some(staged) = staged {
+            self.give_up(upload, &staged).await;
+        }
+        Err(ServiceError::DigestMismatch { claimed, computed })
     }
 
     /// Reads the object once, in ranges that travel while the ones before are hashed.

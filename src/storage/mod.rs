@@ -6,7 +6,9 @@
 //! * A presigned request writes one key, with the length and the SHA-256 it was signed with or not at all.
 //! * [`Storage::seal`] fixes what will be published: whatever a client still sends afterwards, reading and
 //!   placing the [`Sealed`] object yields the bytes that were sealed, or [`StorageError::Precondition`].
-//! * [`Storage::place`] makes a blob appear whole or not at all, and leaves the sealed object where it is.
+//!   One that is proven [`Evidence::ByStaging`] is fixed by [`Storage::stage`] instead.
+//! * [`Storage::place`] makes a blob appear whole or not at all, and leaves the sealed object where it is; so
+//!   does [`Storage::publish`], with the very bytes that were staged.
 //! * Every operation may be repeated: completing what is completed, placing what is placed and discarding
 //!   what is gone succeed.
 //! * What has been acknowledged survives a crash of this process and of the machine.
@@ -27,6 +29,7 @@ use futures_util::stream::BoxStream;
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
+use crate::domain::blob::Proof;
 use crate::domain::digest::Digest;
 use crate::domain::part::{MAX_OBJECT_SIZE, MAX_PART_COUNT, Part, ReceivedPart};
 use crate::domain::range::ByteRange;
@@ -35,6 +38,7 @@ use crate::domain::upload::{Proxied, Transfer, UploadId};
 pub use error::StorageError;
 pub use filesystem::Filesystem;
 pub use finding::{Finding, Verdict};
+pub use probe::{UploadKind, Way};
 pub use s3::S3;
 
 /// A store.
@@ -61,7 +65,7 @@ pub struct PutTerms {
     pub digest: Option<Digest>,
 }
 
-/// An object that no client can change any more.
+/// An object that no client can change any more, or that is staged before it is published.
 #[derive(Debug, Clone)]
 pub struct Sealed {
     pub key: key::Key,
@@ -69,8 +73,49 @@ pub struct Sealed {
     pub size: u64,
     /// The version that was sealed, where the store binds by ETag; reads and the copy insist on it.
     pub etag: Option<String>,
-    /// The SHA-256 of the whole object, where the store itself enforced or computed it.
-    pub sha256: Option<Digest>,
+    pub evidence: Evidence,
+}
+
+/// What the store itself can say about the digest of an object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Evidence {
+    /// Nothing: the bytes were hashed when they came, or must be read.
+    None,
+    /// The SHA-256 of the whole object, and how the store came by it.
+    Sha256(Digest, Proof),
+    /// [`Storage::stage`] computes it of the bytes it stages, which are the ones to publish: a client may still
+    /// change the object itself.
+    ByStaging,
+}
+
+impl Sealed {
+    /// What the store says it is, if it can say so now.
+    #[must_use]
+    pub const fn sha256(&self) -> Option<Digest> {
+        match self.evidence {
+            Evidence::Sha256(digest, _) => Some(digest),
+            Evidence::None | Evidence::ByStaging => None,
+        }
+    }
+}
+
+/// A copy at a blob's place that nobody sees before [`Storage::publish`], and whose digest the store computed
+/// while it copied.
+#[derive(Debug)]
+pub struct Staged {
+    place: key::Key,
+    store_upload_id: String,
+    etag: String,
+    /// In bytes.
+    size: u64,
+    sha256: Digest,
+}
+
+impl Staged {
+    #[must_use]
+    pub const fn sha256(&self) -> Digest {
+        self.sha256
+    }
 }
 
 /// How a blob reaches the client.
@@ -245,6 +290,43 @@ impl Storage {
     /// Publishes a sealed object whose digest was proven at its content-addressed path.
     pub async fn place(&self, sealed: &Sealed, digest: &Digest) -> Result<()> {
         on!(self, backend => backend.place(sealed, digest).await)
+    }
+
+    /// Copies an object to a blob's place, invisibly, and has the store compute its digest on the way.
+    pub async fn stage(&self, sealed: &Sealed, digest: &Digest) -> Result<Staged> {
+        match self {
+            Self::S3(backend) => backend.stage(sealed, digest).await,
+            // It seals no object that asks for it.
+            Self::Filesystem(_) => Err(StorageError::refused("stage a blob")("nothing computes its digest")),
+        }
+    }
+
+    /// Publishes what was staged and whose digest is the claimed one.
+    pub async fn publish(&self, staged: &Staged) -> Result<()> {
+        match self {
+            Self::S3(backend) => backend.publish(staged).await,
+            Self::Filesystem(_) => Err(StorageError::UploadNotFound),
+        }
+    }
+
+    /// Gives up what was staged; what is gone is fine.
+    pub async fn unstage(&self, staged: &Staged) -> Result<()> {
+        match self {
+            Self::S3(backend) => backend.unstage(staged).await,
+            Self::Filesystem(_) => Ok(()),
+        }
+    }
+
+    /// How the digest of an upload of this kind is proven here.
+    #[must_use]
+    pub fn way(&self, kind: UploadKind) -> Way {
+        match (self, kind) {
+            (Self::S3(backend), _) => backend.capabilities().way(kind),
+            (Self::Filesystem(_), UploadKind::Proxied) => Way::Streamed,
+            // A PUT passes through this service and is hashed on its way to the disk.
+            (Self::Filesystem(_), UploadKind::BoundPut | UploadKind::Put) => Way::StoreChecksum,
+            (Self::Filesystem(_), UploadKind::Parts | UploadKind::Large) => Way::ReadBack,
+        }
     }
 
     /// Removes everything an upload left below its temporary prefix.

@@ -17,7 +17,7 @@ use crate::storage::{PresignedRequest, PutTerms, Result, StorageError};
 pub const MAX_URL_LIFETIME: Duration = Duration::from_hours(7 * 24);
 
 /// A tiny object, there and back, at a store worth using.
-pub(super) const PROBE_TIMEOUT: Duration = Duration::from_secs(30);
+pub(in crate::storage) const PROBE_TIMEOUT: Duration = Duration::from_secs(30);
 
 const SIGN: &str = "sign a request (are there AWS credentials?)";
 
@@ -98,7 +98,7 @@ impl S3 {
 }
 
 /// A client of presigned URLs, for those that this server tries itself.
-pub(super) fn http_client() -> Result<reqwest::Client> {
+pub(in crate::storage) fn http_client() -> Result<reqwest::Client> {
     // Fails only where a provider is installed already, which is as good.
     let _ = rustls::crypto::ring::default_provider().install_default();
     reqwest::Client::builder()
@@ -108,7 +108,7 @@ pub(super) fn http_client() -> Result<reqwest::Client> {
 }
 
 /// Carries out a presigned request.
-pub(super) async fn send(
+pub(in crate::storage) async fn send(
     http: &reqwest::Client,
     request: &PresignedRequest,
     body: Bytes,
