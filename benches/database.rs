@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, TimeDelta, Utc};
 use criterion::{Criterion, criterion_group, criterion_main};
 use overside::db::Db;
-use overside::domain::blob::{Blob, Proof};
+use overside::domain::blob::{Blob, Proof, Standing};
 use overside::domain::clock::Clock;
 use overside::domain::digest::Digest;
 use overside::domain::upload::{Lease, Upload};
@@ -55,8 +55,14 @@ async fn finalize(db: &Db, upload: &Upload, digest: Digest) {
     let claimed = claimed.persisted(time);
     assert_eq!(db.find_blob(&digest).await.expect("an answer"), None);
     let done = claimed.clone().complete(lease.owner, 65_536).expect("our lease");
-    let blob = Blob { digest, size: 65_536, proof: Proof::StoreChecksum, created_at: now() };
-    assert!(db.commit_blob(&claimed, &done, &blob).await.expect("a commit"));
+    let blob = Blob {
+        digest,
+        size: 65_536,
+        proof: Proof::StoreChecksum,
+        created_at: now(),
+        standing: Standing::Placed,
+    };
+    assert!(db.commit_blob(&claimed, &done, &blob, now()).await.expect("a commit"));
     db.mark_discarded(&[upload.id], now()).await.expect("a mark");
 }
 

@@ -130,6 +130,11 @@ pub struct ServeConfig {
     #[arg(long, env = "OVERSIDE_SHUTDOWN_GRACE", default_value = "25s", value_parser = duration)]
     pub shutdown_grace: Duration,
 
+    /// Ask the bucket anew what it can be relied on for, instead of taking over what a start or `overside doctor`
+    /// saw within the last 24 hours: after the store was changed
+    #[arg(long, env = "OVERSIDE_PROBE_REFRESH")]
+    pub probe_refresh: bool,
+
     #[command(flatten)]
     pub store: StoreConfig,
 

@@ -20,14 +20,15 @@ use tower::ServiceExt;
 use url::Url;
 
 use crate::config::{ServeConfig, StorageLocation, StoreConfig};
-use crate::db::Db;
+use crate::db::{Db, StoreProbe};
 use crate::domain::clock::Clock;
 use crate::http;
 use crate::http::linger::Lingering;
 use crate::service::{Limits, Service};
+use crate::storage::probe::{Capabilities, PROBE_VERSION};
 use crate::storage::s3::S3Settings;
 use crate::storage::signed_url::{SIGNING_KEY_LENGTH, UrlSigner};
-use crate::storage::{Filesystem, S3, Storage};
+use crate::storage::{Filesystem, S3, Storage, UploadKind};
 use crate::worker;
 
 /// A request's head must be here within this; also how long an idle connection is kept.
@@ -84,19 +85,40 @@ async fn open_storage(config: &StoreConfig, db: &Db, clock: &Clock) -> anyhow::R
     }
 }
 
-/// Sees what a bucket can be relied on for.
-async fn probe(storage: &Storage) -> anyhow::Result<()> {
+/// Sees what a bucket can be relied on for, or takes over what was seen of it lately.
+async fn probe(storage: &Storage, db: &Db, clock: &Clock, refresh: bool) -> anyhow::Result<()> {
+    const UNUSABLE: &str = "cannot use the bucket; `overside doctor` says what is wrong";
     let Storage::S3(store) = storage else { return Ok(()) };
     // Looked at before it is written to: SeaweedFS makes a bucket of whatever name is written to, also a
     // misspelt one.
-    let probed = async {
-        store.check().await?;
-        store.probe().await
+    store.check().await.context(UNUSABLE)?;
+    let seen = if refresh { None } else { seen_lately(store, db, clock).await? };
+    let seen = match seen {
+        Some(seen) => seen,
+        None => {
+            let seen = store.probe().await.context(UNUSABLE)?;
+            keep_probe(store, &seen, db, clock).await?;
+            seen
+        }
     };
-    let seen = probed.await.context("cannot use the bucket; `overside doctor` says what is wrong")?;
-    tracing::info!(checksum_is_proof = seen.checksum_is_proof(), "bucket probed");
+    for kind in UploadKind::ALL {
+        tracing::info!(upload = kind.description(), proof = %seen.way(kind).proof(), "how uploads are proven here");
+    }
     store.set_capabilities(seen);
     Ok(())
+}
+
+async fn seen_lately(store: &S3, db: &Db, clock: &Clock) -> anyhow::Result<Option<Capabilities>> {
+    let Some(probe) = db.find_probe(&store.identity(), PROBE_VERSION).await? else { return Ok(None) };
+    // What cannot be read is asked again.
+    let seen = serde_json::from_value::<Capabilities>(probe.capabilities).ok();
+    Ok(seen.filter(|seen| seen.is_fresh(probe.probed_at, clock.now())))
+}
+
+/// Keeps what was seen of a bucket for all who start.
+pub async fn keep_probe(store: &S3, seen: &Capabilities, db: &Db, clock: &Clock) -> anyhow::Result<()> {
+    let probe = StoreProbe { capabilities: serde_json::to_value(seen)?, probed_at: clock.now() };
+    Ok(db.save_probe(&store.identity(), PROBE_VERSION, &probe).await?)
 }
 
 /// A service that verifies and publishes nothing, for `cleanup`: it relies on nothing that a probe would show.
@@ -130,7 +152,7 @@ impl Server {
         let clock = Clock::System;
         let db = open_database(&store).await?;
         let storage = open_storage(&store, &db, &clock).await?;
-        probe(&storage).await?;
+        probe(&storage, &db, &clock, config.probe_refresh).await?;
         let service = Service::new(db, storage, clock, config.limits.limits());
         Ok(Self {
             listener,

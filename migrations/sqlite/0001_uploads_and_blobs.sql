@@ -96,3 +96,12 @@ CREATE TABLE signing_key (
     secret     BLOB NOT NULL,
     created_at TEXT NOT NULL
 );
+
+-- What each store was last seen to do, so that a start need not ask again. Made anew when lost.
+CREATE TABLE store_probe (
+    store        TEXT PRIMARY KEY,
+    -- Of the probe that asked; another version asks other questions.
+    version      BIGINT NOT NULL,
+    capabilities TEXT NOT NULL,
+    probed_at    TEXT NOT NULL
+);

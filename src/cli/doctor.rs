@@ -1,12 +1,16 @@
 //! `overside doctor`
 
+mod tables;
+
 use serde::Serialize;
+
+use tables::{Asked, Proven};
 
 use crate::config::{StorageLocation, StoreConfig};
 use crate::db::Db;
 use crate::domain::clock::Clock;
-use crate::server::{connect_s3, open_filesystem};
-use crate::storage::{Finding, Storage};
+use crate::server::{connect_s3, keep_probe, open_filesystem};
+use crate::storage::{Finding, S3, Storage};
 use crate::telemetry::chain;
 
 /// Check the database and the store, and say what is wrong and how to mend it.
@@ -25,6 +29,12 @@ pub(super) struct DoctorArgs {
 struct Report {
     healthy: bool,
     findings: Vec<Finding>,
+    /// What the bucket was asked, and what it answered.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    probe: Vec<Asked>,
+    /// How the digest of each kind of upload is proven here.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    proofs: Vec<Proven>,
 }
 
 pub(super) async fn run(args: DoctorArgs) -> anyhow::Result<()> {
@@ -34,6 +44,9 @@ pub(super) async fn run(args: DoctorArgs) -> anyhow::Result<()> {
         StorageLocation::S3 { bucket, prefix } => {
             let store = connect_s3(&args.store, bucket, prefix).await;
             report.findings.extend(store.examine(&Clock::System).await);
+            if !report.findings.iter().any(Finding::is_broken) {
+                probe(store, db.as_ref(), &mut report).await?;
+            }
         }
         StorageLocation::File(path) => {
             let mend =
@@ -43,10 +56,14 @@ pub(super) async fn run(args: DoctorArgs) -> anyhow::Result<()> {
                 None => Err(anyhow::anyhow!("the URL-signing key is in the database")),
             };
             report.findings.push(match opened {
-                Ok(files) => match Storage::Filesystem(files).check().await {
-                    Ok(()) => Finding::good("store", format!("{} can be written", path.display())),
-                    Err(error) => Finding::broken("store", chain(&error), mend),
-                },
+                Ok(files) => {
+                    let store = Storage::Filesystem(files);
+                    report.proofs = tables::proofs(&store);
+                    match store.check().await {
+                        Ok(()) => Finding::good("store", format!("{} can be written", path.display())),
+                        Err(error) => Finding::broken("store", chain(&error), mend),
+                    }
+                }
                 Err(error) => Finding::broken("store", format!("{error:#}"), mend),
             });
         }
@@ -54,6 +71,26 @@ pub(super) async fn run(args: DoctorArgs) -> anyhow::Result<()> {
     report.healthy = !report.findings.iter().any(Finding::is_broken);
     print(&report, args.json)?;
     if report.healthy { Ok(()) } else { Err(anyhow::anyhow!("something is broken; see above")) }
+}
+
+/// Asks the bucket anew, and keeps the answers for whoever starts next.
+async fn probe(store: S3, db: Option<&Db>, report: &mut Report) -> anyhow::Result<()> {
+    let seen = match store.probe().await {
+        Ok(seen) => seen,
+        Err(error) => {
+            let mend = "allow s3:PutObject, s3:GetObject and s3:DeleteObject";
+            report.findings.push(Finding::broken("probe", chain(&error), mend));
+            return Ok(());
+        }
+    };
+    report.probe = tables::asked(&seen);
+    report.findings.extend(tables::findings(&seen));
+    if let Some(db) = db {
+        keep_probe(&store, &seen, db, &Clock::System).await?;
+    }
+    store.set_capabilities(seen);
+    report.proofs = tables::proofs(&Storage::S3(store));
+    Ok(())
 }
 
 async fn examine_database(config: &StoreConfig, findings: &mut Vec<Finding>) -> Option<Db> {
@@ -92,5 +129,6 @@ fn print(report: &Report, json: bool) -> anyhow::Result<()> {
             println!("{:<25} -> {mend}", "");
         }
     }
+    tables::print(&report.probe, &report.proofs);
     Ok(())
 }

@@ -6,11 +6,13 @@ mod keys;
 mod parts;
 mod placing;
 mod plans;
+mod probes;
 mod rows;
 mod swap;
 mod sweep;
 mod uploads;
 
+pub use probes::StoreProbe;
 pub use sweep::Expired;
 
 use std::str::FromStr;

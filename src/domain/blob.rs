@@ -44,6 +44,8 @@ pub enum Proof {
     Streamed,
     /// The store refused any other content and reports the SHA-256 of the whole object.
     StoreChecksum,
+    /// The store computed the SHA-256 of the whole object while it copied it to where no URL writes.
+    StoreCopy,
     /// Read back from the store and hashed here.
     ReadBack,
 }
@@ -54,6 +56,7 @@ impl Proof {
         match self {
             Self::Streamed => "streamed",
             Self::StoreChecksum => "store-checksum",
+            Self::StoreCopy => "store-copy",
             Self::ReadBack => "read-back",
         }
     }
@@ -74,7 +77,7 @@ impl FromStr for Proof {
     type Err = UnknownProof;
 
     fn from_str(text: &str) -> Result<Self, UnknownProof> {
-        [Self::Streamed, Self::StoreChecksum, Self::ReadBack]
+        [Self::Streamed, Self::StoreChecksum, Self::StoreCopy, Self::ReadBack]
             .into_iter()
             .find(|proof| proof.as_str() == text)
             .ok_or(UnknownProof)

@@ -26,7 +26,8 @@ use crate::domain::digest::Digest;
 use crate::domain::midstate::Midstate;
 use crate::domain::part::PartNumber;
 use crate::domain::upload::{Refusal, State, Transfer, Upload, UploadId};
-use crate::storage::{Sealed, StorageError};
+use crate::storage::{Sealed, Staged, StorageError};
+use crate::telemetry::chain;
 
 /// How long one who waits for another's finalize does so before it is told to ask again: most proxies give up
 /// at about this age.
@@ -210,20 +211,39 @@ impl Service {
             Err(error) => return Err(changed(error)),
         };
         self.check_size(upload, &sealed)?;
-        let proof = self.verify(upload, &sealed, digest, &told.midstates).await?;
+        let (proof, staged) = self.verify(upload, &sealed, digest, &told.midstates).await?;
         // "Already exists" is no proof of possession: only a proven upload is deduplicated. The object is
         // looked at as well, so that one removed behind our back is put in place again.
-        let is_missing = match self.db.find_blob(&digest).await? {
-            Some(blob) if self.storage.has_blob(&blob).await? => false,
-            Some(_) => true,
-            None => !self.storage.place_copies() || sealed.size <= PLACED_AT_ONCE || !sealed.is_plain,
+        let is_live = match self.db.find_blob(&digest).await? {
+            Some(blob) => Some(self.storage.has_blob(&blob).await?),
+            None => None,
         };
-        if is_missing {
-            self.storage.place(&sealed, &digest).await.map_err(changed)?;
-            return Ok(Proven { sealed, proof, standing: Standing::Placed });
+        match (staged, is_live) {
+            (Some(staged), Some(true)) => self.give_up(upload, &staged).await,
+            (Some(staged), _) => self.storage.publish(&staged).await?,
+            (None, None) if !self.is_placed_behind(&sealed) => {
+                self.storage.place(&sealed, &digest).await.map_err(changed)?;
+            }
+            (None, Some(true) | None) => {
+                let standing = Standing::Sealed(sealed.object(upload.id));
+                return Ok(Proven { sealed, proof, standing });
+            }
+            (None, Some(false)) => self.storage.place(&sealed, &digest).await.map_err(changed)?,
         }
-        let standing = Standing::Sealed(sealed.object(upload.id));
-        Ok(Proven { sealed, proof, standing })
+        Ok(Proven { sealed, proof, standing: Standing::Placed })
+    }
+
+    /// Whether the answer goes out before the copy. Not of what carries an uploader's headers: nobody is to read
+    /// it with them.
+    fn is_placed_behind(&self, sealed: &Sealed) -> bool {
+        self.storage.place_copies() && sealed.size > PLACED_AT_ONCE && sealed.is_plain
+    }
+
+    /// What was staged has proven what it had to, and is not wanted.
+    pub(super) async fn give_up(&self, upload: &Upload, staged: &Staged) {
+        if let Err(error) = self.storage.unstage(staged).await {
+            tracing::warn!(upload = %upload.id, error = %chain(&error), "what was staged is left to the cleaner");
+        }
     }
 
     fn check_size(&self, upload: &Upload, sealed: &Sealed) -> Result<()> {

@@ -8,18 +8,20 @@ use crate::domain::digest::Digest;
 use crate::domain::hash::Hasher;
 use crate::domain::midstate::Midstate;
 use crate::domain::upload::{Transfer, Upload};
-use crate::storage::{Sealed, StorageError};
+use crate::storage::{Evidence, Sealed, Staged, StorageError};
 
 impl Service {
-    /// Proves that the sealed bytes are `claimed`, or says what they are.
+    /// Proves that the sealed bytes are `claimed`, or says what they are. What was staged for that is the
+    /// caller's to publish or to give up.
     pub(super) async fn verify(
         self: &Arc<Self>,
         upload: &Upload,
         sealed: &Sealed,
         claimed: Digest,
         midstates: &[Midstate],
-    ) -> Result<Proof> {
-        let (computed, proof) = match (upload.state.transfer(), sealed.sha256) {
+    ) -> Result<(Proof, Option<Staged>)> {
+        let mut staged = None;
+        let (computed, proof) = match (upload.state.transfer(), sealed.evidence) {
             (Some(Transfer::Proxied(stored)), _) => {
                 if sealed.size != stored.received {
                     return Err(ServiceError::Vanished);
@@ -27,15 +29,25 @@ impl Service {
                 let hasher = Hasher::resume(&stored.hash_state).map_err(|_| ServiceError::Vanished)?;
                 (hasher.finish(), Proof::Streamed)
             }
-            (_, Some(checked)) => (checked, Proof::StoreChecksum),
-            (Some(Transfer::Multipart { plan, .. }), None)
+            (_, Evidence::Sha256(computed, proof)) => (computed, proof),
+            (_, Evidence::ByStaging) => {
+                let staged = staged.insert(self.storage.stage(sealed, &claimed).await.map_err(changed)?);
+                (staged.sha256(), Proof::StoreCopy)
+            }
+            (Some(Transfer::Multipart { plan, .. }), Evidence::None)
                 if self.read_back_parts(sealed, plan, midstates, claimed).await? =>
             {
                 (claimed, Proof::ReadBack)
             }
-            (_, None) => (self.read_back(sealed).await?, Proof::ReadBack),
+            (_, Evidence::None) => (self.read_back(sealed).await?, Proof::ReadBack),
         };
-        if computed == claimed { Ok(proof) } else { Err(ServiceError::DigestMismatch { claimed, computed }) }
+        if computed == claimed {
+            return Ok((proof, staged));
+        }
+        if let Some(staged) = staged {
+            self.give_up(upload, &staged).await;
+        }
+        Err(ServiceError::DigestMismatch { claimed, computed })
     }
 }
 

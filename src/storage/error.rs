@@ -27,6 +27,13 @@ pub enum StorageError {
     /// The body ended early or broke.
     #[error("the body ended before it was complete")]
     Incomplete,
+    /// The store does not do this at all, or not for us; asking again would change nothing.
+    #[error("the store refused to {action}")]
+    Refused {
+        action: &'static str,
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// The store did not do it, for a reason of its own.
     #[error("the store failed to {action}")]
     Unavailable {
@@ -43,5 +50,13 @@ impl StorageError {
         E: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
         move |source| Self::Unavailable { action, source: source.into() }
+    }
+
+    /// For `map_err`: the store refused to do `action`.
+    pub fn refused<E>(action: &'static str) -> impl FnOnce(E) -> Self
+    where
+        E: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        move |source| Self::Refused { action, source: source.into() }
     }
 }

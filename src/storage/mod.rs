@@ -6,7 +6,9 @@
 //! * A presigned request writes one key, with the length and the SHA-256 it was signed with or not at all.
 //! * [`Storage::seal`] fixes what will be published: whatever a client still sends afterwards, reading and
 //!   placing the [`Sealed`] object yields the bytes that were sealed, or [`StorageError::Precondition`].
-//! * [`Storage::place`] makes a blob appear whole or not at all, and leaves the sealed object where it is.
+//!   One that is proven [`Evidence::ByStaging`] is fixed by [`Storage::stage`] instead.
+//! * [`Storage::place`] makes a blob appear whole or not at all, and leaves the sealed object where it is; so
+//!   does [`Storage::publish`], with the very bytes that were staged.
 //! * Every operation may be repeated: completing what is completed, placing what is placed and discarding
 //!   what is gone succeed.
 //! * What has been acknowledged survives a crash of this process and of the machine.
@@ -17,7 +19,9 @@ mod finding;
 pub mod key;
 pub mod probe;
 pub mod s3;
+mod sealed;
 pub mod signed_url;
+mod temporary;
 
 use std::time::Duration;
 
@@ -27,7 +31,7 @@ use futures_util::stream::BoxStream;
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
-use crate::domain::blob::{Blob, SealedObject, Standing};
+use crate::domain::blob::{Blob, Standing};
 use crate::domain::digest::Digest;
 use crate::domain::part::{MAX_OBJECT_SIZE, MAX_PART_COUNT, Part, ReceivedPart};
 use crate::domain::range::ByteRange;
@@ -36,7 +40,10 @@ use crate::domain::upload::{Proxied, Transfer, UploadId};
 pub use error::StorageError;
 pub use filesystem::Filesystem;
 pub use finding::{Finding, Verdict};
+pub use probe::{UploadKind, Way};
 pub use s3::S3;
+pub use sealed::{Evidence, Sealed, Staged};
+pub use temporary::{TempCursor, TempEntry, TempKind, TempOwner, TempPage};
 
 /// A store.
 #[derive(Debug)]
@@ -64,35 +71,6 @@ pub struct PutTerms {
     pub digest: Option<Digest>,
 }
 
-/// An object that no client can change any more.
-#[derive(Debug, Clone)]
-pub struct Sealed {
-    pub key: key::Key,
-    /// In bytes.
-    pub size: u64,
-    /// The version that was sealed, where the store binds by ETag; reads and the copy insist on it.
-    pub etag: Option<String>,
-    /// The SHA-256 of the whole object, where the store itself enforced or computed it.
-    pub sha256: Option<Digest>,
-    /// Whether nothing but the bytes and our content type is stored with it: headers that an uploader sent beside
-    /// the signed ones must not reach those who read the blob.
-    pub is_plain: bool,
-}
-
-impl Sealed {
-    /// How a blob's row remembers it.
-    #[must_use]
-    pub fn object(&self, upload: UploadId) -> SealedObject {
-        SealedObject { upload, path: self.key.as_str().to_owned(), etag: self.etag.clone() }
-    }
-
-    /// From a blob's row; [`StorageError::NotFound`] for a path that no upload has.
-    pub fn restore(object: &SealedObject, size: u64) -> Result<Self> {
-        let key = key::sealed(object).ok_or(StorageError::NotFound)?;
-        Ok(Self { key, size, etag: object.etag.clone(), sha256: None, is_plain: true })
-    }
-}
-
 /// How a blob reaches the client.
 #[expect(missing_debug_implementations, reason = "holds a stream")]
 pub enum Download {
@@ -109,47 +87,6 @@ pub struct Appended {
     pub tail_id: Option<Uuid>,
     /// Parts that this append finished.
     pub parts: Vec<ReceivedPart>,
-}
-
-/// One temporary thing found in the store.
-#[derive(Debug, Clone)]
-pub struct TempEntry {
-    pub owner: TempOwner,
-    pub kind: TempKind,
-    /// Last written, by the store's clock.
-    pub modified: DateTime<Utc>,
-}
-
-/// Whose a temporary thing is, by its key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum TempOwner {
-    Upload(UploadId),
-    /// A multipart copy to this blob's place that is under way or was left.
-    Placing(Digest),
-    /// Lies below the temporary prefix, but no upload makes such a key.
-    Nobody,
-}
-
-/// What a temporary thing is.
-#[derive(Debug, Clone)]
-pub enum TempKind {
-    Object { key: String },
-    Multipart { key: String, store_upload_id: String },
-}
-
-/// One page of [`Storage::temp_entries`], and where the next one begins.
-#[derive(Debug)]
-pub struct TempPage {
-    pub entries: Vec<TempEntry>,
-    pub next: Option<TempCursor>,
-}
-
-/// Where a listing goes on; made by the backend that reads it.
-#[derive(Debug, Clone)]
-pub enum TempCursor {
-    Objects(String),
-    /// Index into the prefixes that are listed for multipart uploads, key marker and upload id marker.
-    Multiparts(usize, Option<(String, String)>),
 }
 
 /// Runs one call on whichever backend it is.
@@ -269,6 +206,43 @@ impl Storage {
     /// Publishes a sealed object whose digest was proven at its content-addressed path.
     pub async fn place(&self, sealed: &Sealed, digest: &Digest) -> Result<()> {
         on!(self, backend => backend.place(sealed, digest).await)
+    }
+
+    /// Copies an object to a blob's place, invisibly, and has the store compute its digest on the way.
+    pub async fn stage(&self, sealed: &Sealed, digest: &Digest) -> Result<Staged> {
+        match self {
+            Self::S3(backend) => backend.stage(sealed, digest).await,
+            // It seals no object that asks for it.
+            Self::Filesystem(_) => Err(StorageError::refused("stage a blob")("nothing computes its digest")),
+        }
+    }
+
+    /// Publishes what was staged and whose digest is the claimed one.
+    pub async fn publish(&self, staged: &Staged) -> Result<()> {
+        match self {
+            Self::S3(backend) => backend.publish(staged).await,
+            Self::Filesystem(_) => Err(StorageError::UploadNotFound),
+        }
+    }
+
+    /// Gives up what was staged; what is gone is fine.
+    pub async fn unstage(&self, staged: &Staged) -> Result<()> {
+        match self {
+            Self::S3(backend) => backend.unstage(staged).await,
+            Self::Filesystem(_) => Ok(()),
+        }
+    }
+
+    /// How the digest of an upload of this kind is proven here.
+    #[must_use]
+    pub fn way(&self, kind: UploadKind) -> Way {
+        match (self, kind) {
+            (Self::S3(backend), _) => backend.capabilities().way(kind),
+            (Self::Filesystem(_), UploadKind::Proxied) => Way::Streamed,
+            // A PUT passes through this service and is hashed on its way to the disk.
+            (Self::Filesystem(_), UploadKind::BoundPut | UploadKind::Put) => Way::StoreChecksum,
+            (Self::Filesystem(_), UploadKind::Parts | UploadKind::Large) => Way::ReadBack,
+        }
     }
 
     /// Removes everything an upload left below its temporary prefix.

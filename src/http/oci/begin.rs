@@ -53,7 +53,7 @@ async fn begun(
     if parameters.is_true("presigned")? {
         let request = sign_request(parameters)?;
         let (id, signed) = service.begin_signed(name.clone(), &request, user_agent(headers)).await?;
-        return Ok(accepted(presigned(signed), &name, id, chunk_min_length));
+        return Ok(accepted(presigned(signed)?, &name, id, chunk_min_length));
     }
     let upload = service.begin(name, digest, user_agent(headers)).await?;
     Ok(accepted(().into_response(), &upload.repository, upload.id, chunk_min_length))

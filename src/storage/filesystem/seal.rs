@@ -10,9 +10,10 @@ use super::directory::{UploadDirectory, missing, size_of, writable};
 use super::lock::{Access, UploadLock};
 use super::put::recorded_checksum;
 use super::{Filesystem, Result, blocking};
+use crate::domain::blob::Proof;
 use crate::domain::range::ByteRange;
 use crate::domain::upload::{Transfer, UploadId};
-use crate::storage::{Sealed, StorageError, key};
+use crate::storage::{Evidence, Sealed, StorageError, key};
 
 /// Published bytes never change; the mode says so to whoever looks around in the store.
 const SEALED_MODE: u32 = 0o444;
@@ -42,7 +43,7 @@ impl Filesystem {
             }
             seal_data(&directory)?;
             let size = directory.sealed_size()?.ok_or(StorageError::NotFound)?;
-            let sha256 = match &transfer {
+            let recorded = match &transfer {
                 Transfer::Put => recorded_checksum(&directory, &directory.sealed()),
                 Transfer::Multipart { plan, .. } if size != plan.size() => {
                     return Err(StorageError::InvalidPart(format!(
@@ -55,7 +56,8 @@ impl Filesystem {
                 }
                 Transfer::Multipart { .. } | Transfer::Proxied(_) => None,
             };
-            Ok(Sealed { key: key::temp_sealed(upload, None), size, etag: None, sha256, is_plain: true })
+            let evidence = recorded.map_or(Evidence::None, |it| Evidence::Sha256(it, Proof::StoreChecksum));
+            Ok(Sealed { key: key::temp_sealed(upload, None), size, etag: None, evidence, is_plain: true })
         })
         .await
     }

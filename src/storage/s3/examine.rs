@@ -10,7 +10,6 @@ use crate::domain::clock::Clock;
 use crate::domain::part::{MIN_PART_SIZE, Part, PartNumber};
 use crate::domain::range::ByteRange;
 use crate::domain::upload::{Transfer, UploadId};
-use crate::storage::probe::Capabilities;
 use crate::storage::{Finding, PutTerms, Result, Sealed, StorageError, key};
 use crate::telemetry::chain;
 
@@ -43,7 +42,6 @@ impl S3 {
         findings.push(self.put_get_delete(run).await);
         findings.push(self.presigned(run, &http).await);
         findings.push(self.multipart(UploadId::generate(), &http).await);
-        findings.extend(self.probed().await);
         findings.push(self.cors().await);
         findings.extend(self.versioning().await);
         // Whatever failed half-way goes as well.
@@ -105,7 +103,7 @@ impl S3 {
             self.complete_multipart(run, &store_upload_id, &parts).await?;
             let sealed = self.seal(run, &Transfer::Put, false).await?;
             let copy = key::probe(run, "copy");
-            self.copy(&sealed, &copy).await?;
+            self.copy(&sealed, &copy, None).await?;
             let end = sealed.size;
             let copied = Sealed { key: copy, etag: None, ..sealed };
             let (to, mut bytes) = mpsc::channel(1);
@@ -127,13 +125,6 @@ impl S3 {
         }
     }
 
-    async fn probed(&self) -> Vec<Finding> {
-        match self.probe().await {
-            Err(error) => vec![Finding::broken("probe", chain(&error), "see the findings above")],
-            Ok(seen) => vec![checksums(seen)],
-        }
-    }
-
     async fn cors(&self) -> Finding {
         let mend = "only browsers need it: allow PUT, GET and HEAD from your origins with all headers and expose ETag, \
                     as localstack/cors.json does";
@@ -141,10 +132,7 @@ impl S3 {
         let rules = match rules {
             Ok(cors) => cors.cors_rules.unwrap_or_default(),
             Err(error) => {
-                let detail = match classify("read the CORS rules")(error) {
-                    StorageError::Unavailable { source, .. } => format!("no rules can be read: {source}"),
-                    error => format!("no rules can be read: {error}"),
-                };
+                let detail = chain(&classify("tell its CORS rules")(error));
                 return Finding::warning("CORS", detail, mend);
             }
         };
@@ -197,19 +185,6 @@ impl S3 {
             Finding::good("clock", detail)
         }
     }
-}
-
-fn checksums(seen: Capabilities) -> Finding {
-    let mend = "nothing to do; a store that enforces x-amz-checksum-sha256 would save the reading";
-    let detail = match (seen.checksum_is_proof(), seen.checksum_enforced) {
-        (true, _) => {
-            let detail = "enforced: one PUT with a declared digest is proven without reading it".to_owned();
-            return Finding::good("checksums", detail);
-        }
-        (false, true) => "enforced, but a refused write damages the object: every blob is read back once",
-        (false, false) => "not enforced: every blob is read back once",
-    };
-    Finding::warning("checksums", detail.to_owned(), mend)
 }
 
 fn accepted(status: reqwest::StatusCode) -> Result<()> {

@@ -3,13 +3,14 @@
 pub mod append;
 mod examine;
 mod multipart;
-mod presign;
+pub(in crate::storage) mod presign;
 mod seal;
 pub mod signer;
+mod stage;
 mod sweep;
 
 use std::error::Error;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use aws_config::retry::RetryConfig;
@@ -18,7 +19,8 @@ use aws_config::{BehaviorVersion, SdkConfig};
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::http::HttpResponse;
 use aws_sdk_s3::config::{
-    Builder, RequestChecksumCalculation, ResponseChecksumValidation, StalledStreamProtectionConfig,
+    Builder, RequestChecksumCalculation, ResponseChecksumValidation, SharedCredentialsProvider,
+    StalledStreamProtectionConfig,
 };
 use aws_sdk_s3::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::primitives::ByteStream;
@@ -26,9 +28,10 @@ use aws_smithy_http_client::tls;
 use bytes::Bytes;
 
 use super::key::Key;
-use super::probe::Capabilities;
+use super::probe::{Capabilities, Capability};
 use super::{Result, StorageError};
 use crate::domain::clock::Clock;
+use crate::telemetry::chain;
 use signer::{CredentialCache, Signer};
 
 /// The content type of everything stored: opaque bytes, and no browser is tempted to render them.
@@ -66,8 +69,9 @@ pub struct S3 {
     /// Signs for the host that this server calls.
     own_signer: Arc<Signer>,
     settings: Arc<S3Settings>,
+    credentials: Option<SharedCredentialsProvider>,
     /// What the bucket was seen to do; nothing is assumed before the probe has run.
-    capabilities: Arc<OnceLock<Capabilities>>,
+    capabilities: Arc<RwLock<Arc<Capabilities>>>,
 }
 
 impl S3 {
@@ -122,19 +126,47 @@ impl S3 {
             own_signer: signer(&client),
             client,
             settings: Arc::new(settings),
+            credentials: shared.credentials_provider(),
             capabilities: Arc::default(),
         }
     }
 
-    /// Takes over what a probe saw; the first one counts.
+    /// Takes over what a probe saw.
     pub fn set_capabilities(&self, capabilities: Capabilities) {
-        // Two probes of one bucket that disagree would be a store that changes its mind: keep the first.
-        let _ = self.capabilities.set(capabilities);
+        *self.capabilities.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(capabilities);
     }
 
     #[must_use]
-    pub fn capabilities(&self) -> Capabilities {
-        self.capabilities.get().copied().unwrap_or_default()
+    pub fn capabilities(&self) -> Arc<Capabilities> {
+        Arc::clone(&self.capabilities.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Passes an outcome on. A store that no longer does what it was seen to do, because it was changed
+    /// meanwhile or never does it for such an object, is not asked again: the next try goes another way.
+    fn relying_on<T>(&self, capability: Capability, outcome: Result<T>) -> Result<T> {
+        match outcome {
+            Err(
+                error @ (StorageError::Refused { .. }
+                | StorageError::InvalidPart(_)
+                | StorageError::TooLarge(_)
+                | StorageError::ChecksumMismatch),
+            ) => {
+                let reason = chain(&error);
+                tracing::warn!(?capability, %reason, "the store does not do what the probe saw; it is not asked again");
+                let mut seen = self.capabilities.write().unwrap_or_else(PoisonError::into_inner);
+                Arc::make_mut(&mut seen).distrust(capability, reason.clone());
+                // Worth another try, whatever the refusal is otherwise taken for.
+                Err(StorageError::unavailable("do what the probe saw")(reason))
+            }
+            outcome => outcome,
+        }
+    }
+
+    /// Tells this store from every other: what was seen of one says nothing about another.
+    #[must_use]
+    pub fn identity(&self) -> String {
+        let S3Settings { endpoint, bucket, prefix, .. } = &*self.settings;
+        format!("{} s3://{bucket}/{prefix}", endpoint.as_deref().unwrap_or("AWS"))
     }
 
     #[must_use]
@@ -147,6 +179,10 @@ impl S3 {
         &self.client
     }
 
+    pub(in crate::storage) fn credentials(&self) -> Option<&SharedCredentialsProvider> {
+        self.credentials.as_ref()
+    }
+
     pub(super) fn bucket(&self) -> &str {
         &self.settings.bucket
     }
@@ -157,7 +193,7 @@ impl S3 {
     }
 
     /// `x-amz-copy-source`. Bucket, prefix and keys hold only characters that need no escaping.
-    pub(super) fn copy_source(&self, key: &Key) -> String {
+    pub(in crate::storage) fn copy_source(&self, key: &Key) -> String {
         format!("{}/{}", self.bucket(), self.path(key))
     }
 
@@ -169,7 +205,7 @@ impl S3 {
     }
 
     /// Writes a small object.
-    pub(super) async fn put(&self, key: &Key, bytes: Bytes) -> Result<()> {
+    pub(in crate::storage) async fn put(&self, key: &Key, bytes: Bytes) -> Result<()> {
         self.client
             .put_object()
             .bucket(self.bucket())
@@ -233,9 +269,15 @@ where
                 _,
             ) => StorageError::ChecksumMismatch,
             (Some("SlowDown"), _) => StorageError::Busy("the store asks for patience"),
+            (_, Some(status)) if is_refusal(status) => StorageError::refused(action)(describe(&error)),
             _ => StorageError::unavailable(action)(describe(&error)),
         }
     }
+}
+
+/// Whether a status blames the request, and would again. A timeout and too many requests pass.
+const fn is_refusal(status: u16) -> bool {
+    matches!(status, 400..=407 | 409..=424 | 426..=428 | 430..=499 | 501)
 }
 
 /// One line for the log. Never the request: its headers carry a signature.

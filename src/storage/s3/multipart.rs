@@ -16,7 +16,7 @@ impl S3 {
         self.create_multipart_at(&key::temp_data(upload)).await
     }
 
-    pub(super) async fn create_multipart_at(&self, key: &Key) -> Result<String> {
+    pub(in crate::storage) async fn create_multipart_at(&self, key: &Key) -> Result<String> {
         let created = self
             .client
             .create_multipart_upload()
@@ -32,11 +32,15 @@ impl S3 {
     }
 
     pub async fn list_parts(&self, upload: UploadId, store_upload_id: &str) -> Result<Vec<ReceivedPart>> {
+        self.list_parts_at(&key::temp_data(upload), store_upload_id).await
+    }
+
+    pub(super) async fn list_parts_at(&self, key: &Key, store_upload_id: &str) -> Result<Vec<ReceivedPart>> {
         let mut pages = self
             .client
             .list_parts()
             .bucket(self.bucket())
-            .key(self.path(&key::temp_data(upload)))
+            .key(self.path(key))
             .upload_id(store_upload_id)
             .into_paginator()
             .send();
@@ -68,7 +72,7 @@ impl S3 {
         self.complete_multipart_at(&key::temp_data(upload), store_upload_id, parts).await
     }
 
-    pub(super) async fn complete_multipart_at(
+    pub(in crate::storage) async fn complete_multipart_at(
         &self,
         key: &Key,
         store_upload_id: &str,
@@ -101,7 +105,11 @@ impl S3 {
         self.abort_multipart_at(&self.path(&key::temp_data(upload)), store_upload_id).await
     }
 
-    pub(super) async fn abort_multipart_at(&self, path: &str, store_upload_id: &str) -> Result<()> {
+    pub(in crate::storage) async fn abort_multipart_at(
+        &self,
+        path: &str,
+        store_upload_id: &str,
+    ) -> Result<()> {
         let aborted = self
             .client
             .abort_multipart_upload()

@@ -13,7 +13,7 @@ use crate::storage::key::{self, Key};
 use crate::storage::{PresignedRequest, PutTerms, Result, StorageError};
 
 /// A tiny object, there and back, at a store worth using.
-pub(super) const PROBE_TIMEOUT: Duration = Duration::from_secs(30);
+pub(in crate::storage) const PROBE_TIMEOUT: Duration = Duration::from_secs(30);
 
 impl S3 {
     pub async fn presign_put(
@@ -62,7 +62,7 @@ fn put_headers(terms: PutTerms) -> Vec<(String, String)> {
 }
 
 /// A client of presigned URLs, for those that this server tries itself.
-pub(super) fn http_client() -> Result<reqwest::Client> {
+pub(in crate::storage) fn http_client() -> Result<reqwest::Client> {
     // Fails only where a provider is installed already, which is as good.
     let _ = rustls::crypto::ring::default_provider().install_default();
     reqwest::Client::builder()
@@ -72,7 +72,7 @@ pub(super) fn http_client() -> Result<reqwest::Client> {
 }
 
 /// Carries out a presigned request.
-pub(super) async fn send(
+pub(in crate::storage) async fn send(
     http: &reqwest::Client,
     request: &PresignedRequest,
     body: Bytes,

@@ -3,19 +3,21 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use aws_sdk_s3::types::{ChecksumMode, ChecksumType, MetadataDirective};
+use aws_sdk_s3::types::{ChecksumAlgorithm, ChecksumMode, ChecksumType, MetadataDirective};
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
 use super::{CONTENT_TYPE, S3, classify};
+use crate::domain::blob::Proof;
 use crate::domain::digest::Digest;
 use crate::domain::part::{MAX_PART_SIZE, PartNumber, PartPlan, ReceivedPart};
 use crate::domain::range::ByteRange;
 use crate::domain::upload::{Transfer, UploadId};
 use crate::storage::key::Key;
-use crate::storage::{Result, Sealed, StorageError, key};
+use crate::storage::probe::Capability;
+use crate::storage::{Evidence, Result, Sealed, StorageError, UploadKind, Way, key};
 
 /// Parts of a copy above 5 GiB: large enough that 48.8 TiB fit, small enough that several run side by side.
 const COPY_PART_SIZE: u64 = 512 * 1024 * 1024;
@@ -27,29 +29,95 @@ const READ_IDLE_TIMEOUT: Duration = Duration::from_mins(1);
 /// answer begins, not a body that ends early; a proof by reading would otherwise begin at the first byte again.
 const BROKEN_READS: u32 = 4;
 
+/// An object as the store describes it.
+#[derive(Debug, Clone)]
+pub(in crate::storage) struct Found {
+    pub key: Key,
+    /// In bytes.
+    pub size: u64,
+    pub etag: Option<String>,
+    /// What the store says it hashes to.
+    pub sha256: Option<Digest>,
+    /// Whether the store said that this is no checksum of checksums. Not every store says.
+    pub is_full_object: bool,
+    /// See [`Sealed::is_plain`].
+    pub is_plain: bool,
+}
+
+impl Found {
+    /// With the store's checksum as evidence, where there is one.
+    fn evident(self, proof: Proof) -> Sealed {
+        let evidence = self.sha256.map_or(Evidence::None, |sha256| Evidence::Sha256(sha256, proof));
+        Sealed { evidence, ..self.into() }
+    }
+}
+
+impl From<Found> for Sealed {
+    fn from(found: Found) -> Self {
+        Self {
+            key: found.key,
+            size: found.size,
+            etag: found.etag,
+            evidence: Evidence::None,
+            is_plain: found.is_plain,
+        }
+    }
+}
+
 impl S3 {
     pub async fn seal(&self, upload: UploadId, transfer: &Transfer, hash_bound: bool) -> Result<Sealed> {
-        let data = key::temp_data(upload);
-        match transfer {
-            // What we wrote ourselves, and what was completed, no URL writes to any more.
+        let found = match transfer {
             Transfer::Proxied(stored) if stored.store_upload_id.is_none() => {
-                let tail = stored.tail_id.ok_or(StorageError::NotFound)?;
-                self.head(key::temp_tail(upload, tail)).await
+                self.head(key::temp_tail(upload, stored.tail_id.ok_or(StorageError::NotFound)?)).await?
             }
-            Transfer::Multipart { .. } | Transfer::Proxied(_) => self.head(data).await,
-            // The URL of a PUT outlives the seal. One that the store holds to the digest cannot harm.
-            Transfer::Put => match self.head(data).await? {
-                found if hash_bound && found.sha256.is_some() => Ok(found),
-                // Any other can replace the bytes after they were proven, and no condition on the ETag stops
-                // that: it is an MD5 on most stores, and collisions of MD5 are made in seconds. So what is
-                // proven and published is a copy that no URL reaches.
-                found => {
-                    let sealed = key::temp_sealed(upload, Some(Uuid::new_v4()));
-                    self.copy(&found, &sealed).await?;
-                    Ok(Sealed { sha256: None, ..self.head(sealed).await? })
-                }
-            },
+            _ => self.head(key::temp_data(upload)).await?,
+        };
+        let capabilities = self.capabilities();
+        let mut kind = UploadKind::of(transfer, hash_bound, found.size);
+        if kind == UploadKind::BoundPut && !(capabilities.checksum_is_proof() && found.sha256.is_some()) {
+            kind = UploadKind::of(transfer, false, found.size);
         }
+        // What we wrote ourselves, and what was completed, no URL writes to any more.
+        let out_of_reach = !matches!(transfer, Transfer::Put);
+        let way = match capabilities.way(kind) {
+            // Not every store takes an empty part, and nothing is read back quickly.
+            Way::Gate if found.size == 0 => Way::ReadBack,
+            way => way,
+        };
+        match way {
+            // The URL of a PUT outlives the seal. One that the store holds to the digest cannot harm.
+            Way::StoreChecksum => Ok(found.evident(Proof::StoreChecksum)),
+            // It fixes by itself what it publishes, so that no other copy is needed.
+            Way::Gate => Ok(Sealed { evidence: Evidence::ByStaging, ..found.into() }),
+            Way::SealingCopy => {
+                let capability = match kind {
+                    UploadKind::Parts => Capability::CopyOfPartsComputes,
+                    _ => Capability::CopyComputes,
+                };
+                let sealed = self.seal_by_copy(upload, &found, Some(ChecksumAlgorithm::Sha256)).await;
+                self.relying_on(capability, sealed)
+            }
+            Way::Streamed | Way::ReadBack if out_of_reach => Ok(found.into()),
+            // Any other URL can replace the bytes after they were proven, and no condition on the ETag stops
+            // that: it is an MD5 on most stores, and collisions of MD5 are made in seconds. So what is
+            // proven and published is a copy that no URL reaches.
+            Way::Streamed | Way::ReadBack => self.seal_by_copy(upload, &found, None).await,
+        }
+    }
+
+    /// Seals by a copy to where no URL writes, with a checksum that the store computes on the way or without.
+    async fn seal_by_copy(
+        &self,
+        upload: UploadId,
+        found: &Found,
+        checksum: Option<ChecksumAlgorithm>,
+    ) -> Result<Sealed> {
+        let (key, computes) = (key::temp_sealed(upload, Some(Uuid::new_v4())), checksum.is_some());
+        self.copy(&found.clone().into(), &key, checksum).await?;
+        let copied = self.head(key).await?;
+        // Where the store says that it is the checksum of the whole, and no other: a hash of hashes looks alike.
+        let told = computes && copied.is_full_object;
+        Ok(if told { copied.evident(Proof::StoreCopy) } else { copied.into() })
     }
 
     pub async fn read(&self, sealed: &Sealed, range: ByteRange, to: &mpsc::Sender<Bytes>) -> Result<()> {
@@ -100,10 +168,11 @@ impl S3 {
             // A client sent its PUT again. Where the store holds it to the digest the bytes are the same.
             Err(StorageError::Precondition) => {
                 let found = self.head(sealed.key.clone()).await?;
-                if found.sha256 != Some(*digest) || found.size != sealed.size {
+                let is_bound = self.capabilities().checksum_is_proof() && found.sha256 == Some(*digest);
+                if !is_bound || found.size != sealed.size {
                     return Err(StorageError::Precondition);
                 }
-                self.place_version(&found, digest).await
+                self.place_version(&found.into(), digest).await
             }
             placed => placed,
         }
@@ -112,7 +181,7 @@ impl S3 {
     async fn place_version(&self, sealed: &Sealed, digest: &Digest) -> Result<()> {
         let place = key::blob(digest);
         if sealed.size <= MAX_PART_SIZE {
-            return self.copy(sealed, &place).await;
+            return self.copy(sealed, &place, None).await;
         }
         let store_upload_id = self.create_multipart_at(&place).await?;
         let placed = self.copy_in_parts(sealed, &place, &store_upload_id).await;
@@ -131,7 +200,8 @@ impl S3 {
         }
     }
 
-    async fn head(&self, key: Key) -> Result<Sealed> {
+    /// Looks at an object. A composite checksum is none: it is a hash of hashes.
+    pub(in crate::storage) async fn head(&self, key: Key) -> Result<Found> {
         let found = self
             .client
             .head_object()
@@ -141,13 +211,13 @@ impl S3 {
             .send()
             .await
             .map_err(classify("look at an object"))?;
-        // A checksum is a proof only from a store that was seen to refuse a wrong one, and only of the
-        // whole object: a composite one is a hash of hashes.
-        let whole = found.checksum_type.as_ref().is_none_or(|kind| *kind == ChecksumType::FullObject);
-        let sha256 = found.checksum_sha256().filter(|_| whole && self.capabilities().checksum_is_proof());
-        Ok(Sealed {
+        let kind = found.checksum_type.as_ref();
+        let is_full_object = kind == Some(&ChecksumType::FullObject);
+        let sha256 = found.checksum_sha256().filter(|_| is_full_object || kind.is_none());
+        Ok(Found {
             size: u64::try_from(found.content_length().unwrap_or_default()).unwrap_or_default(),
             sha256: sha256.and_then(Digest::from_base64),
+            is_full_object,
             is_plain: found.content_encoding.is_none()
                 && found.content_disposition.is_none()
                 && found.content_language.is_none()
@@ -159,13 +229,19 @@ impl S3 {
     }
 
     /// One copy inside the store, of exactly the version that was looked at.
-    pub(super) async fn copy(&self, from: &Sealed, to: &Key) -> Result<()> {
+    pub(in crate::storage) async fn copy(
+        &self,
+        from: &Sealed,
+        to: &Key,
+        checksum: Option<ChecksumAlgorithm>,
+    ) -> Result<()> {
         self.client
             .copy_object()
             .bucket(self.bucket())
             .key(self.path(to))
             .copy_source(self.copy_source(&from.key))
             .set_copy_source_if_match(from.etag.clone())
+            .set_checksum_algorithm(checksum)
             // Or headers that the uploader sent beside the signed ones, such as Content-Encoding, would be
             // published with the bytes and make every client's digest fail.
             .metadata_directive(MetadataDirective::Replace)

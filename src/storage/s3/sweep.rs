@@ -114,7 +114,7 @@ impl S3 {
     }
 
     /// One page of (path, upload id, begun), and the markers of the next.
-    async fn list_multiparts(
+    pub(in crate::storage) async fn list_multiparts(
         &self,
         prefix: &str,
         markers: Option<(String, String)>,

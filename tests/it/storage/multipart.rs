@@ -51,7 +51,7 @@ impl Begun {
             storage.seal(self.upload, &transfer(self.plan, &self.id), false).await.expect("it can be sealed");
         assert_eq!(sealed.size, SIZE);
         // A hash of the parts' hashes would be no digest of the blob.
-        assert!(sealed.sha256.is_none_or(|digest| digest == digest_of(&self.bytes)));
+        assert!(sealed.sha256().is_none_or(|digest| digest == digest_of(&self.bytes)));
         assert!(read(storage, &sealed).await.expect("it can be read") == self.bytes);
     }
 }

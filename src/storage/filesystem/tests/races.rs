@@ -31,7 +31,7 @@ async fn a_put_does_not_clear_away_one_that_is_under_way() -> Outcome {
     first.await??;
     let sealed = fixture.seal_put(upload).await?;
     assert_eq!(fixture.read(&sealed).await?, "first, and last");
-    assert_eq!(sealed.sha256, Some(digest_of(b"first, and last")));
+    assert_eq!(sealed.sha256(), Some(digest_of(b"first, and last")));
     Ok(())
 }
 

@@ -1,0 +1,90 @@
+//! What a bucket was seen to do, and what that makes of each kind of upload.
+
+use serde::Serialize;
+
+use crate::storage::probe::{Answer, Capabilities, Capability};
+use crate::storage::{Finding, Storage, UploadKind, Way};
+
+/// One question to the bucket.
+#[derive(Debug, Serialize)]
+pub(super) struct Asked {
+    capability: Capability,
+    question: &'static str,
+    #[serde(flatten)]
+    answer: Answer,
+    meaning: &'static str,
+}
+
+/// How one kind of upload is proven.
+#[derive(Debug, Serialize)]
+pub(super) struct Proven {
+    upload: UploadKind,
+    proof: &'static str,
+    way: Way,
+}
+
+pub(super) fn asked(seen: &Capabilities) -> Vec<Asked> {
+    let asked = seen.iter().map(|(capability, answer)| Asked {
+        capability,
+        question: capability.question(),
+        answer: answer.clone(),
+        meaning: capability.meaning(*answer == Answer::Yes),
+    });
+    asked.collect()
+}
+
+pub(super) fn proofs(store: &Storage) -> Vec<Proven> {
+    let proofs = UploadKind::ALL.map(|upload| {
+        let way = store.way(upload);
+        Proven { upload, proof: way.proof().as_str(), way }
+    });
+    proofs.into()
+}
+
+/// What an operator should know of the answers.
+pub(super) fn findings(seen: &Capabilities) -> Vec<Finding> {
+    let read: Vec<_> = [UploadKind::BoundPut, UploadKind::Put, UploadKind::Parts]
+        .into_iter()
+        .filter(|kind| seen.way(*kind) == Way::ReadBack)
+        .map(UploadKind::description)
+        .collect();
+    let mut findings = vec![if read.is_empty() {
+        Finding::good("proofs", "no blob up to 5 GiB is read to prove it".to_owned())
+    } else {
+        let mend = "nothing to do; a store that computes a SHA-256 while it copies would save the reading";
+        Finding::warning("proofs", format!("every blob is read back once: {}", read.join("; ")), mend)
+    }];
+    if !seen.has(Capability::RangedReads) {
+        let detail = "a range is not what was asked for: blobs above 5 GiB cannot be published".to_owned();
+        findings.push(Finding::broken("ranged reads", detail, "use another store"));
+    }
+    if !seen.has(Capability::UploadsByPrefix) {
+        let detail = "multipart uploads that a crash leaves are not found".to_owned();
+        let mend = "give the bucket a lifecycle rule with AbortIncompleteMultipartUpload";
+        findings.push(Finding::warning("left-overs", detail, mend));
+    }
+    findings
+}
+
+pub(super) fn print(asked: &[Asked], proofs: &[Proven]) {
+    if !asked.is_empty() {
+        println!("\nWhat this bucket was asked, and what follows");
+    }
+    for Asked { question, answer, meaning, .. } in asked {
+        let (answer, reason) = match answer {
+            Answer::Yes => ("yes", None),
+            Answer::No(reason) => ("no", Some(reason)),
+            Answer::Open(reason) => ("open", Some(reason)),
+        };
+        println!("{answer:<5} {question}: {meaning}");
+        if let Some(reason) = reason {
+            println!("{:<5} ({reason})", "");
+        }
+    }
+    if !proofs.is_empty() {
+        println!("\nHow a blob's digest is proven here");
+    }
+    for Proven { upload, proof, way } in proofs {
+        println!("{:<25} {proof:<15} {}", upload.description(), way.description());
+    }
+}

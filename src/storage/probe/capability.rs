@@ -1,0 +1,212 @@
+//! What is asked of a bucket, and what its answers mean.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use serde::{Deserialize, Serialize};
+
+use crate::storage::StorageError;
+use crate::telemetry::chain;
+
+/// How long an answer counts for those who start. A store learns and unlearns things when it is upgraded, which
+/// is an event of weeks; and what is relied on most, the computed checksums, is seen anew with every use.
+const FRESH: TimeDelta = TimeDelta::hours(24);
+/// The same where a question was left open by an outage: long enough for the replicas of one roll-out to share
+/// the answers, short enough that none works without what the bucket can do for a day.
+const FRESH_IF_OPEN: TimeDelta = TimeDelta::minutes(10);
+
+/// One question to a bucket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Capability {
+    ChecksumEnforced,
+    RefusalHarmless,
+    ContentHashEnforced,
+    CopyComputes,
+    CopyOfPartsComputes,
+    GateComputes,
+    ConditionalPut,
+    ConditionalPutRaced,
+    ConditionalCopy,
+    ConditionalCopyRaced,
+    ConditionalComplete,
+    ConditionalCompleteRaced,
+    RangedReads,
+    UploadsByPrefix,
+}
+
+/// What a bucket answered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase", tag = "answer", content = "reason")]
+pub enum Answer {
+    Yes,
+    No(String),
+    /// It was not there to answer. Counts as a no, for a shorter time.
+    Open(String),
+}
+
+/// What the procedures may rely on. Everything is false until it was seen.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Capabilities(BTreeMap<Capability, Answer>);
+
+impl Capability {
+    pub const ALL: [Self; 14] = [
+        Self::ChecksumEnforced,
+        Self::RefusalHarmless,
+        Self::ContentHashEnforced,
+        Self::CopyComputes,
+        Self::CopyOfPartsComputes,
+        Self::GateComputes,
+        Self::ConditionalPut,
+        Self::ConditionalPutRaced,
+        Self::ConditionalCopy,
+        Self::ConditionalCopyRaced,
+        Self::ConditionalComplete,
+        Self::ConditionalCompleteRaced,
+        Self::RangedReads,
+        Self::UploadsByPrefix,
+    ];
+
+    /// What was asked.
+    #[must_use]
+    pub const fn question(self) -> &'static str {
+        match self {
+            Self::ChecksumEnforced => "is a body refused that the signed x-amz-checksum-sha256 does not fit",
+            Self::RefusalHarmless => "does a refused write leave the object as it was",
+            Self::ContentHashEnforced => {
+                "is a body refused that X-Amz-Content-Sha256 in the URL does not fit"
+            }
+            Self::CopyComputes => "does a copy compute the SHA-256 of an object",
+            Self::CopyOfPartsComputes => "does a copy compute the SHA-256 of an object made of parts",
+            Self::GateComputes => {
+                "does the copy into a multipart upload compute it before anything is visible"
+            }
+            Self::ConditionalPut => "does If-None-Match keep a PUT from overwriting",
+            Self::ConditionalPutRaced => "does one of eight such PUTs at once win",
+            Self::ConditionalCopy => "does If-None-Match keep a copy from overwriting",
+            Self::ConditionalCopyRaced => "does one of eight such copies at once win",
+            Self::ConditionalComplete => "does If-None-Match keep a completed upload from overwriting",
+            Self::ConditionalCompleteRaced => "does one of eight such completions at once win",
+            Self::RangedReads => "does a ranged read give exactly the range",
+            Self::UploadsByPrefix => "are multipart uploads listed by the beginning of their key",
+        }
+    }
+
+    /// What follows from a yes, or from anything else.
+    #[must_use]
+    pub const fn meaning(self, yes: bool) -> &'static str {
+        match (self, yes) {
+            (Self::ChecksumEnforced, true) => "a PUT with a declared digest stores those bytes or nothing",
+            (Self::ChecksumEnforced, false) => "a declared digest is proven like any other",
+            (Self::RefusalHarmless, true) => "the checksum the store reports can be believed",
+            (Self::RefusalHarmless, false) => "the checksum the store reports is not believed",
+            (Self::ContentHashEnforced, true) => "a URL alone could bind its body",
+            (Self::ContentHashEnforced, false) => "a URL alone does not bind its body",
+            (Self::CopyComputes | Self::CopyOfPartsComputes, true) => "a copy proves a digest up to 5 GiB",
+            (Self::CopyComputes | Self::CopyOfPartsComputes, false) => "a copy proves nothing",
+            (Self::GateComputes, true) => "a blob up to 5 GiB is proven by the copy that publishes it",
+            (Self::GateComputes, false) => "a blob is proven before it is copied to its place",
+            (Self::RangedReads, true) => "a blob that must be read is read in ranges side by side",
+            (Self::RangedReads, false) => "blobs that must be read cannot be published",
+            (Self::UploadsByPrefix, true) => "multipart uploads left over are found and aborted",
+            (Self::UploadsByPrefix, false) => {
+                "give the bucket a lifecycle rule that aborts what is left over"
+            }
+            // The database decides who wins: not every store can.
+            (_, _) => "nothing rests on it",
+        }
+    }
+}
+
+impl Capabilities {
+    pub(super) fn new(answers: impl IntoIterator<Item = (Capability, Answer)>) -> Self {
+        Self(answers.into_iter().collect())
+    }
+
+    #[must_use]
+    pub fn has(&self, capability: Capability) -> bool {
+        self.0.get(&capability) == Some(&Answer::Yes)
+    }
+
+    /// Whether the checksum that the store reports of what one PUT wrote is a proof of the bytes it holds.
+    #[must_use]
+    pub fn checksum_is_proof(&self) -> bool {
+        self.has(Capability::ChecksumEnforced) && self.has(Capability::RefusalHarmless)
+    }
+
+    /// Every question that was asked, with its answer.
+    pub fn iter(&self) -> impl Iterator<Item = (Capability, &Answer)> {
+        self.0.iter().map(|(capability, answer)| (*capability, answer))
+    }
+
+    /// Whether answers of this age can be taken over.
+    #[must_use]
+    pub fn is_fresh(&self, probed_at: DateTime<Utc>, now: DateTime<Utc>) -> bool {
+        let open = self.0.values().any(|answer| matches!(answer, Answer::Open(_)));
+        let age = now - probed_at;
+        // A time to come is another machine's wrong clock, whatever age that makes.
+        age >= TimeDelta::zero() && age < if open { FRESH_IF_OPEN } else { FRESH }
+    }
+
+    pub(in crate::storage) fn distrust(&mut self, capability: Capability, reason: String) {
+        self.0.insert(capability, Answer::No(reason));
+    }
+}
+
+impl Answer {
+    pub(super) fn yes_if(yes: bool, otherwise: &str) -> Self {
+        if yes { Self::Yes } else { Self::No(otherwise.to_owned()) }
+    }
+
+    /// Both, or what is wrong with the first that is not.
+    pub(super) fn and(self, other: Self) -> Self {
+        if self == Self::Yes { other } else { self }
+    }
+}
+
+impl From<StorageError> for Answer {
+    fn from(error: StorageError) -> Self {
+        match error {
+            StorageError::Unavailable { .. } | StorageError::Busy(_) => Self::Open(chain(&error)),
+            error => Self::No(chain(&error)),
+        }
+    }
+}
+
+impl From<Result<Self, StorageError>> for Answer {
+    fn from(asked: Result<Self, StorageError>) -> Self {
+        asked.unwrap_or_else(Self::from)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_relied_on_that_was_not_seen() {
+        let nothing = Capabilities::default();
+        assert!(Capability::ALL.into_iter().all(|capability| !nothing.has(capability)));
+        let open = Capabilities::new([(Capability::GateComputes, Answer::Open("no answer".to_owned()))]);
+        assert!(!open.has(Capability::GateComputes));
+    }
+
+    #[test]
+    fn answers_count_for_a_day_and_open_ones_for_minutes() {
+        let at = DateTime::from_timestamp(1_700_000_000, 0).expect("a time");
+        let yes = Capabilities::new([(Capability::RangedReads, Answer::Yes)]);
+        assert!(yes.is_fresh(at, at) && yes.is_fresh(at, at + TimeDelta::hours(23)));
+        assert!(!yes.is_fresh(at, at + FRESH) && !yes.is_fresh(at + TimeDelta::seconds(1), at));
+        let open = Capabilities::new([(Capability::RangedReads, Answer::Open(String::new()))]);
+        assert!(open.is_fresh(at, at + TimeDelta::minutes(9)) && !open.is_fresh(at, at + FRESH_IF_OPEN));
+    }
+
+    #[test]
+    fn what_is_kept_reads_as_it_was_seen() {
+        let answers = [Answer::Yes, Answer::No("a reason".to_owned()), Answer::Open("another".to_owned())];
+        let seen = Capabilities::new(Capability::ALL.into_iter().zip(answers.into_iter().cycle()));
+        let kept = serde_json::to_value(&seen).expect("JSON");
+        assert_eq!(kept["checksum-enforced"]["answer"], "yes");
+        assert_eq!(serde_json::from_value::<Capabilities>(kept).expect("the same"), seen);
+    }
+}

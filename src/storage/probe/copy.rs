@@ -1,0 +1,68 @@
+//! Whether the store computes a SHA-256 while it copies. It must compute it of the bytes it copies: one that
+//! passes on what the uploader told would let a client publish anything under any digest.
+
+use aws_sdk_s3::types::ChecksumAlgorithm;
+
+use super::source::Source;
+use super::{Answer, Capability, Probe, digest_of};
+use crate::storage::key::Key;
+use crate::storage::{Result, StorageError};
+
+impl Probe<'_> {
+    pub(super) async fn copies(&self) -> [(Capability, Answer); 3] {
+        let (plain, told, parts, part) = tokio::join!(
+            self.copies_of(Source::Plain),
+            self.copies_of(Source::ToldWrong),
+            self.copies_of(Source::Parts),
+            self.copies_of(Source::PartWithChecksum),
+        );
+        [
+            (Capability::CopyComputes, plain.0.and(told.0)),
+            (Capability::CopyOfPartsComputes, parts.0.and(part.0)),
+            (Capability::GateComputes, plain.1.and(told.1).and(parts.1).and(part.1)),
+        ]
+    }
+
+    /// Whether a copy of it computes, and whether the gate does.
+    async fn copies_of(&self, source: Source) -> (Answer, Answer) {
+        let key = match self.make(source).await {
+            Ok(key) => key,
+            Err(error) => {
+                let why = Answer::from(error);
+                return (why.clone(), why);
+            }
+        };
+        let [copy, gate] = source.copies().map(|name| self.key(name));
+        let (copied, gated) = tokio::join!(self.copy_computes(&key, copy), self.gate_computes(&key, gate));
+        let gated = match gated {
+            // It is not as long as the store tells: damaged, and nothing is published of it.
+            Err(StorageError::Precondition) if source == Source::ToldWrong => Ok(Answer::Yes),
+            gated => gated,
+        };
+        (copied.into(), gated.into())
+    }
+
+    async fn copy_computes(&self, source: &Key, copy: Key) -> Result<Answer> {
+        let found = self.store.head(source.clone()).await?;
+        self.store.copy(&found.into(), &copy, Some(ChecksumAlgorithm::Sha256)).await?;
+        let copied = self.store.head(copy.clone()).await?;
+        let (Some(told), true) = (copied.sha256, copied.is_full_object) else {
+            return Ok(Answer::No("it tells none of the whole object".to_owned()));
+        };
+        let held = digest_of(&self.store.read_object(&copy).await?);
+        Ok(Answer::yes_if(told == held, "it tells another than that of the bytes it copied"))
+    }
+
+    async fn gate_computes(&self, source: &Key, place: Key) -> Result<Answer> {
+        let found = self.store.head(source.clone()).await?.into();
+        let staged = self.store.stage_at(&found, place.clone()).await?;
+        if self.store.head(place.clone()).await.is_ok() {
+            self.store.unstage(&staged).await?;
+            return Ok(Answer::No("the copy is visible before it is completed".to_owned()));
+        }
+        self.store.publish(&staged).await?;
+        let published = self.store.read_object(&place).await?;
+        let told = staged.sha256();
+        Ok(Answer::yes_if(told == digest_of(&published), "it tells another than that of the bytes it copied"))
+    }
+}

@@ -1,0 +1,119 @@
+//! What copies are made of: objects with and without a checksum that their uploader told.
+
+use aws_sdk_s3::types::CompletedPart;
+use bytes::Bytes;
+
+use super::{CONTENT, OTHER, Probe, digest_of};
+use crate::domain::digest::Digest;
+use crate::domain::part::{MIN_PART_SIZE, PartNumber, ReceivedPart};
+use crate::storage::key::Key;
+use crate::storage::s3::classify;
+use crate::storage::{Result, StorageError};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Source {
+    /// As most clients upload.
+    Plain,
+    /// What a store holds that was told the checksum of other bytes: those other bytes, if it takes the wrong
+    /// checksum. Else what is left of the right ones, where it damages what it refuses to overwrite.
+    ToldWrong,
+    /// Two parts, the first of the least size that a store takes, the second tiny.
+    Parts,
+    /// One tiny part whose uploader told its checksum, so that the object has one of its own: of a checksum.
+    PartWithChecksum,
+}
+
+impl Source {
+    /// Where a copy of it goes, and what is staged of it.
+    pub(super) const fn copies(self) -> [&'static str; 2] {
+        match self {
+            Self::Plain => ["plain-copy", "plain-gate"],
+            Self::ToldWrong => ["told-copy", "told-gate"],
+            Self::Parts => ["parts-copy", "parts-gate"],
+            Self::PartWithChecksum => ["part-copy", "part-gate"],
+        }
+    }
+}
+
+impl Probe<'_> {
+    pub(super) async fn make(&self, source: Source) -> Result<Key> {
+        match source {
+            Source::Plain => {
+                let key = self.key("plain");
+                self.store.put(&key, Bytes::from_static(CONTENT)).await?;
+                Ok(key)
+            }
+            Source::ToldWrong => self.told_wrong().await,
+            Source::Parts => {
+                let first = vec![7; usize::try_from(MIN_PART_SIZE).unwrap_or_default()];
+                self.of_parts("parts", vec![first.into(), Bytes::from_static(CONTENT)], false).await
+            }
+            Source::PartWithChecksum => self.of_parts("part", vec![Bytes::from_static(CONTENT)], true).await,
+        }
+    }
+
+    async fn told_wrong(&self) -> Result<Key> {
+        let (key, digest) = (self.key("told"), digest_of(CONTENT));
+        self.takes(&key, CONTENT, &digest).await?;
+        if !self.takes(&key, OTHER, &digest).await? {
+            return Ok(key);
+        }
+        // Without an older object whose checksum could still be there.
+        let key = self.key("told-new");
+        self.takes(&key, OTHER, &digest).await?;
+        Ok(key)
+    }
+
+    async fn of_parts(&self, name: &'static str, contents: Vec<Bytes>, told: bool) -> Result<Key> {
+        let key = self.key(name);
+        let store_upload_id = self.store.create_multipart_at(&key).await?;
+        let made = self.complete_of(&key, &store_upload_id, contents, told).await;
+        if made.is_err() {
+            // What cannot be aborted now is swept.
+            let _ = self.store.abort_multipart_at(&self.store.path(&key), &store_upload_id).await;
+        }
+        made.map(|()| key)
+    }
+
+    async fn complete_of(
+        &self,
+        key: &Key,
+        store_upload_id: &str,
+        contents: Vec<Bytes>,
+        told: bool,
+    ) -> Result<()> {
+        let (mut received, mut number) = (Vec::with_capacity(contents.len()), PartNumber::FIRST);
+        for content in contents {
+            let (size, checksum) = (content.len() as u64, told.then(|| digest_of(&content)));
+            let part = self.put_part(key, store_upload_id, number, content, checksum).await?;
+            received.push(ReceivedPart { number, size, etag: part.e_tag.unwrap_or_default() });
+            number = number.next().unwrap_or(number);
+        }
+        self.store.complete_multipart_at(key, store_upload_id, &received).await
+    }
+
+    /// Sends a part, as it is completed.
+    pub(super) async fn put_part(
+        &self,
+        key: &Key,
+        store_upload_id: &str,
+        number: PartNumber,
+        content: Bytes,
+        checksum: Option<Digest>,
+    ) -> Result<CompletedPart> {
+        let (client, number) = (self.store.client(), i32::from(number.get()));
+        let sent = client
+            .upload_part()
+            .bucket(&self.store.settings().bucket)
+            .key(self.store.path(key))
+            .upload_id(store_upload_id)
+            .part_number(number)
+            .set_checksum_sha256(checksum.as_ref().map(Digest::to_base64))
+            .body(content.into())
+            .send()
+            .await
+            .map_err(classify("take a part"))?;
+        let etag = sent.e_tag.ok_or_else(|| StorageError::refused("name a part")("no ETag"))?;
+        Ok(CompletedPart::builder().part_number(number).e_tag(etag).build())
+    }
+}

@@ -1,0 +1,135 @@
+//! Which proof an upload gets here: the cheapest that is one.
+
+use serde::Serialize;
+
+use super::{Capabilities, Capability};
+use crate::domain::blob::Proof;
+use crate::domain::part::MAX_PART_SIZE;
+use crate::domain::upload::Transfer;
+
+/// How bytes come in, as far as their proof depends on it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum UploadKind {
+    /// One PUT whose every URL was signed with the digest.
+    BoundPut,
+    /// One PUT of whatever comes.
+    Put,
+    /// Parts that are 5 GiB together or less: what one copy takes.
+    Parts,
+    Large,
+    Proxied,
+}
+
+/// How a digest is proven.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Way {
+    /// Hashed as the bytes pass through.
+    Streamed,
+    /// The store held the PUT to its checksum.
+    StoreChecksum,
+    /// By the one-part multipart copy that publishes: what it computes is compared before it is completed.
+    Gate,
+    /// By a copy to where no URL writes, and a second one to the blob's place.
+    SealingCopy,
+    ReadBack,
+}
+
+impl UploadKind {
+    pub const ALL: [Self; 5] = [Self::BoundPut, Self::Put, Self::Parts, Self::Large, Self::Proxied];
+
+    #[must_use]
+    pub const fn of(transfer: &Transfer, hash_bound: bool, size: u64) -> Self {
+        match transfer {
+            Transfer::Proxied(_) => Self::Proxied,
+            Transfer::Put if hash_bound => Self::BoundPut,
+            _ if size > MAX_PART_SIZE => Self::Large,
+            Transfer::Put => Self::Put,
+            Transfer::Multipart { .. } => Self::Parts,
+        }
+    }
+
+    #[must_use]
+    pub const fn description(self) -> &'static str {
+        match self {
+            Self::BoundPut => "one PUT, digest declared",
+            Self::Put => "one PUT, no digest",
+            Self::Parts => "parts, up to 5 GiB",
+            Self::Large => "parts, above 5 GiB",
+            Self::Proxied => "through the service",
+        }
+    }
+}
+
+impl Way {
+    #[must_use]
+    pub const fn proof(self) -> Proof {
+        match self {
+            Self::Streamed => Proof::Streamed,
+            Self::StoreChecksum => Proof::StoreChecksum,
+            Self::Gate | Self::SealingCopy => Proof::StoreCopy,
+            Self::ReadBack => Proof::ReadBack,
+        }
+    }
+
+    #[must_use]
+    pub const fn description(self) -> &'static str {
+        match self {
+            Self::Streamed => "hashed as the bytes pass through",
+            Self::StoreChecksum => "held to its checksum when it was written; no byte is read",
+            Self::Gate => "computed by the copy that publishes it; no byte is read",
+            Self::SealingCopy => {
+                "computed by a copy out of every URL's reach, then copied again; no byte is read"
+            }
+            Self::ReadBack => "the blob is read once and hashed here",
+        }
+    }
+}
+
+impl Capabilities {
+    /// How an upload of this kind is proven here.
+    #[must_use]
+    pub fn way(&self, kind: UploadKind) -> Way {
+        match kind {
+            UploadKind::Proxied => Way::Streamed,
+            UploadKind::BoundPut if self.checksum_is_proof() => Way::StoreChecksum,
+            UploadKind::Large => Way::ReadBack,
+            _ if self.has(Capability::GateComputes) => Way::Gate,
+            // It needs the sealing copy anyway.
+            UploadKind::BoundPut | UploadKind::Put if self.has(Capability::CopyComputes) => Way::SealingCopy,
+            // Here the copy is one more than reading back needs. It is the store's own work, mostly without
+            // moving a byte, where reading would take the blob over the network and through our processor.
+            UploadKind::Parts if self.has(Capability::CopyOfPartsComputes) => Way::SealingCopy,
+            _ => Way::ReadBack,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Answer;
+    use super::*;
+
+    fn ways(seen: &[Capability]) -> [Way; 5] {
+        let seen = Capabilities::new(seen.iter().map(|capability| (*capability, Answer::Yes)));
+        UploadKind::ALL.map(|kind| seen.way(kind))
+    }
+
+    #[test]
+    fn the_cheapest_proof_that_was_seen_to_be_one_is_taken() {
+        use Capability::{
+            ChecksumEnforced, CopyComputes, CopyOfPartsComputes, GateComputes, RefusalHarmless,
+        };
+        use Way::{Gate, ReadBack, SealingCopy, StoreChecksum, Streamed};
+        assert_eq!(ways(&[]), [ReadBack, ReadBack, ReadBack, ReadBack, Streamed]);
+        // Enforced, but a refused write damages the object: no proof.
+        assert_eq!(ways(&[ChecksumEnforced]), ways(&[]));
+        let enforced = [ChecksumEnforced, RefusalHarmless];
+        assert_eq!(ways(&enforced), [StoreChecksum, ReadBack, ReadBack, ReadBack, Streamed]);
+        assert_eq!(ways(&[CopyComputes]), [SealingCopy, SealingCopy, ReadBack, ReadBack, Streamed]);
+        assert_eq!(ways(&[CopyOfPartsComputes]), [ReadBack, ReadBack, SealingCopy, ReadBack, Streamed]);
+        assert_eq!(ways(&[GateComputes, CopyComputes]), [Gate, Gate, Gate, ReadBack, Streamed]);
+        assert_eq!(ways(&Capability::ALL), [StoreChecksum, Gate, Gate, ReadBack, Streamed]);
+    }
+}

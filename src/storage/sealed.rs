@@ -1,0 +1,75 @@
+//! What is proven and published: objects that no client can change any more.
+
+use super::key::{self, Key};
+use super::{Result, StorageError};
+use crate::domain::blob::{Proof, SealedObject};
+use crate::domain::digest::Digest;
+use crate::domain::upload::UploadId;
+
+/// An object that no client can change any more, or that is staged before it is published.
+#[derive(Debug, Clone)]
+pub struct Sealed {
+    pub key: Key,
+    /// In bytes.
+    pub size: u64,
+    /// The version that was sealed, where the store binds by ETag; reads and the copy insist on it.
+    pub etag: Option<String>,
+    pub evidence: Evidence,
+    /// Whether nothing but the bytes and our content type is stored with it: headers that an uploader sent beside
+    /// the signed ones must not reach those who read the blob.
+    pub is_plain: bool,
+}
+
+/// What the store itself can say about the digest of an object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Evidence {
+    /// Nothing: the bytes were hashed when they came, or must be read.
+    None,
+    /// The SHA-256 of the whole object, and how the store came by it.
+    Sha256(Digest, Proof),
+    /// `Storage::stage` computes it of the bytes it stages, which are the ones to publish: a client may still
+    /// change the object itself.
+    ByStaging,
+}
+
+impl Sealed {
+    /// What the store says it is, if it can say so now.
+    #[must_use]
+    pub const fn sha256(&self) -> Option<Digest> {
+        match self.evidence {
+            Evidence::Sha256(digest, _) => Some(digest),
+            Evidence::None | Evidence::ByStaging => None,
+        }
+    }
+
+    /// How a blob's row remembers it.
+    #[must_use]
+    pub fn object(&self, upload: UploadId) -> SealedObject {
+        SealedObject { upload, path: self.key.as_str().to_owned(), etag: self.etag.clone() }
+    }
+
+    /// From a blob's row; [`StorageError::NotFound`] for a path that no upload has.
+    pub fn restore(object: &SealedObject, size: u64) -> Result<Self> {
+        let key = key::sealed(object).ok_or(StorageError::NotFound)?;
+        Ok(Self { key, size, etag: object.etag.clone(), evidence: Evidence::None, is_plain: true })
+    }
+}
+
+/// A copy at a blob's place that nobody sees before `Storage::publish`, and whose digest the store computed
+/// while it copied.
+#[derive(Debug)]
+pub struct Staged {
+    pub(super) place: Key,
+    pub(super) store_upload_id: String,
+    pub(super) etag: String,
+    /// In bytes.
+    pub(super) size: u64,
+    pub(super) sha256: Digest,
+}
+
+impl Staged {
+    #[must_use]
+    pub const fn sha256(&self) -> Digest {
+        self.sha256
+    }
+}
