@@ -8,7 +8,6 @@ use aws_sdk_s3::config::{Credentials, SharedCredentialsProvider};
 use aws_sdk_s3::presigning::PresigningConfig;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use overside::domain::clock::Clock;
-use overside::domain::digest::Digest;
 use overside::domain::part::{DEFAULT_PART_SIZE, MAX_PART_COUNT, Part, PartNumber, PartPlan};
 use overside::domain::upload::UploadId;
 use overside::storage::s3::{S3, S3Settings};
