@@ -51,12 +51,14 @@ const SQLITE_SESSIONS: &str = "
         '{\"user_agent\":\"x\"}', began, began, ends, CASE WHEN i % 100 BETWEEN 51 AND 99 THEN ends END
     FROM mixed";
 
-/// One text for both: what was completed, and its links.
-const BLOBS: [&str; 2] = [
+/// One text for both: what was completed, its links, and some parts.
+const REST: [&str; 3] = [
     "INSERT INTO blob (digest, size, proof, created_at)
         SELECT final_digest, 1, 'read-back', created_at FROM blob_upload_session WHERE status = 'completed'",
     "INSERT INTO repository_blob (repository_name, digest, created_at)
         SELECT repository_name, final_digest, created_at FROM blob_upload_session WHERE status = 'completed'",
+    "INSERT INTO blob_upload_part (upload_uuid, part_number, size, etag)
+        SELECT upload_uuid, 1, 1, 'etag' FROM blob_upload_session WHERE status = 'pending'",
 ];
 
 /// Every parameter of a prepared statement that the planner is told: those of the cleaner's batches, and keys.
@@ -76,7 +78,7 @@ pub async fn indexed(db: Arc<Db>) {
     match &*db {
         Db::Postgres(pool) => {
             let mut connection = pool.acquire().await.expect("a connection");
-            for sql in [POSTGRES_SESSIONS].into_iter().chain(BLOBS).chain(["ANALYZE"]) {
+            for sql in [POSTGRES_SESSIONS].into_iter().chain(REST).chain(["ANALYZE"]) {
                 sqlx::raw_sql(sql).execute(&mut *connection).await.expect(sql);
             }
             for (name, statement) in db.hot_statements() {
@@ -99,7 +101,7 @@ pub async fn indexed(db: Arc<Db>) {
             }
         }
         Db::Sqlite(pool) => {
-            for sql in [SQLITE_SESSIONS].into_iter().chain(BLOBS).chain(["ANALYZE"]) {
+            for sql in [SQLITE_SESSIONS].into_iter().chain(REST).chain(["ANALYZE"]) {
                 sqlx::raw_sql(sql).execute(pool).await.expect(sql);
             }
             for (name, statement) in db.hot_statements() {
