@@ -3,6 +3,7 @@
 
 mod begin;
 mod blob;
+mod copied;
 mod finalize;
 mod lost;
 mod presign;
@@ -33,6 +34,7 @@ pub fn cases() -> Vec<Story> {
         finalize::cases(),
         lost::cases(),
         blob::cases(),
+        copied::cases(),
         routes::cases(),
     ]
     .concat()
