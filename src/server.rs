@@ -93,13 +93,12 @@ async fn probe(storage: &Storage, db: &Db, clock: &Clock, refresh: bool) -> anyh
     // misspelt one.
     store.check().await.context(UNUSABLE)?;
     let seen = if refresh { None } else { seen_lately(store, db, clock).await? };
-    let seen = match seen {
-        Some(seen) => seen,
-        None => {
-            let seen = store.probe().await.context(UNUSABLE)?;
-            keep_probe(store, &seen, db, clock).await?;
-            seen
-        }
+    let seen = if let Some(seen) = seen {
+        seen
+    } else {
+        let seen = store.probe().await.context(UNUSABLE)?;
+        keep_probe(store, &seen, db, clock).await?;
+        seen
     };
     for kind in UploadKind::ALL {
         tracing::info!(upload = kind.description(), proof = %seen.way(kind).proof(), "how uploads are proven here");

@@ -205,6 +205,10 @@ impl Storage {
 
     /// Publishes a sealed object whose digest was proven at its content-addressed path.
     pub async fn place(&self, sealed: &Sealed, digest: &Digest) -> Result<()> {
+        if sealed.evidence == Evidence::ByStaging {
+            // A client may have changed it since, and nothing here would notice.
+            return Err(StorageError::refused("place an object")("it is proven by staging it"));
+        }
         on!(self, backend => backend.place(sealed, digest).await)
     }
 

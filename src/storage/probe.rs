@@ -67,16 +67,17 @@ impl Probe<'_> {
     }
 
     async fn ask(&self) -> Capabilities {
-        let (checksums, copies, access, puts, copied, completed, content_hash) = join!(
-            self.checksums(),
-            self.copies(),
-            self.access(),
-            self.conditional_put(),
-            self.conditional_copy(),
-            self.conditional_complete(),
-            self.content_hash(),
+        // Boxed: a dozen requests side by side would be more than a thread's stack holds.
+        let (checksums, copying, access, puts, copies, completes, content_hash) = join!(
+            Box::pin(self.checksums()),
+            Box::pin(self.copies()),
+            Box::pin(self.access()),
+            Box::pin(self.conditional_put()),
+            Box::pin(self.conditional_copy()),
+            Box::pin(self.conditional_complete()),
+            Box::pin(self.content_hash()),
         );
-        let answers = [&checksums[..], &copies, &access, &puts, &copied, &completed, &content_hash].concat();
+        let answers = [&checksums[..], &copying, &access, &puts, &copies, &completes, &content_hash].concat();
         Capabilities::new(answers)
     }
 

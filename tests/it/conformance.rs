@@ -1,14 +1,17 @@
 //! The suites that every backend must pass alike, one trial per case and backend.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 use libtest_mimic::Trial;
 use overside::db::Db;
 use overside::domain::clock::Clock;
+use overside::storage::probe::Capabilities;
 use overside::storage::s3::S3Settings;
 use overside::storage::signed_url::{SIGNING_KEY_LENGTH, UrlSigner};
 use overside::storage::{Filesystem, S3, Storage};
+use tokio::sync::Mutex;
 use url::Url;
 
 use crate::support::database::Database;
@@ -77,6 +80,18 @@ async fn on_store(store: &Store, case: fn(Arc<Storage>) -> BoxFuture<'static, ()
     store.remove().await;
 }
 
+/// What the server at this address can do: probed once for all trials, which are many.
+async fn seen(endpoint: &Url, bucket: &S3) -> Capabilities {
+    static SEEN: Mutex<BTreeMap<Url, Capabilities>> = Mutex::const_new(BTreeMap::new());
+    let mut servers = SEEN.lock().await;
+    if let Some(seen) = servers.get(endpoint) {
+        return seen.clone();
+    }
+    let seen = bucket.probe().await.expect("the bucket can be probed");
+    servers.insert(endpoint.clone(), seen.clone());
+    seen
+}
+
 async fn open(store: &Store) -> Storage {
     match store {
         Store::S3 { endpoint, prefix, .. } => {
@@ -88,7 +103,7 @@ async fn open(store: &Store) -> Storage {
                 path_style: true,
             };
             let bucket = S3::connect(settings).await;
-            bucket.set_capabilities(bucket.probe().await.expect("the bucket can be probed"));
+            bucket.set_capabilities(seen(endpoint, &bucket).await);
             Storage::S3(bucket)
         }
         Store::Filesystem { root } => {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::future::{BoxFuture, FutureExt, join_all};
-use overside::db::{Db, DbError, Expired};
+use overside::db::{Db, DbError, Expired, StoreProbe};
 use overside::domain::blob::{Blob, Proof, Standing};
 use overside::domain::clock::Clock;
 use overside::domain::digest::Digest;
@@ -33,6 +33,7 @@ pub fn cases() -> Vec<(&'static str, Case)> {
         ("with_a_million_sessions_every_hot_statement_has_an_index", |db| plans::indexed(db).boxed()),
         ("a_blob_is_read_from_the_repositories_that_link_it_alone", |db| links(db).boxed()),
         ("all_replicas_get_the_same_signing_key", |db| signing_key(db).boxed()),
+        ("what_a_store_was_seen_to_do_is_kept_until_it_is_seen_anew", |db| probes(db).boxed()),
         ("migrating_twice_and_at_once_is_fine", |db| migrate(db).boxed()),
         ("a_corrupt_row_is_named_by_table_column_and_row", |db| corrupt(db).boxed()),
     ]
@@ -150,10 +151,40 @@ async fn commit_all_or_nothing(db: Arc<Db>) {
     assert!(db.commit_blob(&before, &after, &blob(digest), now()).await.expect("commit"));
     let found = db.find_blob_in(&before.repository, &digest).await.expect("find").expect("the blob");
     assert_eq!((found.size, found.proof), (3, Proof::ReadBack));
+    for (byte, proof) in [(1, Proof::Streamed), (2, Proof::StoreChecksum), (3, Proof::StoreCopy)] {
+        let before = in_state(&db, finalizing(now()), now()).await;
+        let digest = Digest::from_sha256([byte; 32]);
+        let after = Upload { state: State::Completed { digest, size: 3 }, size: Some(3), ..before.clone() };
+        let blob = Blob { digest, proof, ..blob(digest) };
+        assert!(db.commit_blob(&before, &after, &blob, now()).await.expect("commit"));
+        assert_eq!(db.find_blob(&digest).await.expect("find").map(|blob| blob.proof), Some(proof));
+    }
     assert!(
         !db.commit_blob(&before, &after, &blob(digest), now()).await.expect("commit"),
         "not a second time"
     );
+}
+
+async fn probes(db: Arc<Db>) {
+    // To what both databases keep of a time.
+    let at = |seconds: i64| DateTime::from_timestamp(1_700_000_000 + seconds, 0).expect("a time");
+    let probe = |seen: &str, seconds| StoreProbe {
+        capabilities: serde_json::json!({ "seen": seen }),
+        probed_at: at(seconds),
+    };
+    assert_eq!(db.find_probe("one", 1).await.expect("find"), None);
+    for (store, kept) in
+        [("one", probe("first", 0)), ("another", probe("other", 1)), ("one", probe("second", 2))]
+    {
+        db.save_probe(store, 1, &kept).await.expect("save");
+        assert_eq!(db.find_probe(store, 1).await.expect("find"), Some(kept));
+    }
+    assert_eq!(db.find_probe("another", 1).await.expect("find"), Some(probe("other", 1)));
+    // Another version asks other questions.
+    assert_eq!(db.find_probe("one", 2).await.expect("find"), None);
+    db.save_probe("one", 2, &probe("third", 3)).await.expect("save");
+    assert_eq!(db.find_probe("one", 1).await.expect("find"), None);
+    assert_eq!(db.find_probe("one", 2).await.expect("find"), Some(probe("third", 3)));
 }
 
 async fn racing_commits(db: Arc<Db>) {

@@ -5,6 +5,7 @@
 
 mod append;
 mod multipart;
+mod proof;
 mod publish;
 mod put;
 mod temporary;
@@ -23,7 +24,7 @@ use overside::domain::part::{Part, PartPlan, ReceivedPart};
 use overside::domain::range::ByteRange;
 use overside::domain::upload::{Transfer, UploadId};
 use overside::storage::{
-    Download, PresignedRequest, PutTerms, Sealed, Storage, StorageError, TempEntry, TempOwner,
+    Download, Evidence, PresignedRequest, PutTerms, Sealed, Storage, StorageError, TempEntry, TempOwner,
 };
 use tokio::sync::mpsc;
 
@@ -47,7 +48,8 @@ pub type Case = (&'static str, fn(Arc<Storage>) -> BoxFuture<'static, ()>);
 
 /// Every case; each wants a store that nobody else writes to.
 pub fn cases() -> Vec<Case> {
-    [put::cases(), multipart::cases(), append::cases(), publish::cases(), temporary::cases()].concat()
+    [put::cases(), multipart::cases(), append::cases(), publish::cases(), proof::cases(), temporary::cases()]
+        .concat()
 }
 
 /// Bytes that repeat nowhere and are the same in every run.
@@ -207,6 +209,21 @@ async fn read_range(storage: &Storage, sealed: &Sealed, range: ByteRange) -> Res
     };
     let (read, bytes) = tokio::join!(reading, collected);
     read.map(|()| bytes)
+}
+
+/// Publishes a sealed object as the service does. [`StorageError::ChecksumMismatch`] where it is staged, and shown
+/// to be something else.
+async fn place(storage: &Storage, sealed: &Sealed, digest: &Digest) -> Result<(), StorageError> {
+    if sealed.evidence != Evidence::ByStaging {
+        return storage.place(sealed, digest).await;
+    }
+    storage.place(sealed, digest).await.expect_err("it is not fixed yet");
+    let staged = storage.stage(sealed, digest).await?;
+    if staged.sha256() == *digest {
+        return storage.publish(&staged).await;
+    }
+    storage.unstage(&staged).await.expect("it can be given up");
+    Err(StorageError::ChecksumMismatch)
 }
 
 /// A published blob's bytes, as its reader gets them.

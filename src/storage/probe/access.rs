@@ -20,7 +20,7 @@ impl Probe<'_> {
         Ok(Answer::yes_if(bytes.into_bytes() == CONTENT[3..8], "it gives other bytes than the range"))
     }
 
-    /// The cleaner looks for what is left over by prefix. MinIO knows only whole keys (minio issue 20989).
+    /// The cleaner looks for what is left over by prefix. `MinIO` knows only whole keys (minio issue 20989).
     async fn uploads_by_prefix(&self) -> Result<Answer> {
         let key = self.key("listed");
         let store_upload_id = self.store.create_multipart_at(&key).await?;

@@ -25,8 +25,7 @@ impl Probe<'_> {
             let key = self.key("put");
             one_won(join_all((0..RACERS).map(|_| self.put_new(&key))).await)
         };
-        let (alone, raced) = tokio::join!(alone, raced);
-        [(Capability::ConditionalPut, alone.into()), (Capability::ConditionalPutRaced, raced.into())]
+        both([Capability::ConditionalPut, Capability::ConditionalPutRaced], alone.await, raced).await
     }
 
     pub(super) async fn conditional_copy(&self) -> [(Capability, Answer); 2] {
@@ -38,8 +37,7 @@ impl Probe<'_> {
             let key = self.key("copy");
             one_won(join_all((0..RACERS).map(|_| self.copy_new(&key))).await)
         };
-        let (alone, raced) = tokio::join!(alone, raced);
-        [(Capability::ConditionalCopy, alone.into()), (Capability::ConditionalCopyRaced, raced.into())]
+        both([Capability::ConditionalCopy, Capability::ConditionalCopyRaced], alone.await, raced).await
     }
 
     pub(super) async fn conditional_complete(&self) -> [(Capability, Answer); 2] {
@@ -53,11 +51,8 @@ impl Probe<'_> {
             let begun = try_join_all((0..RACERS).map(|_| self.begin(&key))).await?;
             one_won(join_all(begun.into_iter().map(|begun| self.complete_new(&key, begun))).await)
         };
-        let (alone, raced) = tokio::join!(alone, raced);
-        [
-            (Capability::ConditionalComplete, alone.into()),
-            (Capability::ConditionalCompleteRaced, raced.into()),
-        ]
+        both([Capability::ConditionalComplete, Capability::ConditionalCompleteRaced], alone.await, raced)
+            .await
     }
 
     /// An object that is there already.
@@ -103,6 +98,17 @@ impl Probe<'_> {
         }
         completed
     }
+}
+
+/// A race is run only where the condition is kept at all.
+async fn both(
+    [alone, raced]: [Capability; 2],
+    kept: Result<Answer>,
+    race: impl Future<Output = Result<Answer>>,
+) -> [(Capability, Answer); 2] {
+    let kept = Answer::from(kept);
+    let won = if kept == Answer::Yes { race.await.into() } else { kept.clone() };
+    [(alone, kept), (raced, won)]
 }
 
 fn refused(overwriting: Result<()>) -> Result<Answer> {

@@ -1,7 +1,7 @@
 //! Whether a hash in the query of a signed URL binds the body, without any header.
 //!
 //! `X-Amz-Content-Sha256` then takes the place of `UNSIGNED-PAYLOAD` in what is signed (Amazon S3 API Reference,
-//! "Authenticating Requests: Using Query Parameters"). MinIO enforces it; a store that does not know it finds
+//! "Authenticating Requests: Using Query Parameters"). `MinIO` enforces it; a store that does not know it finds
 //! the signature wrong.
 
 use aws_sdk_s3::config::ProvideCredentials;

@@ -11,10 +11,10 @@ use crate::storage::{Result, StorageError};
 impl Probe<'_> {
     pub(super) async fn copies(&self) -> [(Capability, Answer); 3] {
         let (plain, told, parts, part) = tokio::join!(
-            self.copies_of(Source::Plain),
-            self.copies_of(Source::ToldWrong),
-            self.copies_of(Source::Parts),
-            self.copies_of(Source::PartWithChecksum),
+            Box::pin(self.copies_of(Source::Plain)),
+            Box::pin(self.copies_of(Source::ToldWrong)),
+            Box::pin(self.copies_of(Source::Parts)),
+            Box::pin(self.copies_of(Source::PartWithChecksum)),
         );
         [
             (Capability::CopyComputes, plain.0.and(told.0)),
@@ -33,7 +33,8 @@ impl Probe<'_> {
             }
         };
         let [copy, gate] = source.copies().map(|name| self.key(name));
-        let (copied, gated) = tokio::join!(self.copy_computes(&key, copy), self.gate_computes(&key, gate));
+        let (copied, gated) =
+            tokio::join!(Box::pin(self.copy_computes(&key, copy)), Box::pin(self.gate_computes(&key, gate)));
         let gated = match gated {
             // It is not as long as the store tells: damaged, and nothing is published of it.
             Err(StorageError::Precondition) if source == Source::ToldWrong => Ok(Answer::Yes),

@@ -8,7 +8,7 @@ use overside::domain::part::{MIN_PART_SIZE, Part, PartPlan, ReceivedPart};
 use overside::domain::upload::UploadId;
 use overside::storage::{Storage, StorageError};
 
-use super::{Case, Signed, content, digest_of, download, read, send_parts, slice, transfer};
+use super::{Case, Signed, content, digest_of, download, place, read, send_parts, slice, transfer};
 
 /// Two whole parts and a short one: the least that shows order and the exception at the end.
 const SIZE: u64 = 2 * MIN_PART_SIZE + 123_457;
@@ -71,7 +71,7 @@ async fn parts_arrive_in_any_order_and_are_listed_in_theirs(storage: Arc<Storage
     let digest = digest_of(bytes);
     let sealed =
         storage.seal(*upload, &transfer(begun.plan, id), false).await.expect("it can be sealed again");
-    storage.place(&sealed, &digest).await.expect("it can be placed");
+    place(&storage, &sealed, &digest).await.expect("it can be placed");
     assert!(download(&storage, &digest, None).await == *bytes);
 }
 

@@ -6,9 +6,11 @@ use bytes::Bytes;
 use overside::domain::digest::Digest;
 use overside::domain::upload::{Transfer, UploadId};
 use overside::storage::probe::Capability;
-use overside::storage::{PutTerms, Storage, StorageError};
+use overside::storage::{Evidence, PutTerms, Storage, StorageError};
 
-use super::{Case, MIB, Signed, content, digest_of, download, is_placed, read, sized, terms_of, uploaded};
+use super::{
+    Case, MIB, Signed, content, digest_of, download, is_placed, place, read, sized, terms_of, uploaded,
+};
 
 pub fn cases() -> Vec<Case> {
     super::suite![
@@ -32,7 +34,7 @@ async fn what_one_put_sends_is_sealed_read_and_placed(storage: Arc<Storage>) {
     assert_eq!(sealed.size, bytes.len() as u64);
     assert!(read(&storage, &sealed).await.expect("it can be read") == bytes);
     assert!(!is_placed(&storage, &digest, bytes.len()).await);
-    storage.place(&sealed, &digest).await.expect("it can be placed");
+    place(&storage, &sealed, &digest).await.expect("it can be placed");
     assert!(is_placed(&storage, &digest, bytes.len()).await);
     assert!(download(&storage, &digest, None).await == bytes);
 }
@@ -41,7 +43,7 @@ async fn an_empty_blob_is_a_blob(storage: Arc<Storage>) {
     let (upload, sealed) = uploaded(&storage, &Bytes::new()).await;
     assert_eq!(sealed.size, 0);
     assert!(sealed.sha256().is_none_or(|digest| digest == Digest::EMPTY));
-    storage.place(&sealed, &Digest::EMPTY).await.expect("it can be placed");
+    place(&storage, &sealed, &Digest::EMPTY).await.expect("it can be placed");
     storage.discard(upload).await.expect("it can be discarded");
     assert!(is_placed(&storage, &Digest::EMPTY, 0).await);
     assert!(download(&storage, &Digest::EMPTY, None).await.is_empty());
@@ -82,11 +84,16 @@ async fn a_refused_body_leaves_what_was_sent_before(storage: Arc<Storage>) {
     signed.send(&storage, &content(7, 100_000)).await.expect_err("another content is refused");
     signed.send(&storage, &content(6, 99_999)).await.expect_err("another length is refused");
     let sealed = storage.seal(upload, &Transfer::Put, false).await.expect("it can be sealed");
-    let read = read(&storage, &sealed).await.expect("it can be read");
+    let read = read(&storage, &sealed).await;
     // LocalStack 4.13 empties the object before it refuses the body, which is why its checksums are not believed.
     let may_be_emptied =
         matches!(&*storage, Storage::S3(store) if !store.capabilities().has(Capability::RefusalHarmless));
-    assert!(read == bytes || (may_be_emptied && read.is_empty()), "refused bytes were stored");
+    match read {
+        Ok(read) => {
+            assert!(read == bytes || (may_be_emptied && read.is_empty()), "refused bytes were stored");
+        }
+        Err(error) => assert!(may_be_emptied, "{error:?}"),
+    }
 }
 
 async fn the_last_of_two_puts_counts(storage: Arc<Storage>) {
@@ -124,13 +131,16 @@ async fn a_replayed_put_changes_nothing_that_was_sealed(storage: Arc<Storage>) {
     // Whether the store takes it or refuses it is the store's affair.
     let _ = signed.send(&storage, &content(13, 400_000)).await;
     match read(&storage, &sealed).await {
+        // Fixed only when it is staged.
+        Ok(_) if sealed.evidence == Evidence::ByStaging => {}
         Ok(read) => assert!(read == bytes, "the sealed bytes changed"),
         Err(error) => assert!(matches!(error, StorageError::Precondition), "{error:?}"),
     }
-    match storage.place(&sealed, &digest).await {
+    match place(&storage, &sealed, &digest).await {
         Ok(()) => assert!(download(&storage, &digest, None).await == bytes, "other bytes were published"),
         Err(error) => {
-            assert!(matches!(error, StorageError::Precondition), "{error:?}");
+            let changed = matches!(error, StorageError::Precondition | StorageError::ChecksumMismatch);
+            assert!(changed, "{error:?}");
             assert!(!is_placed(&storage, &digest, bytes.len()).await);
         }
     }

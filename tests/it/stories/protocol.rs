@@ -4,6 +4,7 @@
 mod begin;
 mod begin_signed;
 mod blob;
+mod copied;
 mod finalize;
 mod lost;
 mod midstates;
@@ -39,6 +40,7 @@ pub fn cases() -> Vec<Story> {
         lost::cases(),
         midstates::cases(),
         blob::cases(),
+        copied::cases(),
         routes::cases(),
     ]
     .concat()

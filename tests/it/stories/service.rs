@@ -5,12 +5,21 @@ mod doctor;
 mod door;
 mod health;
 mod logs;
+mod probe;
 mod settings;
 mod usage;
 
 use crate::support::trial::Story;
 
 pub fn cases() -> Vec<Story> {
-    [usage::cases(), health::cases(), logs::cases(), doctor::cases(), commands::cases(), settings::cases()]
-        .concat()
+    [
+        usage::cases(),
+        health::cases(),
+        logs::cases(),
+        doctor::cases(),
+        probe::cases(),
+        commands::cases(),
+        settings::cases(),
+    ]
+    .concat()
 }

@@ -17,6 +17,8 @@ use crate::support::trial::Story;
 /// A part of 5 MiB and a short one.
 const TWO_PARTS: usize = (5 << 20) + 1_000;
 
+type Query = &'static [(&'static str, &'static str)];
+
 pub fn cases() -> Vec<Story> {
     vec![
         ("one_request_begins_and_presigns_a_put", put),
@@ -112,7 +114,7 @@ fn refused(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
     async move {
         let server = stack.server(&["--max-blob-size", "1GiB"]).await;
         let repository = Repository::of(server.base_url(), NAME);
-        let cases: [(&[(&str, &str)], u16, &str); 6] = [
+        let cases: [(Query, u16, &str); 6] = [
             (&[("size", "x")], 400, "BLOB_UPLOAD_INVALID"),
             (&[("mode", "chunked")], 400, "BLOB_UPLOAD_INVALID"),
             (&[("mode", "multipart")], 400, "BLOB_UPLOAD_INVALID"),

@@ -55,11 +55,13 @@ fn put(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
         upload.finalize(&digest).await.expect(201);
         let db = database(&stack).await;
         let blob = db.find_blob(&digest).await.expect("the database answers").expect("a row");
-        // Where the store was seen to enforce the checksum, no byte is read back.
+        // As doctor says: no byte is read back on any of these stores.
         let doctor = stack.command(&["doctor", "--json"]).await;
-        let enforced = !doctor.stdout.contains("every blob is read back");
-        let proof = if enforced { Proof::StoreChecksum } else { Proof::ReadBack };
-        assert_eq!((blob.size, blob.proof), (10, proof), "{}", doctor.stdout);
+        let report: Value = serde_json::from_str(&doctor.stdout).expect("JSON");
+        let bound = report["proofs"].as_array().and_then(|proofs| proofs.first()).expect("proofs");
+        assert_eq!(bound["upload"], "bound-put");
+        assert_eq!((blob.size, blob.proof.as_str()), (10, bound["proof"].as_str().expect("a proof")));
+        assert_ne!(blob.proof, Proof::ReadBack);
 
         // Nothing declared: nothing is bound but the content type.
         let bytes = content(3000);
