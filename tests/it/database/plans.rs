@@ -53,8 +53,8 @@ const SQLITE_SESSIONS: &str = "
 
 /// One text for both: what was completed, its links, and some parts.
 const REST: [&str; 3] = [
-    "INSERT INTO blob (digest, size, proof, created_at)
-        SELECT final_digest, 1, 'read-back', created_at FROM blob_upload_session WHERE status = 'completed'",
+    "INSERT INTO blob (digest, size, proof, created_at, placed_at)
+        SELECT final_digest, 1, 'read-back', created_at, created_at FROM blob_upload_session WHERE status = 'completed'",
     "INSERT INTO repository_blob (repository_name, digest, created_at)
         SELECT repository_name, final_digest, created_at FROM blob_upload_session WHERE status = 'completed'",
     "INSERT INTO blob_upload_part (upload_uuid, part_number, size, etag)
