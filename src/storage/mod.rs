@@ -16,6 +16,7 @@ pub mod filesystem;
 mod finding;
 pub mod key;
 pub mod probe;
+mod rope;
 pub mod s3;
 pub mod signed_url;
 
@@ -308,6 +309,31 @@ pub enum Appender {
 }
 
 impl Appender {
+    /// Waits until another piece can be taken. Nothing is lost when this is given up half-way.
+    pub async fn ready(&mut self) -> Result<()> {
+        match self {
+            Self::S3(appender) => appender.ready().await,
+            Self::Filesystem(_) => Ok(()),
+        }
+    }
+
+    /// Ends when this append holds memory that others have waited for long enough: then [`Self::spill`] it.
+    pub async fn overstayed(&self) {
+        match self {
+            Self::S3(appender) => appender.overstayed().await,
+            Self::Filesystem(_) => std::future::pending().await,
+        }
+    }
+
+    /// Puts what is held in memory into the store. The append goes on as if nothing had happened.
+    pub async fn spill(&mut self) -> Result<()> {
+        match self {
+            Self::S3(appender) => appender.spill().await,
+            Self::Filesystem(_) => Ok(()),
+        }
+    }
+
+    /// Takes a piece; waits like [`Self::ready`] where it is more than that promised.
     pub async fn write(&mut self, bytes: Bytes) -> Result<()> {
         match self {
             Self::S3(appender) => appender.write(bytes).await,

@@ -4,7 +4,9 @@ pub mod append;
 mod examine;
 mod multipart;
 mod presign;
+mod room;
 mod seal;
+mod send;
 mod sweep;
 
 use std::error::Error;
@@ -63,6 +65,9 @@ pub struct S3 {
     settings: Arc<S3Settings>,
     /// What the bucket was seen to do; nothing is assumed before the probe has run.
     capabilities: Arc<OnceLock<Capabilities>>,
+    /// Memory for parts on their way.
+    rooms: Arc<room::Rooms>,
+    wire: Arc<send::Wire>,
 }
 
 impl S3 {
@@ -100,6 +105,8 @@ impl S3 {
             signer: Client::from_conf(public_config.build()),
             settings: Arc::new(settings),
             capabilities: Arc::default(),
+            rooms: Arc::default(),
+            wire: Arc::default(),
         }
     }
 

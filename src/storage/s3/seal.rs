@@ -116,7 +116,7 @@ impl S3 {
         }
     }
 
-    async fn head(&self, key: Key) -> Result<Sealed> {
+    pub(super) async fn head(&self, key: Key) -> Result<Sealed> {
         let found = self
             .client
             .head_object()
