@@ -33,6 +33,11 @@ use crate::worker;
 
 /// A request's head must be here within this; also how long an idle connection is kept.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(75);
+/// Read from a connection at once, and the longest head of a request: left to itself hyper's buffer grows to
+/// 400 KiB. Reading less at a time costs system calls, from here on up nothing that could be measured; 480
+/// connections (the default) hold 30 MiB. What a store keeps of a body stays in these buffers: the sizes in
+/// `storage::rope` follow from it.
+const READ_BUFFER: usize = 64 * 1024;
 /// Saving what is in flight once the grace is over; orchestrators kill about 30 s after SIGTERM.
 const HAND_OVER_TIMEOUT: Duration = Duration::from_secs(4);
 /// Pause after `accept` failed: out of file descriptors, most likely, and spinning frees none.
@@ -229,7 +234,7 @@ fn serve_connection(
     // HTTP/1.1 alone: that is what proxies speak to their backends, and the timer covers the first byte, where
     // telling it from HTTP/2 would wait for a silent client without one.
     let mut builder = http1::Builder::new();
-    builder.timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
+    builder.timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT).max_buf_size(READ_BUFFER);
     let service = hyper::service::service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
         let router = router.clone();
         let waits = request.headers().contains_key(hyper::header::EXPECT);

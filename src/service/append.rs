@@ -14,8 +14,8 @@ use crate::domain::range::ByteRange;
 use crate::domain::upload::{Proxied, Refusal, State, Transfer, Upload, UploadId};
 use crate::storage::{Appended, StorageError};
 
-/// Parts are held in memory while they are sent, two at a time: whatever length a client announces, 32 MiB.
-/// Ten thousand of them are 156 GiB; what is larger goes by presigned parts.
+/// Parts are held in memory while they are sent: whatever length a client announces, a part leaves room for
+/// those of others. Ten thousand of them are 156 GiB; what is larger goes by presigned parts.
 const MAX_PROXIED_PART_SIZE: u64 = 16 * 1024 * 1024;
 
 /// Where a chunk says it goes and how long it says it is.
@@ -126,10 +126,23 @@ impl Service {
         if stored.received.saturating_add(chunk.length.unwrap_or_default()) > most {
             return Err(beyond_parts(most));
         }
+        let stopping = self.handover.cancelled();
+        tokio::pin!(stopping);
         let ending = loop {
+            // Before the sender is asked for more: its silence is not counted while it waits for us.
+            tokio::select! {
+                biased;
+                ready = writer.ready() => ready.map_err(vanished)?,
+                () = &mut stopping => break Ending::Cut(ServiceError::Stopping),
+            }
             let next = tokio::select! {
+                biased;
+                () = &mut stopping => break Ending::Cut(ServiceError::Stopping),
                 next = body.next() => next,
-                () = self.handover.cancelled() => break Ending::Cut(ServiceError::Stopping),
+                () = writer.overstayed() => {
+                    writer.spill().await.map_err(vanished)?;
+                    continue;
+                }
             };
             match next {
                 None => break Ending::Whole,

@@ -13,11 +13,13 @@
 //!   what is gone succeed.
 //! * What has been acknowledged survives a crash of this process and of the machine.
 
+mod appender;
 pub mod error;
 pub mod filesystem;
 mod finding;
 pub mod key;
 pub mod probe;
+mod rope;
 pub mod s3;
 mod sealed;
 pub mod signed_url;
@@ -37,6 +39,7 @@ use crate::domain::part::{MAX_OBJECT_SIZE, MAX_PART_COUNT, Part, ReceivedPart};
 use crate::domain::range::ByteRange;
 use crate::domain::upload::{Proxied, Transfer, UploadId};
 
+pub use appender::Appender;
 pub use error::StorageError;
 pub use filesystem::Filesystem;
 pub use finding::{Finding, Verdict};
@@ -155,7 +158,7 @@ impl Storage {
     /// Opens a proxied upload for appending at its offset; `lease` names what this append writes anew.
     pub async fn append(&self, upload: UploadId, stored: &Proxied, lease: Uuid) -> Result<Appender> {
         Ok(match self {
-            Self::S3(backend) => Appender::S3(backend.append(upload, stored, lease).await?),
+            Self::S3(backend) => Appender::S3(Box::new(backend.append(upload, stored, lease).await?)),
             Self::Filesystem(backend) => Appender::Filesystem(backend.append(upload, stored).await?),
         })
     }
@@ -345,30 +348,6 @@ impl PartSigner {
         match self {
             Self::S3(signer) => signer.expires_at(),
             Self::Filesystem(signer) => signer.expires_at(),
-        }
-    }
-}
-
-/// Takes the bytes of one append, in order.
-#[derive(Debug)]
-pub enum Appender {
-    S3(s3::append::S3Appender),
-    Filesystem(filesystem::append::FileAppender),
-}
-
-impl Appender {
-    pub async fn write(&mut self, bytes: Bytes) -> Result<()> {
-        match self {
-            Self::S3(appender) => appender.write(bytes).await,
-            Self::Filesystem(appender) => appender.write(bytes).await,
-        }
-    }
-
-    /// Makes everything written durable. An appender dropped instead leaves the upload at its old offset.
-    pub async fn finish(self) -> Result<Appended> {
-        match self {
-            Self::S3(appender) => appender.finish().await,
-            Self::Filesystem(appender) => appender.finish().await,
         }
     }
 }

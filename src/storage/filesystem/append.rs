@@ -61,8 +61,11 @@ impl Filesystem {
 }
 
 impl Target {
-    fn write(&mut self, block: &[u8]) -> Result<()> {
-        self.data.write_all(block).map_err(StorageError::unavailable("append a block"))
+    fn write(&mut self, block: &[Bytes]) -> Result<()> {
+        let mut pieces = block.iter();
+        pieces
+            .try_for_each(|piece| self.data.write_all(piece))
+            .map_err(StorageError::unavailable("append a block"))
     }
 }
 

@@ -1,22 +1,26 @@
-//! From the network to a file: bytes are collected into blocks, and each block is written off the runtime
-//! while the next one is collected. Two blocks of memory a request, whatever the client sends.
+//! From the network to a file: what comes is collected into blocks, and each block is written off the runtime
+//! while the next one is collected (and hashed, by whoever hands it over). Two blocks of memory a request,
+//! whatever the client sends.
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
 use tokio::task::{JoinHandle, spawn_blocking};
 
 use super::Result;
 use crate::storage::StorageError;
+use crate::storage::rope::Rope;
 
-/// Large enough that handing a block to another thread and locking for it cost nothing beside writing it.
-pub(super) const BLOCK_SIZE: usize = 1024 * 1024;
+/// Large enough that handing a block to another thread and locking for it cost nothing beside writing it,
+/// and 64 requests at once hold no more than 64 MiB in two blocks each, were every byte to keep another one
+/// alive (see [`Rope`]).
+pub(super) const BLOCK_SIZE: usize = 256 * 1024;
 
 /// Writes blocks, in order, with `write` to a sink that it owns while it does.
 #[derive(Debug)]
 pub(super) struct BlockWriter<S> {
-    collected: BytesMut,
+    collected: Rope,
     sink: Sink<S>,
-    write: fn(&mut S, &[u8]) -> Result<()>,
+    write: fn(&mut S, &[Bytes]) -> Result<()>,
 }
 
 #[derive(Debug)]
@@ -28,8 +32,9 @@ enum Sink<S> {
 }
 
 impl<S: Send + 'static> BlockWriter<S> {
-    pub fn new(sink: S, write: fn(&mut S, &[u8]) -> Result<()>) -> Self {
-        Self { collected: BytesMut::new(), sink: Sink::Idle(sink), write }
+    /// `write` gets a block in pieces, in order.
+    pub fn new(sink: S, write: fn(&mut S, &[Bytes]) -> Result<()>) -> Self {
+        Self { collected: Rope::default(), sink: Sink::Idle(sink), write }
     }
 
     /// Writes a whole body and tells its length. [`StorageError::TooLarge`] with the first byte beyond
@@ -54,14 +59,11 @@ impl<S: Send + 'static> BlockWriter<S> {
     }
 
     pub async fn push(&mut self, mut bytes: Bytes) -> Result<()> {
-        // Copied: a body in one-byte chunks would otherwise take 32 times its size in handles.
         while !bytes.is_empty() {
             let room = BLOCK_SIZE - self.collected.len();
-            self.collected.extend_from_slice(&bytes.split_to(room.min(bytes.len())));
+            self.collected.push(bytes.split_to(room.min(bytes.len())));
             if self.collected.len() == BLOCK_SIZE {
                 self.start_write().await?;
-                // Where a whole block came another is likely; a small body never takes a block's memory.
-                self.collected.reserve(BLOCK_SIZE);
             }
         }
         Ok(())
@@ -77,7 +79,7 @@ impl<S: Send + 'static> BlockWriter<S> {
 
     async fn start_write(&mut self) -> Result<()> {
         let mut sink = self.idle_sink().await?;
-        let (block, write) = (self.collected.split().freeze(), self.write);
+        let (block, write) = (std::mem::take(&mut self.collected).into_pieces(), self.write);
         self.sink = Sink::Writing(spawn_blocking(move || write(&mut sink, &block).map(|()| sink)));
         Ok(())
     }

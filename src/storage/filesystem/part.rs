@@ -81,12 +81,14 @@ impl PartFile {
         }
     }
 
-    fn write(&mut self, block: &[u8]) -> Result<()> {
+    fn write(&mut self, block: &[Bytes]) -> Result<()> {
         let _held = self.hold()?;
-        self.data
-            .write_all_at(block, self.part.offset + self.written)
-            .map_err(StorageError::unavailable("write a block of a part"))?;
-        self.written += block.len() as u64;
+        for piece in block {
+            self.data
+                .write_all_at(piece, self.part.offset + self.written)
+                .map_err(StorageError::unavailable("write a block of a part"))?;
+            self.written += piece.len() as u64;
+        }
         Ok(())
     }
 

@@ -6,7 +6,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
 use bytes::Bytes;
-use futures_util::Stream;
+use futures_util::{Stream, TryStreamExt};
 use uuid::Uuid;
 
 use super::blocks::BlockWriter;
@@ -23,7 +23,6 @@ use crate::storage::{PutTerms, StorageError};
 struct Staged {
     file: File,
     path: PathBuf,
-    hasher: Hasher,
 }
 
 impl Filesystem {
@@ -62,11 +61,14 @@ async fn receive(
     body: impl Stream<Item = std::io::Result<Bytes>> + Send + Unpin,
 ) -> Result<String> {
     let mut writer = BlockWriter::new(staged, Staged::write);
+    let mut hasher = Hasher::default();
+    // Here and not where it is written, so that one block is hashed while the other is written.
+    let body = body.inspect_ok(|bytes| hasher.update(bytes));
     let received = writer.receive(body, terms.size.unwrap_or(max_size).min(max_size)).await?;
     if terms.size.is_some_and(|size| received < size) {
         return Err(StorageError::Incomplete);
     }
-    let Staged { file, path, hasher } = writer.finish().await?;
+    let Staged { file, path } = writer.finish().await?;
     let digest = hasher.finish();
     if terms.digest.is_some_and(|expected| digest != expected) {
         return Err(StorageError::ChecksumMismatch);
@@ -96,12 +98,14 @@ impl Staged {
             .open(&path)
             .map_err(missing(StorageError::UploadNotFound, "stage a file"))?;
         wait_for(&file, Access::Exclusive)?;
-        Ok(Self { file, path, hasher: Hasher::default() })
+        Ok(Self { file, path })
     }
 
-    fn write(&mut self, block: &[u8]) -> Result<()> {
-        self.hasher.update(block);
-        self.file.write_all(block).map_err(StorageError::unavailable("write a received block"))
+    fn write(&mut self, block: &[Bytes]) -> Result<()> {
+        let mut pieces = block.iter();
+        pieces
+            .try_for_each(|piece| self.file.write_all(piece))
+            .map_err(StorageError::unavailable("write a received block"))
     }
 }
 

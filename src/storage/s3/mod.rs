@@ -4,7 +4,9 @@ pub mod append;
 mod examine;
 mod multipart;
 pub(in crate::storage) mod presign;
+mod room;
 mod seal;
+mod send;
 pub mod signer;
 mod stage;
 mod sweep;
@@ -72,6 +74,9 @@ pub struct S3 {
     credentials: Option<SharedCredentialsProvider>,
     /// What the bucket was seen to do; nothing is assumed before the probe has run.
     capabilities: Arc<RwLock<Arc<Capabilities>>>,
+    /// Memory for parts on their way.
+    rooms: Arc<room::Rooms>,
+    wire: Arc<send::Wire>,
 }
 
 impl S3 {
@@ -128,6 +133,8 @@ impl S3 {
             settings: Arc::new(settings),
             credentials: shared.credentials_provider(),
             capabilities: Arc::default(),
+            rooms: Arc::default(),
+            wire: Arc::default(),
         }
     }
 

@@ -1,0 +1,54 @@
+//! A proxied upload being written, on whichever backend it is.
+
+use bytes::Bytes;
+
+use super::{Appended, Result, filesystem, s3};
+
+/// Takes the bytes of one append, in order.
+#[derive(Debug)]
+pub enum Appender {
+    S3(Box<s3::append::S3Appender>),
+    Filesystem(filesystem::append::FileAppender),
+}
+
+impl Appender {
+    /// Waits until another piece can be taken. Nothing is lost when this is given up half-way.
+    pub async fn ready(&mut self) -> Result<()> {
+        match self {
+            Self::S3(appender) => appender.ready().await,
+            Self::Filesystem(_) => Ok(()),
+        }
+    }
+
+    /// Ends when this append holds memory that others have waited for long enough: then [`Self::spill`] it.
+    pub async fn overstayed(&self) {
+        match self {
+            Self::S3(appender) => appender.overstayed().await,
+            Self::Filesystem(_) => std::future::pending().await,
+        }
+    }
+
+    /// Puts what is held in memory into the store. The append goes on as if nothing had happened.
+    pub async fn spill(&mut self) -> Result<()> {
+        match self {
+            Self::S3(appender) => appender.spill().await,
+            Self::Filesystem(_) => Ok(()),
+        }
+    }
+
+    /// Takes a piece; waits like [`Self::ready`] where it is more than that promised.
+    pub async fn write(&mut self, bytes: Bytes) -> Result<()> {
+        match self {
+            Self::S3(appender) => appender.write(bytes).await,
+            Self::Filesystem(appender) => appender.write(bytes).await,
+        }
+    }
+
+    /// Makes everything written durable. An appender dropped instead leaves the upload at its old offset.
+    pub async fn finish(self) -> Result<Appended> {
+        match self {
+            Self::S3(appender) => appender.finish().await,
+            Self::Filesystem(appender) => appender.finish().await,
+        }
+    }
+}
