@@ -60,12 +60,11 @@ impl Client {
         if self.blob_size(repository, &digest).await? == Some(size) {
             return Ok(outcome(true, None));
         }
-        let (session, signed) = match options.resume {
-            Some(id) => (self.session(repository, id), None),
-            None => {
-                let terms = PresignTerms::whole(&source, digest, options.mode);
-                self.begin_presigned(repository, &terms).await?
-            }
+        let (session, signed) = if let Some(id) = options.resume {
+            (self.session(repository, id), None)
+        } else {
+            let terms = PresignTerms::whole(&source, digest, options.mode);
+            self.begin_presigned(repository, &terms).await?
         };
         progress.report(Event::Session(session.id()));
         let transfer = TransferOptions { jobs: options.jobs, mode: options.mode };
