@@ -3,6 +3,7 @@
 mod plans;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::future::{BoxFuture, FutureExt, join_all};
@@ -30,6 +31,7 @@ pub fn cases() -> Vec<(&'static str, Case)> {
         ("cleaners_at_once_end_each_session_once", |db| two_cleaners(db).boxed()),
         ("sessions_are_found_together", |db| found_together(db).boxed()),
         ("forgotten_sessions_take_their_parts_along", |db| forget(db).boxed()),
+        ("connections_that_die_while_idle_cost_no_request", |db| severed(db).boxed()),
         ("with_a_million_sessions_every_hot_statement_has_an_index", |db| plans::indexed(db).boxed()),
         ("a_blob_is_read_from_the_repositories_that_link_it_alone", |db| links(db).boxed()),
         ("all_replicas_get_the_same_signing_key", |db| signing_key(db).boxed()),
@@ -375,4 +377,23 @@ async fn corrupt(db: Arc<Db>) {
     let error = db.find_upload(upload.id).await.expect_err("corrupt").to_string();
     assert!(error.contains("blob_upload_session") && error.contains("repository_name"), "{error}");
     assert!(error.contains(&upload.id.to_string()), "{error}");
+}
+
+/// As a restart of PostgreSQL leaves the connections of a pool. A file has none to lose.
+async fn severed(db: Arc<Db>) {
+    const SEVER: &str = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+        WHERE datname = current_database() AND pid <> pg_backend_pid()";
+    let Db::Postgres(pool) = &*db else { return };
+    let ask_at_once = || join_all((0..8).map(|_| db.find_upload(begun().id)));
+    for answer in ask_at_once().await {
+        answer.expect("an answer");
+    }
+    let mut other = pool.acquire().await.expect("a connection").detach();
+    let severed = sqlx::query(SEVER).fetch_all(&mut other).await.expect("ended");
+    assert!(severed.len() > 1, "{} connections", severed.len());
+    // Longer than a connection is trusted for without a question.
+    tokio::time::sleep(Duration::from_millis(1_200)).await;
+    for answer in ask_at_once().await {
+        answer.expect("an answer all the same");
+    }
 }

@@ -17,7 +17,7 @@ use crate::support::trial::Story;
 /// A part of 5 MiB and a short one.
 const TWO_PARTS: usize = (5 << 20) + 1_000;
 
-type Query = &'static [(&'static str, &'static str)];
+type Query<'a> = &'a [(&'a str, &'a str)];
 
 pub fn cases() -> Vec<Story> {
     vec![
@@ -28,7 +28,7 @@ pub fn cases() -> Vec<Story> {
     ]
 }
 
-async fn post(repository: &Repository, query: &[(&str, &str)]) -> Answer {
+async fn post(repository: &Repository, query: Query<'_>) -> Answer {
     let post = repository.http.post(repository.url("uploads/")).query(&[("presigned", "true")]);
     Answer::to(post.query(query).header(CONTENT_LENGTH, 0)).await
 }
@@ -114,7 +114,7 @@ fn refused(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
     async move {
         let server = stack.server(&["--max-blob-size", "1GiB"]).await;
         let repository = Repository::of(server.base_url(), NAME);
-        let cases: [(Query, u16, &str); 6] = [
+        let cases: [(Query<'_>, u16, &str); 6] = [
             (&[("size", "x")], 400, "BLOB_UPLOAD_INVALID"),
             (&[("mode", "chunked")], 400, "BLOB_UPLOAD_INVALID"),
             (&[("mode", "multipart")], 400, "BLOB_UPLOAD_INVALID"),
