@@ -4,7 +4,7 @@
 use aws_sdk_s3::types::ChecksumAlgorithm;
 
 use super::source::Source;
-use super::{Answer, Capability, Probe, digest_of};
+use super::{Answer, Capability, Probe};
 use crate::storage::key::Key;
 use crate::storage::{Result, StorageError};
 
@@ -33,8 +33,10 @@ impl Probe<'_> {
             }
         };
         let [copy, gate] = source.copies().map(|name| self.key(name));
-        let (copied, gated) =
-            tokio::join!(Box::pin(self.copy_computes(&key, copy)), Box::pin(self.gate_computes(&key, gate)));
+        let (copied, gated) = tokio::join!(
+            Box::pin(self.copy_computes(source, &key, copy)),
+            Box::pin(self.gate_computes(source, &key, gate))
+        );
         let gated = match gated {
             // It is not as long as the store tells: damaged, and nothing is published of it.
             Err(StorageError::Precondition) if source == Source::ToldWrong => Ok(Answer::Yes),
@@ -43,27 +45,26 @@ impl Probe<'_> {
         (copied.into(), gated.into())
     }
 
-    async fn copy_computes(&self, source: &Key, copy: Key) -> Result<Answer> {
-        let found = self.store.head(source.clone()).await?;
+    async fn copy_computes(&self, source: Source, key: &Key, copy: Key) -> Result<Answer> {
+        let found = self.store.head(key.clone()).await?;
         self.store.copy(&found.into(), &copy, Some(ChecksumAlgorithm::Sha256)).await?;
         let copied = self.store.head(copy.clone()).await?;
         let (Some(told), true) = (copied.sha256, copied.is_full_object) else {
             return Ok(Answer::No("it tells none of the whole object".to_owned()));
         };
-        let held = digest_of(&self.store.read_object(&copy).await?);
+        let held = self.held(source, &copy).await?;
         Ok(Answer::yes_if(told == held, "it tells another than that of the bytes it copied"))
     }
 
-    async fn gate_computes(&self, source: &Key, place: Key) -> Result<Answer> {
-        let found = self.store.head(source.clone()).await?.into();
+    async fn gate_computes(&self, source: Source, key: &Key, place: Key) -> Result<Answer> {
+        let found = self.store.head(key.clone()).await?.into();
         let staged = self.store.stage_at(&found, place.clone()).await?;
         if self.store.head(place.clone()).await.is_ok() {
             self.store.unstage(&staged).await?;
             return Ok(Answer::No("the copy is visible before it is completed".to_owned()));
         }
         self.store.publish(&staged).await?;
-        let published = self.store.read_object(&place).await?;
-        let told = staged.sha256();
-        Ok(Answer::yes_if(told == digest_of(&published), "it tells another than that of the bytes it copied"))
+        let (told, held) = (staged.sha256(), self.held(source, &place).await?);
+        Ok(Answer::yes_if(told == held, "it tells another than that of the bytes it copied"))
     }
 }

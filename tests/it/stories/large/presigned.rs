@@ -12,6 +12,7 @@ use serde_json::Value;
 use super::content::Content;
 use super::{assert_published, assert_small, size};
 use crate::support::api::{Answer, Repository};
+use crate::support::proxy::Traffic;
 use crate::support::{FaultProxy, Stack, Store};
 
 /// Parts on their way at once, as the client library has it.
@@ -32,6 +33,12 @@ pub async fn story(stack: Arc<Stack>) {
         ["--s3-endpoint", proxy.url().as_str(), "--s3-public-endpoint", endpoint.as_str()]
     });
     let server = stack.server(flags.as_ref().map_or(&[], |flags| flags.as_slice())).await;
+    // The probe has been there: what counts is what uploading adds.
+    let probed = to_store.as_ref().map(|(proxy, _)| proxy.traffic());
+    let added = |proxy: &FaultProxy| {
+        let (now, probed) = (proxy.traffic(), probed.expect("a proxy that was there from the start"));
+        Traffic { to_target: now.to_target - probed.to_target, to_client: now.to_client - probed.to_client }
+    };
     // And what clients and the service say to each other.
     let address = server.base_url().parse().expect("a URL");
     let to_service = FaultProxy::in_front_of(&address).await;
@@ -66,7 +73,7 @@ pub async fn story(stack: Arc<Stack>) {
     let client = to_service.traffic();
     assert!(client.to_target + client.to_client < most, "{client:?}");
     if let Some((proxy, _)) = &to_store {
-        let store = proxy.traffic();
+        let store = added(proxy);
         assert!(store.to_target + store.to_client < most, "{store:?}");
     }
 
@@ -75,7 +82,7 @@ pub async fn story(stack: Arc<Stack>) {
     let proof =
         if to_store.is_some() && content.size <= MAX_PART_SIZE { Proof::StoreCopy } else { Proof::ReadBack };
     if let Some((proxy, _)) = &to_store {
-        let store = proxy.traffic();
+        let store = added(proxy);
         assert!(store.to_target < most, "placing is the store's own work: {store:?}");
         let read = if proof == Proof::StoreCopy { 0 } else { content.size };
         assert!(store.to_client < read + most, "{proof} reads {read} bytes: {store:?}");
