@@ -9,7 +9,7 @@ pub(super) const STEP: u64 = 1024 * 1024;
 /// Most midstates kept: 32 MiB of them, for a file of 1 TiB. Larger ones go without.
 const MOST: usize = 1024 * 1024;
 
-/// The midstates of a file at every [`STEP`].
+/// The midstates of a file, one for each MiB.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Midstates(Vec<Midstate>);
 
