@@ -135,6 +135,11 @@ pub struct ServeConfig {
     #[arg(long, env = "OVERSIDE_PROBE_REFRESH")]
     pub probe_refresh: bool,
 
+    /// Prove what clients send to the bucket by reading it, whatever digests the store enforces or computes:
+    /// costs the blob's bytes once, and saves the client the wait for a copy that proves
+    #[arg(long, env = "OVERSIDE_STORE_INDEPENDENT_PROOFS")]
+    pub store_independent_proofs: bool,
+
     #[command(flatten)]
     pub store: StoreConfig,
 

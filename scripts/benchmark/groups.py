@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from . import push
 from .measure import measure_push, measure_rate
+from .stage import OURS, READING
 
 # 64 uploads take a store most of a minute, and a peak varies little.
 CONCURRENT_ROUNDS = 3
@@ -17,12 +18,12 @@ CONCURRENT_ROUNDS = 3
 class Candidate:
     name: str
     push: Callable | str
-    service: str | None = "overside"
+    service: str | None = OURS
     store: str | None = "s3"
     load: str = "large"
 
 
-OURS, PEER = "overside", "docker-registry"
+PEER = "docker-registry"
 chunked = functools.partial(push.proxied, chunked=True)
 
 
@@ -35,7 +36,8 @@ GROUPS = {
         Candidate("curl to the store", push.curl_put, None),
         Candidate("curl, checksum", push.curl_put_checked, None),
         Candidate("one PUT", push.put),
-        Candidate("parts", push.parts),
+        Candidate("parts", push.parts, READING),
+        Candidate("parts, copied", push.parts),
     ],
     "proxied": [
         Candidate("ours", push.proxied),
@@ -50,7 +52,7 @@ GROUPS = {
         Candidate("peer", push.proxied, PEER, "files"),
     ],
     "proof": [
-        Candidate("ours", push.proof),
+        Candidate("ours", push.proof, READING),
     ],
     "small": [
         Candidate("curl to the store", push.curl_put_many, None, load="small"),

@@ -72,6 +72,11 @@ ROWS = [
     ("Direct, one PUT: service CPU / the peer's push", "direct/one PUT/cpu", "proxied/peer/cpu", seconds, None),
     ("Direct, parts: bytes through the service / the blob", "direct/parts/moved/bytes", "direct/size", size, None),
     ("Direct, parts: wall / one `curl` PUT", "direct/parts/wall", CURL, seconds, ("<=", 1.25)),
+    (
+        "Direct, parts proven by a copy: bytes through the service / the blob",
+        "direct/parts, copied/moved/bytes", "direct/size", size, ("<=", 0.001),
+    ),
+    ("Direct, parts proven by a copy: wall / one `curl` PUT", "direct/parts, copied/wall", CURL, seconds, None),
     ("Direct, parts: wall / the peer's push", "direct/parts/wall", "proxied/peer/wall", seconds, None),
     ("Direct, parts: service CPU / the peer's push", "direct/parts/cpu", "proxied/peer/cpu", seconds, None),
     ("Peer: bytes through the service / the blob", "proxied/peer/moved/bytes", "proxied/size", size, None),

@@ -32,6 +32,10 @@ REGISTRY_S3 = (
 )
 
 
+# The service under test, and the same told not to rely on what the store computes.
+OURS, READING = "overside", "overside-reading"
+
+
 def load_test_servers():
     loader = importlib.machinery.SourceFileLoader("test_servers", str(ROOT / "scripts/test-servers"))
     module = importlib.util.module_from_spec(importlib.util.spec_from_loader("test_servers", loader))
@@ -111,6 +115,10 @@ class Stage:
         if self.service:
             self.start_service()
 
+    @property
+    def is_ours(self):
+        return self.service in (OURS, READING)
+
     def start_service(self):
         port = servers.free_ports(1)[0]
         self.front = process.Relay(port) if self.relayed else None
@@ -118,13 +126,13 @@ class Stage:
         self.back = process.Relay(store_port) if self.relayed and store_port else None
         self.address = f"http://127.0.0.1:{self.front.port if self.front else port}"
         inner = f"http://127.0.0.1:{self.back.port}" if self.back else self.endpoint
-        command = self.overside(port, inner) if self.service == "overside" else self.registry(port, inner)
+        command = self.overside(port, inner) if self.is_ours else self.registry(port, inner)
         # Nothing of the caller's leaks in: AWS_CA_BUNDLE, for one, would change what the S3 drivers do.
         environment = {"PATH": os.environ["PATH"], "AWS_REGION": servers.REGION}
         environment.update(AWS_ACCESS_KEY_ID=servers.ACCESS_KEY, AWS_SECRET_ACCESS_KEY=servers.SECRET_KEY)
         launched = servers.launch(self.folder, self.service, command, env=environment, cwd=self.folder)
         self.pid = launched.pid
-        ready = f"http://127.0.0.1:{port}" + ("/readyz" if self.service == "overside" else "/v2/")
+        ready = f"http://127.0.0.1:{port}" + ("/readyz" if self.is_ours else "/v2/")
         ask = ["curl", "--silent", "--fail", "--noproxy", "*", "--output", "/dev/null", ready]
         servers.wait(self.folder, self.service, launched, lambda: subprocess.run(ask).returncode == 0, {})
 
@@ -135,6 +143,7 @@ class Stage:
         if not endpoint:
             return [*command, "--storage", f"file://{self.folder}/files"]
         command += ["--storage", f"s3://{servers.BUCKET}/ours", "--s3-path-style"]
+        command += ["--store-independent-proofs"] if self.service == READING else []
         return [*command, "--s3-endpoint", endpoint, "--s3-public-endpoint", self.endpoint]
 
     def registry(self, port, endpoint):
