@@ -15,7 +15,7 @@ use crate::domain::upload::{Proxied, Refusal, State, Transfer, Upload, UploadId}
 use crate::storage::{Appended, StorageError};
 
 /// Parts are held in memory while they are sent: whatever length a client announces, a part leaves room for
-/// those of others. Ten thousand of them are 156 GiB; what is larger goes by presigned parts.
+/// those of others (`storage::s3::room`). Ten thousand of them are 156 GiB; what is larger goes by presigned parts.
 const MAX_PROXIED_PART_SIZE: u64 = 16 * 1024 * 1024;
 
 /// Where a chunk says it goes and how long it says it is.

@@ -3,11 +3,12 @@
 use bytes::{Bytes, BytesMut};
 
 /// A piece of this size or more is kept as it is. Smaller ones are copied together: a body in one-byte chunks
-/// would otherwise take forty times its size in handles. Half of what the server reads at once
-/// (`server::READ_BUFFER`), whose whole buffer a piece keeps alive: what is held is at most twice what counts.
-const WHOLE_PIECE: usize = 32 * 1024;
+/// would otherwise take forty times its size in handles. A piece keeps the buffer alive that it was read into
+/// (`server::READ_BUFFER`, four times this): a sender who cuts its chunks for it can make a rope take three times
+/// its length, a large chunk and a buffer's worth of tiny ones in turn; others stay near its length.
+const WHOLE_PIECE: usize = 64 * 1024;
 /// Smaller pieces are copied into blocks of this size.
-const COPIED_BLOCK: usize = 2 * WHOLE_PIECE;
+const COPIED_BLOCK: usize = WHOLE_PIECE;
 
 /// Pieces of a body, in order.
 #[derive(Debug, Default)]

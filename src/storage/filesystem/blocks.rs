@@ -10,10 +10,10 @@ use super::Result;
 use crate::storage::StorageError;
 use crate::storage::rope::Rope;
 
-/// Large enough that handing a block to another thread and locking for it cost nothing beside writing it,
-/// and 64 requests at once hold no more than 64 MiB in two blocks each, were every byte to keep another one
-/// alive (see [`Rope`]).
-pub(super) const BLOCK_SIZE: usize = 256 * 1024;
+/// Large enough that handing a block to another thread and locking for it cost little beside writing it. Two of
+/// them for each of 64 requests are 64 MiB; three times that for senders who cut their chunks for it (see
+/// [`Rope`]).
+pub(super) const BLOCK_SIZE: usize = 512 * 1024;
 
 /// Writes blocks, in order, with `write` to a sink that it owns while it does.
 #[derive(Debug)]

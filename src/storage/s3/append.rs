@@ -10,14 +10,15 @@ use tokio::task::JoinSet;
 use uuid::Uuid;
 
 use super::S3;
+use super::parcel::{Batch, Parcel};
 use super::room::Room;
-use super::send::{Batch, Parcel};
+
 use crate::domain::part::{PartNumber, ReceivedPart};
 use crate::domain::upload::{Proxied, UploadId};
 use crate::storage::{Appended, Result, StorageError, key};
 
 /// Parts of one upload that travel at once while the next is filled: a store that writes to disk before it
-/// answers is kept busy, and one upload takes no more than a third of the budget for parts of 8 MiB.
+/// answers is kept busy, and one upload takes half of the budget for parts of 8 MiB.
 const PARTS_IN_FLIGHT: usize = 3;
 /// Collected before a part asks for room. A sender that is slower than this in the time for which the server
 /// bears silence never keeps room from others; 480 connections (the default) hold 30 MiB.
@@ -54,7 +55,7 @@ struct Segment {
     id: Uuid,
     size: usize,
     /// None for the tail of an earlier append; that one is the database's to remove.
-    crc: Option<u32>,
+    crc32c: Option<u32>,
 }
 
 impl S3 {
@@ -66,7 +67,7 @@ impl S3 {
             if self.head(key::temp_tail(upload, id)).await?.size != stored.tail_size() {
                 return Err(StorageError::Precondition);
             }
-            filling.stored.push(Segment { id, size: in_memory(stored.tail_size())?, crc: None });
+            filling.stored.push(Segment { id, size: in_memory(stored.tail_size())?, crc32c: None });
         }
         Ok(S3Appender {
             store: self.clone(),
@@ -89,19 +90,19 @@ impl S3 {
         let mut whole = Batch::default();
         for segment in stored {
             let read = self.read_parcel(&key::temp_tail(upload, segment.id)).await?;
-            if read.size() != segment.size || segment.crc.is_some_and(|crc| crc != read.crc()) {
+            if read.size != segment.size || segment.crc32c.is_some_and(|crc32c| crc32c != read.crc32c) {
                 return Err(StorageError::Precondition);
             }
-            read.into_pieces().into_iter().for_each(|piece| whole.push(piece));
+            whole.extend(read);
         }
-        batch.into_parcel().into_pieces().into_iter().for_each(|piece| whole.push(piece));
+        whole.extend(batch.into_parcel());
         Ok(whole.into_parcel())
     }
 
     /// Only tidiness: the sweep finds what stays. What an earlier append left is kept until the database knows
     /// what came after it.
     async fn remove_spilled(&self, upload: UploadId, stored: &[Segment]) {
-        for segment in stored.iter().filter(|segment| segment.crc.is_some()) {
+        for segment in stored.iter().filter(|segment| segment.crc32c.is_some()) {
             let _ = self.remove(&key::temp_tail(upload, segment.id)).await;
         }
     }
@@ -135,7 +136,7 @@ impl S3Appender {
 
     pub async fn spill(&mut self) -> Result<()> {
         let parcel = std::mem::take(&mut self.filling.batch).into_parcel();
-        let segment = Segment { id: Uuid::new_v4(), size: parcel.size(), crc: Some(parcel.crc()) };
+        let segment = Segment { id: Uuid::new_v4(), size: parcel.size, crc32c: Some(parcel.crc32c) };
         self.store.send_object(&key::temp_tail(self.upload, segment.id), &parcel).await?;
         self.filling.stored.push(segment);
         self.filling.room = None;

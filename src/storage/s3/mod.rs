@@ -3,6 +3,7 @@
 pub mod append;
 mod examine;
 mod multipart;
+mod parcel;
 pub(in crate::storage) mod presign;
 mod room;
 mod seal;

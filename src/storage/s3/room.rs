@@ -9,10 +9,10 @@ use tokio::time::Instant;
 
 use crate::storage::{Result, StorageError};
 
-/// Parts held at once, of all appends. Twelve of 8 MiB keep two cores and a store busy; each byte may keep
-/// another one alive (see `storage::rope`), and with 64 MiB for connections and everything else the server
-/// stays below 256 MiB.
-const BUDGET: u32 = 96 * 1024 * KIB;
+/// Parts held at once, of all appends: eight of 8 MiB, which is more than two cores hash while a store writes.
+/// A sender can make a byte take three (see `storage::rope`): with 64 connections, and everything else, the
+/// server still stays below 256 MiB.
+const BUDGET: u32 = 64 * 1024 * KIB;
 const KIB: u32 = 1024;
 /// Parts that there is room for, however large they are: one is filled while another travels.
 const LEAST_PARTS: u32 = 2;

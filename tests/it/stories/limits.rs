@@ -2,6 +2,7 @@
 
 mod bodies;
 mod input;
+mod memory;
 mod raw;
 mod sizes;
 mod urls;
@@ -11,5 +12,5 @@ use crate::support::trial::Story;
 const NAME: &str = "team/app/model";
 
 pub fn cases() -> Vec<Story> {
-    [input::cases(), sizes::cases(), bodies::cases(), urls::cases()].concat()
+    [input::cases(), sizes::cases(), bodies::cases(), urls::cases(), memory::cases()].concat()
 }
