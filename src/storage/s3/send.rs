@@ -172,7 +172,10 @@ where
     move |error| {
         let status = error.raw_response().map(|response| response.status().as_u16());
         let error = classify(action)(error);
-        let as_invalid = matches!((status, &error), (Some(400 | 501), StorageError::Unavailable { .. }));
+        let as_invalid = matches!(
+            (status, &error),
+            (Some(400 | 501), StorageError::Refused { .. } | StorageError::Unavailable { .. })
+        );
         Refused { error, as_invalid }
     }
 }
