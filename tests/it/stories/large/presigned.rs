@@ -10,7 +10,7 @@ use reqwest::header::CONTENT_LENGTH;
 use serde_json::Value;
 
 use super::content::Content;
-use super::{assert_published, assert_small, size};
+use super::{MEMORY_LIMIT, assert_published, assert_small, size};
 use crate::support::api::{Answer, Repository};
 use crate::support::proxy::Traffic;
 use crate::support::{FaultProxy, Stack, Store};
@@ -88,7 +88,7 @@ pub async fn story(stack: Arc<Stack>) {
         assert!(store.to_client < read + most, "{proof} reads {read} bytes: {store:?}");
     }
     assert_published(&stack, &repository, content, digest, proof).await;
-    assert_small(&server);
+    assert_small(&server, MEMORY_LIMIT);
 }
 
 pub async fn send(http: Client, content: Content, part: Value) -> Answer {

@@ -7,7 +7,7 @@ use reqwest::header::CONTENT_LENGTH;
 use reqwest::header::CONTENT_RANGE;
 
 use super::content::Content;
-use super::{TERMINATE_LIMIT, assert_published, assert_small, size};
+use super::{STREAMING_LIMIT, TERMINATE_LIMIT, assert_published, assert_small, size};
 use crate::support::Stack;
 use crate::support::api::{Answer, Repository, Upload};
 
@@ -30,7 +30,7 @@ pub async fn story(stack: Arc<Stack>) {
         let patch = patch.header(CONTENT_LENGTH, end - offset).body(content.body(offset, end));
         let taken = Answer::to(patch).await.expect(202);
         assert_eq!(taken.header("range"), Some(format!("0-{}", end - 1).as_str()));
-        assert_small(&server);
+        assert_small(&server, STREAMING_LIMIT);
         offset = end;
         if index == 1 {
             server.kill9();
@@ -45,7 +45,7 @@ pub async fn story(stack: Arc<Stack>) {
     upload.finalize(&digest).await.expect(201);
     let repository = Repository::of(server.base_url(), NAME);
     assert_published(&stack, &repository, content, digest, Proof::Streamed).await;
-    assert_small(&server);
+    assert_small(&server, STREAMING_LIMIT);
 }
 
 /// The same session at another replica.
