@@ -77,7 +77,7 @@ impl Dripping {
         drop(self.more);
         assert_eq!(self.answer.await.expect("no panic").expect("an answer"), 202);
         self.upload.finalize(&self.digest).await.expect(201);
-        assert_eq!(stack.store.blob_hash(&self.digest).await, Some(self.digest));
+        assert_eq!(stack.blob_hash(&self.digest).await, Some(self.digest));
     }
 
     /// Goes on at another server, from where the upload stands there; tells where that was.
@@ -88,7 +88,7 @@ impl Dripping {
         let offset = usize::try_from(offset).expect("an offset that fits in memory");
         upload.patch(None, self.content.slice(offset..)).await.expect(202);
         upload.finalize(&self.digest).await.expect(201);
-        assert_eq!(stack.store.blob_hash(&self.digest).await, Some(self.digest));
+        assert_eq!(stack.blob_hash(&self.digest).await, Some(self.digest));
         offset
     }
 }
@@ -109,7 +109,7 @@ fn dripping(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
             assert!(spilled(&stack).await > 1, "{:?}", stack.temp_leftovers().await);
         }
         upload.finalize(&digest).await.expect(201);
-        assert_eq!(stack.store.blob_hash(&digest).await, Some(digest));
+        assert_eq!(stack.blob_hash(&digest).await, Some(digest));
         for sender in senders {
             sender.complete(&stack).await;
         }
