@@ -12,7 +12,6 @@ use uuid::Uuid;
 use super::S3;
 use super::parcel::{Batch, Parcel};
 use super::room::Room;
-
 use crate::domain::part::{PartNumber, ReceivedPart};
 use crate::domain::upload::{Proxied, UploadId};
 use crate::storage::{Appended, Result, StorageError, key};
@@ -20,8 +19,8 @@ use crate::storage::{Appended, Result, StorageError, key};
 /// Parts of one upload that travel at once while the next is filled: a store that writes to disk before it
 /// answers is kept busy, and one upload takes half of the budget for parts of 8 MiB.
 const PARTS_IN_FLIGHT: usize = 3;
-/// Collected before a part asks for room. A sender that is slower than this in the time for which the server
-/// bears silence never keeps room from others; 480 connections (the default) hold 30 MiB.
+/// Collected before a part asks for room: what a sender pays for the seconds for which it may then keep others
+/// waiting. 480 connections (the default) hold 30 MiB.
 const UNROOMED: usize = 64 * 1024;
 
 /// One append to a proxied upload.
@@ -45,7 +44,7 @@ struct Filling {
     stored: Vec<Segment>,
     /// What follows, in memory.
     batch: Batch,
-    /// None until [`UNROOMED`] bytes have come, or as many are missing.
+    /// None until [`UNROOMED`] bytes have come.
     room: Option<Room>,
 }
 
@@ -116,14 +115,9 @@ impl Filling {
 
 impl S3Appender {
     pub async fn ready(&mut self) -> Result<()> {
-        let is_small = self.filling.batch.len() < UNROOMED && self.filling.len() + UNROOMED < self.part_size;
-        if self.filling.room.is_some() || is_small {
-            return Ok(());
+        if self.filling.room.is_none() && self.filling.batch.len() >= UNROOMED {
+            self.take_room().await?;
         }
-        while self.in_flight.len() >= PARTS_IN_FLIGHT {
-            self.join_part().await?;
-        }
-        self.filling.room = Some(self.store.rooms.take(self.part_size).await?);
         Ok(())
     }
 
@@ -146,12 +140,14 @@ impl S3Appender {
     pub async fn write(&mut self, mut bytes: Bytes) -> Result<()> {
         while !bytes.is_empty() {
             self.ready().await?;
-            let most = match &self.filling.room {
-                Some(_) => self.part_size - self.filling.len(),
-                None => UNROOMED,
-            };
+            let left = self.part_size - self.filling.len();
+            let most = if self.filling.room.is_some() { left } else { left.min(UNROOMED) };
             self.filling.batch.push(bytes.split_to(bytes.len().min(most)));
             if self.filling.len() == self.part_size {
+                if self.filling.room.is_none() {
+                    // Nearly all of it lies in the store, and now comes into memory.
+                    self.take_room().await?;
+                }
                 self.send_part().await?;
             }
         }
@@ -176,7 +172,7 @@ impl S3Appender {
             _ => {}
         }
         let _room = match filling.room {
-            None if !filling.stored.is_empty() => Some(self.store.rooms.take(self.part_size).await?),
+            None if !filling.stored.is_empty() => Some(self.store.rooms.take(filling.len()).await?),
             room => room,
         };
         let parcel = self.store.gather(self.upload, &filling.stored, filling.batch).await?;
@@ -203,6 +199,14 @@ impl S3Appender {
             store.remove_spilled(upload, &stored).await;
             Ok(part)
         });
+        Ok(())
+    }
+
+    async fn take_room(&mut self) -> Result<()> {
+        while self.in_flight.len() >= PARTS_IN_FLIGHT {
+            self.join_part().await?;
+        }
+        self.filling.room = Some(self.store.rooms.take(self.part_size).await?);
         Ok(())
     }
 

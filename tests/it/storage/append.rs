@@ -6,16 +6,17 @@ use bytes::Bytes;
 use overside::domain::hash::Hasher;
 use overside::domain::part::{MIN_PART_SIZE, ReceivedPart};
 use overside::domain::upload::{Proxied, Transfer, UploadId};
-use overside::storage::{Storage, StorageError};
+use overside::storage::{Appended, Storage, StorageError, TempKind};
 use uuid::Uuid;
 
-use super::{CUT, Case, MIB, content, digest_of, download, place, read};
+use super::{CUT, Case, MIB, content, digest_of, download, place, read, temporary_of};
 
 pub fn cases() -> Vec<Case> {
     super::suite![
         appends_of_odd_sizes_make_one_blob,
         one_long_append_makes_one_blob,
         whole_parts_without_a_tail_make_one_blob,
+        what_is_spilled_on_the_way_comes_together_again,
         an_append_that_is_dropped_leaves_the_old_offset,
         an_empty_append_makes_an_empty_blob,
         an_append_to_bytes_that_are_gone_is_refused,
@@ -53,6 +54,11 @@ impl Chunked {
             appender.write(bytes.slice_ref(piece)).await.expect("the bytes are taken");
         }
         let left = appender.finish().await.expect("the append can be finished");
+        self.count(bytes, left);
+    }
+
+    /// What the database would know after an append of these bytes.
+    fn count(&mut self, bytes: &Bytes, left: Appended) {
         self.hasher.update(bytes);
         self.stored = Proxied {
             received: self.stored.received + bytes.len() as u64,
@@ -111,6 +117,39 @@ async fn whole_parts_without_a_tail_make_one_blob(storage: Arc<Storage>) {
     chunked.append(&storage, &bytes.slice(..half)).await;
     chunked.append(&storage, &bytes.slice(half..)).await;
     chunked.becomes(&storage, &bytes).await;
+}
+
+async fn what_is_spilled_on_the_way_comes_together_again(storage: Arc<Storage>) {
+    let bytes = content(49, 3 * MIN_PART_SIZE + MIB);
+    let mut chunked = Chunked::new();
+    let head = bytes.len() / 8;
+    chunked.append(&storage, &bytes.slice(..head)).await;
+    let mut appender =
+        storage.append(chunked.upload, &chunked.stored, Uuid::new_v4()).await.expect("it is there");
+    let part = usize::try_from(MIN_PART_SIZE).expect("a size that fits in memory");
+    // Also so close to the end of a part that its rest never asks for room, and twice within one.
+    let mut at = head;
+    for end in [part - 30_000, part + 1_000_000, part + 2_500_000, 2 * part + 1, bytes.len()] {
+        for piece in bytes[at..end].chunks(CUT) {
+            appender.ready().await.expect("there is room");
+            appender.write(bytes.slice_ref(piece)).await.expect("the bytes are taken");
+        }
+        at = end;
+        if end < bytes.len() {
+            appender.spill().await.expect("the store takes it");
+        }
+    }
+    let left = appender.finish().await.expect("the append can be finished");
+    chunked.count(&bytes.slice(head..), left);
+    chunked.becomes(&storage, &bytes).await;
+    if matches!(*storage, Storage::S3(_)) {
+        let tails = temporary_of(&storage, chunked.upload).await;
+        let tails = tails
+            .iter()
+            .filter(|entry| matches!(&entry.kind, TempKind::Object { key } if key.contains("/tail-")));
+        // The database would have the first one removed.
+        assert_eq!(tails.count(), 2, "the first append's and the second's, and nothing of what was spilled");
+    }
 }
 
 async fn an_append_that_is_dropped_leaves_the_old_offset(storage: Arc<Storage>) {
