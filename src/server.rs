@@ -159,10 +159,10 @@ impl Server {
         if config.store_independent_proofs {
             // Nothing counts as seen, so nothing is relied on.
             tracing::info!("every presigned upload is read back");
+            storage.check().await.context(UNUSABLE)?;
         } else {
             probe(&storage, &db, &clock, config.probe_refresh).await?;
         }
-        storage.check().await.context(UNUSABLE)?;
         let service = Service::new(db, storage, clock, config.limits.limits());
         Ok(Self {
             listener,

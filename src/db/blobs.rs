@@ -1,5 +1,7 @@
 //! Published blobs and the repositories they can be read from.
 
+use std::fmt::Display;
+
 use chrono::{DateTime, Utc};
 use sqlx::FromRow;
 use uuid::Uuid;
@@ -27,7 +29,7 @@ pub(super) const LINK: &str = "
 const UNLINK: &str = "DELETE FROM repository_blob WHERE repository_name = $1 AND digest = $2";
 
 #[derive(Debug, FromRow)]
-struct BlobRow {
+pub(super) struct BlobRow {
     digest: String,
     size: i64,
     proof: String,
@@ -38,30 +40,38 @@ struct BlobRow {
     sealed_etag: Option<String>,
 }
 
+impl BlobRow {
+    /// The temporary object that the row keeps.
+    pub fn sealed(&self) -> Option<SealedObject> {
+        Some(SealedObject {
+            upload: UploadId::from_uuid(self.sealed_by?),
+            path: self.sealed_path.clone()?,
+            etag: self.sealed_etag.clone(),
+        })
+    }
+
+    pub fn corrupt(&self, column: &'static str, reason: &dyn Display) -> DbError {
+        DbError::Corrupt { table: "blob", column, row: self.digest.clone(), reason: reason.to_string() }
+    }
+}
+
 impl TryFrom<BlobRow> for Blob {
     type Error = DbError;
 
     fn try_from(row: BlobRow) -> Result<Self> {
-        let corrupt = |column, reason: &dyn std::fmt::Display| DbError::Corrupt {
-            table: "blob",
-            column,
-            row: row.digest.clone(),
-            reason: reason.to_string(),
+        let standing = match (row.placed_at, row.sealed()) {
+            (Some(_), _) => Standing::Placed,
+            (None, Some(sealed)) => Standing::Sealed(sealed),
+            (None, None) => {
+                return Err(row.corrupt("placed_at", &"is missing, and so is where the blob was proven"));
+            }
         };
         Ok(Self {
-            digest: row.digest.parse().map_err(|error| corrupt("digest", &error))?,
-            size: u64::try_from(row.size).map_err(|error| corrupt("size", &error))?,
-            proof: row.proof.parse().map_err(|error| corrupt("proof", &error))?,
+            digest: row.digest.parse().map_err(|error| row.corrupt("digest", &error))?,
+            size: u64::try_from(row.size).map_err(|error| row.corrupt("size", &error))?,
+            proof: row.proof.parse().map_err(|error| row.corrupt("proof", &error))?,
             created_at: row.created_at,
-            standing: match (row.placed_at, row.sealed_by, &row.sealed_path) {
-                (Some(_), _, _) => Standing::Placed,
-                (None, Some(upload), Some(path)) => Standing::Sealed(SealedObject {
-                    upload: UploadId::from_uuid(upload),
-                    path: path.clone(),
-                    etag: row.sealed_etag.clone(),
-                }),
-                _ => return Err(corrupt("placed_at", &"is missing, and so is where the blob was proven")),
-            },
+            standing,
         })
     }
 }

@@ -3,13 +3,13 @@
 use std::collections::HashSet;
 
 use chrono::{DateTime, Utc};
-use sqlx::FromRow;
 use uuid::Uuid;
 
+use super::blobs::BlobRow;
 use super::plans::Text;
 use super::sweep::{json, uuids};
-use super::{Db, DbError, Result, on_pool};
-use crate::domain::blob::SealedObject;
+use super::{Db, Result, on_pool};
+use crate::domain::blob::{Blob, SealedObject};
 use crate::domain::digest::Digest;
 use crate::domain::upload::UploadId;
 
@@ -18,7 +18,7 @@ pub(super) const CLAIM: &str = "
     UPDATE blob SET placing_until = $2
     WHERE placing_until <= $1 AND sealed_by IS NOT NULL AND digest IN
         (SELECT digest FROM blob WHERE sealed_by IS NOT NULL AND placing_until <= $1 ORDER BY placing_until LIMIT $3)
-    RETURNING digest, size, placed_at, sealed_by, sealed_path, sealed_etag";
+    RETURNING digest, size, proof, created_at, placed_at, sealed_by, sealed_path, sealed_etag";
 
 pub(super) const RENEW: &str = "
     UPDATE blob SET placing_until = $3 WHERE digest = $1 AND sealed_by = $2 AND placed_at IS NULL";
@@ -46,45 +46,9 @@ pub(super) const HELD: Text = Text {
 /// A blob that this replica is to place, or whose temporary object is due to be released.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unplaced {
-    pub digest: Digest,
-    /// In bytes.
-    pub size: u64,
+    pub blob: Blob,
+    /// Also when the copy is done and this was only still being read.
     pub sealed: SealedObject,
-    /// The copy is done; only the temporary object was still being read.
-    pub is_placed: bool,
-}
-
-#[derive(Debug, FromRow)]
-struct UnplacedRow {
-    digest: String,
-    size: i64,
-    placed_at: Option<DateTime<Utc>>,
-    sealed_by: Uuid,
-    sealed_path: String,
-    sealed_etag: Option<String>,
-}
-
-impl TryFrom<UnplacedRow> for Unplaced {
-    type Error = DbError;
-
-    fn try_from(row: UnplacedRow) -> Result<Self> {
-        let corrupt = |column, reason: &dyn std::fmt::Display| DbError::Corrupt {
-            table: "blob",
-            column,
-            row: row.digest.clone(),
-            reason: reason.to_string(),
-        };
-        Ok(Self {
-            digest: row.digest.parse().map_err(|error| corrupt("digest", &error))?,
-            size: u64::try_from(row.size).map_err(|error| corrupt("size", &error))?,
-            is_placed: row.placed_at.is_some(),
-            sealed: SealedObject {
-                upload: UploadId::from_uuid(row.sealed_by),
-                path: row.sealed_path,
-                etag: row.sealed_etag,
-            },
-        })
-    }
 }
 
 impl Db {
@@ -95,9 +59,16 @@ impl Db {
         until: DateTime<Utc>,
         limit: u32,
     ) -> Result<Vec<Unplaced>> {
-        let rows: Vec<UnplacedRow> = on_pool!(self, pool =>
+        let rows: Vec<BlobRow> = on_pool!(self, pool =>
             sqlx::query_as(CLAIM).bind(now).bind(until).bind(i64::from(limit)).fetch_all(pool).await)?;
-        rows.into_iter().map(Unplaced::try_from).collect()
+        let unplaced = rows.into_iter().map(|row| {
+            let sealed = row.sealed();
+            Ok(Unplaced {
+                sealed: sealed.ok_or_else(|| row.corrupt("sealed_by", &"is missing"))?,
+                blob: row.try_into()?,
+            })
+        });
+        unplaced.collect()
     }
 
     /// Keeps the others from copying until `until`.

@@ -89,7 +89,7 @@ impl Service {
             handover: CancellationToken::new(),
             hashers: Arc::new(Semaphore::new(read_back::HASHERS_AT_ONCE)),
             placings: Arc::new(Semaphore::new(place::PLACINGS_AT_ONCE)),
-            copies: Semaphore::new(place::COPIES_AT_ONCE),
+            copies: Semaphore::new(place::COPIES_AT_ONCE as usize),
         })
     }
 

@@ -11,19 +11,17 @@ use super::finalize::Proven;
 use super::lease::RENEWALS_PER_LEASE;
 use super::{Result, Service, ServiceError};
 use crate::db::Unplaced;
-use crate::domain::blob::{Blob, SealedObject, Standing};
+use crate::domain::blob::{Blob, Standing};
 use crate::domain::digest::Digest;
 use crate::domain::upload::{Transfer, UploadId};
 use crate::storage::{Sealed, StorageError};
 use crate::telemetry::chain;
 
 /// Copies under way at once: they cost the store, and it serves uploads with the same disks.
-pub(super) const COPIES_AT_ONCE: usize = 4;
+pub(super) const COPIES_AT_ONCE: u32 = 4;
 /// Placings that may wait for their turn, at some kilobytes each; beyond it finalizing waits as well, which
 /// holds uploads to the pace of the store's copies.
 pub(super) const PLACINGS_AT_ONCE: usize = 256;
-/// Blobs taken over in one bite: no more than are copied at once, or their claims would run out unused.
-const CLAIMS: u32 = 4;
 
 impl Service {
     /// Ends a finalize in a task of its own: places the blob where that is still to be done, and discards.
@@ -62,9 +60,10 @@ impl Service {
     pub(super) async fn place_abandoned(&self) -> Result<(u64, u64)> {
         let (mut placed, mut failures) = (0, 0);
         while !self.handover.is_cancelled() {
-            let claimed =
-                self.db.claim_unplaced(self.clock.now(), self.after(self.limits.lease), CLAIMS).await?;
-            let last = claimed.len() < CLAIMS as usize;
+            // No more than are copied at once: the claims of others would run out unused.
+            let until = self.after(self.limits.lease);
+            let claimed = self.db.claim_unplaced(self.clock.now(), until, COPIES_AT_ONCE).await?;
+            let last = claimed.len() < COPIES_AT_ONCE as usize;
             let mut outcomes: futures_util::stream::FuturesUnordered<_> =
                 claimed.into_iter().map(|unplaced| self.go_on_placing(unplaced)).collect();
             while let Some(outcome) = outcomes.next().await {
@@ -83,15 +82,16 @@ impl Service {
         Ok((placed, failures))
     }
 
-    async fn go_on_placing(&self, unplaced: Unplaced) -> Result<()> {
-        let Unplaced { digest, size, sealed: SealedObject { upload, .. }, is_placed } = &unplaced;
-        let released = if *is_placed {
-            self.db.mark_placed(digest, *upload, self.clock.now()).await?
-        } else {
-            self.place_sealed(*upload, digest, &Sealed::restore(&unplaced.sealed, *size)?).await?
+    async fn go_on_placing(&self, Unplaced { blob, sealed }: Unplaced) -> Result<()> {
+        let upload = sealed.upload;
+        let released = match blob.standing {
+            Standing::Placed => self.db.mark_placed(&blob.digest, upload, self.clock.now()).await?,
+            Standing::Sealed(_) => {
+                self.place_sealed(upload, &blob.digest, &Sealed::restore(&sealed, blob.size)?).await?
+            }
         };
         if released {
-            self.discard(*upload).await?;
+            self.discard(upload).await?;
         }
         Ok(())
     }
@@ -119,11 +119,12 @@ impl Service {
             () = renewing => Ok(()),
             () = self.handover.cancelled() => Err(ServiceError::Stopping),
         };
-        if let Err(error) = placed {
-            // Others need not wait for the claim to run out.
+        if let Err(ServiceError::Stopping) = placed {
+            // Others need not wait for the claim to run out. After a failure they had better: a cleaner would
+            // claim the same blob again and again.
             self.db.renew_placing(digest, id, self.clock.now()).await?;
-            return Err(error);
         }
+        placed?;
         Ok(self.db.mark_placed(digest, id, self.clock.now()).await?)
     }
 

@@ -42,7 +42,8 @@ impl Service {
     }
 
     /// Reads the object part by part, each hashed from the midstate claimed before it. True is a proof that it is
-    /// `claimed`. False says nothing of the bytes: a midstate may be wrong where the digest is right.
+    /// `claimed`. False says nothing of the bytes: a midstate may be wrong where the digest is right. There is one
+    /// after each part but the last, or none.
     pub(super) async fn read_back_parts(
         self: &Arc<Self>,
         sealed: &Sealed,
@@ -50,7 +51,7 @@ impl Service {
         midstates: &[Midstate],
         claimed: Digest,
     ) -> Result<bool> {
-        if midstates.is_empty() || midstates.len() + 1 != usize::from(plan.part_count()) {
+        if midstates.is_empty() {
             return Ok(false);
         }
         let checks = plan.parts().enumerate().map(|(index, part)| {

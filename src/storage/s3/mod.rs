@@ -13,6 +13,7 @@ mod stage;
 mod sweep;
 
 use std::error::Error;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -77,7 +78,8 @@ pub struct S3 {
     capabilities: Arc<RwLock<Arc<Capabilities>>>,
     /// Memory for parts on their way.
     rooms: Arc<room::Rooms>,
-    wire: Arc<send::Wire>,
+    /// The store, over plain HTTP, did not answer for CRC32C.
+    no_crc32c: Arc<AtomicBool>,
 }
 
 impl S3 {
@@ -135,7 +137,7 @@ impl S3 {
             credentials: shared.credentials_provider(),
             capabilities: Arc::default(),
             rooms: Arc::default(),
-            wire: Arc::default(),
+            no_crc32c: Arc::default(),
         }
     }
 

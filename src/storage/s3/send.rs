@@ -1,18 +1,14 @@
 //! What this server itself sends to the bucket in bulk, and what binds it to what arrives there.
 
 use std::error::Error;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::sync::atomic::Ordering;
 
 use aws_sdk_s3::config::http::HttpResponse;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
-use aws_sdk_s3::presigning::PresigningConfig;
 use aws_sdk_s3::primitives::ByteStream;
-use tokio::sync::OnceCell;
 
 use super::parcel::{Batch, Parcel};
 use super::{CONTENT_TYPE, S3, classify};
-use crate::domain::digest::Digest;
 use crate::domain::part::{PartNumber, ReceivedPart};
 use crate::domain::upload::UploadId;
 use crate::storage::key::{self, Key};
@@ -31,14 +27,6 @@ enum Binding {
     Tls,
     Crc32c,
     Signature,
-}
-
-/// What the way to the store was seen to be.
-#[derive(Debug, Default)]
-pub(super) struct Wire {
-    is_tls: OnceCell<bool>,
-    /// A store over plain HTTP did not answer for CRC32C.
-    no_crc32c: AtomicBool,
 }
 
 impl S3 {
@@ -107,33 +95,20 @@ impl S3 {
             _ => {}
         }
         let (_, told) = send(Binding::Signature).await.map_err(|refused| refused.error)?;
-        if !self.wire.no_crc32c.swap(true, Ordering::Relaxed) {
+        if !self.no_crc32c.swap(true, Ordering::Relaxed) {
             tracing::info!("the store does not answer for CRC32C; what is sent there is signed instead");
         }
         Ok(told)
     }
 
     async fn binding(&self, parcel: &Parcel) -> Result<Binding> {
-        let is_tls = *self.wire.is_tls.get_or_try_init(|| self.speaks_tls()).await?;
-        let no_crc32c = self.wire.no_crc32c.load(Ordering::Relaxed);
+        let is_tls = self.own_signer.is_tls().await?;
+        let no_crc32c = self.no_crc32c.load(Ordering::Relaxed);
         Ok(match (is_tls, no_crc32c || parcel.size == 0) {
             (true, _) => Binding::Tls,
             (false, false) => Binding::Crc32c,
             (false, true) => Binding::Signature,
         })
-    }
-
-    /// By a URL that the SDK makes: environment and profile may name another endpoint than our settings do.
-    async fn speaks_tls(&self) -> Result<bool> {
-        let terms = PresigningConfig::expires_in(Duration::from_secs(1));
-        let terms = terms.map_err(StorageError::unavailable("sign a URL"))?;
-        let request = self
-            .client
-            .get_object()
-            .bucket(self.bucket())
-            .key(self.path(&key::blob(&Digest::from_sha256([0; 32]))));
-        let signed = request.presigned(terms).await.map_err(classify("sign a URL"))?;
-        Ok(signed.uri().starts_with("https:"))
     }
 
     /// An object of our own of bounded size, in the pieces it comes in.

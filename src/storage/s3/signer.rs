@@ -81,6 +81,13 @@ impl Signer {
         Ok(PartSigner::new(target, stamp, key, store_upload_id))
     }
 
+    /// Whether the endpoint is spoken to over TLS, wherever its address was configured.
+    pub async fn is_tls(&self) -> Result<bool> {
+        // Any life will do: nothing is signed.
+        let (target, _) = self.prepare(Duration::from_secs(1)).await?;
+        Ok(target.origin().starts_with("https:"))
+    }
+
     async fn prepare(&self, lifetime: Duration) -> Result<(&Target, Stamp)> {
         let held = self.credentials.get().await?;
         let target = self

@@ -6,6 +6,7 @@ mod ended;
 mod late;
 mod many;
 mod orphans;
+mod unplaceable;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -46,6 +47,7 @@ pub fn cases() -> Vec<Story> {
         }),
         ("a_put_that_comes_after_the_end_is_swept_and_changes_nothing", |s| late::puts(s).boxed()),
         ("a_thousand_expired_sessions_are_cleaned_in_batches", |s| many::thousand(s).boxed()),
+        ("blobs_that_cannot_be_placed_are_told_once_each", |s| unplaceable::told(s).boxed()),
         ("two_cleaners_at_once_do_the_work_of_one", |s| many::two_at_once(s).boxed()),
         ("the_loop_inside_serve_cleans_as_the_command_does", |s| many::inside_serve(s).boxed()),
         ("the_command_says_what_it_did_and_how_it_ended", |s| command::told(s).boxed()),
