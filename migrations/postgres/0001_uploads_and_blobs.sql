@@ -13,6 +13,8 @@ CREATE TABLE blob_upload_session (
         ('pending', 'uploading', 'finalizing', 'completed', 'failed', 'aborted', 'expired')),
     transfer_mode    TEXT CHECK (transfer_mode IN ('put', 'multipart', 'proxied')),
     temp_path        TEXT NOT NULL,
+    -- What a proxied upload is hashed with as it passes.
+    digest_algorithm TEXT NOT NULL DEFAULT 'sha256' CHECK (digest_algorithm IN ('sha256', 'sha512')),
     declared_digest  TEXT,
     claimed_digest   TEXT,
     final_digest     TEXT,
@@ -20,7 +22,7 @@ CREATE TABLE blob_upload_session (
     part_size        BIGINT CHECK (part_size > 0),
     store_upload_id  TEXT,
     received_offset  BIGINT NOT NULL DEFAULT 0 CHECK (received_offset >= 0),
-    hash_state       BYTEA CHECK (length(hash_state) = 104),
+    hash_state       BYTEA CHECK (length(hash_state) IN (104, 208)),
     tail_id          UUID,
     lease_owner      UUID,
     lease_expires_at TIMESTAMPTZ,
@@ -74,21 +76,34 @@ CREATE TABLE blob (
     sealed_until  TIMESTAMPTZ,
     -- Until when one replica keeps the others from copying.
     placing_until TIMESTAMPTZ,
+    -- The tombstone: when the collector saw that no repository links it. Whoever links it writes null here.
+    unlinked_at   TIMESTAMPTZ,
+    -- The collector that is deleting the object, and until when a request of its may still be carried out.
+    removal_id    UUID,
+    removing_until TIMESTAMPTZ,
+    -- No blob that is being removed is linked: what would do so fails here, whatever it has read before.
+    CONSTRAINT blob_is_not_removed CHECK (removal_id IS NULL OR unlinked_at IS NOT NULL),
+    CHECK ((removal_id IS NULL) = (removing_until IS NULL)),
     CHECK (placed_at IS NOT NULL OR sealed_by IS NOT NULL),
     CHECK ((sealed_by IS NULL) = (sealed_path IS NULL)),
     CHECK (sealed_by IS NULL OR (sealed_until IS NOT NULL AND placing_until IS NOT NULL))
 );
 CREATE INDEX blob_unplaced ON blob (placing_until) WHERE sealed_by IS NOT NULL;
 CREATE INDEX blob_sealed_by ON blob (sealed_by) WHERE sealed_by IS NOT NULL;
+CREATE INDEX blob_unlinked ON blob (unlinked_at) WHERE unlinked_at IS NOT NULL;
 
 -- Which repositories a blob can be read from.
 CREATE TABLE repository_blob (
-    repository_name TEXT NOT NULL,
+    repository_name TEXT COLLATE "C" NOT NULL,
     digest          TEXT NOT NULL REFERENCES blob (digest),
     created_at      TIMESTAMPTZ NOT NULL,
+    -- When the last manifest that referred to it was deleted, or a client has asked for it since. A grace later
+    -- the collector takes it out of the repository. Null for what no manifest ever referred to.
+    unreferenced_at TIMESTAMPTZ,
     PRIMARY KEY (repository_name, digest)
 );
 CREATE INDEX repository_blob_digest ON repository_blob (digest);
+CREATE INDEX repository_blob_unreferenced ON repository_blob (unreferenced_at) WHERE unreferenced_at IS NOT NULL;
 
 -- Secrets that replicas share. Whoever can read this table can sign upload URLs of the filesystem backend.
 CREATE TABLE signing_key (

@@ -1,4 +1,4 @@
-//! Content digests, `sha256:<64 lower-case hexadecimal digits>` (OCI image-spec, descriptor.md).
+//! Content digests, `<algorithm>:<lower-case hexadecimal digits>` (OCI image-spec, descriptor.md, "Digests").
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,59 +7,114 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 
-/// The SHA-256 of some content: what names a blob.
+/// What computes a digest: the registered algorithms (OCI image-spec, descriptor.md, "Registered algorithms").
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Algorithm {
+    #[default]
+    Sha256,
+    Sha512,
+}
+
+impl Algorithm {
+    /// As it stands before the colon and in storage paths.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Sha256 => "sha256",
+            Self::Sha512 => "sha512",
+        }
+    }
+}
+
+impl fmt::Display for Algorithm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for Algorithm {
+    type Err = DigestError;
+
+    fn from_str(text: &str) -> Result<Self, DigestError> {
+        match text {
+            "sha256" => Ok(Self::Sha256),
+            "sha512" => Ok(Self::Sha512),
+            // Echoed to the client, so bounded.
+            other => Err(DigestError::UnsupportedAlgorithm(other.chars().take(32).collect())),
+        }
+    }
+}
+
+/// The hash of some content: what names a blob or a manifest.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Digest([u8; 32]);
+pub enum Digest {
+    Sha256([u8; 32]),
+    Sha512([u8; 64]),
+}
 
 /// Why a text is not a digest this server takes.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum DigestError {
-    #[error("a digest is written sha256:<64 lower-case hexadecimal digits>")]
+    #[error(
+        "a digest is written sha256:<64 lower-case hexadecimal digits> or sha512:<128 lower-case hexadecimal digits>"
+    )]
     Malformed,
-    #[error("digest algorithm {0:?} is not supported; use sha256")]
+    #[error("digest algorithm {0:?} is not supported; use sha256 or sha512")]
     UnsupportedAlgorithm(String),
 }
 
 impl Digest {
-    /// The digest of no bytes at all.
-    pub const EMPTY: Self = Self([
+    /// The SHA-256 of no bytes at all.
+    pub const EMPTY: Self = Self::Sha256([
         0xe3, 0xb0, 0xc4, 0x42, 0x98, 0xfc, 0x1c, 0x14, 0x9a, 0xfb, 0xf4, 0xc8, 0x99, 0x6f, 0xb9, 0x24, 0x27,
         0xae, 0x41, 0xe4, 0x64, 0x9b, 0x93, 0x4c, 0xa4, 0x95, 0x99, 0x1b, 0x78, 0x52, 0xb8, 0x55,
     ]);
 
     #[must_use]
     pub const fn from_sha256(bytes: [u8; 32]) -> Self {
-        Self(bytes)
+        Self::Sha256(bytes)
     }
 
-    /// The algorithm's name, as it stands before the colon and in storage paths.
     #[must_use]
-    pub const fn algorithm(&self) -> &'static str {
-        "sha256"
+    pub const fn algorithm(&self) -> Algorithm {
+        match self {
+            Self::Sha256(_) => Algorithm::Sha256,
+            Self::Sha512(_) => Algorithm::Sha512,
+        }
+    }
+
+    const fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Sha256(bytes) => bytes,
+            Self::Sha512(bytes) => bytes,
+        }
     }
 
     /// The part after the colon.
     #[must_use]
     pub fn hex(&self) -> String {
-        hex::encode(self.0)
+        hex::encode(self.bytes())
     }
 
-    /// As S3 writes it in `x-amz-checksum-sha256`.
+    /// As S3 writes a SHA-256 in `x-amz-checksum-sha256`; S3 knows no other algorithm of ours.
     #[must_use]
-    pub fn to_base64(&self) -> String {
-        STANDARD.encode(self.0)
+    pub fn to_base64(&self) -> Option<String> {
+        match self {
+            Self::Sha256(bytes) => Some(STANDARD.encode(bytes)),
+            Self::Sha512(_) => None,
+        }
     }
 
     /// From S3's `x-amz-checksum-sha256`; a composite (`…-N`) is no digest of the content and gives `None`.
     #[must_use]
     pub fn from_base64(text: &str) -> Option<Self> {
-        STANDARD.decode(text).ok()?.try_into().ok().map(Self)
+        STANDARD.decode(text).ok()?.try_into().ok().map(Self::Sha256)
     }
 }
 
 impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "sha256:{}", hex::encode(self.0))
+        write!(f, "{}:{}", self.algorithm(), self.hex())
     }
 }
 
@@ -73,21 +128,25 @@ impl FromStr for Digest {
     type Err = DigestError;
 
     fn from_str(text: &str) -> Result<Self, DigestError> {
+        fn decoded<const N: usize>(encoded: &str) -> Result<[u8; N], DigestError> {
+            let mut bytes = [0; N];
+            hex::decode_to_slice(encoded, &mut bytes).map_err(|_| DigestError::Malformed)?;
+            Ok(bytes)
+        }
         let (algorithm, encoded) = text.split_once(':').ok_or(DigestError::Malformed)?;
         let lower = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit();
         // image-spec: algorithm ::= component (separator component)*, component ::= [a-z0-9]+
         if algorithm.is_empty() || !algorithm.bytes().all(|c| lower(c) || b"+._-".contains(&c)) {
             return Err(DigestError::Malformed);
         }
-        if algorithm != "sha256" {
-            // Echoed to the client, so bounded.
-            return Err(DigestError::UnsupportedAlgorithm(algorithm.chars().take(32).collect()));
-        }
-        let mut bytes = [0; 32];
-        if !encoded.bytes().all(lower) || hex::decode_to_slice(encoded, &mut bytes).is_err() {
+        let algorithm: Algorithm = algorithm.parse()?;
+        if !encoded.bytes().all(lower) {
             return Err(DigestError::Malformed);
         }
-        Ok(Self(bytes))
+        Ok(match algorithm {
+            Algorithm::Sha256 => Self::Sha256(decoded(encoded)?),
+            Algorithm::Sha512 => Self::Sha512(decoded(encoded)?),
+        })
     }
 }
 
@@ -114,7 +173,17 @@ mod tests {
         fn a_digest_survives_text_and_base64(bytes: [u8; 32]) {
             let digest = Digest::from_sha256(bytes);
             prop_assert_eq!(digest.to_string().parse(), Ok(digest));
-            prop_assert_eq!(Digest::from_base64(&digest.to_base64()), Some(digest));
+            prop_assert_eq!(digest.to_base64().as_deref().and_then(Digest::from_base64), Some(digest));
+        }
+
+        #[test]
+        fn a_sha512_survives_text_and_is_no_checksum_of_s3(low: [u8; 32], high: [u8; 32]) {
+            let mut bytes = [0; 64];
+            bytes[..32].copy_from_slice(&low);
+            bytes[32..].copy_from_slice(&high);
+            let digest = Digest::Sha512(bytes);
+            prop_assert_eq!(digest.to_string().parse(), Ok(digest));
+            prop_assert_eq!(digest.to_base64(), None);
         }
 
         #[test]
@@ -135,11 +204,16 @@ mod tests {
         }
         assert_eq!(format!("sha256:{}", hex.to_uppercase()).parse::<Digest>(), Err(DigestError::Malformed));
         assert_eq!("sha256:../../../etc/passwd".parse::<Digest>(), Err(DigestError::Malformed));
+        assert_eq!(format!("sha512:{hex}").parse::<Digest>(), Err(DigestError::Malformed));
+        assert_eq!(format!("sha256:{hex}{hex}").parse::<Digest>(), Err(DigestError::Malformed));
         assert!(matches!(format!("md5:{hex}").parse::<Digest>(), Err(DigestError::UnsupportedAlgorithm(_))));
     }
 
     #[test]
     fn a_composite_checksum_is_no_digest() {
-        assert_eq!(Digest::from_base64(&format!("{}-2", Digest::EMPTY.to_base64())), None);
+        assert_eq!(
+            Digest::from_base64(&format!("{}-2", Digest::EMPTY.to_base64().unwrap_or_default())),
+            None
+        );
     }
 }

@@ -11,7 +11,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use super::hash::{HASH_STATE_LENGTH, Hasher};
+use super::hash::{Hasher, SHA256_STATE_LENGTH};
 
 /// Midstates exist between blocks of this many bytes.
 pub const BLOCK_LENGTH: u64 = 64;
@@ -59,7 +59,7 @@ impl Midstate {
 
 fn pending_nothing() -> Vec<u8> {
     let state = Hasher::default().save();
-    debug_assert_eq!(state.len(), HASH_STATE_LENGTH);
+    debug_assert_eq!(state.len(), SHA256_STATE_LENGTH);
     state
 }
 

@@ -106,7 +106,8 @@ impl Filesystem {
         let grant = GrantTerms { expires: expires_at.timestamp(), length: terms.size, digest: terms.digest };
         let mut headers = vec![("content-type".to_owned(), "application/octet-stream".to_owned())];
         headers.extend(terms.size.map(|length| ("content-length".to_owned(), length.to_string())));
-        headers.extend(terms.digest.map(|digest| ("x-amz-checksum-sha256".to_owned(), digest.to_base64())));
+        let checksum = terms.digest.and_then(|digest| digest.to_base64());
+        headers.extend(checksum.map(|checksum| ("x-amz-checksum-sha256".to_owned(), checksum)));
         let url = self.signer.sign(&Grant { upload, part: None, terms: grant });
         Ok(PresignedRequest { url, headers, expires_at })
     }

@@ -124,7 +124,7 @@ impl Probe<'_> {
             .key(self.store.path(key))
             .upload_id(store_upload_id)
             .part_number(number)
-            .set_checksum_sha256(checksum.as_ref().map(Digest::to_base64))
+            .set_checksum_sha256(checksum.as_ref().and_then(Digest::to_base64))
             .body(content.into())
             .send()
             .await

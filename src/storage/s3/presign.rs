@@ -57,7 +57,8 @@ impl S3 {
 fn put_headers(terms: PutTerms) -> Vec<(String, String)> {
     let mut headers = vec![("content-type".to_owned(), CONTENT_TYPE.to_owned())];
     headers.extend(terms.size.map(|size| ("content-length".to_owned(), size.to_string())));
-    headers.extend(terms.digest.map(|digest| ("x-amz-checksum-sha256".to_owned(), digest.to_base64())));
+    let checksum = terms.digest.and_then(|digest| digest.to_base64());
+    headers.extend(checksum.map(|checksum| ("x-amz-checksum-sha256".to_owned(), checksum)));
     headers
 }
 

@@ -86,7 +86,7 @@ impl S3 {
         let part = CompletedPart::builder()
             .part_number(i32::from(PartNumber::FIRST.get()))
             .e_tag(&staged.etag)
-            .checksum_sha256(staged.sha256.to_base64())
+            .set_checksum_sha256(staged.sha256.to_base64())
             .build();
         let completed = self
             .client

@@ -99,7 +99,7 @@ async fn compare(store: &S3, clock: &Clock, asked: &Asked) -> Outcome {
 
     let sdk_put = sdk.put_object().bucket(bucket).key(&temp).content_type(CONTENT_TYPE);
     let sdk_put = sdk_put.set_content_length(size.map(i64::try_from).transpose()?);
-    let sdk_put = sdk_put.set_checksum_sha256(digest.map(|digest| digest.to_base64()));
+    let sdk_put = sdk_put.set_checksum_sha256(digest.and_then(|digest| digest.to_base64()));
     let sdk_put = sdk_put.presigned(config(clock, lifetime)?).await?;
     let put = store.presign_put(asked.upload, asked.terms, lifetime).await?;
     let ends = clock.now() + TimeDelta::from_std(lifetime)?;

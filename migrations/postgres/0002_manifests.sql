@@ -1,0 +1,39 @@
+-- Manifests, what they refer to, and tags. PostgreSQL.
+-- Names sort byte by byte, as pages of them are cut.
+
+-- The exact bytes that were pushed, up to 4 MiB.
+CREATE TABLE manifest (
+    repository_name TEXT COLLATE "C" NOT NULL,
+    digest          TEXT NOT NULL,
+    media_type      TEXT NOT NULL,
+    -- As a referrer's descriptor tells it: artifactType, or else the media type of the config.
+    artifact_type   TEXT,
+    annotations     JSONB,
+    subject_digest  TEXT,
+    payload         BYTEA NOT NULL,
+    created_at      TIMESTAMPTZ NOT NULL,
+    PRIMARY KEY (repository_name, digest)
+);
+CREATE INDEX manifest_subject ON manifest (repository_name, subject_digest, digest)
+    WHERE subject_digest IS NOT NULL;
+
+-- The blobs that a manifest needs: none of them leaves the repository before it.
+CREATE TABLE manifest_blob (
+    repository_name TEXT COLLATE "C" NOT NULL,
+    manifest_digest TEXT NOT NULL,
+    digest          TEXT NOT NULL,
+    PRIMARY KEY (repository_name, manifest_digest, digest),
+    FOREIGN KEY (repository_name, manifest_digest) REFERENCES manifest (repository_name, digest) ON DELETE CASCADE,
+    FOREIGN KEY (repository_name, digest) REFERENCES repository_blob (repository_name, digest)
+);
+CREATE INDEX manifest_blob_digest ON manifest_blob (repository_name, digest);
+
+CREATE TABLE tag (
+    repository_name TEXT COLLATE "C" NOT NULL,
+    name            TEXT COLLATE "C" NOT NULL,
+    digest          TEXT NOT NULL,
+    updated_at      TIMESTAMPTZ NOT NULL,
+    PRIMARY KEY (repository_name, name),
+    FOREIGN KEY (repository_name, digest) REFERENCES manifest (repository_name, digest) ON DELETE CASCADE
+);
+CREATE INDEX tag_digest ON tag (repository_name, digest);
