@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use criterion::{Criterion, criterion_group, criterion_main};
-use overside::db::Db;
+use overside::db::{Committed, Db};
 use overside::domain::blob::{Blob, Proof, Standing};
 use overside::domain::clock::Clock;
 use overside::domain::digest::Digest;
@@ -62,7 +62,7 @@ async fn finalize(db: &Db, upload: &Upload, digest: Digest) {
         created_at: now(),
         standing: Standing::Placed,
     };
-    assert!(db.commit_blob(&claimed, &done, &blob, now()).await.expect("a commit"));
+    assert_eq!(db.commit_blob(&claimed, &done, &blob, now(), None).await.expect("a commit"), Committed::Done);
     db.mark_discarded(&[upload.id], now()).await.expect("a mark");
 }
 

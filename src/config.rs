@@ -82,6 +82,11 @@ pub struct LimitConfig {
     #[arg(long, env = "OVERSIDE_SWEEP_GRACE", default_value = "1h", value_parser = duration)]
     pub sweep_grace: Duration,
 
+    /// How long a blob stays in a repository after its last manifest, and in the store after its last repository.
+    /// Longer than any push or download takes; 0s only while there are none
+    #[arg(long, alias = "grace", env = "OVERSIDE_GC_GRACE", default_value = "24h", value_parser = grace)]
+    pub gc_grace: Duration,
+
     /// How long an ended upload still answers questions about it
     #[arg(long, env = "OVERSIDE_RETENTION", default_value = "7d", value_parser = duration)]
     pub retention: Duration,
@@ -125,6 +130,10 @@ pub struct ServeConfig {
     /// Time between two cleanings
     #[arg(long, env = "OVERSIDE_CLEAN_INTERVAL", default_value = "5m", value_parser = duration)]
     pub clean_interval: Duration,
+
+    /// Time between two collections of blobs that no repository has any more
+    #[arg(long, env = "OVERSIDE_GC_INTERVAL", default_value = "1h", value_parser = duration)]
+    pub gc_interval: Duration,
 
     /// How long requests in flight may go on after SIGTERM before their work is handed over
     #[arg(long, env = "OVERSIDE_SHUTDOWN_GRACE", default_value = "25s", value_parser = duration)]
@@ -171,6 +180,7 @@ impl LimitConfig {
             part_size: self.part_size.0,
             max_blob_size: self.max_blob_size.0,
             sweep_grace: self.sweep_grace,
+            collect_grace: self.gc_grace,
             retention: self.retention,
         }
     }
@@ -231,6 +241,10 @@ fn duration(text: &str) -> Result<Duration, String> {
     } else {
         Ok(duration)
     }
+}
+
+fn grace(text: &str) -> Result<Duration, String> {
+    if matches!(text, "0" | "0s") { Ok(Duration::ZERO) } else { duration(text) }
 }
 
 fn url_lifetime(text: &str) -> Result<Duration, String> {

@@ -139,6 +139,7 @@ pub struct Server {
     listener: TcpListener,
     service: Arc<Service>,
     clean_interval: Duration,
+    gc_interval: Duration,
     shutdown_grace: Duration,
     max_connections: usize,
 }
@@ -168,6 +169,7 @@ impl Server {
             listener,
             service,
             clean_interval: config.clean_interval,
+            gc_interval: config.gc_interval,
             shutdown_grace: config.shutdown_grace,
             max_connections: config.max_connections,
         })
@@ -183,8 +185,9 @@ impl Server {
     pub async fn run(self, stop: impl Future<Output = ()>) {
         let router = http::router(Arc::clone(&self.service));
         let cleaning = CancellationToken::new();
-        let cleaner =
-            tokio::spawn(worker::run(Arc::clone(&self.service), self.clean_interval, cleaning.clone()));
+        let service = || Arc::clone(&self.service);
+        let cleaner = tokio::spawn(worker::clean(service(), self.clean_interval, cleaning.clone()));
+        let collector = tokio::spawn(worker::collect(service(), self.gc_interval, cleaning.clone()));
         let connections = GracefulShutdown::new();
         let turns = Arc::new(Semaphore::new(self.max_connections));
         tokio::pin!(stop);
@@ -215,6 +218,7 @@ impl Server {
             let _ = tokio::join!(self.service.hand_over(HAND_OVER_TIMEOUT), answered);
         }
         cleaner.abort();
+        collector.abort();
         tracing::info!("stopped");
     }
 }

@@ -1,4 +1,4 @@
-//! The cleaner's loop inside `serve`.
+//! What `serve` does by itself: cleaning and collecting, again and again.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,14 +10,8 @@ use crate::service::Service;
 use crate::telemetry::chain;
 
 /// Takes over what died and cleans, again and again until `stop`.
-pub async fn run(service: Arc<Service>, interval: Duration, stop: CancellationToken) {
-    loop {
-        // Up to a tenth early, so that replicas started together drift apart.
-        let pause = interval.mul_f64(1.0 - rand::rng().random_range(0.0..0.1));
-        tokio::select! {
-            () = tokio::time::sleep(pause) => {}
-            () = stop.cancelled() => return,
-        }
+pub async fn clean(service: Arc<Service>, interval: Duration, stop: CancellationToken) {
+    while pause(interval, &stop).await {
         match service.recover().await {
             Ok(0) => {}
             Ok(count) => tracing::info!(count, "took over abandoned finalizes"),
@@ -41,5 +35,34 @@ pub async fn run(service: Arc<Service>, interval: Duration, stop: CancellationTo
                 tracing::warn!(error = %chain(&error), "cleaning stopped early; the next round goes on");
             }
         }
+    }
+}
+
+/// Collects blobs that no repository has, again and again until `stop`.
+pub async fn collect(service: Arc<Service>, interval: Duration, stop: CancellationToken) {
+    while pause(interval, &stop).await {
+        match service.collect(false).await {
+            Ok(report) if report.is_empty() => {}
+            Ok(report) => tracing::info!(
+                unlinked = report.unlinked_blobs,
+                removed = report.removed_blobs,
+                swept = report.swept_objects,
+                bytes = report.freed_bytes,
+                failures = report.failures,
+                "collected garbage"
+            ),
+            Err(error) => {
+                tracing::warn!(error = %chain(&error), "collecting stopped early; the next round goes on");
+            }
+        }
+    }
+}
+
+/// Waits up to a tenth less than `interval`, so that replicas started together drift apart. False once it is over.
+async fn pause(interval: Duration, stop: &CancellationToken) -> bool {
+    let pause = interval.mul_f64(1.0 - rand::rng().random_range(0.0..0.1));
+    tokio::select! {
+        () = tokio::time::sleep(pause) => true,
+        () = stop.cancelled() => false,
     }
 }

@@ -64,7 +64,7 @@ CREATE TABLE blob_upload_part (
 CREATE TABLE blob (
     digest        TEXT PRIMARY KEY,
     size          BIGINT NOT NULL CHECK (size >= 0),
-    proof         TEXT NOT NULL CHECK (proof IN ('streamed', 'store-checksum', 'store-copy', 'read-back')),
+    proof         TEXT CHECK (proof IN ('streamed', 'store-checksum', 'store-copy', 'read-back')),
     created_at    TIMESTAMPTZ NOT NULL,
     -- When its bytes came to stand at the content-addressed path. Until then they are read where they were proven.
     placed_at     TIMESTAMPTZ,
@@ -84,6 +84,8 @@ CREATE TABLE blob (
     -- No blob that is being removed is linked: what would do so fails here, whatever it has read before.
     CONSTRAINT blob_is_not_removed CHECK (removal_id IS NULL OR unlinked_at IS NOT NULL),
     CHECK ((removal_id IS NULL) = (removing_until IS NULL)),
+    -- Of an object without a row, which a crash may leave, nothing is known when it is removed.
+    CHECK (proof IS NOT NULL OR removal_id IS NOT NULL),
     CHECK (placed_at IS NOT NULL OR sealed_by IS NOT NULL),
     CHECK ((sealed_by IS NULL) = (sealed_path IS NULL)),
     CHECK (sealed_by IS NULL OR (sealed_until IS NOT NULL AND placing_until IS NOT NULL))

@@ -2,6 +2,7 @@
 
 mod cleanup;
 mod doctor;
+mod gc;
 pub mod get;
 mod migrate;
 pub mod progress;
@@ -38,6 +39,8 @@ enum Command {
     Quickstart(quickstart::QuickstartArgs),
     /// Remove what expired and abandoned uploads left; for cron, safe beside running servers
     Cleanup(cleanup::CleanupArgs),
+    /// Remove blobs that no repository has any more; for cron, safe beside running servers
+    Gc(gc::GcArgs),
     /// Check the database and the store, and say what is wrong and how to mend it
     Doctor(doctor::DoctorArgs),
     /// Bring the database's schema up to date; `serve` does so as well
@@ -69,6 +72,7 @@ pub async fn run() -> std::process::ExitCode {
         }
         Command::Quickstart(args) => quickstart::run(args).await,
         Command::Cleanup(args) => cleanup::run(args).await,
+        Command::Gc(args) => gc::run(args).await,
         Command::Doctor(args) => doctor::run(args).await,
         Command::Migrate(args) => migrate::run(args).await,
         Command::Put(args) => put::run(args).await,

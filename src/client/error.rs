@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use reqwest::StatusCode;
 
-use crate::domain::digest::Digest;
+use crate::domain::digest::{Digest, Mismatch};
 use crate::domain::upload::{Status, UploadId};
 
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -57,8 +57,8 @@ pub enum Error {
     Incomplete(UploadId),
     #[error("the server has no blob {0} in this repository, or you may not read it")]
     BlobUnknown(Digest),
-    #[error("what arrived is {found}, not {expected}; it was discarded, download it again")]
-    DigestMismatch { expected: Digest, found: Digest },
+    #[error("what arrived is {}, not {}; it was discarded, download it again", .0.found, .0.expected)]
+    DigestMismatch(Box<Mismatch>),
     #[error("{} changed while it was being uploaded; upload it again when nothing writes to it", .0.display())]
     FileChanged(PathBuf),
     #[error("{} is not a regular file", .0.display())]

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::progress::{Progress, Stage};
 use super::source::hash_to_end;
 use super::{Error, Result};
-use crate::domain::digest::Digest;
+use crate::domain::digest::{Digest, Mismatch};
 use crate::domain::hash::Hasher;
 
 /// Digits of the digest in a staged file's name: enough that no two blobs share one by chance.
@@ -80,7 +80,7 @@ impl StagedFile {
         let found = hasher.finish();
         if found != digest {
             std::fs::remove_file(&path).map_err(Error::file("remove", &path))?;
-            return Err(Error::DigestMismatch { expected: digest, found });
+            return Err(Error::DigestMismatch(Box::new(Mismatch { expected: digest, found })));
         }
         file.sync_all().map_err(Error::file("sync", &path))?;
         std::fs::rename(&path, &target).map_err(Error::file("create", &target))?;

@@ -14,19 +14,13 @@ use crate::domain::upload::UploadId;
 
 pub(super) const FIND: &str = "
     SELECT digest, size, proof, created_at, placed_at, sealed_by, sealed_path, sealed_etag
-    FROM blob WHERE digest = $1";
+    FROM blob WHERE digest = $1 AND removal_id IS NULL";
 
 pub(super) const FIND_IN_REPOSITORY: &str = "
     SELECT blob.digest, blob.size, blob.proof, blob.created_at, blob.placed_at, blob.sealed_by, blob.sealed_path,
         blob.sealed_etag
     FROM repository_blob JOIN blob ON blob.digest = repository_blob.digest
     WHERE repository_blob.repository_name = $1 AND repository_blob.digest = $2";
-
-pub(super) const LINK: &str = "
-    INSERT INTO repository_blob (repository_name, digest, created_at) VALUES ($1, $2, $3)
-    ON CONFLICT (repository_name, digest) DO NOTHING";
-
-const UNLINK: &str = "DELETE FROM repository_blob WHERE repository_name = $1 AND digest = $2";
 
 #[derive(Debug, FromRow)]
 pub(super) struct BlobRow {
@@ -92,33 +86,5 @@ impl Db {
             .fetch_optional(pool)
             .await)?;
         row.map(Blob::try_from).transpose()
-    }
-
-    /// Makes a published blob readable from a repository.
-    pub async fn link_blob(
-        &self,
-        repository: &RepositoryName,
-        digest: &Digest,
-        now: DateTime<Utc>,
-    ) -> Result<()> {
-        on_pool!(self, pool => sqlx::query(LINK)
-            .bind(repository.as_str())
-            .bind(digest.to_string())
-            .bind(now)
-            .execute(pool)
-            .await
-            .map(drop))?;
-        Ok(())
-    }
-
-    /// Takes a blob out of a repository; false when it was not there.
-    pub async fn unlink_blob(&self, repository: &RepositoryName, digest: &Digest) -> Result<bool> {
-        let removed = on_pool!(self, pool => sqlx::query(UNLINK)
-            .bind(repository.as_str())
-            .bind(digest.to_string())
-            .execute(pool)
-            .await
-            .map(|done| done.rows_affected()))?;
-        Ok(removed > 0)
     }
 }

@@ -3,16 +3,21 @@
 mod blobs;
 mod commit;
 mod keys;
+mod links;
 mod parts;
 mod placing;
 mod plans;
 mod probes;
+mod removal;
 mod rows;
 mod swap;
 mod sweep;
 mod uploads;
 
+pub use commit::Committed;
+pub use links::Unlinked;
 pub use probes::StoreProbe;
+pub use removal::Stored;
 pub use sweep::Expired;
 
 use std::str::FromStr;
@@ -84,29 +89,37 @@ macro_rules! on_pool {
 }
 use on_pool;
 
-/// Runs statements in a transaction on SQLite, and commits if they end in true.
+/// Runs statements in one transaction and commits; an error rolls back. The block is compiled for either database
+/// and gives what the transaction comes to.
 ///
-/// In a task of its own: a request that is dropped half-way must not leave a connection with an open
-/// transaction in the pool. The write lock is taken at once (`BEGIN IMMEDIATE`): read-then-write transactions
-/// that only upgrade later fail under concurrency. PostgreSQL has no such macro: what belongs together is one
-/// statement there, which is one round trip, and sqlx 0.9.0's `begin` is not safe to drop.
-macro_rules! in_sqlite_transaction {
-    ($pool:expr, $transaction:ident => $body:expr) => {{
-        let pool = $pool.clone();
+/// In a task of its own: sqlx 0.9.0's `begin` is not safe to drop, and a request that is dropped half-way must not
+/// leave a connection with an open transaction in the pool. SQLite's write lock is taken at once: read-then-write
+/// transactions that only upgrade later fail under concurrency. Where one statement can do it, it is one statement:
+/// a transaction costs PostgreSQL three more round trips.
+macro_rules! in_transaction {
+    (sqlite $pool:ident, $transaction:ident => $body:expr) => {
+        $crate::db::in_transaction!($pool.begin_with("BEGIN IMMEDIATE"), $pool, $transaction => $body)
+    };
+    ($db:expr, $transaction:ident => $body:expr) => {
+        match $db {
+            $crate::db::Db::Postgres(pool) => {
+                $crate::db::in_transaction!(pool.begin(), pool, $transaction => $body)
+            }
+            $crate::db::Db::Sqlite(pool) => $crate::db::in_transaction!(sqlite pool, $transaction => $body),
+        }
+    };
+    ($begin:expr, $pool:ident, $transaction:ident => $body:expr) => {{
+        let $pool = $pool.clone();
         tokio::spawn(async move {
-            let mut $transaction = pool.begin_with("BEGIN IMMEDIATE").await?;
+            let mut $transaction = $begin.await?;
             let outcome = $body;
-            if outcome {
-                $transaction.commit().await?
-            } else {
-                $transaction.rollback().await?
-            };
+            $transaction.commit().await?;
             Ok(outcome)
         })
         .await?
     }};
 }
-use in_sqlite_transaction;
+use in_transaction;
 
 /// Looks at a connection before it is used only where it may have died meanwhile.
 fn postgres_pool() -> PgPoolOptions {

@@ -5,7 +5,7 @@ use sqlx::FromRow;
 
 use super::rows::signed;
 use super::swap::{SWAP, swap, swap_statement};
-use super::{Db, DbError, Result, in_sqlite_transaction, on_pool};
+use super::{Db, DbError, Result, in_transaction, on_pool};
 use crate::domain::part::{PartNumber, ReceivedPart};
 use crate::domain::upload::{Upload, UploadId};
 
@@ -53,8 +53,10 @@ impl Db {
             }
             Self::Sqlite(pool) => {
                 let (before, after, parts) = (before.clone(), after.clone(), parts.to_vec());
-                in_sqlite_transaction!(pool, transaction => {
-                    for part in &parts {
+                in_transaction!(sqlite pool, transaction => {
+                    let swapped = swap!(SWAP, &before, &after, now).execute(&mut *transaction).await?;
+                    let swapped = swapped.rows_affected() == 1;
+                    for part in parts.iter().filter(|_| swapped) {
                         sqlx::query(UPSERT_PART)
                             .bind(before.id.as_uuid())
                             .bind(i64::from(part.number.get()))
@@ -63,7 +65,7 @@ impl Db {
                             .execute(&mut *transaction)
                             .await?;
                     }
-                    swap!(SWAP, &before, &after, now).execute(&mut *transaction).await?.rows_affected() == 1
+                    swapped
                 })
             }
         }

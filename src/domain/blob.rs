@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use chrono::{DateTime, Utc};
+use uuid::Uuid;
 
 use super::digest::Digest;
 use super::upload::UploadId;
@@ -35,6 +36,14 @@ pub struct SealedObject {
     pub path: String,
     /// The version that was proven, where the store binds by `ETag`.
     pub etag: Option<String>,
+}
+
+/// The right of one collector to delete an unlinked blob's object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Removal {
+    pub id: Uuid,
+    /// Nothing that was begun under it has any effect from then on.
+    pub until: DateTime<Utc>,
 }
 
 /// How the digest was proven; kept on the blob's row.

@@ -52,6 +52,13 @@ pub enum Digest {
     Sha512([u8; 64]),
 }
 
+/// Content that is not what it should be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Mismatch {
+    pub expected: Digest,
+    pub found: Digest,
+}
+
 /// Why a text is not a digest this server takes.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum DigestError {

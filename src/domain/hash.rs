@@ -95,9 +95,10 @@ mod tests {
     proptest! {
         #[test]
         fn saving_and_resuming_anywhere_changes_nothing(data: Vec<u8>, cut: prop::sample::Index, long: bool) {
-            let (algorithm, length) = match long {
-                false => (Algorithm::Sha256, SHA256_STATE_LENGTH),
-                true => (Algorithm::Sha512, SHA512_STATE_LENGTH),
+            let (algorithm, length) = if long {
+                (Algorithm::Sha512, SHA512_STATE_LENGTH)
+            } else {
+                (Algorithm::Sha256, SHA256_STATE_LENGTH)
             };
             let cut = cut.index(data.len() + 1);
             let mut first = Hasher::new(algorithm);

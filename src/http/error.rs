@@ -2,7 +2,7 @@
 //! a sentence; the log gets the cause, once, here.
 
 use axum::Json;
-use axum::http::header::{RANGE, RETRY_AFTER};
+use axum::http::header::{ALLOW, RANGE, RETRY_AFTER};
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 
@@ -96,6 +96,7 @@ impl From<ServiceError> for HttpError {
             _ => Self::new(status, code, error.to_string()),
         };
         match error {
+            ServiceError::BlobNeeded => http.with_header(ALLOW, HeaderValue::from_static("GET, HEAD")),
             ServiceError::OffsetMismatch { expected } => http.with_header(RANGE, received_range(expected)),
             _ if status == StatusCode::SERVICE_UNAVAILABLE => {
                 http.with_header(RETRY_AFTER, RETRY_AFTER_SECONDS)
@@ -112,12 +113,13 @@ fn classify(error: &ServiceError) -> (StatusCode, &'static str) {
         }
         ServiceError::Refused(Refusal::Expired) => (StatusCode::GONE, "BLOB_UPLOAD_UNKNOWN"),
         ServiceError::BlobUnknown => (StatusCode::NOT_FOUND, "BLOB_UNKNOWN"),
+        ServiceError::BlobNeeded => (StatusCode::METHOD_NOT_ALLOWED, "DENIED"),
         ServiceError::Refused(Refusal::Failed(failure)) => (StatusCode::BAD_REQUEST, failure_code(failure)),
         ServiceError::Refused(Refusal::Finalizing | Refusal::Appending | Refusal::LeaseLost) => {
             (StatusCode::CONFLICT, "BLOB_UPLOAD_INVALID")
         }
         ServiceError::Refused(Refusal::Redeclared("digest"))
-        | ServiceError::DigestMismatch { .. }
+        | ServiceError::DigestMismatch(_)
         | ServiceError::OtherDigest(_)
         | ServiceError::ChecksumMismatch => (StatusCode::BAD_REQUEST, "DIGEST_INVALID"),
         ServiceError::Refused(Refusal::Redeclared(_)) | ServiceError::SizeInvalid(_) => {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::{Result, Service, ServiceError};
+use crate::db::Unlinked;
 use crate::domain::blob::{Blob, Standing};
 use crate::domain::digest::Digest;
 use crate::domain::name::RepositoryName;
@@ -58,13 +59,15 @@ impl Service {
         Ok(if is_sealed { blob } else { placed })
     }
 
-    /// Takes a blob out of a repository. Its bytes stay: other repositories may have them.
+    /// Takes a blob out of a repository. Its bytes stay while other repositories have it, and for a grace after that.
     pub async fn unlink_blob(&self, repository: &RepositoryName, digest: &Digest) -> Result<()> {
-        if self.db.unlink_blob(repository, digest).await? {
-            tracing::info!(%repository, %digest, "blob unlinked");
-            Ok(())
-        } else {
-            Err(ServiceError::BlobUnknown)
+        match self.db.unlink_blob(repository, digest, self.clock.now()).await? {
+            Unlinked::Done => {
+                tracing::info!(%repository, %digest, "blob unlinked");
+                Ok(())
+            }
+            Unlinked::Absent => Err(ServiceError::BlobUnknown),
+            Unlinked::Needed => Err(ServiceError::BlobNeeded),
         }
     }
 }

@@ -70,7 +70,9 @@ impl Service {
         from: &RepositoryName,
     ) -> Result<Option<Blob>> {
         let Some(blob) = self.db.find_blob_in(from, digest).await? else { return Ok(None) };
-        self.db.link_blob(to, digest, self.clock.now()).await?;
+        if !self.db.link_blob(to, digest, self.clock.now()).await? {
+            return Ok(None);
+        }
         tracing::info!(repository = %to, %from, %digest, "blob mounted");
         Ok(Some(blob))
     }

@@ -1,7 +1,7 @@
 //! What a use case can answer instead of doing it; every front door renders these in its own envelope.
 
 use crate::db::DbError;
-use crate::domain::digest::Digest;
+use crate::domain::digest::{Digest, Mismatch};
 use crate::domain::upload::{Failure, FailureCode, Refusal};
 use crate::storage::StorageError;
 use crate::storage::signed_url::SignatureError;
@@ -13,6 +13,8 @@ pub enum ServiceError {
     UploadUnknown,
     #[error("no such blob in this repository")]
     BlobUnknown,
+    #[error("a manifest in this repository needs the blob; delete the manifest first")]
+    BlobNeeded,
     /// The state machine says no.
     #[error(transparent)]
     Refused(#[from] Refusal),
@@ -22,8 +24,8 @@ pub enum ServiceError {
     /// Something is missing or does not fit; the upload goes on.
     #[error("{0}")]
     Invalid(String),
-    #[error("the bytes are {computed}, not {claimed}; the upload has been discarded, begin another")]
-    DigestMismatch { claimed: Digest, computed: Digest },
+    #[error("the bytes are {}, not {}; the upload has been discarded, begin another", .0.found, .0.expected)]
+    DigestMismatch(Box<Mismatch>),
     /// The session was completed or declared under another digest than this request names.
     #[error("this upload is {0}")]
     OtherDigest(Digest),
@@ -98,7 +100,7 @@ impl ServiceError {
     /// The verdict that ends the session, if this is one.
     pub(super) fn verdict(&self) -> Option<Failure> {
         let code = match self {
-            Self::DigestMismatch { .. } => FailureCode::DigestMismatch,
+            Self::DigestMismatch(_) => FailureCode::DigestMismatch,
             Self::SizeInvalid(_) => FailureCode::SizeMismatch,
             Self::Vanished => FailureCode::Vanished,
             _ => return None,

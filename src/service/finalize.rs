@@ -21,6 +21,7 @@ use uuid::Uuid;
 use super::lease::POLL_INTERVAL;
 use super::verify::changed;
 use super::{Result, Service, ServiceError};
+use crate::db::{Committed, Stored};
 use crate::domain::blob::{Blob, Proof, Standing};
 use crate::domain::digest::Digest;
 use crate::domain::midstate::Midstate;
@@ -36,6 +37,10 @@ const WAIT_FOR_OTHERS: Duration = Duration::from_mins(10);
 /// Largest blob whose copy the answer waits for, in bytes: it takes a store no longer than the round trips that
 /// following it up later would.
 const PLACED_AT_ONCE: u64 = 4 * 1024 * 1024;
+
+/// Removals of one digest that a finalize may run into between its look and its commit. The collector passes over
+/// what is being finalized, so a second one is a coincidence already.
+const REMOVALS_MET: usize = 4;
 
 /// What a client knows of its upload, to spare the server finding out. Every word of it is checked.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -59,6 +64,8 @@ pub(super) struct Proven {
     pub proof: Proof,
     /// Where a blob made of them is to be read.
     pub standing: Standing,
+    /// The removal of an earlier object of this digest, which had ended before this one was put in its place.
+    removal: Option<Uuid>,
 }
 
 /// Who wants an upload finalized.
@@ -174,18 +181,23 @@ impl Service {
         digest: Digest,
         told: Told,
     ) -> Result<Digest> {
-        let heartbeat = self.keep_lease(upload.clone(), owner);
-        let proven = tokio::select! {
-            proven = self.prove(&upload, digest, &told) => proven,
-            () = heartbeat.lost.cancelled() => Err(Refusal::LeaseLost.into()),
-            () = self.handover.cancelled() => Err(ServiceError::Stopping),
+        let committed = async {
+            for _ in 0..REMOVALS_MET {
+                let heartbeat = self.keep_lease(upload.clone(), owner);
+                let proven = tokio::select! {
+                    proven = self.prove(&upload, digest, &told) => proven,
+                    () = heartbeat.lost.cancelled() => Err(Refusal::LeaseLost.into()),
+                    () = self.handover.cancelled() => Err(ServiceError::Stopping),
+                }?;
+                drop(heartbeat);
+                if self.commit(&upload, owner, digest, &proven).await? {
+                    return Ok(proven);
+                }
+                tracing::info!(upload = %upload.id, %digest, "the blob was taken for removal meanwhile");
+            }
+            Err(ServiceError::Contended)
         };
-        drop(heartbeat);
-        let committed = match proven {
-            Ok(proven) => self.commit(&upload, owner, digest, &proven).await.map(|()| proven),
-            Err(error) => Err(error),
-        };
-        match committed {
+        match committed.await {
             Ok(proven) => {
                 tracing::info!(upload = %upload.id, %digest, proof = %proven.proof, "upload completed");
                 let turn = Arc::clone(&self.placings).acquire_owned().await;
@@ -214,9 +226,10 @@ impl Service {
         let (proof, staged) = self.verify(upload, &sealed, digest, &told.midstates).await?;
         // "Already exists" is no proof of possession: only a proven upload is deduplicated. The object is
         // looked at as well, so that one removed behind our back is put in place again.
-        let is_live = match self.db.find_blob(&digest).await? {
-            Some(blob) => Some(self.storage.has_blob(&blob).await?),
-            None => None,
+        let (removal, is_live) = match self.outlast_removal(&digest).await? {
+            Some(Stored::Live(blob)) => (None, Some(self.storage.has_blob(&blob).await?)),
+            Some(Stored::Removing(removal)) => (Some(removal.id), None),
+            None => (None, None),
         };
         match (staged, is_live) {
             (Some(staged), Some(true)) => self.give_up(upload, &staged).await,
@@ -226,11 +239,24 @@ impl Service {
             }
             (None, Some(true) | None) => {
                 let standing = Standing::Sealed(sealed.object(upload.id));
-                return Ok(Proven { sealed, proof, standing });
+                return Ok(Proven { sealed, proof, standing, removal });
             }
             (None, Some(false)) => self.storage.place(&sealed, &digest).await.map_err(changed)?,
         }
-        Ok(Proven { sealed, proof, standing: Standing::Placed })
+        Ok(Proven { sealed, proof, standing: Standing::Placed, removal })
+    }
+
+    /// What the database knows of a digest, once no removal of its object can have any effect any more. A removal
+    /// takes as long as one request to the store; one whose collector died, up to a minute.
+    async fn outlast_removal(&self, digest: &Digest) -> Result<Option<Stored>> {
+        loop {
+            match self.db.find_stored(digest).await? {
+                Some(Stored::Removing(removal)) if self.clock.now() < removal.until => {
+                    tokio::time::sleep(POLL_INTERVAL).await;
+                }
+                stored => return Ok(stored),
+            }
+        }
     }
 
     /// Whether the answer goes out before the copy. Not of what carries an uploader's headers: nobody is to read
@@ -259,9 +285,10 @@ impl Service {
         }
     }
 
-    /// Step 4. What another owner committed meanwhile is told by the state machine.
-    async fn commit(&self, claimed: &Upload, owner: Uuid, digest: Digest, proven: &Proven) -> Result<()> {
-        let Proven { sealed, proof, standing } = proven;
+    /// Step 4. What another owner committed meanwhile is told by the state machine. False when the blob that was
+    /// found in its place, or put there, has been taken for removal since.
+    async fn commit(&self, claimed: &Upload, owner: Uuid, digest: Digest, proven: &Proven) -> Result<bool> {
+        let Proven { sealed, proof, standing, removal } = proven;
         let mut before = claimed.clone();
         for _ in 0..super::SWAP_ATTEMPTS {
             let after = before.clone().complete(owner, sealed.size)?;
@@ -272,11 +299,13 @@ impl Service {
                 created_at: self.clock.now(),
                 standing: standing.clone(),
             };
-            if self.db.commit_blob(&before, &after, &blob, self.after(self.limits.lease)).await? {
-                return Ok(());
+            let placing_until = self.after(self.limits.lease);
+            match self.db.commit_blob(&before, &after, &blob, placing_until, *removal).await? {
+                Committed::Done => return Ok(true),
+                Committed::Removing => return Ok(false),
+                // By a renewal of our own lease, or by somebody else.
+                Committed::Overtaken => before = self.read_again(before.id).await?,
             }
-            // A renewal of our own lease, or somebody else.
-            before = self.read_again(before.id).await?;
         }
         Err(ServiceError::Contended)
     }

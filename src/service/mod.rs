@@ -4,6 +4,7 @@ mod abort;
 mod append;
 mod blobs;
 mod cleanup;
+mod collect;
 mod create;
 mod error;
 mod finalize;
@@ -31,6 +32,7 @@ use crate::storage::Storage;
 pub use append::Chunk;
 pub use blobs::BlobContent;
 pub use cleanup::CleanupReport;
+pub use collect::CollectReport;
 pub use error::ServiceError;
 pub use finalize::{Finalized, NamedPart, Told};
 pub use sign::{ArrivedPart, Presigned, SignMode, SignRequest, SignedPart, SignedParts};
@@ -55,6 +57,9 @@ pub struct Limits {
     pub max_blob_size: u64,
     /// Age from which a temporary thing that no session knows is removed.
     pub sweep_grace: Duration,
+    /// How long a blob stays in a repository after the last manifest that needed it was deleted, and in the store
+    /// after the last repository.
+    pub collect_grace: Duration,
     /// How long the row of an ended session answers questions about it.
     pub retention: Duration,
 }
@@ -153,6 +158,14 @@ impl Service {
     /// A session that this request has read before, as it is now.
     async fn read_again(&self, id: UploadId) -> Result<Upload> {
         self.db.find_upload(id).await?.ok_or(ServiceError::UploadUnknown)
+    }
+
+    /// As long as the last batch took: at most half of the database's time goes to what can wait.
+    async fn rest(&self, worked: Duration) {
+        tokio::select! {
+            () = tokio::time::sleep(worked) => {}
+            () = self.handover.cancelled() => {}
+        }
     }
 
     fn after(&self, lifetime: Duration) -> DateTime<Utc> {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{Result, Service, ServiceError};
 use crate::domain::blob::Proof;
-use crate::domain::digest::Digest;
+use crate::domain::digest::{Digest, Mismatch};
 use crate::domain::hash::Hasher;
 use crate::domain::midstate::Midstate;
 use crate::domain::upload::{Transfer, Upload};
@@ -47,7 +47,7 @@ impl Service {
         if let Some(staged) = staged {
             self.give_up(upload, &staged).await;
         }
-        Err(ServiceError::DigestMismatch { claimed, computed })
+        Err(ServiceError::DigestMismatch(Box::new(Mismatch { expected: claimed, found: computed })))
     }
 }
 

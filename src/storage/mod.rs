@@ -19,6 +19,7 @@ pub mod filesystem;
 mod finding;
 pub mod key;
 pub mod probe;
+mod published;
 mod rope;
 pub mod s3;
 mod sealed;
@@ -44,6 +45,7 @@ pub use error::StorageError;
 pub use filesystem::Filesystem;
 pub use finding::{Finding, Verdict};
 pub use probe::{UploadKind, Way};
+pub use published::{BlobCursor, BlobEntry, BlobPage};
 pub use s3::S3;
 pub use sealed::{Evidence, Sealed, Staged};
 pub use temporary::{TempCursor, TempEntry, TempKind, TempOwner, TempPage};
@@ -300,6 +302,17 @@ impl Storage {
             Self::S3(backend) => backend.presign_get(&stands_at(blob)?, lifetime).await.map(Download::Url),
             Self::Filesystem(backend) => backend.open(&blob.digest, range).await.map(Download::Stream),
         }
+    }
+
+    /// Removes a published blob, if it can be done before `until`: nothing that this begins has any effect from
+    /// then on. One that is gone is fine.
+    pub async fn remove_blob(&self, digest: &Digest, until: DateTime<Utc>) -> Result<()> {
+        on!(self, backend => backend.remove_blob(digest, until).await)
+    }
+
+    /// Lists what is published, a page at a time.
+    pub async fn blob_entries(&self, cursor: Option<BlobCursor>) -> Result<BlobPage> {
+        on!(self, backend => backend.blob_entries(cursor).await)
     }
 
     /// Lists what is temporary, a page at a time.

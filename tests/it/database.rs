@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::future::{BoxFuture, FutureExt, join_all};
-use overside::db::{Db, DbError, Expired, StoreProbe};
+use overside::db::{Committed, Db, DbError, Expired, StoreProbe, Unlinked};
 use overside::domain::blob::{Blob, Proof, Standing};
 use overside::domain::clock::Clock;
 use overside::domain::digest::Digest;
@@ -147,10 +147,16 @@ async fn commit_all_or_nothing(db: Arc<Db>) {
     let before = in_state(&db, finalizing(now()), now()).await;
     let after = Upload { state: State::Completed { digest, size: 3 }, size: Some(3), ..before.clone() };
     let stale = Upload { revision: before.revision - 1, ..before.clone() };
-    assert!(!db.commit_blob(&stale, &after, &blob(digest), now()).await.expect("commit"));
+    assert_eq!(
+        db.commit_blob(&stale, &after, &blob(digest), now(), None).await.expect("commit"),
+        Committed::Overtaken
+    );
     assert_eq!(db.find_blob(&digest).await.expect("find"), None);
     assert_eq!(find(&db, &before).await.state, before.state);
-    assert!(db.commit_blob(&before, &after, &blob(digest), now()).await.expect("commit"));
+    assert_eq!(
+        db.commit_blob(&before, &after, &blob(digest), now(), None).await.expect("commit"),
+        Committed::Done
+    );
     let found = db.find_blob_in(&before.repository, &digest).await.expect("find").expect("the blob");
     assert_eq!((found.size, found.proof), (3, Proof::ReadBack));
     for (byte, proof) in [(1, Proof::Streamed), (2, Proof::StoreChecksum), (3, Proof::StoreCopy)] {
@@ -158,13 +164,14 @@ async fn commit_all_or_nothing(db: Arc<Db>) {
         let digest = Digest::from_sha256([byte; 32]);
         let after = Upload { state: State::Completed { digest, size: 3 }, size: Some(3), ..before.clone() };
         let blob = Blob { digest, proof, ..blob(digest) };
-        assert!(db.commit_blob(&before, &after, &blob, now()).await.expect("commit"));
+        assert_eq!(
+            db.commit_blob(&before, &after, &blob, now(), None).await.expect("commit"),
+            Committed::Done
+        );
         assert_eq!(db.find_blob(&digest).await.expect("find").map(|blob| blob.proof), Some(proof));
     }
-    assert!(
-        !db.commit_blob(&before, &after, &blob(digest), now()).await.expect("commit"),
-        "not a second time"
-    );
+    let again = db.commit_blob(&before, &after, &blob(digest), now(), None).await.expect("commit");
+    assert_eq!(again, Committed::Overtaken, "not a second time");
 }
 
 async fn probes(db: Arc<Db>) {
@@ -201,7 +208,10 @@ async fn racing_commits(db: Arc<Db>) {
             let claimed = find(&db, &begun).await;
             let done =
                 Upload { state: State::Completed { digest, size: 3 }, size: Some(3), ..claimed.clone() };
-            assert!(db.commit_blob(&claimed, &done, &blob(digest), now()).await.expect("commit"));
+            assert_eq!(
+                db.commit_blob(&claimed, &done, &blob(digest), now(), None).await.expect("commit"),
+                Committed::Done
+            );
         })
     });
     for commit in join_all(commits).await {
@@ -340,14 +350,19 @@ async fn links(db: Arc<Db>) {
     let digest = Digest::from_sha256([5; 32]);
     let before = in_state(&db, finalizing(now()), now()).await;
     let after = Upload { state: State::Completed { digest, size: 3 }, size: Some(3), ..before.clone() };
-    assert!(db.commit_blob(&before, &after, &blob(digest), now()).await.expect("commit"));
+    assert_eq!(
+        db.commit_blob(&before, &after, &blob(digest), now(), None).await.expect("commit"),
+        Committed::Done
+    );
     let other = name("team/other");
     assert_eq!(db.find_blob_in(&other, &digest).await.expect("find"), None);
-    db.link_blob(&other, &digest, now()).await.expect("link");
-    db.link_blob(&other, &digest, now()).await.expect("link again");
+    assert!(db.link_blob(&other, &digest, now()).await.expect("link"));
+    assert!(db.link_blob(&other, &digest, now()).await.expect("link again"));
+    assert!(!db.link_blob(&other, &Digest::from_sha256([6; 32]), now()).await.expect("nothing to link"));
     assert!(db.find_blob_in(&other, &digest).await.expect("find").is_some());
-    assert!(db.unlink_blob(&before.repository, &digest).await.expect("unlink"));
-    assert!(!db.unlink_blob(&before.repository, &digest).await.expect("unlink"));
+    for expected in [Unlinked::Done, Unlinked::Absent] {
+        assert_eq!(db.unlink_blob(&before.repository, &digest, now()).await.expect("unlink"), expected);
+    }
     assert_eq!(db.find_blob_in(&before.repository, &digest).await.expect("find"), None);
     assert!(db.find_blob_in(&other, &digest).await.expect("find").is_some());
 }

@@ -1,8 +1,6 @@
 //! What the rows alone tell: whose time is up, who is left to discard, who may be forgotten. A million at a time
 //! must neither fill the memory nor stand in a live upload's way: batches, and rests between them.
 
-use std::time::Duration;
-
 use futures_util::{StreamExt, stream};
 use tokio::time::Instant;
 
@@ -92,13 +90,5 @@ impl Service {
             self.rest(begun.elapsed()).await;
         }
         Ok(())
-    }
-
-    /// As long as the last batch took: at most half of the database's time is the cleaner's.
-    async fn rest(&self, worked: Duration) {
-        tokio::select! {
-            () = tokio::time::sleep(worked) => {}
-            () = self.handover.cancelled() => {}
-        }
     }
 }

@@ -79,7 +79,7 @@ pub(super) fn wait_for(file: &File, access: Access) -> Result<()> {
             Ok(()) => return Ok(()),
             Err(TryLockError::WouldBlock) if Instant::now() < deadline => thread::sleep(LOCK_POLL),
             Err(TryLockError::WouldBlock) => {
-                return Err(StorageError::Busy("another request is writing to this upload"));
+                return Err(StorageError::Busy("another request is writing there"));
             }
             Err(TryLockError::Error(error)) => return Err(StorageError::unavailable("lock a file")(error)),
         }

@@ -28,6 +28,7 @@ mod multipart;
 mod part;
 mod place;
 mod put;
+mod remove;
 mod seal;
 mod sweep;
 #[cfg(test)]

@@ -4,6 +4,7 @@ use std::fs::{self, File, Permissions};
 use std::io::{self, ErrorKind, SeekFrom};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::StreamExt;
@@ -12,6 +13,8 @@ use tokio::io::{AsyncReadExt, AsyncSeekExt};
 use tokio_util::io::ReaderStream;
 
 use super::directory::{self, UploadDirectory, missing, remove_file, size_of};
+use super::lock::Access;
+use super::remove::lock;
 use super::{DIRECTORY_MODE, Filesystem, Result, blocking};
 use crate::domain::digest::Digest;
 use crate::domain::range::ByteRange;
@@ -24,7 +27,8 @@ const BLOB_MODE: u32 = 0o444;
 
 impl Filesystem {
     pub(in crate::storage) async fn place(&self, sealed: &Sealed, digest: &Digest) -> Result<()> {
-        let (blobs, source, size) = (self.root.join(key::BLOB_PREFIX), self.path(&sealed.key), sealed.size);
+        let root = Arc::clone(&self.root);
+        let (blobs, source, size) = (root.join(key::BLOB_PREFIX), self.path(&sealed.key), sealed.size);
         let target = self.path(&key::blob(digest));
         blocking(move || {
             let failed = || StorageError::unavailable("look at the sealed file");
@@ -36,6 +40,7 @@ impl Filesystem {
             let directory = UploadDirectory::of_sealed(&source).ok_or(StorageError::NotFound)?;
             let placing = directory.placing();
             stage_link(&source, &placing)?;
+            let _lock = lock(&root, Access::Shared)?;
             publish(&blobs, &placing, &target)
         })
         .await

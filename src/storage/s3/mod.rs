@@ -5,6 +5,7 @@ mod examine;
 mod multipart;
 mod parcel;
 pub(in crate::storage) mod presign;
+mod remove;
 mod room;
 mod seal;
 mod send;
@@ -14,7 +15,7 @@ mod sweep;
 
 use std::error::Error;
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
 use aws_config::retry::RetryConfig;
@@ -80,6 +81,9 @@ pub struct S3 {
     rooms: Arc<room::Rooms>,
     /// The store, over plain HTTP, did not answer for CRC32C.
     no_crc32c: Arc<AtomicBool>,
+    clock: Clock,
+    /// For requests that this server presigns for itself; made when the first one is sent.
+    http: Arc<OnceLock<reqwest::Client>>,
 }
 
 impl S3 {
@@ -138,6 +142,8 @@ impl S3 {
             capabilities: Arc::default(),
             rooms: Arc::default(),
             no_crc32c: Arc::default(),
+            clock: clock.clone(),
+            http: Arc::default(),
         }
     }
 
@@ -191,6 +197,14 @@ impl S3 {
 
     pub(in crate::storage) fn credentials(&self) -> Option<&SharedCredentialsProvider> {
         self.credentials.as_ref()
+    }
+
+    pub(super) fn http(&self) -> Result<&reqwest::Client> {
+        if self.http.get().is_none() {
+            // Another that is made meanwhile is as good.
+            let _ = self.http.set(presign::http_client()?);
+        }
+        self.http.get().ok_or("it was not made").map_err(StorageError::unavailable("be spoken to"))
     }
 
     pub(super) fn bucket(&self) -> &str {

@@ -75,6 +75,13 @@ impl Signer {
         Ok(whole(target, &stamp, "GET", "x-id=GetObject", key, &[]))
     }
 
+    /// Signs the removal of an object.
+    pub async fn delete(&self, key: &str, lifetime: Duration) -> Result<PresignedRequest> {
+        let (target, stamp) = self.prepare(lifetime).await?;
+        let url = whole(target, &stamp, "DELETE", "x-id=DeleteObject", key, &[]);
+        Ok(PresignedRequest { url, headers: Vec::new(), expires_at: stamp.expires_at() })
+    }
+
     /// Prepares to sign the parts of one multipart upload.
     pub async fn parts(&self, key: &str, store_upload_id: &str, lifetime: Duration) -> Result<PartSigner> {
         let (target, stamp) = self.prepare(lifetime).await?;

@@ -150,7 +150,7 @@ impl S3 {
 }
 
 /// A time the store did not tell counts as now: age then never condemns the thing.
-fn time(told: Option<&aws_sdk_s3::primitives::DateTime>) -> DateTime<Utc> {
+pub(super) fn time(told: Option<&aws_sdk_s3::primitives::DateTime>) -> DateTime<Utc> {
     told.and_then(|told| DateTime::from_timestamp(told.secs(), told.subsec_nanos()))
         .unwrap_or(DateTime::<Utc>::MAX_UTC)
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use overside::db::Committed;
 use overside::domain::blob::{Blob, Proof, SealedObject, Standing};
 use overside::domain::digest::Digest;
 use overside::domain::upload::{Lease, State, Transfer, Upload as Row};
@@ -33,7 +34,10 @@ pub async fn told(stack: Arc<Stack>) {
         let sealed = SealedObject { upload: upload.id(), path, etag: None };
         let standing = Standing::Sealed(sealed);
         let blob = Blob { digest, size: 3, proof: Proof::ReadBack, created_at: now(), standing };
-        assert!(db.commit_blob(&claimed, &completed, &blob, now()).await.expect("a commit"));
+        assert_eq!(
+            db.commit_blob(&claimed, &completed, &blob, now(), None).await.expect("a commit"),
+            Committed::Done
+        );
     }
     db.close().await;
 

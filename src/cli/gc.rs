@@ -1,0 +1,51 @@
+//! `overside gc`
+
+use anyhow::Context;
+use bytesize::ByteSize;
+
+use crate::config::{LimitConfig, StoreConfig};
+use crate::server::open_service;
+use crate::service::CollectReport;
+
+/// Remove blobs that no repository has any more.
+///
+/// A blob leaves a repository a grace (`--gc-grace`) after the last manifest that referred to it was deleted, and
+/// the store a grace after the last repository. Blobs that no manifest ever referred to stay until they are
+/// deleted. Safe beside running servers, pushes and other collections: nothing needs to stand still.
+#[derive(Debug, clap::Args)]
+pub(super) struct GcArgs {
+    /// Only say what would be removed now
+    #[arg(long)]
+    dry_run: bool,
+    /// Say it in JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    store: StoreConfig,
+    #[command(flatten)]
+    limits: LimitConfig,
+}
+
+pub(super) async fn run(args: GcArgs) -> anyhow::Result<()> {
+    let service = open_service(&args.store, args.limits.limits()).await?;
+    let report = service.collect(args.dry_run).await.context(
+        "cannot collect; `overside doctor` says what is wrong, and the next run goes on from here",
+    )?;
+    if args.json {
+        println!("{}", serde_json::to_string(&report)?);
+        return done(&report);
+    }
+    let verb = if report.dry_run { "would be" } else { "were" };
+    println!("{} blobs {verb} taken out of repositories", report.unlinked_blobs);
+    println!("{} blobs {verb} removed", report.removed_blobs);
+    println!("{} objects without a row {verb} swept", report.swept_objects);
+    println!("{} {verb} freed", ByteSize(report.freed_bytes));
+    done(&report)
+}
+
+fn done(report: &CollectReport) -> anyhow::Result<()> {
+    if report.failures > 0 {
+        anyhow::bail!("{} blobs could not be removed; the log says why", report.failures);
+    }
+    Ok(())
+}
