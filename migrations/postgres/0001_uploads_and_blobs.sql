@@ -99,8 +99,9 @@ CREATE TABLE repository_blob (
     repository_name TEXT COLLATE "C" NOT NULL,
     digest          TEXT NOT NULL REFERENCES blob (digest),
     created_at      TIMESTAMPTZ NOT NULL,
-    -- When the last manifest that referred to it was deleted, or a client has asked for it since. A grace later
-    -- the collector takes it out of the repository. Null for what no manifest ever referred to.
+    -- When the last manifest that referred to it was deleted, or a client has asked whether it is there since. A
+    -- grace later the collector takes it out of the repository. Null while a manifest refers to it, and for what was
+    -- pushed and that no manifest has referred to since.
     unreferenced_at TIMESTAMPTZ,
     PRIMARY KEY (repository_name, digest)
 );

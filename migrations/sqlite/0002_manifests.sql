@@ -7,6 +7,7 @@ CREATE TABLE manifest (
     media_type      TEXT NOT NULL,
     -- As a referrer's descriptor tells it: artifactType, or else the media type of the config.
     artifact_type   TEXT,
+    -- JSON, never looked into: PostgreSQL's own type refuses strings that JSON allows.
     annotations     TEXT,
     subject_digest  TEXT,
     payload         BLOB NOT NULL,

@@ -1,4 +1,4 @@
-//! Published blobs and the repositories they can be read from.
+//! Published blobs. `links.rs` has the repositories they can be read from.
 
 use std::fmt::Display;
 
@@ -9,18 +9,11 @@ use uuid::Uuid;
 use super::{Db, DbError, Result, on_pool};
 use crate::domain::blob::{Blob, SealedObject, Standing};
 use crate::domain::digest::Digest;
-use crate::domain::name::RepositoryName;
 use crate::domain::upload::UploadId;
 
 pub(super) const FIND: &str = "
     SELECT digest, size, proof, created_at, placed_at, sealed_by, sealed_path, sealed_etag
     FROM blob WHERE digest = $1 AND removal_id IS NULL";
-
-pub(super) const FIND_IN_REPOSITORY: &str = "
-    SELECT blob.digest, blob.size, blob.proof, blob.created_at, blob.placed_at, blob.sealed_by, blob.sealed_path,
-        blob.sealed_etag
-    FROM repository_blob JOIN blob ON blob.digest = repository_blob.digest
-    WHERE repository_blob.repository_name = $1 AND repository_blob.digest = $2";
 
 #[derive(Debug, FromRow)]
 pub(super) struct BlobRow {
@@ -75,16 +68,6 @@ impl Db {
     pub async fn find_blob(&self, digest: &Digest) -> Result<Option<Blob>> {
         let row: Option<BlobRow> =
             on_pool!(self, pool => sqlx::query_as(FIND).bind(digest.to_string()).fetch_optional(pool).await)?;
-        row.map(Blob::try_from).transpose()
-    }
-
-    /// A blob as a repository has it.
-    pub async fn find_blob_in(&self, repository: &RepositoryName, digest: &Digest) -> Result<Option<Blob>> {
-        let row: Option<BlobRow> = on_pool!(self, pool => sqlx::query_as(FIND_IN_REPOSITORY)
-            .bind(repository.as_str())
-            .bind(digest.to_string())
-            .fetch_optional(pool)
-            .await)?;
         row.map(Blob::try_from).transpose()
     }
 }

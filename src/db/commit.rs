@@ -35,10 +35,11 @@ macro_rules! on_known_blob {
     };
 }
 
-/// Also where it was linked before and no manifest needs it: a client that pushed it means to use it.
+/// Where it was linked before and no manifest needs it any more, it is as if it had just come: a client that pushed
+/// it means to use it.
 macro_rules! on_known_link {
     () => {
-        "ON CONFLICT (repository_name, digest) DO UPDATE SET unreferenced_at = excluded.created_at
+        "ON CONFLICT (repository_name, digest) DO UPDATE SET unreferenced_at = NULL
             WHERE repository_blob.unreferenced_at IS NOT NULL"
     };
 }

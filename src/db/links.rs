@@ -6,10 +6,13 @@
 //! in a circle.
 
 use chrono::{DateTime, Utc};
+use sqlx::FromRow;
 
+use super::blobs::BlobRow;
 use super::commit::LINK;
 use super::plans::Text;
 use super::{Db, DbError, Result, in_transaction, on_pool};
+use crate::domain::blob::Blob;
 use crate::domain::digest::Digest;
 use crate::domain::name::RepositoryName;
 
@@ -72,18 +75,52 @@ macro_rules! unlink_due {
     };
 }
 
-const UNLINK_DUE: Text = Text {
+pub(super) const UNLINK_DUE: Text = Text {
     postgres: unlink_due!("SELECT jsonb_array_elements_text($1)"),
     sqlite: unlink_due!("SELECT value FROM json_each($1)"),
 };
 
-/// Those that a manifest came to need after they were marked.
-const KEEP_DUE: Text = Text {
-    postgres: "UPDATE repository_blob SET unreferenced_at = NULL
-        WHERE digest IN (SELECT jsonb_array_elements_text($1)) AND unreferenced_at <= $2",
-    sqlite: "UPDATE repository_blob SET unreferenced_at = NULL
-        WHERE digest IN (SELECT value FROM json_each($1)) AND unreferenced_at <= $2",
+macro_rules! mark_unneeded {
+    ($digests:literal) => {
+        concat!(
+            "UPDATE repository_blob SET unreferenced_at = $3 WHERE repository_name = $1 AND digest IN (",
+            $digests,
+            ") AND ",
+            is_unneeded!()
+        )
+    };
+}
+
+/// Blobs of a manifest that is gone, where no other one needs them. Their links are locked.
+pub(super) const MARK_UNNEEDED: Text = Text {
+    postgres: mark_unneeded!("SELECT jsonb_array_elements_text($2)"),
+    sqlite: mark_unneeded!("SELECT value FROM json_each($2)"),
 };
+
+pub(super) const FIND: &str = "
+    SELECT blob.digest, blob.size, blob.proof, blob.created_at, blob.placed_at, blob.sealed_by, blob.sealed_path,
+        blob.sealed_etag, repository_blob.unreferenced_at IS NOT NULL AS is_unreferenced
+    FROM repository_blob JOIN blob ON blob.digest = repository_blob.digest
+    WHERE repository_blob.repository_name = $1 AND repository_blob.digest = $2";
+
+pub(super) const ASK_FOR: &str = "
+    UPDATE repository_blob SET unreferenced_at = $3
+    WHERE repository_name = $1 AND digest = $2 AND unreferenced_at IS NOT NULL";
+
+/// A blob as a repository has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Link {
+    pub blob: Blob,
+    /// The last manifest that referred to it is gone: a grace later the blob leaves the repository.
+    pub is_unreferenced: bool,
+}
+
+#[derive(Debug, FromRow)]
+struct LinkRow {
+    #[sqlx(flatten)]
+    blob: BlobRow,
+    is_unreferenced: bool,
+}
 
 /// What became of a wish to take a blob out of a repository.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -96,6 +133,34 @@ pub enum Unlinked {
 }
 
 impl Db {
+    pub async fn find_link(&self, repository: &RepositoryName, digest: &Digest) -> Result<Option<Link>> {
+        let row: Option<LinkRow> = on_pool!(self, pool => sqlx::query_as(FIND)
+            .bind(repository.as_str())
+            .bind(digest.to_string())
+            .fetch_optional(pool)
+            .await)?;
+        let link = |LinkRow { blob, is_unreferenced }| Ok(Link { blob: blob.try_into()?, is_unreferenced });
+        row.map(link).transpose()
+    }
+
+    /// Somebody wants to refer to an unreferenced blob: its grace begins anew. False when it has none, because it
+    /// has left the repository or is referred to by now.
+    pub async fn renew_link(
+        &self,
+        repository: &RepositoryName,
+        digest: &Digest,
+        now: DateTime<Utc>,
+    ) -> Result<bool> {
+        let renewed = on_pool!(self, pool => sqlx::query(ASK_FOR)
+            .bind(repository.as_str())
+            .bind(digest.to_string())
+            .bind(now)
+            .execute(pool)
+            .await
+            .map(|done| done.rows_affected()))?;
+        Ok(renewed > 0)
+    }
+
     /// Makes a published blob readable from a repository; false when it is being removed, or is gone.
     pub async fn link_blob(
         &self,
@@ -146,21 +211,16 @@ impl Db {
         })
     }
 
-    /// Takes blobs out of repositories whose manifests have not needed them since `before`; says how many links
-    /// were looked at and how many went.
+    /// Takes blobs out of repositories that no manifest has needed since `before`, about `limit` at a time; says how
+    /// many digests were looked at and how many links went.
     pub async fn unlink_unneeded(
         &self,
         before: DateTime<Utc>,
         now: DateTime<Utc>,
         limit: u32,
     ) -> Result<(u64, u64)> {
-        let (lock_blobs, lock_due, unlink, keep, tombstone) = (
-            self.text(LOCK_BLOBS),
-            self.text(LOCK_DUE),
-            self.text(UNLINK_DUE),
-            self.text(KEEP_DUE),
-            self.text(TOMBSTONE),
-        );
+        let (lock_blobs, lock_due, unlink, tombstone) =
+            (self.text(LOCK_BLOBS), self.text(LOCK_DUE), self.text(UNLINK_DUE), self.text(TOMBSTONE));
         in_transaction!(self, transaction => {
             let due = sqlx::query_scalar(DUE).bind(before).bind(i64::from(limit));
             let due: Vec<String> = due.fetch_all(&mut *transaction).await?;
@@ -168,7 +228,6 @@ impl Db {
             sqlx::query(lock_blobs).bind(&digests).execute(&mut *transaction).await?;
             sqlx::query(lock_due).bind(&digests).bind(before).execute(&mut *transaction).await?;
             let unlinked = sqlx::query(unlink).bind(&digests).bind(before).execute(&mut *transaction).await?;
-            sqlx::query(keep).bind(&digests).bind(before).execute(&mut *transaction).await?;
             sqlx::query(tombstone).bind(&digests).bind(now).execute(&mut *transaction).await?;
             (found, unlinked.rows_affected())
         })

@@ -4,19 +4,24 @@ mod blobs;
 mod commit;
 mod keys;
 mod links;
+mod manifests;
 mod parts;
 mod placing;
 mod plans;
 mod probes;
+mod referrers;
 mod removal;
 mod rows;
 mod swap;
 mod sweep;
+mod tags;
 mod uploads;
 
 pub use commit::Committed;
-pub use links::Unlinked;
+pub use links::{Link, Unlinked};
+pub use manifests::{ManifestDescription, Pushed, StoredManifest};
 pub use probes::StoreProbe;
+pub use referrers::Referrer;
 pub use removal::Stored;
 pub use sweep::Expired;
 

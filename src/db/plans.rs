@@ -1,14 +1,14 @@
 //! The statements that run for every request and for every batch of the cleaner's, by name: their plans are
 //! what a database with a million sessions stands or falls by, and `tests/it/database` asks for them.
 
-use super::Db;
-use super::blobs::{FIND as FIND_BLOB, FIND_IN_REPOSITORY};
+use super::blobs::FIND as FIND_BLOB;
 use super::commit::COMMIT;
 use super::parts::{PARTS, SWAP_WITH_PARTS};
 use super::placing::{CLAIM, HELD, HOLD, HOLDS, PLACED, RENEW};
 use super::swap::SWAP;
 use super::sweep::{ABANDONED, DISCARDED, EXPIRE, FIND_ALL, FORGET, IS_PLACING, UNDISCARDED};
 use super::uploads::{FIND, INSERT};
+use super::{Db, links, manifests, referrers, removal, tags};
 
 /// One statement where the two databases need two texts.
 #[derive(Debug, Clone, Copy)]
@@ -34,7 +34,34 @@ impl Db {
             ("swap", SWAP),
             ("parts", PARTS),
             ("find_blob", FIND_BLOB),
-            ("find_blob_in", FIND_IN_REPOSITORY),
+            ("find_link", links::FIND),
+            ("renew_link", links::ASK_FOR),
+            ("unneeded", links::DUE),
+            ("unlink_unneeded", self.text(links::UNLINK_DUE)),
+            ("mark_unneeded", self.text(links::MARK_UNNEEDED)),
+            ("tombstone", self.text(links::TOMBSTONE)),
+            ("find_stored", removal::FIND_STORED),
+            ("removable", self.text(removal::REMOVABLE)),
+            ("claim_removal", self.text(removal::CLAIM)),
+            ("forget_blob", removal::FORGET),
+            ("known_blobs", self.text(removal::KNOWN)),
+            ("lock_links", self.text(manifests::LOCK_LINKS)),
+            ("children", self.text(manifests::CHILDREN)),
+            ("insert_manifest", manifests::INSERT),
+            ("insert_references", self.text(manifests::INSERT_BLOBS)),
+            ("keep_links", self.text(manifests::KEEP)),
+            ("upsert_tags", self.text(manifests::UPSERT_TAGS)),
+            ("find_manifest", manifests::FIND_BY_DIGEST),
+            ("find_manifest_by_tag", manifests::FIND_BY_TAG),
+            ("describe_manifest", manifests::DESCRIBE_BY_DIGEST),
+            ("describe_manifest_by_tag", manifests::DESCRIBE_BY_TAG),
+            ("references", manifests::REFERENCES),
+            ("delete_manifest", manifests::DELETE),
+            ("tags", tags::TAGS),
+            ("delete_tag", tags::DELETE),
+            ("has_repository", tags::EXISTS),
+            ("repositories", tags::REPOSITORIES),
+            ("referrers", referrers::REFERRERS),
             ("expire", self.text(EXPIRE)),
             ("abandoned", ABANDONED),
             ("undiscarded", UNDISCARDED),

@@ -22,10 +22,10 @@ pub(super) const FIND_STORED: &str = "
         removal_id, removing_until
     FROM blob WHERE digest = $1";
 
+/// Tombstones alone tell: see `links.rs`.
 macro_rules! is_removable {
     () => {
         "unlinked_at <= $1 AND sealed_by IS NULL AND (removing_until IS NULL OR removing_until <= $2)
-            AND NOT EXISTS (SELECT 1 FROM repository_blob WHERE repository_blob.digest = blob.digest)
             AND NOT EXISTS (SELECT 1 FROM blob_upload_session
                 WHERE status = 'finalizing' AND claimed_digest = blob.digest AND lease_expires_at > $2)"
     };
@@ -43,7 +43,7 @@ pub(super) const REMOVABLE: Text = Text {
 const COUNT_REMOVABLE: &str =
     concat!("SELECT COUNT(*), CAST(COALESCE(SUM(size), 0) AS BIGINT) FROM blob WHERE ", is_removable!());
 
-const CLAIM: Text = Text {
+pub(super) const CLAIM: Text = Text {
     postgres: "UPDATE blob SET removal_id = $2, removing_until = $3
         WHERE digest IN (SELECT jsonb_array_elements_text($1)) AND unlinked_at IS NOT NULL
             AND NOT EXISTS (SELECT 1 FROM repository_blob WHERE repository_blob.digest = blob.digest)
@@ -66,7 +66,7 @@ pub(super) const FORGET: &str = "
 
 const ENDED: &str = "UPDATE blob SET removing_until = $3 WHERE digest = $1 AND removal_id = $2";
 
-const KNOWN: Text = Text {
+pub(super) const KNOWN: Text = Text {
     postgres: "SELECT digest FROM blob WHERE digest IN (SELECT jsonb_array_elements_text($1))",
     sqlite: "SELECT digest FROM blob WHERE digest IN (SELECT value FROM json_each($1))",
 };

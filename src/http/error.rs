@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Response};
 
 use super::wire::{ErrorEntry, ErrorEnvelope};
 use crate::db::DbError;
-use crate::domain::digest::DigestError;
+use crate::domain::digest::{Digest, DigestError};
 use crate::domain::name::NameError;
 use crate::domain::upload::{Failure, FailureCode, Refusal};
 use crate::service::ServiceError;
@@ -17,19 +17,23 @@ use crate::telemetry::chain;
 /// When a client may try again what failed for a passing reason.
 const RETRY_AFTER_SECONDS: HeaderValue = HeaderValue::from_static("1");
 
+/// Missing references that one answer names; whoever lacks more than these lacks everything.
+const MAX_ENTRIES: usize = 100;
+
 /// An answer that is not what was asked for.
 #[derive(Debug)]
 pub struct HttpError {
     status: StatusCode,
-    code: &'static str,
-    message: String,
+    /// At least one.
+    entries: Vec<ErrorEntry>,
     header: Option<(HeaderName, HeaderValue)>,
 }
 
 impl HttpError {
     #[must_use]
     pub fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
-        Self { status, code, message: message.into(), header: None }
+        let entry = ErrorEntry { code: code.to_owned(), message: message.into(), detail: None };
+        Self { status, entries: vec![entry], header: None }
     }
 
     /// A request that makes no sense for an upload.
@@ -52,8 +56,7 @@ impl HttpError {
 
 impl IntoResponse for HttpError {
     fn into_response(self) -> Response {
-        let entry = ErrorEntry { code: self.code.to_owned(), message: self.message, detail: None };
-        let mut response = (self.status, Json(ErrorEnvelope { errors: vec![entry] })).into_response();
+        let mut response = (self.status, Json(ErrorEnvelope { errors: self.entries })).into_response();
         if let Some((name, value)) = self.header {
             response.headers_mut().insert(name, value);
         }
@@ -96,6 +99,7 @@ impl From<ServiceError> for HttpError {
             _ => Self::new(status, code, error.to_string()),
         };
         match error {
+            ServiceError::ReferencesUnknown(missing) => Self { entries: unknown(&http, &missing), ..http },
             ServiceError::BlobNeeded => http.with_header(ALLOW, HeaderValue::from_static("GET, HEAD")),
             ServiceError::OffsetMismatch { expected } => http.with_header(RANGE, received_range(expected)),
             _ if status == StatusCode::SERVICE_UNAVAILABLE => {
@@ -106,6 +110,15 @@ impl From<ServiceError> for HttpError {
     }
 }
 
+/// One entry for each reference, as far as anybody reads them.
+fn unknown(http: &HttpError, missing: &[Digest]) -> Vec<ErrorEntry> {
+    let entries = missing.iter().take(MAX_ENTRIES).flat_map(|digest| {
+        let detail = Some(serde_json::json!({ "digest": digest }));
+        http.entries.iter().map(move |entry| ErrorEntry { detail: detail.clone(), ..entry.clone() })
+    });
+    entries.collect()
+}
+
 fn classify(error: &ServiceError) -> (StatusCode, &'static str) {
     match error {
         ServiceError::UploadUnknown | ServiceError::Refused(Refusal::Aborted | Refusal::Completed(_)) => {
@@ -113,6 +126,10 @@ fn classify(error: &ServiceError) -> (StatusCode, &'static str) {
         }
         ServiceError::Refused(Refusal::Expired) => (StatusCode::GONE, "BLOB_UPLOAD_UNKNOWN"),
         ServiceError::BlobUnknown => (StatusCode::NOT_FOUND, "BLOB_UNKNOWN"),
+        ServiceError::ManifestUnknown => (StatusCode::NOT_FOUND, "MANIFEST_UNKNOWN"),
+        ServiceError::RepositoryUnknown => (StatusCode::NOT_FOUND, "NAME_UNKNOWN"),
+        ServiceError::ManifestInvalid(_) => (StatusCode::BAD_REQUEST, "MANIFEST_INVALID"),
+        ServiceError::ReferencesUnknown(_) => (StatusCode::NOT_FOUND, "MANIFEST_BLOB_UNKNOWN"),
         ServiceError::BlobNeeded => (StatusCode::METHOD_NOT_ALLOWED, "DENIED"),
         ServiceError::Refused(Refusal::Failed(failure)) => (StatusCode::BAD_REQUEST, failure_code(failure)),
         ServiceError::Refused(Refusal::Finalizing | Refusal::Appending | Refusal::LeaseLost) => {
@@ -120,6 +137,7 @@ fn classify(error: &ServiceError) -> (StatusCode, &'static str) {
         }
         ServiceError::Refused(Refusal::Redeclared("digest"))
         | ServiceError::DigestMismatch(_)
+        | ServiceError::ManifestMismatch(_)
         | ServiceError::OtherDigest(_)
         | ServiceError::ChecksumMismatch => (StatusCode::BAD_REQUEST, "DIGEST_INVALID"),
         ServiceError::Refused(Refusal::Redeclared(_)) | ServiceError::SizeInvalid(_) => {

@@ -22,7 +22,7 @@ const BODY_IDLE_TIMEOUT: Duration = Duration::from_mins(1);
 /// room to spare.
 const MAX_JSON_SIZE: usize = 3 * 1024 * 1024;
 /// A small body must be here within this.
-const JSON_TIMEOUT: Duration = Duration::from_secs(30);
+const SMALL_BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The query, each parameter at most once. Unknown ones are left to whoever sent them.
 #[derive(Debug)]
@@ -40,6 +40,11 @@ impl Parameters {
             (_, Some(_)) => Err(HttpError::invalid(format!("{name}= may be given once"))),
             (value, None) => Ok(value),
         }
+    }
+
+    /// Every value of a parameter that may be given more than once.
+    pub fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
+        self.0.iter().filter(move |(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 
     pub fn parse<T>(&self, name: &str) -> Result<Option<T>, HttpError>
@@ -119,17 +124,26 @@ pub(super) fn bytes(body: Body) -> impl Stream<Item = std::io::Result<Bytes>> + 
     stream::unfold(body.into_data_stream(), next).boxed()
 }
 
+/// A small body, all of it. The error says how it broke off; nothing when it has more than `most` bytes.
+pub(super) async fn whole(body: Body, most: usize) -> Result<Bytes, Option<&'static str>> {
+    match tokio::time::timeout(SMALL_BODY_TIMEOUT, Limited::new(body, most).collect()).await {
+        Ok(Ok(collected)) => Ok(collected.to_bytes()),
+        Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => Err(None),
+        _ => Err(Some("the body ended before it was complete")),
+    }
+}
+
 /// An optional JSON body of bounded size.
 pub(super) async fn json<T: DeserializeOwned + Default>(body: Body) -> Result<T, HttpError> {
-    let read = tokio::time::timeout(JSON_TIMEOUT, Limited::new(body, MAX_JSON_SIZE).collect()).await;
-    let bytes = match read {
-        Ok(Ok(collected)) => collected.to_bytes(),
-        Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => {
-            let message = format!("a JSON body has at most {MAX_JSON_SIZE} bytes");
-            return Err(HttpError::new(StatusCode::PAYLOAD_TOO_LARGE, "SIZE_INVALID", message));
-        }
-        _ => return Err(HttpError::invalid("the body ended before it was complete")),
-    };
+    let bytes = whole(body, MAX_JSON_SIZE).await.map_err(|broken| {
+        broken.map_or_else(
+            || {
+                let message = format!("a JSON body has at most {MAX_JSON_SIZE} bytes");
+                HttpError::new(StatusCode::PAYLOAD_TOO_LARGE, "SIZE_INVALID", message)
+            },
+            HttpError::invalid,
+        )
+    })?;
     if bytes.is_empty() {
         return Ok(T::default());
     }

@@ -1,10 +1,11 @@
-//! The JSON of the presign protocol: shared by the server and the client library.
+//! The JSON on the wire: shared by the server and the client library.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 use crate::domain::digest::Digest;
+use crate::domain::media_type::MediaType;
 use crate::domain::midstate::Midstate;
 use crate::domain::part::PartNumber;
 use crate::domain::upload::{Status, TransferMode, UploadId};
@@ -109,6 +110,42 @@ pub struct UploadState {
 pub struct FailureState {
     pub code: String,
     pub message: String,
+}
+
+/// `GET /v2/{name}/tags/list`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TagList {
+    pub name: String,
+    pub tags: Vec<String>,
+}
+
+/// `GET /v2/_catalog`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Catalog {
+    pub repositories: Vec<String>,
+}
+
+/// An image index, as a list of referrers is one (OCI image-spec, image-index.md).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Index {
+    /// Always 2.
+    pub schema_version: u8,
+    pub media_type: String,
+    pub manifests: Vec<Descriptor>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Descriptor {
+    pub media_type: MediaType,
+    pub digest: Digest,
+    /// In bytes.
+    pub size: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub artifact_type: Option<MediaType>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub annotations: Option<serde_json::Value>,
 }
 
 /// The OCI error envelope (distribution 1.1.1, "Error Codes").

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::{Result, Service, ServiceError};
-use crate::db::Unlinked;
+use crate::db::{Link, Unlinked};
 use crate::domain::blob::{Blob, Standing};
 use crate::domain::digest::Digest;
 use crate::domain::name::RepositoryName;
@@ -27,7 +27,20 @@ pub struct BlobContent {
 impl Service {
     /// A blob as a repository has it.
     pub async fn blob(&self, repository: &RepositoryName, digest: &Digest) -> Result<Blob> {
-        self.db.find_blob_in(repository, digest).await?.ok_or(ServiceError::BlobUnknown)
+        Ok(self.link(repository, digest).await?.blob)
+    }
+
+    /// A blob that a client asks for before it pushes a manifest: if it is there, it stays for long enough.
+    pub async fn blob_to_refer_to(&self, repository: &RepositoryName, digest: &Digest) -> Result<Blob> {
+        let link = self.link(repository, digest).await?;
+        if link.is_unreferenced && !self.db.renew_link(repository, digest, self.clock.now()).await? {
+            return self.blob(repository, digest).await;
+        }
+        Ok(link.blob)
+    }
+
+    async fn link(&self, repository: &RepositoryName, digest: &Digest) -> Result<Link> {
+        self.db.find_link(repository, digest).await?.ok_or(ServiceError::BlobUnknown)
     }
 
     /// The way to a blob's bytes, all or a range of them.

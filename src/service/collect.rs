@@ -78,7 +78,7 @@ impl Service {
             let begun = Instant::now();
             let (found, unlinked) = self.db.unlink_unneeded(before, self.clock.now(), LINKS).await?;
             report.unlinked_blobs += unlinked;
-            if found < u64::from(LINKS) {
+            if found < u64::from(LINKS) || unlinked == 0 {
                 break;
             }
             self.rest(begun.elapsed()).await;

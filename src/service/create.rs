@@ -1,6 +1,7 @@
 //! Begin an upload, or mount a blob that another repository has.
 
 use super::{Presigned, Result, Service, ServiceError, SignRequest};
+use crate::db::Link;
 use crate::domain::blob::Blob;
 use crate::domain::digest::Digest;
 use crate::domain::name::RepositoryName;
@@ -69,7 +70,7 @@ impl Service {
         digest: &Digest,
         from: &RepositoryName,
     ) -> Result<Option<Blob>> {
-        let Some(blob) = self.db.find_blob_in(from, digest).await? else { return Ok(None) };
+        let Some(Link { blob, .. }) = self.db.find_link(from, digest).await? else { return Ok(None) };
         if !self.db.link_blob(to, digest, self.clock.now()).await? {
             return Ok(None);
         }

@@ -2,6 +2,7 @@
 
 use crate::db::DbError;
 use crate::domain::digest::{Digest, Mismatch};
+use crate::domain::manifest::ManifestError;
 use crate::domain::upload::{Failure, FailureCode, Refusal};
 use crate::storage::StorageError;
 use crate::storage::signed_url::SignatureError;
@@ -15,6 +16,17 @@ pub enum ServiceError {
     BlobUnknown,
     #[error("a manifest in this repository needs the blob; delete the manifest first")]
     BlobNeeded,
+    #[error("no such manifest in this repository")]
+    ManifestUnknown,
+    #[error("there is no such repository")]
+    RepositoryUnknown,
+    #[error(transparent)]
+    ManifestInvalid(#[from] ManifestError),
+    #[error("the manifest is {}, not {}; push it by the digest of exactly these bytes, or by a tag", .0.found, .0.expected)]
+    ManifestMismatch(Box<Mismatch>),
+    /// What the manifest refers to and the repository does not have.
+    #[error("the manifest refers to what this repository does not have; push that first")]
+    ReferencesUnknown(Vec<Digest>),
     /// The state machine says no.
     #[error(transparent)]
     Refused(#[from] Refusal),

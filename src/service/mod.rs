@@ -9,6 +9,8 @@ mod create;
 mod error;
 mod finalize;
 mod lease;
+mod listings;
+mod manifests;
 mod place;
 mod read_back;
 mod receive;
@@ -35,6 +37,8 @@ pub use cleanup::CleanupReport;
 pub use collect::CollectReport;
 pub use error::ServiceError;
 pub use finalize::{Finalized, NamedPart, Told};
+pub use listings::{MAX_PAGE, Page};
+pub use manifests::PushedManifest;
 pub use sign::{ArrivedPart, Presigned, SignMode, SignRequest, SignedPart, SignedParts};
 
 type Result<T> = std::result::Result<T, ServiceError>;

@@ -157,7 +157,7 @@ async fn commit_all_or_nothing(db: Arc<Db>) {
         db.commit_blob(&before, &after, &blob(digest), now(), None).await.expect("commit"),
         Committed::Done
     );
-    let found = db.find_blob_in(&before.repository, &digest).await.expect("find").expect("the blob");
+    let found = db.find_link(&before.repository, &digest).await.expect("find").expect("the blob").blob;
     assert_eq!((found.size, found.proof), (3, Proof::ReadBack));
     for (byte, proof) in [(1, Proof::Streamed), (2, Proof::StoreChecksum), (3, Proof::StoreCopy)] {
         let before = in_state(&db, finalizing(now()), now()).await;
@@ -218,7 +218,7 @@ async fn racing_commits(db: Arc<Db>) {
         commit.expect("a commit");
     }
     for index in 0..16 {
-        let linked = db.find_blob_in(&name(&format!("racing/{index}")), &digest).await.expect("find");
+        let linked = db.find_link(&name(&format!("racing/{index}")), &digest).await.expect("find");
         assert!(linked.is_some(), "racing/{index}");
     }
 }
@@ -355,16 +355,16 @@ async fn links(db: Arc<Db>) {
         Committed::Done
     );
     let other = name("team/other");
-    assert_eq!(db.find_blob_in(&other, &digest).await.expect("find"), None);
+    assert_eq!(db.find_link(&other, &digest).await.expect("find"), None);
     assert!(db.link_blob(&other, &digest, now()).await.expect("link"));
     assert!(db.link_blob(&other, &digest, now()).await.expect("link again"));
     assert!(!db.link_blob(&other, &Digest::from_sha256([6; 32]), now()).await.expect("nothing to link"));
-    assert!(db.find_blob_in(&other, &digest).await.expect("find").is_some());
+    assert!(db.find_link(&other, &digest).await.expect("find").is_some());
     for expected in [Unlinked::Done, Unlinked::Absent] {
         assert_eq!(db.unlink_blob(&before.repository, &digest, now()).await.expect("unlink"), expected);
     }
-    assert_eq!(db.find_blob_in(&before.repository, &digest).await.expect("find"), None);
-    assert!(db.find_blob_in(&other, &digest).await.expect("find").is_some());
+    assert_eq!(db.find_link(&before.repository, &digest).await.expect("find"), None);
+    assert!(db.find_link(&other, &digest).await.expect("find").is_some());
 }
 
 async fn signing_key(db: Arc<Db>) {

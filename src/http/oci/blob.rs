@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::http::header::{
-    ACCEPT_RANGES, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, IF_NONE_MATCH, IF_RANGE,
-    LOCATION, RANGE,
+    ACCEPT_RANGES, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, IF_RANGE, LOCATION,
+    RANGE,
 };
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 
-use super::{Answer, CONTENT_DIGEST, location};
+use super::{Answer, CONTENT_DIGEST, is_known, location, quoted};
 use crate::domain::blob::Blob;
 use crate::domain::digest::Digest;
 use crate::domain::name::RepositoryName;
@@ -26,7 +26,8 @@ pub(super) async fn head(
     digest: &Digest,
     headers: &HeaderMap,
 ) -> Answer {
-    let blob = service.blob(name, digest).await?;
+    // What a client asks before it pushes a manifest.
+    let blob = service.blob_to_refer_to(name, digest).await?;
     let status = if is_known(headers, digest) { StatusCode::NOT_MODIFIED } else { StatusCode::OK };
     let mut response = described(status, &blob);
     if status == StatusCode::OK {
@@ -99,17 +100,4 @@ fn described(status: StatusCode, blob: &Blob) -> Response {
     headers.insert(CONTENT_DIGEST, location(blob.digest.to_string()));
     headers.insert(ETAG, location(quoted(&blob.digest)));
     response
-}
-
-fn quoted(digest: &Digest) -> String {
-    format!("\"{digest}\"")
-}
-
-fn is_known(headers: &HeaderMap, digest: &Digest) -> bool {
-    header(headers, &IF_NONE_MATCH).is_some_and(|known| {
-        known.split(',').any(|etag| {
-            matches!(etag.trim().trim_start_matches("W/"), "*")
-                || etag.trim().trim_start_matches("W/") == quoted(digest)
-        })
-    })
 }

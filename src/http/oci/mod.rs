@@ -1,10 +1,12 @@
-//! The registry's endpoints: blobs and uploads (OCI distribution 1.1.1) and the presign protocol on top.
+//! The registry's endpoints (OCI distribution 1.1.1), and the presign protocol on top of the uploads.
 
 mod abort;
 mod append;
 mod begin;
 mod blob;
 mod finalize;
+mod listing;
+mod manifest;
 mod parts;
 mod route;
 mod status;
@@ -13,10 +15,12 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{Request, State};
-use axum::http::{HeaderName, HeaderValue, Method, StatusCode};
+use axum::http::header::IF_NONE_MATCH;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 
 use super::error::HttpError;
+use super::extract::header;
 use super::method_not_allowed;
 use crate::domain::digest::Digest;
 use crate::domain::name::RepositoryName;
@@ -39,7 +43,6 @@ pub(super) async fn dispatch(State(service): State<Arc<Service>>, request: Reque
     let method = request.method().clone();
     match (route, method) {
         (Route::Base, Method::GET | Method::HEAD) => Ok(Json(serde_json::json!({})).into_response()),
-        (Route::Base, _) => Err(method_not_allowed("GET, HEAD")),
         (Route::Uploads(name), Method::POST) => begin::begin(&service, name, request).await,
         (Route::Uploads(_), _) => Err(method_not_allowed("POST")),
         (Route::Upload(name, id), Method::GET) => {
@@ -57,12 +60,49 @@ pub(super) async fn dispatch(State(service): State<Arc<Service>>, request: Reque
         }
         (Route::Blob(name, digest), Method::DELETE) => blob::delete(&service, &name, &digest).await,
         (Route::Blob(..), _) => Err(method_not_allowed("GET, HEAD, DELETE")),
+        (Route::Manifest(name, reference), Method::GET) => {
+            manifest::get(&service, &name, reference, request.headers()).await
+        }
+        (Route::Manifest(name, reference), Method::HEAD) => {
+            manifest::head(&service, &name, reference, request.headers()).await
+        }
+        (Route::Manifest(name, reference), Method::PUT) => {
+            manifest::put(&service, &name, reference, request).await
+        }
+        (Route::Manifest(name, reference), Method::DELETE) => {
+            manifest::delete(&service, &name, reference).await
+        }
+        (Route::Manifest(..), _) => Err(method_not_allowed("GET, HEAD, PUT, DELETE")),
+        (Route::Tags(name), Method::GET | Method::HEAD) => {
+            listing::tags(&service, &name, request.uri()).await
+        }
+        (Route::Catalog, Method::GET | Method::HEAD) => listing::catalog(&service, request.uri()).await,
+        (Route::Referrers(name, subject), Method::GET | Method::HEAD) => {
+            listing::referrers(&service, &name, &subject, request.uri()).await
+        }
+        (Route::Base | Route::Tags(_) | Route::Catalog | Route::Referrers(..), _) => {
+            Err(method_not_allowed("GET, HEAD"))
+        }
     }
 }
 
 /// A path of ours as a header. Names, UUIDs and digests are all ASCII.
 fn location(path: String) -> HeaderValue {
     HeaderValue::try_from(path).unwrap_or(HeaderValue::from_static("/v2/"))
+}
+
+fn quoted(digest: &Digest) -> String {
+    format!("\"{digest}\"")
+}
+
+/// Whether `If-None-Match` says that the client has the content of this digest (RFC 9110 §13.1.2).
+fn is_known(headers: &HeaderMap, digest: &Digest) -> bool {
+    header(headers, &IF_NONE_MATCH).is_some_and(|known| {
+        known.split(',').any(|etag| {
+            matches!(etag.trim().trim_start_matches("W/"), "*")
+                || etag.trim().trim_start_matches("W/") == quoted(digest)
+        })
+    })
 }
 
 fn upload_location(name: &RepositoryName, id: UploadId) -> HeaderValue {

@@ -4,6 +4,7 @@ use percent_encoding::percent_decode_str;
 
 use crate::domain::digest::Digest;
 use crate::domain::name::RepositoryName;
+use crate::domain::reference::{InvalidReference, Reference};
 use crate::domain::upload::UploadId;
 use crate::http::error::HttpError;
 use crate::service::ServiceError;
@@ -18,6 +19,14 @@ pub(super) enum Route {
     Upload(RepositoryName, UploadId),
     /// `/v2/{name}/blobs/{digest}`
     Blob(RepositoryName, Digest),
+    /// `/v2/{name}/manifests/{reference}`; what an impossible reference means depends on the method.
+    Manifest(RepositoryName, Result<Reference, InvalidReference>),
+    /// `/v2/{name}/tags/list`
+    Tags(RepositoryName),
+    /// `/v2/_catalog`
+    Catalog,
+    /// `/v2/{name}/referrers/{digest}`
+    Referrers(RepositoryName, Digest),
 }
 
 impl Route {
@@ -29,6 +38,9 @@ impl Route {
         if path.is_empty() {
             return Ok(Self::Base);
         }
+        if path == "_catalog" {
+            return Ok(Self::Catalog);
+        }
         let (front, last) = path.rsplit_once('/').ok_or_else(HttpError::not_found)?;
         if let Some(name) = front.strip_suffix("/blobs/uploads") {
             if last.is_empty() {
@@ -38,6 +50,15 @@ impl Route {
             // What is no UUID is no upload of ours.
             let id = last.parse().map_err(|_| ServiceError::UploadUnknown)?;
             return Ok(Self::Upload(name, id));
+        }
+        if let Some(name) = front.strip_suffix("/manifests") {
+            return Ok(Self::Manifest(name.parse()?, last.parse()));
+        }
+        if let Some(name) = front.strip_suffix("/referrers") {
+            return Ok(Self::Referrers(name.parse()?, last.parse()?));
+        }
+        if let Some(name) = front.strip_suffix("/tags").filter(|_| last == "list") {
+            return Ok(Self::Tags(name.parse()?));
         }
         let name = front.strip_suffix("/blobs").ok_or_else(HttpError::not_found)?;
         // Some clients leave the final slash out.
@@ -82,7 +103,34 @@ mod tests {
             Some(Route::Blob(name.clone(), digest))
         );
         let escaped = digest.to_string().replace(':', "%3A");
-        assert_eq!(parse(&format!("/v2/team/app/model/blobs/{escaped}")), Some(Route::Blob(name, digest)));
+        assert_eq!(
+            parse(&format!("/v2/team/app/model/blobs/{escaped}")),
+            Some(Route::Blob(name.clone(), digest))
+        );
+        let manifest = |reference| Some(Route::Manifest(name.clone(), Ok(reference)));
+        assert_eq!(
+            parse(&format!("/v2/team/app/model/manifests/{digest}")),
+            manifest(Reference::Digest(digest))
+        );
+        assert_eq!(parse("/v2/team/app/model/manifests/v1"), "v1".parse().ok().and_then(manifest));
+        assert_eq!(
+            parse(&format!("/v2/team/app/model/referrers/{digest}")),
+            Some(Route::Referrers(name.clone(), digest))
+        );
+        assert_eq!(parse("/v2/team/app/model/tags/list"), Some(Route::Tags(name)));
+        assert_eq!(parse("/v2/_catalog"), Some(Route::Catalog));
+    }
+
+    #[test]
+    fn a_repository_may_be_named_like_an_endpoint() {
+        let name = |text: &str| text.parse::<RepositoryName>().unwrap_or_else(|error| panic!("{error}"));
+        let parse = |path: &str| Route::parse(path).ok();
+        assert_eq!(parse("/v2/manifests/tags/list"), Some(Route::Tags(name("manifests"))));
+        assert_eq!(parse("/v2/tags/list/tags/list"), Some(Route::Tags(name("tags/list"))));
+        assert_eq!(
+            parse("/v2/a/blobs/manifests/list"),
+            "list".parse().ok().map(|tag| Route::Manifest(name("a/blobs"), Ok(tag)))
+        );
     }
 
     #[test]

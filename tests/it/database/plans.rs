@@ -51,20 +51,35 @@ const SQLITE_SESSIONS: &str = "
         '{\"user_agent\":\"x\"}', began, began, ends, CASE WHEN i % 100 BETWEEN 51 AND 99 THEN ends END
     FROM mixed";
 
-/// One text for both: what was completed, its links, and some parts.
-const REST: [&str; 3] = [
+/// One text for both: what was completed, its links, and some parts. Each blob is the only one of a manifest, which is
+/// tagged and refers to another one of its repository; one repository has 10,000 tags.
+const REST: [&str; 8] = [
     "INSERT INTO blob (digest, size, proof, created_at, placed_at)
         SELECT final_digest, 1, 'read-back', created_at, created_at FROM blob_upload_session WHERE status = 'completed'",
     "INSERT INTO repository_blob (repository_name, digest, created_at)
         SELECT repository_name, final_digest, created_at FROM blob_upload_session WHERE status = 'completed'",
     "INSERT INTO blob_upload_part (upload_uuid, part_number, size, etag)
         SELECT upload_uuid, 1, 1, 'etag' FROM blob_upload_session WHERE status = 'pending'",
+    "INSERT INTO manifest (repository_name, digest, media_type, artifact_type, subject_digest, payload, created_at)
+        SELECT repository_name, final_digest, 'a/b', 'a/b', 'sha256:0', 'x', created_at
+        FROM blob_upload_session WHERE status = 'completed'",
+    "INSERT INTO manifest_blob (repository_name, manifest_digest, digest)
+        SELECT repository_name, final_digest, final_digest FROM blob_upload_session WHERE status = 'completed'",
+    "INSERT INTO tag (repository_name, name, digest, updated_at)
+        SELECT repository_name, final_digest, final_digest, created_at
+        FROM blob_upload_session WHERE status = 'completed'",
+    "INSERT INTO manifest (repository_name, digest, media_type, payload, created_at)
+        SELECT 'team/tags', digest, 'a/b', 'x', created_at FROM blob ORDER BY digest LIMIT 10000",
+    "INSERT INTO tag (repository_name, name, digest, updated_at)
+        SELECT repository_name, digest, digest, created_at FROM manifest WHERE repository_name = 'team/tags'",
 ];
 
 /// Every parameter of a prepared statement that the planner is told: those of the cleaner's batches, and keys.
-const TOLD: [(&str, &str); 8] = [
+const TOLD: [(&str, &str); 10] = [
     ("find", "gen_random_uuid()"),
-    ("find_blob_in", "'team/7', 'sha256:7'"),
+    ("find_link", "'team/7', 'sha256:7'"),
+    ("tags", "'team/tags', 'sha256:5', 101"),
+    ("repositories", "'team/5', 101"),
     ("expire", "now(), 1000"),
     ("abandoned", "now(), 100"),
     ("undiscarded", "now(), 100, 0"),
@@ -110,7 +125,9 @@ pub async fn indexed(db: Arc<Db>) {
                 let rows = sqlx::query(explain).fetch_all(pool).await.expect(name);
                 let lines = rows.iter().map(|row| row.get("detail")).collect::<Vec<String>>();
                 check(&mut all, name, &lines, "SCAN blob");
-                check(&mut all, name, &lines, "SCAN repository_blob");
+                for table in ["repository_blob", "manifest", "tag"] {
+                    check(&mut all, name, &lines, &format!("SCAN {table}"));
+                }
             }
         }
     }

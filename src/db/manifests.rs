@@ -1,0 +1,283 @@
+//! Manifests and what they refer to.
+//!
+//! A push checks, stores, links and tags in one transaction. It locks the links that it needs, in the order that
+//! all take; whoever takes links away or marks them does the same, and looks at what needs them afterwards. So a
+//! blob is marked exactly while no manifest of its repository refers to it.
+
+use std::collections::BTreeSet;
+
+use chrono::{DateTime, Utc};
+use sqlx::FromRow;
+
+use super::links::MARK_UNNEEDED;
+use super::plans::Text;
+use super::{Db, DbError, Result, in_transaction, on_pool};
+use crate::domain::digest::Digest;
+use crate::domain::manifest::Manifest;
+use crate::domain::media_type::MediaType;
+use crate::domain::name::RepositoryName;
+use crate::domain::reference::{Reference, Tag};
+
+pub(super) const LOCK_LINKS: Text = Text {
+    postgres: "SELECT digest FROM repository_blob
+        WHERE repository_name = $1 AND digest IN (SELECT jsonb_array_elements_text($2))
+        ORDER BY digest FOR NO KEY UPDATE",
+    sqlite: "SELECT digest FROM repository_blob
+        WHERE repository_name = $1 AND digest IN (SELECT value FROM json_each($2))",
+};
+
+pub(super) const CHILDREN: Text = Text {
+    postgres: "SELECT digest FROM manifest
+        WHERE repository_name = $1 AND digest IN (SELECT jsonb_array_elements_text($2))",
+    sqlite: "SELECT digest FROM manifest
+        WHERE repository_name = $1 AND digest IN (SELECT value FROM json_each($2))",
+};
+
+/// The same bytes may come again as another type, where they say nothing of it themselves.
+pub(super) const INSERT: &str = "
+    INSERT INTO manifest (repository_name, digest, media_type, artifact_type, annotations, subject_digest, payload,
+        created_at)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+    ON CONFLICT (repository_name, digest) DO UPDATE SET media_type = excluded.media_type
+        WHERE manifest.media_type <> excluded.media_type";
+
+pub(super) const INSERT_BLOBS: Text = Text {
+    postgres: "INSERT INTO manifest_blob (repository_name, manifest_digest, digest)
+        SELECT $1, $2, jsonb_array_elements_text($3) ON CONFLICT DO NOTHING",
+    sqlite: "INSERT INTO manifest_blob (repository_name, manifest_digest, digest)
+        SELECT $1, $2, value FROM json_each($3) WHERE true ON CONFLICT DO NOTHING",
+};
+
+pub(super) const KEEP: Text = Text {
+    postgres: "UPDATE repository_blob SET unreferenced_at = NULL WHERE repository_name = $1
+        AND digest IN (SELECT jsonb_array_elements_text($2)) AND unreferenced_at IS NOT NULL",
+    sqlite: "UPDATE repository_blob SET unreferenced_at = NULL WHERE repository_name = $1
+        AND digest IN (SELECT value FROM json_each($2)) AND unreferenced_at IS NOT NULL",
+};
+
+/// In order, so that two pushes of the same tags do not wait for each other.
+pub(super) const UPSERT_TAGS: Text = Text {
+    postgres: "INSERT INTO tag (repository_name, name, digest, updated_at)
+        SELECT $1, value, $2, $3 FROM jsonb_array_elements_text($4) AS value ORDER BY value COLLATE \"C\"
+        ON CONFLICT (repository_name, name) DO UPDATE SET digest = excluded.digest, updated_at = excluded.updated_at",
+    sqlite: "INSERT INTO tag (repository_name, name, digest, updated_at)
+        SELECT $1, value, $2, $3 FROM json_each($4) WHERE true
+        ON CONFLICT (repository_name, name) DO UPDATE SET digest = excluded.digest, updated_at = excluded.updated_at",
+};
+
+pub(super) const FIND_BY_DIGEST: &str =
+    "SELECT digest, media_type, payload FROM manifest WHERE repository_name = $1 AND digest = $2";
+
+pub(super) const FIND_BY_TAG: &str = "
+    SELECT manifest.digest, manifest.media_type, manifest.payload
+    FROM tag JOIN manifest ON manifest.repository_name = tag.repository_name AND manifest.digest = tag.digest
+    WHERE tag.repository_name = $1 AND tag.name = $2";
+
+/// The length alone leaves the bytes where they are.
+pub(super) const DESCRIBE_BY_DIGEST: &str = "
+    SELECT digest, media_type, CAST(LENGTH(payload) AS BIGINT) AS size
+    FROM manifest WHERE repository_name = $1 AND digest = $2";
+
+pub(super) const DESCRIBE_BY_TAG: &str = "
+    SELECT manifest.digest, manifest.media_type, CAST(LENGTH(manifest.payload) AS BIGINT) AS size
+    FROM tag JOIN manifest ON manifest.repository_name = tag.repository_name AND manifest.digest = tag.digest
+    WHERE tag.repository_name = $1 AND tag.name = $2";
+
+pub(super) const REFERENCES: &str =
+    "SELECT digest FROM manifest_blob WHERE repository_name = $1 AND manifest_digest = $2";
+
+pub(super) const DELETE: &str = "DELETE FROM manifest WHERE repository_name = $1 AND digest = $2";
+
+/// What became of a push.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Pushed {
+    Done,
+    /// Blobs and manifests that it refers to and that the repository does not have. Nothing was written.
+    Missing(Vec<Digest>),
+}
+
+/// A manifest, byte by byte.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredManifest {
+    pub digest: Digest,
+    pub media_type: MediaType,
+    pub payload: Vec<u8>,
+}
+
+/// A manifest without its bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ManifestDescription {
+    pub digest: Digest,
+    pub media_type: MediaType,
+    /// In bytes.
+    pub size: u64,
+}
+
+#[derive(Debug, FromRow)]
+struct ManifestRow {
+    digest: String,
+    media_type: String,
+    payload: Vec<u8>,
+}
+
+#[derive(Debug, FromRow)]
+struct DescriptionRow {
+    digest: String,
+    media_type: String,
+    size: i64,
+}
+
+impl TryFrom<ManifestRow> for StoredManifest {
+    type Error = DbError;
+
+    fn try_from(row: ManifestRow) -> Result<Self> {
+        let media_type = parse("media_type", &row.media_type, &row.digest)?;
+        Ok(Self { digest: parse("digest", &row.digest, &row.digest)?, media_type, payload: row.payload })
+    }
+}
+
+impl TryFrom<DescriptionRow> for ManifestDescription {
+    type Error = DbError;
+
+    fn try_from(row: DescriptionRow) -> Result<Self> {
+        let media_type = parse("media_type", &row.media_type, &row.digest)?;
+        let size = row.size.unsigned_abs();
+        Ok(Self { digest: parse("digest", &row.digest, &row.digest)?, media_type, size })
+    }
+}
+
+impl Db {
+    /// Stores a manifest with these tags, if everything it needs is there.
+    pub async fn push_manifest(
+        &self,
+        repository: &RepositoryName,
+        digest: &Digest,
+        manifest: &Manifest,
+        payload: Vec<u8>,
+        tags: &BTreeSet<Tag>,
+        now: DateTime<Utc>,
+    ) -> Result<Pushed> {
+        let (lock, children) = (self.text(LOCK_LINKS), self.text(CHILDREN));
+        let (blobs, keep, upsert_tags) = (self.text(INSERT_BLOBS), self.text(KEEP), self.text(UPSERT_TAGS));
+        let annotations = annotations(manifest);
+        let wanted = json(manifest.blobs.union(&manifest.foreign_blobs));
+        let tags: serde_json::Value = tags.iter().map(Tag::as_str).collect();
+        let (repository, digest, manifest) = (repository.to_string(), digest.to_string(), manifest.clone());
+        in_transaction!(self, transaction => {
+            let links = sqlx::query_scalar(lock).bind(&repository).bind(&wanted);
+            let links: BTreeSet<String> = links.fetch_all(&mut *transaction).await?.into_iter().collect();
+            let listed = sqlx::query_scalar(children).bind(&repository).bind(json(&manifest.manifests));
+            let listed: BTreeSet<String> = listed.fetch_all(&mut *transaction).await?.into_iter().collect();
+            let is_missing = |found: &BTreeSet<String>, digest: &Digest| !found.contains(&digest.to_string());
+            let blobs_missing = manifest.blobs.iter().filter(|digest| is_missing(&links, digest));
+            let manifests_missing = manifest.manifests.iter().filter(|digest| is_missing(&listed, digest));
+            let missing: Vec<_> = blobs_missing.chain(manifests_missing).copied().collect();
+            if missing.is_empty() {
+                sqlx::query(INSERT)
+                    .bind(&repository)
+                    .bind(&digest)
+                    .bind(manifest.media_type.as_str())
+                    .bind(manifest.artifact_type.as_ref().map(MediaType::as_str))
+                    .bind(&annotations)
+                    .bind(manifest.subject.map(|subject| subject.to_string()))
+                    .bind(&payload)
+                    .bind(now)
+                    .execute(&mut *transaction)
+                    .await?;
+                let links = serde_json::json!(links);
+                sqlx::query(blobs).bind(&repository).bind(&digest).bind(&links).execute(&mut *transaction).await?;
+                sqlx::query(keep).bind(&repository).bind(&links).execute(&mut *transaction).await?;
+                sqlx::query(upsert_tags)
+                    .bind(&repository)
+                    .bind(&digest)
+                    .bind(now)
+                    .bind(&tags)
+                    .execute(&mut *transaction)
+                    .await?;
+                Pushed::Done
+            } else {
+                Pushed::Missing(missing)
+            }
+        })
+    }
+
+    pub async fn find_manifest(
+        &self,
+        repository: &RepositoryName,
+        reference: &Reference,
+    ) -> Result<Option<StoredManifest>> {
+        let sql = by(reference, FIND_BY_TAG, FIND_BY_DIGEST);
+        let row: Option<ManifestRow> = on_pool!(self, pool => sqlx::query_as(sql)
+            .bind(repository.as_str())
+            .bind(reference.to_string())
+            .fetch_optional(pool)
+            .await)?;
+        row.map(StoredManifest::try_from).transpose()
+    }
+
+    pub async fn describe_manifest(
+        &self,
+        repository: &RepositoryName,
+        reference: &Reference,
+    ) -> Result<Option<ManifestDescription>> {
+        let sql = by(reference, DESCRIBE_BY_TAG, DESCRIBE_BY_DIGEST);
+        let row: Option<DescriptionRow> = on_pool!(self, pool => sqlx::query_as(sql)
+            .bind(repository.as_str())
+            .bind(reference.to_string())
+            .fetch_optional(pool)
+            .await)?;
+        row.map(ManifestDescription::try_from).transpose()
+    }
+
+    /// Deletes a manifest and its tags, and marks the blobs that no other one needs; false when it was not there.
+    pub async fn delete_manifest(
+        &self,
+        repository: &RepositoryName,
+        digest: &Digest,
+        now: DateTime<Utc>,
+    ) -> Result<bool> {
+        let (lock, mark) = (self.text(LOCK_LINKS), self.text(MARK_UNNEEDED));
+        let (repository, digest) = (repository.to_string(), digest.to_string());
+        in_transaction!(self, transaction => {
+            // They never change under a digest.
+            let references = sqlx::query_scalar(REFERENCES).bind(&repository).bind(&digest);
+            let references: Vec<String> = references.fetch_all(&mut *transaction).await?;
+            let references = serde_json::json!(references);
+            sqlx::query(lock).bind(&repository).bind(&references).execute(&mut *transaction).await?;
+            let deleted = sqlx::query(DELETE).bind(&repository).bind(&digest);
+            let deleted = deleted.execute(&mut *transaction).await?.rows_affected();
+            sqlx::query(mark).bind(&repository).bind(&references).bind(now).execute(&mut *transaction).await?;
+            deleted > 0
+        })
+    }
+}
+
+const fn by(reference: &Reference, tag: &'static str, digest: &'static str) -> &'static str {
+    match reference {
+        Reference::Tag(_) => tag,
+        Reference::Digest(_) => digest,
+    }
+}
+
+fn json<'a>(digests: impl IntoIterator<Item = &'a Digest>) -> serde_json::Value {
+    digests.into_iter().map(ToString::to_string).collect()
+}
+
+fn annotations(manifest: &Manifest) -> Option<String> {
+    let annotations = (!manifest.annotations.is_empty()).then(|| serde_json::json!(manifest.annotations));
+    annotations.map(|annotations| annotations.to_string())
+}
+
+/// Reads a column of the manifest `digest`.
+pub(super) fn parse<T>(column: &'static str, text: &str, digest: &str) -> Result<T>
+where
+    T: std::str::FromStr,
+    T::Err: std::fmt::Display,
+{
+    text.parse().map_err(|error: T::Err| DbError::Corrupt {
+        table: "manifest",
+        column,
+        row: digest.to_owned(),
+        reason: error.to_string(),
+    })
+}

@@ -1,0 +1,96 @@
+//! Media types, as manifests and artifacts carry them (RFC 6838 §4.2; OCI image-spec, descriptor.md).
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+/// Longest name on either side of the slash (RFC 6838 §4.2).
+const MAX_NAME_LENGTH: usize = 127;
+
+/// `application/vnd.oci.image.manifest.v1+json`: two restricted names, no parameters. Goes into a header as it is.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct MediaType(String);
+
+/// A text that is no media type.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error(
+    "a media type is written type/subtype with at most {MAX_NAME_LENGTH} of A-Z a-z 0-9 ! # $ & - ^ _ . + on each side"
+)]
+pub struct InvalidMediaType;
+
+impl MediaType {
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for MediaType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl FromStr for MediaType {
+    type Err = InvalidMediaType;
+
+    fn from_str(text: &str) -> Result<Self, InvalidMediaType> {
+        let is_valid =
+            text.split_once('/').is_some_and(|(kind, name)| is_restricted(kind) && is_restricted(name));
+        if is_valid { Ok(Self(text.to_owned())) } else { Err(InvalidMediaType) }
+    }
+}
+
+impl TryFrom<String> for MediaType {
+    type Error = InvalidMediaType;
+
+    fn try_from(text: String) -> Result<Self, InvalidMediaType> {
+        text.parse()
+    }
+}
+
+impl From<MediaType> for String {
+    fn from(media_type: MediaType) -> Self {
+        media_type.0
+    }
+}
+
+/// `restricted-name` of RFC 6838 §4.2.
+fn is_restricted(name: &str) -> bool {
+    name.len() <= MAX_NAME_LENGTH
+        && name.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && name.bytes().all(|c| c.is_ascii_alphanumeric() || b"!#$&-^_.+".contains(&c))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn whatever_is_taken_survives_and_is_safe_in_a_header(text in ".{0,40}") {
+            if let Ok(media_type) = text.parse::<MediaType>() {
+                prop_assert_eq!(media_type.as_str(), &text);
+                prop_assert!(text.bytes().all(|c| c.is_ascii_graphic() && c != b'"'));
+            }
+        }
+    }
+
+    #[test]
+    fn the_types_of_the_field_are_taken_and_other_texts_are_not() {
+        for good in
+            ["application/vnd.oci.image.index.v1+json", "a/b", "example/Sbom.v1", "application/vnd.x-y_z"]
+        {
+            assert!(good.parse::<MediaType>().is_ok(), "{good}");
+        }
+        let long = format!("application/{}", "a".repeat(128));
+        for bad in ["", "/", "a/", "/a", "a", "a/b/c", "a/b; charset=utf-8", "a/b c", "a/\r\nx", "é/b", &long]
+        {
+            assert_eq!(bad.parse::<MediaType>(), Err(InvalidMediaType), "{bad:?}");
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! Tags, repositories and referrers, a page at a time: memory is that of a page, whatever there is.
+
+use super::{Result, Service, ServiceError};
+use crate::db::Referrer;
+use crate::domain::digest::Digest;
+use crate::domain::media_type::MediaType;
+use crate::domain::name::RepositoryName;
+
+/// Most entries on a page: at 128 characters a tag, 130 KiB of JSON.
+pub const MAX_PAGE: u32 = 1_000;
+/// Most annotations on a page of referrers, in characters: a page is a manifest, which clients read up to 4 MiB. The
+/// rest of 1,000 descriptors takes at most half a megabyte.
+const MAX_REFERRER_ANNOTATIONS: u32 = 2 * 1024 * 1024;
+
+/// Some entries, and whether there are more.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Page<T> {
+    pub entries: Vec<T>,
+    pub has_more: bool,
+}
+
+impl<T> Page<T> {
+    /// Of entries that were asked for with one more than `limit`.
+    fn cut(mut entries: Vec<T>, limit: u32) -> Self {
+        let has_more = entries.len() > limit as usize;
+        entries.truncate(limit as usize);
+        Self { entries, has_more }
+    }
+}
+
+impl Service {
+    /// A repository's tags after `last`, in the order of their bytes; at most `limit`.
+    pub async fn tags(&self, repository: &RepositoryName, last: &str, limit: u32) -> Result<Page<String>> {
+        let limit = limit.min(MAX_PAGE);
+        let tags = self.db.tags(repository, last, limit + 1).await?;
+        if tags.is_empty() && !self.db.has_repository(repository).await? {
+            return Err(ServiceError::RepositoryUnknown);
+        }
+        Ok(Page::cut(tags, limit))
+    }
+
+    /// Repositories after `last`, in the order of their bytes; at most `limit`.
+    pub async fn repositories(&self, last: &str, limit: u32) -> Result<Page<String>> {
+        let limit = limit.min(MAX_PAGE);
+        Ok(Page::cut(self.db.repositories(last, limit + 1).await?, limit))
+    }
+
+    /// Manifests about `subject` after `last`, in the order of their digests; at most `limit`, and fewer where they
+    /// carry long annotations. The subject need not be there.
+    pub async fn referrers(
+        &self,
+        repository: &RepositoryName,
+        subject: &Digest,
+        artifact_type: Option<&MediaType>,
+        last: Option<&Digest>,
+        limit: u32,
+    ) -> Result<Page<Referrer>> {
+        let limit = limit.min(MAX_PAGE);
+        let bounds = (limit, MAX_REFERRER_ANNOTATIONS);
+        let entries = self.db.referrers(repository, subject, artifact_type, last, bounds).await?;
+        let has_more = match entries.last() {
+            Some(end) => {
+                let more = self.db.referrers(repository, subject, artifact_type, Some(&end.digest), (1, 0));
+                !more.await?.is_empty()
+            }
+            None => false,
+        };
+        Ok(Page { entries, has_more })
+    }
+}

@@ -1,0 +1,97 @@
+//! Push, read and delete manifests and tags.
+
+use std::collections::BTreeSet;
+
+use bytes::Bytes;
+
+use super::{Result, Service, ServiceError};
+use crate::db::{ManifestDescription, Pushed, StoredManifest};
+use crate::domain::digest::{Algorithm, Digest, Mismatch};
+use crate::domain::hash::Hasher;
+use crate::domain::manifest::Manifest;
+use crate::domain::media_type::MediaType;
+use crate::domain::name::RepositoryName;
+use crate::domain::reference::{Reference, Tag};
+
+/// A manifest as it was pushed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PushedManifest {
+    pub digest: Digest,
+    /// What it is about: a client that learns that it was understood need not keep a list of referrers itself.
+    pub subject: Option<Digest>,
+}
+
+impl Service {
+    /// Stores a manifest under its digest and points `tags` and, if it is one, `reference` to it: all of it or
+    /// nothing.
+    pub async fn push_manifest(
+        &self,
+        repository: &RepositoryName,
+        reference: Reference,
+        mut tags: BTreeSet<Tag>,
+        content_type: Option<MediaType>,
+        payload: Bytes,
+    ) -> Result<PushedManifest> {
+        let expected = match reference {
+            Reference::Digest(digest) => Some(digest),
+            Reference::Tag(tag) => {
+                tags.insert(tag);
+                None
+            }
+        };
+        let algorithm = expected.map_or(Algorithm::default(), |digest| digest.algorithm());
+        // Megabytes of JSON take tens of milliseconds.
+        let reading = tokio::task::spawn_blocking(move || {
+            let digest = Hasher::digest(algorithm, &payload);
+            (digest, Manifest::read(&payload, content_type), payload)
+        });
+        let (digest, manifest, payload) = reading.await?;
+        if let Some(expected) = expected.filter(|expected| *expected != digest) {
+            return Err(ServiceError::ManifestMismatch(Box::new(Mismatch { expected, found: digest })));
+        }
+        let manifest = manifest?;
+        let pushed = self
+            .db
+            .push_manifest(repository, &digest, &manifest, payload.into(), &tags, self.clock.now())
+            .await?;
+        match pushed {
+            Pushed::Missing(missing) => Err(ServiceError::ReferencesUnknown(missing)),
+            Pushed::Done => {
+                tracing::info!(%repository, %digest, tags = tags.len(), "manifest pushed");
+                Ok(PushedManifest { digest, subject: manifest.subject })
+            }
+        }
+    }
+
+    pub async fn manifest(
+        &self,
+        repository: &RepositoryName,
+        reference: &Reference,
+    ) -> Result<StoredManifest> {
+        self.db.find_manifest(repository, reference).await?.ok_or(ServiceError::ManifestUnknown)
+    }
+
+    /// A manifest without its bytes.
+    pub async fn manifest_description(
+        &self,
+        repository: &RepositoryName,
+        reference: &Reference,
+    ) -> Result<ManifestDescription> {
+        self.db.describe_manifest(repository, reference).await?.ok_or(ServiceError::ManifestUnknown)
+    }
+
+    /// By a tag, the tag alone; by a digest, the manifest with all its tags. Its blobs stay for a grace.
+    pub async fn delete_manifest(&self, repository: &RepositoryName, reference: &Reference) -> Result<()> {
+        let is_deleted = match reference {
+            Reference::Tag(tag) => self.db.delete_tag(repository, tag).await?,
+            Reference::Digest(digest) => {
+                self.db.delete_manifest(repository, digest, self.clock.now()).await?
+            }
+        };
+        if !is_deleted {
+            return Err(ServiceError::ManifestUnknown);
+        }
+        tracing::info!(%repository, %reference, "manifest deleted");
+        Ok(())
+    }
+}
