@@ -8,6 +8,7 @@ mod multipart;
 mod proof;
 mod publish;
 mod put;
+mod remove;
 mod temporary;
 
 use std::sync::Arc;
@@ -48,8 +49,16 @@ pub type Case = (&'static str, fn(Arc<Storage>) -> BoxFuture<'static, ()>);
 
 /// Every case; each wants a store that nobody else writes to.
 pub fn cases() -> Vec<Case> {
-    [put::cases(), multipart::cases(), append::cases(), publish::cases(), proof::cases(), temporary::cases()]
-        .concat()
+    [
+        put::cases(),
+        multipart::cases(),
+        append::cases(),
+        publish::cases(),
+        proof::cases(),
+        temporary::cases(),
+        remove::cases(),
+    ]
+    .concat()
 }
 
 /// Bytes that repeat nowhere and are the same in every run.

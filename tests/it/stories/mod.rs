@@ -3,6 +3,7 @@
 mod cleanup;
 mod concurrency;
 mod crash;
+mod garbage;
 mod large;
 mod lifetime;
 mod limits;
@@ -22,6 +23,7 @@ pub fn all() -> Vec<(&'static str, Vec<Story>)> {
         ("cleanup", cleanup::cases()),
         ("concurrency", concurrency::cases()),
         ("crash", crash::cases()),
+        ("garbage", garbage::cases()),
         ("service", service::cases()),
         ("large", large::cases()),
     ]

@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use chrono::TimeDelta;
+use overside::domain::clock::Clock;
 use sqlx::{AssertSqlSafe, Connection, PgConnection, SqliteConnection};
 use url::Url;
 use uuid::Uuid;
@@ -48,6 +50,26 @@ impl Database {
         };
         // A story that never started a server has no tables.
         counted.unwrap_or_default()
+    }
+
+    /// Writes past the service, with a time for `$1` and for `$2` that lies so far from now; says how many rows.
+    pub async fn write(&self, sql: &'static str, [first, second]: [TimeDelta; 2]) -> u64 {
+        let now = Clock::System.now();
+        match self {
+            Self::Postgres { .. } => {
+                let mut connection =
+                    PgConnection::connect(&self.url()).await.expect("the test PostgreSQL answers");
+                let done =
+                    sqlx::query(sql).bind(now + first).bind(now + second).execute(&mut connection).await;
+                done.expect(sql).rows_affected()
+            }
+            Self::Sqlite { url } => {
+                let mut connection = SqliteConnection::connect(url).await.expect("the stack's SQLite opens");
+                let done =
+                    sqlx::query(sql).bind(now + first).bind(now + second).execute(&mut connection).await;
+                done.expect(sql).rows_affected()
+            }
+        }
     }
 
     /// Removes what would otherwise pile up in a server that outlives the trial.

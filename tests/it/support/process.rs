@@ -38,6 +38,10 @@ impl Process {
         Self(command.stdin(Stdio::null()).spawn().expect("the binary that cargo built starts"))
     }
 
+    pub fn id(&self) -> u32 {
+        self.0.id()
+    }
+
     /// How it ended, or none when it is still running after `limit`.
     pub async fn wait(&mut self, limit: Duration) -> Option<ExitStatus> {
         let deadline = Instant::now() + limit;
@@ -83,7 +87,7 @@ impl Server {
     }
 
     pub fn pid(&self) -> u32 {
-        self.process.0.id()
+        self.process.id()
     }
 
     /// SIGKILL: what a crash of the process is like.

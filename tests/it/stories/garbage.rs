@@ -1,0 +1,148 @@
+//! The collector: what no repository has goes, what anybody has or is about to have stays.
+
+mod crash;
+mod grace;
+mod inside;
+mod removal;
+mod report;
+
+use std::sync::Arc;
+
+use chrono::TimeDelta;
+use futures_util::future::FutureExt;
+use overside::domain::digest::Digest;
+use overside::domain::hash::Hasher;
+use serde_json::{Value, json};
+
+use crate::support::api::{Answer, Repository, digest_of};
+use crate::support::trial::Story;
+use crate::support::{Stack, Store};
+
+const NAME: &str = "team/app/model";
+/// Everything unlinked or unreferenced is due at once.
+const NO_GRACE: [&str; 2] = ["--gc-grace", "0s"];
+const IMAGE: &str = "application/vnd.oci.image.manifest.v1+json";
+
+pub fn cases() -> Vec<Story> {
+    vec![
+        ("a_blob_goes_a_grace_after_its_last_repository_and_not_before", |s| grace::unlinked(s).boxed()),
+        ("a_blob_leaves_its_repository_a_grace_after_its_last_manifest", |s| grace::unreferenced(s).boxed()),
+        ("what_another_manifest_or_repository_needs_stays", |s| grace::shared(s).boxed()),
+        ("a_blob_that_no_manifest_ever_needed_stays", |s| grace::plain(s).boxed()),
+        ("asking_whether_a_blob_is_there_keeps_it_for_a_grace", |s| grace::asked_for(s).boxed()),
+        ("pushing_a_blob_again_keeps_it_until_a_manifest_has_come_and_gone", |s| {
+            grace::pushed_again(s).boxed()
+        }),
+        ("a_push_waits_for_the_end_of_a_removal_and_puts_the_blob_back", |s| removal::outlasted(s).boxed()),
+        ("a_blob_under_removal_is_mounted_by_nobody", |s| removal::mounted(s).boxed()),
+        ("a_removal_whose_collector_died_is_finished_by_the_next_one", |s| removal::taken_over(s).boxed()),
+        ("an_object_without_a_row_is_swept_after_the_grace_and_not_before", |s| removal::strays(s).boxed()),
+        ("a_dry_run_counts_what_a_collection_then_removes", |s| report::dry_run(s).boxed()),
+        ("the_command_says_what_it_did_and_how_it_ended", |s| report::told(s).boxed()),
+        ("two_collectors_at_once_do_the_work_of_one", |s| inside::two_at_once(s).boxed()),
+        ("the_loop_inside_serve_collects_as_the_command_does", |s| inside::serve(s).boxed()),
+        ("a_kill_at_any_request_of_a_collector_to_the_store_loses_nothing", |s| {
+            crash::survives(s, crash::Wire::Store).boxed()
+        }),
+        ("a_kill_at_any_request_of_a_collector_to_the_database_loses_nothing", |s| {
+            crash::survives(s, crash::Wire::Database).boxed()
+        }),
+    ]
+}
+
+/// One collection by the command, and its report.
+async fn collect(stack: &Stack, flags: &[&str]) -> Value {
+    let done = stack.command(&[&["gc", "--json"], flags].concat()).await;
+    assert_eq!(done.code, Some(0), "{done:?}");
+    serde_json::from_str(&done.stdout).expect("--json prints JSON and nothing else")
+}
+
+/// The whole of a report, so that a story says of every count what it is.
+fn report(unlinked: u64, removed: u64, swept: u64, bytes: u64) -> Value {
+    json!({
+        "dry_run": false,
+        "unlinked_blobs": unlinked,
+        "removed_blobs": removed,
+        "swept_objects": swept,
+        "freed_bytes": bytes,
+        "failures": 0,
+    })
+}
+
+fn url(repository: &Repository, reference: &str) -> String {
+    repository.url("").replace("/blobs/", &format!("/manifests/{reference}"))
+}
+
+/// Pushes an image of these layers, config included, under a tag.
+async fn push_image(repository: &Repository, tag: &str, layers: &[&[u8]]) -> Digest {
+    let mut descriptors = Vec::new();
+    for layer in layers {
+        let digest = repository.push(layer).await;
+        descriptors.push(json!({ "mediaType": "a/b", "digest": digest, "size": layer.len() }));
+    }
+    tag_image(repository, tag, &descriptors).await
+}
+
+/// An image of blobs that are there; the first is its config.
+async fn tag_image(repository: &Repository, tag: &str, descriptors: &[Value]) -> Digest {
+    let image = json!({
+        "schemaVersion": 2, "mediaType": IMAGE, "config": descriptors[0], "layers": descriptors[1..],
+        "annotations": { "tag": tag },
+    });
+    let put = repository.http.put(url(repository, tag)).header("content-type", IMAGE).body(image.to_string());
+    Answer::to(put).await.expect(201);
+    digest_of(image.to_string().as_bytes())
+}
+
+async fn delete_manifest(repository: &Repository, digest: &Digest) {
+    Answer::to(repository.http.delete(url(repository, &digest.to_string()))).await.expect(202);
+}
+
+async fn delete_blob(repository: &Repository, digest: &Digest) {
+    Answer::to(repository.http.delete(repository.url(digest))).await.expect(202);
+}
+
+/// Lets everything that has a mark or a tombstone have had it for so long.
+async fn age(stack: &Stack, age: TimeDelta) {
+    const LINKS: &str = "UPDATE repository_blob SET unreferenced_at = $1
+        WHERE unreferenced_at IS NOT NULL AND $1 <= $2";
+    const BLOBS: &str = "UPDATE blob SET unlinked_at = $1 WHERE unlinked_at IS NOT NULL AND $1 <= $2";
+    for sql in [LINKS, BLOBS] {
+        stack.database.write(sql, [-age, TimeDelta::zero()]).await;
+    }
+}
+
+/// What the objects that are there hash to: each exactly what its key says.
+async fn published(stack: &Stack) -> Vec<Digest> {
+    let mut found = Vec::new();
+    for (path, _) in stack.objects().await {
+        let digest = overside::storage::key::blob_digest(&path).expect("a blob's key");
+        let bytes = stack.blob_bytes(&digest).await.expect("its bytes");
+        assert_eq!(Hasher::digest(digest.algorithm(), &bytes), digest);
+        found.push(digest);
+    }
+    found.sort();
+    found
+}
+
+/// Writes an object at a blob's place, past the service.
+async fn put_object(store: &Store, digest: &Digest, bytes: &[u8]) {
+    let key = overside::storage::key::blob(digest);
+    match store {
+        Store::S3 { client, prefix, .. } => {
+            let put = client.put_object().bucket(crate::support::servers::BUCKET);
+            let put = put.key(format!("{prefix}/{}", key.as_str())).body(bytes.to_vec().into());
+            put.send().await.expect("an object");
+        }
+        Store::Filesystem { root } => {
+            let path = root.join(key.as_str());
+            std::fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
+            std::fs::write(path, bytes).expect("a file");
+        }
+    }
+}
+
+async fn settled(stack: Arc<Stack>) -> Arc<Stack> {
+    stack.settled().await;
+    stack
+}
