@@ -41,7 +41,7 @@ pub async fn clean(service: Arc<Service>, interval: Duration, stop: Cancellation
 /// Collects blobs that no repository has, again and again until `stop`.
 pub async fn collect(service: Arc<Service>, interval: Duration, stop: CancellationToken) {
     while pause(interval, &stop).await {
-        match service.collect(false).await {
+        match service.collect_again().await {
             Ok(report) if report.is_empty() => {}
             Ok(report) => tracing::info!(
                 unlinked = report.unlinked_blobs,

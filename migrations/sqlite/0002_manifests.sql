@@ -1,4 +1,4 @@
--- Manifests, what they refer to, and tags. SQLite.
+-- Manifests, what they refer to, and tags; and what one replica does for all. SQLite.
 
 -- The exact bytes that were pushed, up to 4 MiB.
 CREATE TABLE manifest (
@@ -37,3 +37,9 @@ CREATE TABLE tag (
     FOREIGN KEY (repository_name, digest) REFERENCES manifest (repository_name, digest) ON DELETE CASCADE
 );
 CREATE INDEX tag_digest ON tag (repository_name, digest);
+
+-- What is done now and then, by whichever replica comes first.
+CREATE TABLE chore (
+    name     TEXT PRIMARY KEY,
+    begun_at TEXT NOT NULL
+);

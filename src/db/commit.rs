@@ -57,7 +57,7 @@ pub(super) const LINK: &str = concat!(
 );
 
 /// All three on PostgreSQL, in one round trip. The blob and its link come of the swapped row: where there is
-/// none, nothing is written.
+/// none, nothing is written. The link waits for the blob, which else may come second: `links.rs` locks in this order.
 pub(super) const COMMIT: &str = concat!(
     "WITH swapped AS (",
     swap_statement!(),
@@ -67,10 +67,10 @@ pub(super) const COMMIT: &str = concat!(
             sealed_until, placing_until)
         SELECT $20, $21, $22, $19, $23, $24, $25, $26, $19, $27 FROM swapped ",
     on_known_blob!("$28"),
-    "),
+    " RETURNING digest),
     linked AS (
         INSERT INTO repository_blob (repository_name, digest, created_at)
-        SELECT repository_name, $20, $19 FROM swapped ",
+        SELECT repository_name, $20, $19 FROM swapped WHERE (SELECT COUNT(*) FROM stored) >= 0 ",
     on_known_link!(),
     ")
     SELECT 1 FROM swapped"

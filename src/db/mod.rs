@@ -1,6 +1,7 @@
 //! The database: rows in, domain types out. PostgreSQL or SQLite, one SQL text for both.
 
 mod blobs;
+mod chores;
 mod commit;
 mod keys;
 mod links;

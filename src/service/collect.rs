@@ -34,6 +34,10 @@ const REMOVAL_TIME: Duration = Duration::from_secs(30);
 /// How far the store's clock may be behind ours. Replicas' clocks are kept by NTP.
 const CLOCK_SKEW: Duration = Duration::from_secs(30);
 
+/// Between two listings of everything published: ten million blobs are ten thousand requests, and what they look for
+/// is left by a crash alone.
+const SWEEP_INTERVAL: Duration = Duration::from_hours(24);
+
 /// What a collection did, or with `dry_run` would do.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct CollectReport {
@@ -59,12 +63,26 @@ impl CollectReport {
 }
 
 impl Service {
-    /// One collection.
+    /// One collection of everything there is.
     pub async fn collect(&self, dry_run: bool) -> Result<CollectReport> {
+        let mut report = self.collect_unlinked(dry_run).await?;
+        self.sweep_strays(&mut report).await?;
+        Ok(report)
+    }
+
+    /// One collection of many, on one replica of many: only now and then is all that is published listed.
+    pub async fn collect_again(&self) -> Result<CollectReport> {
+        let mut report = self.collect_unlinked(false).await?;
+        if self.db.claim_chore("sweep-blobs", self.clock.now(), self.before(SWEEP_INTERVAL)).await? {
+            self.sweep_strays(&mut report).await?;
+        }
+        Ok(report)
+    }
+
+    async fn collect_unlinked(&self, dry_run: bool) -> Result<CollectReport> {
         let mut report = CollectReport { dry_run, ..CollectReport::default() };
         self.unlink_unneeded(&mut report).await?;
         self.remove_unlinked(&mut report).await?;
-        self.sweep_strays(&mut report).await?;
         Ok(report)
     }
 

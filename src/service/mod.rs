@@ -84,6 +84,7 @@ pub struct Service {
     /// Finalizes whose copy is not done yet, and copies under way.
     placings: Arc<Semaphore>,
     copies: Semaphore,
+    large_manifests: Semaphore,
 }
 
 impl Service {
@@ -99,6 +100,7 @@ impl Service {
             hashers: Arc::new(Semaphore::new(read_back::HASHERS_AT_ONCE)),
             placings: Arc::new(Semaphore::new(place::PLACINGS_AT_ONCE)),
             copies: Semaphore::new(place::COPIES_AT_ONCE as usize),
+            large_manifests: Semaphore::new(manifests::LARGE_MANIFESTS),
         })
     }
 

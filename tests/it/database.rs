@@ -1,6 +1,7 @@
 //! What both databases must do alike: every statement runs on PostgreSQL and on SQLite.
 
 mod plans;
+mod removal;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,6 +35,14 @@ pub fn cases() -> Vec<(&'static str, Case)> {
         ("connections_that_die_while_idle_cost_no_request", |db| severed(db).boxed()),
         ("with_a_million_sessions_every_hot_statement_has_an_index", |db| plans::indexed(db).boxed()),
         ("a_blob_is_read_from_the_repositories_that_link_it_alone", |db| links(db).boxed()),
+        ("a_blob_under_removal_is_neither_found_nor_linked_until_its_row_is_taken_over", |db| {
+            removal::life_of_a_removal(db).boxed()
+        }),
+        ("the_row_of_a_removed_blob_stays_while_somebody_finalizes_as_it", |db| {
+            removal::forgotten(db).boxed()
+        }),
+        ("a_tombstone_stands_exactly_where_no_repository_has_the_blob", |db| removal::tombstones(db).boxed()),
+        ("of_all_replicas_one_does_a_chore", |db| removal::chores(db).boxed()),
         ("all_replicas_get_the_same_signing_key", |db| signing_key(db).boxed()),
         ("what_a_store_was_seen_to_do_is_kept_until_it_is_seen_anew", |db| probes(db).boxed()),
         ("migrating_twice_and_at_once_is_fine", |db| migrate(db).boxed()),

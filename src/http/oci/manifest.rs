@@ -84,9 +84,11 @@ pub(super) async fn put(
         let message = format!("a manifest has at most {MAX_MANIFEST_SIZE} bytes");
         HttpError::new(StatusCode::PAYLOAD_TOO_LARGE, "SIZE_INVALID", message)
     };
-    if content_length(request.headers()).is_some_and(|length| length > MAX_MANIFEST_SIZE as u64) {
+    let length = content_length(request.headers());
+    if length.is_some_and(|length| length > MAX_MANIFEST_SIZE as u64) {
         return Err(too_large());
     }
+    let _room = service.room_for_manifest(length).await?;
     let payload = whole(request.into_body(), MAX_MANIFEST_SIZE).await;
     let payload = payload.map_err(|broken| broken.map_or_else(too_large, invalid))?;
     let pushed = service.push_manifest(name, reference, tags.clone(), content_type, payload).await?;
