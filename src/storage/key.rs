@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! temp/<upload uuid>/…                     one prefix, so that a lifecycle rule can back the cleaner up
-//! blobs/sha256/<first two>/<next two>/<hex>
+//! blobs/<algorithm>/<first two>/<next two>/<hex>
 //! ```
 
 use uuid::Uuid;
