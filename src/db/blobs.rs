@@ -22,6 +22,10 @@ pub(super) const FIND_IN_REPOSITORY: &str = "
     FROM repository_blob JOIN blob ON blob.digest = repository_blob.digest
     WHERE repository_blob.repository_name = $1 AND repository_blob.digest = $2";
 
+/// A few of them: what every image has, millions of repositories have.
+pub(super) const REPOSITORIES: &str =
+    "SELECT repository_name FROM repository_blob WHERE digest = $1 LIMIT $2";
+
 #[derive(Debug, FromRow)]
 pub(super) struct BlobRow {
     digest: String,
@@ -86,5 +90,21 @@ impl Db {
             .fetch_optional(pool)
             .await)?;
         row.map(Blob::try_from).transpose()
+    }
+
+    /// At most `limit` of the repositories that have a blob, in no order.
+    pub async fn repositories_with(&self, digest: &Digest, limit: u32) -> Result<Vec<RepositoryName>> {
+        let names: Vec<String> = on_pool!(self, pool => sqlx::query_scalar(REPOSITORIES)
+            .bind(digest.to_string())
+            .bind(i64::from(limit))
+            .fetch_all(pool)
+            .await)?;
+        let corrupt = |name: &str, reason: &dyn Display| DbError::Corrupt {
+            table: "repository_blob",
+            column: "repository_name",
+            row: format!("{name}@{digest}"),
+            reason: reason.to_string(),
+        };
+        names.iter().map(|name| name.parse().map_err(|error| corrupt(name, &error))).collect()
     }
 }

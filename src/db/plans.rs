@@ -2,7 +2,7 @@
 //! what a database with a million sessions stands or falls by, and `tests/it/database` asks for them.
 
 use super::Db;
-use super::blobs::{FIND as FIND_BLOB, FIND_IN_REPOSITORY};
+use super::blobs::{FIND as FIND_BLOB, FIND_IN_REPOSITORY, REPOSITORIES};
 use super::commit::COMMIT;
 use super::parts::{PARTS, SWAP_WITH_PARTS};
 use super::placing::{CLAIM, HELD, HOLD, HOLDS, PLACED, RENEW};
@@ -35,6 +35,7 @@ impl Db {
             ("parts", PARTS),
             ("find_blob", FIND_BLOB),
             ("find_blob_in", FIND_IN_REPOSITORY),
+            ("repositories_with", REPOSITORIES),
             ("expire", self.text(EXPIRE)),
             ("abandoned", ABANDONED),
             ("undiscarded", UNDISCARDED),

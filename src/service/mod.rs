@@ -9,6 +9,7 @@ mod create;
 mod error;
 mod finalize;
 mod lease;
+mod mount;
 mod place;
 mod read_back;
 mod receive;

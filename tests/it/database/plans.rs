@@ -62,9 +62,10 @@ const REST: [&str; 3] = [
 ];
 
 /// Every parameter of a prepared statement that the planner is told: those of the cleaner's batches, and keys.
-const TOLD: [(&str, &str); 8] = [
+const TOLD: [(&str, &str); 9] = [
     ("find", "gen_random_uuid()"),
     ("find_blob_in", "'team/7', 'sha256:7'"),
+    ("repositories_with", "'sha256:7', 16"),
     ("expire", "now(), 1000"),
     ("abandoned", "now(), 100"),
     ("undiscarded", "now(), 100, 0"),

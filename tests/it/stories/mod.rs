@@ -7,6 +7,7 @@ mod large;
 mod lifetime;
 mod limits;
 mod protocol;
+mod registry;
 mod service;
 mod smoke;
 
@@ -17,6 +18,7 @@ pub fn all() -> Vec<(&'static str, Vec<Story>)> {
     vec![
         ("smoke", smoke::cases()),
         ("protocol", protocol::cases()),
+        ("registry", registry::cases()),
         ("limits", limits::cases()),
         ("lifetime", lifetime::cases()),
         ("cleanup", cleanup::cases()),
