@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use overside::domain::digest::{Algorithm, Digest};
+use overside::domain::hash::Hasher;
 use overside::domain::upload::{Transfer, UploadId};
 use overside::storage::probe::Capability;
 use overside::storage::{Evidence, PutTerms, Storage, StorageError};
@@ -23,6 +24,7 @@ pub fn cases() -> Vec<Case> {
         the_last_of_two_puts_counts,
         the_checksum_a_store_reports_is_never_wrong,
         a_replayed_put_changes_nothing_that_was_sealed,
+        a_put_that_is_to_be_a_sha512_is_fixed_before_it_is_proven,
         nothing_is_sealed_where_nothing_was_sent,
     ]
 }
@@ -149,6 +151,32 @@ async fn a_replayed_put_changes_nothing_that_was_sealed(storage: Arc<Storage>) {
             assert!(changed, "{error:?}");
             assert!(!is_placed(&storage, &digest, bytes.len()).await);
         }
+    }
+}
+
+async fn a_put_that_is_to_be_a_sha512_is_fixed_before_it_is_proven(storage: Arc<Storage>) {
+    let bytes = content(14, 300_000);
+    let digest = Hasher::digest(Algorithm::Sha512, &bytes);
+    for declared in [None, Some(digest)] {
+        let upload = UploadId::generate();
+        let terms = PutTerms { size: Some(300_000), digest: declared };
+        let signed = Signed::put(&storage, upload, terms).await;
+        signed.send(&storage, &bytes).await.expect("the body is taken");
+        let sealed = storage.seal(upload, &Transfer::Put, Algorithm::Sha512, declared.is_some()).await;
+        let sealed = sealed.expect("it can be sealed");
+        assert_ne!(sealed.evidence, Evidence::ByStaging, "that computes a SHA-256");
+        // S3 can tell nothing of it; the filesystem knows what the URL was signed with.
+        let told = sealed.digest().filter(|told| told.algorithm() == Algorithm::Sha512);
+        assert_eq!(told, declared.filter(|_| matches!(*storage, Storage::Filesystem(_))));
+        let staged = storage.stage(&sealed, &digest).await;
+        assert!(matches!(staged, Err(StorageError::Refused { .. })), "{staged:?}");
+
+        // A URL that S3 does not hold to any digest lives on, and reaches nothing any more.
+        let _ = signed.send(&storage, &content(15, 300_000)).await;
+        assert!(read(&storage, &sealed).await.expect("it can be read") == bytes, "the sealed bytes changed");
+        storage.place(&sealed, &digest).await.expect("it can be placed");
+        assert!(is_placed(&storage, &digest, bytes.len()).await);
+        assert!(download(&storage, &digest, None).await == bytes);
     }
 }
 

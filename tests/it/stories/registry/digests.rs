@@ -160,8 +160,8 @@ fn presigned_parts(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
 fn restarted(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
     async move {
         let mut server = stack.server(&SMALL_PARTS).await;
-        let begun = Repository::of(server.base_url(), NAME).begin_with(&[("digest-algorithm", "sha512")]);
-        let id = begun.await.id();
+        let repository = Repository::of(server.base_url(), NAME);
+        let id = repository.begin_with(&[("digest-algorithm", "sha512")]).await.id();
         let bytes = content(7 << 20);
         let digest = sha512_of(&bytes);
         // Before the first chunk, between two, and before the end.
