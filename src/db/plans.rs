@@ -62,6 +62,7 @@ impl Db {
             ("has_repository", tags::EXISTS),
             ("repositories", tags::REPOSITORIES),
             ("referrers", referrers::REFERRERS),
+            ("repositories_with", links::REPOSITORIES),
             ("expire", self.text(EXPIRE)),
             ("abandoned", ABANDONED),
             ("undiscarded", UNDISCARDED),

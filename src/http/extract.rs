@@ -12,7 +12,7 @@ use http_body_util::{BodyExt, Limited};
 use serde::de::DeserializeOwned;
 
 use super::error::HttpError;
-use crate::domain::digest::Digest;
+use crate::domain::digest::{Algorithm, Digest};
 use crate::domain::range::parse_content_range;
 use crate::service::Chunk;
 
@@ -58,6 +58,10 @@ impl Parameters {
     }
 
     pub fn digest(&self, name: &str) -> Result<Option<Digest>, HttpError> {
+        Ok(self.text(name)?.map(str::parse).transpose()?)
+    }
+
+    pub fn algorithm(&self, name: &str) -> Result<Option<Algorithm>, HttpError> {
         Ok(self.text(name)?.map(str::parse).transpose()?)
     }
 
@@ -109,7 +113,7 @@ pub(super) fn chunk(headers: &HeaderMap) -> Result<Chunk, HttpError> {
             HttpError::new(StatusCode::RANGE_NOT_SATISFIABLE, "BLOB_UPLOAD_INVALID", message)
         })?),
     };
-    Ok(Chunk { range, length: content_length(headers) })
+    Ok(Chunk { range, length: content_length(headers), whole: None })
 }
 
 /// The body's bytes as they come, broken off when the sender falls silent.

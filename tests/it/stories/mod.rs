@@ -8,6 +8,7 @@ mod large;
 mod lifetime;
 mod limits;
 mod protocol;
+mod registry;
 mod service;
 mod smoke;
 
@@ -18,6 +19,7 @@ pub fn all() -> Vec<(&'static str, Vec<Story>)> {
     vec![
         ("smoke", smoke::cases()),
         ("protocol", protocol::cases()),
+        ("registry", registry::cases()),
         ("limits", limits::cases()),
         ("lifetime", lifetime::cases()),
         ("cleanup", cleanup::cases()),
