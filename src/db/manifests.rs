@@ -160,7 +160,7 @@ impl Db {
         let (lock, children) = (self.text(LOCK_LINKS), self.text(CHILDREN));
         let (blobs, keep, upsert_tags) = (self.text(INSERT_BLOBS), self.text(KEEP), self.text(UPSERT_TAGS));
         let annotations = annotations(manifest);
-        let wanted = json(manifest.blobs.union(&manifest.foreign_blobs));
+        let wanted = json(manifest.blobs.iter().chain(&manifest.foreign_blobs).chain(&manifest.manifests));
         let tags: serde_json::Value = tags.iter().map(Tag::as_str).collect();
         let (repository, digest, manifest) = (repository.to_string(), digest.to_string(), manifest.clone());
         in_transaction!(self, transaction => {
@@ -170,7 +170,8 @@ impl Db {
             let listed: BTreeSet<String> = listed.fetch_all(&mut *transaction).await?.into_iter().collect();
             let is_missing = |found: &BTreeSet<String>, digest: &Digest| !found.contains(&digest.to_string());
             let blobs_missing = manifest.blobs.iter().filter(|digest| is_missing(&links, digest));
-            let manifests_missing = manifest.manifests.iter().filter(|digest| is_missing(&listed, digest));
+            let manifests_missing =
+                manifest.manifests.iter().filter(|digest| is_missing(&listed, digest) && is_missing(&links, digest));
             let missing: Vec<_> = blobs_missing.chain(manifests_missing).copied().collect();
             if missing.is_empty() {
                 sqlx::query(INSERT)

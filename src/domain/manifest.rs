@@ -34,7 +34,7 @@ pub struct Manifest {
     pub blobs: BTreeSet<Digest>,
     /// Layers that clients get elsewhere; they may be here as well.
     pub foreign_blobs: BTreeSet<Digest>,
-    /// What an index lists.
+    /// What an index lists: manifests, and blobs where a build keeps its cache in one.
     pub manifests: BTreeSet<Digest>,
 }
 
