@@ -1,5 +1,7 @@
 //! What both databases must do alike: every statement runs on PostgreSQL and on SQLite.
 
+mod listings;
+mod manifests;
 mod plans;
 
 use std::sync::Arc;
@@ -20,7 +22,7 @@ use uuid::Uuid;
 type Case = fn(Arc<Db>) -> BoxFuture<'static, ()>;
 
 pub fn cases() -> Vec<(&'static str, Case)> {
-    vec![
+    let mut cases: Vec<(_, Case)> = vec![
         ("a_session_in_any_state_is_read_back_as_it_was_written", |db| any_state(db).boxed()),
         ("a_swap_from_a_state_that_no_longer_stands_changes_nothing", |db| stale_swap(db).boxed()),
         ("of_sixteen_swaps_at_once_exactly_one_wins", |db| racing_swaps(db).boxed()),
@@ -38,7 +40,10 @@ pub fn cases() -> Vec<(&'static str, Case)> {
         ("what_a_store_was_seen_to_do_is_kept_until_it_is_seen_anew", |db| probes(db).boxed()),
         ("migrating_twice_and_at_once_is_fine", |db| migrate(db).boxed()),
         ("a_corrupt_row_is_named_by_table_column_and_row", |db| corrupt(db).boxed()),
-    ]
+    ];
+    cases.extend(manifests::cases());
+    cases.extend(listings::cases());
+    cases
 }
 
 fn now() -> DateTime<Utc> {
