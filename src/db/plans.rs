@@ -56,6 +56,8 @@ impl Db {
             ("describe_manifest", manifests::DESCRIBE_BY_DIGEST),
             ("describe_manifest_by_tag", manifests::DESCRIBE_BY_TAG),
             ("references", manifests::REFERENCES),
+            ("lock_manifest", self.text(manifests::LOCK)),
+            ("lock_tags", self.text(manifests::LOCK_TAGS)),
             ("delete_manifest", manifests::DELETE),
             ("tags", tags::TAGS),
             ("delete_tag", tags::DELETE),

@@ -35,9 +35,14 @@ impl Parameters {
     }
 
     pub fn text(&self, name: &str) -> Result<Option<&str>, HttpError> {
+        self.once(name).map_err(HttpError::invalid)
+    }
+
+    /// The error is a sentence; which code goes with it is the endpoint's to say.
+    pub fn once(&self, name: &str) -> Result<Option<&str>, String> {
         let mut values = self.0.iter().filter(|(key, _)| key == name).map(|(_, value)| value.as_str());
         match (values.next(), values.next()) {
-            (_, Some(_)) => Err(HttpError::invalid(format!("{name}= may be given once"))),
+            (_, Some(_)) => Err(format!("{name}= may be given once")),
             (value, None) => Ok(value),
         }
     }

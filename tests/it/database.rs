@@ -1,6 +1,8 @@
 //! What both databases must do alike: every statement runs on PostgreSQL and on SQLite.
 
 mod digests;
+mod listings;
+mod manifests;
 mod plans;
 mod removal;
 
@@ -22,7 +24,7 @@ use uuid::Uuid;
 type Case = fn(Arc<Db>) -> BoxFuture<'static, ()>;
 
 pub fn cases() -> Vec<(&'static str, Case)> {
-    vec![
+    let mut cases: Vec<(_, Case)> = vec![
         ("a_session_in_any_state_is_read_back_as_it_was_written", |db| any_state(db).boxed()),
         ("a_session_keeps_what_its_bytes_are_hashed_with", |db| digests::algorithm_kept(db).boxed()),
         ("a_session_may_learn_late_what_its_bytes_are_hashed_with", |db| {
@@ -53,7 +55,10 @@ pub fn cases() -> Vec<(&'static str, Case)> {
         ("what_a_store_was_seen_to_do_is_kept_until_it_is_seen_anew", |db| probes(db).boxed()),
         ("migrating_twice_and_at_once_is_fine", |db| migrate(db).boxed()),
         ("a_corrupt_row_is_named_by_table_column_and_row", |db| corrupt(db).boxed()),
-    ]
+    ];
+    cases.extend(manifests::cases());
+    cases.extend(listings::cases());
+    cases
 }
 
 fn now() -> DateTime<Utc> {
