@@ -65,12 +65,12 @@ pub(super) const COMMIT: &str = concat!(
     stored AS (
         INSERT INTO blob (digest, size, proof, created_at, placed_at, sealed_by, sealed_path, sealed_etag,
             sealed_until, placing_until)
-        SELECT $20, $21, $22, $19, $23, $24, $25, $26, $19, $27 FROM swapped ",
-    on_known_blob!("$28"),
+        SELECT $21, $22, $23, $20, $24, $25, $26, $27, $20, $28 FROM swapped ",
+    on_known_blob!("$29"),
     " RETURNING digest),
     linked AS (
         INSERT INTO repository_blob (repository_name, digest, created_at)
-        SELECT repository_name, $20, $19 FROM swapped WHERE (SELECT COUNT(*) FROM stored) >= 0 ",
+        SELECT repository_name, $21, $20 FROM swapped WHERE (SELECT COUNT(*) FROM stored) >= 0 ",
     on_known_link!(),
     ")
     SELECT 1 FROM swapped"

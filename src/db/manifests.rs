@@ -2,7 +2,8 @@
 //!
 //! A push checks, stores, links and tags in one transaction. It locks the links that it needs, in the order that
 //! all take; whoever takes links away or marks them does the same, and looks at what needs them afterwards. So a
-//! blob is marked exactly while no manifest of its repository refers to it.
+//! blob is marked exactly while no manifest of its repository refers to it. Links are locked before manifests, and
+//! those before tags, each in order, so that nobody waits in a circle.
 
 use std::collections::BTreeSet;
 
@@ -86,6 +87,17 @@ pub(super) const DESCRIBE_BY_TAG: &str = "
 pub(super) const REFERENCES: &str =
     "SELECT digest FROM manifest_blob WHERE repository_name = $1 AND manifest_digest = $2";
 
+pub(super) const LOCK: Text = Text {
+    postgres: "SELECT digest FROM manifest WHERE repository_name = $1 AND digest = $2 FOR UPDATE",
+    sqlite: "SELECT digest FROM manifest WHERE repository_name = $1 AND digest = $2",
+};
+
+/// Deleting the manifest would take its tags in the order that they lie in.
+pub(super) const LOCK_TAGS: Text = Text {
+    postgres: "SELECT name FROM tag WHERE repository_name = $1 AND digest = $2 ORDER BY name FOR UPDATE",
+    sqlite: "SELECT name FROM tag WHERE repository_name = $1 AND digest = $2",
+};
+
 pub(super) const DELETE: &str = "DELETE FROM manifest WHERE repository_name = $1 AND digest = $2";
 
 /// What became of a push.
@@ -160,7 +172,7 @@ impl Db {
         let (lock, children) = (self.text(LOCK_LINKS), self.text(CHILDREN));
         let (blobs, keep, upsert_tags) = (self.text(INSERT_BLOBS), self.text(KEEP), self.text(UPSERT_TAGS));
         let annotations = annotations(manifest);
-        let wanted = json(manifest.blobs.union(&manifest.foreign_blobs));
+        let wanted = json(manifest.blobs.iter().chain(&manifest.foreign_blobs).chain(&manifest.manifests));
         let tags: serde_json::Value = tags.iter().map(Tag::as_str).collect();
         let (repository, digest, manifest) = (repository.to_string(), digest.to_string(), manifest.clone());
         in_transaction!(self, transaction => {
@@ -170,7 +182,8 @@ impl Db {
             let listed: BTreeSet<String> = listed.fetch_all(&mut *transaction).await?.into_iter().collect();
             let is_missing = |found: &BTreeSet<String>, digest: &Digest| !found.contains(&digest.to_string());
             let blobs_missing = manifest.blobs.iter().filter(|digest| is_missing(&links, digest));
-            let manifests_missing = manifest.manifests.iter().filter(|digest| is_missing(&listed, digest));
+            let manifests_missing =
+                manifest.manifests.iter().filter(|digest| is_missing(&listed, digest) && is_missing(&links, digest));
             let missing: Vec<_> = blobs_missing.chain(manifests_missing).copied().collect();
             if missing.is_empty() {
                 sqlx::query(INSERT)
@@ -236,18 +249,47 @@ impl Db {
         digest: &Digest,
         now: DateTime<Utc>,
     ) -> Result<bool> {
-        let (lock, mark) = (self.text(LOCK_LINKS), self.text(MARK_UNNEEDED));
+        // Again only after a push of the same manifest that came in between.
+        loop {
+            if let Some(is_deleted) = self.try_delete_manifest(repository, digest, now).await? {
+                return Ok(is_deleted);
+            }
+        }
+    }
+
+    /// None when the manifest refers to other blobs than those whose links are locked: it has just come, or a foreign
+    /// layer of it has.
+    async fn try_delete_manifest(
+        &self,
+        repository: &RepositoryName,
+        digest: &Digest,
+        now: DateTime<Utc>,
+    ) -> Result<Option<bool>> {
+        let (lock_links, lock, lock_tags) = (self.text(LOCK_LINKS), self.text(LOCK), self.text(LOCK_TAGS));
+        let mark = self.text(MARK_UNNEEDED);
         let (repository, digest) = (repository.to_string(), digest.to_string());
         in_transaction!(self, transaction => {
-            // They never change under a digest.
             let references = sqlx::query_scalar(REFERENCES).bind(&repository).bind(&digest);
-            let references: Vec<String> = references.fetch_all(&mut *transaction).await?;
-            let references = serde_json::json!(references);
-            sqlx::query(lock).bind(&repository).bind(&references).execute(&mut *transaction).await?;
-            let deleted = sqlx::query(DELETE).bind(&repository).bind(&digest);
-            let deleted = deleted.execute(&mut *transaction).await?.rows_affected();
-            sqlx::query(mark).bind(&repository).bind(&references).bind(now).execute(&mut *transaction).await?;
-            deleted > 0
+            let references: BTreeSet<String> =
+                references.fetch_all(&mut *transaction).await?.into_iter().collect();
+            let links = serde_json::json!(references);
+            sqlx::query(lock_links).bind(&repository).bind(&links).execute(&mut *transaction).await?;
+            let manifest = sqlx::query(lock).bind(&repository).bind(&digest);
+            if manifest.fetch_optional(&mut *transaction).await?.is_none() {
+                Some(false)
+            } else {
+                let locked = sqlx::query_scalar(REFERENCES).bind(&repository).bind(&digest);
+                let locked: BTreeSet<String> =
+                    locked.fetch_all(&mut *transaction).await?.into_iter().collect();
+                if locked == references {
+                    sqlx::query(lock_tags).bind(&repository).bind(&digest).execute(&mut *transaction).await?;
+                    sqlx::query(DELETE).bind(&repository).bind(&digest).execute(&mut *transaction).await?;
+                    sqlx::query(mark).bind(&repository).bind(&links).bind(now).execute(&mut *transaction).await?;
+                    Some(true)
+                } else {
+                    None
+                }
+            }
         })
     }
 }

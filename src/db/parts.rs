@@ -21,7 +21,7 @@ pub(super) const SWAP_WITH_PARTS: &str = concat!(
     stored AS (
         INSERT INTO blob_upload_part (upload_uuid, part_number, size, etag)
         SELECT upload_uuid, part.number, part.size, part.etag
-        FROM swapped, UNNEST($20::BIGINT[], $21::BIGINT[], $22::TEXT[]) AS part (number, size, etag)
+        FROM swapped, UNNEST($21::BIGINT[], $22::BIGINT[], $23::TEXT[]) AS part (number, size, etag)
         ON CONFLICT (upload_uuid, part_number) DO UPDATE SET size = excluded.size, etag = excluded.etag)
     SELECT 1 FROM swapped"
 );

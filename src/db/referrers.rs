@@ -8,18 +8,19 @@ use crate::domain::digest::Digest;
 use crate::domain::media_type::MediaType;
 use crate::domain::name::RepositoryName;
 
-/// Ends early where the annotations of the page grow beyond `$6` characters, never before the first row.
+/// Ends before the row with which the annotations of the page would come to more than `$6` bytes, but never before the
+/// first one.
 pub(super) const REFERRERS: &str = "
     SELECT digest, media_type, artifact_type, annotations, size FROM (
         SELECT digest, media_type, artifact_type, annotations, CAST(LENGTH(payload) AS BIGINT) AS size,
-            SUM(COALESCE(LENGTH(annotations), 0)) OVER (ORDER BY digest)
-                - COALESCE(LENGTH(annotations), 0) AS earlier
+            ROW_NUMBER() OVER (ORDER BY digest) AS number,
+            SUM(COALESCE(OCTET_LENGTH(annotations), 0)) OVER (ORDER BY digest) AS annotated
         FROM (
             SELECT digest, media_type, artifact_type, annotations, payload FROM manifest
             WHERE repository_name = $1 AND subject_digest = $2 AND digest > $3
                 AND (artifact_type = $4 OR $4 IS NULL)
             ORDER BY digest LIMIT $5) AS page) AS measured
-    WHERE earlier <= $6 ORDER BY digest";
+    WHERE number = 1 OR annotated <= $6 ORDER BY digest";
 
 /// A referrer, as a list of them tells of it.
 #[derive(Debug, Clone, PartialEq)]
@@ -59,15 +60,15 @@ impl TryFrom<ReferrerRow> for Referrer {
 }
 
 impl Db {
-    /// Referrers of a manifest after `last`, in the order of their digests: at most `limit`, or fewer where their
-    /// annotations come to more than `characters`.
+    /// Referrers of a manifest after `last`, in the order of their digests: at most `limit`, and no more than
+    /// have annotations of `bytes` together, unless it is one alone.
     pub async fn referrers(
         &self,
         repository: &RepositoryName,
         subject: &Digest,
         artifact_type: Option<&MediaType>,
         last: Option<&Digest>,
-        (limit, characters): (u32, u32),
+        (limit, bytes): (u32, u32),
     ) -> Result<Vec<Referrer>> {
         let rows: Vec<ReferrerRow> = on_pool!(self, pool => sqlx::query_as(REFERRERS)
             .bind(repository.as_str())
@@ -75,7 +76,7 @@ impl Db {
             .bind(last.map(ToString::to_string).unwrap_or_default())
             .bind(artifact_type.map(MediaType::as_str))
             .bind(i64::from(limit))
-            .bind(i64::from(characters))
+            .bind(i64::from(bytes))
             .fetch_all(pool)
             .await)?;
         rows.into_iter().map(Referrer::try_from).collect()

@@ -21,8 +21,8 @@ const TABLE: &str = "blob_upload_session";
 macro_rules! select_upload {
     ($rest:literal) => {
         concat!(
-            "SELECT upload_uuid, repository_name, user_id, status, transfer_mode, declared_digest, claimed_digest,
-                final_digest, size, part_size, store_upload_id, received_offset, hash_state, tail_id, lease_owner,
+            "SELECT upload_uuid, repository_name, user_id, status, transfer_mode, digest_algorithm, declared_digest,
+                claimed_digest, final_digest, size, part_size, store_upload_id, received_offset, hash_state, tail_id, lease_owner,
                 lease_expires_at, failure_reason, metadata, revision, created_at, updated_at, expires_at
             FROM blob_upload_session ",
             $rest
@@ -38,6 +38,7 @@ pub(super) struct UploadRow {
     user_id: Option<String>,
     status: String,
     transfer_mode: Option<String>,
+    digest_algorithm: String,
     declared_digest: Option<String>,
     claimed_digest: Option<String>,
     final_digest: Option<String>,
@@ -62,6 +63,7 @@ pub(super) struct UploadRow {
 pub(super) struct StateColumns {
     pub status: &'static str,
     pub transfer_mode: Option<&'static str>,
+    pub digest_algorithm: &'static str,
     pub declared_digest: Option<String>,
     pub claimed_digest: Option<String>,
     pub final_digest: Option<String>,
@@ -82,6 +84,7 @@ impl From<&Upload> for StateColumns {
         let mut columns = Self {
             status: state.status().as_str(),
             transfer_mode: state.transfer().map(|transfer| transfer.mode().as_str()),
+            digest_algorithm: upload.algorithm.as_str(),
             declared_digest: upload.declared_digest.map(|digest| digest.to_string()),
             claimed_digest: None,
             final_digest: None,
@@ -162,6 +165,7 @@ impl TryFrom<UploadRow> for Upload {
         Ok(Self {
             id: UploadId::from_uuid(row.upload_uuid),
             repository: row.parse("repository_name", &row.repository_name)?,
+            algorithm: row.parse("digest_algorithm", &row.digest_algorithm)?,
             declared_digest: parse_digest("declared_digest", &row.declared_digest)?,
             user_id: row.user_id,
             size,

@@ -10,10 +10,10 @@ use crate::domain::upload::Upload;
 macro_rules! swap_statement {
     () => {
         "UPDATE blob_upload_session
-        SET status = $4, transfer_mode = $5, declared_digest = $6, claimed_digest = $7, final_digest = $8,
-            size = $9, part_size = $10, store_upload_id = $11, received_offset = $12, hash_state = $13,
-            tail_id = $14, lease_owner = $15, lease_expires_at = $16, failure_reason = $17,
-            expires_at = $18, updated_at = $19, revision = revision + 1
+        SET status = $4, transfer_mode = $5, digest_algorithm = $6, declared_digest = $7, claimed_digest = $8,
+            final_digest = $9, size = $10, part_size = $11, store_upload_id = $12, received_offset = $13,
+            hash_state = $14, tail_id = $15, lease_owner = $16, lease_expires_at = $17, failure_reason = $18,
+            expires_at = $19, updated_at = $20, revision = revision + 1
         WHERE upload_uuid = $1 AND status = $2 AND revision = $3"
     };
 }
@@ -33,6 +33,7 @@ macro_rules! swap {
             .bind(before.revision)
             .bind(columns.status)
             .bind(columns.transfer_mode)
+            .bind(columns.digest_algorithm)
             .bind(columns.declared_digest)
             .bind(columns.claimed_digest)
             .bind(columns.final_digest)

@@ -7,9 +7,9 @@ use crate::domain::upload::{Upload, UploadId};
 /// Whatever state a session begins in is in its one row from the start: nothing follows.
 pub(super) const INSERT: &str = "
     INSERT INTO blob_upload_session
-        (upload_uuid, repository_name, user_id, status, transfer_mode, temp_path, declared_digest, size,
-         metadata, created_at, updated_at, expires_at)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10, $11)";
+        (upload_uuid, repository_name, user_id, status, transfer_mode, temp_path, digest_algorithm, declared_digest,
+         size, metadata, created_at, updated_at, expires_at)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $11, $12)";
 
 pub(super) const FIND: &str = select_upload!("WHERE upload_uuid = $1");
 
@@ -24,6 +24,7 @@ impl Db {
             .bind(columns.status)
             .bind(columns.transfer_mode)
             .bind(temp_path)
+            .bind(columns.digest_algorithm)
             .bind(columns.declared_digest)
             .bind(columns.size)
             .bind(&upload.metadata)

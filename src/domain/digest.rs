@@ -77,6 +77,20 @@ impl Digest {
         0xae, 0x41, 0xe4, 0x64, 0x9b, 0x93, 0x4c, 0xa4, 0x95, 0x99, 0x1b, 0x78, 0x52, 0xb8, 0x55,
     ]);
 
+    /// The SHA-512 of the same.
+    pub const EMPTY_SHA512: Self = Self::Sha512([
+        0xcf, 0x83, 0xe1, 0x35, 0x7e, 0xef, 0xb8, 0xbd, 0xf1, 0x54, 0x28, 0x50, 0xd6, 0x6d, 0x80, 0x07, 0xd6,
+        0x20, 0xe4, 0x05, 0x0b, 0x57, 0x15, 0xdc, 0x83, 0xf4, 0xa9, 0x21, 0xd3, 0x6c, 0xe9, 0xce, 0x47, 0xd0,
+        0xd1, 0x3c, 0x5d, 0x85, 0xf2, 0xb0, 0xff, 0x83, 0x18, 0xd2, 0x87, 0x7e, 0xec, 0x2f, 0x63, 0xb9, 0x31,
+        0xbd, 0x47, 0x41, 0x7a, 0x81, 0xa5, 0x38, 0x32, 0x7a, 0xf9, 0x27, 0xda, 0x3e,
+    ]);
+
+    /// Whether this is what no bytes at all hash to, by its algorithm.
+    #[must_use]
+    pub fn is_of_nothing(&self) -> bool {
+        [Self::EMPTY, Self::EMPTY_SHA512].contains(self)
+    }
+
     #[must_use]
     pub const fn from_sha256(bytes: [u8; 32]) -> Self {
         Self::Sha256(bytes)
@@ -174,6 +188,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::domain::hash::Hasher;
 
     proptest! {
         #[test]
@@ -214,6 +229,29 @@ mod tests {
         assert_eq!(format!("sha512:{hex}").parse::<Digest>(), Err(DigestError::Malformed));
         assert_eq!(format!("sha256:{hex}{hex}").parse::<Digest>(), Err(DigestError::Malformed));
         assert!(matches!(format!("md5:{hex}").parse::<Digest>(), Err(DigestError::UnsupportedAlgorithm(_))));
+    }
+
+    #[test]
+    fn each_algorithm_has_its_own_digest_of_nothing() {
+        for (algorithm, empty) in
+            [(Algorithm::Sha256, Digest::EMPTY), (Algorithm::Sha512, Digest::EMPTY_SHA512)]
+        {
+            assert_eq!(Hasher::digest(algorithm, b""), empty);
+            assert!(empty.is_of_nothing() && !Hasher::digest(algorithm, b"\0").is_of_nothing());
+        }
+    }
+
+    #[test]
+    fn an_algorithm_is_written_as_it_stands_before_the_colon() {
+        for algorithm in [Algorithm::Sha256, Algorithm::Sha512] {
+            assert_eq!(algorithm.to_string().parse(), Ok(algorithm));
+        }
+        for bad in ["", "SHA512", "sha-512", "sha512:", "sha384", " sha512"] {
+            let refused = bad.parse::<Algorithm>();
+            assert_eq!(refused, Err(DigestError::UnsupportedAlgorithm(bad.to_owned())));
+        }
+        let long = "x".repeat(10_000).parse::<Algorithm>().map_err(|error| error.to_string().len());
+        assert!(long.is_err_and(|length| length < 200), "what is echoed is bounded");
     }
 
     #[test]

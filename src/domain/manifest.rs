@@ -6,7 +6,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde::Deserialize;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
 
 use super::digest::Digest;
 use super::media_type::MediaType;
@@ -33,7 +34,7 @@ pub struct Manifest {
     pub blobs: BTreeSet<Digest>,
     /// Layers that clients get elsewhere; they may be here as well.
     pub foreign_blobs: BTreeSet<Digest>,
-    /// What an index lists.
+    /// What an index lists: manifests, and blobs where a build keeps its cache in one.
     pub manifests: BTreeSet<Digest>,
 }
 
@@ -60,7 +61,9 @@ pub enum ManifestError {
 #[serde(rename_all = "camelCase")]
 struct Content {
     schema_version: Option<i64>,
+    #[serde(default, deserialize_with = "unless_empty")]
     media_type: Option<MediaType>,
+    #[serde(default, deserialize_with = "unless_empty")]
     artifact_type: Option<MediaType>,
     config: Option<Descriptor>,
     layers: Option<Vec<Descriptor>>,
@@ -80,6 +83,13 @@ struct Descriptor {
     digest: Digest,
     #[expect(dead_code, reason = "a descriptor without a size is none")]
     size: u64,
+}
+
+/// "Empty or missing" is one thing to the specification (OCI distribution 1.1.1, "Listing Referrers"), and to clients
+/// that write every field they have.
+fn unless_empty<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<MediaType>, D::Error> {
+    let text = Option::<String>::deserialize(deserializer)?.filter(|text| !text.is_empty());
+    text.map(|text| text.parse().map_err(D::Error::custom)).transpose()
 }
 
 impl Descriptor {
@@ -226,6 +236,17 @@ mod tests {
         assert_eq!(manifest.manifests, BTreeSet::from([digest(1)]));
         assert_eq!((manifest.blobs.len(), manifest.artifact_type), (0, "a/b".parse().ok()));
         assert!(read(&json!({ "schemaVersion": 2, "manifests": [] }), None).is_ok());
+    }
+
+    #[test]
+    fn an_empty_type_is_none() {
+        let config = descriptor("x/y", 1);
+        let image = json!({ "schemaVersion": 2, "mediaType": "", "artifactType": "", "config": config });
+        let manifest = read(&image, None).unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!((manifest.media_type.as_str(), manifest.artifact_type), (IMAGE, "x/y".parse().ok()));
+        let null = json!({ "schemaVersion": 2, "mediaType": null, "artifactType": null, "manifests": [] });
+        assert_eq!(read(&null, None).map(|manifest| manifest.artifact_type), Ok(None));
+        assert!(read(&json!({ "schemaVersion": 2, "artifactType": " ", "manifests": [] }), None).is_err());
     }
 
     #[test]

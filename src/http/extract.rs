@@ -12,7 +12,7 @@ use http_body_util::{BodyExt, Limited};
 use serde::de::DeserializeOwned;
 
 use super::error::HttpError;
-use crate::domain::digest::Digest;
+use crate::domain::digest::{Algorithm, Digest};
 use crate::domain::range::parse_content_range;
 use crate::service::Chunk;
 
@@ -35,9 +35,14 @@ impl Parameters {
     }
 
     pub fn text(&self, name: &str) -> Result<Option<&str>, HttpError> {
+        self.once(name).map_err(HttpError::invalid)
+    }
+
+    /// The error is a sentence; which code goes with it is the endpoint's to say.
+    pub fn once(&self, name: &str) -> Result<Option<&str>, String> {
         let mut values = self.0.iter().filter(|(key, _)| key == name).map(|(_, value)| value.as_str());
         match (values.next(), values.next()) {
-            (_, Some(_)) => Err(HttpError::invalid(format!("{name}= may be given once"))),
+            (_, Some(_)) => Err(format!("{name}= may be given once")),
             (value, None) => Ok(value),
         }
     }
@@ -58,6 +63,10 @@ impl Parameters {
     }
 
     pub fn digest(&self, name: &str) -> Result<Option<Digest>, HttpError> {
+        Ok(self.text(name)?.map(str::parse).transpose()?)
+    }
+
+    pub fn algorithm(&self, name: &str) -> Result<Option<Algorithm>, HttpError> {
         Ok(self.text(name)?.map(str::parse).transpose()?)
     }
 
@@ -109,7 +118,7 @@ pub(super) fn chunk(headers: &HeaderMap) -> Result<Chunk, HttpError> {
             HttpError::new(StatusCode::RANGE_NOT_SATISFIABLE, "BLOB_UPLOAD_INVALID", message)
         })?),
     };
-    Ok(Chunk { range, length: content_length(headers) })
+    Ok(Chunk { range, length: content_length(headers), whole: None })
 }
 
 /// The body's bytes as they come, broken off when the sender falls silent.

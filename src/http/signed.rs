@@ -25,7 +25,7 @@ pub(super) async fn put(
         .ok_or(ServiceError::Signature(SignatureError::Mismatch))?;
     tracing::Span::current().record("upload", tracing::field::display(grant.upload));
     let length = content_length(request.headers());
-    let digest = header(request.headers(), &CHECKSUM).and_then(Digest::from_base64);
-    let etag = service.receive(&grant, &signature, length, digest, bytes(request.into_body())).await?;
+    let sha256 = header(request.headers(), &CHECKSUM).and_then(Digest::from_base64);
+    let etag = service.receive(&grant, &signature, length, sha256, bytes(request.into_body())).await?;
     Ok((StatusCode::OK, [(ETAG, etag)]).into_response())
 }

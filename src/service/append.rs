@@ -8,6 +8,7 @@ use tracing::Instrument;
 use uuid::Uuid;
 
 use super::{Result, Service, ServiceError};
+use crate::domain::digest::Digest;
 use crate::domain::hash::Hasher;
 use crate::domain::part::PartPlan;
 use crate::domain::range::ByteRange;
@@ -18,13 +19,15 @@ use crate::storage::{Appended, StorageError};
 /// those of others (`storage::s3::room`). Ten thousand of them are 156 GiB; what is larger goes by presigned parts.
 const MAX_PROXIED_PART_SIZE: u64 = 16 * 1024 * 1024;
 
-/// Where a chunk says it goes and how long it says it is.
+/// Where a chunk says it goes, how long it says it is, and what comes of it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Chunk {
     /// `Content-Range`; a chunk without one goes wherever the last one ended.
     pub range: Option<ByteRange>,
     /// `Content-Length` in bytes; none for a chunked body.
     pub length: Option<u64>,
+    /// What the whole is to be, where this is its last chunk.
+    pub whole: Option<Digest>,
 }
 
 /// How an append ended.
@@ -46,7 +49,8 @@ impl Service {
         let part_size = self.part_size_for(chunk);
         let upload = loop {
             let leased = self.transition(upload.clone(), |upload| {
-                let upload = upload.into_append(part_size, self.lease_for(owner), self.clock.now())?;
+                let upload =
+                    upload.into_append(part_size, chunk.whole, self.lease_for(owner), self.clock.now())?;
                 check_offset(&upload, chunk, on_arrival)?;
                 Ok(upload.touch(self.after(self.limits.upload_lifetime)))
             });
@@ -80,7 +84,8 @@ impl Service {
         drop(heartbeat);
         match outcome {
             Ok((appended, after, ending)) => {
-                let saved = self.save_append(upload, owner, after, &appended).await?;
+                let whole = chunk.whole.filter(|_| matches!(ending, Ending::Whole));
+                let saved = self.save_append(upload, owner, after, &appended, whole).await?;
                 if let Some(old) = stored.tail_id.filter(|old| appended.tail_id != Some(*old)) {
                     // Only tidiness: the sweep finds it.
                     let _ = self.storage.remove_tail(upload.id, old).await;
@@ -92,7 +97,7 @@ impl Service {
             }
             Err(error) => {
                 // Nothing of this append counts: the upload stays at its old offset.
-                match self.save_append(upload, owner, stored, &Appended::default()).await {
+                match self.save_append(upload, owner, stored, &Appended::default(), None).await {
                     Ok(_) => {}
                     // An upload that ended meanwhile took its bytes along: its end is the better answer.
                     Err(ended @ ServiceError::Refused(_)) if matches!(error, ServiceError::Vanished) => {
@@ -177,13 +182,14 @@ impl Service {
         Ok((appended, after, ending))
     }
 
-    /// Persists what an append stored and gives its lease back.
+    /// Persists what an append stored, as the last of `whole` if it was that, and gives its lease back.
     async fn save_append(
         &self,
         leased: &Upload,
         owner: Uuid,
         after: Proxied,
         appended: &Appended,
+        whole: Option<Digest>,
     ) -> Result<Upload> {
         let mut before = leased.clone();
         for _ in 0..super::SWAP_ATTEMPTS {
@@ -191,7 +197,7 @@ impl Service {
             if before.state.lease().is_none_or(|lease| lease.owner != owner) {
                 before.active(self.clock.now())?;
             }
-            let next = before.clone().appended(owner, after.clone())?;
+            let next = before.clone().appended(owner, after.clone(), whole)?;
             let next = next.touch(self.after(self.limits.upload_lifetime));
             let now = self.clock.now();
             if self.db.swap_upload_with_parts(&before, &next, &appended.parts, now).await? {

@@ -1,9 +1,7 @@
-//! Begin an upload, or mount a blob that another repository has.
+//! Begin an upload.
 
 use super::{Presigned, Result, Service, ServiceError, SignRequest};
-use crate::db::Link;
-use crate::domain::blob::Blob;
-use crate::domain::digest::Digest;
+use crate::domain::digest::{Algorithm, Digest};
 use crate::domain::name::RepositoryName;
 use crate::domain::upload::{Upload, UploadId};
 use crate::storage::key;
@@ -12,14 +10,16 @@ use crate::storage::key;
 const MAX_USER_AGENT: usize = 256;
 
 impl Service {
-    /// Begins a session. Its row exists before any key of it is signed or written.
+    /// Begins a session. Its row exists before any key of it is signed or written. `algorithm` is what bytes that
+    /// come through this server are hashed with.
     pub async fn begin(
         &self,
         repository: RepositoryName,
         declared_digest: Option<Digest>,
+        algorithm: Algorithm,
         user_agent: Option<&str>,
     ) -> Result<Upload> {
-        let upload = self.fresh(repository, declared_digest, user_agent);
+        let upload = self.fresh(repository, declared_digest, algorithm, user_agent);
         self.insert(&upload).await?;
         Ok(upload)
     }
@@ -30,9 +30,10 @@ impl Service {
         &self,
         repository: RepositoryName,
         request: &SignRequest,
+        algorithm: Algorithm,
         user_agent: Option<&str>,
     ) -> Result<(UploadId, Presigned)> {
-        let upload = self.fresh(repository, None, user_agent);
+        let upload = self.fresh(repository, None, algorithm, user_agent);
         let planned = self.plan_first(upload, request)?;
         self.insert(&planned).await?;
         let id = planned.id;
@@ -49,33 +50,20 @@ impl Service {
         &self,
         repository: RepositoryName,
         declared_digest: Option<Digest>,
+        algorithm: Algorithm,
         user_agent: Option<&str>,
     ) -> Upload {
         let agent: String = user_agent.unwrap_or_default().chars().take(MAX_USER_AGENT).collect();
         let metadata = serde_json::json!({ "user_agent": agent });
         let expires_at = self.after(self.limits.upload_lifetime);
-        Upload::begin(repository, declared_digest, metadata, self.clock.now(), expires_at)
+        let upload = Upload::begin(repository, declared_digest, metadata, self.clock.now(), expires_at);
+        Upload { algorithm, ..upload }
     }
 
     async fn insert(&self, upload: &Upload) -> Result<()> {
         self.db.insert_upload(upload, &key::temp_prefix(upload.id)).await?;
         tracing::info!(upload = %upload.id, repository = %upload.repository, "upload begun");
         Ok(())
-    }
-
-    /// Links a blob of `from` into `to`. None where `from` does not have it: the caller begins an upload.
-    pub async fn mount(
-        &self,
-        to: &RepositoryName,
-        digest: &Digest,
-        from: &RepositoryName,
-    ) -> Result<Option<Blob>> {
-        let Some(Link { blob, .. }) = self.db.find_link(from, digest).await? else { return Ok(None) };
-        if !self.db.link_blob(to, digest, self.clock.now()).await? {
-            return Ok(None);
-        }
-        tracing::info!(repository = %to, %from, %digest, "blob mounted");
-        Ok(Some(blob))
     }
 
     /// Gives up a session whose UUID its client never learned.

@@ -23,7 +23,7 @@ use super::verify::changed;
 use super::{Result, Service, ServiceError};
 use crate::db::{Committed, Stored};
 use crate::domain::blob::{Blob, Proof, Standing};
-use crate::domain::digest::Digest;
+use crate::domain::digest::{Algorithm, Digest};
 use crate::domain::midstate::Midstate;
 use crate::domain::part::PartNumber;
 use crate::domain::upload::{Refusal, State, Transfer, Upload, UploadId};
@@ -213,9 +213,10 @@ impl Service {
     /// Steps 2 and 3: assemble and verify. Where placing costs nothing it is done here as well.
     async fn prove(self: &Arc<Self>, upload: &Upload, digest: Digest, told: &Told) -> Result<Proven> {
         let transfer = upload.state.transfer().ok_or(Refusal::LeaseLost)?;
-        check_midstates(transfer, &told.midstates)?;
+        check_midstates(transfer, digest, &told.midstates)?;
         self.assemble(upload, transfer, &told.parts).await?;
-        let sealed = match self.storage.seal(upload.id, transfer, upload.declared_digest.is_some()).await {
+        let bound = upload.declared_digest.is_some();
+        let sealed = match self.storage.seal(upload.id, transfer, digest.algorithm(), bound).await {
             Ok(sealed) => sealed,
             Err(StorageError::NotFound | StorageError::UploadNotFound) => {
                 return Err(nothing_there(transfer));
@@ -346,7 +347,14 @@ impl Service {
     }
 }
 
-fn check_midstates(transfer: &Transfer, midstates: &[Midstate]) -> Result<()> {
+/// Refused, where they are no use, and not passed over: who sends them counts on a proof in parallel.
+fn check_midstates(transfer: &Transfer, digest: Digest, midstates: &[Midstate]) -> Result<()> {
+    let algorithm = digest.algorithm();
+    if algorithm != Algorithm::Sha256 && !midstates.is_empty() {
+        return Err(ServiceError::Invalid(format!(
+            "sha256_midstates prove nothing of a {algorithm} digest; finalize again without them"
+        )));
+    }
     let boundaries = match transfer {
         Transfer::Multipart { plan, .. } => usize::from(plan.part_count()) - 1,
         Transfer::Put | Transfer::Proxied(_) => 0,

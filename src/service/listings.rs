@@ -8,8 +8,9 @@ use crate::domain::name::RepositoryName;
 
 /// Most entries on a page: at 128 characters a tag, 130 KiB of JSON.
 pub const MAX_PAGE: u32 = 1_000;
-/// Most annotations on a page of referrers, in characters: a page is a manifest, which clients read up to 4 MiB. The
-/// rest of 1,000 descriptors takes at most half a megabyte.
+/// Most annotations on a page of referrers, in bytes: a page is a manifest, which clients read up to 4 MiB. The rest of
+/// 1,000 descriptors takes at most a megabyte. A referrer that has more alone on its page has them within its own
+/// 4 MiB.
 const MAX_REFERRER_ANNOTATIONS: u32 = 2 * 1024 * 1024;
 
 /// Some entries, and whether there are more.

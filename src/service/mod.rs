@@ -11,6 +11,7 @@ mod finalize;
 mod lease;
 mod listings;
 mod manifests;
+mod mount;
 mod place;
 mod read_back;
 mod receive;

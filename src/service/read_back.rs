@@ -11,7 +11,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::verify::changed;
 use super::{Result, Service, ServiceError};
-use crate::domain::digest::Digest;
+use crate::domain::digest::{Algorithm, Digest};
 use crate::domain::hash::Hasher;
 use crate::domain::midstate::Midstate;
 use crate::domain::part::{Part, PartPlan};
@@ -36,9 +36,9 @@ struct Reading {
 
 impl Service {
     /// Reads the object once and tells its digest.
-    pub(super) async fn read_back(self: &Arc<Self>, sealed: &Sealed) -> Result<Digest> {
+    pub(super) async fn read_back(self: &Arc<Self>, sealed: &Sealed, algorithm: Algorithm) -> Result<Digest> {
         let whole = ByteRange { start: 0, end: sealed.size };
-        Ok(self.hash_range(sealed, whole, Hasher::default()).await?.finish())
+        Ok(self.hash_range(sealed, whole, Hasher::new(algorithm)).await?.finish())
     }
 
     /// Reads the object part by part, each hashed from the midstate claimed before it. True is a proof that it is

@@ -4,20 +4,20 @@ use bytes::Bytes;
 use futures_util::Stream;
 
 use super::{Result, Service, ServiceError};
-use crate::domain::digest::Digest;
+use crate::domain::digest::{Algorithm, Digest};
 use crate::domain::upload::{State, Transfer, Upload};
 use crate::storage::signed_url::{Grant, SignatureError};
 use crate::storage::{PutTerms, Storage, StorageError};
 
 impl Service {
-    /// Carries out one signed PUT and returns the ETag. `length` and `digest` are what the request says of
+    /// Carries out one signed PUT and returns the ETag. `length` and `sha256` are what the request says of
     /// its body; they must be what was signed.
     pub async fn receive<B>(
         &self,
         grant: &Grant,
         signature: &str,
         length: Option<u64>,
-        digest: Option<Digest>,
+        sha256: Option<Digest>,
         body: B,
     ) -> Result<String>
     where
@@ -27,7 +27,7 @@ impl Service {
         let Storage::Filesystem(files) = &self.storage else { return Err(ServiceError::UploadUnknown) };
         files.signer().verify(grant, signature, self.clock.now())?;
         if (grant.terms.length.is_some() && grant.terms.length != length)
-            || (grant.terms.digest.is_some() && grant.terms.digest != digest)
+            || signed_sha256(grant).is_some_and(|signed| sha256 != Some(signed))
         {
             return Err(SignatureError::Mismatch.into());
         }
@@ -49,6 +49,11 @@ impl Service {
             error => error.into(),
         })
     }
+}
+
+/// The digest that the client repeats in a header. There is none for other algorithms: the URL has it, as signed.
+fn signed_sha256(grant: &Grant) -> Option<Digest> {
+    grant.terms.digest.filter(|digest| digest.algorithm() == Algorithm::Sha256)
 }
 
 fn transfer(upload: &Upload) -> Option<&Transfer> {

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use super::{Result, Service, ServiceError};
 use crate::domain::blob::Proof;
 use crate::domain::digest::{Digest, Mismatch};
-use crate::domain::hash::Hasher;
 use crate::domain::midstate::Midstate;
 use crate::domain::upload::{Transfer, Upload};
 use crate::storage::{Evidence, Sealed, Staged, StorageError};
@@ -20,16 +19,21 @@ impl Service {
         claimed: Digest,
         midstates: &[Midstate],
     ) -> Result<(Proof, Option<Staged>)> {
-        let mut staged = None;
+        let (mut staged, algorithm) = (None, claimed.algorithm());
         let (computed, proof) = match (upload.state.transfer(), sealed.evidence) {
             (Some(Transfer::Proxied(stored)), _) => {
                 if sealed.size != stored.received {
                     return Err(ServiceError::Vanished);
                 }
-                let hasher = Hasher::resume(&stored.hash_state).map_err(|_| ServiceError::Vanished)?;
-                (hasher.finish(), Proof::Streamed)
+                let streamed = stored.digest().ok_or(ServiceError::Vanished)?;
+                if streamed.algorithm() == algorithm {
+                    (streamed, Proof::Streamed)
+                } else {
+                    // What it was hashed with was a guess, and wrong.
+                    (self.read_back(sealed, algorithm).await?, Proof::ReadBack)
+                }
             }
-            (_, Evidence::Sha256(computed, proof)) => (computed, proof),
+            (_, Evidence::Digest(computed, proof)) if computed.algorithm() == algorithm => (computed, proof),
             (_, Evidence::ByStaging) => {
                 let staged = staged.insert(self.storage.stage(sealed, &claimed).await.map_err(changed)?);
                 (staged.sha256(), Proof::StoreCopy)
@@ -39,7 +43,10 @@ impl Service {
             {
                 (claimed, Proof::ReadBack)
             }
-            (_, Evidence::None) => (self.read_back(sealed).await?, Proof::ReadBack),
+            // A digest by another algorithm says nothing of this one.
+            (_, Evidence::None | Evidence::Digest(..)) => {
+                (self.read_back(sealed, algorithm).await?, Proof::ReadBack)
+            }
         };
         if computed == claimed {
             return Ok((proof, staged));

@@ -95,12 +95,17 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::domain::digest::Algorithm;
+    use crate::domain::hash::Hasher;
 
     proptest! {
         #[test]
-        fn a_key_leads_back_to_what_it_was_made_of(bytes: [u8; 32], uuid: u128) {
-            let (digest, upload) = (Digest::from_sha256(bytes), UploadId::from_uuid(Uuid::from_u128(uuid)));
-            prop_assert_eq!(blob_digest(blob(&digest).as_str()), Some(digest));
+        fn a_key_leads_back_to_what_it_was_made_of(bytes: Vec<u8>, uuid: u128) {
+            let upload = UploadId::from_uuid(Uuid::from_u128(uuid));
+            for algorithm in [Algorithm::Sha256, Algorithm::Sha512] {
+                let digest = Hasher::digest(algorithm, &bytes);
+                prop_assert_eq!(blob_digest(blob(&digest).as_str()), Some(digest));
+            }
             prop_assert_eq!(temp_owner(temp_data(upload).as_str()), Some(upload));
             prop_assert!(temp_tail(upload, Uuid::from_u128(uuid)).as_str().starts_with(&temp_prefix(upload)));
         }
@@ -117,5 +122,8 @@ mod tests {
         let hex = Digest::EMPTY.hex();
         assert_eq!(blob(&Digest::EMPTY).as_str(), format!("blobs/sha256/e3/b0/{hex}"));
         assert_eq!(blob_digest(&format!("blobs/sha256/aa/bb/{hex}")), None);
+        let hex = Digest::EMPTY_SHA512.hex();
+        assert_eq!(blob(&Digest::EMPTY_SHA512).as_str(), format!("blobs/sha512/cf/83/{hex}"));
+        assert_eq!(blob_digest(&format!("blobs/sha256/cf/83/{hex}")), None);
     }
 }

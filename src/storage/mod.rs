@@ -4,6 +4,7 @@
 //!
 //! * Everything an upload writes before it is published lies below `temp/<upload uuid>/`.
 //! * A presigned request writes one key, with the length and the SHA-256 it was signed with or not at all.
+//! * What a store tells of an object's digest says its algorithm, and proves nothing of another one.
 //! * [`Storage::seal`] fixes what will be published: whatever a client still sends afterwards, reading and
 //!   placing the [`Sealed`] object yields the bytes that were sealed, or [`StorageError::Precondition`].
 //!   One that is proven [`Evidence::ByStaging`] is fixed by [`Storage::stage`] instead.
@@ -35,7 +36,7 @@ use tokio::sync::mpsc;
 use uuid::Uuid;
 
 use crate::domain::blob::{Blob, Standing};
-use crate::domain::digest::Digest;
+use crate::domain::digest::{Algorithm, Digest};
 use crate::domain::part::{MAX_OBJECT_SIZE, MAX_PART_COUNT, Part, ReceivedPart};
 use crate::domain::range::ByteRange;
 use crate::domain::upload::{Proxied, Transfer, UploadId};
@@ -72,7 +73,8 @@ pub struct PresignedRequest {
 pub struct PutTerms {
     /// In bytes; signed as `content-length`.
     pub size: Option<u64>,
-    /// Signed as `x-amz-checksum-sha256`.
+    /// Signed as `x-amz-checksum-sha256` where it is one. S3 knows no header for another algorithm that it would hold
+    /// the body to, so there it binds nothing; the filesystem holds the body to either.
     pub digest: Option<Digest>,
 }
 
@@ -196,10 +198,20 @@ impl Storage {
         }
     }
 
-    /// Fixes what will be published. `hash_bound` says that every URL of a PUT was signed with the digest of
-    /// the only bytes it takes. [`StorageError::NotFound`] when nothing was uploaded.
-    pub async fn seal(&self, upload: UploadId, transfer: &Transfer, hash_bound: bool) -> Result<Sealed> {
-        on!(self, backend => backend.seal(upload, transfer, hash_bound).await)
+    /// Fixes what will be published and has to be proven by `algorithm`. `hash_bound` says that every URL of a PUT
+    /// was signed with the digest of the only bytes it takes. [`StorageError::NotFound`] when nothing was uploaded.
+    pub async fn seal(
+        &self,
+        upload: UploadId,
+        transfer: &Transfer,
+        algorithm: Algorithm,
+        hash_bound: bool,
+    ) -> Result<Sealed> {
+        match self {
+            Self::S3(backend) => backend.seal(upload, transfer, algorithm, hash_bound).await,
+            // It fixes everything alike, and tells of a PUT what it was hashed with as it came.
+            Self::Filesystem(backend) => backend.seal(upload, transfer).await,
+        }
     }
 
     /// Reads a range of a sealed object and hands its bytes over as they come, exactly as many as asked for.
@@ -217,8 +229,11 @@ impl Storage {
         on!(self, backend => backend.place(sealed, digest).await)
     }
 
-    /// Copies an object to a blob's place, invisibly, and has the store compute its digest on the way.
+    /// Copies an object to a blob's place, invisibly, and has the store compute its SHA-256 on the way.
     pub async fn stage(&self, sealed: &Sealed, digest: &Digest) -> Result<Staged> {
+        if digest.algorithm() != Algorithm::Sha256 {
+            return Err(StorageError::refused("stage a blob")("what it computes is a SHA-256"));
+        }
         match self {
             Self::S3(backend) => backend.stage(sealed, digest).await,
             // It seals no object that asks for it.

@@ -25,19 +25,19 @@ pub struct Sealed {
 pub enum Evidence {
     /// Nothing: the bytes were hashed when they came, or must be read.
     None,
-    /// The SHA-256 of the whole object, and how the store came by it.
-    Sha256(Digest, Proof),
-    /// `Storage::stage` computes it of the bytes it stages, which are the ones to publish: a client may still
+    /// The digest of the whole object, by whatever algorithm, and how the store came by it.
+    Digest(Digest, Proof),
+    /// `Storage::stage` computes the SHA-256 of the bytes it stages, which are the ones to publish: a client may still
     /// change the object itself.
     ByStaging,
 }
 
 impl Sealed {
-    /// What the store says it is, if it can say so now.
+    /// What the store says it is, by an algorithm of its choice, if it can say so now.
     #[must_use]
-    pub const fn sha256(&self) -> Option<Digest> {
+    pub const fn digest(&self) -> Option<Digest> {
         match self.evidence {
-            Evidence::Sha256(digest, _) => Some(digest),
+            Evidence::Digest(digest, _) => Some(digest),
             Evidence::None | Evidence::ByStaging => None,
         }
     }

@@ -38,7 +38,7 @@ pub struct GrantTerms {
     pub expires: i64,
     /// The body's length in bytes.
     pub length: Option<u64>,
-    /// The body's digest; the client repeats it as `x-amz-checksum-sha256`.
+    /// The body's digest; the client repeats a SHA-256 as `x-amz-checksum-sha256`.
     pub digest: Option<Digest>,
 }
 
@@ -224,6 +224,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::domain::digest::Algorithm;
+    use crate::domain::hash::Hasher;
 
     const START: i64 = 1_800_000_000;
 
@@ -233,7 +235,11 @@ mod tests {
 
     fn grants() -> impl Strategy<Value = Grant> {
         let part = option::of((1..=10_000_u64).prop_filter_map("a number", |n| PartNumber::new(n).ok()));
-        let digest = option::of(any::<[u8; 32]>().prop_map(Digest::from_sha256));
+        let digest = prop_oneof![
+            any::<[u8; 32]>().prop_map(Digest::from_sha256),
+            any::<Vec<u8>>().prop_map(|bytes| Hasher::digest(Algorithm::Sha512, &bytes)),
+        ];
+        let digest = option::of(digest);
         let terms = (START..2 * START, option::of(any::<u64>()), digest);
         let terms = terms.prop_map(|(expires, length, digest)| GrantTerms { expires, length, digest });
         (any::<u128>(), part, terms).prop_map(|(upload, part, terms)| Grant {

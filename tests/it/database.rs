@@ -1,5 +1,8 @@
 //! What both databases must do alike: every statement runs on PostgreSQL and on SQLite.
 
+mod digests;
+mod listings;
+mod manifests;
 mod plans;
 mod removal;
 
@@ -21,8 +24,12 @@ use uuid::Uuid;
 type Case = fn(Arc<Db>) -> BoxFuture<'static, ()>;
 
 pub fn cases() -> Vec<(&'static str, Case)> {
-    vec![
+    let mut cases: Vec<(_, Case)> = vec![
         ("a_session_in_any_state_is_read_back_as_it_was_written", |db| any_state(db).boxed()),
+        ("a_session_keeps_what_its_bytes_are_hashed_with", |db| digests::algorithm_kept(db).boxed()),
+        ("a_session_may_learn_late_what_its_bytes_are_hashed_with", |db| {
+            digests::algorithm_changed(db).boxed()
+        }),
         ("a_swap_from_a_state_that_no_longer_stands_changes_nothing", |db| stale_swap(db).boxed()),
         ("of_sixteen_swaps_at_once_exactly_one_wins", |db| racing_swaps(db).boxed()),
         ("a_commit_is_all_or_nothing", |db| commit_all_or_nothing(db).boxed()),
@@ -43,11 +50,15 @@ pub fn cases() -> Vec<(&'static str, Case)> {
         }),
         ("a_tombstone_stands_exactly_where_no_repository_has_the_blob", |db| removal::tombstones(db).boxed()),
         ("of_all_replicas_one_does_a_chore", |db| removal::chores(db).boxed()),
+        ("the_repositories_that_have_a_blob_are_found_by_its_digest", |db| digests::repositories(db).boxed()),
         ("all_replicas_get_the_same_signing_key", |db| signing_key(db).boxed()),
         ("what_a_store_was_seen_to_do_is_kept_until_it_is_seen_anew", |db| probes(db).boxed()),
         ("migrating_twice_and_at_once_is_fine", |db| migrate(db).boxed()),
         ("a_corrupt_row_is_named_by_table_column_and_row", |db| corrupt(db).boxed()),
-    ]
+    ];
+    cases.extend(manifests::cases());
+    cases.extend(listings::cases());
+    cases
 }
 
 fn now() -> DateTime<Utc> {

@@ -19,7 +19,7 @@ use futures_util::future::BoxFuture;
 use futures_util::{TryStreamExt, stream};
 use overside::domain::blob::{Blob, Proof, Standing};
 use overside::domain::clock::Clock;
-use overside::domain::digest::Digest;
+use overside::domain::digest::{Algorithm, Digest};
 use overside::domain::hash::Hasher;
 use overside::domain::part::{Part, PartPlan, ReceivedPart};
 use overside::domain::range::ByteRange;
@@ -160,7 +160,13 @@ async fn uploaded(storage: &Storage, bytes: &Bytes) -> (UploadId, Sealed) {
         .send(storage, bytes)
         .await
         .expect("the body is taken");
-    (upload, storage.seal(upload, &Transfer::Put, true).await.expect("what was sent can be sealed"))
+    (
+        upload,
+        storage
+            .seal(upload, &Transfer::Put, Algorithm::Sha256, true)
+            .await
+            .expect("what was sent can be sealed"),
+    )
 }
 
 /// Sends the parts of a plan, in the order given.

@@ -6,9 +6,10 @@
 //! finalizing with an expired lease can be claimed again, by any replica
 //! finalizing ──> uploading when something is merely missing: the client sends it and finalizes again
 //! ```
-//! Transitions live in `transition.rs`; they are pure and consume the session. `db::uploads` persists each
+//! Transitions live in `transition.rs`, those of an append in `proxied.rs`; they are pure and consume the session. `db::uploads` persists each
 //! by compare-and-swap on status and revision, so of two that race one is told to look again.
 
+mod proxied;
 mod transition;
 
 use std::fmt;
@@ -18,11 +19,11 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::digest::Digest;
-use super::hash::Hasher;
+use super::digest::{Algorithm, Digest};
 use super::name::RepositoryName;
 use super::part::PartPlan;
 
+pub use proxied::Proxied;
 pub use transition::Refusal;
 
 /// Names an upload session: UUID version 7, so that rows and keys sort by age.
@@ -68,6 +69,9 @@ pub struct Upload {
     pub id: UploadId,
     pub repository: RepositoryName,
     pub user_id: Option<String>,
+    /// What bytes that pass through this server are hashed with. A guess, where nothing was said at the beginning:
+    /// the digest that the client finalizes with is the last word.
+    pub algorithm: Algorithm,
     /// What the client says it will send; bound into the URL where one PUT carries the blob.
     pub declared_digest: Option<Digest>,
     /// Size in bytes, as declared, or as found once it is completed.
@@ -122,40 +126,6 @@ pub enum Transfer {
     Multipart { plan: PartPlan, store_upload_id: String },
     /// Through this server.
     Proxied(Proxied),
-}
-
-/// What of a proxied upload is safely stored. On S3 whole parts of `part_size` went out as a multipart
-/// upload and the rest, always shorter than a part, waits in a tail object.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Proxied {
-    /// Bytes stored so far: the offset of the next chunk.
-    pub received: u64,
-    /// SHA-256 after `received` bytes.
-    pub hash_state: Vec<u8>,
-    pub part_size: u64,
-    pub store_upload_id: Option<String>,
-    /// Names the tail object. A new one for every append: a request that lost its lease cannot overwrite it.
-    pub tail_id: Option<Uuid>,
-}
-
-impl Proxied {
-    /// Whole parts stored.
-    #[must_use]
-    pub const fn part_count(&self) -> u64 {
-        self.received / self.part_size
-    }
-
-    /// The digest of the bytes received so far.
-    #[must_use]
-    pub fn digest(&self) -> Option<Digest> {
-        Hasher::resume(&self.hash_state).ok().map(Hasher::finish)
-    }
-
-    /// Bytes in the tail object.
-    #[must_use]
-    pub const fn tail_size(&self) -> u64 {
-        self.received % self.part_size
-    }
 }
 
 /// The right to work on a session until a time; renewed by a live owner, claimed by others afterwards.
@@ -386,6 +356,7 @@ impl Upload {
             id: UploadId::generate(),
             repository,
             user_id: None,
+            algorithm: declared_digest.map(|digest| digest.algorithm()).unwrap_or_default(),
             declared_digest,
             size: None,
             created_at: now,

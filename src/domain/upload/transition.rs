@@ -3,9 +3,8 @@
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::{Failure, Lease, Proxied, State, Status, Transfer, TransferMode, Upload};
+use super::{Failure, Lease, State, Status, Transfer, TransferMode, Upload};
 use crate::domain::digest::Digest;
-use crate::domain::hash::Hasher;
 use crate::domain::part::PartPlan;
 
 /// Why a session does not take a transition.
@@ -101,35 +100,6 @@ impl Upload {
         }
     }
 
-    /// The bytes will come through this server; takes the lease for the first or the next append.
-    pub fn into_append(self, part_size: u64, lease: Lease, now: DateTime<Utc>) -> Result<Self, Refusal> {
-        let proxied = match self.active(now)? {
-            State::Pending { .. } => Proxied {
-                received: 0,
-                hash_state: Hasher::default().save(),
-                part_size,
-                store_upload_id: None,
-                tail_id: None,
-            },
-            State::Uploading { append_lease: Some(held), .. } if held.is_live(now) => {
-                return Err(Refusal::Appending);
-            }
-            State::Uploading { transfer: Transfer::Proxied(proxied), .. } => proxied.clone(),
-            state => return Err(wrong_mode(state)),
-        };
-        Ok(self.with(State::Uploading { transfer: Transfer::Proxied(proxied), append_lease: Some(lease) }))
-    }
-
-    /// Records what an append stored and gives the lease back.
-    pub fn appended(self, owner: Uuid, stored: Proxied) -> Result<Self, Refusal> {
-        match &self.state {
-            State::Uploading { append_lease: Some(lease), .. } if lease.owner == owner => {
-                Ok(self.with(State::Uploading { transfer: Transfer::Proxied(stored), append_lease: None }))
-            }
-            _ => Err(Refusal::LeaseLost),
-        }
-    }
-
     /// Takes the session for finalizing as `digest`: step 1, also after another owner's lease has expired.
     pub fn claim(self, digest: Digest, lease: Lease, now: DateTime<Utc>) -> Result<Self, Refusal> {
         let transfer = match &self.state {
@@ -146,9 +116,7 @@ impl Upload {
                 _ => return Err(Refusal::NothingUploaded),
             },
         };
-        if self.declared_digest.is_some_and(|declared| declared != digest) {
-            return Err(Refusal::Redeclared("digest"));
-        }
+        self.check_digest(digest)?;
         Ok(self.with(State::Finalizing { transfer, digest, lease }))
     }
 
@@ -247,27 +215,31 @@ impl Upload {
         }
     }
 
-    fn declare(&mut self, size: Option<u64>, digest: Option<Digest>) -> Result<(), Refusal> {
+    pub(super) fn declare(&mut self, size: Option<u64>, digest: Option<Digest>) -> Result<(), Refusal> {
         let clashes = |old: Option<u64>, new: Option<u64>| old.is_some() && new.is_some() && old != new;
         if clashes(self.size, size) {
             return Err(Refusal::Redeclared("size"));
         }
-        if let (Some(declared), Some(digest)) = (self.declared_digest, digest)
-            && declared != digest
-        {
-            return Err(Refusal::Redeclared("digest"));
-        }
+        digest.map_or(Ok(()), |digest| self.check_digest(digest))?;
         self.size = self.size.or(size);
         self.declared_digest = self.declared_digest.or(digest);
         Ok(())
     }
 
-    fn with(self, state: State) -> Self {
+    /// What was declared stays declared.
+    pub(super) fn check_digest(&self, digest: Digest) -> Result<(), Refusal> {
+        match self.declared_digest {
+            Some(declared) if declared != digest => Err(Refusal::Redeclared("digest")),
+            _ => Ok(()),
+        }
+    }
+
+    pub(super) fn with(self, state: State) -> Self {
         Self { state, ..self }
     }
 }
 
-fn wrong_mode(state: &State) -> Refusal {
+pub(super) fn wrong_mode(state: &State) -> Refusal {
     match (state.transfer(), state.status()) {
         (Some(transfer), _) => Refusal::WrongMode(transfer.mode()),
         (None, Status::Pending) => Refusal::NothingUploaded,
@@ -282,7 +254,7 @@ mod tests {
 
     use super::*;
     use crate::domain::name::RepositoryName;
-    use crate::domain::upload::FailureCode;
+    use crate::domain::upload::{FailureCode, Proxied};
 
     fn at(second: i64) -> DateTime<Utc> {
         DateTime::from_timestamp(second, 0).unwrap_or_default()
@@ -308,8 +280,8 @@ mod tests {
         match choice / 2 {
             0 => upload.into_put(None, None, at(now)),
             1 => upload.into_multipart(plan, None, "m".into(), at(now)),
-            2 => upload.into_append(8, lease(owner, now + 5), at(now)),
-            3 => upload.appended(Uuid::from_u128(owner), stored),
+            2 => upload.into_append(8, None, lease(owner, now + 5), at(now)),
+            3 => upload.appended(Uuid::from_u128(owner), stored, None),
             4 | 5 => upload.claim(Digest::EMPTY, lease(owner, now + 5), at(now)),
             6 => upload.reopen(Uuid::from_u128(owner)),
             7 => upload.complete(Uuid::from_u128(owner), 1),
@@ -372,7 +344,10 @@ mod tests {
         let other = Digest::from_sha256([1; 32]);
         assert_eq!(upload.clone().into_put(None, Some(other), at(1)), Err(Refusal::Redeclared("digest")));
         assert_eq!(upload.clone().claim(other, lease(1, 9), at(1)), Err(Refusal::Redeclared("digest")));
-        assert_eq!(upload.into_append(8, lease(1, 9), at(1)), Err(Refusal::WrongMode(TransferMode::Put)));
+        assert_eq!(
+            upload.into_append(8, None, lease(1, 9), at(1)),
+            Err(Refusal::WrongMode(TransferMode::Put))
+        );
     }
 
     #[test]

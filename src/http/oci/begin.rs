@@ -9,7 +9,7 @@ use axum::response::{IntoResponse, Response};
 
 use super::status::{presigned, sign_request};
 use super::{Answer, created, upload_location, uuid_headers};
-use crate::domain::digest::Digest;
+use crate::domain::digest::{Algorithm, Digest};
 use crate::domain::name::RepositoryName;
 use crate::domain::upload::UploadId;
 use crate::http::error::HttpError;
@@ -21,24 +21,48 @@ const CHUNK_MIN_LENGTH: HeaderName = HeaderName::from_static("oci-chunk-min-leng
 
 pub(super) async fn begin(service: &Arc<Service>, name: RepositoryName, request: Request) -> Answer {
     let parameters = Parameters::of(request.uri());
-    if let (Some(digest), Some(from)) = (parameters.digest("mount")?, parameters.text("from")?) {
-        // A source that cannot be read is no error: the client uploads instead.
-        if let Ok(from) = from.parse()
-            && service.mount(&name, &digest, &from).await?.is_some()
-        {
-            return Ok(created(&name, &digest));
-        }
-        return begun(service, name, None, &parameters, request.headers()).await;
+    let (digest, mount) = (parameters.digest("digest")?, parameters.digest("mount")?);
+    let algorithm = algorithm(&parameters, digest.or(mount))?;
+    if let Some(mount) = mount
+        && mounted(service, &name, &mount, parameters.text("from")?).await?
+    {
+        return Ok(created(&name, &mount));
     }
-    let digest = parameters.digest("digest")?;
     let empty =
         content_length(request.headers()) == Some(0) || axum::body::HttpBody::is_end_stream(request.body());
     // A body is the blob. So is the lack of one for the digest of no bytes, unless a URL to send none to is wanted.
-    let whole = !empty || (digest == Some(Digest::EMPTY) && !parameters.is_true("presigned")?);
+    let is_of_nothing = digest.is_some_and(|digest| digest.is_of_nothing());
+    let whole = !empty || (is_of_nothing && !parameters.is_true("presigned")?);
     match digest {
         Some(digest) if whole => monolithic(service, &name, digest, request).await,
-        digest => begun(service, name, digest, &parameters, request.headers()).await,
+        digest => begun(service, name, digest, algorithm, &parameters, request.headers()).await,
     }
+}
+
+/// What the blob's digest will be computed with: what the client says (`digest-algorithm=`, OCI distribution, after
+/// 1.1), or what computed the digest that it names.
+fn algorithm(parameters: &Parameters, named: Option<Digest>) -> Result<Algorithm, HttpError> {
+    let (said, named) = (parameters.algorithm("digest-algorithm")?, named.map(|digest| digest.algorithm()));
+    match (said, named) {
+        (Some(said), Some(named)) if said != named => Err(HttpError::new(
+            StatusCode::BAD_REQUEST,
+            "DIGEST_INVALID",
+            format!("digest-algorithm= says {said}, and the digest that is named is a {named}"),
+        )),
+        _ => Ok(said.or(named).unwrap_or_default()),
+    }
+}
+
+/// Whether the blob could be had from another repository. One that cannot be read is no error, and neither is a
+/// name that no repository has: the client uploads instead.
+async fn mounted(
+    service: &Service,
+    to: &RepositoryName,
+    digest: &Digest,
+    from: Option<&str>,
+) -> Result<bool, HttpError> {
+    let Ok(from) = from.map(str::parse).transpose() else { return Ok(false) };
+    Ok(service.mount(to, digest, from.as_ref()).await?)
 }
 
 /// 202: here is where the upload goes on, and with `presigned=true` where its bytes go.
@@ -46,16 +70,18 @@ async fn begun(
     service: &Service,
     name: RepositoryName,
     digest: Option<Digest>,
+    algorithm: Algorithm,
     parameters: &Parameters,
     headers: &HeaderMap,
 ) -> Answer {
     let chunk_min_length = service.limits().part_size;
     if parameters.is_true("presigned")? {
         let request = sign_request(parameters)?;
-        let (id, signed) = service.begin_signed(name.clone(), &request, user_agent(headers)).await?;
+        let (id, signed) =
+            service.begin_signed(name.clone(), &request, algorithm, user_agent(headers)).await?;
         return Ok(accepted(presigned(signed)?, &name, id, chunk_min_length));
     }
-    let upload = service.begin(name, digest, user_agent(headers)).await?;
+    let upload = service.begin(name, digest, algorithm, user_agent(headers)).await?;
     Ok(accepted(().into_response(), &upload.repository, upload.id, chunk_min_length))
 }
 
@@ -75,7 +101,8 @@ async fn monolithic(
     digest: Digest,
     request: Request,
 ) -> Answer {
-    let upload = service.begin(name.clone(), Some(digest), user_agent(request.headers())).await?;
+    let agent = user_agent(request.headers());
+    let upload = service.begin(name.clone(), Some(digest), digest.algorithm(), agent).await?;
     tracing::Span::current().record("upload", tracing::field::display(upload.id));
     let whole = chunk(request.headers())?;
     let body = bytes(request.into_body());

@@ -14,7 +14,7 @@ use crate::domain::upload::{State, Transfer, Upload, UploadId};
 use crate::http::error::HttpError;
 use crate::http::extract::{Parameters, bytes, chunk, content_length, json, lists};
 use crate::http::wire::FinalizeBody;
-use crate::service::{Finalized, NamedPart, Service, Told};
+use crate::service::{Chunk, Finalized, NamedPart, Service, Told};
 
 /// RFC 7240
 const PREFER: HeaderName = HeaderName::from_static("prefer");
@@ -40,14 +40,14 @@ pub(super) async fn finalize(
     match &upload.state {
         // With nothing sent so far the body is the blob, even an empty one. Where it can be neither, the claim
         // will say so.
-        State::Pending { .. } if !is_empty(&request) || digest == Digest::EMPTY => {
-            upload = append(service, upload, request).await?;
+        State::Pending { .. } if !is_empty(&request) || digest.is_of_nothing() => {
+            upload = append(service, upload, digest, request).await?;
         }
         // A last chunk that is here already was sent before a crash between its append and the claim.
-        State::Uploading { transfer: Transfer::Proxied(stored), .. }
-            if !is_empty(&request) && stored.digest() != Some(digest) =>
+        State::Uploading { transfer: Transfer::Proxied(_), .. }
+            if !is_empty(&request) && !upload.has_received(digest) =>
         {
-            upload = append(service, upload, request).await?;
+            upload = append(service, upload, digest, request).await?;
         }
         State::Uploading { transfer: Transfer::Put | Transfer::Multipart { .. }, .. } => {
             let body: FinalizeBody = json(request.into_body()).await?;
@@ -76,8 +76,13 @@ pub(super) async fn finalize(
     }
 }
 
-async fn append(service: &Arc<Service>, upload: Upload, request: Request) -> Result<Upload, HttpError> {
-    let last = chunk(request.headers())?;
+async fn append(
+    service: &Arc<Service>,
+    upload: Upload,
+    whole: Digest,
+    request: Request,
+) -> Result<Upload, HttpError> {
+    let last = Chunk { whole: Some(whole), ..chunk(request.headers())? };
     Ok(service.append(upload, last, bytes(request.into_body())).await?)
 }
 

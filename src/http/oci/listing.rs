@@ -50,12 +50,15 @@ pub(super) async fn referrers(
 ) -> Answer {
     let parameters = Parameters::of(uri);
     let limit = limit(&parameters)?;
-    let artifact_type: Option<MediaType> = match parameters.text(ARTIFACT_TYPE)? {
+    let artifact_type: Option<MediaType> = match once(&parameters, ARTIFACT_TYPE)? {
         // What many clients send to say that any will do.
         None | Some("") => None,
-        Some(text) => Some(text.parse().map_err(|error| unusable(&format!("{ARTIFACT_TYPE}=: {error}")))?),
+        // A plus that was not escaped arrives as a space, which no type has.
+        Some(text) => Some(
+            text.replace(' ', "+").parse().map_err(|error| unusable(format!("{ARTIFACT_TYPE}=: {error}")))?,
+        ),
     };
-    let last = parameters.digest("last")?;
+    let last = once(&parameters, "last")?.map(str::parse::<Digest>).transpose()?;
     let page = service.referrers(name, subject, artifact_type.as_ref(), last.as_ref(), limit).await?;
     let next = page.entries.last().filter(|_| page.has_more);
     let link = next.map(|last| next_page(uri, limit, &last.digest, artifact_type.as_ref()));
@@ -78,7 +81,7 @@ pub(super) async fn referrers(
 
 /// `n=`, or as much as goes on a page. A page may be shorter than what was asked for, with a `Link`.
 fn limit(parameters: &Parameters) -> Result<u32, HttpError> {
-    let Some(text) = parameters.text("n")? else { return Ok(MAX_PAGE) };
+    let Some(text) = once(parameters, "n")? else { return Ok(MAX_PAGE) };
     if text.is_empty() || !text.bytes().all(|c| c.is_ascii_digit()) {
         return Err(unusable("n= is a whole number, in digits"));
     }
@@ -86,13 +89,17 @@ fn limit(parameters: &Parameters) -> Result<u32, HttpError> {
 }
 
 fn last(parameters: &Parameters) -> Result<&str, HttpError> {
-    let last = parameters.text("last")?.unwrap_or_default();
+    let last = once(parameters, "last")?.unwrap_or_default();
     // PostgreSQL refuses a text with one, and no name has one.
     if last.contains('\0') { Err(unusable("last= is a name, without a NUL")) } else { Ok(last) }
 }
 
+fn once<'a>(parameters: &'a Parameters, name: &str) -> Result<Option<&'a str>, HttpError> {
+    parameters.once(name).map_err(unusable)
+}
+
 /// The code is Docker's; OCI has none for it.
-fn unusable(message: &str) -> HttpError {
+fn unusable(message: impl Into<String>) -> HttpError {
     HttpError::new(StatusCode::BAD_REQUEST, "PAGINATION_NUMBER_INVALID", message)
 }
 

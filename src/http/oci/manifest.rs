@@ -22,8 +22,9 @@ use crate::service::{Service, ServiceError};
 const SUBJECT: HeaderName = HeaderName::from_static("oci-subject");
 /// One for each `tag=` (distribution-spec's coming version, "Pushing Manifests").
 const TAG: HeaderName = HeaderName::from_static("oci-tag");
-/// As many `tag=` as one request may carry.
-const MAX_TAGS: usize = 100;
+/// As many `tag=` as one request may carry. Each is a header of the answer, of which hyper and Python's `http.client`
+/// read no more than 100.
+const MAX_TAGS: usize = 50;
 
 pub(super) async fn get(
     service: &Arc<Service>,

@@ -20,7 +20,6 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 
 use super::error::HttpError;
-use super::extract::header;
 use super::method_not_allowed;
 use crate::domain::digest::Digest;
 use crate::domain::name::RepositoryName;
@@ -97,11 +96,10 @@ fn quoted(digest: &Digest) -> String {
 
 /// Whether `If-None-Match` says that the client has the content of this digest (RFC 9110 §13.1.2).
 fn is_known(headers: &HeaderMap, digest: &Digest) -> bool {
-    header(headers, &IF_NONE_MATCH).is_some_and(|known| {
-        known.split(',').any(|etag| {
-            matches!(etag.trim().trim_start_matches("W/"), "*")
-                || etag.trim().trim_start_matches("W/") == quoted(digest)
-        })
+    let lines = headers.get_all(IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
+    lines.flat_map(|line| line.split(',')).any(|etag| {
+        matches!(etag.trim().trim_start_matches("W/"), "*")
+            || etag.trim().trim_start_matches("W/") == quoted(digest)
     })
 }
 

@@ -56,7 +56,7 @@ impl UploadDirectory {
     }
 
     pub fn checksum(&self) -> PathBuf {
-        self.path.join("data.sha256")
+        self.path.join("data.digest")
     }
 
     pub fn sealed(&self) -> PathBuf {

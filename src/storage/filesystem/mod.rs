@@ -3,13 +3,13 @@
 //! ```text
 //! temp/<upload uuid>/lock            who may write here now; see [`lock`]
 //!                    data            the bytes, as they come
-//!                    data.sha256     what one PUT was hashed to while it came
+//!                    data.digest     what one PUT was hashed to while it came
 //!                    parts/<number>  who is sending a part, or what arrived of it
 //!                    staged-<uuid>   a PUT under way
 //!                    sealed          what will be published; `data` renamed
 //!                    placing-<uuid>  about to become a blob
 //! temp/discarded-<upload uuid>       being removed
-//! blobs/sha256/ab/cd/<hex>           published
+//! blobs/<algorithm>/ab/cd/<hex>      published
 //! ```
 //! A file is staged, synced and renamed, so that no reader and no crash ever sees half of one. Parts are
 //! written at their offset into `data`: assembling them copies nothing.

@@ -61,7 +61,8 @@ async fn receive(
     body: impl Stream<Item = std::io::Result<Bytes>> + Send + Unpin,
 ) -> Result<String> {
     let mut writer = BlockWriter::new(staged, Staged::write);
-    let mut hasher = Hasher::default();
+    // As it was signed. What was signed without a digest will most likely be claimed by a SHA-256.
+    let mut hasher = Hasher::new(terms.digest.map(|digest| digest.algorithm()).unwrap_or_default());
     // Here and not where it is written, so that one block is hashed while the other is written.
     let body = body.inspect_ok(|bytes| hasher.update(bytes));
     let received = writer.receive(body, terms.size.unwrap_or(max_size).min(max_size)).await?;
@@ -141,7 +142,7 @@ struct Checksum {
 
 /// The lock must be held exclusively. Not synced: a record that a crash cuts short is one that is not believed.
 fn record_checksum(directory: &UploadDirectory, checksum: &Checksum) -> Result<()> {
-    let staged = directory.checksum().with_extension("sha256.new");
+    let staged = directory.checksum().with_extension("digest.new");
     fs::write(&staged, format!("{} {} {}\n", checksum.digest, checksum.size, checksum.inode))
         .and_then(|()| fs::rename(staged, directory.checksum()))
         .map_err(missing(StorageError::UploadNotFound, "record a checksum"))

@@ -22,12 +22,7 @@ const SEALED_MODE: u32 = 0o444;
 const READ_SIZE: u64 = 64 * 1024;
 
 impl Filesystem {
-    pub(in crate::storage) async fn seal(
-        &self,
-        upload: UploadId,
-        transfer: &Transfer,
-        _hash_bound: bool,
-    ) -> Result<Sealed> {
+    pub(in crate::storage) async fn seal(&self, upload: UploadId, transfer: &Transfer) -> Result<Sealed> {
         let (directory, transfer) = (self.directory(upload), transfer.clone());
         blocking(move || {
             if matches!(&transfer, Transfer::Proxied(stored) if stored.received == 0) {
@@ -56,7 +51,7 @@ impl Filesystem {
                 }
                 Transfer::Multipart { .. } | Transfer::Proxied(_) => None,
             };
-            let evidence = recorded.map_or(Evidence::None, |it| Evidence::Sha256(it, Proof::StoreChecksum));
+            let evidence = recorded.map_or(Evidence::None, |it| Evidence::Digest(it, Proof::StoreChecksum));
             Ok(Sealed { key: key::temp_sealed(upload, None), size, etag: None, evidence, is_plain: true })
         })
         .await

@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use tokio::sync::mpsc;
 
 use super::*;
-use crate::domain::digest::Digest;
+use crate::domain::digest::{Algorithm, Digest};
 use crate::domain::hash::Hasher;
 use crate::domain::part::{MIN_PART_SIZE, Part, PartPlan, ReceivedPart};
 use crate::domain::range::ByteRange;
@@ -59,7 +59,7 @@ impl Fixture {
     }
 
     async fn seal_put(&self, upload: UploadId) -> Result<Sealed> {
-        self.store.seal(upload, &Transfer::Put, false).await
+        self.store.seal(upload, &Transfer::Put).await
     }
 
     async fn begin_multipart(&self) -> std::result::Result<Multipart, Box<dyn std::error::Error>> {
@@ -172,6 +172,22 @@ async fn errors_tell_too_long_from_too_short_from_wrong() -> Outcome {
     assert!(matches!(outcome, Err(StorageError::Incomplete)));
     assert_eq!(fixture.names(upload), ["lock"]);
     put(terms(Some(4), b"five"), 99, b"five").await?;
-    assert_eq!(fixture.names(upload), ["data", "data.sha256", "lock"]);
+    assert_eq!(fixture.names(upload), ["data", "data.digest", "lock"]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_put_is_held_to_the_digest_in_its_url_whatever_the_algorithm() -> Outcome {
+    let fixture = Fixture::new().await?;
+    let (upload, digest) = (UploadId::generate(), Hasher::digest(Algorithm::Sha512, b"bytes"));
+    let terms = PutTerms { size: Some(5), digest: Some(digest) };
+    let request = fixture.store.presign_put(upload, terms, Duration::from_mins(1)).await?;
+    assert!(request.url.contains(&format!("digest=sha512%3A{}", digest.hex())));
+    assert!(request.headers.iter().all(|(name, _)| name != "x-amz-checksum-sha256"), "no header of its kind");
+    let wrong = fixture.store.receive_put(upload, terms, MAX_SIZE, body(b"other")).await;
+    assert!(matches!(wrong, Err(StorageError::ChecksumMismatch)));
+    assert_eq!(fixture.names(upload), ["lock"]);
+    fixture.store.receive_put(upload, terms, MAX_SIZE, body(b"bytes")).await?;
+    assert_eq!(fixture.seal_put(upload).await?.digest(), Some(digest));
     Ok(())
 }

@@ -7,6 +7,7 @@ use tokio::sync::mpsc;
 use super::presign::{PROBE_TIMEOUT, http_client, send};
 use super::{S3, classify};
 use crate::domain::clock::Clock;
+use crate::domain::digest::Algorithm;
 use crate::domain::part::{MIN_PART_SIZE, Part, PartNumber};
 use crate::domain::range::ByteRange;
 use crate::domain::upload::{Transfer, UploadId};
@@ -101,7 +102,7 @@ impl S3 {
             }
             let parts = self.list_parts(run, &store_upload_id).await?;
             self.complete_multipart(run, &store_upload_id, &parts).await?;
-            let sealed = self.seal(run, &Transfer::Put, false).await?;
+            let sealed = self.seal(run, &Transfer::Put, Algorithm::Sha256, false).await?;
             let copy = key::probe(run, "copy");
             self.copy(&sealed, &copy, None).await?;
             let end = sealed.size;

@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::{CONTENT_TYPE, S3, classify};
 use crate::domain::blob::Proof;
-use crate::domain::digest::Digest;
+use crate::domain::digest::{Algorithm, Digest};
 use crate::domain::part::{MAX_PART_SIZE, PartNumber, PartPlan, ReceivedPart};
 use crate::domain::range::ByteRange;
 use crate::domain::upload::{Transfer, UploadId};
@@ -47,7 +47,7 @@ pub(in crate::storage) struct Found {
 impl Found {
     /// With the store's checksum as evidence, where there is one.
     fn evident(self, proof: Proof) -> Sealed {
-        let evidence = self.sha256.map_or(Evidence::None, |sha256| Evidence::Sha256(sha256, proof));
+        let evidence = self.sha256.map_or(Evidence::None, |sha256| Evidence::Digest(sha256, proof));
         Sealed { evidence, ..self.into() }
     }
 }
@@ -65,7 +65,13 @@ impl From<Found> for Sealed {
 }
 
 impl S3 {
-    pub async fn seal(&self, upload: UploadId, transfer: &Transfer, hash_bound: bool) -> Result<Sealed> {
+    pub async fn seal(
+        &self,
+        upload: UploadId,
+        transfer: &Transfer,
+        algorithm: Algorithm,
+        hash_bound: bool,
+    ) -> Result<Sealed> {
         let found = match transfer {
             Transfer::Proxied(stored) if stored.store_upload_id.is_none() => {
                 self.head(key::temp_tail(upload, stored.tail_id.ok_or(StorageError::NotFound)?)).await?
@@ -80,6 +86,8 @@ impl S3 {
         // What we wrote ourselves, and what was completed, no URL writes to any more.
         let out_of_reach = !matches!(transfer, Transfer::Put);
         let way = match capabilities.way(kind) {
+            // It computes and enforces no other digest.
+            _ if algorithm != Algorithm::Sha256 => Way::ReadBack,
             // Not every store takes an empty part, and nothing is read back quickly.
             Way::Gate if found.size == 0 => Way::ReadBack,
             way => way,

@@ -75,11 +75,12 @@ const REST: [&str; 8] = [
 ];
 
 /// Every parameter of a prepared statement that the planner is told: those of the cleaner's batches, and keys.
-const TOLD: [(&str, &str); 10] = [
+const TOLD: [(&str, &str); 11] = [
     ("find", "gen_random_uuid()"),
     ("find_link", "'team/7', 'sha256:7'"),
     ("tags", "'team/tags', 'sha256:5', 101"),
     ("repositories", "'team/5', 101"),
+    ("repositories_with", "'sha256:7', 16"),
     ("expire", "now(), 1000"),
     ("abandoned", "now(), 100"),
     ("undiscarded", "now(), 100, 0"),

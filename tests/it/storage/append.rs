@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use overside::domain::digest::Algorithm;
 use overside::domain::hash::Hasher;
 use overside::domain::part::{MIN_PART_SIZE, ReceivedPart};
 use overside::domain::upload::{Proxied, Transfer, UploadId};
@@ -84,7 +85,8 @@ impl Chunked {
         assert_eq!(self.hasher.clone().finish(), digest);
         storage.assemble_proxied(self.upload, &self.stored, &self.parts).await.expect("it can be assembled");
         let transfer = Transfer::Proxied(self.stored.clone());
-        let sealed = storage.seal(self.upload, &transfer, false).await.expect("it can be sealed");
+        let sealed =
+            storage.seal(self.upload, &transfer, Algorithm::Sha256, false).await.expect("it can be sealed");
         assert_eq!(sealed.size, bytes.len() as u64);
         assert!(read(storage, &sealed).await.expect("it can be read") == *bytes);
         place(storage, &sealed, &digest).await.expect("it can be placed");
@@ -176,7 +178,8 @@ async fn an_append_to_bytes_that_are_gone_is_refused(storage: Arc<Storage>) {
     storage.discard(chunked.upload).await.expect("it can be discarded");
     let appended = storage.append(chunked.upload, &chunked.stored, Uuid::new_v4()).await;
     assert!(matches!(appended, Err(StorageError::NotFound | StorageError::UploadNotFound)), "{appended:?}");
-    let sealed = storage.seal(chunked.upload, &Transfer::Proxied(chunked.stored), false).await;
+    let sealed =
+        storage.seal(chunked.upload, &Transfer::Proxied(chunked.stored), Algorithm::Sha256, false).await;
     assert!(matches!(sealed, Err(StorageError::NotFound)), "{sealed:?}");
 }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use overside::domain::digest::Algorithm;
 use overside::domain::part::{MIN_PART_SIZE, Part, PartPlan, ReceivedPart};
 use overside::domain::upload::UploadId;
 use overside::storage::{Storage, StorageError};
@@ -47,11 +48,13 @@ impl Begun {
 
     /// Seals it and compares.
     async fn holds_its_bytes(&self, storage: &Storage) {
-        let sealed =
-            storage.seal(self.upload, &transfer(self.plan, &self.id), false).await.expect("it can be sealed");
+        let sealed = storage
+            .seal(self.upload, &transfer(self.plan, &self.id), Algorithm::Sha256, false)
+            .await
+            .expect("it can be sealed");
         assert_eq!(sealed.size, SIZE);
         // A hash of the parts' hashes would be no digest of the blob.
-        assert!(sealed.sha256().is_none_or(|digest| digest == digest_of(&self.bytes)));
+        assert!(sealed.digest().is_none_or(|digest| digest == digest_of(&self.bytes)));
         assert!(read(storage, &sealed).await.expect("it can be read") == self.bytes);
     }
 }
@@ -69,8 +72,10 @@ async fn parts_arrive_in_any_order_and_are_listed_in_theirs(storage: Arc<Storage
     assert!(matches!(listed, Err(StorageError::UploadNotFound)), "{listed:?}");
     begun.holds_its_bytes(&storage).await;
     let digest = digest_of(bytes);
-    let sealed =
-        storage.seal(*upload, &transfer(begun.plan, id), false).await.expect("it can be sealed again");
+    let sealed = storage
+        .seal(*upload, &transfer(begun.plan, id), Algorithm::Sha256, false)
+        .await
+        .expect("it can be sealed again");
     place(&storage, &sealed, &digest).await.expect("it can be placed");
     assert!(download(&storage, &digest, None).await == *bytes);
 }
@@ -124,7 +129,7 @@ async fn a_part_that_is_missing_cannot_be_completed(storage: Arc<Storage>) {
     sent.insert(1, missing);
     let completed = storage.complete_multipart(*upload, id, &sent).await;
     assert!(matches!(completed, Err(StorageError::InvalidPart(_))), "{completed:?}");
-    let sealed = storage.seal(*upload, &transfer(begun.plan, id), false).await;
+    let sealed = storage.seal(*upload, &transfer(begun.plan, id), Algorithm::Sha256, false).await;
     assert!(matches!(sealed, Err(StorageError::NotFound)), "{sealed:?}");
     let sent = begun.send_all(&storage).await;
     storage.complete_multipart(*upload, id, &sent).await.expect("it can be completed once it is there");

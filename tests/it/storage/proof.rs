@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_util::future::join_all;
 use overside::domain::blob::Proof;
-use overside::domain::digest::Digest;
+use overside::domain::digest::{Algorithm, Digest};
 use overside::domain::part::{MIN_PART_SIZE, PartPlan};
 use overside::domain::upload::{Transfer, UploadId};
 use overside::storage::probe::{Capabilities, Capability};
@@ -63,7 +63,7 @@ async fn in_parts(storage: &Storage, bytes: &Bytes) -> (UploadId, Transfer) {
 
 async fn sealed_parts(storage: &Storage, bytes: &Bytes) -> Sealed {
     let (upload, transfer) = in_parts(storage, bytes).await;
-    storage.seal(upload, &transfer, false).await.expect("it can be sealed")
+    storage.seal(upload, &transfer, Algorithm::Sha256, false).await.expect("it can be sealed")
 }
 
 async fn a_probe_finds_the_same_again_and_leaves_nothing(storage: Arc<Storage>) {
@@ -161,7 +161,8 @@ async fn a_staged_copy_is_told_by_its_own_bytes_and_not_by_a_checksum_its_upload
     // LocalStack empties the object and goes on telling its old checksum.
     signed.send(&storage, &other).await.expect_err("another body is refused");
     seen_to(bucket, &[Capability::GateComputes]);
-    let sealed = storage.seal(upload, &Transfer::Put, true).await.expect("it can be sealed");
+    let sealed =
+        storage.seal(upload, &Transfer::Put, Algorithm::Sha256, true).await.expect("it can be sealed");
     match storage.stage(&sealed, &digest_of(&bytes)).await {
         Ok(staged) => {
             storage.publish(&staged).await.expect("it can be published");
@@ -179,7 +180,8 @@ async fn a_put_that_is_replayed_while_it_is_staged_publishes_nothing_else(storag
     let digest = digest_of(&bytes);
     let signed = Signed::put(&storage, upload, PutTerms { size: None, digest: None }).await;
     signed.send(&storage, &bytes).await.expect("the body is taken");
-    let sealed = storage.seal(upload, &Transfer::Put, false).await.expect("it can be sealed");
+    let sealed =
+        storage.seal(upload, &Transfer::Put, Algorithm::Sha256, false).await.expect("it can be sealed");
     assert_eq!(sealed.evidence, Evidence::ByStaging);
 
     // After it was looked at and before it is staged: what is staged is told for what it is, or refused.
@@ -200,7 +202,8 @@ async fn a_put_that_is_replayed_while_it_is_staged_publishes_nothing_else(storag
     }
     // After it is staged: what is published is what was staged.
     signed.send(&storage, &bytes).await.expect("the body is taken");
-    let sealed = storage.seal(upload, &Transfer::Put, false).await.expect("it can be sealed");
+    let sealed =
+        storage.seal(upload, &Transfer::Put, Algorithm::Sha256, false).await.expect("it can be sealed");
     let staged = storage.stage(&sealed, &digest).await.expect("it can be staged");
     signed.send(&storage, &content(87, 100_000)).await.expect("another body is taken");
     assert_eq!(staged.sha256(), digest);
@@ -216,13 +219,15 @@ async fn a_copy_that_seals_tells_the_digest_of_what_it_sealed(storage: Arc<Stora
     let (upload, put, parts) = (UploadId::generate(), content(88, 1000), content(89, MIN_PART_SIZE + 1));
     let signed = Signed::put(&storage, upload, sized(&put)).await;
     signed.send(&storage, &put).await.expect("the body is taken");
-    let whole = storage.seal(upload, &Transfer::Put, false).await.expect("it can be sealed");
+    let whole =
+        storage.seal(upload, &Transfer::Put, Algorithm::Sha256, false).await.expect("it can be sealed");
     let (of_parts, transfer) = in_parts(&storage, &parts).await;
-    let of_parts = storage.seal(of_parts, &transfer, false).await.expect("it can be sealed");
+    let of_parts =
+        storage.seal(of_parts, &transfer, Algorithm::Sha256, false).await.expect("it can be sealed");
     for (sealed, bytes) in [(whole, put), (of_parts, parts)] {
         let digest = digest_of(&bytes);
         // SeaweedFS computes none: then the copy is sealed as well, and is read.
-        let evidence = if computes { Evidence::Sha256(digest, Proof::StoreCopy) } else { Evidence::None };
+        let evidence = if computes { Evidence::Digest(digest, Proof::StoreCopy) } else { Evidence::None };
         assert_eq!(sealed.evidence, evidence);
         let _ = signed.send(&storage, &content(90, 1000)).await;
         assert!(read(&storage, &sealed).await.expect("it can be read") == bytes);
@@ -249,7 +254,8 @@ async fn an_empty_blob_needs_no_proof_by_copy(storage: Arc<Storage>) {
     let upload = UploadId::generate();
     let signed = Signed::put(&storage, upload, PutTerms { size: None, digest: None }).await;
     signed.send(&storage, &Bytes::new()).await.expect("an empty body is taken");
-    let sealed = storage.seal(upload, &Transfer::Put, false).await.expect("it can be sealed");
+    let sealed =
+        storage.seal(upload, &Transfer::Put, Algorithm::Sha256, false).await.expect("it can be sealed");
     assert!(sealed.size == 0 && sealed.evidence != Evidence::ByStaging, "{sealed:?}");
     assert!(read(&storage, &sealed).await.expect("there is nothing to read").is_empty());
 }
@@ -264,7 +270,8 @@ async fn many_staging_one_digest_at_once_publish_one_blob(storage: Arc<Storage>)
         let upload = UploadId::generate();
         let signed = Signed::put(&storage, upload, sized(&bytes)).await;
         signed.send(&storage, &bytes).await.expect("the body is taken");
-        let sealed = storage.seal(upload, &Transfer::Put, false).await.expect("it can be sealed");
+        let sealed =
+            storage.seal(upload, &Transfer::Put, Algorithm::Sha256, false).await.expect("it can be sealed");
         let staged = storage.stage(&sealed, &digest).await.expect("it can be staged");
         storage.publish(&staged).await.expect("it can be published");
         storage.discard_published(upload, &Transfer::Put, &sealed).await.expect("it can be discarded");

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::future::join_all;
+use overside::domain::digest::Algorithm;
 use overside::domain::range::ByteRange;
 use overside::domain::upload::{Transfer, UploadId};
 use overside::storage::{Download, Storage, StorageError};
@@ -35,7 +36,8 @@ async fn placing_again_is_fine_and_leaves_the_sealed_object(storage: Arc<Storage
         place(&storage, &sealed, &digest).await.expect("it can be placed");
         assert!(read(&storage, &sealed).await.expect("the sealed object stays") == bytes);
     }
-    let again = storage.seal(upload, &Transfer::Put, false).await.expect("it can be sealed again");
+    let again =
+        storage.seal(upload, &Transfer::Put, Algorithm::Sha256, false).await.expect("it can be sealed again");
     place(&storage, &again, &digest).await.expect("it can be placed again");
     assert!(download(&storage, &digest, None).await == bytes);
 }
@@ -125,7 +127,8 @@ async fn other_bytes_with_the_same_md5_are_not_published(storage: Arc<Storage>) 
     assert_ne!(digest_of(&other), digest);
     let signed = Signed::put(&storage, upload, sized(&bytes)).await;
     let etag = signed.send(&storage, &bytes).await.expect("the body is taken");
-    let sealed = storage.seal(upload, &Transfer::Put, false).await.expect("it can be sealed");
+    let sealed =
+        storage.seal(upload, &Transfer::Put, Algorithm::Sha256, false).await.expect("it can be sealed");
     assert!(read(&storage, &sealed).await.expect("it can be read") == bytes);
     // A bucket takes it under the same ETag, so that no condition tells the two apart.
     if let Ok(again) = signed.send(&storage, &other).await {
@@ -153,7 +156,8 @@ async fn headers_that_the_uploader_added_are_not_published(storage: Arc<Storage>
     if signed.send(&storage, &bytes).await.is_err() {
         return;
     }
-    let sealed = storage.seal(upload, &Transfer::Put, true).await.expect("it can be sealed");
+    let sealed =
+        storage.seal(upload, &Transfer::Put, Algorithm::Sha256, true).await.expect("it can be sealed");
     place(&storage, &sealed, &digest).await.expect("it can be placed");
     if let Download::Url(url) =
         storage.download(&blob(&digest, 0), None, LIFETIME).await.expect("the blob can be had")

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use overside::domain::digest::Digest;
+use overside::domain::digest::{Algorithm, Digest};
+use overside::domain::hash::Hasher;
 use overside::domain::upload::{Transfer, UploadId};
 use overside::storage::probe::Capability;
 use overside::storage::{Evidence, PutTerms, Storage, StorageError};
@@ -23,6 +24,7 @@ pub fn cases() -> Vec<Case> {
         the_last_of_two_puts_counts,
         the_checksum_a_store_reports_is_never_wrong,
         a_replayed_put_changes_nothing_that_was_sealed,
+        a_put_that_is_to_be_a_sha512_is_fixed_before_it_is_proven,
         nothing_is_sealed_where_nothing_was_sent,
     ]
 }
@@ -42,7 +44,7 @@ async fn what_one_put_sends_is_sealed_read_and_placed(storage: Arc<Storage>) {
 async fn an_empty_blob_is_a_blob(storage: Arc<Storage>) {
     let (upload, sealed) = uploaded(&storage, &Bytes::new()).await;
     assert_eq!(sealed.size, 0);
-    assert!(sealed.sha256().is_none_or(|digest| digest == Digest::EMPTY));
+    assert!(sealed.digest().is_none_or(|digest| digest == Digest::EMPTY));
     place(&storage, &sealed, &Digest::EMPTY).await.expect("it can be placed");
     storage.discard(upload).await.expect("it can be discarded");
     assert!(is_placed(&storage, &Digest::EMPTY, 0).await);
@@ -53,7 +55,8 @@ async fn a_put_without_a_declared_size_takes_what_comes(storage: Arc<Storage>) {
     let (upload, bytes) = (UploadId::generate(), content(2, 700_001));
     let signed = Signed::put(&storage, upload, PutTerms { size: None, digest: None }).await;
     signed.send(&storage, &bytes).await.expect("the body is taken");
-    let sealed = storage.seal(upload, &Transfer::Put, false).await.expect("it can be sealed");
+    let sealed =
+        storage.seal(upload, &Transfer::Put, Algorithm::Sha256, false).await.expect("it can be sealed");
     assert!(read(&storage, &sealed).await.expect("it can be read") == bytes);
 }
 
@@ -63,7 +66,7 @@ async fn a_body_of_another_length_than_signed_is_refused(storage: Arc<Storage>) 
         let upload = UploadId::generate();
         let signed = Signed::put(&storage, upload, sized(&bytes)).await;
         signed.send(&storage, &content(3, length)).await.expect_err("another length is refused");
-        let sealed = storage.seal(upload, &Transfer::Put, false).await;
+        let sealed = storage.seal(upload, &Transfer::Put, Algorithm::Sha256, false).await;
         assert!(matches!(sealed, Err(StorageError::NotFound)), "{sealed:?}");
     }
 }
@@ -72,7 +75,7 @@ async fn a_body_with_another_checksum_is_refused_and_leaves_nothing_to_seal(stor
     let (upload, bytes) = (UploadId::generate(), content(4, 100_000));
     let signed = Signed::put(&storage, upload, terms_of(&bytes)).await;
     signed.send(&storage, &content(5, 100_000)).await.expect_err("another content is refused");
-    let sealed = storage.seal(upload, &Transfer::Put, false).await;
+    let sealed = storage.seal(upload, &Transfer::Put, Algorithm::Sha256, false).await;
     assert!(matches!(sealed, Err(StorageError::NotFound)), "{sealed:?}");
     signed.send(&storage, &bytes).await.expect("the right body is still taken");
 }
@@ -83,7 +86,8 @@ async fn a_refused_body_leaves_what_was_sent_before(storage: Arc<Storage>) {
     signed.send(&storage, &bytes).await.expect("the body is taken");
     signed.send(&storage, &content(7, 100_000)).await.expect_err("another content is refused");
     signed.send(&storage, &content(6, 99_999)).await.expect_err("another length is refused");
-    let sealed = storage.seal(upload, &Transfer::Put, false).await.expect("it can be sealed");
+    let sealed =
+        storage.seal(upload, &Transfer::Put, Algorithm::Sha256, false).await.expect("it can be sealed");
     let read = read(&storage, &sealed).await;
     // LocalStack 4.13 empties the object before it refuses the body, which is why its checksums are not believed.
     let may_be_emptied =
@@ -103,9 +107,10 @@ async fn the_last_of_two_puts_counts(storage: Arc<Storage>) {
     signed.send(&storage, &content(9, 80_000)).await.expect("the first body is taken");
     let etag = signed.send(&storage, &content(10, 50_000)).await.expect("the second body is taken");
     assert_ne!(signed.send(&storage, &bytes).await.expect("the third body is taken"), etag);
-    let sealed = storage.seal(upload, &Transfer::Put, false).await.expect("it can be sealed");
+    let sealed =
+        storage.seal(upload, &Transfer::Put, Algorithm::Sha256, false).await.expect("it can be sealed");
     assert!(read(&storage, &sealed).await.expect("it can be read") == bytes);
-    assert!(sealed.sha256().is_none_or(|digest| digest == digest_of(&bytes)));
+    assert!(sealed.digest().is_none_or(|digest| digest == digest_of(&bytes)));
 }
 
 async fn the_checksum_a_store_reports_is_never_wrong(storage: Arc<Storage>) {
@@ -113,11 +118,13 @@ async fn the_checksum_a_store_reports_is_never_wrong(storage: Arc<Storage>) {
     for terms in [sized(&bytes), terms_of(&bytes)] {
         let upload = UploadId::generate();
         Signed::put(&storage, upload, terms).await.send(&storage, &bytes).await.expect("the body is taken");
-        let sealed =
-            storage.seal(upload, &Transfer::Put, terms.digest.is_some()).await.expect("it can be sealed");
-        assert!(sealed.sha256().is_none_or(|digest| digest == digest_of(&bytes)));
+        let sealed = storage
+            .seal(upload, &Transfer::Put, Algorithm::Sha256, terms.digest.is_some())
+            .await
+            .expect("it can be sealed");
+        assert!(sealed.digest().is_none_or(|digest| digest == digest_of(&bytes)));
         if matches!(*storage, Storage::Filesystem(_)) {
-            assert!(sealed.sha256().is_some(), "the filesystem backend hashes every PUT");
+            assert!(sealed.digest().is_some(), "the filesystem backend hashes every PUT");
         }
     }
 }
@@ -127,7 +134,8 @@ async fn a_replayed_put_changes_nothing_that_was_sealed(storage: Arc<Storage>) {
     let digest = digest_of(&bytes);
     let signed = Signed::put(&storage, upload, sized(&bytes)).await;
     signed.send(&storage, &bytes).await.expect("the body is taken");
-    let sealed = storage.seal(upload, &Transfer::Put, false).await.expect("it can be sealed");
+    let sealed =
+        storage.seal(upload, &Transfer::Put, Algorithm::Sha256, false).await.expect("it can be sealed");
     // Whether the store takes it or refuses it is the store's affair.
     let _ = signed.send(&storage, &content(13, 400_000)).await;
     match read(&storage, &sealed).await {
@@ -146,10 +154,36 @@ async fn a_replayed_put_changes_nothing_that_was_sealed(storage: Arc<Storage>) {
     }
 }
 
+async fn a_put_that_is_to_be_a_sha512_is_fixed_before_it_is_proven(storage: Arc<Storage>) {
+    let bytes = content(14, 300_000);
+    let digest = Hasher::digest(Algorithm::Sha512, &bytes);
+    for declared in [None, Some(digest)] {
+        let upload = UploadId::generate();
+        let terms = PutTerms { size: Some(300_000), digest: declared };
+        let signed = Signed::put(&storage, upload, terms).await;
+        signed.send(&storage, &bytes).await.expect("the body is taken");
+        let sealed = storage.seal(upload, &Transfer::Put, Algorithm::Sha512, declared.is_some()).await;
+        let sealed = sealed.expect("it can be sealed");
+        assert_ne!(sealed.evidence, Evidence::ByStaging, "that computes a SHA-256");
+        // S3 can tell nothing of it; the filesystem knows what the URL was signed with.
+        let told = sealed.digest().filter(|told| told.algorithm() == Algorithm::Sha512);
+        assert_eq!(told, declared.filter(|_| matches!(*storage, Storage::Filesystem(_))));
+        let staged = storage.stage(&sealed, &digest).await;
+        assert!(matches!(staged, Err(StorageError::Refused { .. })), "{staged:?}");
+
+        // A URL that S3 does not hold to any digest lives on, and reaches nothing any more.
+        let _ = signed.send(&storage, &content(15, 300_000)).await;
+        assert!(read(&storage, &sealed).await.expect("it can be read") == bytes, "the sealed bytes changed");
+        storage.place(&sealed, &digest).await.expect("it can be placed");
+        assert!(is_placed(&storage, &digest, bytes.len()).await);
+        assert!(download(&storage, &digest, None).await == bytes);
+    }
+}
+
 async fn nothing_is_sealed_where_nothing_was_sent(storage: Arc<Storage>) {
     let upload = UploadId::generate();
     for _ in 0..2 {
-        let sealed = storage.seal(upload, &Transfer::Put, false).await;
+        let sealed = storage.seal(upload, &Transfer::Put, Algorithm::Sha256, false).await;
         assert!(matches!(sealed, Err(StorageError::NotFound)), "{sealed:?}");
         // And again with an upload that has begun.
         Signed::put(&storage, upload, PutTerms { size: None, digest: None }).await;

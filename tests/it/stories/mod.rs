@@ -9,6 +9,7 @@ mod large;
 mod lifetime;
 mod limits;
 mod protocol;
+mod registry;
 mod service;
 mod smoke;
 
@@ -19,6 +20,7 @@ pub fn all() -> Vec<(&'static str, Vec<Story>)> {
     vec![
         ("smoke", smoke::cases()),
         ("protocol", protocol::cases()),
+        ("registry", registry::cases()),
         ("limits", limits::cases()),
         ("lifetime", lifetime::cases()),
         ("cleanup", cleanup::cases()),

@@ -83,10 +83,10 @@ impl Store {
         }
     }
 
-    /// What the published bytes of `digest` really hash to, read straight from the store in constant memory.
+    /// What the published bytes of `digest` really hash to by its algorithm, read straight from the store in constant memory.
     pub async fn blob_hash(&self, digest: &Digest) -> Option<Digest> {
         let mut reader = self.open(digest).await?;
-        let (mut hasher, mut block) = (Hasher::default(), vec![0; READ_BLOCK]);
+        let (mut hasher, mut block) = (Hasher::new(digest.algorithm()), vec![0; READ_BLOCK]);
         loop {
             match reader.read(&mut block).await.expect("the store sends the whole object") {
                 0 => return Some(hasher.finish()),

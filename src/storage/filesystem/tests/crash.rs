@@ -10,7 +10,7 @@ async fn a_checksum_that_was_not_recorded_is_unknown() -> Outcome {
     let upload = fixture.begin_put().await?;
     fixture.put(upload, b"bytes").await?;
     fs::remove_file(fixture.store.directory(upload).checksum())?;
-    assert_eq!(fixture.seal_put(upload).await?.sha256(), None);
+    assert_eq!(fixture.seal_put(upload).await?.digest(), None);
     Ok(())
 }
 
@@ -23,7 +23,7 @@ async fn a_checksum_recorded_for_another_file_is_not_believed() -> Outcome {
     let record = fs::read(directory.checksum())?;
     fixture.put(upload, b"other").await?;
     fs::write(directory.checksum(), &record)?;
-    assert_eq!(fixture.seal_put(upload).await?.sha256(), None);
+    assert_eq!(fixture.seal_put(upload).await?.digest(), None);
     Ok(())
 }
 
@@ -35,9 +35,9 @@ async fn a_checksum_record_cut_short_is_not_believed() -> Outcome {
     fixture.put(upload, b"bytes").await?;
     let record = fs::read(&path)?;
     fs::write(&path, &record[..record.len() - 1])?;
-    assert_eq!(fixture.seal_put(upload).await?.sha256(), None);
+    assert_eq!(fixture.seal_put(upload).await?.digest(), None);
     fs::write(&path, record)?;
-    assert_eq!(fixture.seal_put(upload).await?.sha256(), Some(digest_of(b"bytes")));
+    assert_eq!(fixture.seal_put(upload).await?.digest(), Some(digest_of(b"bytes")));
     Ok(())
 }
 
@@ -49,7 +49,7 @@ async fn a_checksum_is_forgotten_when_something_else_writes_into_the_file() -> O
     let mut appender = fixture.store.append(upload, &received(0)).await?;
     appender.write(Bytes::from_static(b"other")).await?;
     appender.finish().await?;
-    assert_eq!(fixture.seal_put(upload).await?.sha256(), None);
+    assert_eq!(fixture.seal_put(upload).await?.digest(), None);
     Ok(())
 }
 
@@ -61,7 +61,7 @@ async fn a_seal_interrupted_after_the_rename_goes_on() -> Outcome {
     fixture.put(upload, b"bytes").await?;
     fs::rename(directory.data(), directory.sealed())?;
     let sealed = fixture.seal_put(upload).await?;
-    assert_eq!((sealed.size, sealed.sha256()), (5, Some(digest_of(b"bytes"))));
+    assert_eq!((sealed.size, sealed.digest()), (5, Some(digest_of(b"bytes"))));
     assert_eq!(fs::metadata(directory.sealed())?.permissions().mode() & 0o777, 0o444);
     assert_eq!(fixture.read(&sealed).await?, "bytes");
     Ok(())
@@ -76,9 +76,9 @@ async fn bytes_appended_but_never_acknowledged_are_cut_off() -> Outcome {
     appender.finish().await?;
     // The database heard of four bytes only.
     let transfer = Transfer::Proxied(received(4));
-    let sealed = fixture.store.seal(upload, &transfer, false).await?;
+    let sealed = fixture.store.seal(upload, &transfer).await?;
     assert_eq!(fixture.read(&sealed).await?, "kept");
-    let longer = fixture.store.seal(upload, &Transfer::Proxied(received(5)), false).await;
+    let longer = fixture.store.seal(upload, &Transfer::Proxied(received(5))).await;
     assert!(matches!(longer, Err(StorageError::Precondition)), "{longer:?}");
     Ok(())
 }
@@ -88,7 +88,7 @@ async fn a_file_shorter_than_what_was_acknowledged_is_not_sealed() -> Outcome {
     let fixture = Fixture::new().await?;
     let upload = UploadId::generate();
     fixture.store.append(upload, &received(0)).await?.finish().await?;
-    let sealed = fixture.store.seal(upload, &Transfer::Proxied(received(1)), false).await;
+    let sealed = fixture.store.seal(upload, &Transfer::Proxied(received(1))).await;
     assert!(matches!(sealed, Err(StorageError::NotFound)), "{sealed:?}");
     let appended = fixture.store.append(upload, &received(1)).await;
     assert!(matches!(appended, Err(StorageError::NotFound)), "{appended:?}");
@@ -98,7 +98,7 @@ async fn a_file_shorter_than_what_was_acknowledged_is_not_sealed() -> Outcome {
 #[tokio::test]
 async fn an_empty_blob_is_sealed_though_nothing_was_ever_appended() -> Outcome {
     let fixture = Fixture::new().await?;
-    let sealed = fixture.store.seal(UploadId::generate(), &Transfer::Proxied(received(0)), false).await?;
+    let sealed = fixture.store.seal(UploadId::generate(), &Transfer::Proxied(received(0))).await?;
     assert_eq!(sealed.size, 0);
     Ok(())
 }

@@ -13,7 +13,7 @@ async fn a_put_whose_client_vanished_is_cleared_away_by_the_next() -> Outcome {
     assert!(tokio::time::timeout(Duration::from_millis(200), put).await.is_err());
     assert_eq!(fixture.names(upload).len(), 2);
     fixture.put(upload, b"whole").await?;
-    assert_eq!(fixture.names(upload), ["data", "data.sha256", "lock"]);
+    assert_eq!(fixture.names(upload), ["data", "data.digest", "lock"]);
     Ok(())
 }
 
@@ -31,7 +31,7 @@ async fn a_put_does_not_clear_away_one_that_is_under_way() -> Outcome {
     first.await??;
     let sealed = fixture.seal_put(upload).await?;
     assert_eq!(fixture.read(&sealed).await?, "first, and last");
-    assert_eq!(sealed.sha256(), Some(digest_of(b"first, and last")));
+    assert_eq!(sealed.digest(), Some(digest_of(b"first, and last")));
     Ok(())
 }
 
@@ -52,7 +52,7 @@ async fn a_part_sent_again_does_not_wait_for_a_stalled_connection() -> Outcome {
     assert!(matches!(stalled.await?, Err(StorageError::Busy(_))));
     assert_eq!(fixture.store.list_parts(upload, "").await?, parts);
     fixture.store.complete_multipart(upload, "", &parts).await?;
-    let sealed = fixture.store.seal(upload, &multipart.transfer, false).await?;
+    let sealed = fixture.store.seal(upload, &multipart.transfer).await?;
     let bytes = fixture.read(&sealed).await?;
     let first = usize::try_from(part.size)?;
     assert!(bytes[..first].iter().all(|byte| *byte == 1) && bytes[first..].iter().all(|byte| *byte == 2));
@@ -88,7 +88,7 @@ async fn a_part_that_is_too_long_does_not_touch_its_neighbour() -> Outcome {
     assert!(matches!(outcome, Err(StorageError::TooLarge(_))), "{outcome:?}");
     let parts = [multipart.send(&fixture, 0, 1).await?, second];
     fixture.store.complete_multipart(upload, "", &parts).await?;
-    let sealed = fixture.store.seal(upload, &multipart.transfer, false).await?;
+    let sealed = fixture.store.seal(upload, &multipart.transfer).await?;
     assert_eq!(fixture.read(&sealed).await?[usize::try_from(part.size)?], 2);
     Ok(())
 }
@@ -101,13 +101,13 @@ async fn one_append_at_a_time_and_the_next_when_it_is_dropped() -> Outcome {
     first.write(Bytes::from(vec![9; 3 * blocks::BLOCK_SIZE + 1])).await?;
     let second = fixture.store.append(upload, &received(0)).await;
     assert!(matches!(second, Err(StorageError::Busy(_))), "{second:?}");
-    let sealed = fixture.store.seal(upload, &Transfer::Proxied(received(0)), false).await;
+    let sealed = fixture.store.seal(upload, &Transfer::Proxied(received(0))).await;
     assert!(matches!(sealed, Err(StorageError::Busy(_))), "{sealed:?}");
     drop(first);
     let mut third = fixture.store.append(upload, &received(0)).await?;
     third.write(Bytes::from_static(b"third")).await?;
     third.finish().await?;
-    let sealed = fixture.store.seal(upload, &Transfer::Proxied(received(5)), false).await?;
+    let sealed = fixture.store.seal(upload, &Transfer::Proxied(received(5))).await?;
     assert_eq!(fixture.read(&sealed).await?, "third");
     Ok(())
 }

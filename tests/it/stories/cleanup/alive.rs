@@ -89,7 +89,7 @@ pub async fn appending(stack: Arc<Stack>) {
     let owner = Uuid::new_v4();
     let leased = |row: Row| {
         let lease = Lease { owner, expires_at: now() + TimeDelta::hours(1) };
-        let row = row.into_append(PART_SIZE as u64, lease, now()).expect("it can be appended to");
+        let row = row.into_append(PART_SIZE as u64, None, lease, now()).expect("it can be appended to");
         Row { expires_at: now() - TimeDelta::minutes(1), ..row }
     };
     rewrite(&stack, &upload, leased).await;
