@@ -28,6 +28,8 @@ const REPOSITORIES: usize = 20;
 const CHURNED: usize = 10;
 /// And those that lose all their images before they get them back.
 const EMPTIED: usize = 5;
+/// Times that half of the images come and go.
+const ROUNDS: usize = 3;
 /// Of a common layer, in bytes.
 const BASE_SIZE: usize = 300_000;
 const BASES: usize = 4;
@@ -67,7 +69,9 @@ pub fn outlive_collectors(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
             assert_readable(&images).await;
             assert_stored(&stack, &expected).await;
 
-            push_again(&images).await;
+            for _ in 0..ROUNDS {
+                push_again(&images).await;
+            }
             assert_readable(&images).await;
             assert_stored(&stack, &expected).await;
             is_done.store(true, SeqCst);
