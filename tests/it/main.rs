@@ -1,5 +1,5 @@
-//! Every test that needs a server, in one binary. `scripts/test` starts the servers and runs it; without them
-//! it runs what the filesystem and SQLite allow, reports the rest as ignored and says so.
+//! Every test that needs a server or a stock client, in one binary. `scripts/test` starts the servers and runs it;
+//! without them it runs what the filesystem and SQLite allow, reports the rest as ignored and says so.
 //!
 //! Names: `harness::…`, `database::<database>::…`, `storage::<store>::…`, `<database>+<store>::<module>::<story>`.
 
@@ -20,7 +20,7 @@ use support::{Servers, StackKind, trial};
 /// Trials side by side. Each is several processes that mostly wait for each other, so a few more than the two
 /// cores of a small machine keep those busy; many more only make time limits come near.
 const TEST_THREADS: usize = 4;
-/// Set to `all` where a missing server is a failure and no reason to test less.
+/// Set to `all` where a missing server or client is a failure and no reason to test less.
 const REQUIRE: &str = "OVERSIDE_TEST_REQUIRE";
 
 fn main() -> ExitCode {
@@ -29,14 +29,12 @@ fn main() -> ExitCode {
     let servers = Servers::from_environment();
     let missing = servers.missing().join(", ");
     if !missing.is_empty() && env::var(REQUIRE).is_ok_and(|required| required == "all") {
-        eprintln!("{REQUIRE}=all, but these servers are not there: {missing}. Run scripts/test.");
+        eprintln!("{REQUIRE}=all, but these are not there: {missing}. Run scripts/test.");
         return ExitCode::FAILURE;
     }
     let conclusion = libtest_mimic::run(&arguments, trials(&servers));
     if !missing.is_empty() && !arguments.list {
-        eprintln!(
-            "left out for want of a server: what needs {missing}. scripts/test starts them and runs all."
-        );
+        eprintln!("left out: what needs {missing}. scripts/test installs and starts them and runs all.");
     }
     conclusion.exit_code()
 }
@@ -48,6 +46,14 @@ fn trials(servers: &Servers) -> Vec<Trial> {
     for (module, stories) in stories::all() {
         for story in stories {
             trials.extend(StackKind::ALL.map(|kind| trial::story(module, kind, story, servers)));
+        }
+    }
+    for (client, stories) in stories::clients::cases() {
+        for story in stories {
+            trials.extend(StackKind::ALL.map(|kind| {
+                let is_there = kind.is_there(servers) && client.program(servers).is_some();
+                trial::story("clients", kind, story, servers).with_ignored_flag(!is_there)
+            }));
         }
     }
     trials

@@ -1,6 +1,7 @@
 //! End-to-end stories: the real binary, the real servers, plain HTTP. Each runs on every stack.
 
 mod cleanup;
+pub mod clients;
 mod concurrency;
 mod crash;
 mod garbage;
@@ -14,7 +15,7 @@ mod smoke;
 
 use crate::support::trial::Story;
 
-/// Every module of stories with its name.
+/// Every module of stories with its name, but for those that need a client: see [`clients`].
 pub fn all() -> Vec<(&'static str, Vec<Story>)> {
     vec![
         ("smoke", smoke::cases()),

@@ -4,6 +4,7 @@ pub mod api;
 pub mod bucket;
 pub mod database;
 pub mod image;
+pub mod layout;
 pub mod process;
 pub mod proxy;
 pub mod servers;

@@ -1,6 +1,8 @@
-//! Which servers there are to test against: `scripts/test-servers start` starts them and prints what is read here.
+//! Which servers and clients there are to test with: `scripts/test-servers start` starts them and prints what is
+//! read here.
 
 use std::env;
+use std::path::PathBuf;
 
 use url::Url;
 
@@ -11,12 +13,15 @@ pub const ACCESS_KEY: &str = "test";
 pub const SECRET_KEY: &str = "test";
 pub const REGION: &str = "us-east-1";
 
-/// The addresses of the servers that are there.
+/// The addresses of the servers that are there, and where the clients are.
 #[derive(Debug, Clone)]
 pub struct Servers {
     pub postgres: Option<Url>,
     pub seaweedfs: Option<Url>,
     pub localstack: Option<Url>,
+    pub skopeo: Option<PathBuf>,
+    /// The interpreter of an environment with the oras and dxf packages.
+    pub python: Option<PathBuf>,
 }
 
 impl Servers {
@@ -25,16 +30,28 @@ impl Servers {
             postgres: address("OVERSIDE_TEST_POSTGRES"),
             seaweedfs: address("OVERSIDE_TEST_SEAWEEDFS"),
             localstack: address("OVERSIDE_TEST_LOCALSTACK"),
+            skopeo: program("OVERSIDE_TEST_SKOPEO"),
+            python: program("OVERSIDE_TEST_CLIENTS"),
         }
     }
 
-    /// Names of the servers that are not there.
+    /// Names of what is not there.
     pub fn missing(&self) -> Vec<&'static str> {
-        [("PostgreSQL", &self.postgres), ("SeaweedFS", &self.seaweedfs), ("LocalStack", &self.localstack)]
-            .into_iter()
-            .filter_map(|(name, address)| address.is_none().then_some(name))
-            .collect()
+        let is_there = [
+            ("PostgreSQL", self.postgres.is_some()),
+            ("SeaweedFS", self.seaweedfs.is_some()),
+            ("LocalStack", self.localstack.is_some()),
+            ("skopeo", self.skopeo.is_some()),
+            ("the Python clients", self.python.is_some()),
+        ];
+        is_there.into_iter().filter_map(|(name, is_there)| (!is_there).then_some(name)).collect()
     }
+}
+
+fn program(variable: &str) -> Option<PathBuf> {
+    let path = env::var_os(variable).filter(|path| !path.is_empty()).map(PathBuf::from)?;
+    assert!(path.is_file(), "{variable}={} is not there", path.display());
+    Some(path)
 }
 
 /// A variable that holds nonsense is a mistake to report, not a server to leave out.

