@@ -3,6 +3,7 @@
 mod append;
 mod clean;
 mod finalize;
+mod images;
 mod replay;
 mod sign;
 
@@ -26,6 +27,7 @@ pub fn cases() -> Vec<Story> {
         ("an_upload_aborted_under_a_chunk_leaves_nothing", append::against_abort),
         ("signers_at_once_share_one_multipart_upload", sign::one_plan),
         ("cleaners_at_once_take_nothing_from_uploads_that_live", clean::beside_uploads),
+        ("large_crowds_of_images_outlive_collectors_that_leave_no_grace", images::outlive_collectors),
         ("a_replayed_put_never_changes_what_is_published", replay::during_finalize),
     ]
 }
