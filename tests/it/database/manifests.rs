@@ -67,8 +67,8 @@ fn tag(text: &str) -> Tag {
     text.parse().expect("a tag")
 }
 
-fn reference(text: impl ToString) -> Reference {
-    text.to_string().parse().expect("a reference")
+fn reference(text: impl std::fmt::Display) -> Reference {
+    format!("{text}").parse().expect("a reference")
 }
 
 pub async fn stored_blob(db: &Db, byte: u8) -> Digest {
@@ -275,7 +275,7 @@ async fn crowd(db: Arc<Db>) {
             for round in 0..ROUNDS {
                 let mut tags = ["d", "a", "c", "b", "e"];
                 tags.rotate_left(usize::from(client + round) % 5);
-                push(&db, &own, &tags[..usize::from(round % 4) + 1]).await;
+                push(&db, &own, &tags[..=usize::from(round % 4)]).await;
                 match (client + round) % 4 {
                     0 => drop(delete(&db, &own).await),
                     1 => {

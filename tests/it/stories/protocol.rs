@@ -23,7 +23,7 @@ macro_rules! assert_answer {
         insta::allow_duplicates! { insta::assert_snapshot!(rendered, @$snapshot) }
     };
 }
-use assert_answer;
+pub(super) use assert_answer;
 
 /// A name with several segments; every endpoint has to cope with it.
 const NAME: &str = "team/app/model";

@@ -1,8 +1,20 @@
-//! What an OCI registry owes its clients beside the presign protocol.
+//! The registry, endpoint by endpoint (OCI distribution 1.1.1), as stock clients and the conformance suite use it.
 
+mod catalog;
+mod delete;
 mod digests;
+mod errors;
 mod learned;
 mod mount;
+mod pull;
+mod push;
+mod races;
+mod references;
+mod referrers;
+mod refused;
+mod shapes;
+mod sizes;
+mod tags;
 
 use overside::domain::blob::Proof;
 use overside::domain::digest::{Algorithm, Digest};
@@ -18,7 +30,24 @@ const NAME: &str = "team/app/model";
 const SMALL_PARTS: [&str; 2] = ["--part-size", "5MiB"];
 
 pub fn cases() -> Vec<Story> {
-    [digests::cases(), learned::cases(), mount::cases()].concat()
+    [
+        digests::cases(),
+        learned::cases(),
+        mount::cases(),
+        pull::cases(),
+        push::cases(),
+        shapes::cases(),
+        refused::cases(),
+        sizes::cases(),
+        references::cases(),
+        delete::cases(),
+        tags::cases(),
+        catalog::cases(),
+        referrers::cases(),
+        errors::cases(),
+        races::cases(),
+    ]
+    .concat()
 }
 
 fn sha512_of(bytes: &[u8]) -> Digest {

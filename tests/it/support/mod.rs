@@ -3,6 +3,7 @@
 pub mod api;
 pub mod bucket;
 pub mod database;
+pub mod image;
 pub mod layout;
 pub mod process;
 pub mod proxy;
