@@ -5,13 +5,14 @@ mod listings;
 mod manifests;
 mod plans;
 mod removal;
+mod sweep;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::future::{BoxFuture, FutureExt, join_all};
-use overside::db::{Committed, Db, DbError, Expired, StoreProbe, Unlinked};
+use overside::db::{Committed, Db, DbError, StoreProbe, Unlinked};
 use overside::domain::blob::{Blob, Proof, Standing};
 use overside::domain::clock::Clock;
 use overside::domain::digest::Digest;
@@ -35,10 +36,10 @@ pub fn cases() -> Vec<(&'static str, Case)> {
         ("a_commit_is_all_or_nothing", |db| commit_all_or_nothing(db).boxed()),
         ("sixteen_commits_of_one_digest_make_one_blob_and_sixteen_links", |db| racing_commits(db).boxed()),
         ("stored_parts_come_back_in_order_and_the_last_write_counts", |db| parts(db).boxed()),
-        ("the_cleaner_ends_what_is_due_and_nothing_else", |db| due(db).boxed()),
-        ("cleaners_at_once_end_each_session_once", |db| two_cleaners(db).boxed()),
-        ("sessions_are_found_together", |db| found_together(db).boxed()),
-        ("forgotten_sessions_take_their_parts_along", |db| forget(db).boxed()),
+        ("the_cleaner_ends_what_is_due_and_nothing_else", |db| sweep::due(db).boxed()),
+        ("cleaners_at_once_end_each_session_once", |db| sweep::two_cleaners(db).boxed()),
+        ("sessions_are_found_together", |db| sweep::found_together(db).boxed()),
+        ("forgotten_sessions_take_their_parts_along", |db| sweep::forget(db).boxed()),
         ("connections_that_die_while_idle_cost_no_request", |db| severed(db).boxed()),
         ("with_a_million_sessions_every_hot_statement_has_an_index", |db| plans::indexed(db).boxed()),
         ("a_blob_is_read_from_the_repositories_that_link_it_alone", |db| links(db).boxed()),
@@ -260,110 +261,6 @@ async fn parts(db: Arc<Db>) {
     assert!(!db.swap_upload_with_parts(&before, &after, &[part(3, "lost")], now()).await.expect("swap"));
     let stored = db.stored_parts(before.id).await.expect("parts");
     assert_eq!(stored, [part(1, "a"), part(2, "B"), part(10, "\"j\"")]);
-}
-
-async fn due(db: Arc<Db>) {
-    let (past, future) = (now() - TimeDelta::minutes(1), now() + TimeDelta::minutes(1));
-    let appending = |until| State::Uploading { transfer: proxied(), append_lease: Some(lease(until)) };
-    let put = || State::Uploading { transfer: Transfer::Put, append_lease: None };
-    let pending = |store_asked| State::Pending { store_asked };
-    let silent = in_state(&db, pending(false), past).await;
-    let due = [
-        in_state(&db, pending(true), past).await,
-        in_state(&db, put(), past).await,
-        in_state(&db, appending(past), past).await,
-        in_state(&db, finalizing(past), past).await,
-    ];
-    let abandoned = in_state(&db, finalizing(past), future).await;
-    let living = [
-        in_state(&db, pending(false), future).await,
-        in_state(&db, put(), future).await,
-        in_state(&db, appending(future), past).await,
-        in_state(&db, finalizing(future), past).await,
-    ];
-    let ended = in_state(&db, State::Aborted, past).await;
-
-    let found = db.abandoned_uploads(now(), 100).await.expect("abandoned");
-    assert_eq!(found, std::slice::from_ref(&abandoned));
-    assert!(db.is_placing(&Digest::EMPTY, now()).await.expect("placing"));
-    assert!(!db.is_placing(&Digest::EMPTY, future + TimeDelta::hours(1)).await.expect("placing"));
-    assert!(!db.is_placing(&Digest::from_sha256([9; 32]), now()).await.expect("placing"));
-
-    // In batches, and to the state that the state machine says.
-    let time = now();
-    assert_eq!(db.count_due(time).await.expect("count"), 5);
-    assert_eq!(db.count_undiscarded(time).await.expect("count"), 1);
-    let (first, second) = (db.expire_uploads(time, 3).await, db.expire_uploads(time, 100).await);
-    let (first, second) = (first.expect("expired"), second.expect("expired"));
-    assert_eq!((first.sessions, second.sessions, first.discarded + second.discarded), (3, 2, 1));
-    assert_eq!(db.expire_uploads(time, 100).await.expect("expired"), Expired::default());
-    for session in due.iter().chain([&silent]) {
-        let expected = session.clone().expire(time).expect("its time is up").persisted(time);
-        assert_eq!(find(&db, session).await, expected);
-    }
-    for session in living.iter().chain([&abandoned]) {
-        assert!(session.clone().expire(time).is_err());
-        assert_eq!(find(&db, session).await, *session);
-    }
-    // What the store was never asked for has left nothing there.
-    let mut left: Vec<_> = due.iter().chain([&ended]).map(|session| session.id).collect();
-    left.sort_unstable();
-    let mut undiscarded = db.undiscarded_uploads(now(), 100, 0).await.expect("undiscarded");
-    undiscarded.sort_unstable();
-    assert_eq!(undiscarded, left);
-    db.mark_discarded(&left[..3], now()).await.expect("mark");
-    let rest = db.undiscarded_uploads(now(), 100, 0).await.expect("undiscarded");
-    assert_eq!(rest.len(), 2);
-    assert_eq!(db.undiscarded_uploads(now(), 100, 1).await.expect("undiscarded"), rest[1..]);
-    db.mark_discarded(&rest, now()).await.expect("mark");
-    assert_eq!(db.count_undiscarded(now()).await.expect("count"), 0);
-}
-
-async fn found_together(db: Arc<Db>) {
-    let sessions = [inserted(&db).await, inserted(&db).await];
-    let _other = inserted(&db).await;
-    let ids = [sessions[1].id, sessions[0].id, begun().id];
-    let mut found = db.find_uploads(&ids).await.expect("find");
-    found.sort_unstable_by_key(|session| session.id);
-    assert_eq!(found, sessions);
-    assert_eq!(db.find_uploads(&[]).await.expect("find"), []);
-}
-
-/// Two cleaners take different sessions, and together each once.
-async fn two_cleaners(db: Arc<Db>) {
-    for _ in 0..40 {
-        in_state(&db, State::Pending { store_asked: false }, now() - TimeDelta::minutes(1)).await;
-    }
-    let cleaners = (0..4).map(|_| {
-        let db = Arc::clone(&db);
-        tokio::spawn(async move {
-            let mut count = 0;
-            for _ in 0..10 {
-                count += db.expire_uploads(now(), 5).await.expect("expired").sessions;
-            }
-            count
-        })
-    });
-    let counts: u64 = join_all(cleaners).await.into_iter().map(|count| count.expect("a task")).sum();
-    assert_eq!(counts, 40);
-    assert_eq!(db.count_undiscarded(now()).await.expect("count"), 0, "nothing was ever sent");
-}
-
-async fn forget(db: Arc<Db>) {
-    let before = inserted(&db).await;
-    let part = ReceivedPart { number: PartNumber::FIRST, size: 1, etag: "e".into() };
-    let after = Upload { state: State::Aborted, ..before.clone() };
-    assert!(db.swap_upload_with_parts(&before, &after, &[part], now()).await.expect("swap"));
-    assert_eq!(db.forget_uploads(now(), 100).await.expect("forget"), 0, "not before it is discarded");
-    db.mark_discarded(&[before.id], now()).await.expect("mark");
-    assert_eq!(
-        db.forget_uploads(now() - TimeDelta::hours(1), 100).await.expect("forget"),
-        0,
-        "not before its time"
-    );
-    assert_eq!(db.forget_uploads(now(), 100).await.expect("forget"), 1);
-    assert_eq!(db.find_upload(before.id).await.expect("find"), None);
-    assert!(db.stored_parts(before.id).await.expect("parts").is_empty());
 }
 
 async fn links(db: Arc<Db>) {
