@@ -210,6 +210,9 @@ fn empty(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
     .boxed()
 }
 
+/// What listing may make the service grow by, in bytes: some pages of 1,000 tags on their way, not all tags.
+const MEMORY_OF_PAGES: u64 = 4 << 20;
+
 fn many(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
     const TAGS: &str = "
         INSERT INTO tag (repository_name, name, digest, updated_at)
@@ -228,12 +231,16 @@ fn many(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
         .expect("rows");
         db.close().await;
         let expected: BTreeSet<_> = (1..=10_000).map(|number| format!("tag-{number}")).collect();
+        repository.pages("tags/list?n=100").await;
+        let before = server.memory().peak;
         for (query, pages) in [("", 10), ("?n=10000", 10), ("?n=1000", 10), ("?n=400", 25), ("?n=999", 11)] {
             let listed = repository.pages(&format!("tags/list{query}")).await;
             assert_eq!(listed.len(), pages, "{query}");
             assert!(listed.iter().all(|page| entries(page).len() <= PAGE), "{query}");
             assert!(listed.iter().flat_map(entries).eq(expected.iter().cloned()), "{query}");
         }
+        let grown = server.memory().peak - before;
+        assert!(grown < MEMORY_OF_PAGES, "{grown} bytes for pages of 1,000 after pages of 100");
         repository.delete(image.digest()).await.expect(202);
         assert_eq!(repository.tags().await, Vec::<String>::new());
     }
