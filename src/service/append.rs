@@ -99,8 +99,11 @@ impl Service {
                 // Nothing of this append counts: the upload stays at its old offset.
                 match self.save_append(upload, owner, stored, &Appended::default(), None).await {
                     Ok(_) => {}
-                    // An upload that ended meanwhile took its bytes along: its end is the better answer.
-                    Err(ended @ ServiceError::Refused(_)) if matches!(error, ServiceError::Vanished) => {
+                    // An upload that ended meanwhile took its bytes along, perhaps while they were being read:
+                    // its end is the better answer.
+                    Err(ended @ ServiceError::Refused(_))
+                        if matches!(error, ServiceError::Vanished | ServiceError::Storage(_)) =>
+                    {
                         return Err(ended);
                     }
                     Err(error) => {
