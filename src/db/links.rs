@@ -1,6 +1,6 @@
 //! Which repositories have a blob, and the tombstone that comes with the last link's end.
 //!
-//! Whoever links a blob writes its row, and whoever takes a link away locks it: so `unlinked_at` is set exactly
+//! Whoever links a blob locks its row, and so does whoever takes a link away: so `unlinked_at` is set exactly
 //! while no repository has the blob. Rows are locked in one statement and looked at in the next, whose snapshot
 //! has what those that were waited for have committed; blobs before links, each in order, so that nobody waits
 //! in a circle.
@@ -19,7 +19,13 @@ use crate::domain::digest::Digest;
 use crate::domain::name::RepositoryName;
 
 /// Fails on one that is being removed: see `blob_is_not_removed` in the migrations.
-const REVIVE: &str = "UPDATE blob SET unlinked_at = NULL WHERE digest = $1";
+const REVIVE: &str = "UPDATE blob SET unlinked_at = NULL WHERE digest = $1 AND unlinked_at IS NOT NULL";
+
+/// Shared: what every image is built on is mounted by many at once, and only whoever takes links away is kept off.
+const HOLD: Text = Text {
+    postgres: "SELECT digest FROM blob WHERE digest = $1 AND unlinked_at IS NULL FOR SHARE",
+    sqlite: "SELECT digest FROM blob WHERE digest = $1 AND unlinked_at IS NULL",
+};
 
 const LOCK_BLOBS: Text = Text {
     postgres: "SELECT digest FROM blob WHERE digest IN (SELECT jsonb_array_elements_text($1))
@@ -191,9 +197,11 @@ impl Db {
         now: DateTime<Utc>,
     ) -> Result<bool> {
         let (repository, digest) = (repository.to_string(), digest.to_string());
+        let hold = self.text(HOLD);
         let linked: Result<bool> = in_transaction!(self, transaction => {
-            let revived = sqlx::query(REVIVE).bind(&digest).execute(&mut *transaction).await?;
-            let is_there = revived.rows_affected() == 1;
+            sqlx::query(REVIVE).bind(&digest).execute(&mut *transaction).await?;
+            let held = sqlx::query(hold).bind(&digest).fetch_optional(&mut *transaction).await?;
+            let is_there = held.is_some();
             if is_there {
                 sqlx::query(LINK).bind(&repository).bind(&digest).bind(now).execute(&mut *transaction).await?;
             }
