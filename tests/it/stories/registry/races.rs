@@ -7,8 +7,9 @@ use serde_json::json;
 
 use super::NAME;
 use crate::support::Stack;
-use crate::support::api::Repository;
+use crate::support::api::{Repository, digest_of};
 use crate::support::image::{LAYER, Manifest, descriptor};
+use crate::support::process::Server;
 use crate::support::trial::Story;
 
 /// Enough for each order of two requests to come up.
@@ -25,7 +26,7 @@ pub fn cases() -> Vec<Story> {
 }
 
 /// The repository as two replicas have it.
-async fn twice(stack: &Stack) -> ([crate::support::process::Server; 2], [Repository; 2]) {
+async fn twice(stack: &Stack) -> ([Server; 2], [Repository; 2]) {
     let servers = [stack.server(&[]).await, stack.server(&[]).await];
     let repositories = [&servers[0], &servers[1]].map(|server| Repository::of(server.base_url(), NAME));
     (servers, repositories)
@@ -67,7 +68,7 @@ async fn whole_or_gone(repository: &Repository, tag: &str, manifest: &Manifest, 
         assert_eq!(tagged.body, manifest.payload);
         assert_eq!(by_digest.expect(200).body, manifest.payload);
         for blob in blobs {
-            let digest = crate::support::api::digest_of(blob);
+            let digest = digest_of(blob);
             assert_eq!(repository.read(&digest).await.expect(200).body, *blob);
             repository.delete_blob(&digest).await.refused(405, "DENIED");
         }

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::NAME;
 use crate::stories::protocol::assert_answer;
 use crate::support::Stack;
-use crate::support::api::{Repository, digest_of};
+use crate::support::api::{Answer, Repository, digest_of};
 use crate::support::image::{CONFIG, IMAGE, LAYER, descriptor, image, index};
 use crate::support::trial::Story;
 
@@ -94,7 +94,7 @@ fn elsewhere(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
         for digest in digests {
             let query = [("mount", digest.as_str()), ("from", "team/there")];
             let mount = here.http.post(here.url("uploads/")).query(&query);
-            crate::support::api::Answer::to(mount).await.expect(201);
+            Answer::to(mount).await.expect(201);
         }
         here.put("v1", &image).await.expect(201);
         here.put("list", &list).await.expect(201);
