@@ -200,8 +200,8 @@ impl Db {
         let hold = self.text(HOLD);
         let linked: Result<bool> = in_transaction!(self, transaction => {
             sqlx::query(REVIVE).bind(&digest).execute(&mut *transaction).await?;
-            let held = sqlx::query(hold).bind(&digest).fetch_optional(&mut *transaction).await?;
-            let is_there = held.is_some();
+            let found = sqlx::query(hold).bind(&digest).fetch_optional(&mut *transaction).await?;
+            let is_there = found.is_some();
             if is_there {
                 sqlx::query(LINK).bind(&repository).bind(&digest).bind(now).execute(&mut *transaction).await?;
             }
