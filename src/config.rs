@@ -78,7 +78,7 @@ pub struct LimitConfig {
     #[arg(long, env = "OVERSIDE_MAX_BLOB_SIZE", default_value = "50000GiB", value_parser = blob_size)]
     pub max_blob_size: ByteSize,
 
-    /// Age from which a temporary object that no session knows is removed
+    /// Age from which a temporary object that no session knows is removed, or a published one that no row tells of
     #[arg(long, env = "OVERSIDE_SWEEP_GRACE", default_value = "1h", value_parser = duration)]
     pub sweep_grace: Duration,
 

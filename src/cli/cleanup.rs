@@ -6,7 +6,7 @@ use crate::config::{LimitConfig, StoreConfig};
 use crate::server::open_service;
 use crate::service::CleanupReport;
 
-/// Remove what expired and abandoned uploads left.
+/// Remove what expired and abandoned uploads left; for cron, safe beside running servers.
 ///
 /// Expired sessions end, their temporary objects and incomplete multipart uploads go, and so does anything
 /// below the temporary prefix that no session knows. What is being finalized is left alone.

@@ -7,11 +7,11 @@ use crate::config::{LimitConfig, StoreConfig};
 use crate::server::open_service;
 use crate::service::CollectReport;
 
-/// Remove blobs that no repository has any more.
+/// Remove blobs that no repository has any more; for cron, safe beside running servers.
 ///
 /// A blob leaves a repository a grace (`--gc-grace`) after the last manifest that referred to it was deleted, and
 /// the store a grace after the last repository. Blobs that no manifest ever referred to stay until they are
-/// deleted. Safe beside running servers, pushes and other collections: nothing needs to stand still.
+/// deleted. Objects that no row tells of go after `--sweep-grace`.
 #[derive(Debug, clap::Args)]
 pub(super) struct GcArgs {
     /// Only say what would be removed now

@@ -15,7 +15,7 @@ use clap::{Parser, Subcommand};
 use crate::config::LogConfig;
 use crate::telemetry;
 
-/// The upload control plane for S3-backed, content-addressed storage.
+/// The upload control plane for S3-backed, content-addressed storage, and an OCI registry on top.
 ///
 /// Clients get presigned URLs and send their bytes straight to the bucket; Overside keeps the upload's
 /// session, proves the SHA-256, puts the blob in its content-addressed place and cleans up.
@@ -37,9 +37,7 @@ enum Command {
     Serve(Box<serve::ServeArgs>),
     /// Serve on the embedded default and push one real file through it
     Quickstart(quickstart::QuickstartArgs),
-    /// Remove what expired and abandoned uploads left; for cron, safe beside running servers
     Cleanup(cleanup::CleanupArgs),
-    /// Remove blobs that no repository has any more; for cron, safe beside running servers
     Gc(gc::GcArgs),
     /// Check the database and the store, and say what is wrong and how to mend it
     Doctor(doctor::DoctorArgs),

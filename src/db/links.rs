@@ -19,10 +19,11 @@ use crate::domain::digest::Digest;
 use crate::domain::name::RepositoryName;
 
 /// Fails on one that is being removed: see `blob_is_not_removed` in the migrations.
-const REVIVE: &str = "UPDATE blob SET unlinked_at = NULL WHERE digest = $1 AND unlinked_at IS NOT NULL";
+pub(super) const REVIVE: &str =
+    "UPDATE blob SET unlinked_at = NULL WHERE digest = $1 AND unlinked_at IS NOT NULL";
 
 /// Shared: what every image is built on is mounted by many at once, and only whoever takes links away is kept off.
-const HOLD: Text = Text {
+pub(super) const HOLD: Text = Text {
     postgres: "SELECT digest FROM blob WHERE digest = $1 AND unlinked_at IS NULL FOR SHARE",
     sqlite: "SELECT digest FROM blob WHERE digest = $1 AND unlinked_at IS NULL",
 };

@@ -20,10 +20,10 @@ use crate::domain::name::RepositoryName;
 use crate::domain::reference::{Reference, Tag};
 
 pub(super) const LOCK_LINKS: Text = Text {
-    postgres: "SELECT digest FROM repository_blob
+    postgres: "SELECT digest, unreferenced_at IS NOT NULL FROM repository_blob
         WHERE repository_name = $1 AND digest IN (SELECT jsonb_array_elements_text($2))
         ORDER BY digest FOR NO KEY UPDATE",
-    sqlite: "SELECT digest FROM repository_blob
+    sqlite: "SELECT digest, unreferenced_at IS NOT NULL FROM repository_blob
         WHERE repository_name = $1 AND digest IN (SELECT value FROM json_each($2))",
 };
 
@@ -159,27 +159,33 @@ impl TryFrom<DescriptionRow> for ManifestDescription {
 }
 
 impl Db {
-    /// Stores a manifest with these tags, if everything it needs is there.
+    /// Stores a manifest with these tags, if everything it needs is there. Most have no manifests below them, and no
+    /// blob that was unreferenced: what there is nothing of costs no round trip.
     pub async fn push_manifest(
         &self,
         repository: &RepositoryName,
         digest: &Digest,
-        manifest: &Manifest,
+        manifest: Manifest,
         payload: Vec<u8>,
         tags: &BTreeSet<Tag>,
         now: DateTime<Utc>,
     ) -> Result<Pushed> {
         let (lock, children) = (self.text(LOCK_LINKS), self.text(CHILDREN));
         let (blobs, keep, upsert_tags) = (self.text(INSERT_BLOBS), self.text(KEEP), self.text(UPSERT_TAGS));
-        let annotations = annotations(manifest);
+        let annotations = annotations(&manifest);
         let wanted = json(manifest.blobs.iter().chain(&manifest.foreign_blobs).chain(&manifest.manifests));
-        let tags: serde_json::Value = tags.iter().map(Tag::as_str).collect();
-        let (repository, digest, manifest) = (repository.to_string(), digest.to_string(), manifest.clone());
+        let tags: Vec<_> = tags.iter().map(ToString::to_string).collect();
+        let (repository, digest) = (repository.to_string(), digest.to_string());
         in_transaction!(self, transaction => {
-            let links = sqlx::query_scalar(lock).bind(&repository).bind(&wanted);
-            let links: BTreeSet<String> = links.fetch_all(&mut *transaction).await?.into_iter().collect();
-            let listed = sqlx::query_scalar(children).bind(&repository).bind(json(&manifest.manifests));
-            let listed: BTreeSet<String> = listed.fetch_all(&mut *transaction).await?.into_iter().collect();
+            let links = sqlx::query_as(lock).bind(&repository).bind(&wanted);
+            let links: Vec<(String, bool)> = links.fetch_all(&mut *transaction).await?;
+            let is_any_unreferenced = links.iter().any(|(_, is_unreferenced)| *is_unreferenced);
+            let links: BTreeSet<String> = links.into_iter().map(|(digest, _)| digest).collect();
+            let mut listed = BTreeSet::new();
+            if !manifest.manifests.is_empty() {
+                let found = sqlx::query_scalar(children).bind(&repository).bind(json(&manifest.manifests));
+                listed = found.fetch_all(&mut *transaction).await?.into_iter().collect();
+            }
             let is_missing = |found: &BTreeSet<String>, digest: &Digest| !found.contains(&digest.to_string());
             let blobs_missing = manifest.blobs.iter().filter(|digest| is_missing(&links, digest));
             let manifests_missing =
@@ -199,14 +205,18 @@ impl Db {
                     .await?;
                 let links = serde_json::json!(links);
                 sqlx::query(blobs).bind(&repository).bind(&digest).bind(&links).execute(&mut *transaction).await?;
-                sqlx::query(keep).bind(&repository).bind(&links).execute(&mut *transaction).await?;
-                sqlx::query(upsert_tags)
-                    .bind(&repository)
-                    .bind(&digest)
-                    .bind(now)
-                    .bind(&tags)
-                    .execute(&mut *transaction)
-                    .await?;
+                if is_any_unreferenced {
+                    sqlx::query(keep).bind(&repository).bind(&links).execute(&mut *transaction).await?;
+                }
+                if !tags.is_empty() {
+                    sqlx::query(upsert_tags)
+                        .bind(&repository)
+                        .bind(&digest)
+                        .bind(now)
+                        .bind(serde_json::json!(tags))
+                        .execute(&mut *transaction)
+                        .await?;
+                }
                 Pushed::Done
             } else {
                 Pushed::Missing(missing)

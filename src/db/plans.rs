@@ -36,6 +36,8 @@ impl Db {
             ("find_blob", FIND_BLOB),
             ("find_link", links::FIND),
             ("renew_link", links::ASK_FOR),
+            ("revive_blob", links::REVIVE),
+            ("hold_blob", self.text(links::HOLD)),
             ("unneeded", links::DUE),
             ("unlink_unneeded", self.text(links::UNLINK_DUE)),
             ("mark_unneeded", self.text(links::MARK_UNNEEDED)),

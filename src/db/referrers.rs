@@ -8,19 +8,19 @@ use crate::domain::digest::Digest;
 use crate::domain::media_type::MediaType;
 use crate::domain::name::RepositoryName;
 
-/// Ends before the row with which the annotations of the page would come to more than `$6` bytes, but never before the
+/// One row more than `$5` is looked at, to tell whether there is one. Ends before the row with which the annotations of the page would come to more than `$6` bytes, but never before the
 /// first one.
 pub(super) const REFERRERS: &str = "
-    SELECT digest, media_type, artifact_type, annotations, size FROM (
+    SELECT digest, media_type, artifact_type, annotations, size, found FROM (
         SELECT digest, media_type, artifact_type, annotations, CAST(LENGTH(payload) AS BIGINT) AS size,
-            ROW_NUMBER() OVER (ORDER BY digest) AS number,
+            COUNT(*) OVER () AS found, ROW_NUMBER() OVER (ORDER BY digest) AS number,
             SUM(COALESCE(OCTET_LENGTH(annotations), 0)) OVER (ORDER BY digest) AS annotated
         FROM (
             SELECT digest, media_type, artifact_type, annotations, payload FROM manifest
             WHERE repository_name = $1 AND subject_digest = $2 AND digest > $3
                 AND (artifact_type = $4 OR $4 IS NULL)
-            ORDER BY digest LIMIT $5) AS page) AS measured
-    WHERE number = 1 OR annotated <= $6 ORDER BY digest";
+            ORDER BY digest LIMIT $5 + 1) AS page) AS measured
+    WHERE number <= $5 AND (number = 1 OR annotated <= $6) ORDER BY digest";
 
 /// A referrer, as a list of them tells of it.
 #[derive(Debug, Clone, PartialEq)]
@@ -41,6 +41,8 @@ struct ReferrerRow {
     artifact_type: Option<String>,
     annotations: Option<String>,
     size: i64,
+    /// Rows that were looked at.
+    found: i64,
 }
 
 impl TryFrom<ReferrerRow> for Referrer {
@@ -61,7 +63,7 @@ impl TryFrom<ReferrerRow> for Referrer {
 
 impl Db {
     /// Referrers of a manifest after `last`, in the order of their digests: at most `limit`, and no more than
-    /// have annotations of `bytes` together, unless it is one alone.
+    /// have annotations of `bytes` together, unless it is one alone; and whether there are more.
     pub async fn referrers(
         &self,
         repository: &RepositoryName,
@@ -69,7 +71,7 @@ impl Db {
         artifact_type: Option<&MediaType>,
         last: Option<&Digest>,
         (limit, bytes): (u32, u32),
-    ) -> Result<Vec<Referrer>> {
+    ) -> Result<(Vec<Referrer>, bool)> {
         let rows: Vec<ReferrerRow> = on_pool!(self, pool => sqlx::query_as(REFERRERS)
             .bind(repository.as_str())
             .bind(subject.to_string())
@@ -79,6 +81,8 @@ impl Db {
             .bind(i64::from(bytes))
             .fetch_all(pool)
             .await)?;
-        rows.into_iter().map(Referrer::try_from).collect()
+        let has_more = rows.first().is_some_and(|row| row.found.unsigned_abs() > rows.len() as u64);
+        let referrers: Result<_> = rows.into_iter().map(Referrer::try_from).collect();
+        Ok((referrers?, has_more))
     }
 }

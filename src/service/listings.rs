@@ -56,16 +56,8 @@ impl Service {
         last: Option<&Digest>,
         limit: u32,
     ) -> Result<Page<Referrer>> {
-        let limit = limit.min(MAX_PAGE);
-        let bounds = (limit, MAX_REFERRER_ANNOTATIONS);
-        let entries = self.db.referrers(repository, subject, artifact_type, last, bounds).await?;
-        let has_more = match entries.last() {
-            Some(end) => {
-                let more = self.db.referrers(repository, subject, artifact_type, Some(&end.digest), (1, 0));
-                !more.await?.is_empty()
-            }
-            None => false,
-        };
+        let bounds = (limit.min(MAX_PAGE), MAX_REFERRER_ANNOTATIONS);
+        let (entries, has_more) = self.db.referrers(repository, subject, artifact_type, last, bounds).await?;
         Ok(Page { entries, has_more })
     }
 }

@@ -65,15 +65,13 @@ impl Service {
             return Err(ServiceError::ManifestMismatch(Box::new(Mismatch { expected, found: digest })));
         }
         let manifest = manifest?;
-        let pushed = self
-            .db
-            .push_manifest(repository, &digest, &manifest, payload.into(), &tags, self.clock.now())
-            .await?;
+        let (subject, now) = (manifest.subject, self.clock.now());
+        let pushed = self.db.push_manifest(repository, &digest, manifest, payload.into(), &tags, now).await?;
         match pushed {
             Pushed::Missing(missing) => Err(ServiceError::ReferencesUnknown(missing)),
             Pushed::Done => {
                 tracing::info!(%repository, %digest, tags = tags.len(), "manifest pushed");
-                Ok(PushedManifest { digest, subject: manifest.subject })
+                Ok(PushedManifest { digest, subject })
             }
         }
     }

@@ -60,7 +60,7 @@ pub struct Limits {
     pub part_size: u64,
     /// Largest blob taken, in bytes.
     pub max_blob_size: u64,
-    /// Age from which a temporary thing that no session knows is removed.
+    /// Age from which a temporary thing that no session knows is removed, or a published one that no row tells of.
     pub sweep_grace: Duration,
     /// How long a blob stays in a repository after the last manifest that needed it was deleted, and in the store
     /// after the last repository.

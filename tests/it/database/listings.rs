@@ -87,8 +87,9 @@ async fn referrers(db: Arc<Db>) {
         let page = db.referrers(&repository, &subject, artifact_type.as_ref(), last, bounds).await;
         page.expect("referrers")
     };
-    let found = page(None, None, (100, u32::MAX)).await;
-    assert_eq!(found.len(), all.len());
+    let (found, has_more) = page(None, None, (100, u32::MAX)).await;
+    assert_eq!((found.len(), has_more), (all.len(), false));
+    assert!(!page(None, None, (6, u32::MAX)).await.1, "all of them, and no more");
     for (found, pushed) in found.iter().zip(&all) {
         assert_eq!((found.digest, found.size), (pushed.digest, pushed.payload.len() as u64));
         assert_eq!(found.media_type, pushed.manifest.media_type);
@@ -96,18 +97,20 @@ async fn referrers(db: Arc<Db>) {
         assert_eq!(found.annotations, Some(json!(pushed.manifest.annotations)));
     }
     let even: Vec<_> = all.iter().filter(|one| one.manifest.artifact_type == "a/even".parse().ok()).collect();
-    let found = page(Some("a/even"), None, (2, u32::MAX)).await;
-    assert!(found.iter().map(|one| one.digest).eq(even[..2].iter().map(|one| one.digest)));
-    let found = page(Some("a/even"), Some(&even[1].digest), (2, u32::MAX)).await;
-    assert_eq!(found.len(), 1);
-    assert_eq!(page(Some("a/none"), None, (2, u32::MAX)).await, []);
-    assert_eq!(page(None, Some(&all[5].digest), (2, u32::MAX)).await, []);
-    assert_eq!(page(None, None, (0, u32::MAX)).await, []);
+    let (found, has_more) = page(Some("a/even"), None, (2, u32::MAX)).await;
+    assert!(has_more && found.iter().map(|one| one.digest).eq(even[..2].iter().map(|one| one.digest)));
+    let (found, has_more) = page(Some("a/even"), Some(&even[1].digest), (2, u32::MAX)).await;
+    assert_eq!((found.len(), has_more), (1, false));
+    let none = (vec![], false);
+    assert_eq!(page(Some("a/none"), None, (2, u32::MAX)).await, none);
+    assert_eq!(page(None, Some(&all[5].digest), (2, u32::MAX)).await, none);
+    assert_eq!(page(None, None, (0, u32::MAX)).await, none);
     // Each has annotations of a little more than 1,000 bytes in 250 characters; one is always told.
     for (bytes, expected) in
         [(0, 1), (1_000, 1), (2_000, 1), (2_100, 2), (3_000, 2), (4_200, 4), (1 << 20, 6)]
     {
-        assert_eq!(page(None, None, (100, bytes)).await.len(), expected, "{bytes}");
+        let (found, has_more) = page(None, None, (100, bytes)).await;
+        assert_eq!((found.len(), has_more), (expected, expected < 6), "{bytes}");
     }
     // None at all count as none.
     push(
@@ -118,5 +121,5 @@ async fn referrers(db: Arc<Db>) {
         &[],
     )
     .await;
-    assert_eq!(page(None, None, (100, u32::MAX)).await.len(), 7);
+    assert_eq!(page(None, None, (100, u32::MAX)).await.0.len(), 7);
 }

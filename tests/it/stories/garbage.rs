@@ -6,22 +6,19 @@ mod inside;
 mod removal;
 mod report;
 
-use std::sync::Arc;
-
 use chrono::TimeDelta;
 use futures_util::future::FutureExt;
 use overside::domain::digest::Digest;
 use overside::domain::hash::Hasher;
 use serde_json::{Value, json};
 
-use crate::support::api::{Answer, Repository, digest_of};
+use crate::support::api::Repository;
 use crate::support::trial::Story;
-use crate::support::{Stack, Store};
+use crate::support::{Stack, image};
 
 const NAME: &str = "team/app/model";
 /// Everything unlinked or unreferenced is due at once.
 const NO_GRACE: [&str; 2] = ["--gc-grace", "0s"];
-const IMAGE: &str = "application/vnd.oci.image.manifest.v1+json";
 
 pub fn cases() -> Vec<Story> {
     vec![
@@ -69,37 +66,21 @@ fn report(unlinked: u64, removed: u64, swept: u64, bytes: u64) -> Value {
     })
 }
 
-fn url(repository: &Repository, reference: &str) -> String {
-    repository.url("").replace("/blobs/", &format!("/manifests/{reference}"))
-}
-
 /// Pushes an image of these layers, config included, under a tag.
 async fn push_image(repository: &Repository, tag: &str, layers: &[&[u8]]) -> Digest {
     let mut descriptors = Vec::new();
     for layer in layers {
-        let digest = repository.push(layer).await;
-        descriptors.push(json!({ "mediaType": "a/b", "digest": digest, "size": layer.len() }));
+        repository.push(layer).await;
+        descriptors.push(image::descriptor(image::LAYER, layer));
     }
     tag_image(repository, tag, &descriptors).await
 }
 
 /// An image of blobs that are there; the first is its config.
 async fn tag_image(repository: &Repository, tag: &str, descriptors: &[Value]) -> Digest {
-    let image = json!({
-        "schemaVersion": 2, "mediaType": IMAGE, "config": descriptors[0], "layers": descriptors[1..],
-        "annotations": { "tag": tag },
-    });
-    let put = repository.http.put(url(repository, tag)).header("content-type", IMAGE).body(image.to_string());
-    Answer::to(put).await.expect(201);
-    digest_of(image.to_string().as_bytes())
-}
-
-async fn delete_manifest(repository: &Repository, digest: &Digest) {
-    Answer::to(repository.http.delete(url(repository, &digest.to_string()))).await.expect(202);
-}
-
-async fn delete_blob(repository: &Repository, digest: &Digest) {
-    Answer::to(repository.http.delete(repository.url(digest))).await.expect(202);
+    let image = image::image(&descriptors[0], &descriptors[1..]).with("annotations", json!({ "tag": tag }));
+    repository.put(tag, &image).await.expect(201);
+    image.digest()
 }
 
 /// Lets everything that has a mark or a tombstone have had it for so long.
@@ -123,26 +104,4 @@ async fn published(stack: &Stack) -> Vec<Digest> {
     }
     found.sort();
     found
-}
-
-/// Writes an object at a blob's place, past the service.
-async fn put_object(store: &Store, digest: &Digest, bytes: &[u8]) {
-    let key = overside::storage::key::blob(digest);
-    match store {
-        Store::S3 { client, prefix, .. } => {
-            let put = client.put_object().bucket(crate::support::servers::BUCKET);
-            let put = put.key(format!("{prefix}/{}", key.as_str())).body(bytes.to_vec().into());
-            put.send().await.expect("an object");
-        }
-        Store::Filesystem { root } => {
-            let path = root.join(key.as_str());
-            std::fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
-            std::fs::write(path, bytes).expect("a file");
-        }
-    }
-}
-
-async fn settled(stack: Arc<Stack>) -> Arc<Stack> {
-    stack.settled().await;
-    stack
 }

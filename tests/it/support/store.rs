@@ -102,6 +102,21 @@ impl Store {
         Some(bytes)
     }
 
+    /// Writes an object below the prefix, past the service.
+    pub async fn write(&self, key: &str, bytes: &[u8]) {
+        match self {
+            Self::S3 { client, prefix, .. } => {
+                let put = client.put_object().bucket(BUCKET).key(format!("{prefix}/{key}"));
+                put.body(bytes.to_vec().into()).send().await.expect("an object");
+            }
+            Self::Filesystem { root } => {
+                let path = root.join(key);
+                std::fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
+                std::fs::write(path, bytes).expect("a file");
+            }
+        }
+    }
+
     /// Removes what would otherwise fill the disk of a server that outlives the trial.
     pub async fn remove(&self) {
         if let Self::S3 { client, prefix, .. } = self {

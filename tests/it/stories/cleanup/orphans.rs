@@ -1,6 +1,5 @@
 //! Temporary things that no session knows, written past the service.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use chrono::TimeDelta;
@@ -89,18 +88,10 @@ pub async fn unnamed(stack: Arc<Stack>) {
 
 /// An object at this key, and in a bucket a multipart upload as well.
 async fn write(store: &Store, key: &str) {
-    match store {
-        Store::S3 { client, prefix, .. } => {
-            let key = format!("{prefix}/{key}");
-            let put = client.put_object().bucket(BUCKET).key(&key).body(b"orphan".to_vec().into());
-            put.send().await.expect("an object");
-            let begun = client.create_multipart_upload().bucket(BUCKET).key(&key).send().await;
-            begun.expect("a multipart upload");
-        }
-        Store::Filesystem { root } => {
-            let path = root.join(Path::new(key));
-            std::fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
-            std::fs::write(path, "orphan").expect("a file");
-        }
+    store.write(key, b"orphan").await;
+    if let Store::S3 { client, prefix, .. } = store {
+        let begun =
+            client.create_multipart_upload().bucket(BUCKET).key(format!("{prefix}/{key}")).send().await;
+        begun.expect("a multipart upload");
     }
 }

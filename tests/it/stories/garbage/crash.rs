@@ -8,7 +8,7 @@ use chrono::TimeDelta;
 use overside::domain::digest::Digest;
 use url::Url;
 
-use super::{NAME, NO_GRACE, collect, delete_blob, published};
+use super::{NAME, NO_GRACE, collect, published};
 use crate::support::api::Repository;
 use crate::support::process::{Process, signal};
 use crate::support::{FaultProxy, Stack, Store, Strike};
@@ -68,7 +68,7 @@ fn content(number: usize) -> Vec<u8> {
 async fn unlinked(stack: &Stack, repository: &Repository, number: usize) -> Digest {
     let digest = repository.push(&content(number)).await;
     stack.settled().await;
-    delete_blob(repository, &digest).await;
+    repository.delete_blob(&digest).await.expect(202);
     digest
 }
 
@@ -112,7 +112,7 @@ async fn recover(stack: &Stack, repository: &Repository, number: usize, digest: 
         assert_eq!(published(stack).await, [digest]);
         collect(stack, &NO_GRACE).await;
         assert_eq!(repository.read(&digest).await.expect(200).body, content(number));
-        delete_blob(repository, &digest).await;
+        repository.delete_blob(&digest).await.expect(202);
     }
     collect(stack, &NO_GRACE).await;
     assert_eq!(published(stack).await, []);

@@ -5,10 +5,7 @@ use std::sync::Arc;
 use chrono::TimeDelta;
 use serde_json::json;
 
-use super::{
-    NAME, NO_GRACE, age, collect, delete_blob, delete_manifest, published, push_image, report, settled,
-    tag_image,
-};
+use super::{NAME, NO_GRACE, age, collect, published, push_image, report, tag_image};
 use crate::support::Stack;
 use crate::support::api::{Answer, Repository, digest_of};
 
@@ -19,11 +16,11 @@ pub async fn unlinked(stack: Arc<Stack>) {
     let [ours, theirs] = ["ours/model", "theirs/model"].map(|name| Repository::of(server.base_url(), name));
     let digest = ours.push(b"shared").await;
     theirs.push(b"shared").await;
-    let stack = settled(stack).await;
+    stack.settled().await;
 
-    delete_blob(&ours, &digest).await;
+    ours.delete_blob(&digest).await.expect(202);
     assert_eq!(collect(&stack, &NO_GRACE).await, report(0, 0, 0, 0), "another repository has it");
-    delete_blob(&theirs, &digest).await;
+    theirs.delete_blob(&digest).await.expect(202);
     assert_eq!(collect(&stack, &HOUR).await, report(0, 0, 0, 0), "an hour has not passed");
     assert_eq!(published(&stack).await, [digest]);
     age(&stack, TimeDelta::hours(2)).await;
@@ -39,10 +36,10 @@ pub async fn unreferenced(stack: Arc<Stack>) {
     let server = stack.server(&[]).await;
     let repository = Repository::of(server.base_url(), NAME);
     let image = push_image(&repository, "v1", &[b"config", b"layer"]).await;
-    let stack = settled(stack).await;
+    stack.settled().await;
     assert_eq!(collect(&stack, &NO_GRACE).await, report(0, 0, 0, 0));
 
-    delete_manifest(&repository, &image).await;
+    repository.delete(image).await.expect(202);
     assert_eq!(collect(&stack, &HOUR).await, report(0, 0, 0, 0), "an hour has not passed");
     repository.read(&digest_of(b"layer")).await.expect(200);
     age(&stack, TimeDelta::hours(2)).await;
@@ -61,15 +58,15 @@ pub async fn shared(stack: Arc<Stack>) {
     let first = push_image(&ours, "v1", &[b"config 1", b"base"]).await;
     let second = push_image(&ours, "v2", &[b"config 2", b"base"]).await;
     let elsewhere = push_image(&theirs, "v1", &[b"config 1", b"base"]).await;
-    let stack = settled(stack).await;
+    stack.settled().await;
 
-    delete_manifest(&ours, &first).await;
+    ours.delete(first).await.expect(202);
     assert_eq!(collect(&stack, &NO_GRACE).await, report(1, 0, 0, 0), "the config, which theirs has");
-    delete_manifest(&theirs, &elsewhere).await;
+    theirs.delete(elsewhere).await.expect(202);
     assert_eq!(collect(&stack, &NO_GRACE).await, report(2, 1, 0, 8));
     assert_eq!(ours.read(&digest_of(b"base")).await.expect(200).body.as_ref(), b"base");
     theirs.read(&digest_of(b"base")).await.refused(404, "BLOB_UNKNOWN");
-    delete_manifest(&ours, &second).await;
+    ours.delete(second).await.expect(202);
     assert_eq!(collect(&stack, &NO_GRACE).await, report(2, 2, 0, 12));
     assert_eq!(published(&stack).await, []);
 }
@@ -78,7 +75,7 @@ pub async fn plain(stack: Arc<Stack>) {
     let server = stack.server(&[]).await;
     let repository = Repository::of(server.base_url(), NAME);
     let digest = repository.push(b"a model").await;
-    let stack = settled(stack).await;
+    stack.settled().await;
     age(&stack, TimeDelta::days(365)).await;
     assert_eq!(collect(&stack, &NO_GRACE).await, report(0, 0, 0, 0));
     assert_eq!(repository.read(&digest).await.expect(200).body.as_ref(), b"a model");
@@ -90,8 +87,8 @@ pub async fn asked_for(stack: Arc<Stack>) {
     let repository = Repository::of(server.base_url(), NAME);
     let image = push_image(&repository, "v1", &[b"config", b"layer"]).await;
     let (config, layer) = (digest_of(b"config"), digest_of(b"layer"));
-    delete_manifest(&repository, &image).await;
-    let stack = settled(stack).await;
+    repository.delete(image).await.expect(202);
+    stack.settled().await;
     age(&stack, TimeDelta::hours(2)).await;
 
     Answer::to(repository.http.head(repository.url(layer))).await.expect(200);
@@ -109,16 +106,16 @@ pub async fn pushed_again(stack: Arc<Stack>) {
     let server = stack.server(&[]).await;
     let repository = Repository::of(server.base_url(), NAME);
     let image = push_image(&repository, "v1", &[b"config", b"layer"]).await;
-    delete_manifest(&repository, &image).await;
+    repository.delete(image).await.expect(202);
     repository.push(b"layer").await;
-    let stack = settled(stack).await;
+    stack.settled().await;
 
     age(&stack, TimeDelta::days(365)).await;
     assert_eq!(collect(&stack, &NO_GRACE).await, report(1, 1, 0, 6), "the config alone");
     let again = push_image(&repository, "v1", &[b"config", b"layer"]).await;
     assert_eq!(again, image);
-    delete_manifest(&repository, &image).await;
-    let stack = settled(stack).await;
+    repository.delete(image).await.expect(202);
+    stack.settled().await;
     assert_eq!(collect(&stack, &NO_GRACE).await, report(2, 2, 0, 11));
     assert_eq!(published(&stack).await, []);
 }

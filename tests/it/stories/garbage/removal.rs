@@ -6,7 +6,9 @@ use std::time::Duration;
 use chrono::TimeDelta;
 use tokio::time::Instant;
 
-use super::{NAME, NO_GRACE, collect, delete_blob, published, put_object, report, settled};
+use overside::storage::key;
+
+use super::{NAME, NO_GRACE, collect, published, report};
 use crate::support::api::{Answer, Repository, digest_of};
 use crate::support::{Stack, Store};
 
@@ -38,7 +40,7 @@ pub async fn outlasted(stack: Arc<Stack>) {
     for is_deleted in [false, true] {
         let digest = repository.push(b"wanted again").await;
         stack.settled().await;
-        delete_blob(&repository, &digest).await;
+        repository.delete_blob(&digest).await.expect(202);
         claim(&stack, TimeDelta::milliseconds(1_500)).await;
         let end = Instant::now() + Duration::from_millis(1_400);
         if is_deleted {
@@ -58,8 +60,8 @@ pub async fn mounted(stack: Arc<Stack>) {
     let server = stack.server(&[]).await;
     let [ours, theirs] = ["ours/model", "theirs/model"].map(|name| Repository::of(server.base_url(), name));
     let digest = ours.push(b"on its way out").await;
-    let stack = settled(stack).await;
-    delete_blob(&ours, &digest).await;
+    stack.settled().await;
+    ours.delete_blob(&digest).await.expect(202);
     claim(&stack, TimeDelta::minutes(5)).await;
     let query = [("mount", digest.to_string()), ("from", "ours/model".to_owned())];
     let mount = theirs.http.post(theirs.url("uploads/")).query(&query).header("content-length", 0);
@@ -71,8 +73,8 @@ pub async fn taken_over(stack: Arc<Stack>) {
     let server = stack.server(&[]).await;
     let repository = Repository::of(server.base_url(), NAME);
     let digest = repository.push(b"half removed").await;
-    let stack = settled(stack).await;
-    delete_blob(&repository, &digest).await;
+    stack.settled().await;
+    repository.delete_blob(&digest).await.expect(202);
     claim(&stack, TimeDelta::minutes(5)).await;
     assert_eq!(collect(&stack, &NO_GRACE).await, report(0, 0, 0, 0), "somebody may be at it");
     assert_eq!(published(&stack).await, [digest]);
@@ -85,9 +87,9 @@ pub async fn strays(stack: Arc<Stack>) {
     let server = stack.server(&[]).await;
     let repository = Repository::of(server.base_url(), NAME);
     let kept = repository.push(b"kept").await;
-    let stack = settled(stack).await;
+    stack.settled().await;
     let stray = digest_of(b"stray");
-    put_object(&stack.store, &stray, b"stray").await;
+    stack.store.write(key::blob(&stray).as_str(), b"stray").await;
     assert_eq!(collect(&stack, &NO_GRACE).await, report(0, 0, 0, 0), "an hour has not passed");
     repository.read(&stray).await.refused(404, "BLOB_UNKNOWN");
 
@@ -98,7 +100,7 @@ pub async fn strays(stack: Arc<Stack>) {
     assert_eq!(published(&stack).await, [kept]);
 
     // Adopted, where somebody pushes what a crash has left.
-    put_object(&stack.store, &stray, b"stray").await;
+    stack.store.write(key::blob(&stray).as_str(), b"stray").await;
     repository.push(b"stray").await;
     tokio::time::sleep(Duration::from_millis(1_100)).await;
     assert_eq!(collect(&stack, &["--sweep-grace", "1ms"]).await, report(0, 0, 0, 0));

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use super::{NAME, NO_GRACE, collect, delete_blob, delete_manifest, push_image, put_object, settled};
+use overside::storage::key;
+
+use super::{NAME, NO_GRACE, collect, push_image};
 use crate::support::Stack;
 use crate::support::api::{Repository, digest_of};
 
@@ -11,10 +13,10 @@ pub async fn dry_run(stack: Arc<Stack>) {
     let repository = Repository::of(server.base_url(), NAME);
     let image = push_image(&repository, "v1", &[b"config", b"layer"]).await;
     let digest = repository.push(b"plain").await;
-    let stack = settled(stack).await;
-    delete_manifest(&repository, &image).await;
-    delete_blob(&repository, &digest).await;
-    put_object(&stack.store, &digest_of(b"stray!"), b"stray!").await;
+    stack.settled().await;
+    repository.delete(image).await.expect(202);
+    repository.delete_blob(&digest).await.expect(202);
+    stack.store.write(key::blob(&digest_of(b"stray!")).as_str(), b"stray!").await;
     tokio::time::sleep(std::time::Duration::from_millis(1_100)).await;
 
     let flags = [&NO_GRACE[..], &["--sweep-grace", "1ms"]].concat();
@@ -35,8 +37,8 @@ pub async fn told(stack: Arc<Stack>) {
     let server = stack.server(&[]).await;
     let repository = Repository::of(server.base_url(), NAME);
     let digest = repository.push(b"plain").await;
-    let stack = settled(stack).await;
-    delete_blob(&repository, &digest).await;
+    stack.settled().await;
+    repository.delete_blob(&digest).await.expect(202);
 
     let done = stack.command(&["gc", "--gc-grace", "0s"]).await;
     assert_eq!((done.code, done.stderr.as_str()), (Some(0), ""), "{done:?}");

@@ -3,14 +3,13 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use reqwest::Method;
-use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use reqwest::header::CONTENT_LENGTH;
 use serde_json::{Value, json};
 
 use super::{REPOSITORIES, Replicated, name};
 use crate::support::api::{Answer, Repository, Upload, content, digest_of};
+use crate::support::image::IMAGE;
 
-const MEDIA_TYPE: &str = "application/vnd.oci.image.manifest.v1+json";
 /// Of an image's own layer, in bytes; and of one that has several parts.
 const OWN_SIZE: usize = 60_000;
 const LARGE_SIZE: usize = 6_000_000;
@@ -40,7 +39,7 @@ impl Image {
             .map(|blob| json!({ "mediaType": "a/b", "digest": digest_of(blob), "size": blob.len() }))
             .collect();
         let manifest = json!({
-            "schemaVersion": 2, "mediaType": MEDIA_TYPE, "config": descriptors[0], "layers": descriptors[1..],
+            "schemaVersion": 2, "mediaType": IMAGE, "config": descriptors[0], "layers": descriptors[1..],
         });
         Self { number, replicas: replicas.clone(), blobs, manifest: manifest.to_string().into() }
     }
@@ -55,8 +54,7 @@ impl Image {
             // A common layer is pushed in every way, and each of its pushes is a mount from somewhere else.
             self.push_blob(one, other, blob, (self.number / 2 + index) % 5).await;
         }
-        let put = other.http.put(manifest_url(other, &self.tag())).header(CONTENT_TYPE, MEDIA_TYPE);
-        let pushed = Answer::to(put.body(self.manifest.clone())).await.expect(201);
+        let pushed = other.put_as(self.tag(), Some(IMAGE), self.manifest.clone()).await.expect(201);
         assert_eq!(pushed.header("docker-content-digest"), Some(self.digest().as_str()));
     }
 
@@ -86,7 +84,7 @@ impl Image {
                 // A repository that does not have it, or not any more, is no failure: the client goes on.
                 if mounted.status != 201 {
                     let location = mounted.expect(202).header("location").expect("one").to_owned();
-                    let upload = Upload { http: one.http.clone(), url: rooted(one, &location) };
+                    let upload = Upload { http: one.http.clone(), url: one.root(&location) };
                     upload.finalize_with(&digest, blob.clone()).await.expect(201);
                 }
             }
@@ -97,20 +95,18 @@ impl Image {
     pub async fn delete(self: Arc<Self>) {
         let [one, other] = self.replicas();
         if self.number.is_multiple_of(3) {
-            let untagged = one.http.request(Method::DELETE, manifest_url(one, &self.tag()));
-            Answer::to(untagged).await.expect(202);
+            one.delete(self.tag()).await.expect(202);
         }
-        let deleted = other.http.request(Method::DELETE, manifest_url(other, &self.digest()));
-        Answer::to(deleted).await.expect(202);
-        Answer::to(one.http.get(manifest_url(one, &self.tag()))).await.refused(404, "MANIFEST_UNKNOWN");
+        other.delete(self.digest()).await.expect(202);
+        one.get(self.tag()).await.refused(404, "MANIFEST_UNKNOWN");
     }
 
     /// Manifest and blobs, byte by byte, wherever they are asked for.
     pub async fn assert_readable(self: Arc<Self>) {
         let [_, one] = self.replicas();
         for reference in [self.tag(), self.digest()] {
-            let manifest = Answer::to(one.http.get(manifest_url(one, &reference))).await.expect(200);
-            assert_eq!(manifest.header("content-type"), Some(MEDIA_TYPE));
+            let manifest = one.get(&reference).await.expect(200);
+            assert_eq!(manifest.header("content-type"), Some(IMAGE));
             assert_eq!(manifest.body, self.manifest);
         }
         for blob in &self.blobs {
@@ -133,17 +129,8 @@ impl Image {
     }
 }
 
-fn manifest_url(repository: &Repository, reference: &str) -> String {
-    repository.url("").replace("/blobs/", &format!("/manifests/{reference}"))
-}
-
 /// The same session at the other replica.
 fn elsewhere(upload: &Upload, other: &Repository) -> Upload {
     let path = &upload.url[upload.url.find("/v2/").expect("a path")..];
-    Upload { http: other.http.clone(), url: rooted(other, path) }
-}
-
-fn rooted(repository: &Repository, path: &str) -> String {
-    let url = repository.url("");
-    format!("{}{path}", url.split("/v2/").next().expect("a base"))
+    Upload { http: other.http.clone(), url: other.root(path) }
 }
