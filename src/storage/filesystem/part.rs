@@ -77,7 +77,11 @@ impl PartFile {
         let held = LockedMarker::open(&self.directory, self.part.number)?;
         match &held.marker {
             Marker::Receiving { etag } if *etag == self.etag => Ok((lock, held)),
-            _ => Err(StorageError::Busy("another request is sending this part")),
+            _ => {
+                // The marker of an upload that was discarded meanwhile says nothing either.
+                lock.still_there()?;
+                Err(StorageError::Busy("another request is sending this part"))
+            }
         }
     }
 

@@ -146,3 +146,19 @@ async fn discarding_under_many_writers_leaves_nothing() -> Outcome {
     }
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_discard_in_the_middle_of_a_part_is_not_mistaken_for_another_sender() -> Outcome {
+    let fixture = Fixture::new().await?;
+    for round in 0..100 {
+        let multipart = fixture.begin_multipart().await?;
+        let (store, upload, part) = (fixture.store.clone(), multipart.upload, multipart.parts[0]);
+        let sending =
+            tokio::spawn(async move { store.receive_part(upload, part, filled(part.size, 1)).await });
+        tokio::time::sleep(Duration::from_micros(50 * round)).await;
+        fixture.store.discard(upload).await?;
+        let sent = sending.await?;
+        assert!(matches!(sent, Ok(_) | Err(StorageError::UploadNotFound)), "round {round}: {sent:?}");
+    }
+    Ok(())
+}
