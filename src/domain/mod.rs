@@ -1,5 +1,6 @@
 //! Pure types and the upload state machine. Imports nothing else of this crate.
 
+pub mod access;
 pub mod blob;
 pub mod clock;
 pub mod digest;

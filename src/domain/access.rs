@@ -1,0 +1,271 @@
+//! Who may do what: roles, actions, and whom a request comes from.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::str::FromStr;
+
+use serde::Serialize;
+
+use super::name::RepositoryName;
+
+/// Longest name of a project, a user or a robot.
+pub const MAX_ACCOUNT_NAME_LENGTH: usize = 128;
+
+/// The first segment of a repository's name: what permissions and quotas are given for.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+pub struct ProjectName(String);
+
+/// Why a text is not the name of a project.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error(
+    "a project's name is one segment of a repository's: at most {MAX_ACCOUNT_NAME_LENGTH} of a-z and 0-9, joined by '.', '_', '__' or dashes"
+)]
+pub struct InvalidProjectName;
+
+impl ProjectName {
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for ProjectName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl FromStr for ProjectName {
+    type Err = InvalidProjectName;
+
+    fn from_str(text: &str) -> Result<Self, InvalidProjectName> {
+        let is_one = text.len() <= MAX_ACCOUNT_NAME_LENGTH && !text.contains('/');
+        if is_one && text.parse::<RepositoryName>().is_ok() {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(InvalidProjectName)
+        }
+    }
+}
+
+impl RepositoryName {
+    /// The project that the repository belongs to.
+    #[must_use]
+    pub fn project(&self) -> ProjectName {
+        ProjectName(self.as_str().split('/').next().unwrap_or_default().to_owned())
+    }
+}
+
+/// What can be done in a repository.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Action {
+    Pull,
+    Push,
+    Delete,
+}
+
+impl Action {
+    pub const ALL: [Self; 3] = [Self::Pull, Self::Push, Self::Delete];
+
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Pull => "pull",
+            Self::Push => "push",
+            Self::Delete => "delete",
+        }
+    }
+}
+
+impl fmt::Display for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// A text that is no action or role.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error("{0:?} is none of {1}")]
+pub struct UnknownName(pub String, pub &'static str);
+
+impl FromStr for Action {
+    type Err = UnknownName;
+
+    fn from_str(text: &str) -> Result<Self, UnknownName> {
+        let found = Self::ALL.into_iter().find(|action| action.as_str() == text);
+        found.ok_or_else(|| UnknownName(text.to_owned(), "pull, push and delete"))
+    }
+}
+
+/// A set of actions.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Actions(u8);
+
+impl Actions {
+    pub const NONE: Self = Self(0);
+    pub const ALL: Self = Self::NONE.with(Action::Pull).with(Action::Push).with(Action::Delete);
+
+    #[must_use]
+    pub const fn with(self, action: Action) -> Self {
+        Self(self.0 | 1 << action as u8)
+    }
+
+    #[must_use]
+    pub const fn contains(self, action: Action) -> bool {
+        self.0 & (1 << action as u8) != 0
+    }
+
+    #[must_use]
+    pub const fn union(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    #[must_use]
+    pub const fn intersection(self, other: Self) -> Self {
+        Self(self.0 & other.0)
+    }
+
+    #[must_use]
+    pub const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    pub fn iter(self) -> impl Iterator<Item = Action> {
+        Action::ALL.into_iter().filter(move |action| self.contains(*action))
+    }
+}
+
+impl FromIterator<Action> for Actions {
+    fn from_iter<I: IntoIterator<Item = Action>>(actions: I) -> Self {
+        actions.into_iter().fold(Self::NONE, Self::with)
+    }
+}
+
+/// `pull,push`, as stored.
+impl fmt::Display for Actions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.iter().map(Action::as_str).collect::<Vec<_>>().join(","))
+    }
+}
+
+impl FromStr for Actions {
+    type Err = UnknownName;
+
+    fn from_str(text: &str) -> Result<Self, UnknownName> {
+        text.split(',').filter(|part| !part.is_empty()).map(str::parse).collect()
+    }
+}
+
+/// What a member of a project is. Each may what the one before may.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// Pulls.
+    Guest,
+    /// Pushes.
+    Developer,
+    /// Deletes.
+    Maintainer,
+    /// Decides on members, robots and whether the project is public.
+    Admin,
+}
+
+impl Role {
+    pub const ALL: [Self; 4] = [Self::Guest, Self::Developer, Self::Maintainer, Self::Admin];
+
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Guest => "guest",
+            Self::Developer => "developer",
+            Self::Maintainer => "maintainer",
+            Self::Admin => "admin",
+        }
+    }
+
+    /// What the role may do in the project's repositories.
+    #[must_use]
+    pub const fn actions(self) -> Actions {
+        match self {
+            Self::Guest => Actions::NONE.with(Action::Pull),
+            Self::Developer => Self::Guest.actions().with(Action::Push),
+            Self::Maintainer | Self::Admin => Self::Developer.actions().with(Action::Delete),
+        }
+    }
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for Role {
+    type Err = UnknownName;
+
+    fn from_str(text: &str) -> Result<Self, UnknownName> {
+        let found = Self::ALL.into_iter().find(|role| role.as_str() == text);
+        found.ok_or_else(|| UnknownName(text.to_owned(), "guest, developer, maintainer and admin"))
+    }
+}
+
+/// Whom a request comes from, and what that is known by.
+#[derive(Debug, Clone)]
+pub struct Caller {
+    pub authority: Authority,
+    /// Where the request comes from, as far as it is known.
+    pub address: Option<IpAddr>,
+}
+
+/// What a caller's rights follow from.
+#[derive(Debug, Clone)]
+pub enum Authority {
+    /// `--auth none`, or the command line beside the database: nobody asks.
+    Unchecked,
+    /// Whoever did not sign in.
+    Anonymous,
+    User { id: i64, name: String, is_admin: bool },
+    Robot { name: String, project: ProjectName, actions: Actions },
+    /// An OIDC token's bearer who is no user here: what its claims were mapped to.
+    Federated { name: String, roles: Vec<(ProjectName, Role)> },
+    /// An access token of ours: exactly what it was issued for.
+    Token(TokenGrants),
+}
+
+/// What an access token of ours says.
+#[derive(Debug, Clone)]
+pub struct TokenGrants {
+    /// Who it was issued to; none for an anonymous one.
+    pub name: Option<String>,
+    pub repositories: Vec<(RepositoryName, Actions)>,
+    /// Whether it was issued for listing repositories.
+    pub catalog: bool,
+}
+
+impl Caller {
+    /// Whoever may everything: see [`Authority::Unchecked`].
+    pub const UNCHECKED: Self = Self { authority: Authority::Unchecked, address: None };
+
+    /// The name that sessions belong to and that the audit log has; none for whoever did not sign in, or where nobody
+    /// has to.
+    #[must_use]
+    pub fn name(&self) -> Option<&str> {
+        match &self.authority {
+            Authority::Unchecked | Authority::Anonymous => None,
+            Authority::User { name, .. } | Authority::Robot { name, .. } | Authority::Federated { name, .. } => {
+                Some(name)
+            }
+            Authority::Token(token) => token.name.as_deref(),
+        }
+    }
+
+    #[must_use]
+    pub const fn is_anonymous(&self) -> bool {
+        match &self.authority {
+            Authority::Anonymous => true,
+            Authority::Token(token) => token.name.is_none(),
+            _ => false,
+        }
+    }
+}
