@@ -112,12 +112,37 @@ pub struct LogConfig {
     pub log: Option<String>,
 }
 
+/// Who has to sign in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum AuthMode {
+    /// Nobody.
+    None,
+    /// Whoever does more than pull from public projects: with a password, a personal access token or a robot's secret
+    Token,
+}
+
 /// The service itself.
 #[derive(Debug, Clone, Args)]
 pub struct ServeConfig {
     /// Address and port to listen on; port 0 takes a free one and prints it
     #[arg(long, env = "OVERSIDE_LISTEN", default_value = "127.0.0.1:5000")]
     pub listen: SocketAddr,
+
+    /// Whether people and programs have to sign in; with `none` nobody does, and only this machine is served
+    #[arg(long, env = "OVERSIDE_AUTH", default_value = "none")]
+    pub auth: AuthMode,
+
+    /// The name that access tokens are issued for (`service` of the challenge, `aud` of the token)
+    #[arg(long, env = "OVERSIDE_TOKEN_SERVICE", default_value = "overside", value_parser = service_name)]
+    pub token_service: String,
+
+    /// How long an access token lives; clients get another by themselves
+    #[arg(long, env = "OVERSIDE_TOKEN_LIFETIME", default_value = "5m", value_parser = token_lifetime)]
+    pub token_lifetime: Duration,
+
+    /// Age at which the key that signs access tokens gets a successor
+    #[arg(long, env = "OVERSIDE_TOKEN_KEY_LIFETIME", default_value = "7d", value_parser = duration)]
+    pub token_key_lifetime: Duration,
 
     /// Listen beyond this machine although nobody has to sign in: whoever reaches the port may push and pull
     #[arg(long, env = "OVERSIDE_INSECURE_NO_AUTH")]
@@ -159,14 +184,21 @@ pub struct ServeConfig {
 impl ServeConfig {
     /// Refuses to open an unguarded door by accident.
     pub fn check(&self) -> Result<(), String> {
-        if self.listen.ip().is_loopback() || self.insecure_no_auth {
-            return Ok(());
+        match self.auth {
+            AuthMode::Token if self.listen.ip().is_unspecified() && self.store.public_url.is_none() => {
+                Err(format!(
+                    "clients are sent to this server for tokens, and {} is no address to send them to; \
+                     say --public-url",
+                    self.listen
+                ))
+            }
+            AuthMode::None if !self.listen.ip().is_loopback() && !self.insecure_no_auth => Err(format!(
+                "{} is reachable from other machines and nobody has to sign in; say --auth token, listen on \
+                 127.0.0.1, or say --insecure-no-auth if a proxy in front checks who may push and pull",
+                self.listen
+            )),
+            _ => Ok(()),
         }
-        Err(format!(
-            "{} is reachable from other machines and nobody has to sign in; listen on 127.0.0.1, \
-             or say --insecure-no-auth if a proxy in front checks who may push and pull",
-            self.listen
-        ))
     }
 }
 
@@ -240,6 +272,23 @@ fn duration(text: &str) -> Result<Duration, String> {
         Err("must be more than nothing and make sense".to_owned())
     } else {
         Ok(duration)
+    }
+}
+
+fn token_lifetime(text: &str) -> Result<Duration, String> {
+    let lifetime = duration(text)?;
+    // Clients take a token that says less for one of a minute (Docker, "Token Authentication Specification").
+    let (least, most) = (Duration::from_mins(1), Duration::from_hours(24));
+    if (least..=most).contains(&lifetime) { Ok(lifetime) } else { Err("must be from 1m to 24h".to_owned()) }
+}
+
+/// It goes between the quotes of a header.
+fn service_name(text: &str) -> Result<String, String> {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | ':' | '/');
+    if !text.is_empty() && text.len() <= 255 && text.chars().all(allowed) {
+        Ok(text.to_owned())
+    } else {
+        Err("is made of letters, digits and '.', '-', '_', ':', '/'".to_owned())
     }
 }
 

@@ -6,10 +6,12 @@
 //! * [`domain`]: pure types and the upload state machine
 //! * [`db`], [`storage`]: rows and bytes, each on two backends
 //! * [`service`]: the use cases, one file a verb
+//! * [`auth`]: passwords, secrets and signed tokens
 //! * [`http`]: the front doors
 //! * [`client`]: the protocol from the other side; [`cli`] is built on it
 //! * [`config`], [`server`], [`worker`], [`telemetry`]: what makes it a service
 
+pub mod auth;
 pub mod cli;
 pub mod client;
 pub mod config;

@@ -19,12 +19,14 @@ use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 use url::Url;
 
-use crate::config::{ServeConfig, StorageLocation, StoreConfig};
+use crate::auth::token::TokenIssuer;
+use crate::config::{AuthMode, ServeConfig, StorageLocation, StoreConfig};
 use crate::db::{Db, StoreProbe};
 use crate::domain::clock::Clock;
 use crate::http;
+use crate::http::gate::Peer;
 use crate::http::linger::Lingering;
-use crate::service::{Limits, Service};
+use crate::service::{Auth, Limits, Service};
 use crate::storage::probe::{Capabilities, PROBE_VERSION};
 use crate::storage::s3::S3Settings;
 use crate::storage::signed_url::{SIGNING_KEY_LENGTH, UrlSigner};
@@ -130,7 +132,20 @@ pub async fn open_service(config: &StoreConfig, limits: Limits) -> anyhow::Resul
     let clock = Clock::System;
     let db = open_database(config).await?;
     let storage = open_storage(config, &db, &clock).await?;
-    Ok(Service::new(db, storage, clock, limits))
+    Ok(Service::new(db, storage, clock, limits, None))
+}
+
+/// What signs and checks tokens.
+async fn open_auth(
+    config: &ServeConfig,
+    store: &StoreConfig,
+    db: &Db,
+    clock: &Clock,
+) -> anyhow::Result<Auth> {
+    let public_url = store.public_url.clone().context("a service with tokens has an address")?;
+    let issuer = TokenIssuer { service: config.token_service.clone(), lifetime: config.token_lifetime };
+    let auth = Auth::open(db, issuer, public_url, config.token_key_lifetime, clock.now()).await;
+    auth.context("cannot read the keys that tokens are signed with")
 }
 
 /// A server that has its address and everything behind it, and is ready to run.
@@ -164,7 +179,11 @@ impl Server {
         } else {
             probe(&storage, &db, &clock, config.probe_refresh).await?;
         }
-        let service = Service::new(db, storage, clock, config.limits.limits());
+        let auth = match config.auth {
+            AuthMode::None => None,
+            AuthMode::Token => Some(open_auth(config, &store, &db, &clock).await?),
+        };
+        let service = Service::new(db, storage, clock, config.limits.limits(), auth);
         Ok(Self {
             listener,
             service,
@@ -245,10 +264,14 @@ fn serve_connection(
     // telling it from HTTP/2 would wait for a silent client without one.
     let mut builder = http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT).max_buf_size(READ_BUFFER);
+    let peer = stream.peer_addr().ok().map(Peer);
     let service = hyper::service::service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
         let router = router.clone();
         let waits = request.headers().contains_key(hyper::header::EXPECT);
-        let request = request.map(|body| Body::new(Lingering::new(body, waits)));
+        let mut request = request.map(|body| Body::new(Lingering::new(body, waits)));
+        if let Some(peer) = peer {
+            request.extensions_mut().insert(peer);
+        }
         async move { Ok::<_, Infallible>(router.oneshot(request).await.unwrap_or_else(|never| match never {})) }
     });
     let connection = connections.watch(builder.serve_connection(TokioIo::new(stream), service));

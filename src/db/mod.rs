@@ -1,10 +1,12 @@
 //! The database: rows in, domain types out. PostgreSQL or SQLite, one SQL text for both.
 
+mod accounts;
 mod blobs;
 mod chores;
 mod commit;
 mod keys;
 mod links;
+mod login_failures;
 mod manifests;
 mod parts;
 mod placing;
@@ -16,8 +18,10 @@ mod rows;
 mod swap;
 mod sweep;
 mod tags;
+mod token_keys;
 mod uploads;
 
+pub use accounts::{ProjectAccess, RobotAccount, TokenAccount, UserAccount};
 pub use commit::Committed;
 pub use links::{Link, Unlinked};
 pub use manifests::{ManifestDescription, Pushed, StoredManifest};

@@ -48,6 +48,13 @@ impl FromStr for ProjectName {
     }
 }
 
+/// What a project is asked for by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ProjectReference {
+    Name(ProjectName),
+    Id(i64),
+}
+
 impl RepositoryName {
     /// The project that the repository belongs to.
     #[must_use]
@@ -225,10 +232,21 @@ pub enum Authority {
     Unchecked,
     /// Whoever did not sign in.
     Anonymous,
-    User { id: i64, name: String, is_admin: bool },
-    Robot { name: String, project: ProjectName, actions: Actions },
+    User {
+        id: i64,
+        name: String,
+        is_admin: bool,
+    },
+    Robot {
+        name: String,
+        project: ProjectName,
+        actions: Actions,
+    },
     /// An OIDC token's bearer who is no user here: what its claims were mapped to.
-    Federated { name: String, roles: Vec<(ProjectName, Role)> },
+    Federated {
+        name: String,
+        roles: Vec<(ProjectName, Role)>,
+    },
     /// An access token of ours: exactly what it was issued for.
     Token(TokenGrants),
 }
@@ -253,9 +271,9 @@ impl Caller {
     pub fn name(&self) -> Option<&str> {
         match &self.authority {
             Authority::Unchecked | Authority::Anonymous => None,
-            Authority::User { name, .. } | Authority::Robot { name, .. } | Authority::Federated { name, .. } => {
-                Some(name)
-            }
+            Authority::User { name, .. }
+            | Authority::Robot { name, .. }
+            | Authority::Federated { name, .. } => Some(name),
             Authority::Token(token) => token.name.as_deref(),
         }
     }

@@ -1,6 +1,7 @@
 //! Pure types and the upload state machine. Imports nothing else of this crate.
 
 pub mod access;
+pub mod account;
 pub mod blob;
 pub mod clock;
 pub mod digest;

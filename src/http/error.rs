@@ -49,6 +49,11 @@ impl HttpError {
     }
 
     #[must_use]
+    pub const fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    #[must_use]
     pub fn with_header(self, name: HeaderName, value: HeaderValue) -> Self {
         Self { header: Some((name, value)), ..self }
     }
@@ -101,6 +106,9 @@ impl From<ServiceError> for HttpError {
         match error {
             ServiceError::ReferencesUnknown(missing) => Self { entries: unknown(&http, &missing), ..http },
             ServiceError::BlobNeeded => http.with_header(ALLOW, HeaderValue::from_static("GET, HEAD")),
+            ServiceError::TooManyRequests { retry_after, .. } => {
+                http.with_header(RETRY_AFTER, HeaderValue::from(retry_after.as_secs().max(1)))
+            }
             ServiceError::OffsetMismatch { expected } => http.with_header(RANGE, received_range(expected)),
             _ if status == StatusCode::SERVICE_UNAVAILABLE => {
                 http.with_header(RETRY_AFTER, RETRY_AFTER_SECONDS)
@@ -125,6 +133,11 @@ fn classify(error: &ServiceError) -> (StatusCode, &'static str) {
             (StatusCode::NOT_FOUND, "BLOB_UPLOAD_UNKNOWN")
         }
         ServiceError::Refused(Refusal::Expired) => (StatusCode::GONE, "BLOB_UPLOAD_UNKNOWN"),
+        ServiceError::Unauthenticated
+        | ServiceError::CredentialsInvalid
+        | ServiceError::ScopeInsufficient => (StatusCode::UNAUTHORIZED, "UNAUTHORIZED"),
+        ServiceError::Denied => (StatusCode::FORBIDDEN, "DENIED"),
+        ServiceError::TooManyRequests { .. } => (StatusCode::TOO_MANY_REQUESTS, "TOOMANYREQUESTS"),
         ServiceError::BlobUnknown => (StatusCode::NOT_FOUND, "BLOB_UNKNOWN"),
         ServiceError::ManifestUnknown => (StatusCode::NOT_FOUND, "MANIFEST_UNKNOWN"),
         ServiceError::RepositoryUnknown => (StatusCode::NOT_FOUND, "NAME_UNKNOWN"),
@@ -150,7 +163,9 @@ fn classify(error: &ServiceError) -> (StatusCode, &'static str) {
         ServiceError::OffsetMismatch { .. } => (StatusCode::RANGE_NOT_SATISFIABLE, "BLOB_UPLOAD_INVALID"),
         ServiceError::TooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "SIZE_INVALID"),
         ServiceError::Signature(_) => (StatusCode::FORBIDDEN, "DENIED"),
-        ServiceError::Db(DbError::Corrupt { .. }) => (StatusCode::INTERNAL_SERVER_ERROR, "UNKNOWN"),
+        ServiceError::Token(_) | ServiceError::Db(DbError::Corrupt { .. }) => {
+            (StatusCode::INTERNAL_SERVER_ERROR, "UNKNOWN")
+        }
         ServiceError::Busy(_)
         | ServiceError::Contended
         | ServiceError::Stopping

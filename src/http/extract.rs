@@ -34,6 +34,11 @@ impl Parameters {
         Self(url::form_urlencoded::parse(query.as_bytes()).into_owned().collect())
     }
 
+    /// Of a body of `application/x-www-form-urlencoded`.
+    pub fn of_form(body: &[u8]) -> Self {
+        Self(url::form_urlencoded::parse(body).into_owned().collect())
+    }
+
     pub fn text(&self, name: &str) -> Result<Option<&str>, HttpError> {
         self.once(name).map_err(HttpError::invalid)
     }

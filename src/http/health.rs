@@ -1,9 +1,7 @@
 //! `/healthz`: the process answers. `/readyz`: so do the database and the store.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::State;
 use axum::http::StatusCode;
 
 use crate::service::Service;
@@ -12,11 +10,11 @@ use crate::telemetry::chain;
 /// Load balancers ask every few seconds and wait about this long.
 const READY_TIMEOUT: Duration = Duration::from_secs(5);
 
-pub(super) async fn alive() -> &'static str {
+pub(super) const fn alive() -> &'static str {
     "ok\n"
 }
 
-pub(super) async fn ready(State(service): State<Arc<Service>>) -> (StatusCode, &'static str) {
+pub(super) async fn ready(service: &Service) -> (StatusCode, &'static str) {
     match tokio::time::timeout(READY_TIMEOUT, service.check()).await {
         Ok(Ok(())) => (StatusCode::OK, "ready\n"),
         Ok(Err(error)) => {

@@ -1,21 +1,24 @@
 //! The front doors: parse into domain types, call one service verb, render.
 
+pub mod endpoint;
 pub mod error;
 mod extract;
+pub(crate) mod gate;
 mod health;
 pub(crate) mod linger;
 mod oci;
 mod signed;
+mod token;
 pub mod wire;
 
 use std::any::Any;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::Request;
+use axum::extract::{Request, State};
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{any, get, put};
+use axum::routing::{MethodFilter, any, on};
 use tower_http::ServiceBuilderExt;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::request_id::{MakeRequestUuid, RequestId};
@@ -24,8 +27,9 @@ use tower_http::trace::{DefaultOnFailure, DefaultOnResponse, TraceLayer};
 use tracing::{Level, Span};
 
 use crate::service::Service;
-use crate::storage::signed_url::SIGNED_PATH;
+use endpoint::Endpoint;
 use error::HttpError;
+use gate::Visitor;
 
 /// Every answer under `/v2/` carries it; clients tell a registry by it.
 const API_VERSION: HeaderName = HeaderName::from_static("docker-distribution-api-version");
@@ -48,16 +52,49 @@ pub fn router(service: Arc<Service>) -> Router {
         )
         .propagate_x_request_id()
         .layer(CatchPanicLayer::custom(panicked));
-    Router::new()
-        .route("/healthz", get(health::alive))
-        .route("/readyz", get(health::ready))
-        .route(&format!("{SIGNED_PATH}/{{upload}}"), put(signed::put))
-        .route(&format!("{SIGNED_PATH}/{{upload}}/{{part}}"), put(signed::put))
+    let others = Endpoint::ALL.iter().copied().filter(|endpoint| !endpoint.path().starts_with(oci::PREFIX));
+    let routes = others.fold(Router::new(), |routes, endpoint| {
+        let answer =
+            move |State(service): State<Arc<Service>>, request: Request| answer(service, endpoint, request);
+        // All of them have a filter.
+        let method = MethodFilter::try_from(endpoint.method()).unwrap_or(MethodFilter::GET);
+        routes.route(endpoint.path(), on(method, answer))
+    });
+    routes
         .merge(registry)
         .fallback(|| async { HttpError::not_found() })
         .method_not_allowed_fallback(|| async { other_method() })
         .layer(layers)
         .with_state(service)
+}
+
+/// The front doors beside the registry's.
+async fn answer(service: Arc<Service>, endpoint: Endpoint, request: Request) -> Result<Response, HttpError> {
+    let visitor = Visitor::of(&request);
+    match endpoint {
+        Endpoint::Alive => Ok(health::alive().into_response()),
+        Endpoint::Ready => Ok(health::ready(&service).await.into_response()),
+        Endpoint::ReceivePut | Endpoint::ReceivePart => signed::put(&service, request).await,
+        Endpoint::Token => token::get(&service, visitor, request).await,
+        Endpoint::TokenByForm => token::post(&service, visitor, request).await,
+        // Dispatched by `oci`, which takes their paths apart.
+        Endpoint::Base
+        | Endpoint::Catalog
+        | Endpoint::BeginUpload
+        | Endpoint::DescribeUpload
+        | Endpoint::Append
+        | Endpoint::Finalize
+        | Endpoint::Abort
+        | Endpoint::ReadBlob
+        | Endpoint::DescribeBlob
+        | Endpoint::DeleteBlob
+        | Endpoint::ReadManifest
+        | Endpoint::DescribeManifest
+        | Endpoint::PushManifest
+        | Endpoint::DeleteManifest
+        | Endpoint::ListTags
+        | Endpoint::ListReferrers => Err(HttpError::not_found()),
+    }
 }
 
 /// The path alone: queries carry signatures.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Request, State};
+use axum::extract::Request;
 use axum::http::header::ETAG;
 use axum::http::{HeaderName, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -16,10 +16,7 @@ use crate::storage::signed_url::{Grant, SignatureError};
 const CHECKSUM: HeaderName = HeaderName::from_static("x-amz-checksum-sha256");
 
 /// One PUT of a whole blob, or of a part.
-pub(super) async fn put(
-    State(service): State<Arc<Service>>,
-    request: Request,
-) -> Result<Response, HttpError> {
+pub(super) async fn put(service: &Arc<Service>, request: Request) -> Result<Response, HttpError> {
     let uri = request.uri();
     let (grant, signature) = Grant::read(uri.path(), uri.query().unwrap_or_default())
         .ok_or(ServiceError::Signature(SignatureError::Mismatch))?;

@@ -161,3 +161,13 @@ pub struct ErrorEntry {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detail: Option<serde_json::Value>,
 }
+
+/// An access token, under the names that Docker's specification and OAuth2 have for it.
+#[derive(Debug, Serialize)]
+pub struct Token {
+    pub token: String,
+    pub access_token: String,
+    /// In seconds.
+    pub expires_in: u64,
+    pub issued_at: DateTime<Utc>,
+}

@@ -1,13 +1,14 @@
 //! Abort an upload: the session ends and everything temporary goes.
 
 use super::{Result, Service};
+use crate::domain::access::Caller;
 use crate::domain::name::RepositoryName;
 use crate::domain::upload::{Upload, UploadId};
 
 impl Service {
     /// Aborts. Twice is as good as once.
-    pub async fn abort(&self, repository: &RepositoryName, id: UploadId) -> Result<()> {
-        let upload = self.upload(repository, id).await?;
+    pub async fn abort(&self, caller: &Caller, repository: &RepositoryName, id: UploadId) -> Result<()> {
+        let upload = self.upload(caller, repository, id).await?;
         self.abort_from(upload).await
     }
 

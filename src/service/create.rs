@@ -1,6 +1,7 @@
 //! Begin an upload.
 
 use super::{Presigned, Result, Service, ServiceError, SignRequest};
+use crate::domain::access::Caller;
 use crate::domain::digest::{Algorithm, Digest};
 use crate::domain::name::RepositoryName;
 use crate::domain::upload::{Upload, UploadId};
@@ -14,12 +15,13 @@ impl Service {
     /// come through this server are hashed with.
     pub async fn begin(
         &self,
+        caller: &Caller,
         repository: RepositoryName,
         declared_digest: Option<Digest>,
         algorithm: Algorithm,
         user_agent: Option<&str>,
     ) -> Result<Upload> {
-        let upload = self.fresh(repository, declared_digest, algorithm, user_agent);
+        let upload = self.fresh(caller, repository, declared_digest, algorithm, user_agent);
         self.insert(&upload).await?;
         Ok(upload)
     }
@@ -28,12 +30,13 @@ impl Service {
     /// what [`Self::sign`] would make of it.
     pub async fn begin_signed(
         &self,
+        caller: &Caller,
         repository: RepositoryName,
         request: &SignRequest,
         algorithm: Algorithm,
         user_agent: Option<&str>,
     ) -> Result<(UploadId, Presigned)> {
-        let upload = self.fresh(repository, None, algorithm, user_agent);
+        let upload = self.fresh(caller, repository, None, algorithm, user_agent);
         let planned = self.plan_first(upload, request)?;
         self.insert(&planned).await?;
         let id = planned.id;
@@ -48,6 +51,7 @@ impl Service {
 
     fn fresh(
         &self,
+        caller: &Caller,
         repository: RepositoryName,
         declared_digest: Option<Digest>,
         algorithm: Algorithm,
@@ -57,7 +61,7 @@ impl Service {
         let metadata = serde_json::json!({ "user_agent": agent });
         let expires_at = self.after(self.limits.upload_lifetime);
         let upload = Upload::begin(repository, declared_digest, metadata, self.clock.now(), expires_at);
-        Upload { algorithm, ..upload }
+        Upload { algorithm, user_id: caller.name().map(str::to_owned), ..upload }
     }
 
     async fn insert(&self, upload: &Upload) -> Result<()> {

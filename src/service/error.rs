@@ -1,5 +1,8 @@
 //! What a use case can answer instead of doing it; every front door renders these in its own envelope.
 
+use std::time::Duration;
+
+use crate::auth::token::TokenError;
 use crate::db::DbError;
 use crate::domain::digest::{Digest, Mismatch};
 use crate::domain::manifest::ManifestError;
@@ -10,6 +13,19 @@ use crate::storage::signed_url::SignatureError;
 /// A refusal or a failure; the texts are for clients, the sources for the log.
 #[derive(Debug, thiserror::Error)]
 pub enum ServiceError {
+    #[error("sign in first")]
+    Unauthenticated,
+    #[error("the name, password or token is wrong, has expired or was revoked")]
+    CredentialsInvalid,
+    #[error("the token was not issued for this; get one for the scope that is named")]
+    ScopeInsufficient,
+    /// The same whether it is there or not.
+    #[error("there is no such thing here, or you have no permission for it")]
+    Denied,
+    #[error("too many {what}; try again in {} seconds", .retry_after.as_secs())]
+    TooManyRequests { what: &'static str, retry_after: Duration },
+    #[error("a token could not be signed or its key not be read")]
+    Token(#[from] TokenError),
     #[error("no such upload in this repository; begin one with POST")]
     UploadUnknown,
     #[error("no such blob in this repository")]

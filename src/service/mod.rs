@@ -1,6 +1,7 @@
 //! The use cases: one file, one verb. No headers, no SQL, no store's types.
 
 mod abort;
+mod access;
 mod append;
 mod blobs;
 mod cleanup;
@@ -8,6 +9,7 @@ mod collect;
 mod create;
 mod error;
 mod finalize;
+mod identity;
 mod lease;
 mod listings;
 mod manifests;
@@ -27,17 +29,20 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::db::Db;
+use crate::domain::access::{Authority, Caller};
 use crate::domain::clock::Clock;
 use crate::domain::name::RepositoryName;
 use crate::domain::upload::{Upload, UploadId};
 use crate::storage::Storage;
 
+pub use access::{ProjectRight, Requirement};
 pub use append::Chunk;
 pub use blobs::BlobContent;
 pub use cleanup::CleanupReport;
 pub use collect::CollectReport;
 pub use error::ServiceError;
 pub use finalize::{Finalized, NamedPart, Told};
+pub use identity::{Auth, Credentials};
 pub use listings::{MAX_PAGE, Page};
 pub use manifests::PushedManifest;
 pub use sign::{ArrivedPart, Presigned, SignMode, SignRequest, SignedPart, SignedParts};
@@ -76,6 +81,8 @@ pub struct Service {
     storage: Storage,
     clock: Clock,
     limits: Limits,
+    /// None where nobody has to sign in.
+    auth: Option<Auth>,
     /// Work that goes on when the request that began it is gone.
     tasks: TaskTracker,
     /// Cancelled when work in flight must be handed over.
@@ -90,12 +97,13 @@ pub struct Service {
 
 impl Service {
     #[must_use]
-    pub fn new(db: Db, storage: Storage, clock: Clock, limits: Limits) -> Arc<Self> {
+    pub fn new(db: Db, storage: Storage, clock: Clock, limits: Limits, auth: Option<Auth>) -> Arc<Self> {
         Arc::new(Self {
             db,
             storage,
             clock,
             limits,
+            auth,
             tasks: TaskTracker::new(),
             handover: CancellationToken::new(),
             hashers: Arc::new(Semaphore::new(read_back::HASHERS_AT_ONCE)),
@@ -123,11 +131,19 @@ impl Service {
         self.db.close().await;
     }
 
-    /// A session by its UUID, if it belongs to this repository.
-    pub async fn upload(&self, repository: &RepositoryName, id: UploadId) -> Result<Upload> {
+    /// A session by its UUID, if it belongs to this repository and this caller.
+    pub async fn upload(&self, caller: &Caller, repository: &RepositoryName, id: UploadId) -> Result<Upload> {
         let upload = self.db.find_upload(id).await?.ok_or(ServiceError::UploadUnknown)?;
-        // Nothing tells a session of another repository from one that does not exist.
-        if upload.repository == *repository { Ok(upload) } else { Err(ServiceError::UploadUnknown) }
+        let is_own =
+            matches!(caller.authority, Authority::Unchecked) || upload.user_id.as_deref() == caller.name();
+        // Nothing tells a session of another repository or user from one that does not exist.
+        if is_own && upload.repository == *repository { Ok(upload) } else { Err(ServiceError::UploadUnknown) }
+    }
+
+    /// None where nobody has to sign in.
+    #[must_use]
+    pub const fn auth(&self) -> Option<&Auth> {
+        self.auth.as_ref()
     }
 
     /// The time that expiry is decided by.

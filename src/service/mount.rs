@@ -1,6 +1,7 @@
 //! Link a blob that another repository has: no byte is sent.
 
-use super::{Result, Service};
+use super::{Result, Service, ServiceError};
+use crate::domain::access::{Action, Caller};
 use crate::domain::digest::Digest;
 use crate::domain::name::RepositoryName;
 
@@ -13,11 +14,12 @@ impl Service {
     /// content discovery"). False where the caller has to upload it, which tells nothing of whether it exists.
     pub async fn mount(
         &self,
+        caller: &Caller,
         to: &RepositoryName,
         digest: &Digest,
         from: Option<&RepositoryName>,
     ) -> Result<bool> {
-        let Some(source) = self.readable_source(digest, from).await? else { return Ok(false) };
+        let Some(source) = self.readable_source(caller, digest, from).await? else { return Ok(false) };
         if !self.db.link_blob(to, digest, self.clock.now()).await? {
             return Ok(false);
         }
@@ -29,17 +31,25 @@ impl Service {
     /// no right to it, so whatever restricts reading restricts this, and this alone, among the candidates.
     async fn readable_source(
         &self,
+        caller: &Caller,
         digest: &Digest,
         from: Option<&RepositoryName>,
     ) -> Result<Option<RepositoryName>> {
-        let candidates = match from {
-            Some(from) => {
-                let found = self.db.find_link(from, digest).await?;
-                found.map(|_| from.clone()).into_iter().collect()
-            }
-            None => self.db.repositories_with(digest, SOURCES_LOOKED_AT).await?,
+        let may_read = async |repository: &RepositoryName| {
+            Ok::<_, ServiceError>(self.actions(caller, repository).await?.contains(Action::Pull))
         };
-        // Whoever reaches this server may read all of it.
-        Ok(candidates.into_iter().next())
+        let Some(from) = from else {
+            for candidate in self.db.repositories_with(digest, SOURCES_LOOKED_AT).await? {
+                if may_read(&candidate).await? {
+                    return Ok(Some(candidate));
+                }
+            }
+            return Ok(None);
+        };
+        // Asked first: whether it has the blob must not show in the time either.
+        if may_read(from).await? && self.db.find_link(from, digest).await?.is_some() {
+            return Ok(Some(from.clone()));
+        }
+        Ok(None)
     }
 }

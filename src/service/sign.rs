@@ -8,6 +8,7 @@ use std::collections::HashSet;
 use chrono::{DateTime, Utc};
 
 use super::{Result, Service, ServiceError};
+use crate::domain::access::Caller;
 use crate::domain::digest::Digest;
 use crate::domain::name::RepositoryName;
 use crate::domain::part::{MAX_PART_SIZE, Part, PartNumber, PartPlan, PartRange, ReceivedPart};
@@ -99,11 +100,12 @@ impl ExactSizeIterator for SignedParts {}
 impl Service {
     pub async fn sign(
         &self,
+        caller: &Caller,
         repository: &RepositoryName,
         id: UploadId,
         request: &SignRequest,
     ) -> Result<Presigned> {
-        let upload = self.upload(repository, id).await?;
+        let upload = self.upload(caller, repository, id).await?;
         upload.active(self.clock.now())?;
         self.check_declared(request)?;
         let upload = match mode(&upload, request)? {

@@ -6,11 +6,17 @@ use axum::http::StatusCode;
 use axum::response::IntoResponse;
 
 use super::Answer;
+use crate::domain::access::Caller;
 use crate::domain::name::RepositoryName;
 use crate::domain::upload::UploadId;
 use crate::service::Service;
 
-pub(super) async fn abort(service: &Arc<Service>, name: &RepositoryName, id: UploadId) -> Answer {
-    service.abort(name, id).await?;
+pub(super) async fn abort(
+    service: &Arc<Service>,
+    caller: &Caller,
+    name: &RepositoryName,
+    id: UploadId,
+) -> Answer {
+    service.abort(caller, name, id).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }

@@ -8,6 +8,7 @@ use axum::http::header::{LOCATION, RANGE};
 use axum::response::IntoResponse;
 
 use super::{Answer, upload_location, uuid_headers};
+use crate::domain::access::Caller;
 use crate::domain::name::RepositoryName;
 use crate::domain::upload::UploadId;
 use crate::http::error::received_range;
@@ -16,12 +17,13 @@ use crate::service::Service;
 
 pub(super) async fn append(
     service: &Arc<Service>,
+    caller: &Caller,
     name: &RepositoryName,
     id: UploadId,
     request: Request,
 ) -> Answer {
     let chunk = chunk(request.headers())?;
-    let upload = service.upload(name, id).await?;
+    let upload = service.upload(caller, name, id).await?;
     let upload = service.append(upload, chunk, bytes(request.into_body())).await?;
     let mut response = StatusCode::ACCEPTED.into_response();
     response.headers_mut().insert(LOCATION, upload_location(name, id));

@@ -9,6 +9,7 @@ use axum::response::{IntoResponse, Response};
 
 use super::status::{presigned, sign_request};
 use super::{Answer, created, upload_location, uuid_headers};
+use crate::domain::access::Caller;
 use crate::domain::digest::{Algorithm, Digest};
 use crate::domain::name::RepositoryName;
 use crate::domain::upload::UploadId;
@@ -19,12 +20,17 @@ use crate::service::{Service, ServiceError, Told};
 /// Chunks shorter than this cost a detour through a tail object.
 const CHUNK_MIN_LENGTH: HeaderName = HeaderName::from_static("oci-chunk-min-length");
 
-pub(super) async fn begin(service: &Arc<Service>, name: RepositoryName, request: Request) -> Answer {
+pub(super) async fn begin(
+    service: &Arc<Service>,
+    caller: &Caller,
+    name: RepositoryName,
+    request: Request,
+) -> Answer {
     let parameters = Parameters::of(request.uri());
     let (digest, mount) = (parameters.digest("digest")?, parameters.digest("mount")?);
     let algorithm = algorithm(&parameters, digest.or(mount))?;
     if let Some(mount) = mount
-        && mounted(service, &name, &mount, parameters.text("from")?).await?
+        && mounted(service, caller, &name, &mount, parameters.text("from")?).await?
     {
         return Ok(created(&name, &mount));
     }
@@ -34,8 +40,8 @@ pub(super) async fn begin(service: &Arc<Service>, name: RepositoryName, request:
     let is_of_nothing = digest.is_some_and(|digest| digest.is_of_nothing());
     let whole = !empty || (is_of_nothing && !parameters.is_true("presigned")?);
     match digest {
-        Some(digest) if whole => monolithic(service, &name, digest, request).await,
-        digest => begun(service, name, digest, algorithm, &parameters, request.headers()).await,
+        Some(digest) if whole => monolithic(service, caller, &name, digest, request).await,
+        digest => begun(service, caller, name, digest, algorithm, &parameters, request.headers()).await,
     }
 }
 
@@ -57,17 +63,19 @@ fn algorithm(parameters: &Parameters, named: Option<Digest>) -> Result<Algorithm
 /// name that no repository has: the client uploads instead.
 async fn mounted(
     service: &Service,
+    caller: &Caller,
     to: &RepositoryName,
     digest: &Digest,
     from: Option<&str>,
 ) -> Result<bool, HttpError> {
     let Ok(from) = from.map(str::parse).transpose() else { return Ok(false) };
-    Ok(service.mount(to, digest, from.as_ref()).await?)
+    Ok(service.mount(caller, to, digest, from.as_ref()).await?)
 }
 
 /// 202: here is where the upload goes on, and with `presigned=true` where its bytes go.
 async fn begun(
     service: &Service,
+    caller: &Caller,
     name: RepositoryName,
     digest: Option<Digest>,
     algorithm: Algorithm,
@@ -78,10 +86,10 @@ async fn begun(
     if parameters.is_true("presigned")? {
         let request = sign_request(parameters)?;
         let (id, signed) =
-            service.begin_signed(name.clone(), &request, algorithm, user_agent(headers)).await?;
+            service.begin_signed(caller, name.clone(), &request, algorithm, user_agent(headers)).await?;
         return Ok(accepted(presigned(signed)?, &name, id, chunk_min_length));
     }
-    let upload = service.begin(name, digest, algorithm, user_agent(headers)).await?;
+    let upload = service.begin(caller, name, digest, algorithm, user_agent(headers)).await?;
     Ok(accepted(().into_response(), &upload.repository, upload.id, chunk_min_length))
 }
 
@@ -97,12 +105,13 @@ fn accepted(mut response: Response, name: &RepositoryName, id: UploadId, chunk_m
 
 async fn monolithic(
     service: &Arc<Service>,
+    caller: &Caller,
     name: &RepositoryName,
     digest: Digest,
     request: Request,
 ) -> Answer {
     let agent = user_agent(request.headers());
-    let upload = service.begin(name.clone(), Some(digest), digest.algorithm(), agent).await?;
+    let upload = service.begin(caller, name.clone(), Some(digest), digest.algorithm(), agent).await?;
     tracing::Span::current().record("upload", tracing::field::display(upload.id));
     let whole = chunk(request.headers())?;
     let body = bytes(request.into_body());

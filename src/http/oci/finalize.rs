@@ -8,6 +8,7 @@ use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::IntoResponse;
 
 use super::{Answer, created, upload_location, uuid_headers};
+use crate::domain::access::Caller;
 use crate::domain::digest::Digest;
 use crate::domain::name::RepositoryName;
 use crate::domain::upload::{State, Transfer, Upload, UploadId};
@@ -23,6 +24,7 @@ const RESPOND_ASYNC: &str = "respond-async";
 
 pub(super) async fn finalize(
     service: &Arc<Service>,
+    caller: &Caller,
     name: &RepositoryName,
     id: UploadId,
     request: Request,
@@ -35,7 +37,7 @@ pub(super) async fn finalize(
         )
     })?;
     let wait = !lists(request.headers(), &PREFER, RESPOND_ASYNC);
-    let mut upload = service.upload(name, id).await?;
+    let mut upload = service.upload(caller, name, id).await?;
     let mut told = Told::default();
     match &upload.state {
         // With nothing sent so far the body is the blob, even an empty one. Where it can be neither, the claim

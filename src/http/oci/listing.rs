@@ -11,6 +11,7 @@ use axum::response::{IntoResponse, Response};
 use url::form_urlencoded;
 
 use super::{Answer, location};
+use crate::domain::access::Caller;
 use crate::domain::digest::Digest;
 use crate::domain::manifest::INDEX;
 use crate::domain::media_type::MediaType;
@@ -32,10 +33,10 @@ pub(super) async fn tags(service: &Arc<Service>, name: &RepositoryName, uri: &Ur
     Ok(linked(Json(wire::TagList { name: name.to_string(), tags: page.entries }), link))
 }
 
-pub(super) async fn catalog(service: &Arc<Service>, uri: &Uri) -> Answer {
+pub(super) async fn catalog(service: &Arc<Service>, caller: &Caller, uri: &Uri) -> Answer {
     let parameters = Parameters::of(uri);
     let limit = limit(&parameters)?;
-    let page = service.repositories(last(&parameters)?, limit).await?;
+    let page = service.repositories(caller, last(&parameters)?, limit).await?;
     let next = page.entries.last().filter(|_| page.has_more);
     let link = next.map(|last| next_page(uri, limit, last, None));
     Ok(linked(Json(wire::Catalog { repositories: page.entries }), link))

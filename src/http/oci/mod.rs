@@ -16,16 +16,22 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::{Request, State};
 use axum::http::header::IF_NONE_MATCH;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 
+use super::endpoint::Endpoint;
 use super::error::HttpError;
+use super::gate::{self, Target, Visitor};
 use super::method_not_allowed;
+use crate::domain::access::Caller;
 use crate::domain::digest::Digest;
 use crate::domain::name::RepositoryName;
 use crate::domain::upload::UploadId;
 use crate::service::Service;
 use route::Route;
+
+/// What all paths of a registry begin with.
+pub(super) const PREFIX: &str = "/v2/";
 
 const CONTENT_DIGEST: HeaderName = HeaderName::from_static("docker-content-digest");
 /// What Docker's clients look for, and its name without the vendor.
@@ -35,53 +41,70 @@ const UPLOAD_UUID: [HeaderName; 2] =
 type Answer = Result<Response, HttpError>;
 
 pub(super) async fn dispatch(State(service): State<Arc<Service>>, request: Request) -> Answer {
-    let route = Route::parse(request.uri().path())?;
+    let visitor = Visitor::of(&request);
+    let route = match Route::parse(request.uri().path()) {
+        Ok(route) => route,
+        // A path that is none is nobody's secret, but who is not let in learns nothing at all.
+        Err(error) => {
+            gate::admit(&service, visitor, Endpoint::Base, Target::None).await?;
+            return Err(error);
+        }
+    };
     if let Route::Upload(_, id) = &route {
         tracing::Span::current().record("upload", tracing::field::display(id));
     }
-    let method = request.method().clone();
-    match (route, method) {
-        (Route::Base, Method::GET | Method::HEAD) => Ok(Json(serde_json::json!({})).into_response()),
-        (Route::Uploads(name), Method::POST) => begin::begin(&service, name, request).await,
-        (Route::Uploads(_), _) => Err(method_not_allowed("POST")),
-        (Route::Upload(name, id), Method::GET) => {
-            status::status(&service, &name, id, request.uri(), request.headers()).await
+    let endpoint = route.endpoint(request.method()).map_err(method_not_allowed)?;
+    let target = route.repository().map_or(Target::None, Target::Repository);
+    let caller = gate::admit(&service, visitor, endpoint, target).await?;
+    answer(&service, &caller, endpoint, route, request).await
+}
+
+async fn answer(
+    service: &Arc<Service>,
+    caller: &Caller,
+    endpoint: Endpoint,
+    route: Route,
+    request: Request,
+) -> Answer {
+    match (endpoint, route) {
+        (Endpoint::Base, _) => Ok(Json(serde_json::json!({})).into_response()),
+        (Endpoint::Catalog, _) => listing::catalog(service, caller, request.uri()).await,
+        (Endpoint::BeginUpload, Route::Uploads(name)) => begin::begin(service, caller, name, request).await,
+        (Endpoint::DescribeUpload, Route::Upload(name, id)) => {
+            status::status(service, caller, &name, id, request.uri(), request.headers()).await
         }
-        (Route::Upload(name, id), Method::PATCH) => append::append(&service, &name, id, request).await,
-        (Route::Upload(name, id), Method::PUT) => finalize::finalize(&service, &name, id, request).await,
-        (Route::Upload(name, id), Method::DELETE) => abort::abort(&service, &name, id).await,
-        (Route::Upload(..), _) => Err(method_not_allowed("GET, PATCH, PUT, DELETE")),
-        (Route::Blob(name, digest), Method::GET) => {
-            blob::get(&service, &name, &digest, request.headers()).await
+        (Endpoint::Append, Route::Upload(name, id)) => {
+            append::append(service, caller, &name, id, request).await
         }
-        (Route::Blob(name, digest), Method::HEAD) => {
-            blob::head(&service, &name, &digest, request.headers()).await
+        (Endpoint::Finalize, Route::Upload(name, id)) => {
+            finalize::finalize(service, caller, &name, id, request).await
         }
-        (Route::Blob(name, digest), Method::DELETE) => blob::delete(&service, &name, &digest).await,
-        (Route::Blob(..), _) => Err(method_not_allowed("GET, HEAD, DELETE")),
-        (Route::Manifest(name, reference), Method::GET) => {
-            manifest::get(&service, &name, reference, request.headers()).await
+        (Endpoint::Abort, Route::Upload(name, id)) => abort::abort(service, caller, &name, id).await,
+        (Endpoint::ReadBlob, Route::Blob(name, digest)) => {
+            blob::get(service, &name, &digest, request.headers()).await
         }
-        (Route::Manifest(name, reference), Method::HEAD) => {
-            manifest::head(&service, &name, reference, request.headers()).await
+        (Endpoint::DescribeBlob, Route::Blob(name, digest)) => {
+            blob::head(service, &name, &digest, request.headers()).await
         }
-        (Route::Manifest(name, reference), Method::PUT) => {
-            manifest::put(&service, &name, reference, request).await
+        (Endpoint::DeleteBlob, Route::Blob(name, digest)) => blob::delete(service, &name, &digest).await,
+        (Endpoint::ReadManifest, Route::Manifest(name, reference)) => {
+            manifest::get(service, &name, reference, request.headers()).await
         }
-        (Route::Manifest(name, reference), Method::DELETE) => {
-            manifest::delete(&service, &name, reference).await
+        (Endpoint::DescribeManifest, Route::Manifest(name, reference)) => {
+            manifest::head(service, &name, reference, request.headers()).await
         }
-        (Route::Manifest(..), _) => Err(method_not_allowed("GET, HEAD, PUT, DELETE")),
-        (Route::Tags(name), Method::GET | Method::HEAD) => {
-            listing::tags(&service, &name, request.uri()).await
+        (Endpoint::PushManifest, Route::Manifest(name, reference)) => {
+            manifest::put(service, &name, reference, request).await
         }
-        (Route::Catalog, Method::GET | Method::HEAD) => listing::catalog(&service, request.uri()).await,
-        (Route::Referrers(name, subject), Method::GET | Method::HEAD) => {
-            listing::referrers(&service, &name, &subject, request.uri()).await
+        (Endpoint::DeleteManifest, Route::Manifest(name, reference)) => {
+            manifest::delete(service, &name, reference).await
         }
-        (Route::Base | Route::Tags(_) | Route::Catalog | Route::Referrers(..), _) => {
-            Err(method_not_allowed("GET, HEAD"))
+        (Endpoint::ListTags, Route::Tags(name)) => listing::tags(service, &name, request.uri()).await,
+        (Endpoint::ListReferrers, Route::Referrers(name, subject)) => {
+            listing::referrers(service, &name, &subject, request.uri()).await
         }
+        // `Route::endpoint` pairs them, and each with a route of its own.
+        _ => Err(HttpError::not_found()),
     }
 }
 

@@ -1,11 +1,13 @@
 //! Taking a path below `/v2/` apart, from its end: what is left of the known suffix is the repository's name.
 
+use axum::http::Method;
 use percent_encoding::percent_decode_str;
 
 use crate::domain::digest::Digest;
 use crate::domain::name::RepositoryName;
 use crate::domain::reference::{InvalidReference, Reference};
 use crate::domain::upload::UploadId;
+use crate::http::endpoint::Endpoint;
 use crate::http::error::HttpError;
 use crate::service::ServiceError;
 
@@ -66,6 +68,55 @@ impl Route {
             Ok(Self::Uploads(name.parse()?))
         } else {
             Ok(Self::Blob(name.parse()?, last.parse()?))
+        }
+    }
+
+    /// Whose path it is.
+    pub const fn repository(&self) -> Option<&RepositoryName> {
+        match self {
+            Self::Base | Self::Catalog => None,
+            Self::Uploads(name)
+            | Self::Upload(name, _)
+            | Self::Blob(name, _)
+            | Self::Manifest(name, _)
+            | Self::Tags(name)
+            | Self::Referrers(name, _) => Some(name),
+        }
+    }
+
+    /// What a method does here; the error names those that do something.
+    pub fn endpoint(&self, method: &Method) -> Result<Endpoint, &'static str> {
+        let is_get = matches!(*method, Method::GET | Method::HEAD);
+        match self {
+            Self::Base if is_get => Ok(Endpoint::Base),
+            Self::Tags(_) if is_get => Ok(Endpoint::ListTags),
+            Self::Catalog if is_get => Ok(Endpoint::Catalog),
+            Self::Referrers(..) if is_get => Ok(Endpoint::ListReferrers),
+            Self::Base | Self::Tags(_) | Self::Catalog | Self::Referrers(..) => Err("GET, HEAD"),
+            Self::Uploads(_) => match *method {
+                Method::POST => Ok(Endpoint::BeginUpload),
+                _ => Err("POST"),
+            },
+            Self::Upload(..) => match *method {
+                Method::GET => Ok(Endpoint::DescribeUpload),
+                Method::PATCH => Ok(Endpoint::Append),
+                Method::PUT => Ok(Endpoint::Finalize),
+                Method::DELETE => Ok(Endpoint::Abort),
+                _ => Err("GET, PATCH, PUT, DELETE"),
+            },
+            Self::Blob(..) => match *method {
+                Method::GET => Ok(Endpoint::ReadBlob),
+                Method::HEAD => Ok(Endpoint::DescribeBlob),
+                Method::DELETE => Ok(Endpoint::DeleteBlob),
+                _ => Err("GET, HEAD, DELETE"),
+            },
+            Self::Manifest(..) => match *method {
+                Method::GET => Ok(Endpoint::ReadManifest),
+                Method::HEAD => Ok(Endpoint::DescribeManifest),
+                Method::PUT => Ok(Endpoint::PushManifest),
+                Method::DELETE => Ok(Endpoint::DeleteManifest),
+                _ => Err("GET, HEAD, PUT, DELETE"),
+            },
         }
     }
 }

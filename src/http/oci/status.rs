@@ -8,6 +8,7 @@ use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::IntoResponse;
 
 use super::{Answer, upload_location, uuid_headers};
+use crate::domain::access::Caller;
 use crate::domain::name::RepositoryName;
 use crate::domain::upload::{Refusal, State, Transfer, Upload, UploadId};
 use crate::http::error::{HttpError, failure_code, received_range};
@@ -17,6 +18,7 @@ use crate::service::{Presigned, Service, SignMode, SignRequest};
 
 pub(super) async fn status(
     service: &Arc<Service>,
+    caller: &Caller,
     name: &RepositoryName,
     id: UploadId,
     uri: &Uri,
@@ -24,9 +26,9 @@ pub(super) async fn status(
 ) -> Answer {
     let parameters = Parameters::of(uri);
     if parameters.is_true("presigned")? {
-        return presigned(service.sign(name, id, &sign_request(&parameters)?).await?);
+        return presigned(service.sign(caller, name, id, &sign_request(&parameters)?).await?);
     }
-    let upload = service.upload(name, id).await?;
+    let upload = service.upload(caller, name, id).await?;
     if lists(headers, &ACCEPT, "application/json") {
         return match upload.active(service.now()) {
             Err(Refusal::Expired) => Err(crate::service::ServiceError::from(Refusal::Expired).into()),

@@ -1,0 +1,122 @@
+//! Names of users and robots, and the secrets they are given.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::Serialize;
+
+use super::access::{MAX_ACCOUNT_NAME_LENGTH, ProjectName};
+
+/// What a robot's name begins with: no user's has a dollar sign (Harbor, "Create System Robot Accounts").
+const ROBOT_PREFIX: &str = "robot$";
+
+/// `alice`, `alice@example.com`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+pub struct UserName(String);
+
+/// Why a text is no user's name.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error(
+    "a user's name has 1 to {MAX_ACCOUNT_NAME_LENGTH} letters, digits and '.', '_', '-', '@', and begins with a letter or digit"
+)]
+pub struct InvalidUserName;
+
+impl UserName {
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for UserName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl FromStr for UserName {
+    type Err = InvalidUserName;
+
+    fn from_str(text: &str) -> Result<Self, InvalidUserName> {
+        let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-' | '@');
+        let begins_well = text.starts_with(|c: char| c.is_ascii_alphanumeric());
+        if begins_well && text.len() <= MAX_ACCOUNT_NAME_LENGTH && text.chars().all(allowed) {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(InvalidUserName)
+        }
+    }
+}
+
+/// `robot$team+ci`: the project is part of the name.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct RobotName {
+    pub project: ProjectName,
+    /// Within the project; of a repository's segment's form.
+    pub name: String,
+}
+
+/// Why a text is no robot's name.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error("a robot is named robot$PROJECT+NAME; both are a-z and 0-9, joined by '.', '_', '__' or dashes")]
+pub struct InvalidRobotName;
+
+impl RobotName {
+    /// From the parts.
+    pub fn new(project: ProjectName, name: &str) -> Result<Self, InvalidRobotName> {
+        // The form of a project's name is that of a segment.
+        let name: ProjectName = name.parse().map_err(|_| InvalidRobotName)?;
+        Ok(Self { project, name: name.to_string() })
+    }
+}
+
+impl fmt::Display for RobotName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{ROBOT_PREFIX}{}+{}", self.project, self.name)
+    }
+}
+
+impl FromStr for RobotName {
+    type Err = InvalidRobotName;
+
+    fn from_str(text: &str) -> Result<Self, InvalidRobotName> {
+        let (project, name) =
+            text.strip_prefix(ROBOT_PREFIX).and_then(|rest| rest.split_once('+')).ok_or(InvalidRobotName)?;
+        Self::new(project.parse().map_err(|_| InvalidRobotName)?, name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_robot_and_a_user_never_share_a_name() {
+        for robot in ["robot$team+ci", "robot$a-b+c.d"] {
+            let name: RobotName = robot.parse().unwrap_or_else(|error| panic!("{error}"));
+            assert_eq!(name.to_string(), robot);
+            assert_eq!(robot.parse::<UserName>(), Err(InvalidUserName));
+        }
+        for bad in [
+            "robot$team",
+            "robot$+ci",
+            "robot$team+",
+            "robot$a/b+c",
+            "robot$team+a+b",
+            "team+ci",
+            "robot$Team+ci",
+        ] {
+            assert!(bad.parse::<RobotName>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn names_have_nothing_that_means_something_elsewhere() {
+        for good in ["alice", "Alice.B@example.com", "7of9"] {
+            assert!(good.parse::<UserName>().is_ok(), "{good}");
+        }
+        for bad in ["", "a b", "a:b", "a/b", "a$b", "a#b", "-a", "a\u{e9}", &"a".repeat(129)] {
+            assert!(bad.parse::<UserName>().is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! Every endpoint there is, and what it takes to be let in. Requests are dispatched by an exhaustive match on these, so
+//! there is none without a line here; `tests/it/stories/access.rs` asks each of them as everybody.
+
+use axum::http::Method;
+
+use crate::domain::access::Action;
+use crate::service::ProjectRight;
+
+/// What an endpoint asks of whoever calls it; which repository or project is meant is in the path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Need {
+    Nothing,
+    Client,
+    Account,
+    Administrator,
+    Repository(Action),
+    Catalog,
+    Project(ProjectRight),
+}
+
+macro_rules! endpoints {
+    ($($(#[$doc:meta])* $name:ident: $method:ident $path:literal, $need:expr;)+) => {
+        /// An endpoint, by what it does.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum Endpoint {
+            $($(#[$doc])* $name,)+
+        }
+
+        impl Endpoint {
+            /// All of them.
+            pub const ALL: &[Self] = &[$(Self::$name),+];
+
+            /// A `GET` takes `HEAD` as well, unless that is an endpoint of its own.
+            #[must_use]
+            pub const fn method(self) -> Method {
+                match self { $(Self::$name => Method::$method,)+ }
+            }
+
+            #[must_use]
+            pub const fn path(self) -> &'static str {
+                match self { $(Self::$name => $path,)+ }
+            }
+
+            #[must_use]
+            pub const fn need(self) -> Need {
+                match self { $(Self::$name => $need,)+ }
+            }
+        }
+    };
+}
+
+endpoints! {
+    Alive: GET "/healthz", Need::Nothing;
+    Ready: GET "/readyz", Need::Nothing;
+    /// The URL is signed: it is the permission.
+    ReceivePut: PUT "/signed/{upload}", Need::Nothing;
+    ReceivePart: PUT "/signed/{upload}/{part}", Need::Nothing;
+    /// Who asks is told what they may: nothing, if they may nothing.
+    Token: GET "/service/token", Need::Nothing;
+    TokenByForm: POST "/service/token", Need::Nothing;
+
+    Base: GET "/v2/", Need::Client;
+    Catalog: GET "/v2/_catalog", Need::Catalog;
+    BeginUpload: POST "/v2/{name}/blobs/uploads/", Need::Repository(Action::Push);
+    DescribeUpload: GET "/v2/{name}/blobs/uploads/{uuid}", Need::Repository(Action::Push);
+    Append: PATCH "/v2/{name}/blobs/uploads/{uuid}", Need::Repository(Action::Push);
+    Finalize: PUT "/v2/{name}/blobs/uploads/{uuid}", Need::Repository(Action::Push);
+    Abort: DELETE "/v2/{name}/blobs/uploads/{uuid}", Need::Repository(Action::Push);
+    ReadBlob: GET "/v2/{name}/blobs/{digest}", Need::Repository(Action::Pull);
+    DescribeBlob: HEAD "/v2/{name}/blobs/{digest}", Need::Repository(Action::Pull);
+    DeleteBlob: DELETE "/v2/{name}/blobs/{digest}", Need::Repository(Action::Delete);
+    ReadManifest: GET "/v2/{name}/manifests/{reference}", Need::Repository(Action::Pull);
+    DescribeManifest: HEAD "/v2/{name}/manifests/{reference}", Need::Repository(Action::Pull);
+    PushManifest: PUT "/v2/{name}/manifests/{reference}", Need::Repository(Action::Push);
+    DeleteManifest: DELETE "/v2/{name}/manifests/{reference}", Need::Repository(Action::Delete);
+    ListTags: GET "/v2/{name}/tags/list", Need::Repository(Action::Pull);
+    ListReferrers: GET "/v2/{name}/referrers/{digest}", Need::Repository(Action::Pull);
+}

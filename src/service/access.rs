@@ -1,0 +1,186 @@
+//! Who may do what: the one place where that is decided, for every front door.
+//!
+//! A project that a caller may not know of and one that does not exist are looked up by the same statement and get the
+//! same answer.
+
+use super::{Result, Service, ServiceError};
+use crate::db::ProjectAccess;
+use crate::domain::access::{
+    Action, Actions, Authority, Caller, ProjectName, ProjectReference, Role, TokenGrants,
+};
+use crate::domain::account::RobotName;
+use crate::domain::name::RepositoryName;
+
+/// What a request needs to be allowed.
+#[derive(Debug, Clone)]
+pub enum Requirement {
+    /// Nothing: what it does tells nobody anything, or it brings a proof of its own.
+    Nothing,
+    /// Somebody who signed in, or holds a token that says that nobody did: `GET /v2/`, where clients learn how to.
+    Client,
+    /// Somebody who signed in.
+    Account,
+    /// Somebody who runs the service.
+    Administrator,
+    Repository(RepositoryName, Action),
+    /// To list repositories: those that may be pulled from.
+    Catalog,
+    Project(ProjectReference, ProjectRight),
+}
+
+/// What can be done with a project itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ProjectRight {
+    /// See it: its members, and anybody where it is public.
+    See,
+    /// See who is in it and what was done.
+    SeeInside,
+    /// Members, robots, whether it is public; and its end.
+    Manage,
+}
+
+impl Service {
+    /// Fails unless the caller may do what it takes.
+    pub async fn authorize(&self, caller: &Caller, requirement: &Requirement) -> Result<()> {
+        if matches!(caller.authority, Authority::Unchecked) {
+            return Ok(());
+        }
+        let is_allowed = match requirement {
+            Requirement::Nothing => true,
+            Requirement::Client => !matches!(caller.authority, Authority::Anonymous),
+            Requirement::Account => is_account(&caller.authority),
+            Requirement::Administrator => is_administrator(&caller.authority),
+            Requirement::Repository(repository, action) => {
+                self.actions(caller, repository).await?.contains(*action)
+            }
+            Requirement::Catalog => match &caller.authority {
+                Authority::Token(token) => token.catalog,
+                authority => is_account(authority),
+            },
+            Requirement::Project(project, right) => self.may(&caller.authority, project, *right).await?,
+        };
+        if is_allowed { Ok(()) } else { Err(refusal(caller)) }
+    }
+
+    /// What a caller may do in a repository.
+    pub async fn actions(&self, caller: &Caller, repository: &RepositoryName) -> Result<Actions> {
+        match &caller.authority {
+            Authority::Unchecked => Ok(Actions::ALL),
+            Authority::Token(token) => {
+                let granted = token.repositories.iter().filter(|(name, _)| name == repository);
+                Ok(granted.fold(Actions::NONE, |all, (_, actions)| all.union(*actions)))
+            }
+            authority => self.account_actions(authority, &repository.project()).await,
+        }
+    }
+
+    /// Of what a token is asked for, what its caller may do.
+    pub async fn grants(&self, caller: &Caller, asked: TokenGrants) -> Result<TokenGrants> {
+        let mut repositories: Vec<(RepositoryName, Actions)> = Vec::new();
+        for (repository, actions) in asked.repositories {
+            let granted = self.actions(caller, &repository).await?.intersection(actions);
+            if !granted.is_empty() {
+                repositories.push((repository, granted));
+            }
+        }
+        let catalog = asked.catalog && is_account(&caller.authority);
+        Ok(TokenGrants { name: caller.name().map(str::to_owned), repositories, catalog })
+    }
+
+    /// Whose rights a caller has: of a token, those of whoever it was issued to, as they are now.
+    pub(super) async fn account_of(&self, caller: &Caller) -> Result<Authority> {
+        let Authority::Token(token) = &caller.authority else { return Ok(caller.authority.clone()) };
+        let Some(name) = &token.name else { return Ok(Authority::Anonymous) };
+        if let Ok(robot) = name.parse::<RobotName>() {
+            let found = self.db.find_robot_account(&robot).await?.filter(|found| !found.is_disabled);
+            return Ok(found.map_or(Authority::Anonymous, |found| Authority::Robot {
+                name: name.clone(),
+                project: robot.project,
+                actions: found.actions,
+            }));
+        }
+        let found = self.db.find_user_account(name).await?;
+        Ok(found.map_or(Authority::Anonymous, |found| Authority::User {
+            id: found.id,
+            name: found.name,
+            is_admin: found.is_admin,
+        }))
+    }
+
+    pub(super) async fn account_actions(
+        &self,
+        authority: &Authority,
+        project: &ProjectName,
+    ) -> Result<Actions> {
+        if matches!(authority, Authority::Unchecked) {
+            return Ok(Actions::ALL);
+        }
+        let reference = ProjectReference::Name(project.clone());
+        let found = self.db.project_access(&reference, user_id(authority)).await?;
+        Ok(found.map_or(Actions::NONE, |found| actions_in(authority, &found)))
+    }
+
+    async fn may(
+        &self,
+        authority: &Authority,
+        project: &ProjectReference,
+        right: ProjectRight,
+    ) -> Result<bool> {
+        if is_administrator(authority) {
+            return Ok(true);
+        }
+        let Some(found) = self.db.project_access(project, user_id(authority)).await? else {
+            return Ok(false);
+        };
+        Ok(match right {
+            ProjectRight::See => actions_in(authority, &found).contains(Action::Pull),
+            ProjectRight::SeeInside => role_in(authority, &found).is_some(),
+            ProjectRight::Manage => role_in(authority, &found) == Some(Role::Admin),
+        })
+    }
+}
+
+/// What somebody may do in the repositories of a project.
+fn actions_in(authority: &Authority, project: &ProjectAccess) -> Actions {
+    let public = if project.is_public { Actions::NONE.with(Action::Pull) } else { Actions::NONE };
+    let own = match authority {
+        Authority::Unchecked | Authority::User { is_admin: true, .. } => Actions::ALL,
+        Authority::Robot { project: own, actions, .. } if *own == project.name => *actions,
+        authority => role_in(authority, project).map_or(Actions::NONE, Role::actions),
+    };
+    own.union(public)
+}
+
+fn role_in(authority: &Authority, project: &ProjectAccess) -> Option<Role> {
+    match authority {
+        Authority::User { .. } => project.role,
+        Authority::Federated { roles, .. } => {
+            roles.iter().filter(|(name, _)| *name == project.name).map(|(_, role)| *role).max()
+        }
+        _ => None,
+    }
+}
+
+const fn user_id(authority: &Authority) -> Option<i64> {
+    match authority {
+        Authority::User { id, .. } => Some(*id),
+        _ => None,
+    }
+}
+
+const fn is_account(authority: &Authority) -> bool {
+    matches!(authority, Authority::User { .. } | Authority::Robot { .. } | Authority::Federated { .. })
+}
+
+const fn is_administrator(authority: &Authority) -> bool {
+    matches!(authority, Authority::User { is_admin: true, .. })
+}
+
+/// Who has not signed in may; whose token is too narrow may get another; all others may not.
+fn refusal(caller: &Caller) -> ServiceError {
+    match caller.authority {
+        Authority::Anonymous => ServiceError::Unauthenticated,
+        Authority::Token(_) => ServiceError::ScopeInsufficient,
+        _ => ServiceError::Denied,
+    }
+}
