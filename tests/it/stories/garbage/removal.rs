@@ -41,8 +41,9 @@ pub async fn outlasted(stack: Arc<Stack>) {
         let digest = repository.push(b"wanted again").await;
         stack.settled().await;
         repository.delete_blob(&digest).await.expect(202);
-        claim(&stack, TimeDelta::milliseconds(1_500)).await;
+        // From before the claim: the right to delete ends no earlier, however long writing it takes.
         let end = Instant::now() + Duration::from_millis(1_400);
+        claim(&stack, TimeDelta::milliseconds(1_500)).await;
         if is_deleted {
             let objects = stack.objects().await;
             remove_object(&stack, &objects[0].0).await;
