@@ -9,6 +9,7 @@ use bytesize::ByteSize;
 use clap::{Args, ValueEnum};
 use url::Url;
 
+use crate::auth::oidc::IssuerConfig;
 use crate::domain::part::{DEFAULT_PART_SIZE, MAX_OBJECT_SIZE, MAX_PART_SIZE, MIN_PART_SIZE};
 use crate::service::Limits;
 
@@ -143,6 +144,12 @@ pub struct ServeConfig {
     /// Age at which the key that signs access tokens gets a successor
     #[arg(long, env = "OVERSIDE_TOKEN_KEY_LIFETIME", default_value = "7d", value_parser = duration)]
     pub token_key_lifetime: Duration,
+
+    /// An OIDC issuer whose tokens are taken, and what its claims mean:
+    /// `issuer=URL,audience=NAME[,user=CLAIM][,projects=CLAIM][,role=ROLE]`. May be given several times (in the
+    /// environment: with spaces between)
+    #[arg(long, env = "OVERSIDE_OIDC", value_name = "ISSUER", value_delimiter = ' ')]
+    pub oidc: Vec<IssuerConfig>,
 
     /// Listen beyond this machine although nobody has to sign in: whoever reaches the port may push and pull
     #[arg(long, env = "OVERSIDE_INSECURE_NO_AUTH")]

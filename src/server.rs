@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 use url::Url;
 
+use crate::auth::oidc::Oidc;
 use crate::auth::token::TokenIssuer;
 use crate::config::{AuthMode, ServeConfig, StorageLocation, StoreConfig};
 use crate::db::{Db, StoreProbe};
@@ -144,7 +145,8 @@ async fn open_auth(
 ) -> anyhow::Result<Auth> {
     let public_url = store.public_url.clone().context("a service with tokens has an address")?;
     let issuer = TokenIssuer { service: config.token_service.clone(), lifetime: config.token_lifetime };
-    let auth = Auth::open(db, issuer, public_url, config.token_key_lifetime, clock.now()).await;
+    let oidc = Oidc::new(&config.oidc).context("cannot set up a client for OIDC issuers")?;
+    let auth = Auth::open(db, issuer, public_url, oidc, config.token_key_lifetime, clock.now()).await;
     auth.context("cannot read the keys that tokens are signed with")
 }
 

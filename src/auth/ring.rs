@@ -51,6 +51,7 @@ impl JwtSigner for Es256 {
     }
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that jsonwebtoken asks for")]
 fn signer(algorithm: &Algorithm, key: &EncodingKey) -> Result<Box<dyn JwtSigner>> {
     if *algorithm != Algorithm::ES256 || key.family() != AlgorithmFamily::Ec {
         return Err(ErrorKind::InvalidAlgorithm.into());
@@ -93,6 +94,7 @@ impl JwtVerifier for Checker {
     }
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that jsonwebtoken asks for")]
 fn verifier(algorithm: &Algorithm, key: &DecodingKey) -> Result<Box<dyn JwtVerifier>> {
     let (family, check) = match algorithm {
         Algorithm::ES256 => (AlgorithmFamily::Ec, Check::Plain(&signature::ECDSA_P256_SHA256_FIXED)),

@@ -113,7 +113,7 @@ impl Db {
         let row: Option<TokenRow> =
             on_pool!(self, pool => sqlx::query_as(FIND_TOKEN).bind(id).fetch_optional(pool).await)?;
         let account = |TokenRow { user, secret_hash, expires_at }| {
-            let secret_hash = secret("access_token", id, secret_hash)?;
+            let secret_hash = secret("access_token", &id, secret_hash)?;
             Ok(TokenAccount { user, secret_hash, expires_at })
         };
         row.map(account).transpose()
@@ -153,8 +153,8 @@ impl Db {
             let role = row.role.as_deref().map(str::parse).transpose();
             Ok(ProjectAccess {
                 id: row.id,
-                role: role.map_err(|error| corrupt("project_member", "role", row.id, &error))?,
-                name: row.name.parse().map_err(|error| corrupt("project", "name", row.id, &error))?,
+                role: role.map_err(|error| corrupt("project_member", "role", &row.id, &error))?,
+                name: row.name.parse().map_err(|error| corrupt("project", "name", &row.id, &error))?,
                 is_public: row.is_public,
             })
         };
@@ -162,7 +162,7 @@ impl Db {
     }
 }
 
-pub(super) fn secret(table: &'static str, row: impl ToString, bytes: Vec<u8>) -> Result<SecretHash> {
+pub(super) fn secret(table: &'static str, row: &dyn std::fmt::Display, bytes: Vec<u8>) -> Result<SecretHash> {
     let bytes = bytes.try_into();
     bytes.map(SecretHash).map_err(|_| corrupt(table, "secret_hash", row, &"has another length"))
 }
@@ -170,7 +170,7 @@ pub(super) fn secret(table: &'static str, row: impl ToString, bytes: Vec<u8>) ->
 pub(super) fn corrupt(
     table: &'static str,
     column: &'static str,
-    row: impl ToString,
+    row: &dyn std::fmt::Display,
     reason: &dyn std::fmt::Display,
 ) -> DbError {
     DbError::Corrupt { table, column, row: row.to_string(), reason: reason.to_string() }

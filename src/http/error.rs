@@ -136,7 +136,6 @@ fn classify(error: &ServiceError) -> (StatusCode, &'static str) {
         ServiceError::Unauthenticated
         | ServiceError::CredentialsInvalid
         | ServiceError::ScopeInsufficient => (StatusCode::UNAUTHORIZED, "UNAUTHORIZED"),
-        ServiceError::Denied => (StatusCode::FORBIDDEN, "DENIED"),
         ServiceError::TooManyRequests { .. } => (StatusCode::TOO_MANY_REQUESTS, "TOOMANYREQUESTS"),
         ServiceError::BlobUnknown => (StatusCode::NOT_FOUND, "BLOB_UNKNOWN"),
         ServiceError::ManifestUnknown => (StatusCode::NOT_FOUND, "MANIFEST_UNKNOWN"),
@@ -162,7 +161,7 @@ fn classify(error: &ServiceError) -> (StatusCode, &'static str) {
         | ServiceError::BodyIncomplete => (StatusCode::BAD_REQUEST, "BLOB_UPLOAD_INVALID"),
         ServiceError::OffsetMismatch { .. } => (StatusCode::RANGE_NOT_SATISFIABLE, "BLOB_UPLOAD_INVALID"),
         ServiceError::TooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "SIZE_INVALID"),
-        ServiceError::Signature(_) => (StatusCode::FORBIDDEN, "DENIED"),
+        ServiceError::Denied | ServiceError::Signature(_) => (StatusCode::FORBIDDEN, "DENIED"),
         ServiceError::Token(_) | ServiceError::Db(DbError::Corrupt { .. }) => {
             (StatusCode::INTERNAL_SERVER_ERROR, "UNKNOWN")
         }

@@ -1,5 +1,6 @@
 //! Who is let in: every request of every front door comes through here, once it is known which endpoint it is for.
 
+use std::fmt::Write;
 use std::net::{IpAddr, SocketAddr};
 
 use axum::http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
@@ -109,11 +110,11 @@ pub(super) fn challenged(service: &Service, error: ServiceError, requirement: &R
     };
     let mut challenge = format!("Bearer realm=\"{}\",service=\"{}\"", realm(auth), auth.issuer.service);
     if let Some(scope) = scope {
-        challenge.push_str(&format!(",scope=\"{scope}\""));
+        let _ = write!(challenge, ",scope=\"{scope}\"");
     }
     if is_narrow || is_invalid {
         let error = if is_narrow { "insufficient_scope" } else { "invalid_token" };
-        challenge.push_str(&format!(",error=\"{error}\""));
+        let _ = write!(challenge, ",error=\"{error}\"");
     }
     match HeaderValue::try_from(challenge) {
         Ok(challenge) => http.with_header(WWW_AUTHENTICATE, challenge),

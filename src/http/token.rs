@@ -1,5 +1,5 @@
 //! `GET` and `POST /service/token`: an access token for what its caller may do of what is asked for (Docker, "Token
-//! Authentication Specification" and "OAuth2 Token Authentication").
+//! Authentication Specification" and "`OAuth2` Token Authentication").
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

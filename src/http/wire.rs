@@ -162,7 +162,7 @@ pub struct ErrorEntry {
     pub detail: Option<serde_json::Value>,
 }
 
-/// An access token, under the names that Docker's specification and OAuth2 have for it.
+/// An access token, under the names that Docker's specification and `OAuth2` have for it.
 #[derive(Debug, Serialize)]
 pub struct Token {
     pub token: String,

@@ -1,34 +1,24 @@
 //! Who a request comes from: what it signs in with becomes a [`Caller`].
 
-use std::collections::HashMap;
+mod auth;
+
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use rand::Rng;
-use sha2::{Digest, Sha256};
-use tokio::sync::Semaphore;
-use tokio::time::Instant;
-use url::Url;
 
 use super::{Result, Service, ServiceError};
+use crate::auth::oidc::OidcError;
 use crate::auth::password;
 use crate::auth::secret::{PersonalToken, SecretHash};
-use crate::auth::token::{StoredKey, TokenIssuer, TokenKeys, key_id};
-use crate::db::{Db, UserAccount};
+use crate::auth::token::key_id;
+use crate::db::UserAccount;
 use crate::domain::access::{Authority, Caller, TokenGrants};
 use crate::domain::account::RobotName;
+use crate::telemetry::chain;
 
-/// Passwords hashed at once: each takes 19 MiB and a core for tens of milliseconds.
-const HASHES_AT_ONCE: usize = 2;
-/// How long a password that was right is not hashed again. It is looked up by the stored hash, so that one that was
-/// changed is hashed at once.
-const PASSWORD_CACHE_TIME: Duration = Duration::from_mins(5);
-/// Passwords remembered at once: 64 bytes each.
-const PASSWORD_CACHE_SIZE: usize = 10_000;
-/// Between two looks for keys that other replicas may have made.
-const KEY_RELOAD_PAUSE: Duration = Duration::from_secs(1);
+pub use auth::Auth;
+
 /// Failed sign-ins as one user from one address that cost nothing: people mistype.
 const FREE_FAILURES: i64 = 5;
 /// The same from one address, whoever it tries to be: many people may be behind one.
@@ -44,112 +34,6 @@ pub enum Credentials {
     None,
     Basic { name: String, secret: String },
     Bearer(String),
-}
-
-/// What `--auth token` needs.
-#[derive(Debug)]
-pub struct Auth {
-    pub issuer: TokenIssuer,
-    /// Where clients reach this service: where tokens are to be had.
-    pub public_url: Url,
-    /// Age at which a signing key gets a successor.
-    pub key_lifetime: Duration,
-    keys: RwLock<(Arc<TokenKeys>, DateTime<Utc>, Instant)>,
-    hashing: Semaphore,
-    known_passwords: Mutex<HashMap<[u8; 32], Instant>>,
-    /// Known passwords are kept as hashes that mean nothing elsewhere.
-    pepper: [u8; 32],
-}
-
-impl Auth {
-    /// Loads the signing keys, and makes the first one where there is none.
-    pub async fn open(
-        db: &Db,
-        issuer: TokenIssuer,
-        public_url: Url,
-        key_lifetime: Duration,
-        now: DateTime<Utc>,
-    ) -> Result<Self> {
-        let keys = load_keys(db, &issuer, key_lifetime, now).await?;
-        let mut pepper = [0; 32];
-        rand::rng().fill_bytes(&mut pepper);
-        Ok(Self {
-            issuer,
-            public_url,
-            key_lifetime,
-            keys: RwLock::new(keys),
-            hashing: Semaphore::new(HASHES_AT_ONCE),
-            known_passwords: Mutex::default(),
-            pepper,
-        })
-    }
-
-    fn keys(&self) -> (Arc<TokenKeys>, DateTime<Utc>, Instant) {
-        self.keys.read().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    /// The keys to sign with: with one that is not too old.
-    async fn signing_keys(&self, db: &Db, now: DateTime<Utc>) -> Result<Arc<TokenKeys>> {
-        let (keys, newest, _) = self.keys();
-        if now < newest + delta(self.key_lifetime) { Ok(keys) } else { self.reload(db, now).await }
-    }
-
-    /// The keys to verify a token with that names `key_id`: another replica may just have made it.
-    async fn verifying_keys(&self, db: &Db, key_id: &str, now: DateTime<Utc>) -> Result<Arc<TokenKeys>> {
-        let (keys, _, loaded) = self.keys();
-        if keys.knows(key_id) || loaded.elapsed() < KEY_RELOAD_PAUSE {
-            return Ok(keys);
-        }
-        self.reload(db, now).await
-    }
-
-    async fn reload(&self, db: &Db, now: DateTime<Utc>) -> Result<Arc<TokenKeys>> {
-        let loaded = load_keys(db, &self.issuer, self.key_lifetime, now).await?;
-        let keys = Arc::clone(&loaded.0);
-        *self.keys.write().unwrap_or_else(PoisonError::into_inner) = loaded;
-        Ok(keys)
-    }
-
-    fn cache_key(&self, password: &str, stored: &str) -> [u8; 32] {
-        let mut hash = Sha256::new();
-        hash.update(self.pepper);
-        hash.update(stored.as_bytes());
-        hash.update([0]);
-        hash.update(password.as_bytes());
-        hash.finalize().into()
-    }
-
-    fn is_known(&self, key: &[u8; 32]) -> bool {
-        let known = self.known_passwords.lock().unwrap_or_else(PoisonError::into_inner);
-        known.get(key).is_some_and(|since| since.elapsed() < PASSWORD_CACHE_TIME)
-    }
-
-    fn remember(&self, key: [u8; 32]) {
-        let mut known = self.known_passwords.lock().unwrap_or_else(PoisonError::into_inner);
-        if known.len() >= PASSWORD_CACHE_SIZE {
-            known.clear();
-        }
-        known.insert(key, Instant::now());
-    }
-}
-
-/// All keys that may have signed what is still valid, after adding one where the newest is too old.
-async fn load_keys(
-    db: &Db,
-    issuer: &TokenIssuer,
-    key_lifetime: Duration,
-    now: DateTime<Utc>,
-) -> Result<(Arc<TokenKeys>, DateTime<Utc>, Instant)> {
-    let mut keys = db.token_keys().await?;
-    let newest = |keys: &[StoredKey]| keys.iter().map(|key| key.created_at).max();
-    let due = now - delta(key_lifetime);
-    if newest(&keys).is_none_or(|newest| newest <= due) {
-        // Twice, so that a token signed by a replica that had not reloaded yet is still good.
-        let forgotten = now - delta(key_lifetime) * 2 - delta(issuer.lifetime) * 2;
-        db.rotate_token_key(StoredKey::generate(now)?, due, forgotten).await?;
-        keys = db.token_keys().await?;
-    }
-    Ok((Arc::new(TokenKeys::new(&keys)?), newest(&keys).unwrap_or(now), Instant::now()))
 }
 
 impl Service {
@@ -178,6 +62,9 @@ impl Service {
     }
 
     async fn bearer(&self, auth: &Auth, token: &str) -> Result<Authority> {
+        if auth.oidc.is_of_issuer(token) {
+            return self.sign_in_as_bearer(auth, token).await;
+        }
         let now = self.clock.now();
         let Ok(key_id) = key_id(token) else { return Err(ServiceError::CredentialsInvalid) };
         let keys = auth.verifying_keys(&self.db, &key_id, now).await?;
@@ -198,7 +85,29 @@ impl Service {
         if let Ok(personal) = secret.parse::<PersonalToken>() {
             return self.sign_in_with_token(&personal, Some(name)).await;
         }
+        // Clients that know names and passwords alone carry it as one, under whatever name.
+        if auth.oidc.is_of_issuer(secret) {
+            return self.sign_in_as_bearer(auth, secret).await;
+        }
         self.sign_in_with_password(auth, name, secret, address).await
+    }
+
+    /// As the user whose token it is, or as whatever its claims say.
+    async fn sign_in_as_bearer(&self, auth: &Auth, token: &str) -> Result<Authority> {
+        let bearer = match auth.oidc.verify(token).await {
+            Ok(bearer) => bearer,
+            Err(error @ OidcError::Unreachable { .. }) => {
+                tracing::warn!(error = %chain(&error), "a token cannot be verified");
+                return Err(ServiceError::Busy("the token's issuer does not answer".to_owned()));
+            }
+            Err(error) => {
+                tracing::info!(error = %chain(&error), "a token of another issuer was refused");
+                return Err(ServiceError::CredentialsInvalid);
+            }
+        };
+        let linked = self.db.find_federated_user(&bearer.issuer, &bearer.subject).await?;
+        Ok(linked
+            .map_or_else(|| Authority::Federated { name: bearer.name(), roles: bearer.roles.clone() }, user))
     }
 
     async fn sign_in_as_robot(&self, robot: RobotName, secret: &str) -> Result<Authority> {
@@ -301,10 +210,6 @@ impl Service {
 
 fn user(account: UserAccount) -> Authority {
     Authority::User { id: account.id, name: account.name, is_admin: account.is_admin }
-}
-
-fn delta(duration: Duration) -> TimeDelta {
-    TimeDelta::from_std(duration).unwrap_or(TimeDelta::MAX)
 }
 
 impl std::fmt::Debug for Credentials {

@@ -1,0 +1,146 @@
+//! What signs and checks on a replica: keys, issuers, passwords that were right a moment ago.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use rand::Rng;
+use sha2::{Digest, Sha256};
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
+use url::Url;
+
+use crate::auth::oidc::Oidc;
+use crate::auth::token::{StoredKey, TokenIssuer, TokenKeys};
+use crate::db::Db;
+use crate::service::Result;
+
+/// Passwords hashed at once: each takes 19 MiB and a core for tens of milliseconds.
+const HASHES_AT_ONCE: usize = 2;
+/// How long a password that was right is not hashed again. It is looked up by the stored hash, so that one that was
+/// changed is hashed at once.
+const PASSWORD_CACHE_TIME: Duration = Duration::from_mins(5);
+/// Passwords remembered at once: 64 bytes each.
+const PASSWORD_CACHE_SIZE: usize = 10_000;
+/// Between two looks for keys that other replicas may have made.
+const KEY_RELOAD_PAUSE: Duration = Duration::from_secs(1);
+
+/// What `--auth token` needs.
+#[derive(Debug)]
+pub struct Auth {
+    pub issuer: TokenIssuer,
+    /// Where clients reach this service: where tokens are to be had.
+    pub public_url: Url,
+    /// Others whose tokens are taken.
+    pub oidc: Oidc,
+    /// Age at which a signing key gets a successor.
+    pub key_lifetime: Duration,
+    keys: RwLock<(Arc<TokenKeys>, DateTime<Utc>, Instant)>,
+    pub(super) hashing: Semaphore,
+    known_passwords: Mutex<HashMap<[u8; 32], Instant>>,
+    /// Known passwords are kept as hashes that mean nothing elsewhere.
+    pepper: [u8; 32],
+}
+
+impl Auth {
+    /// Loads the signing keys, and makes the first one where there is none.
+    pub async fn open(
+        db: &Db,
+        issuer: TokenIssuer,
+        public_url: Url,
+        oidc: Oidc,
+        key_lifetime: Duration,
+        now: DateTime<Utc>,
+    ) -> Result<Self> {
+        let keys = load_keys(db, &issuer, key_lifetime, now).await?;
+        let mut pepper = [0; 32];
+        rand::rng().fill_bytes(&mut pepper);
+        Ok(Self {
+            issuer,
+            public_url,
+            oidc,
+            key_lifetime,
+            keys: RwLock::new(keys),
+            hashing: Semaphore::new(HASHES_AT_ONCE),
+            known_passwords: Mutex::default(),
+            pepper,
+        })
+    }
+
+    fn keys(&self) -> (Arc<TokenKeys>, DateTime<Utc>, Instant) {
+        self.keys.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The keys to sign with: with one that is not too old.
+    pub(super) async fn signing_keys(&self, db: &Db, now: DateTime<Utc>) -> Result<Arc<TokenKeys>> {
+        let (keys, newest, _) = self.keys();
+        if now < newest + delta(self.key_lifetime) { Ok(keys) } else { self.reload(db, now).await }
+    }
+
+    /// The keys to verify a token with that names `key_id`: another replica may just have made it.
+    pub(super) async fn verifying_keys(
+        &self,
+        db: &Db,
+        key_id: &str,
+        now: DateTime<Utc>,
+    ) -> Result<Arc<TokenKeys>> {
+        let (keys, _, loaded) = self.keys();
+        if keys.knows(key_id) || loaded.elapsed() < KEY_RELOAD_PAUSE {
+            return Ok(keys);
+        }
+        self.reload(db, now).await
+    }
+
+    async fn reload(&self, db: &Db, now: DateTime<Utc>) -> Result<Arc<TokenKeys>> {
+        let loaded = load_keys(db, &self.issuer, self.key_lifetime, now).await?;
+        let keys = Arc::clone(&loaded.0);
+        *self.keys.write().unwrap_or_else(PoisonError::into_inner) = loaded;
+        Ok(keys)
+    }
+
+    pub(super) fn cache_key(&self, password: &str, stored: &str) -> [u8; 32] {
+        let mut hash = Sha256::new();
+        hash.update(self.pepper);
+        hash.update(stored.as_bytes());
+        hash.update([0]);
+        hash.update(password.as_bytes());
+        hash.finalize().into()
+    }
+
+    pub(super) fn is_known(&self, key: &[u8; 32]) -> bool {
+        let known = self.known_passwords.lock().unwrap_or_else(PoisonError::into_inner);
+        known.get(key).is_some_and(|since| since.elapsed() < PASSWORD_CACHE_TIME)
+    }
+
+    pub(super) fn remember(&self, key: [u8; 32]) {
+        let mut known = self.known_passwords.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.len() >= PASSWORD_CACHE_SIZE {
+            known.clear();
+        }
+        known.insert(key, Instant::now());
+    }
+}
+
+/// All keys that may have signed what is still valid, after adding one where the newest is too old.
+async fn load_keys(
+    db: &Db,
+    issuer: &TokenIssuer,
+    key_lifetime: Duration,
+    now: DateTime<Utc>,
+) -> Result<(Arc<TokenKeys>, DateTime<Utc>, Instant)> {
+    let mut keys = db.token_keys().await?;
+    let newest = |keys: &[StoredKey]| keys.iter().map(|key| key.created_at).max();
+    let due = now - delta(key_lifetime);
+    if newest(&keys).is_none_or(|newest| newest <= due) {
+        // Twice, so that a token signed by a replica that had not reloaded yet is still good.
+        let forgotten = now - delta(key_lifetime) * 2 - delta(issuer.lifetime) * 2;
+        db.rotate_token_key(StoredKey::generate(now)?, due, forgotten).await?;
+        keys = db.token_keys().await?;
+    }
+    Ok((Arc::new(TokenKeys::new(&keys)?), newest(&keys).unwrap_or(now), Instant::now()))
+}
+
+fn delta(duration: Duration) -> TimeDelta {
+    TimeDelta::from_std(duration).unwrap_or(TimeDelta::MAX)
+}
