@@ -187,3 +187,6 @@ pub fn key_id(token: &str) -> Result<String, TokenError> {
     }
     jsonwebtoken::decode_header(token)?.kid.ok_or(TokenError::UnknownKey)
 }
+
+#[cfg(test)]
+mod tests;
