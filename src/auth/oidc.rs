@@ -222,3 +222,6 @@ fn find(set: &JwkSet, id: Option<&str>) -> Option<Jwk> {
         None => keys.next().filter(|_| keys.next().is_none()).cloned(),
     }
 }
+
+#[cfg(test)]
+mod tests;
