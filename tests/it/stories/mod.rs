@@ -1,5 +1,6 @@
 //! End-to-end stories: the real binary, the real servers, plain HTTP. Each runs on every stack.
 
+mod access;
 mod cleanup;
 pub mod clients;
 mod concurrency;
@@ -21,6 +22,7 @@ pub fn all() -> Vec<(&'static str, Vec<Story>)> {
         ("smoke", smoke::cases()),
         ("protocol", protocol::cases()),
         ("registry", registry::cases()),
+        ("access", access::cases()),
         ("limits", limits::cases()),
         ("lifetime", lifetime::cases()),
         ("cleanup", cleanup::cases()),

@@ -1,5 +1,6 @@
 //! What the suites stand on: servers, a fresh database and store per trial, the real binary, faults on the wire.
 
+pub mod accounts;
 pub mod api;
 pub mod bucket;
 pub mod database;
@@ -24,14 +25,18 @@ const IDLE_LIMIT: Duration = Duration::from_secs(2);
 
 /// A plain HTTP client that talks to loopback only: no proxy of the environment, no redirects followed unseen.
 pub fn http() -> reqwest::Client {
+    http_with(|builder| builder)
+}
+
+/// As [`http`], set up further.
+pub fn http_with(set_up: impl FnOnce(reqwest::ClientBuilder) -> reqwest::ClientBuilder) -> reqwest::Client {
     // Fails when a trial before us has installed it.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    reqwest::Client::builder()
+    let builder = reqwest::Client::builder()
         .no_proxy()
         .pool_idle_timeout(IDLE_LIMIT)
-        .redirect(reqwest::redirect::Policy::none())
-        .build()
-        .expect("a client without settings that could be wrong")
+        .redirect(reqwest::redirect::Policy::none());
+    set_up(builder).build().expect("a client without settings that could be wrong")
 }
 
 /// A temporary folder on the disk that cargo builds on: /tmp is memory on many machines, and blobs are large.

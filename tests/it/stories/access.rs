@@ -1,0 +1,135 @@
+//! Who is let in where, and what whoever is not may learn.
+
+mod federated;
+mod guessing;
+mod hidden;
+mod sessions;
+mod table;
+mod tokens;
+
+use std::sync::Arc;
+
+use futures_util::future::FutureExt;
+use overside::domain::access::{Action, Actions, Role};
+use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
+
+use crate::support::accounts::{Accounts, basic};
+use crate::support::api::Repository;
+use crate::support::process::Server;
+use crate::support::trial::Story;
+use crate::support::{Stack, http_with};
+
+pub fn cases() -> Vec<Story> {
+    vec![
+        ("every_endpoint_lets_in_whom_it_should_and_nobody_else", |s| table::all(s).boxed()),
+        ("a_token_is_good_for_what_its_bearer_may_of_what_was_asked_for", |s| tokens::granted(s).boxed()),
+        ("a_client_is_told_where_to_get_a_token_and_for_what", |s| tokens::challenged(s).boxed()),
+        ("tokens_of_one_replica_are_taken_by_another_whichever_key_signed_them", |s| {
+            tokens::shared(s).boxed()
+        }),
+        ("a_token_that_nobody_issued_opens_nothing", |s| tokens::forged(s).boxed()),
+        ("what_a_token_is_asked_for_in_vain_is_said", |s| tokens::refused(s).boxed()),
+        ("what_is_private_looks_like_what_is_not_there", |s| hidden::answers(s).boxed()),
+        ("a_digest_is_no_right_to_what_it_names", |s| hidden::digests(s).boxed()),
+        ("a_mount_takes_only_what_its_caller_may_read", |s| hidden::mounts(s).boxed()),
+        ("the_catalog_has_what_its_reader_may_pull", |s| hidden::catalog(s).boxed()),
+        ("an_upload_is_its_beginners_alone", |s| sessions::owned(s).boxed()),
+        ("a_url_that_outlives_its_upload_changes_nothing", |s| sessions::outlived(s).boxed()),
+        ("guessing_a_password_becomes_slow_and_stays_the_guessers_trouble", |s| guessing::slowed(s).boxed()),
+        ("a_job_signs_in_with_what_its_platform_gives_it", |s| federated::accepted(s).boxed()),
+        ("a_platforms_token_that_is_not_for_us_is_refused", |s| federated::refused(s).boxed()),
+        ("an_issuers_new_key_is_found_and_one_that_is_away_is_outlasted", |s| federated::rotated(s).boxed()),
+    ]
+}
+
+/// As long as each other: what differs in an answer is not a name's length.
+const PRIVATE: &str = "inner";
+const PUBLIC: &str = "outer";
+const NOWHERE: &str = "empty";
+
+/// Somebody at the door, and what they show.
+#[derive(Debug, Clone)]
+struct Visitor {
+    name: &'static str,
+    authorization: Option<String>,
+}
+
+impl Visitor {
+    const NOBODY: Self = Self { name: "nobody", authorization: None };
+
+    fn basic(name: &'static str, account: &str, secret: &str) -> Self {
+        Self { name, authorization: Some(basic(account, secret)) }
+    }
+
+    fn bearer(name: &'static str, token: &str) -> Self {
+        Self { name, authorization: Some(format!("Bearer {token}")) }
+    }
+
+    /// A client that shows it with every request.
+    fn http(&self) -> reqwest::Client {
+        let mut headers = HeaderMap::new();
+        if let Some(authorization) = &self.authorization {
+            headers.insert(AUTHORIZATION, HeaderValue::from_str(authorization).expect("ASCII"));
+        }
+        http_with(|builder| builder.default_headers(headers))
+    }
+
+    fn repository(&self, server: &Server, name: &str) -> Repository {
+        let mut repository = Repository::of(server.base_url(), name);
+        repository.http = self.http();
+        repository
+    }
+}
+
+/// A public and a private project, and somebody of each kind.
+struct Town {
+    server: Server,
+    visitors: Vec<Visitor>,
+}
+
+impl Town {
+    async fn new(stack: &Arc<Stack>, flags: &[&str]) -> Self {
+        let server = stack.server(&[&["--auth", "token"], flags].concat()).await;
+        let accounts = Accounts::of(stack);
+        for (project, is_public) in [(PRIVATE, false), (PUBLIC, true)] {
+            accounts.project(project, is_public).await;
+        }
+        let mut visitors = vec![Visitor::NOBODY];
+        let stranger = accounts.user("stranger").await;
+        visitors.push(Visitor::basic("stranger", "stranger", stranger));
+        for (name, role) in [
+            ("guest", Role::Guest),
+            ("developer", Role::Developer),
+            ("maintainer", Role::Maintainer),
+            ("head", Role::Admin),
+        ] {
+            let password = accounts.user(name).await;
+            for project in [PRIVATE, PUBLIC] {
+                accounts.member(project, name, role).await;
+            }
+            visitors.push(Visitor::basic(name, name, password));
+        }
+        let operator = accounts.administrator("operator").await;
+        visitors.push(Visitor::basic("operator", "operator", operator));
+        let (pulls, pushes) =
+            (Actions::NONE.with(Action::Pull), Actions::NONE.with(Action::Pull).with(Action::Push));
+        // Both are of the private project: in the other they are strangers.
+        for (name, actions) in [("puller", pulls), ("pusher", pushes)] {
+            let secret = accounts.robot(PRIVATE, name, actions).await;
+            visitors.push(Visitor::basic(name, &format!("robot${PRIVATE}+{name}"), &secret));
+        }
+        Self { server, visitors }
+    }
+
+    fn visitor(&self, name: &str) -> &Visitor {
+        self.visitors.iter().find(|visitor| visitor.name == name).expect(name)
+    }
+
+    fn repository(&self, visitor: &str, name: &str) -> Repository {
+        self.visitor(visitor).repository(&self.server, name)
+    }
+
+    fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.server.base_url())
+    }
+}

@@ -1,0 +1,168 @@
+//! What whoever may not see something learns of it: nothing.
+
+use std::sync::Arc;
+
+use overside::domain::digest::Digest;
+use overside::http::endpoint::{Endpoint, Need};
+use reqwest::header::CONTENT_LENGTH;
+use serde_json::json;
+
+use super::tokens::token;
+use super::{NOWHERE, PRIVATE, PUBLIC, Town, Visitor};
+use crate::support::Stack;
+use crate::support::api::{Answer, digest_of};
+use crate::support::image::{CONFIG, descriptor, image};
+
+pub async fn answers(stack: Arc<Stack>) {
+    let town = Town::new(&stack, &[]).await;
+    let content = b"not yours";
+    let digest = town.repository("developer", &format!("{PRIVATE}/app")).push(content).await;
+    let upload = town.repository("developer", &format!("{PRIVATE}/app")).begin().await;
+    let manifest = image(&descriptor(CONFIG, content), &[]);
+    let put = town.visitor("developer").http().put(town.url(&format!("/v2/{PRIVATE}/app/manifests/v1")));
+    let put = put.header("content-type", &manifest.media_type).body(manifest.payload.clone());
+    Answer::to(put).await.expect(201);
+
+    let stranger = town.visitor("stranger");
+    let scopes = [
+        format!("repository:{PRIVATE}/app:pull,push,delete"),
+        format!("repository:{NOWHERE}/app:pull,push,delete"),
+    ];
+    let bearer = Visitor::bearer("bearer", &token(&town.server, stranger, &[&scopes[0], &scopes[1]]).await);
+    for endpoint in Endpoint::ALL.iter().filter(|endpoint| matches!(endpoint.need(), Need::Repository(_))) {
+        for visitor in [&Visitor::NOBODY, stranger, &bearer] {
+            let mut seen = Vec::new();
+            for project in [PRIVATE, NOWHERE] {
+                let path = endpoint.path().replace("{name}", &format!("{project}/app"));
+                let path =
+                    path.replace("{uuid}", &upload.id().to_string()).replace("{digest}", &digest.to_string());
+                let path = path.replace("{reference}", "v1");
+                let answer = Answer::to(visitor.http().request(endpoint.method(), town.url(&path))).await;
+                assert!(matches!(answer.status, 401 | 403), "{endpoint:?}: {}", answer.status);
+                seen.push(answer.rendered().replace(project, "PROJECT"));
+            }
+            assert_eq!(seen[0], seen[1], "{endpoint:?} by {}", visitor.name);
+        }
+    }
+    // Nor does a password tell whether there is somebody of that name.
+    let tries = ["developer", "nobody-at-all"].map(|name| Visitor::basic("guesser", name, "wrong password"));
+    let mut seen = Vec::new();
+    for visitor in &tries {
+        seen.push(Answer::to(visitor.http().get(town.url("/v2/"))).await.rendered());
+    }
+    assert_eq!(seen[0], seen[1]);
+}
+
+pub async fn digests(stack: Arc<Stack>) {
+    let town = Town::new(&stack, &[]).await;
+    let content = b"somebody else's secret";
+    let there = town.repository("developer", &format!("{PRIVATE}/app")).push(content).await;
+    let nowhere = digest_of(b"that nobody ever had");
+    // The operator's project is one that the developer may not read.
+    let accounts = crate::support::accounts::Accounts::of(&stack);
+    accounts.project("prober", false).await;
+    accounts.member("prober", "stranger", overside::domain::access::Role::Admin).await;
+    let own = town.repository("stranger", "prober/app");
+    let mut seen = Vec::new();
+    for digest in [&there, &nowhere] {
+        let head = Answer::to(own.http.head(own.url(digest))).await;
+        let get = Answer::to(own.http.get(own.url(digest))).await;
+        let begun = own.begin_with(&[("digest", &digest.to_string())]).await;
+        // What is claimed is not what is sent.
+        let sent =
+            Answer::to(own.http.put(&begun.url).query(&[("digest", digest.to_string())]).body("a guess"))
+                .await;
+        let config = json!({ "mediaType": CONFIG, "digest": digest, "size": content.len() });
+        let manifest = image(&config, &[]);
+        let put = own
+            .http
+            .put(town.url("/v2/prober/app/manifests/v1"))
+            .header("content-type", &manifest.media_type);
+        let put = Answer::to(put.body(manifest.payload)).await;
+        assert_eq!([head.status, get.status, sent.status, put.status], [404, 404, 400, 404]);
+        let all =
+            [head, get, sent, put].map(|answer| answer.rendered().replace(&digest.to_string(), "DIGEST"));
+        seen.push(all);
+    }
+    assert_eq!(seen[0], seen[1]);
+    assert_eq!(stack.temp_leftovers().await, Vec::<String>::new());
+}
+
+/// How a mount of a blob into the public project is answered.
+async fn mount(town: &Town, visitor: &Visitor, digest: &Digest, from: Option<&str>) -> u16 {
+    let mut query = vec![("mount", digest.to_string())];
+    query.extend(from.map(|from| ("from", from.to_owned())));
+    let post = visitor.http().post(town.url(&format!("/v2/{PUBLIC}/mounted/blobs/uploads/")));
+    let answer = Answer::to(post.query(&query).header(CONTENT_LENGTH, 0)).await;
+    if let Some(location) = answer.header("location").filter(|_| answer.status == 202) {
+        Answer::to(visitor.http().delete(town.url(location))).await.expect(204);
+    }
+    answer.status
+}
+
+pub async fn mounts(stack: Arc<Stack>) {
+    let town = Town::new(&stack, &[]).await;
+    let accounts = crate::support::accounts::Accounts::of(&stack);
+    // Pushes to the public project, and is nobody in the private one.
+    accounts.member(PUBLIC, "stranger", overside::domain::access::Role::Developer).await;
+    let private = town.repository("developer", &format!("{PRIVATE}/app")).push(b"private layer").await;
+    let public = town.repository("developer", &format!("{PUBLIC}/app")).push(b"public layer").await;
+    let (from_private, from_public) = (format!("{PRIVATE}/app"), format!("{PUBLIC}/app"));
+    let stranger = town.visitor("stranger");
+    for from in [Some(from_private.as_str()), Some("empty/app"), None] {
+        assert_eq!(mount(&town, stranger, &private, from).await, 202, "{from:?}");
+    }
+    let read =
+        Answer::to(stranger.http().get(town.url(&format!("/v2/{PUBLIC}/mounted/blobs/{private}")))).await;
+    read.refused(404, "BLOB_UNKNOWN");
+    for (visitor, digest, from) in [
+        ("stranger", &public, Some(from_public.as_str())),
+        ("stranger", &public, None),
+        ("developer", &private, Some(from_private.as_str())),
+        ("developer", &private, None),
+    ] {
+        assert_eq!(mount(&town, town.visitor(visitor), digest, from).await, 201, "{visitor}: {from:?}");
+    }
+    // A token has to name the source as well: its bearer's rights are what it says.
+    let other =
+        town.repository("developer", &format!("{PRIVATE}/other")).push(b"another private layer").await;
+    let into = format!("repository:{PUBLIC}/mounted:pull,push");
+    for (scopes, expected) in [
+        (vec![into.as_str()], 202),
+        (vec![into.as_str(), "repository:inner/other:push"], 202),
+        (vec![into.as_str(), "repository:inner/other:pull"], 201),
+    ] {
+        let bearer =
+            Visitor::bearer("bearer", &token(&town.server, town.visitor("developer"), &scopes).await);
+        assert_eq!(mount(&town, &bearer, &other, Some("inner/other")).await, expected, "{scopes:?}");
+    }
+    assert_eq!(stack.temp_leftovers().await, Vec::<String>::new());
+}
+
+pub async fn catalog(stack: Arc<Stack>) {
+    let town = Town::new(&stack, &[]).await;
+    for name in ["inner", "inner/a", "inner/b", "outer/a", "outer/z"] {
+        town.repository("operator", name).push(b"anything").await;
+    }
+    let everything = json!(["inner", "inner/a", "inner/b", "outer/a", "outer/z"]);
+    let list = async |visitor: &Visitor, query: &str| {
+        Answer::to(visitor.http().get(town.url(&format!("/v2/_catalog{query}")))).await.expect(200)
+    };
+    for (visitor, expected) in [
+        ("operator", everything.clone()),
+        ("guest", everything),
+        ("stranger", json!(["outer/a", "outer/z"])),
+        ("puller", json!(["inner", "inner/a", "inner/b", "outer/a", "outer/z"])),
+    ] {
+        let visitor = town.visitor(visitor);
+        let bearer = Visitor::bearer("bearer", &token(&town.server, visitor, &["registry:catalog:*"]).await);
+        for visitor in [visitor, &bearer] {
+            assert_eq!(list(visitor, "").await.json()["repositories"], expected, "{}", visitor.name);
+        }
+    }
+    let first = list(town.visitor("stranger"), "?n=1").await;
+    assert_eq!(first.json()["repositories"], json!(["outer/a"]));
+    assert_eq!(first.header("link"), Some("</v2/_catalog?n=1&last=outer%2Fa>; rel=\"next\""));
+    let rest = list(town.visitor("stranger"), "?n=1&last=outer%2Fa").await;
+    assert_eq!((rest.json()["repositories"].clone(), rest.header("link")), (json!(["outer/z"]), None));
+}

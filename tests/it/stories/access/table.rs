@@ -1,0 +1,209 @@
+//! Every endpoint, asked by everybody. A row says who is let in: `y` is, `1` is told to sign in (401), `3` is told
+//! that it is not for them (403).
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use overside::domain::upload::UploadId;
+use overside::http::endpoint::Endpoint;
+use reqwest::RequestBuilder;
+use reqwest::header::CONTENT_LENGTH;
+
+use super::tokens::token;
+use super::{NOWHERE, PRIVATE, PUBLIC, Town, Visitor};
+use crate::support::Stack;
+use crate::support::api::{Answer, digest_of};
+use crate::support::image::{CONFIG, Manifest, descriptor, image};
+
+/// In the order of the rows' letters.
+const VISITORS: [&str; 9] =
+    ["nobody", "stranger", "guest", "developer", "maintainer", "head", "operator", "puller", "pusher"];
+
+/// An endpoint, and who is let in where the project is public, where it is private, and where there is none.
+type Row = (Endpoint, [&'static str; 3]);
+
+const EVERYBODY: [&str; 3] = ["yyyyyyyyy"; 3];
+/// Of a project that is not there the operator alone may learn so; nobody may pull from it.
+const NONE: &str = "133333333";
+const PULL: [&str; 3] = ["yyyyyyyyy", "13yyyyyyy", NONE];
+/// Robots are of the private project.
+const PUSH: [&str; 3] = ["133yyyy33", "133yyyy3y", NONE];
+const DELETE: [&str; 3] = ["1333yyy33", "1333yyy33", NONE];
+const CLIENT: [&str; 3] = ["1yyyyyyyy"; 3];
+
+const ROWS: &[Row] = &[
+    (Endpoint::Alive, EVERYBODY),
+    (Endpoint::Ready, EVERYBODY),
+    (Endpoint::Token, EVERYBODY),
+    (Endpoint::Base, CLIENT),
+    (Endpoint::Catalog, CLIENT),
+    (Endpoint::BeginUpload, PUSH),
+    (Endpoint::DescribeUpload, PUSH),
+    (Endpoint::Append, PUSH),
+    (Endpoint::Finalize, PUSH),
+    (Endpoint::Abort, PUSH),
+    (Endpoint::ReadBlob, PULL),
+    (Endpoint::DescribeBlob, PULL),
+    (Endpoint::DeleteBlob, DELETE),
+    (Endpoint::ReadManifest, PULL),
+    (Endpoint::DescribeManifest, PULL),
+    (Endpoint::PushManifest, PUSH),
+    (Endpoint::DeleteManifest, DELETE),
+    (Endpoint::ListTags, PULL),
+    (Endpoint::ListReferrers, PULL),
+];
+
+/// Endpoints that credentials mean nothing to, with the story that shows what does.
+const ELSEWHERE: &[(Endpoint, &str)] = &[
+    (Endpoint::ReceivePut, "limits::a_presigned_url_that_was_changed_is_refused"),
+    (Endpoint::ReceivePart, "limits::a_presigned_url_that_was_changed_is_refused"),
+    (Endpoint::TokenByForm, "access::a_token_is_good_for_what_its_bearer_may_of_what_was_asked_for"),
+];
+
+pub async fn all(stack: Arc<Stack>) {
+    let rows =
+        ROWS.iter().map(|(endpoint, _)| *endpoint).chain(ELSEWHERE.iter().map(|(endpoint, _)| *endpoint));
+    let (known, every): (HashSet<_>, HashSet<_>) = (rows.collect(), Endpoint::ALL.iter().copied().collect());
+    assert_eq!(known, every, "every endpoint has a row");
+    assert_eq!(ROWS.len() + ELSEWHERE.len(), Endpoint::ALL.len(), "and none has two");
+
+    let town = Town::new(&stack, &[]).await;
+    let mut wrong = Vec::new();
+    for (endpoint, verdicts) in ROWS {
+        for (project, row) in [PUBLIC, PRIVATE, NOWHERE].into_iter().zip(verdicts) {
+            for (visitor, expected) in VISITORS.into_iter().zip(row.chars()) {
+                let visitor = town.visitor(visitor);
+                let found = verdict(&town, *endpoint, project, visitor, expected == 'y').await;
+                if found != expected {
+                    wrong.push(format!(
+                        "{endpoint:?} of {project} by {}: {found}, not {expected}",
+                        visitor.name
+                    ));
+                }
+                // With a token for all that they may, whoever lacks a right is told to get another token.
+                if endpoint.path().starts_with("/v2/") {
+                    let scope = format!("repository:{project}/app:pull,push,delete registry:catalog:*");
+                    let bearer =
+                        Visitor::bearer(visitor.name, &token(&town.server, visitor, &[&scope]).await);
+                    let found = verdict(&town, *endpoint, project, &bearer, expected == 'y').await;
+                    let expected = match (endpoint, expected) {
+                        // A token that says that nobody signed in is one.
+                        (Endpoint::Base, _) => 'y',
+                        (_, '3') => '1',
+                        (_, expected) => expected,
+                    };
+                    if found != expected {
+                        wrong.push(format!(
+                            "{endpoint:?} of {project} by a token of {}: {found}, not {expected}",
+                            visitor.name
+                        ));
+                    }
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// What somebody is told. Whoever should be let in asks for what is there, and must get it.
+async fn verdict(town: &Town, endpoint: Endpoint, project: &str, visitor: &Visitor, is_let_in: bool) -> char {
+    let request = request(town, endpoint, project, visitor, is_let_in).await;
+    let answer = Answer::to(request).await;
+    match answer.status {
+        200..=399 => 'y',
+        401 => {
+            let code = if endpoint == Endpoint::DescribeBlob || endpoint == Endpoint::DescribeManifest {
+                ""
+            } else {
+                "UNAUTHORIZED"
+            };
+            assert!(answer.header("www-authenticate").is_some(), "{endpoint:?}");
+            assert!(answer.text().contains(code), "{endpoint:?}: {}", answer.text());
+            '1'
+        }
+        403 => '3',
+        status => panic!("{endpoint:?} of {project} by {}: {status} {}", visitor.name, answer.text()),
+    }
+}
+
+async fn request(
+    town: &Town,
+    endpoint: Endpoint,
+    project: &str,
+    visitor: &Visitor,
+    is_let_in: bool,
+) -> RequestBuilder {
+    let name = format!("{project}/app");
+    let path = endpoint.path().replace("{name}", &name);
+    let content = format!("of {project}");
+    let digest = digest_of(content.as_bytes());
+    let manifest = image(&descriptor(CONFIG, content.as_bytes()), &[]);
+    if is_let_in && matches!(path_kind(endpoint), Kind::Blob | Kind::Manifest) {
+        furnish(town, &name, content.as_bytes(), &manifest).await;
+    }
+    let http = visitor.http();
+    let method = endpoint.method();
+    match path_kind(endpoint) {
+        Kind::Plain => http.request(method, town.url(&path)),
+        Kind::Begin => http.request(method, town.url(&path)).header(CONTENT_LENGTH, 0),
+        Kind::Upload => {
+            let id = if is_let_in {
+                visitor.repository(&town.server, &name).begin().await.id()
+            } else {
+                UploadId::generate()
+            };
+            let url = town.url(&path.replace("{uuid}", &id.to_string()));
+            match endpoint {
+                Endpoint::Append => http.request(method, url).body("bytes"),
+                Endpoint::Finalize => {
+                    http.request(method, url).query(&[("digest", digest.to_string())]).body(content)
+                }
+                _ => http.request(method, url),
+            }
+        }
+        Kind::Blob => {
+            let wanted = if endpoint == Endpoint::DeleteBlob { digest_of(b"on its own") } else { digest };
+            http.request(method, town.url(&path.replace("{digest}", &wanted.to_string())))
+        }
+        Kind::Manifest => {
+            let reference = if endpoint == Endpoint::PushManifest { "pushed" } else { "there" };
+            let url =
+                town.url(&path.replace("{reference}", reference).replace("{digest}", &digest.to_string()));
+            match endpoint {
+                Endpoint::PushManifest => http
+                    .request(method, url)
+                    .header("content-type", &manifest.media_type)
+                    .body(manifest.payload.clone()),
+                _ => http.request(method, url),
+            }
+        }
+    }
+}
+
+enum Kind {
+    Plain,
+    Begin,
+    Upload,
+    Blob,
+    Manifest,
+}
+
+fn path_kind(endpoint: Endpoint) -> Kind {
+    match endpoint.path() {
+        "/v2/{name}/blobs/uploads/" => Kind::Begin,
+        path if path.contains("{uuid}") => Kind::Upload,
+        path if path.contains("/blobs/{digest}") => Kind::Blob,
+        path if path.contains("{name}") => Kind::Manifest,
+        _ => Kind::Plain,
+    }
+}
+
+/// What the endpoints of a repository are about, put there by somebody who may.
+async fn furnish(town: &Town, name: &str, content: &[u8], manifest: &Manifest) {
+    let operator = town.repository("operator", name);
+    operator.push(content).await;
+    operator.push(b"on its own").await;
+    let put = operator.http.put(town.url(&format!("/v2/{name}/manifests/there")));
+    let put = put.header("content-type", &manifest.media_type).body(manifest.payload.clone());
+    Answer::to(put).await.expect(201);
+}
