@@ -47,36 +47,38 @@ const PRIVATE: &str = "inner";
 const PUBLIC: &str = "outer";
 const NOWHERE: &str = "empty";
 
-/// Somebody at the door, and what they show.
+/// Somebody at the door, with a client that shows what they have with every request.
 #[derive(Debug, Clone)]
 struct Visitor {
     name: &'static str,
     authorization: Option<String>,
+    http: reqwest::Client,
 }
 
 impl Visitor {
-    const NOBODY: Self = Self { name: "nobody", authorization: None };
+    fn new(name: &'static str, authorization: Option<String>) -> Self {
+        let mut headers = HeaderMap::new();
+        if let Some(authorization) = &authorization {
+            headers.insert(AUTHORIZATION, HeaderValue::from_str(authorization).expect("ASCII"));
+        }
+        Self { name, authorization, http: http_with(|builder| builder.default_headers(headers)) }
+    }
+
+    fn nobody() -> Self {
+        Self::new("nobody", None)
+    }
 
     fn basic(name: &'static str, account: &str, secret: &str) -> Self {
-        Self { name, authorization: Some(basic(account, secret)) }
+        Self::new(name, Some(basic(account, secret)))
     }
 
     fn bearer(name: &'static str, token: &str) -> Self {
-        Self { name, authorization: Some(format!("Bearer {token}")) }
-    }
-
-    /// A client that shows it with every request.
-    fn http(&self) -> reqwest::Client {
-        let mut headers = HeaderMap::new();
-        if let Some(authorization) = &self.authorization {
-            headers.insert(AUTHORIZATION, HeaderValue::from_str(authorization).expect("ASCII"));
-        }
-        http_with(|builder| builder.default_headers(headers))
+        Self::new(name, Some(format!("Bearer {token}")))
     }
 
     fn repository(&self, server: &Server, name: &str) -> Repository {
         let mut repository = Repository::of(server.base_url(), name);
-        repository.http = self.http();
+        repository.http = self.http.clone();
         repository
     }
 }
@@ -94,7 +96,7 @@ impl Town {
         for (project, is_public) in [(PRIVATE, false), (PUBLIC, true)] {
             accounts.project(project, is_public).await;
         }
-        let mut visitors = vec![Visitor::NOBODY];
+        let mut visitors = vec![Visitor::nobody()];
         let stranger = accounts.user("stranger").await;
         visitors.push(Visitor::basic("stranger", "stranger", stranger));
         for (name, role) in [

@@ -85,10 +85,12 @@ fn jwk(key: &StoredKey) -> Value {
 
 /// `axum::serve`, which the service itself has no use for.
 async fn axum_serve(listener: TcpListener, routes: axum::Router) -> std::io::Result<()> {
+    // Its connections end with it.
+    let mut connections = tokio::task::JoinSet::new();
     loop {
         let (stream, _) = listener.accept().await?;
         let routes = routes.clone();
-        tokio::spawn(async move {
+        connections.spawn(async move {
             let service = hyper_util::service::TowerToHyperService::new(routes);
             let stream = hyper_util::rt::TokioIo::new(stream);
             let _ = hyper::server::conn::http1::Builder::new().serve_connection(stream, service).await;
@@ -114,12 +116,12 @@ pub async fn accepted(stack: Arc<Stack>) {
     let upload = bearer.repository(&town.server, &format!("{PRIVATE}/app")).begin().await;
     let row = upload.row(&stack).await;
     assert_eq!(row.user_id, Some(format!("build-7@{}", platform.url)));
-    Answer::to(ours.http().delete(&upload.url)).await.expect(204);
+    Answer::to(ours.http.delete(&upload.url)).await.expect(204);
     // A developer deletes nothing, and is nobody in other projects.
     let digest = overside::domain::digest::Digest::EMPTY;
-    let delete = bearer.http().delete(town.url(&format!("/v2/{PRIVATE}/app/blobs/{digest}")));
+    let delete = bearer.http.delete(town.url(&format!("/v2/{PRIVATE}/app/blobs/{digest}")));
     Answer::to(delete).await.refused(403, "DENIED");
-    let push = bearer.http().post(town.url(&format!("/v2/{PUBLIC}/app/blobs/uploads/")));
+    let push = bearer.http.post(town.url(&format!("/v2/{PUBLIC}/app/blobs/uploads/")));
     Answer::to(push).await.refused(403, "DENIED");
 
     // Linked to a user, it is that user.
@@ -164,7 +166,7 @@ pub async fn refused(stack: Arc<Stack>) {
     ] {
         for visitor in [Visitor::bearer("job", &token), Visitor::basic("job", "job", &token)] {
             for path in ["/v2/", "/service/token"] {
-                let answer = Answer::to(visitor.http().get(town.url(path))).await;
+                let answer = Answer::to(visitor.http.get(town.url(path))).await;
                 assert_eq!(answer.status, 401, "{what}: {path}: {}", answer.text());
             }
         }
@@ -172,14 +174,13 @@ pub async fn refused(stack: Arc<Stack>) {
     // A minute either way is what clocks are allowed to be apart.
     let late = (Clock::System.now() - TimeDelta::seconds(30)).timestamp();
     let visitor = Visitor::bearer("job", &with("exp", json!(late)));
-    Answer::to(visitor.http().get(town.url("/v2/"))).await.expect(200);
+    Answer::to(visitor.http.get(town.url("/v2/"))).await.expect(200);
 }
 
 pub async fn rotated(stack: Arc<Stack>) {
     let mut platform = Platform::new().await;
     let town = Town::new(&stack, &["--oidc", &platform.flag()]).await;
-    let ask =
-        async |token: &str| Answer::to(Visitor::bearer("job", token).http().get(town.url("/v2/"))).await;
+    let ask = async |token: &str| Answer::to(Visitor::bearer("job", token).http.get(town.url("/v2/"))).await;
     let first = platform.token(&platform.claims());
     ask(&first).await.expect(200);
     platform.key = StoredKey::generate(Clock::System.now()).expect("a key");

@@ -19,25 +19,25 @@ pub async fn answers(stack: Arc<Stack>) {
     let digest = town.repository("developer", &format!("{PRIVATE}/app")).push(content).await;
     let upload = town.repository("developer", &format!("{PRIVATE}/app")).begin().await;
     let manifest = image(&descriptor(CONFIG, content), &[]);
-    let put = town.visitor("developer").http().put(town.url(&format!("/v2/{PRIVATE}/app/manifests/v1")));
+    let put = town.visitor("developer").http.put(town.url(&format!("/v2/{PRIVATE}/app/manifests/v1")));
     let put = put.header("content-type", &manifest.media_type).body(manifest.payload.clone());
     Answer::to(put).await.expect(201);
 
-    let stranger = town.visitor("stranger");
+    let (nobody, stranger) = (Visitor::nobody(), town.visitor("stranger"));
     let scopes = [
         format!("repository:{PRIVATE}/app:pull,push,delete"),
         format!("repository:{NOWHERE}/app:pull,push,delete"),
     ];
     let bearer = Visitor::bearer("bearer", &token(&town.server, stranger, &[&scopes[0], &scopes[1]]).await);
     for endpoint in Endpoint::ALL.iter().filter(|endpoint| matches!(endpoint.need(), Need::Repository(_))) {
-        for visitor in [&Visitor::NOBODY, stranger, &bearer] {
+        for visitor in [&nobody, stranger, &bearer] {
             let mut seen = Vec::new();
             for project in [PRIVATE, NOWHERE] {
                 let path = endpoint.path().replace("{name}", &format!("{project}/app"));
                 let path =
                     path.replace("{uuid}", &upload.id().to_string()).replace("{digest}", &digest.to_string());
                 let path = path.replace("{reference}", "v1");
-                let answer = Answer::to(visitor.http().request(endpoint.method(), town.url(&path))).await;
+                let answer = Answer::to(visitor.http.request(endpoint.method(), town.url(&path))).await;
                 assert!(matches!(answer.status, 401 | 403), "{endpoint:?}: {}", answer.status);
                 seen.push(answer.rendered().replace(project, "PROJECT"));
             }
@@ -48,7 +48,7 @@ pub async fn answers(stack: Arc<Stack>) {
     let tries = ["developer", "nobody-at-all"].map(|name| Visitor::basic("guesser", name, "wrong password"));
     let mut seen = Vec::new();
     for visitor in &tries {
-        seen.push(Answer::to(visitor.http().get(town.url("/v2/"))).await.rendered());
+        seen.push(Answer::to(visitor.http.get(town.url("/v2/"))).await.rendered());
     }
     assert_eq!(seen[0], seen[1]);
 }
@@ -92,10 +92,10 @@ pub async fn digests(stack: Arc<Stack>) {
 async fn mount(town: &Town, visitor: &Visitor, digest: &Digest, from: Option<&str>) -> u16 {
     let mut query = vec![("mount", digest.to_string())];
     query.extend(from.map(|from| ("from", from.to_owned())));
-    let post = visitor.http().post(town.url(&format!("/v2/{PUBLIC}/mounted/blobs/uploads/")));
+    let post = visitor.http.post(town.url(&format!("/v2/{PUBLIC}/mounted/blobs/uploads/")));
     let answer = Answer::to(post.query(&query).header(CONTENT_LENGTH, 0)).await;
     if let Some(location) = answer.header("location").filter(|_| answer.status == 202) {
-        Answer::to(visitor.http().delete(town.url(location))).await.expect(204);
+        Answer::to(visitor.http.delete(town.url(location))).await.expect(204);
     }
     answer.status
 }
@@ -113,7 +113,7 @@ pub async fn mounts(stack: Arc<Stack>) {
         assert_eq!(mount(&town, stranger, &private, from).await, 202, "{from:?}");
     }
     let read =
-        Answer::to(stranger.http().get(town.url(&format!("/v2/{PUBLIC}/mounted/blobs/{private}")))).await;
+        Answer::to(stranger.http.get(town.url(&format!("/v2/{PUBLIC}/mounted/blobs/{private}")))).await;
     read.refused(404, "BLOB_UNKNOWN");
     for (visitor, digest, from) in [
         ("stranger", &public, Some(from_public.as_str())),
@@ -146,7 +146,7 @@ pub async fn catalog(stack: Arc<Stack>) {
     }
     let everything = json!(["inner", "inner/a", "inner/b", "outer/a", "outer/z"]);
     let list = async |visitor: &Visitor, query: &str| {
-        Answer::to(visitor.http().get(town.url(&format!("/v2/_catalog{query}")))).await.expect(200)
+        Answer::to(visitor.http.get(town.url(&format!("/v2/_catalog{query}")))).await.expect(200)
     };
     for (visitor, expected) in [
         ("operator", everything.clone()),

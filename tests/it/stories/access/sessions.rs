@@ -13,7 +13,7 @@ use crate::support::{Stack, http};
 
 /// The same upload, as somebody else sees it.
 fn seen_by(visitor: &Visitor, upload: &Upload) -> Upload {
-    Upload { http: visitor.http(), url: upload.url.clone() }
+    Upload { http: visitor.http.clone(), url: upload.url.clone() }
 }
 
 pub async fn owned(stack: Arc<Stack>) {

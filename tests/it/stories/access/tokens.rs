@@ -16,7 +16,7 @@ use crate::support::process::Server;
 async fn ask(server: &Server, visitor: &Visitor, scopes: &[&str]) -> Answer {
     let mut query: Vec<_> = scopes.iter().map(|scope| ("scope", *scope)).collect();
     query.push(("service", "overside"));
-    Answer::to(visitor.http().get(format!("{}/service/token", server.base_url())).query(&query)).await
+    Answer::to(visitor.http.get(format!("{}/service/token", server.base_url())).query(&query)).await
 }
 
 pub async fn token(server: &Server, visitor: &Visitor, scopes: &[&str]) -> String {
@@ -150,9 +150,9 @@ pub async fn refused(stack: Arc<Stack>) {
         answer.refused(401, "UNAUTHORIZED");
     }
     for authorization in ["Basic", "Basic !!", "Basic bm9jb2xvbg==", "Digest x", "Bearer", "Bearer x.y.z"] {
-        let visitor = Visitor { name: "odd", authorization: Some(authorization.to_owned()) };
+        let visitor = Visitor::new("odd", Some(authorization.to_owned()));
         ask(&town.server, &visitor, &[]).await.refused(401, "UNAUTHORIZED");
-        Answer::to(visitor.http().get(town.url("/v2/"))).await.refused(401, "UNAUTHORIZED");
+        Answer::to(visitor.http.get(town.url("/v2/"))).await.refused(401, "UNAUTHORIZED");
     }
 }
 
@@ -187,13 +187,13 @@ pub async fn challenged(stack: Arc<Stack>) {
     }
     let query = [("scope", "repository:inner/app:pull"), ("service", "registry.example")];
     let narrow =
-        Answer::to(town.visitor("developer").http().get(town.url("/service/token")).query(&query)).await;
+        Answer::to(town.visitor("developer").http.get(town.url("/service/token")).query(&query)).await;
     let narrow = narrow.expect(200).json()["token"].as_str().expect("a token").to_owned();
     let narrow = Visitor::bearer("narrow", &narrow);
-    let answer = Answer::to(narrow.http().post(town.url("/v2/inner/app/blobs/uploads/"))).await;
+    let answer = Answer::to(narrow.http.post(town.url("/v2/inner/app/blobs/uploads/"))).await;
     let expected = format!("{realm},scope=\"repository:inner/app:pull,push\",error=\"insufficient_scope\"");
     assert_eq!(answer.header("www-authenticate"), Some(expected.as_str()));
-    let answer = Answer::to(Visitor::bearer("wrong", "a.b.c").http().get(town.url("/v2/"))).await;
+    let answer = Answer::to(Visitor::bearer("wrong", "a.b.c").http.get(town.url("/v2/"))).await;
     assert_eq!(answer.header("www-authenticate"), Some(format!("{realm},error=\"invalid_token\"").as_str()));
 }
 
@@ -221,7 +221,7 @@ pub async fn forged(stack: Arc<Stack>) {
     ] {
         let visitor = Visitor::bearer("forger", &forged);
         for path in ["/v2/", "/v2/inner/app/tags/list", "/v2/outer/app/tags/list"] {
-            let answer = Answer::to(visitor.http().get(town.url(path))).await;
+            let answer = Answer::to(visitor.http.get(town.url(path))).await;
             assert_eq!(answer.status, 401, "{what}: {path}: {}", answer.text());
         }
     }
@@ -229,14 +229,14 @@ pub async fn forged(stack: Arc<Stack>) {
     let other = stack.server(&["--auth", "token", "--token-service", "another"]).await;
     let theirs = Answer::to(
         town.visitor("guest")
-            .http()
+            .http
             .get(format!("{}/service/token?scope=repository:inner/app:pull", other.base_url())),
     );
     let theirs = theirs.await.expect(200).json()["token"].as_str().expect("a token").to_owned();
-    Answer::to(Visitor::bearer("other", &theirs).http().get(town.url("/v2/")))
+    Answer::to(Visitor::bearer("other", &theirs).http.get(town.url("/v2/")))
         .await
         .refused(401, "UNAUTHORIZED");
-    Answer::to(Visitor::bearer("good", &good).http().get(town.url("/v2/"))).await.expect(200);
+    Answer::to(Visitor::bearer("good", &good).http.get(town.url("/v2/"))).await.expect(200);
 }
 
 pub async fn shared(stack: Arc<Stack>) {
@@ -258,12 +258,12 @@ pub async fn shared(stack: Arc<Stack>) {
         [(town.server.base_url(), &second), (other.base_url(), &first), (town.server.base_url(), &first)]
     {
         let visitor = Visitor::bearer("guest", token);
-        Answer::to(visitor.http().get(format!("{server}/v2/"))).await.expect(200);
+        Answer::to(visitor.http.get(format!("{server}/v2/"))).await.expect(200);
     }
     // Restarted, they are the same.
     drop(town.server);
     let restarted = stack.server(&["--auth", "token"]).await;
-    Answer::to(Visitor::bearer("guest", &second).http().get(format!("{}/v2/", restarted.base_url())))
+    Answer::to(Visitor::bearer("guest", &second).http.get(format!("{}/v2/", restarted.base_url())))
         .await
         .expect(200);
 }

@@ -1,6 +1,7 @@
 """One verb of the oras package, as its documentation shows it: oras.py REGISTRY VERB ARGUMENTS. Prints JSON."""
 
 import json
+import os
 import sys
 import tempfile
 
@@ -55,5 +56,7 @@ def delete(client, target, *names):
 
 registry, verb, *arguments = sys.argv[1:]
 client = oras.client.OrasClient(hostname=registry, insecure=True)
+if "ORAS_USERNAME" in os.environ:
+    client.login(os.environ["ORAS_USERNAME"], os.environ["ORAS_PASSWORD"], hostname=registry)
 verbs = {verb.__name__: verb for verb in (push, attach, pull, manifest, tags, delete)}
 print(json.dumps(verbs[verb](client, *arguments)))

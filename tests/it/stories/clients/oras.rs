@@ -6,10 +6,12 @@ use std::process::Command;
 use std::sync::Arc;
 
 use futures_util::future::{BoxFuture, FutureExt};
+use overside::domain::access::{Action, Actions};
 use serde_json::{Value, json};
 
 use super::{Client, Machine, NAME, assert_stored, host, server, texts};
 use crate::support::Stack;
+use crate::support::accounts::Accounts;
 use crate::support::api::{Answer, content, digest_of};
 use crate::support::process::Server;
 use crate::support::trial::Story;
@@ -25,6 +27,7 @@ pub fn cases() -> Vec<Story> {
         ("oras_pushes_files_as_an_artifact_and_pulls_them_byte_by_byte", pushed),
         ("oras_pushes_large_files_in_chunks", chunked),
         ("oras_attaches_an_artifact_that_its_subject_is_asked_for", attached),
+        ("oras_signs_in_as_a_robot_and_does_what_that_may", robot),
         ("oras_lists_as_many_tags_as_it_wants_and_deletes_them", tags),
     ]
 }
@@ -146,6 +149,40 @@ fn attached(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
         oras.run(&["pull", &oras.target("attached"), "attachment"]).await;
         let back = fs::read_to_string(oras.path("attachment/review.txt"));
         assert_eq!(back.expect("it was pulled"), "seaworthy");
+    }
+    .boxed()
+}
+
+fn robot(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
+    async move {
+        let server = stack.server(&["--auth", "token"]).await;
+        let accounts = Accounts::of(&stack);
+        accounts.project("team", false).await;
+        let pulls = Actions::NONE.with(Action::Pull);
+        let pusher = accounts.robot("team", "ci", pulls.with(Action::Push)).await;
+        let puller = accounts.robot("team", "cd", pulls).await;
+        let oras = Oras::new(&stack, &server, "ours");
+        oras.write_files();
+        let target = oras.target("v1");
+        let push = ["push", &target, "", FILES[0].0, FILES[1].0];
+        let as_robot = |name: &str, secret: &str, arguments: &[&str]| {
+            let mut command = oras.command(arguments);
+            command.env("ORAS_USERNAME", format!("robot$team+{name}")).env("ORAS_PASSWORD", secret);
+            command
+        };
+        oras.machine.refused(&mut oras.command(&push)).await;
+        oras.machine.refused(&mut as_robot("cd", &puller, &push)).await;
+        oras.machine.refused(&mut as_robot("ci", &puller, &push)).await;
+        assert_eq!(stack.objects().await, vec![], "nobody who may not has left anything");
+        oras.machine.done(&mut as_robot("ci", &pusher, &push)).await;
+
+        let pull = ["pull", &target, "back"];
+        oras.machine.refused(&mut oras.command(&pull)).await;
+        oras.machine.done(&mut as_robot("cd", &puller, &pull)).await;
+        for (name, size) in &FILES[..2] {
+            assert!(fs::read(oras.path("back").join(name)).expect("it was pulled") == content(*size), "{name}");
+        }
+        assert_eq!(stack.temp_leftovers().await, Vec::<String>::new());
     }
     .boxed()
 }
