@@ -1,6 +1,5 @@
 //! Who is let in: every request of every front door comes through here, once it is known which endpoint it is for.
 
-use std::fmt::Write;
 use std::net::{IpAddr, SocketAddr};
 
 use axum::http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
@@ -76,7 +75,7 @@ pub(super) async fn admit(
         service.authorize(&caller, &requirement).await?;
         Ok(caller)
     };
-    admitted.await.map_err(|error| challenged(service, error, &requirement))
+    admitted.await.map_err(|error| challenged(service, error, scope(endpoint, target).as_deref()))
 }
 
 /// None where an endpoint's path does not name what its need is about.
@@ -93,41 +92,47 @@ fn requirement(need: Need, target: Target<'_>) -> Option<Requirement> {
     })
 }
 
-/// With the way to sign in, where that would help (RFC 9110 §11.6.1; Docker, "Token Authentication Specification").
-pub(super) fn challenged(service: &Service, error: ServiceError, requirement: &Requirement) -> HttpError {
-    let is_narrow = matches!(error, ServiceError::ScopeInsufficient);
-    let is_invalid = matches!(error, ServiceError::CredentialsInvalid);
+/// With the way to sign in, where that would help (RFC 9110 §11.6.1; Docker, "Token Authentication Specification"): with
+/// a token for `scope`, or at the front doors where tokens are none, with a name and a secret.
+pub(super) fn challenged(service: &Service, error: ServiceError, scope: Option<&str>) -> HttpError {
+    let problem = match error {
+        ServiceError::ScopeInsufficient => ",error=\"insufficient_scope\"",
+        ServiceError::CredentialsInvalid => ",error=\"invalid_token\"",
+        _ => "",
+    };
     let http = HttpError::from(error);
     let Some(auth) = service.auth().filter(|_| http.status() == StatusCode::UNAUTHORIZED) else {
         return http;
     };
-    let scope = match requirement {
-        Requirement::Repository(name, action) => Some(format!("repository:{name}:{}", scope_of(*action))),
-        Requirement::Catalog => Some("registry:catalog:*".to_owned()),
-        Requirement::Client => None,
-        // Front doors where nobody issues tokens.
-        _ => return http.with_header(WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"overside\"")),
+    let challenge = match scope {
+        None => "Basic realm=\"overside\"".to_owned(),
+        Some(scope) => {
+            let scope = if scope.is_empty() { String::new() } else { format!(",scope=\"{scope}\"") };
+            format!("Bearer realm=\"{}\",service=\"{}\"{scope}{problem}", realm(auth), auth.issuer.service)
+        }
     };
-    let mut challenge = format!("Bearer realm=\"{}\",service=\"{}\"", realm(auth), auth.issuer.service);
-    if let Some(scope) = scope {
-        let _ = write!(challenge, ",scope=\"{scope}\"");
-    }
-    if is_narrow || is_invalid {
-        let error = if is_narrow { "insufficient_scope" } else { "invalid_token" };
-        let _ = write!(challenge, ",error=\"{error}\"");
-    }
     match HeaderValue::try_from(challenge) {
         Ok(challenge) => http.with_header(WWW_AUTHENTICATE, challenge),
         Err(_) => http,
     }
 }
 
-/// Who pushes pulls as well: clients look whether a blob is there first.
-const fn scope_of(action: Action) -> &'static str {
-    match action {
-        Action::Pull => "pull",
-        Action::Push => "pull,push",
-        Action::Delete => "delete",
+/// What a token has to be for; none where tokens of ours are not taken.
+fn scope(endpoint: Endpoint, target: Target<'_>) -> Option<String> {
+    let actions = match endpoint.need() {
+        Need::Client => return Some(String::new()),
+        Need::Catalog => return Some("registry:catalog:*".to_owned()),
+        // Whoever pushes looks first whether a blob is there. Some clients ask for one token and keep that (oras for
+        // Python): it is to be good for what they are about to do, as far as they may.
+        Need::Repository(_) if endpoint == Endpoint::DescribeBlob => "pull,push",
+        Need::Repository(Action::Pull) => "pull",
+        Need::Repository(Action::Push) => "pull,push",
+        Need::Repository(Action::Delete) => "delete",
+        Need::Nothing | Need::Account | Need::Administrator | Need::Project(_) => return None,
+    };
+    match target {
+        Target::Repository(name) => Some(format!("repository:{name}:{actions}")),
+        Target::None | Target::Project(_) => None,
     }
 }
 

@@ -16,7 +16,7 @@ use super::gate::{Visitor, challenged};
 use super::wire;
 use crate::domain::access::{Action, Actions, TokenGrants};
 use crate::domain::name::RepositoryName;
-use crate::service::{Credentials, Requirement, Service};
+use crate::service::{Credentials, Service};
 
 /// Repositories that one token is good for: a copy between two registries' projects asks for two or three.
 const MAX_SCOPES: usize = 100;
@@ -76,7 +76,7 @@ async fn answer(
         service.issue_token(&grants).await
     };
     // Whoever signs in wrongly is not to think that a token without rights is theirs.
-    let issued = issued.await.map_err(|error| challenged(service, error, &Requirement::Account));
+    let issued = issued.await.map_err(|error| challenged(service, error, None));
     let (token, expires_in) = issued?;
     let body = wire::Token { access_token: token.clone(), token, expires_in, issued_at: service.now() };
     Ok(([(CACHE_CONTROL, "no-store")], Json(body)).into_response())

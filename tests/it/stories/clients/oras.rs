@@ -180,7 +180,10 @@ fn robot(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
         oras.machine.refused(&mut oras.command(&pull)).await;
         oras.machine.done(&mut as_robot("cd", &puller, &pull)).await;
         for (name, size) in &FILES[..2] {
-            assert!(fs::read(oras.path("back").join(name)).expect("it was pulled") == content(*size), "{name}");
+            assert!(
+                fs::read(oras.path("back").join(name)).expect("it was pulled") == content(*size),
+                "{name}"
+            );
         }
         assert_eq!(stack.temp_leftovers().await, Vec::<String>::new());
     }

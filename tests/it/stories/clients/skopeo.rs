@@ -47,6 +47,8 @@ impl Skopeo {
         let mut command = self.machine.command();
         // Else root's memory of which blob is where would be the whole system's.
         command.env("_CONTAINERS_ROOTLESS_UID", "1");
+        // The same of who is signed in.
+        command.env("REGISTRY_AUTH_FILE", self.path("auth.json"));
         command.arg("--insecure-policy").arg("--tmpdir").arg(&self.machine.home).args(arguments);
         command
     }
