@@ -10,6 +10,7 @@ mod parts;
 mod placing;
 mod plans;
 mod probes;
+mod quotas;
 mod referrers;
 mod removal;
 mod rows;
@@ -17,6 +18,7 @@ mod swap;
 mod sweep;
 mod tags;
 mod uploads;
+mod usage;
 
 pub use commit::Committed;
 pub use links::{Link, Unlinked};
@@ -37,6 +39,8 @@ use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
+
+use crate::domain::quota::Shortage;
 
 /// A newer replica may have migrated further: what it added is not this one's to miss.
 static POSTGRES_MIGRATIONS: LazyLock<Migrator> =
@@ -78,6 +82,9 @@ pub enum DbError {
     Corrupt { table: &'static str, column: &'static str, row: String, reason: String },
     #[error("a database URL begins with postgres:// or sqlite://")]
     UnknownScheme,
+    /// No failure of the database: what was to be written does not fit into its project, and was not written.
+    #[error(transparent)]
+    NoRoom(Box<Shortage>),
     #[error("the database task ended early")]
     Interrupted(#[from] tokio::task::JoinError),
 }

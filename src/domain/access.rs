@@ -225,10 +225,21 @@ pub enum Authority {
     Unchecked,
     /// Whoever did not sign in.
     Anonymous,
-    User { id: i64, name: String, is_admin: bool },
-    Robot { name: String, project: ProjectName, actions: Actions },
+    User {
+        id: i64,
+        name: String,
+        is_admin: bool,
+    },
+    Robot {
+        name: String,
+        project: ProjectName,
+        actions: Actions,
+    },
     /// An OIDC token's bearer who is no user here: what its claims were mapped to.
-    Federated { name: String, roles: Vec<(ProjectName, Role)> },
+    Federated {
+        name: String,
+        roles: Vec<(ProjectName, Role)>,
+    },
     /// An access token of ours: exactly what it was issued for.
     Token(TokenGrants),
 }
@@ -253,9 +264,9 @@ impl Caller {
     pub fn name(&self) -> Option<&str> {
         match &self.authority {
             Authority::Unchecked | Authority::Anonymous => None,
-            Authority::User { name, .. } | Authority::Robot { name, .. } | Authority::Federated { name, .. } => {
-                Some(name)
-            }
+            Authority::User { name, .. }
+            | Authority::Robot { name, .. }
+            | Authority::Federated { name, .. } => Some(name),
             Authority::Token(token) => token.name.as_deref(),
         }
     }

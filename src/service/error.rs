@@ -3,6 +3,7 @@
 use crate::db::DbError;
 use crate::domain::digest::{Digest, Mismatch};
 use crate::domain::manifest::ManifestError;
+use crate::domain::quota::Shortage;
 use crate::domain::upload::{Failure, FailureCode, Refusal};
 use crate::storage::StorageError;
 use crate::storage::signed_url::SignatureError;
@@ -48,6 +49,9 @@ pub enum ServiceError {
     SizeInvalid(String),
     #[error("{0}")]
     TooLarge(String),
+    /// The project has no room for it.
+    #[error(transparent)]
+    QuotaExceeded(Box<Shortage>),
     #[error("the body ended before it was complete; ask for the upload's offset and go on from there")]
     BodyIncomplete,
     #[error(transparent)]
@@ -70,7 +74,10 @@ pub enum ServiceError {
 
 impl From<DbError> for ServiceError {
     fn from(error: DbError) -> Self {
-        Self::Db(error)
+        match error {
+            DbError::NoRoom(shortage) => Self::QuotaExceeded(shortage),
+            error => Self::Db(error),
+        }
     }
 }
 
@@ -115,6 +122,7 @@ impl ServiceError {
             Self::DigestMismatch(_) => FailureCode::DigestMismatch,
             Self::SizeInvalid(_) => FailureCode::SizeMismatch,
             Self::Vanished => FailureCode::Vanished,
+            Self::QuotaExceeded(_) => FailureCode::QuotaExceeded,
             _ => return None,
         };
         Some(Failure { code, message: self.to_string() })
