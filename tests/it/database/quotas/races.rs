@@ -10,7 +10,7 @@ use overside::domain::upload::{State, Upload};
 
 use super::super::manifests::content;
 use super::super::{begun, find, name, now};
-use super::{PROJECT, commit, limit, project, usage, wanting};
+use super::{PROJECT, commit, limit, project, recounted, usage, wanting};
 
 /// Four times the connections that they share.
 const CLIENTS: u8 = 32;
@@ -74,7 +74,7 @@ pub async fn mixed(db: Arc<Db>) {
                     Err(DbError::NoRoom(_)) => refused += 1,
                     Err(error) => panic!("{error:?}"),
                 }
-                let [bytes, reserved, tags] = usage(&db, PROJECT).await;
+                let [bytes, reserved, tags] = recounted(&db, PROJECT).await;
                 assert!(bytes + reserved <= LIMIT.unsigned_abs() && tags <= 20, "{bytes} {reserved} {tags}");
             }
             (done, refused)
@@ -126,7 +126,7 @@ pub async fn folding(db: Arc<Db>) {
             let mut folds = 0;
             while !is_over.load(Ordering::Relaxed) {
                 db.fold_usage(&project(PROJECT)).await.expect("fold");
-                usage(&db, PROJECT).await;
+                recounted(&db, PROJECT).await;
                 folds += 1;
             }
             folds
