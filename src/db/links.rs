@@ -209,8 +209,8 @@ impl Db {
         let linked: Result<bool> = in_transaction!(self, transaction => {
             let room = hold_project!(transaction, lock, take, &project);
             sqlx::query(REVIVE).bind(&digest).execute(&mut *transaction).await?;
-            let held = sqlx::query_scalar(hold).bind(&digest);
-            let size: Option<i64> = held.fetch_optional(&mut *transaction).await?;
+            let found = sqlx::query_scalar(hold).bind(&digest);
+            let size: Option<i64> = found.fetch_optional(&mut *transaction).await?;
             if let Some(size) = size {
                 if let Some(room) = room {
                     let counted = sqlx::query_scalar(IS_COUNTED).bind(project.as_str()).bind(&digest);

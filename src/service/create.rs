@@ -37,13 +37,10 @@ impl Service {
     ) -> Result<(UploadId, Presigned)> {
         let upload = self.fresh(repository, None, algorithm, user_agent);
         let planned = self.plan_first(upload, request)?;
-        let planned = match request.size {
-            Some(size) => Upload { reserved: size, ..planned },
-            None => {
-                self.check_unsized(&planned).await?;
-                planned
-            }
-        };
+        if request.size.is_none() {
+            self.check_unsized(&planned).await?;
+        }
+        let planned = Upload { reserved: request.size.unwrap_or_default(), ..planned };
         self.insert(&planned).await?;
         let id = planned.id;
         match self.sign_from(planned.clone(), request).await {
