@@ -17,7 +17,7 @@ const CLIENTS: u8 = 32;
 const ROUNDS: u8 = 8;
 
 /// How many of these outcomes had room; any other failure is one of the test.
-fn with_room<T>(outcomes: Vec<Result<T, DbError>>) -> usize {
+fn with_room<T>(outcomes: &[Result<T, DbError>]) -> usize {
     let is_done = |outcome: &Result<T, DbError>| match outcome {
         Ok(_) => true,
         Err(DbError::NoRoom(_)) => false,
@@ -31,14 +31,14 @@ pub async fn reservers(db: Arc<Db>) {
     for round in 0..ROUNDS {
         let uploads: Vec<_> = (0..CLIENTS).map(|_| wanting(10)).collect();
         let begins = uploads.iter().map(|upload| db.insert_upload(upload, "temp/x/"));
-        assert_eq!(with_room(join_all(begins).await), 10);
+        assert_eq!(with_room(&join_all(begins).await), 10);
         assert_eq!(usage(&db, PROJECT).await, [u64::from(round), 100, 0]);
         let found = join_all(uploads.iter().map(|upload| db.find_upload(upload.id))).await;
         let open: Vec<_> = found.into_iter().filter_map(|found| found.expect("find")).collect();
         // One of them takes what is left; the limit has grown by what was stored before.
         let team = project(PROJECT);
         let more = open.iter().map(|upload| db.reserve(upload.id, &team, 15, 15));
-        assert_eq!(with_room(join_all(more).await), 1);
+        assert_eq!(with_room(&join_all(more).await), 1);
         assert_eq!(usage(&db, PROJECT).await, [u64::from(round), 105, 0]);
         commit(&db, &open[0], Digest::from_sha256([round; 32]), 1).await;
         let aborts = open[1..].iter().map(|upload| async {

@@ -33,6 +33,7 @@ pub async fn shared(stack: Arc<Stack>) {
 }
 
 pub async fn told(stack: Arc<Stack>) {
+    const MISCOUNT: &str = "INSERT INTO project_usage (project_name, bytes) SELECT 'team', 5 WHERE $1 <= $2";
     let server = stack.server(&[]).await;
     let repository = Repository::of(server.base_url(), NAME);
     Repository::of(server.base_url(), "other/app").push(&content(1_000)).await;
@@ -55,7 +56,6 @@ pub async fn told(stack: Arc<Stack>) {
         json!({ "bytes": 3000, "reserved": 1000, "tags": 0, "storage_limit": 4096, "count_limit": 7 });
     assert_eq!(json, json!({ "project": "team", "usage": expected }));
 
-    const MISCOUNT: &str = "INSERT INTO project_usage (project_name, bytes) SELECT 'team', 5 WHERE $1 <= $2";
     assert_eq!(stack.database.write(MISCOUNT, [TimeDelta::zero(); 2]).await, 1);
     let done = stack.command(&["project", "usage", "--recount"]).await;
     assert_eq!(done.code, Some(1));
@@ -73,7 +73,7 @@ pub async fn told(stack: Arc<Stack>) {
 }
 
 pub async fn folded(stack: Arc<Stack>) {
-    // As many rows as there are, and one more so that the statement takes two times.
+    // Says how many rows there are.
     const ROWS: &str = "UPDATE project_usage SET tags = tags WHERE $1 <= $2";
     let server = stack.server(&[]).await;
     let repository = Repository::of(server.base_url(), NAME);

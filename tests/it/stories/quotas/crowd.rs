@@ -4,15 +4,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use reqwest::RequestBuilder;
+use reqwest::header::CONTENT_LENGTH;
 
 use super::{PROJECT, careful, short, usage, with_digest};
 use crate::support::Stack;
 use crate::support::api::{self, Answer, Repository, content, digest_of};
 
 const PUSHES: usize = 200;
-const ROOM: usize = 50;
+const ROOM: u32 = 50;
 /// One content for each, all of one length.
-const LENGTH: usize = 10_000;
+const LENGTH: u32 = 10_000;
+const LIMIT: u32 = ROOM * LENGTH;
 /// What a client does that is told to come back.
 const AGAIN: Duration = Duration::from_millis(200);
 
@@ -26,7 +29,7 @@ enum Outcome {
 
 pub async fn two_hundred(stack: Arc<Stack>) {
     let replicas = [stack.server(&[]).await, stack.server(&[]).await];
-    stack.database.limit(PROJECT, [(ROOM * LENGTH) as i64, -1]).await;
+    stack.database.limit(PROJECT, [i64::from(LIMIT), -1]).await;
     let pushes = (0..PUSHES).map(|number| {
         let base = replicas[number % 2].base_url().to_owned();
         // Ten repositories, four ways, two replicas: each with each.
@@ -38,21 +41,24 @@ pub async fn two_hundred(stack: Arc<Stack>) {
         match outcome.expect("a push") {
             Outcome::Stored => stored += 1,
             Outcome::Refused(message) => {
-                let (needed, limit) = (LENGTH as u64, (ROOM * LENGTH) as u64);
-                assert_eq!(message, short(needed, 0, limit), "there is never less room than for one");
+                assert_eq!(
+                    message,
+                    short(LENGTH.into(), 0, LIMIT.into()),
+                    "there is never less room than for one"
+                );
             }
         }
     }
     assert_eq!(stored, ROOM);
-    assert_eq!(usage(&stack, PROJECT).await, [(ROOM * LENGTH) as u64, 0, 0]);
+    assert_eq!(usage(&stack, PROJECT).await, [u64::from(LIMIT), 0, 0]);
     let objects = stack.objects().await;
-    assert_eq!(objects.len(), ROOM);
-    assert_eq!(objects.iter().map(|(_, size)| *size).sum::<u64>(), (ROOM * LENGTH) as u64);
+    assert_eq!(objects.len(), ROOM as usize);
+    assert_eq!(objects.iter().map(|(_, size)| *size).sum::<u64>(), u64::from(LIMIT));
     assert_eq!(stack.temp_leftovers().await, Vec::<String>::new(), "of the others nothing has come");
 }
 
 fn numbered(number: usize) -> Vec<u8> {
-    let mut bytes = content(LENGTH);
+    let mut bytes = content(LENGTH as usize);
     bytes[..8].copy_from_slice(&(number as u64).to_le_bytes());
     bytes
 }
@@ -64,21 +70,17 @@ async fn push(repository: &Repository, number: usize) -> Outcome {
         // Begun and signed at once.
         0 => {
             let query = [("presigned", "true"), ("size", &size)];
-            let begin =
-                || repository.http.post(repository.url("uploads/")).query(&query).header("content-length", 0);
-            let begun = patient(|| Answer::to(begin())).await;
-            if begun.status == 403 {
-                return Outcome::Refused(begun.refused(403, "DENIED"));
+            let signed = patient(|| Answer::to(post(repository).query(&query))).await;
+            if signed.status == 403 {
+                return Outcome::Refused(signed.refused(403, "DENIED"));
             }
-            let begun = begun.expect(202);
-            let url = repository.root(begun.header("location").expect("one"));
-            assert!(api::send(&repository.http, &begun.json(), bytes.clone()).await.status < 300);
-            let upload = api::Upload { http: repository.http.clone(), url };
+            let upload = begun(repository, &signed);
+            assert!(api::send(&upload.http, &signed.json(), bytes.clone()).await.status < 300);
             patient(|| upload.finalize(&digest)).await.expect(201);
         }
         // Begun, then signed in parts.
         1 => {
-            let upload = begin(repository).await;
+            let upload = begun(repository, &patient(|| Answer::to(post(repository))).await);
             let query = [("size", size.as_str()), ("mode", "multipart")];
             let signed = patient(|| upload.sign(&query)).await;
             if signed.status == 403 {
@@ -101,7 +103,7 @@ async fn push(repository: &Repository, number: usize) -> Outcome {
         }
         // A chunk, then nothing more.
         _ => {
-            let upload = begin(repository).await;
+            let upload = begun(repository, &patient(|| Answer::to(post(repository))).await);
             loop {
                 let chunk = careful("PATCH", &upload.url, &bytes).await;
                 match chunk.status() {
@@ -116,10 +118,13 @@ async fn push(repository: &Repository, number: usize) -> Outcome {
     Outcome::Stored
 }
 
-async fn begin(repository: &Repository) -> api::Upload {
-    let begin = || repository.http.post(repository.url("uploads/")).header("content-length", 0);
-    let begun = patient(|| Answer::to(begin())).await.expect(202);
-    let url = repository.root(begun.header("location").expect("one"));
+fn post(repository: &Repository) -> RequestBuilder {
+    repository.http.post(repository.url("uploads/")).header(CONTENT_LENGTH, 0)
+}
+
+fn begun(repository: &Repository, answer: &Answer) -> api::Upload {
+    assert_eq!(answer.status, 202, "{}", answer.text());
+    let url = repository.root(answer.header("location").expect("one"));
     api::Upload { http: repository.http.clone(), url }
 }
 

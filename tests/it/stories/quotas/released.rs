@@ -1,14 +1,22 @@
 //! What comes back.
 
+use std::io::Error;
 use std::sync::Arc;
+use std::time::Duration;
 
 use chrono::TimeDelta;
+use futures_util::{StreamExt, stream};
+use reqwest::Body;
 
 use super::{NAME, PROJECT, usage};
+use crate::stories::limits::raw;
 use crate::support::Stack;
 use crate::support::api::{self, Repository, Upload, content, digest_of};
 
 const LIMIT: i64 = 20_000_000;
+
+const LEASES: &str = "UPDATE blob_upload_session SET lease_expires_at = $1
+    WHERE lease_expires_at IS NOT NULL AND $1 < $2";
 
 /// Lets the time of every open session be up.
 async fn age(stack: &Stack) {
@@ -22,7 +30,7 @@ async fn clean(stack: &Stack) {
     assert_eq!(done.code, Some(0), "{done:?}");
 }
 
-/// One upload of each kind that holds 6,000 bytes, half of them sent where that goes.
+/// One upload of each kind with all its bytes in the store, which are held for it, not finalized.
 async fn one_of_each(repository: &Repository, bytes: &[u8]) -> [Upload; 3] {
     let (put, multipart, proxied) =
         (repository.begin().await, repository.begin().await, repository.begin().await);
@@ -68,7 +76,7 @@ pub async fn ended(stack: Arc<Stack>) {
         "POST /v2/{NAME}/blobs/uploads/?digest={} HTTP/1.1\r\nhost: test\r\ncontent-length: 6000\r\n\r\nhalf",
         digest_of(&content(5_999))
     );
-    super::super::limits::raw::break_off(server.base_url(), head).await;
+    raw::break_off(server.base_url(), head).await;
     assert_eq!(usage(&stack, PROJECT).await, [6_000, 0, 0]);
     clean(&stack).await;
     assert_eq!(stack.temp_leftovers().await, Vec::<String>::new());
@@ -86,7 +94,7 @@ pub async fn killed(stack: Arc<Stack>) {
         let mut patch = tokio::spawn({
             let upload = repository.begin().await;
             async move {
-                let body = tokio_stream(upload.id().to_string().len());
+                let body = endless(b"the beginning");
                 let _ =
                     upload.http.patch(&upload.url).header("content-length", 9_000).body(body).send().await;
             }
@@ -96,9 +104,9 @@ pub async fn killed(stack: Arc<Stack>) {
             let [put, ..] = uploads.clone();
             async move { drop(put.http.put(&put.url).query(&[("digest", digest.to_string())]).send().await) }
         });
-        tokio::time::sleep(std::time::Duration::from_millis(20 * round)).await;
+        tokio::time::sleep(Duration::from_millis(20 * round)).await;
         server.kill9();
-        let _ = tokio::time::timeout(std::time::Duration::from_secs(10), &mut patch).await;
+        let _ = tokio::time::timeout(Duration::from_secs(10), &mut patch).await;
         patch.abort();
         finalize.await.expect("it ended");
         let [stored, held, _] = usage(&stack, PROJECT).await;
@@ -106,8 +114,6 @@ pub async fn killed(stack: Arc<Stack>) {
         assert!(stored == 0 || stored == 6_000, "{stored}");
         age(&stack).await;
         // Leases of the dead run out by themselves; here they have.
-        const LEASES: &str = "UPDATE blob_upload_session SET lease_expires_at = $1
-            WHERE lease_expires_at IS NOT NULL AND $1 < $2";
         stack.database.write(LEASES, [-TimeDelta::minutes(1), TimeDelta::zero()]).await;
         clean(&stack).await;
         assert_eq!(usage(&stack, PROJECT).await, [stored, 0, 0]);
@@ -115,9 +121,8 @@ pub async fn killed(stack: Arc<Stack>) {
 }
 
 /// A body that never ends by itself.
-fn tokio_stream(first: usize) -> reqwest::Body {
-    let first = futures_util::stream::iter([Ok::<_, std::io::Error>(vec![0; first])]);
-    reqwest::Body::wrap_stream(futures_util::StreamExt::chain(first, futures_util::stream::pending()))
+fn endless(beginning: &'static [u8]) -> Body {
+    Body::wrap_stream(stream::iter([Ok::<_, Error>(beginning)]).chain(stream::pending()))
 }
 
 pub async fn collected(stack: Arc<Stack>) {
