@@ -6,6 +6,7 @@ mod gc;
 pub mod get;
 mod migrate;
 pub mod progress;
+mod project;
 pub mod put;
 mod quickstart;
 mod serve;
@@ -43,6 +44,7 @@ enum Command {
     Doctor(doctor::DoctorArgs),
     /// Bring the database's schema up to date; `serve` does so as well
     Migrate(migrate::MigrateArgs),
+    Project(project::ProjectArgs),
     /// Upload a file as a blob
     Put(put::PutArgs),
     /// Download a blob to a file
@@ -73,6 +75,7 @@ pub async fn run() -> std::process::ExitCode {
         Command::Gc(args) => gc::run(args).await,
         Command::Doctor(args) => doctor::run(args).await,
         Command::Migrate(args) => migrate::run(args).await,
+        Command::Project(args) => project::run(args).await,
         Command::Put(args) => put::run(args).await,
         Command::Get(args) => get::run(args).await,
     };

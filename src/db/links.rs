@@ -13,10 +13,12 @@ use sqlx::FromRow;
 use super::blobs::BlobRow;
 use super::commit::LINK;
 use super::plans::Text;
+use super::quotas::{self, hold_project};
 use super::{Db, DbError, Result, in_transaction, on_pool};
 use crate::domain::blob::Blob;
 use crate::domain::digest::Digest;
 use crate::domain::name::RepositoryName;
+use crate::domain::quota::QuotaKind;
 
 /// Fails on one that is being removed: see `blob_is_not_removed` in the migrations.
 pub(super) const REVIVE: &str =
@@ -24,9 +26,12 @@ pub(super) const REVIVE: &str =
 
 /// Shared: what every image is built on is mounted by many at once, and only whoever takes links away is kept off.
 pub(super) const HOLD: Text = Text {
-    postgres: "SELECT digest FROM blob WHERE digest = $1 AND unlinked_at IS NULL FOR SHARE",
-    sqlite: "SELECT digest FROM blob WHERE digest = $1 AND unlinked_at IS NULL",
+    postgres: "SELECT size FROM blob WHERE digest = $1 AND unlinked_at IS NULL FOR SHARE",
+    sqlite: "SELECT size FROM blob WHERE digest = $1 AND unlinked_at IS NULL",
 };
+
+pub(super) const IS_COUNTED: &str =
+    "SELECT EXISTS (SELECT 1 FROM project_blob WHERE project_name = $1 AND digest = $2)";
 
 const LOCK_BLOBS: Text = Text {
     postgres: "SELECT digest FROM blob WHERE digest IN (SELECT jsonb_array_elements_text($1))
@@ -190,23 +195,31 @@ impl Db {
         Ok(renewed > 0)
     }
 
-    /// Makes a published blob readable from a repository; false when it is being removed, or is gone.
+    /// Makes a published blob readable from a repository; false when it is being removed, or is gone. Fails with
+    /// [`DbError::NoRoom`] where it is new to the project and does not fit.
     pub async fn link_blob(
         &self,
         repository: &RepositoryName,
         digest: &Digest,
         now: DateTime<Utc>,
     ) -> Result<bool> {
+        let project = repository.project();
         let (repository, digest) = (repository.to_string(), digest.to_string());
-        let hold = self.text(HOLD);
+        let (hold, lock, take) = (self.text(HOLD), self.text(quotas::LOCK), self.text(quotas::TAKE));
         let linked: Result<bool> = in_transaction!(self, transaction => {
+            let room = hold_project!(transaction, lock, take, &project);
             sqlx::query(REVIVE).bind(&digest).execute(&mut *transaction).await?;
-            let found = sqlx::query(hold).bind(&digest).fetch_optional(&mut *transaction).await?;
-            let is_there = found.is_some();
-            if is_there {
+            let found = sqlx::query_scalar(hold).bind(&digest);
+            let size: Option<i64> = found.fetch_optional(&mut *transaction).await?;
+            if let Some(size) = size {
+                if let Some(room) = room {
+                    let counted = sqlx::query_scalar(IS_COUNTED).bind(project.as_str()).bind(&digest);
+                    let is_counted: bool = counted.fetch_one(&mut *transaction).await?;
+                    room.check(QuotaKind::Bytes, if is_counted { 0 } else { size })?;
+                }
                 sqlx::query(LINK).bind(&repository).bind(&digest).bind(now).execute(&mut *transaction).await?;
             }
-            is_there
+            size.is_some()
         });
         match linked {
             Err(error) if error.is_removed_blob() => Ok(false),

@@ -3,7 +3,7 @@
 //! A push checks, stores, links and tags in one transaction. It locks the links that it needs, in the order that
 //! all take; whoever takes links away or marks them does the same, and looks at what needs them afterwards. So a
 //! blob is marked exactly while no manifest of its repository refers to it. Links are locked before manifests, and
-//! those before tags, each in order, so that nobody waits in a circle.
+//! those before tags, each in order, so that nobody waits in a circle. A project that has limits comes before all.
 
 use std::collections::BTreeSet;
 
@@ -12,11 +12,14 @@ use sqlx::FromRow;
 
 use super::links::MARK_UNNEEDED;
 use super::plans::Text;
+use super::quotas::{self, hold_project};
+use super::rows::signed;
 use super::{Db, DbError, Result, in_transaction, on_pool};
 use crate::domain::digest::Digest;
 use crate::domain::manifest::Manifest;
 use crate::domain::media_type::MediaType;
 use crate::domain::name::RepositoryName;
+use crate::domain::quota::QuotaKind;
 use crate::domain::reference::{Reference, Tag};
 
 pub(super) const LOCK_LINKS: Text = Text {
@@ -54,6 +57,15 @@ pub(super) const KEEP: Text = Text {
         AND digest IN (SELECT jsonb_array_elements_text($2)) AND unreferenced_at IS NOT NULL",
     sqlite: "UPDATE repository_blob SET unreferenced_at = NULL WHERE repository_name = $1
         AND digest IN (SELECT value FROM json_each($2)) AND unreferenced_at IS NOT NULL",
+};
+
+/// What a push would add to: whether the manifest is there, and how many of the tags are.
+pub(super) const THERE: Text = Text {
+    postgres: "SELECT EXISTS (SELECT 1 FROM manifest WHERE repository_name = $1 AND digest = $2),
+        (SELECT COUNT(*) FROM tag
+            WHERE repository_name = $1 AND name IN (SELECT jsonb_array_elements_text($3)))",
+    sqlite: "SELECT EXISTS (SELECT 1 FROM manifest WHERE repository_name = $1 AND digest = $2),
+        (SELECT COUNT(*) FROM tag WHERE repository_name = $1 AND name IN (SELECT value FROM json_each($3)))",
 };
 
 /// In order, so that two pushes of the same tags do not wait for each other.
@@ -160,7 +172,8 @@ impl TryFrom<DescriptionRow> for ManifestDescription {
 
 impl Db {
     /// Stores a manifest with these tags, if everything it needs is there. Most have no manifests below them, and no
-    /// blob that was unreferenced: what there is nothing of costs no round trip.
+    /// blob that was unreferenced: what there is nothing of costs no round trip. Fails with [`DbError::NoRoom`] where
+    /// its bytes or its tags do not fit into the project.
     pub async fn push_manifest(
         &self,
         repository: &RepositoryName,
@@ -175,8 +188,12 @@ impl Db {
         let annotations = annotations(&manifest);
         let wanted = json(manifest.blobs.iter().chain(&manifest.foreign_blobs).chain(&manifest.manifests));
         let tags: Vec<_> = tags.iter().map(ToString::to_string).collect();
+        let (lock_project, take, there) =
+            (self.text(quotas::LOCK), self.text(quotas::TAKE), self.text(THERE));
+        let project = repository.project();
         let (repository, digest) = (repository.to_string(), digest.to_string());
         in_transaction!(self, transaction => {
+            let room = hold_project!(transaction, lock_project, take, &project);
             let links = sqlx::query_as(lock).bind(&repository).bind(&wanted);
             let links: Vec<(String, bool)> = links.fetch_all(&mut *transaction).await?;
             let is_any_unreferenced = links.iter().any(|(_, is_unreferenced)| *is_unreferenced);
@@ -192,6 +209,14 @@ impl Db {
                 manifest.manifests.iter().filter(|digest| is_missing(&listed, digest) && is_missing(&links, digest));
             let missing: Vec<_> = blobs_missing.chain(manifests_missing).copied().collect();
             if missing.is_empty() {
+                if let Some(room) = room {
+                    let found =
+                        sqlx::query_as(there).bind(&repository).bind(&digest).bind(serde_json::json!(tags));
+                    // Should they be deleted now, that makes the room they need.
+                    let (is_there, tags_there): (bool, i64) = found.fetch_one(&mut *transaction).await?;
+                    room.check(QuotaKind::Bytes, if is_there { 0 } else { signed(payload.len() as u64) })?;
+                    room.check(QuotaKind::Tags, signed(tags.len() as u64) - tags_there)?;
+                }
                 sqlx::query(INSERT)
                     .bind(&repository)
                     .bind(&digest)

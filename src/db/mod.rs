@@ -12,6 +12,7 @@ mod parts;
 mod placing;
 mod plans;
 mod probes;
+mod quotas;
 mod referrers;
 mod removal;
 mod rows;
@@ -20,6 +21,7 @@ mod sweep;
 mod tags;
 mod token_keys;
 mod uploads;
+mod usage;
 
 pub use accounts::{ProjectAccess, RobotAccount, TokenAccount, UserAccount};
 pub use commit::Committed;
@@ -41,6 +43,8 @@ use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
+
+use crate::domain::quota::Shortage;
 
 /// A newer replica may have migrated further: what it added is not this one's to miss.
 static POSTGRES_MIGRATIONS: LazyLock<Migrator> =
@@ -82,6 +86,9 @@ pub enum DbError {
     Corrupt { table: &'static str, column: &'static str, row: String, reason: String },
     #[error("a database URL begins with postgres:// or sqlite://")]
     UnknownScheme,
+    /// No failure of the database: what was to be written does not fit into its project, and was not written.
+    #[error(transparent)]
+    NoRoom(Box<Shortage>),
     #[error("the database task ended early")]
     Interrupted(#[from] tokio::task::JoinError),
 }

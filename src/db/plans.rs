@@ -7,8 +7,8 @@ use super::parts::{PARTS, SWAP_WITH_PARTS};
 use super::placing::{CLAIM, HELD, HOLD, HOLDS, PLACED, RENEW};
 use super::swap::SWAP;
 use super::sweep::{ABANDONED, DISCARDED, EXPIRE, FIND_ALL, FORGET, IS_PLACING, UNDISCARDED};
-use super::uploads::{FIND, INSERT};
-use super::{Db, links, manifests, referrers, removal, tags};
+use super::uploads::{FIND, INSERT, INSERT_UNLIMITED};
+use super::{Db, links, manifests, quotas, referrers, removal, tags, usage};
 
 /// One statement where the two databases need two texts.
 #[derive(Debug, Clone, Copy)]
@@ -30,6 +30,16 @@ impl Db {
     pub fn hot_statements(&self) -> Vec<(&'static str, &'static str)> {
         let mut statements = vec![
             ("begin", INSERT),
+            ("begin_unlimited", INSERT_UNLIMITED),
+            ("lock_project", self.text(quotas::LOCK)),
+            ("sum_usage", quotas::SUM),
+            ("is_limited", quotas::IS_LIMITED),
+            ("reserve", quotas::RESERVE),
+            ("release", quotas::RELEASE),
+            ("fold_usage", self.text(quotas::TAKE)),
+            ("is_counted", links::IS_COUNTED),
+            ("pushed_before", self.text(manifests::THERE)),
+            ("usage", usage::USAGE),
             ("find", FIND),
             ("swap", SWAP),
             ("parts", PARTS),

@@ -23,7 +23,7 @@ macro_rules! select_upload {
         concat!(
             "SELECT upload_uuid, repository_name, user_id, status, transfer_mode, digest_algorithm, declared_digest,
                 claimed_digest, final_digest, size, part_size, store_upload_id, received_offset, hash_state, tail_id, lease_owner,
-                lease_expires_at, failure_reason, metadata, revision, created_at, updated_at, expires_at
+                lease_expires_at, failure_reason, metadata, reserved, revision, created_at, updated_at, expires_at
             FROM blob_upload_session ",
             $rest
         )
@@ -52,6 +52,7 @@ pub(super) struct UploadRow {
     lease_expires_at: Option<DateTime<Utc>>,
     failure_reason: Option<String>,
     metadata: serde_json::Value,
+    reserved: i64,
     revision: i64,
     created_at: DateTime<Utc>,
     updated_at: DateTime<Utc>,
@@ -162,6 +163,7 @@ impl TryFrom<UploadRow> for Upload {
             Status::Aborted => State::Aborted,
             Status::Expired => State::Expired,
         };
+        let reserved = row.unsigned("reserved", row.reserved)?;
         Ok(Self {
             id: UploadId::from_uuid(row.upload_uuid),
             repository: row.parse("repository_name", &row.repository_name)?,
@@ -172,6 +174,7 @@ impl TryFrom<UploadRow> for Upload {
             created_at: row.created_at,
             updated_at: row.updated_at,
             expires_at: row.expires_at,
+            reserved,
             metadata: row.metadata,
             revision: row.revision,
             state,

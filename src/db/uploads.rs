@@ -1,39 +1,81 @@
 //! Upload sessions: begin and find.
 
-use super::rows::{StateColumns, UploadRow, select_upload};
-use super::{Db, Result, on_pool};
+use super::quotas::{LOCK, TAKE, hold_project};
+use super::rows::{StateColumns, UploadRow, select_upload, signed};
+use super::{Db, Result, in_transaction, on_pool};
+use crate::domain::quota::QuotaKind;
 use crate::domain::upload::{Upload, UploadId};
 
 /// Whatever state a session begins in is in its one row from the start: nothing follows.
-pub(super) const INSERT: &str = "
-    INSERT INTO blob_upload_session
-        (upload_uuid, repository_name, user_id, status, transfer_mode, temp_path, digest_algorithm, declared_digest,
-         size, metadata, created_at, updated_at, expires_at)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $11, $12)";
+macro_rules! insert_statement {
+    ($values:literal) => {
+        concat!(
+            "INSERT INTO blob_upload_session
+                (upload_uuid, repository_name, user_id, status, transfer_mode, temp_path, digest_algorithm,
+                 declared_digest, size, metadata, created_at, updated_at, expires_at, reserved) ",
+            $values
+        )
+    };
+}
 
-pub(super) const FIND: &str = select_upload!("WHERE upload_uuid = $1");
+pub(super) const INSERT: &str =
+    insert_statement!("VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $11, $12, $13)");
 
-impl Db {
-    /// Inserts a session that is pending, or waits for one PUT.
-    pub async fn insert_upload(&self, upload: &Upload, temp_path: &str) -> Result<()> {
+/// One statement also for what would have to be reserved, wherever nothing limits the project.
+pub(super) const INSERT_UNLIMITED: &str = insert_statement!(
+    "SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $11, $12, 0
+    WHERE NOT EXISTS (SELECT 1 FROM project WHERE name = $13 AND storage_limit >= 0)"
+);
+
+/// A query of `$statement` with all but its last parameter bound.
+macro_rules! insert {
+    ($statement:expr, $upload:expr, $temp_path:expr) => {{
+        let upload: &Upload = $upload;
         let columns = StateColumns::from(upload);
-        on_pool!(self, pool => sqlx::query(INSERT)
+        sqlx::query($statement)
             .bind(upload.id.as_uuid())
             .bind(upload.repository.as_str())
             .bind(upload.user_id.as_deref())
             .bind(columns.status)
             .bind(columns.transfer_mode)
-            .bind(temp_path)
+            .bind($temp_path)
             .bind(columns.digest_algorithm)
             .bind(columns.declared_digest)
             .bind(columns.size)
             .bind(&upload.metadata)
             .bind(upload.created_at)
             .bind(upload.expires_at)
+    }};
+}
+
+pub(super) const FIND: &str = select_upload!("WHERE upload_uuid = $1");
+
+impl Db {
+    /// Inserts a session that is pending, or waits for one PUT. What it wants to have reserved is held for it from
+    /// the start, where anything limits the project; without room for it there is [`super::DbError::NoRoom`] and no session.
+    pub async fn insert_upload(&self, upload: &Upload, temp_path: &str) -> Result<()> {
+        if upload.reserved == 0 {
+            on_pool!(self, pool => insert!(INSERT, upload, temp_path).bind(0_i64).execute(pool).await.map(drop))?;
+            return Ok(());
+        }
+        let project = upload.repository.project();
+        let inserted = on_pool!(self, pool => insert!(INSERT_UNLIMITED, upload, temp_path)
+            .bind(project.as_str())
             .execute(pool)
             .await
-            .map(drop))?;
-        Ok(())
+            .map(|done| done.rows_affected()))?;
+        if inserted > 0 {
+            return Ok(());
+        }
+        let (upload, temp_path) = (upload.clone(), temp_path.to_owned());
+        let (lock, take) = (self.text(LOCK), self.text(TAKE));
+        in_transaction!(self, transaction => {
+            let reserved = signed(upload.reserved);
+            if let Some(room) = hold_project!(transaction, lock, take, &project) {
+                room.check(QuotaKind::Bytes, reserved)?;
+            }
+            insert!(INSERT, &upload, &temp_path).bind(reserved).execute(&mut *transaction).await?;
+        })
     }
 
     pub async fn find_upload(&self, id: UploadId) -> Result<Option<Upload>> {

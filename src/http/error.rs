@@ -88,6 +88,7 @@ pub const fn failure_code(failure: &Failure) -> &'static str {
         FailureCode::DigestMismatch => "DIGEST_INVALID",
         FailureCode::SizeMismatch => "SIZE_INVALID",
         FailureCode::Vanished => "BLOB_UPLOAD_INVALID",
+        FailureCode::QuotaExceeded => "DENIED",
     }
 }
 
@@ -143,7 +144,11 @@ fn classify(error: &ServiceError) -> (StatusCode, &'static str) {
         ServiceError::ManifestInvalid(_) => (StatusCode::BAD_REQUEST, "MANIFEST_INVALID"),
         ServiceError::ReferencesUnknown(_) => (StatusCode::NOT_FOUND, "MANIFEST_BLOB_UNKNOWN"),
         ServiceError::BlobNeeded => (StatusCode::METHOD_NOT_ALLOWED, "DENIED"),
-        ServiceError::Refused(Refusal::Failed(failure)) => (StatusCode::BAD_REQUEST, failure_code(failure)),
+        ServiceError::Refused(Refusal::Failed(failure)) => {
+            let is_quota = failure.code == FailureCode::QuotaExceeded;
+            let status = if is_quota { StatusCode::FORBIDDEN } else { StatusCode::BAD_REQUEST };
+            (status, failure_code(failure))
+        }
         ServiceError::Refused(Refusal::Finalizing | Refusal::Appending | Refusal::LeaseLost) => {
             (StatusCode::CONFLICT, "BLOB_UPLOAD_INVALID")
         }
@@ -161,7 +166,9 @@ fn classify(error: &ServiceError) -> (StatusCode, &'static str) {
         | ServiceError::BodyIncomplete => (StatusCode::BAD_REQUEST, "BLOB_UPLOAD_INVALID"),
         ServiceError::OffsetMismatch { .. } => (StatusCode::RANGE_NOT_SATISFIABLE, "BLOB_UPLOAD_INVALID"),
         ServiceError::TooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "SIZE_INVALID"),
-        ServiceError::Denied | ServiceError::Signature(_) => (StatusCode::FORBIDDEN, "DENIED"),
+        ServiceError::Denied | ServiceError::Signature(_) | ServiceError::QuotaExceeded(_) => {
+            (StatusCode::FORBIDDEN, "DENIED")
+        }
         ServiceError::Token(_) | ServiceError::Db(DbError::Corrupt { .. }) => {
             (StatusCode::INTERNAL_SERVER_ERROR, "UNKNOWN")
         }

@@ -12,12 +12,16 @@ use crate::domain::digest::Digest;
 use crate::domain::hash::Hasher;
 use crate::domain::part::PartPlan;
 use crate::domain::range::ByteRange;
-use crate::domain::upload::{Proxied, Refusal, State, Transfer, Upload, UploadId};
+use crate::domain::upload::{Proxied, Refusal, State, Transfer, Upload};
 use crate::storage::{Appended, StorageError};
 
 /// Parts are held in memory while they are sent: whatever length a client announces, a part leaves room for
 /// those of others (`storage::s3::room`). Ten thousand of them are 156 GiB; what is larger goes by presigned parts.
 const MAX_PROXIED_PART_SIZE: u64 = 16 * 1024 * 1024;
+
+/// What a body of unknown length has held for it ahead of what has come: large enough that the database is not asked
+/// for every piece, and no more than a part.
+const RESERVED_AHEAD: u64 = 16 * 1024 * 1024;
 
 /// Where a chunk says it goes, how long it says it is, and what comes of it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -33,7 +37,8 @@ pub struct Chunk {
 /// How an append ended.
 enum Ending {
     Whole,
-    /// The body broke or the server stops: what arrived is kept, and the client goes on from there.
+    /// The body broke, the server stops or the project is full: what arrived is kept, and the client goes on from
+    /// there.
     Cut(ServiceError),
 }
 
@@ -78,7 +83,7 @@ impl Service {
         let stored = proxied(upload)?.clone();
         let heartbeat = self.keep_lease(upload.clone(), owner);
         let outcome = tokio::select! {
-            outcome = self.store_chunk(upload.id, owner, &stored, chunk, body) => outcome,
+            outcome = self.store_chunk(upload, owner, &stored, chunk, body) => outcome,
             () = heartbeat.lost.cancelled() => Err(Refusal::LeaseLost.into()),
         };
         drop(heartbeat);
@@ -117,7 +122,7 @@ impl Service {
 
     async fn store_chunk<B>(
         &self,
-        id: UploadId,
+        upload: &Upload,
         owner: Uuid,
         stored: &Proxied,
         chunk: Chunk,
@@ -127,13 +132,16 @@ impl Service {
         B: Stream<Item = std::io::Result<Bytes>> + Send + Unpin,
     {
         let mut hasher = Hasher::resume(&stored.hash_state).map_err(|_| ServiceError::Vanished)?;
-        let mut writer = self.storage.append(id, stored, owner).await.map_err(vanished)?;
         let mut received = stored.received;
         let end = chunk.range.map_or(self.limits.max_blob_size, |range| range.end);
         let most = self.storage.largest_proxied(stored.part_size);
         if stored.received.saturating_add(chunk.length.unwrap_or_default()) > most {
             return Err(beyond_parts(most));
         }
+        let announced = chunk.range.map(|range| range.end);
+        let announced = announced.or(chunk.length.map(|length| received.saturating_add(length)));
+        let mut reserved = self.reserve(upload, announced.unwrap_or_default()).await?;
+        let mut writer = self.storage.append(upload.id, stored, owner).await.map_err(vanished)?;
         let stopping = self.handover.cancelled();
         tokio::pin!(stopping);
         let ending = loop {
@@ -159,13 +167,22 @@ impl Service {
                     break Ending::Cut(ServiceError::BodyIncomplete);
                 }
                 Some(Ok(bytes)) => {
-                    received += bytes.len() as u64;
-                    if received > end {
+                    let sum = received + bytes.len() as u64;
+                    if sum > end {
                         return Err(self.too_long(chunk));
                     }
-                    if received > most {
+                    if sum > most {
                         return Err(beyond_parts(most));
                     }
+                    if sum > reserved {
+                        let ahead = sum.saturating_add(RESERVED_AHEAD);
+                        match self.reserve_between(upload, sum, ahead).await {
+                            Ok(held) => reserved = held,
+                            Err(error @ ServiceError::QuotaExceeded(_)) => break Ending::Cut(error),
+                            Err(error) => return Err(error),
+                        }
+                    }
+                    received = sum;
                     hasher.update(&bytes);
                     writer.write(bytes).await.map_err(vanished)?;
                 }
@@ -175,6 +192,9 @@ impl Service {
             return Err(ServiceError::SizeInvalid("the body is shorter than its Content-Range".to_owned()));
         }
         let appended = writer.finish().await.map_err(vanished)?;
+        if announced.is_none() && (received..u64::MAX).contains(&reserved) {
+            self.release_beyond(upload, received).await;
+        }
         let after = Proxied {
             received,
             hash_state: hasher.save(),

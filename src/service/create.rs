@@ -12,16 +12,18 @@ const MAX_USER_AGENT: usize = 256;
 
 impl Service {
     /// Begins a session. Its row exists before any key of it is signed or written. `algorithm` is what bytes that
-    /// come through this server are hashed with.
+    /// come through this server are hashed with; `length` of them, where it is known, have room from here on.
     pub async fn begin(
         &self,
         caller: &Caller,
         repository: RepositoryName,
         declared_digest: Option<Digest>,
         algorithm: Algorithm,
+        length: Option<u64>,
         user_agent: Option<&str>,
     ) -> Result<Upload> {
         let upload = self.fresh(caller, repository, declared_digest, algorithm, user_agent);
+        let upload = Upload { reserved: length.unwrap_or_default(), ..upload };
         self.insert(&upload).await?;
         Ok(upload)
     }
@@ -38,6 +40,10 @@ impl Service {
     ) -> Result<(UploadId, Presigned)> {
         let upload = self.fresh(caller, repository, None, algorithm, user_agent);
         let planned = self.plan_first(upload, request)?;
+        if request.size.is_none() {
+            self.check_unsized(&planned).await?;
+        }
+        let planned = Upload { reserved: request.size.unwrap_or_default(), ..planned };
         self.insert(&planned).await?;
         let id = planned.id;
         match self.sign_from(planned.clone(), request).await {

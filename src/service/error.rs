@@ -6,6 +6,7 @@ use crate::auth::token::TokenError;
 use crate::db::DbError;
 use crate::domain::digest::{Digest, Mismatch};
 use crate::domain::manifest::ManifestError;
+use crate::domain::quota::Shortage;
 use crate::domain::upload::{Failure, FailureCode, Refusal};
 use crate::storage::StorageError;
 use crate::storage::signed_url::SignatureError;
@@ -64,6 +65,9 @@ pub enum ServiceError {
     SizeInvalid(String),
     #[error("{0}")]
     TooLarge(String),
+    /// The project has no room for it.
+    #[error(transparent)]
+    QuotaExceeded(Box<Shortage>),
     #[error("the body ended before it was complete; ask for the upload's offset and go on from there")]
     BodyIncomplete,
     #[error(transparent)]
@@ -86,7 +90,10 @@ pub enum ServiceError {
 
 impl From<DbError> for ServiceError {
     fn from(error: DbError) -> Self {
-        Self::Db(error)
+        match error {
+            DbError::NoRoom(shortage) => Self::QuotaExceeded(shortage),
+            error => Self::Db(error),
+        }
     }
 }
 
@@ -131,6 +138,7 @@ impl ServiceError {
             Self::DigestMismatch(_) => FailureCode::DigestMismatch,
             Self::SizeInvalid(_) => FailureCode::SizeMismatch,
             Self::Vanished => FailureCode::Vanished,
+            Self::QuotaExceeded(_) => FailureCode::QuotaExceeded,
             _ => return None,
         };
         Some(Failure { code, message: self.to_string() })

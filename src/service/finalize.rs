@@ -224,6 +224,8 @@ impl Service {
             Err(error) => return Err(changed(error)),
         };
         self.check_size(upload, &sealed)?;
+        // The commit asks for nothing: what it adds is held. Mostly it was before it came.
+        self.reserve(upload, sealed.size).await?;
         let (proof, staged) = self.verify(upload, &sealed, digest, &told.midstates).await?;
         // "Already exists" is no proof of possession: only a proven upload is deduplicated. The object is
         // looked at as well, so that one removed behind our back is put in place again.

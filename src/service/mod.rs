@@ -15,6 +15,7 @@ mod listings;
 mod manifests;
 mod mount;
 mod place;
+mod quotas;
 mod read_back;
 mod receive;
 mod sign;

@@ -108,7 +108,20 @@ impl Service {
         let upload = self.upload(caller, repository, id).await?;
         upload.active(self.clock.now())?;
         self.check_declared(request)?;
-        let upload = match mode(&upload, request)? {
+        let mode = mode(&upload, request)?;
+        // What the plan would refuse must not have room taken for it.
+        if upload.size.is_some_and(|size| request.size.is_some_and(|asked| asked != size)) {
+            return Err(Refusal::Redeclared("size").into());
+        }
+        match (request.size.or(upload.size), mode) {
+            (Some(size), _) => {
+                self.reserve(&upload, size).await?;
+            }
+            (None, SignMode::Put) => self.check_unsized(&upload).await?,
+            // There are no parts without a size.
+            (None, SignMode::Multipart) => {}
+        }
+        let upload = match mode {
             SignMode::Put => self.transition(upload, |upload| self.plan_put(upload, request)).await?,
             SignMode::Multipart => upload,
         };

@@ -4,6 +4,7 @@ mod digests;
 mod listings;
 mod manifests;
 mod plans;
+mod quotas;
 mod removal;
 mod sweep;
 
@@ -59,6 +60,7 @@ pub fn cases() -> Vec<(&'static str, Case)> {
     ];
     cases.extend(manifests::cases());
     cases.extend(listings::cases());
+    cases.extend(quotas::cases());
     cases
 }
 

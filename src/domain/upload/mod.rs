@@ -81,6 +81,9 @@ pub struct Upload {
     /// Moves on with every sign of life from the client.
     pub expires_at: DateTime<Utc>,
     pub metadata: serde_json::Value,
+    /// Bytes that the project's quota need not be asked for again: they are held for this session, or nothing limits
+    /// the project.
+    pub reserved: u64,
     /// Counts the writes to the row; with the status it is what compare-and-swap compares.
     pub revision: i64,
     pub state: State,
@@ -156,15 +159,20 @@ pub enum FailureCode {
     SizeMismatch,
     /// Stored bytes were removed behind our back, by a lifecycle rule or a person.
     Vanished,
+    /// The project has no room for what was found.
+    QuotaExceeded,
 }
 
 impl FailureCode {
+    const ALL: [Self; 4] = [Self::DigestMismatch, Self::SizeMismatch, Self::Vanished, Self::QuotaExceeded];
+
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::DigestMismatch => "digest-mismatch",
             Self::SizeMismatch => "size-mismatch",
             Self::Vanished => "vanished",
+            Self::QuotaExceeded => "quota-exceeded",
         }
     }
 }
@@ -185,10 +193,7 @@ impl FromStr for Failure {
 
     fn from_str(text: &str) -> Result<Self, UnknownValue> {
         let (code, message) = text.split_once(": ").ok_or(UnknownValue)?;
-        let code = [FailureCode::DigestMismatch, FailureCode::SizeMismatch, FailureCode::Vanished]
-            .into_iter()
-            .find(|known| known.as_str() == code)
-            .ok_or(UnknownValue)?;
+        let code = FailureCode::ALL.into_iter().find(|known| known.as_str() == code).ok_or(UnknownValue)?;
         Ok(Self { code, message: message.to_owned() })
     }
 }
@@ -363,6 +368,7 @@ impl Upload {
             updated_at: now,
             expires_at,
             metadata,
+            reserved: 0,
             revision: 0,
             state: State::Pending { store_asked: false },
         }

@@ -89,7 +89,7 @@ async fn begun(
             service.begin_signed(caller, name.clone(), &request, algorithm, user_agent(headers)).await?;
         return Ok(accepted(presigned(signed)?, &name, id, chunk_min_length));
     }
-    let upload = service.begin(caller, name, digest, algorithm, user_agent(headers)).await?;
+    let upload = service.begin(caller, name, digest, algorithm, None, user_agent(headers)).await?;
     Ok(accepted(().into_response(), &upload.repository, upload.id, chunk_min_length))
 }
 
@@ -111,9 +111,10 @@ async fn monolithic(
     request: Request,
 ) -> Answer {
     let agent = user_agent(request.headers());
-    let upload = service.begin(caller, name.clone(), Some(digest), digest.algorithm(), agent).await?;
-    tracing::Span::current().record("upload", tracing::field::display(upload.id));
     let whole = chunk(request.headers())?;
+    let algorithm = digest.algorithm();
+    let upload = service.begin(caller, name.clone(), Some(digest), algorithm, whole.length, agent).await?;
+    tracing::Span::current().record("upload", tracing::field::display(upload.id));
     let body = bytes(request.into_body());
     let uploaded = async {
         let appended = service.append(upload.clone(), whole, body).await?;

@@ -61,6 +61,7 @@ impl Service {
         self.sweep(&mut report).await?;
         if !dry_run {
             self.forget_sessions(&mut report).await?;
+            self.fold_usage().await?;
         }
         Ok(report)
     }

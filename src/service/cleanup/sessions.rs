@@ -17,6 +17,11 @@ const DISCARDS: u32 = 100;
 /// Of those so many at a time: each waits for two or three answers of the store, and live traffic goes first.
 const DISCARDS_AT_ONCE: usize = 8;
 
+/// Rows that a project's usage is left as: summing them costs no more than one.
+const UNFOLDED: u32 = 16;
+/// Projects whose usage is folded between two looks at the list.
+const FOLDS: u32 = 100;
+
 impl Service {
     pub(super) async fn expire_sessions(&self, report: &mut CleanupReport) -> Result<()> {
         if report.dry_run {
@@ -76,6 +81,24 @@ impl Service {
                 None
             }
         }
+    }
+
+    /// What projects have was kept as one row for each change: from here on it is a few.
+    pub(super) async fn fold_usage(&self) -> Result<()> {
+        let mut last = String::new();
+        while !self.handover.is_cancelled() {
+            let begun = Instant::now();
+            let projects = self.db.projects_to_fold(&last, UNFOLDED, FOLDS).await?;
+            for project in &projects {
+                while self.db.fold_usage(project).await? && !self.handover.is_cancelled() {}
+            }
+            match projects.last() {
+                Some(project) if projects.len() == FOLDS as usize => last = project.to_string(),
+                _ => break,
+            }
+            self.rest(begun.elapsed()).await;
+        }
+        Ok(())
     }
 
     pub(super) async fn forget_sessions(&self, report: &mut CleanupReport) -> Result<()> {

@@ -66,6 +66,8 @@ fn survives(stack: Arc<Stack>, operation: Operation, wire: Wire) -> BoxFuture<'s
     async move {
         // The cleaner stays out of what is looked at.
         let survivor = stack.server(&["--part-size", "5MiB", "--clean-interval", "1h"]).await;
+        // Room enough, and never without a look whether there is.
+        stack.database.limit("team", [1 << 40, -1]).await;
         let sessions = match &stack.store {
             Store::S3 { .. } => strikes::at_every_step(&stack, &survivor, operation, wire).await,
             Store::Filesystem { .. } => kills::at_random(&stack, &survivor, operation, wire).await,
@@ -85,6 +87,9 @@ async fn clean(stack: &Stack, survivor: &Server, operation: Operation, sessions:
     let undone =
         database.undiscarded_uploads(Clock::System.now(), u32::MAX, 0).await.expect("the database answers");
     assert_eq!(undone, [], "a session whose temporary objects nobody has dealt with");
+    // What was reserved for all of them is given back, and what they have stored is counted once.
+    let stored: u64 = stack.objects().await.into_iter().map(|(_, size)| size).sum();
+    assert_eq!(super::quotas::usage(stack, "team").await, [stored, 0, 0]);
     let mut published: Vec<u64> = stack.objects().await.into_iter().map(|(_, size)| size).collect();
     published.sort_unstable();
     if operation == Operation::WrongPut {

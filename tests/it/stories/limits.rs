@@ -3,7 +3,7 @@
 mod bodies;
 mod input;
 mod memory;
-mod raw;
+pub(super) mod raw;
 mod sizes;
 mod urls;
 

@@ -10,6 +10,7 @@ mod large;
 mod lifetime;
 mod limits;
 mod protocol;
+mod quotas;
 mod registry;
 mod service;
 mod smoke;
@@ -29,6 +30,7 @@ pub fn all() -> Vec<(&'static str, Vec<Story>)> {
         ("concurrency", concurrency::cases()),
         ("crash", crash::cases()),
         ("garbage", garbage::cases()),
+        ("quotas", quotas::cases()),
         ("service", service::cases()),
         ("large", large::cases()),
     ]

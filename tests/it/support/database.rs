@@ -8,6 +8,26 @@ use sqlx::{AssertSqlSafe, Connection, PgConnection, SqliteConnection};
 use url::Url;
 use uuid::Uuid;
 
+/// Makes a project, or changes what it may have.
+macro_rules! limit_project {
+    ($executor:expr, $name:expr, $bytes:expr, $tags:expr) => {
+        sqlx::query(
+            "INSERT INTO project (name, is_public, storage_limit, count_limit, owner_name, created_at, updated_at)
+            VALUES ($1, TRUE, $2, $3, 'somebody', $4, $4)
+            ON CONFLICT (name) DO UPDATE SET storage_limit = excluded.storage_limit,
+                count_limit = excluded.count_limit",
+        )
+        .bind($name)
+        .bind($bytes)
+        .bind($tags)
+        .bind(overside::domain::clock::Clock::System.now())
+        .execute($executor)
+        .await
+        .expect("a project")
+    };
+}
+pub(crate) use limit_project;
+
 #[derive(Debug)]
 pub enum Database {
     Postgres { server: Url, name: String },
@@ -68,6 +88,21 @@ impl Database {
                 let done =
                     sqlx::query(sql).bind(now + first).bind(now + second).execute(&mut connection).await;
                 done.expect(sql).rows_affected()
+            }
+        }
+    }
+
+    /// Sets what a project may have, in bytes and in tags; -1 for no limit.
+    pub async fn limit(&self, project: &str, [bytes, tags]: [i64; 2]) {
+        match self {
+            Self::Postgres { .. } => {
+                let mut connection =
+                    PgConnection::connect(&self.url()).await.expect("the test PostgreSQL answers");
+                limit_project!(&mut connection, project, bytes, tags);
+            }
+            Self::Sqlite { url } => {
+                let mut connection = SqliteConnection::connect(url).await.expect("the stack's SQLite opens");
+                limit_project!(&mut connection, project, bytes, tags);
             }
         }
     }

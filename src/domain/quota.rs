@@ -1,0 +1,99 @@
+//! What a project has, what it may have, and why something does not fit.
+
+use serde::Serialize;
+
+use super::access::ProjectName;
+
+/// What a project has and may have. A limit that is none is no limit.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Usage {
+    /// Of blobs, each counted once however many of the project's repositories have it, and of manifests.
+    pub bytes: u64,
+    /// Bytes held for uploads that are open.
+    pub reserved: u64,
+    pub tags: u64,
+    /// In bytes.
+    pub storage_limit: Option<u64>,
+    /// In tags.
+    pub count_limit: Option<u64>,
+}
+
+/// What was kept of a project's usage, and what its tables come to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Recount {
+    pub kept: Usage,
+    pub counted: Usage,
+    /// Blobs of which it was kept wrongly how many of the project's repositories have them.
+    pub miscounted_blobs: u64,
+    /// Whether all of it was right.
+    pub agrees: bool,
+}
+
+/// What a quota is of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum QuotaKind {
+    Bytes,
+    Tags,
+}
+
+/// Something that a project has no room for.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the push needs {needed} {} and project {project} has {} of {limit} left; delete something or ask for more",
+    .kind.as_str(),
+    self.left()
+)]
+pub struct Shortage {
+    pub project: ProjectName,
+    pub kind: QuotaKind,
+    pub limit: u64,
+    /// What is reserved included.
+    pub used: u64,
+    /// On top of what the push holds already.
+    pub needed: u64,
+}
+
+impl QuotaKind {
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Bytes => "bytes",
+            Self::Tags => "tags",
+        }
+    }
+}
+
+impl Shortage {
+    #[must_use]
+    pub const fn left(&self) -> u64 {
+        self.limit.saturating_sub(self.used)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_shortage_says_what_is_needed_and_what_is_left() {
+        let shortage = |kind, used| Shortage {
+            project: "library/nginx"
+                .parse::<crate::domain::name::RepositoryName>()
+                .map(|name| name.project())
+                .expect("a name"),
+            kind,
+            limit: 10,
+            used,
+            needed: 5,
+        };
+        assert_eq!(
+            shortage(QuotaKind::Bytes, 7).to_string(),
+            "the push needs 5 bytes and project library has 3 of 10 left; delete something or ask for more"
+        );
+        // A limit may be set below what is there.
+        assert_eq!(
+            shortage(QuotaKind::Tags, 11).to_string(),
+            "the push needs 5 tags and project library has 0 of 10 left; delete something or ask for more"
+        );
+    }
+}

@@ -1,0 +1,58 @@
+//! Room in a project for what is uploaded to it, before it is.
+
+use super::{Result, Service, ServiceError};
+use crate::domain::access::ProjectName;
+use crate::domain::quota::{Recount, Usage};
+use crate::domain::upload::Upload;
+
+impl Service {
+    /// What a project has and may have; one that has nothing is no error.
+    pub async fn project_usage(&self, project: &ProjectName) -> Result<Usage> {
+        Ok(self.db.project_usage(project).await?)
+    }
+
+    /// Counts a project's usage anew; with `correct` it is kept rightly from then on.
+    pub async fn recount(&self, project: &ProjectName, correct: bool) -> Result<Recount> {
+        if !correct {
+            return Ok(self.db.recount(project).await?);
+        }
+        let recount = self.db.correct_usage(project).await?;
+        if !recount.agrees {
+            tracing::warn!(%project, kept = ?recount.kept, counted = ?recount.counted, "usage corrected");
+        }
+        Ok(recount)
+    }
+
+    /// Has at least so many bytes held for a session, before they move; says how many are, and `u64::MAX` where
+    /// nothing limits the project.
+    pub(super) async fn reserve(&self, upload: &Upload, bytes: u64) -> Result<u64> {
+        if upload.reserved >= bytes {
+            return Ok(upload.reserved);
+        }
+        self.reserve_between(upload, bytes, bytes).await
+    }
+
+    /// As [`Self::reserve`], with up to `most` where there is room for them.
+    pub(super) async fn reserve_between(&self, upload: &Upload, least: u64, most: u64) -> Result<u64> {
+        let project = upload.repository.project();
+        Ok(self.db.reserve(upload.id, &project, least, most).await?.unwrap_or(u64::MAX))
+    }
+
+    /// Gives back what is held for a session beyond so many bytes.
+    pub(super) async fn release_beyond(&self, upload: &Upload, bytes: u64) {
+        if let Err(error) = self.db.release_beyond(upload.id, bytes).await {
+            tracing::warn!(upload = %upload.id, %error, "what was held ahead stays held until the upload ends");
+        }
+    }
+
+    /// A URL without a length takes whatever is sent to it: none is given out where room is limited.
+    pub(super) async fn check_unsized(&self, upload: &Upload) -> Result<()> {
+        let project = upload.repository.project();
+        if !self.db.is_storage_limited(&project).await? {
+            return Ok(());
+        }
+        Err(ServiceError::SizeInvalid(format!(
+            "project {project} has a limit on its bytes; ask with size=, the blob's length in bytes"
+        )))
+    }
+}
