@@ -1,11 +1,13 @@
-//! Names of users and robots, and the secrets they are given.
+//! Users and robots, and what they are called.
 
 use std::fmt;
 use std::str::FromStr;
 
+use chrono::{DateTime, Utc};
 use serde::Serialize;
+use uuid::Uuid;
 
-use super::access::{MAX_ACCOUNT_NAME_LENGTH, ProjectName};
+use super::access::{Actions, MAX_ACCOUNT_NAME_LENGTH, ProjectName};
 
 /// What a robot's name begins with: no user's has a dollar sign (Harbor, "Create System Robot Accounts").
 const ROBOT_PREFIX: &str = "robot$";
@@ -84,6 +86,48 @@ impl FromStr for RobotName {
             text.strip_prefix(ROBOT_PREFIX).and_then(|rest| rest.split_once('+')).ok_or(InvalidRobotName)?;
         Self::new(project.parse().map_err(|_| InvalidRobotName)?, name)
     }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct User {
+    pub id: i64,
+    pub name: String,
+    pub is_admin: bool,
+    /// False for whoever signs in with tokens alone.
+    pub has_password: bool,
+    pub identity: Option<FederatedIdentity>,
+    pub created_at: DateTime<Utc>,
+}
+
+/// Whose OIDC tokens are a user's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FederatedIdentity {
+    pub issuer: String,
+    pub subject: String,
+}
+
+/// What a user's programs sign in with, without the secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AccessToken {
+    pub id: Uuid,
+    /// One of its user's alone.
+    pub name: String,
+    pub created_at: DateTime<Utc>,
+    /// None for never.
+    pub expires_at: Option<DateTime<Utc>>,
+}
+
+/// The account of a program, in one project.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Robot {
+    pub id: i64,
+    pub name: RobotName,
+    pub description: String,
+    pub actions: Actions,
+    pub is_disabled: bool,
+    pub created_at: DateTime<Utc>,
+    /// None for never.
+    pub expires_at: Option<DateTime<Utc>>,
 }
 
 #[cfg(test)]

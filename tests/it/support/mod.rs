@@ -1,5 +1,6 @@
 //! What the suites stand on: servers, a fresh database and store per trial, the real binary, faults on the wire.
 
+pub mod accounts;
 pub mod api;
 pub mod bucket;
 pub mod database;
@@ -14,6 +15,7 @@ pub mod trial;
 
 use std::time::Duration;
 
+pub use accounts::{Accounts, Login};
 pub use proxy::{FaultProxy, Strike};
 pub use servers::Servers;
 pub use stack::{Stack, StackKind};
