@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use sqlx::FromRow;
 
 use super::accounts::corrupt;
-use super::{Db, DbError, Inserted, Result, on_pool};
+use super::{Db, DbError, Inserted, Result, in_transaction, on_pool};
 use crate::domain::access::{ProjectName, ProjectReference};
 use crate::domain::project::{Contents, NewProject, Project, ProjectChanges, QuotaLimit};
 
@@ -53,6 +53,9 @@ const INSERT: &str = concat!(
     has_repositories!("$1"),
     " ON CONFLICT (name) DO NOTHING RETURNING id"
 );
+
+const INSERT_ADMIN: &str =
+    "INSERT INTO project_member (project_id, user_id, role, created_at) VALUES ($1, $2, 'admin', $3)";
 
 const UPDATE: &str = "
     UPDATE project SET is_public = COALESCE($2, is_public), storage_limit = COALESCE($3, storage_limit),
@@ -153,25 +156,32 @@ impl Db {
         row.map(Project::try_from).transpose()
     }
 
-    /// A project whose name has repositories already is made only where `adopt` says so.
+    /// Its owner becomes its admin. A project whose name has repositories already is made only where `adopt` says so.
     pub async fn insert_project(
         &self,
         project: &NewProject,
-        owner: &str,
+        owner: Option<(i64, &str)>,
         adopt: bool,
         now: DateTime<Utc>,
     ) -> Result<Inserted> {
-        let id: Option<i64> = on_pool!(self, pool => sqlx::query_scalar(INSERT)
-            .bind(project.name.as_str())
-            .bind(project.is_public)
-            .bind(project.storage_limit.get())
-            .bind(project.count_limit.get())
-            .bind(owner)
-            .bind(now)
-            .bind(adopt)
-            .fetch_optional(pool)
-            .await)?;
-        Ok(id.into())
+        let project = project.clone();
+        let (owner, name) = (owner.map(|(id, _)| id), owner.map_or("", |(_, name)| name).to_owned());
+        in_transaction!(self, transaction => {
+            let id: Option<i64> = sqlx::query_scalar(INSERT)
+                .bind(project.name.as_str())
+                .bind(project.is_public)
+                .bind(project.storage_limit.get())
+                .bind(project.count_limit.get())
+                .bind(name)
+                .bind(now)
+                .bind(adopt)
+                .fetch_optional(&mut *transaction)
+                .await?;
+            if let Some((id, owner)) = id.zip(owner) {
+                sqlx::query(INSERT_ADMIN).bind(id).bind(owner).bind(now).execute(&mut *transaction).await?;
+            }
+            Inserted::from(id)
+        })
     }
 
     /// False when there is no such project.

@@ -12,6 +12,10 @@ use super::access::{Actions, MAX_ACCOUNT_NAME_LENGTH, ProjectName};
 /// What a robot's name begins with: no user's has a dollar sign (Harbor, "Create System Robot Accounts").
 const ROBOT_PREFIX: &str = "robot$";
 
+/// Longest URL of an issuer, and longest subject (OIDC Core 1.0 §2).
+const MAX_ISSUER_LENGTH: usize = 1024;
+const MAX_SUBJECT_LENGTH: usize = 255;
+
 /// `alice`, `alice@example.com`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 pub struct UserName(String);
@@ -104,6 +108,25 @@ pub struct User {
 pub struct FederatedIdentity {
     pub issuer: String,
     pub subject: String,
+}
+
+/// Why a text is nobody's identity.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error("an OIDC issuer is a URL, a subject has 1 to {MAX_SUBJECT_LENGTH} characters of ASCII")]
+pub struct InvalidIdentity;
+
+impl FederatedIdentity {
+    pub fn new(issuer: String, subject: String) -> Result<Self, InvalidIdentity> {
+        let is_text = |text: &str, most: usize| {
+            !text.is_empty() && text.len() <= most && text.bytes().all(|c| c.is_ascii_graphic() || c == b' ')
+        };
+        let is_url = issuer.starts_with("https://") || issuer.starts_with("http://");
+        if is_url && is_text(&issuer, MAX_ISSUER_LENGTH) && is_text(&subject, MAX_SUBJECT_LENGTH) {
+            Ok(Self { issuer, subject })
+        } else {
+            Err(InvalidIdentity)
+        }
+    }
 }
 
 /// What a user's programs sign in with, without the secret.

@@ -8,20 +8,17 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use rand::Rng;
 use sha2::{Digest, Sha256};
-use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use url::Url;
 
 use super::{Result, Service, ServiceError};
-use crate::auth::password;
+use crate::auth::password::Password;
 use crate::auth::secret::{PersonalToken, SecretHash};
 use crate::auth::token::{StoredKey, TokenIssuer, TokenKeys, key_id};
 use crate::db::{Db, UserAccount};
 use crate::domain::access::{Authority, Caller, TokenGrants};
-use crate::domain::account::RobotName;
+use crate::domain::account::{RobotName, UserName};
 
-/// Passwords hashed at once: each takes 19 MiB and a core for tens of milliseconds.
-const HASHES_AT_ONCE: usize = 2;
 /// How long a password that was right is not hashed again. It is looked up by the stored hash, so that one that was
 /// changed is hashed at once.
 const PASSWORD_CACHE_TIME: Duration = Duration::from_mins(5);
@@ -55,7 +52,6 @@ pub struct Auth {
     /// Age at which a signing key gets a successor.
     pub key_lifetime: Duration,
     keys: RwLock<(Arc<TokenKeys>, DateTime<Utc>, Instant)>,
-    hashing: Semaphore,
     known_passwords: Mutex<HashMap<[u8; 32], Instant>>,
     /// Known passwords are kept as hashes that mean nothing elsewhere.
     pepper: [u8; 32],
@@ -78,7 +74,6 @@ impl Auth {
             public_url,
             key_lifetime,
             keys: RwLock::new(keys),
-            hashing: Semaphore::new(HASHES_AT_ONCE),
             known_passwords: Mutex::default(),
             pepper,
         })
@@ -233,14 +228,18 @@ impl Service {
         }
     }
 
-    async fn sign_in_with_password(
+    pub(super) async fn sign_in_with_password(
         &self,
         auth: &Auth,
         name: &str,
         password: &str,
         address: Option<IpAddr>,
     ) -> Result<Authority> {
-        let found = self.db.find_user_account(name).await?;
+        // What is no name cannot be asked for: PostgreSQL takes no text with a NUL.
+        let found = match name.parse::<UserName>() {
+            Ok(name) => self.db.find_user_account(name.as_str()).await?,
+            Err(_) => None,
+        };
         let stored = found.as_ref().and_then(|found| found.password_hash.clone());
         let cached = stored.as_ref().map(|stored| auth.cache_key(password, stored));
         if let (Some(account), Some(key)) = (&found, &cached)
@@ -255,11 +254,7 @@ impl Service {
         for (subject, free) in &subjects {
             self.check_patience(subject, *free).await?;
         }
-        let fits = {
-            let _turn = auth.hashing.acquire().await.map_err(|_| ServiceError::Stopping)?;
-            let (password, stored) = (password.to_owned(), stored);
-            tokio::task::spawn_blocking(move || password::verify(&password, stored.as_deref())).await?
-        };
+        let fits = self.verify_password(Password::new(password.to_owned()), stored).await?;
         match (found, cached) {
             (Some(account), Some(key)) if fits => {
                 auth.remember(key);

@@ -71,7 +71,8 @@ impl Accounts {
             storage_limit: QuotaLimit::NONE,
             count_limit: QuotaLimit::NONE,
         };
-        let inserted = self.db.insert_project(&project, "", true, Clock::System.now()).await.expect("a row");
+        let inserted =
+            self.db.insert_project(&project, None, true, Clock::System.now()).await.expect("a row");
         let Inserted::Created(id) = inserted else { panic!("{name} is there already") };
         id
     }
