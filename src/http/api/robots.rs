@@ -116,11 +116,12 @@ struct RobotSecret {
     secret: String,
 }
 
-/// The project that a robot is to be made in.
+/// The project that a robot is to be made in, whatever else is wrong with the request.
 pub(super) fn project(body: &Bytes) -> ProjectReference {
     let named = || {
-        let request: RobotRequest = serde_json::from_slice(body).ok()?;
-        Some(ProjectReference::Name(request.permissions.first()?.namespace.parse().ok()?))
+        let request: serde_json::Value = serde_json::from_slice(body).ok()?;
+        let project = request.pointer("/permissions/0/namespace")?.as_str()?;
+        Some(ProjectReference::Name(project.parse().ok()?))
     };
     named().unwrap_or(ProjectReference::NONE)
 }

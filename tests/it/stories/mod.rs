@@ -1,5 +1,6 @@
 //! End-to-end stories: the real binary, the real servers, plain HTTP. Each runs on every stack.
 
+mod api;
 mod cleanup;
 pub mod clients;
 mod concurrency;
@@ -28,6 +29,7 @@ pub fn all() -> Vec<(&'static str, Vec<Story>)> {
         ("crash", crash::cases()),
         ("garbage", garbage::cases()),
         ("service", service::cases()),
+        ("api", api::cases()),
         ("large", large::cases()),
     ]
 }

@@ -63,6 +63,12 @@ impl Accounts {
         Login { name: name.to_owned(), secret: PASSWORD.to_owned() }
     }
 
+    /// The names of all users, in order.
+    pub async fn users(&self) -> Vec<String> {
+        let (users, _) = self.db.users(1000, 0).await.expect("users");
+        users.into_iter().map(|user| user.name).collect()
+    }
+
     /// A project without limits and members; its id.
     pub async fn project(&self, name: &str, is_public: bool) -> i64 {
         let project = NewProject {
@@ -106,8 +112,9 @@ impl Accounts {
     ) -> Login {
         let robot = RobotName::new(project.parse().expect("a project's name"), name).expect("a robot's name");
         let (secret, now) = (Secret::generate(), Clock::System.now());
-        let inserted = self.db.insert_robot(&robot, ("", actions), &secret.hash(), now, Some(now + lifetime));
-        assert_ne!(inserted.await.expect("a row"), Inserted::Exists, "{robot}");
+        let (hash, expires_at) = (secret.hash(), Some(now + lifetime));
+        let inserted = self.db.insert_robot(&robot, ("", actions), &hash, now, expires_at).await;
+        assert_ne!(inserted.expect("a row"), Inserted::Exists, "{robot}");
         Login { name: robot.to_string(), secret: secret.reveal().to_owned() }
     }
 
