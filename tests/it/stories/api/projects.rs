@@ -263,7 +263,7 @@ fn limits(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
         }
         alice.post("projects", json!({ "project_name": "mine" })).await.expect(201);
         alice.put("projects/mine", json!({ "storage_limit": -1 })).await.refused(403, "FORBIDDEN");
-        let body = json!({ "project_name": "theirs", "storage_limit": 1 << 40, "count_limit": 7 });
+        let body = json!({ "project_name": "theirs", "storage_limit": 1_i64 << 40, "count_limit": 7 });
         admin.post("projects", body).await.expect(201);
         let read = admin.get("projects/theirs").await.json();
         assert_eq!((&read["storage_limit"], &read["count_limit"]), (&json!(1_i64 << 40), &json!(7)));
