@@ -20,14 +20,16 @@ use tower::ServiceExt;
 use url::Url;
 
 use crate::auth::oidc::Oidc;
+use crate::auth::password::Password;
 use crate::auth::token::TokenIssuer;
 use crate::config::{AuthMode, ServeConfig, StorageLocation, StoreConfig};
 use crate::db::{Db, StoreProbe};
 use crate::domain::clock::Clock;
+use crate::domain::part::DEFAULT_PART_SIZE;
 use crate::http;
 use crate::http::gate::Peer;
 use crate::http::linger::Lingering;
-use crate::service::{Auth, Limits, Service};
+use crate::service::{Auth, FirstAdministrator, Limits, Service};
 use crate::storage::probe::{Capabilities, PROBE_VERSION};
 use crate::storage::s3::S3Settings;
 use crate::storage::signed_url::{SIGNING_KEY_LENGTH, UrlSigner};
@@ -92,6 +94,18 @@ async fn open_storage(config: &StoreConfig, db: &Db, clock: &Clock) -> anyhow::R
     }
 }
 
+/// Of a service that nobody uploads to.
+const NO_UPLOADS: Limits = Limits {
+    upload_lifetime: Duration::ZERO,
+    url_lifetime: Duration::ZERO,
+    lease: Duration::ZERO,
+    part_size: DEFAULT_PART_SIZE,
+    max_blob_size: 0,
+    sweep_grace: Duration::MAX,
+    collect_grace: Duration::MAX,
+    retention: Duration::MAX,
+};
+
 const UNUSABLE: &str = "cannot use the store; `overside doctor` says what is wrong";
 
 /// Sees what a bucket can be relied on for, or takes over what was seen of it lately.
@@ -134,6 +148,11 @@ pub async fn open_service(config: &StoreConfig, limits: Limits) -> anyhow::Resul
     let db = open_database(config).await?;
     let storage = open_storage(config, &db, &clock).await?;
     Ok(Service::new(db, storage, clock, limits, None))
+}
+
+/// A service for whoever keeps its accounts beside it.
+pub async fn open_accounts(config: &StoreConfig) -> anyhow::Result<Arc<Service>> {
+    open_service(config, NO_UPLOADS).await
 }
 
 /// What signs and checks tokens.
@@ -194,6 +213,18 @@ impl Server {
             shutdown_grace: config.shutdown_grace,
             max_connections: config.max_connections,
         })
+    }
+
+    /// Makes somebody who can let others in, where people have to sign in and there is nobody yet.
+    pub async fn create_first_administrator(
+        &self,
+        given: Option<Password>,
+    ) -> anyhow::Result<Option<FirstAdministrator>> {
+        if self.service.auth().is_none() {
+            return Ok(None);
+        }
+        let made = self.service.create_first_administrator(given).await;
+        made.context("cannot make the first administrator")
     }
 
     /// Where it listens.

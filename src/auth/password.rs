@@ -1,10 +1,14 @@
 //! Passwords: argon2id (RFC 9106) with OWASP's parameters, 19 MiB and two passes, which are this crate's default.
 
+use std::fmt;
 use std::sync::LazyLock;
 
 use argon2::Argon2;
 use argon2::password_hash::phc::PasswordHash;
 use argon2::password_hash::{PasswordHasher, PasswordVerifier};
+use serde::Deserialize;
+
+use super::secret::Secret;
 
 /// Shortest password taken (NIST SP 800-63B §5.1.1.2).
 pub const MIN_PASSWORD_LENGTH: usize = 8;
@@ -21,6 +25,34 @@ pub enum PasswordError {
     Length,
     #[error("the password could not be hashed")]
     Hash(#[from] argon2::password_hash::Error),
+}
+
+/// A password on its way to being hashed. Has no `Debug` that would show it.
+#[derive(Clone, Deserialize)]
+#[serde(transparent)]
+pub struct Password(String);
+
+impl Password {
+    #[must_use]
+    pub const fn new(text: String) -> Self {
+        Self(text)
+    }
+
+    #[must_use]
+    pub fn generate() -> Self {
+        Self(Secret::generate().reveal().to_owned())
+    }
+
+    #[must_use]
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Password {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Password")
+    }
 }
 
 /// Hashes a new password: tens of milliseconds, off the runtime.

@@ -1,5 +1,6 @@
 //! The command line: one file a command.
 
+mod accounts;
 mod cleanup;
 mod doctor;
 mod gc;
@@ -9,7 +10,9 @@ pub mod progress;
 mod project;
 pub mod put;
 mod quickstart;
+mod robot;
 mod serve;
+mod user;
 
 use clap::{Parser, Subcommand};
 
@@ -44,7 +47,15 @@ enum Command {
     Doctor(doctor::DoctorArgs),
     /// Bring the database's schema up to date; `serve` does so as well
     Migrate(migrate::MigrateArgs),
-    Project(project::ProjectArgs),
+    /// Users and their access tokens
+    #[command(subcommand)]
+    User(user::UserCommand),
+    /// Projects, their members and limits
+    #[command(subcommand)]
+    Project(project::ProjectCommand),
+    /// Accounts of programs
+    #[command(subcommand)]
+    Robot(robot::RobotCommand),
     /// Upload a file as a blob
     Put(put::PutArgs),
     /// Download a blob to a file
@@ -75,7 +86,9 @@ pub async fn run() -> std::process::ExitCode {
         Command::Gc(args) => gc::run(args).await,
         Command::Doctor(args) => doctor::run(args).await,
         Command::Migrate(args) => migrate::run(args).await,
-        Command::Project(args) => project::run(args).await,
+        Command::User(command) => user::run(command).await,
+        Command::Project(command) => project::run(command).await,
+        Command::Robot(command) => robot::run(command).await,
         Command::Put(args) => put::run(args).await,
         Command::Get(args) => get::run(args).await,
     };

@@ -1,23 +1,36 @@
-//! `overside project`: what belongs to the first segment of repositories' names.
+//! `overside project`
 
+mod create;
+mod list;
+mod member;
 mod usage;
 
-use clap::Subcommand;
-
-/// Look after projects: all repositories whose names begin alike, up to the first '/'.
-#[derive(Debug, clap::Args)]
-pub(super) struct ProjectArgs {
-    #[command(subcommand)]
-    command: ProjectCommand,
-}
-
-#[derive(Debug, Subcommand)]
-enum ProjectCommand {
+#[derive(Debug, clap::Subcommand)]
+pub(super) enum ProjectCommand {
+    /// Make a project
+    Create(create::CreateArgs),
+    /// List projects
+    List(list::ListArgs),
+    /// Show a project
+    Show(list::ShowArgs),
+    /// Change whether a project is public, or its limits
+    Update(create::UpdateArgs),
+    /// Delete a project that has no repository, with its members and robots
+    Delete(create::DeleteArgs),
     Usage(usage::UsageArgs),
+    /// Who is in a project
+    #[command(subcommand)]
+    Member(member::MemberCommand),
 }
 
-pub(super) async fn run(args: ProjectArgs) -> anyhow::Result<()> {
-    match args.command {
+pub(super) async fn run(command: ProjectCommand) -> anyhow::Result<()> {
+    match command {
+        ProjectCommand::Create(args) => create::create(args).await,
+        ProjectCommand::List(args) => list::list(args).await,
+        ProjectCommand::Show(args) => list::show(args).await,
+        ProjectCommand::Update(args) => create::update(args).await,
+        ProjectCommand::Delete(args) => create::delete(args).await,
         ProjectCommand::Usage(args) => usage::run(args).await,
+        ProjectCommand::Member(command) => member::run(command).await,
     }
 }

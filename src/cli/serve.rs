@@ -1,11 +1,22 @@
 //! `overside serve`
 
+use std::env;
 use std::io::Write;
 
+use anyhow::Context;
+
+use crate::auth::password::Password;
 use crate::config::ServeConfig;
 use crate::server::{Server, shutdown_signal};
+use crate::service::FirstAdministrator;
+
+/// The first administrator's. No flag: a command line is everybody's to read.
+const ADMIN_PASSWORD: &str = "OVERSIDE_ADMIN_PASSWORD";
 
 /// Run the service until SIGTERM or Ctrl-C.
+///
+/// Where people have to sign in and there is no user yet, it makes one, `admin`, with the password in
+/// `OVERSIDE_ADMIN_PASSWORD`, or with one that it prints once.
 #[derive(Debug, clap::Args)]
 pub(super) struct ServeArgs {
     #[command(flatten)]
@@ -14,8 +25,25 @@ pub(super) struct ServeArgs {
 
 pub(super) async fn run(args: ServeArgs) -> anyhow::Result<()> {
     let server = Server::bind(&args.config).await?;
-    // For scripts that asked for a free port. A closed standard output is no reason not to serve.
-    let _ = writeln!(std::io::stdout(), "listening on {}", server.url()?.as_str().trim_end_matches('/'));
+    let given = match env::var(ADMIN_PASSWORD) {
+        Ok(password) => Some(Password::new(password)),
+        Err(env::VarError::NotPresent) => None,
+        Err(error) => return Err(error).context(ADMIN_PASSWORD),
+    };
+    let mut out = std::io::stdout();
+    // A closed standard output is no reason not to serve; `overside user passwd admin` gives another password.
+    let _ = match server.create_first_administrator(given).await? {
+        None => Ok(()),
+        Some(FirstAdministrator::Given) => {
+            writeln!(out, "made the first administrator: admin, with the password in {ADMIN_PASSWORD}")
+        }
+        Some(FirstAdministrator::Generated(password)) => {
+            let password = password.reveal();
+            writeln!(out, "made the first administrator: admin, password {password} (not shown again)")
+        }
+    };
+    // For scripts that asked for a free port.
+    let _ = writeln!(out, "listening on {}", server.url()?.as_str().trim_end_matches('/'));
     server.run(shutdown_signal()).await;
     Ok(())
 }

@@ -36,7 +36,7 @@ const PROJECT_ACCESS_BY_ID: &str = "
     WHERE project.id = $1";
 
 /// No user has this id.
-const NOBODY: i64 = -1;
+pub(super) const NOBODY: i64 = -1;
 
 /// A user, as a sign-in is decided by.
 #[derive(Debug, Clone, PartialEq, Eq, FromRow)]

@@ -1,5 +1,6 @@
 //! The database: rows in, domain types out. PostgreSQL or SQLite, one SQL text for both.
 
+mod access_tokens;
 mod accounts;
 mod blobs;
 mod chores;
@@ -8,13 +9,16 @@ mod keys;
 mod links;
 mod login_failures;
 mod manifests;
+mod members;
 mod parts;
 mod placing;
 mod plans;
 mod probes;
+mod projects;
 mod quotas;
 mod referrers;
 mod removal;
+mod robots;
 mod rows;
 mod swap;
 mod sweep;
@@ -22,15 +26,20 @@ mod tags;
 mod token_keys;
 mod uploads;
 mod usage;
+mod users;
+mod visible_projects;
 
 pub use accounts::{ProjectAccess, RobotAccount, TokenAccount, UserAccount};
 pub use commit::Committed;
 pub use links::{Link, Unlinked};
 pub use manifests::{ManifestDescription, Pushed, StoredManifest};
 pub use probes::StoreProbe;
+pub use projects::DeletedProject;
 pub use referrers::Referrer;
 pub use removal::Stored;
+pub use robots::RobotFilter;
 pub use sweep::Expired;
+pub use visible_projects::ProjectFilter;
 
 use std::str::FromStr;
 use std::sync::LazyLock;
@@ -94,6 +103,21 @@ pub enum DbError {
 }
 
 type Result<T> = std::result::Result<T, DbError>;
+
+/// What became of a wish to add something that has a name of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Inserted {
+    /// With the id it got.
+    Created(i64),
+    /// There is one already.
+    Exists,
+}
+
+impl From<Option<i64>> for Inserted {
+    fn from(id: Option<i64>) -> Self {
+        id.map_or(Self::Exists, Self::Created)
+    }
+}
 
 /// Runs one expression on whichever pool it is.
 macro_rules! on_pool {

@@ -55,6 +55,11 @@ pub enum ProjectReference {
     Id(i64),
 }
 
+impl ProjectReference {
+    /// What no project is asked for by.
+    pub const NONE: Self = Self::Id(-1);
+}
+
 impl RepositoryName {
     /// The project that the repository belongs to.
     #[must_use]

@@ -1,14 +1,20 @@
-//! Names of users and robots, and the secrets they are given.
+//! Users and robots, and what they are called.
 
 use std::fmt;
 use std::str::FromStr;
 
+use chrono::{DateTime, Utc};
 use serde::Serialize;
+use uuid::Uuid;
 
-use super::access::{MAX_ACCOUNT_NAME_LENGTH, ProjectName};
+use super::access::{Actions, MAX_ACCOUNT_NAME_LENGTH, ProjectName};
 
 /// What a robot's name begins with: no user's has a dollar sign (Harbor, "Create System Robot Accounts").
 const ROBOT_PREFIX: &str = "robot$";
+
+/// Longest URL of an issuer, and longest subject (OIDC Core 1.0 §2).
+const MAX_ISSUER_LENGTH: usize = 1024;
+const MAX_SUBJECT_LENGTH: usize = 255;
 
 /// `alice`, `alice@example.com`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
@@ -84,6 +90,67 @@ impl FromStr for RobotName {
             text.strip_prefix(ROBOT_PREFIX).and_then(|rest| rest.split_once('+')).ok_or(InvalidRobotName)?;
         Self::new(project.parse().map_err(|_| InvalidRobotName)?, name)
     }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct User {
+    pub id: i64,
+    pub name: String,
+    pub is_admin: bool,
+    /// False for whoever signs in with tokens alone.
+    pub has_password: bool,
+    pub identity: Option<FederatedIdentity>,
+    pub created_at: DateTime<Utc>,
+}
+
+/// Whose OIDC tokens are a user's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FederatedIdentity {
+    pub issuer: String,
+    pub subject: String,
+}
+
+/// Why a text is nobody's identity.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error("an OIDC issuer is a URL, a subject has 1 to {MAX_SUBJECT_LENGTH} characters of ASCII")]
+pub struct InvalidIdentity;
+
+impl FederatedIdentity {
+    pub fn new(issuer: String, subject: String) -> Result<Self, InvalidIdentity> {
+        let is_text = |text: &str, most: usize| {
+            !text.is_empty() && text.len() <= most && text.bytes().all(|c| c.is_ascii_graphic() || c == b' ')
+        };
+        let is_url = issuer.starts_with("https://") || issuer.starts_with("http://");
+        if is_url && is_text(&issuer, MAX_ISSUER_LENGTH) && is_text(&subject, MAX_SUBJECT_LENGTH) {
+            Ok(Self { issuer, subject })
+        } else {
+            Err(InvalidIdentity)
+        }
+    }
+}
+
+/// What a user's programs sign in with, without the secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AccessToken {
+    pub id: Uuid,
+    /// One of its user's alone.
+    pub name: String,
+    pub created_at: DateTime<Utc>,
+    /// None for never.
+    pub expires_at: Option<DateTime<Utc>>,
+}
+
+/// The account of a program, in one project.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Robot {
+    pub id: i64,
+    pub name: RobotName,
+    pub description: String,
+    pub actions: Actions,
+    pub is_disabled: bool,
+    pub created_at: DateTime<Utc>,
+    /// None for never.
+    pub expires_at: Option<DateTime<Utc>>,
 }
 
 #[cfg(test)]

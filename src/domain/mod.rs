@@ -11,6 +11,7 @@ pub mod media_type;
 pub mod midstate;
 pub mod name;
 pub mod part;
+pub mod project;
 pub mod quota;
 pub mod range;
 pub mod reference;

@@ -16,6 +16,10 @@ pub enum Need {
     Repository(Action),
     Catalog,
     Project(ProjectRight),
+    /// To manage the project of the robot that is named.
+    Robot,
+    /// To be the user who is named, or an administrator.
+    User,
 }
 
 macro_rules! endpoints {
@@ -75,4 +79,40 @@ endpoints! {
     DeleteManifest: DELETE "/v2/{name}/manifests/{reference}", Need::Repository(Action::Delete);
     ListTags: GET "/v2/{name}/tags/list", Need::Repository(Action::Pull);
     ListReferrers: GET "/v2/{name}/referrers/{digest}", Need::Repository(Action::Pull);
+
+    /// Those that whoever asks may see.
+    ListProjects: GET "/api/v2.0/projects", Need::Nothing;
+    CreateProject: POST "/api/v2.0/projects", Need::Account;
+    /// Found only where whoever asks may see it.
+    FindProject: HEAD "/api/v2.0/projects", Need::Account;
+    ReadProject: GET "/api/v2.0/projects/{name_or_id}", Need::Project(ProjectRight::See);
+    UpdateProject: PUT "/api/v2.0/projects/{name_or_id}", Need::Project(ProjectRight::Manage);
+    DeleteProject: DELETE "/api/v2.0/projects/{name_or_id}", Need::Project(ProjectRight::Manage);
+    ListMembers: GET "/api/v2.0/projects/{name_or_id}/members", Need::Project(ProjectRight::SeeInside);
+    AddMember: POST "/api/v2.0/projects/{name_or_id}/members", Need::Project(ProjectRight::Manage);
+    ReadMember: GET "/api/v2.0/projects/{name_or_id}/members/{member}", Need::Project(ProjectRight::SeeInside);
+    UpdateMember: PUT "/api/v2.0/projects/{name_or_id}/members/{member}", Need::Project(ProjectRight::Manage);
+    RemoveMember: DELETE "/api/v2.0/projects/{name_or_id}/members/{member}", Need::Project(ProjectRight::Manage);
+    /// Those of projects that whoever asks manages.
+    ListRobots: GET "/api/v2.0/robots", Need::Account;
+    /// The project is in the body.
+    CreateRobot: POST "/api/v2.0/robots", Need::Project(ProjectRight::Manage);
+    ReadRobot: GET "/api/v2.0/robots/{robot}", Need::Robot;
+    UpdateRobot: PUT "/api/v2.0/robots/{robot}", Need::Robot;
+    RotateRobot: PATCH "/api/v2.0/robots/{robot}", Need::Robot;
+    DeleteRobot: DELETE "/api/v2.0/robots/{robot}", Need::Robot;
+    /// Those of projects that whoever asks is in.
+    ListQuotas: GET "/api/v2.0/quotas", Need::Account;
+    ReadQuota: GET "/api/v2.0/quotas/{quota}", Need::Project(ProjectRight::SeeInside);
+    UpdateQuota: PUT "/api/v2.0/quotas/{quota}", Need::Administrator;
+    ReadCurrentUser: GET "/api/v2.0/users/current", Need::Account;
+    ListTokens: GET "/api/v2.0/users/current/tokens", Need::Account;
+    CreateToken: POST "/api/v2.0/users/current/tokens", Need::Account;
+    RevokeToken: DELETE "/api/v2.0/users/current/tokens/{token}", Need::Account;
+    ListUsers: GET "/api/v2.0/users", Need::Administrator;
+    CreateUser: POST "/api/v2.0/users", Need::Administrator;
+    ReadUser: GET "/api/v2.0/users/{user}", Need::User;
+    DeleteUser: DELETE "/api/v2.0/users/{user}", Need::Administrator;
+    ChangePassword: PUT "/api/v2.0/users/{user}/password", Need::User;
+    SetAdministrator: PUT "/api/v2.0/users/{user}/sysadmin", Need::Administrator;
 }

@@ -7,6 +7,7 @@ use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 
 use super::wire::{ErrorEntry, ErrorEnvelope};
+use crate::auth::password::PasswordError;
 use crate::db::DbError;
 use crate::domain::digest::{Digest, DigestError};
 use crate::domain::name::NameError;
@@ -46,6 +47,28 @@ impl HttpError {
     #[must_use]
     pub fn not_found() -> Self {
         Self::new(StatusCode::NOT_FOUND, "UNSUPPORTED", "there is no such endpoint")
+    }
+
+    /// The same in Harbor's words, which its clients look at (Harbor, `src/lib/errors/const.go`).
+    #[must_use]
+    pub fn with_harbors_code(mut self) -> Self {
+        let code = match self.status {
+            StatusCode::BAD_REQUEST | StatusCode::PAYLOAD_TOO_LARGE | StatusCode::UNSUPPORTED_MEDIA_TYPE => {
+                "BAD_REQUEST"
+            }
+            StatusCode::UNAUTHORIZED => "UNAUTHORIZED",
+            StatusCode::FORBIDDEN => "FORBIDDEN",
+            StatusCode::NOT_FOUND => "NOT_FOUND",
+            StatusCode::METHOD_NOT_ALLOWED => "METHOD_NOT_ALLOWED",
+            StatusCode::CONFLICT => "CONFLICT",
+            StatusCode::PRECONDITION_FAILED => "PRECONDITION",
+            StatusCode::TOO_MANY_REQUESTS => "TOO_MANY_REQUEST",
+            _ => "UNKNOWN",
+        };
+        for entry in &mut self.entries {
+            code.clone_into(&mut entry.code);
+        }
+        self
     }
 
     #[must_use]
@@ -137,10 +160,12 @@ fn classify(error: &ServiceError) -> (StatusCode, &'static str) {
         ServiceError::Unauthenticated
         | ServiceError::CredentialsInvalid
         | ServiceError::ScopeInsufficient => (StatusCode::UNAUTHORIZED, "UNAUTHORIZED"),
+        ServiceError::Exists(_) => (StatusCode::CONFLICT, "DENIED"),
+        ServiceError::InUse(_) => (StatusCode::PRECONDITION_FAILED, "DENIED"),
         ServiceError::TooManyRequests { .. } => (StatusCode::TOO_MANY_REQUESTS, "TOOMANYREQUESTS"),
         ServiceError::BlobUnknown => (StatusCode::NOT_FOUND, "BLOB_UNKNOWN"),
         ServiceError::ManifestUnknown => (StatusCode::NOT_FOUND, "MANIFEST_UNKNOWN"),
-        ServiceError::RepositoryUnknown => (StatusCode::NOT_FOUND, "NAME_UNKNOWN"),
+        ServiceError::RepositoryUnknown | ServiceError::Unknown(_) => (StatusCode::NOT_FOUND, "NAME_UNKNOWN"),
         ServiceError::ManifestInvalid(_) => (StatusCode::BAD_REQUEST, "MANIFEST_INVALID"),
         ServiceError::ReferencesUnknown(_) => (StatusCode::NOT_FOUND, "MANIFEST_BLOB_UNKNOWN"),
         ServiceError::BlobNeeded => (StatusCode::METHOD_NOT_ALLOWED, "DENIED"),
@@ -162,16 +187,18 @@ fn classify(error: &ServiceError) -> (StatusCode, &'static str) {
         }
         ServiceError::Refused(Refusal::WrongMode(_) | Refusal::NothingUploaded | Refusal::DeclaredLate)
         | ServiceError::Invalid(_)
+        | ServiceError::Password(PasswordError::Length)
         | ServiceError::Vanished
         | ServiceError::BodyIncomplete => (StatusCode::BAD_REQUEST, "BLOB_UPLOAD_INVALID"),
         ServiceError::OffsetMismatch { .. } => (StatusCode::RANGE_NOT_SATISFIABLE, "BLOB_UPLOAD_INVALID"),
         ServiceError::TooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "SIZE_INVALID"),
-        ServiceError::Denied | ServiceError::Signature(_) | ServiceError::QuotaExceeded(_) => {
-            (StatusCode::FORBIDDEN, "DENIED")
-        }
-        ServiceError::Token(_) | ServiceError::Db(DbError::Corrupt { .. }) => {
-            (StatusCode::INTERNAL_SERVER_ERROR, "UNKNOWN")
-        }
+        ServiceError::Denied
+        | ServiceError::Forbidden(_)
+        | ServiceError::Signature(_)
+        | ServiceError::QuotaExceeded(_) => (StatusCode::FORBIDDEN, "DENIED"),
+        ServiceError::Token(_)
+        | ServiceError::Password(PasswordError::Hash(_))
+        | ServiceError::Db(DbError::Corrupt { .. }) => (StatusCode::INTERNAL_SERVER_ERROR, "UNKNOWN"),
         ServiceError::Busy(_)
         | ServiceError::Contended
         | ServiceError::Stopping

@@ -28,6 +28,8 @@ pub(super) enum Target<'a> {
     None,
     Repository(&'a RepositoryName),
     Project(&'a ProjectReference),
+    Robot(i64),
+    User(i64),
 }
 
 /// What a request has that says who sends it.
@@ -88,6 +90,8 @@ fn requirement(need: Need, target: Target<'_>) -> Option<Requirement> {
         (Need::Catalog, _) => Requirement::Catalog,
         (Need::Repository(action), Target::Repository(name)) => Requirement::Repository(name.clone(), action),
         (Need::Project(right), Target::Project(project)) => Requirement::Project(project.clone(), right),
+        (Need::Robot, Target::Robot(id)) => Requirement::Robot(id),
+        (Need::User, Target::User(id)) => Requirement::User(id),
         _ => return None,
     })
 }
@@ -128,11 +132,13 @@ fn scope(endpoint: Endpoint, target: Target<'_>) -> Option<String> {
         Need::Repository(Action::Pull) => "pull",
         Need::Repository(Action::Push) => "pull,push",
         Need::Repository(Action::Delete) => "delete",
-        Need::Nothing | Need::Account | Need::Administrator | Need::Project(_) => return None,
+        Need::Nothing | Need::Account | Need::Administrator | Need::Project(_) | Need::Robot | Need::User => {
+            return None;
+        }
     };
     match target {
         Target::Repository(name) => Some(format!("repository:{name}:{actions}")),
-        Target::None | Target::Project(_) => None,
+        _ => None,
     }
 }
 

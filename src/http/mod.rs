@@ -1,5 +1,6 @@
 //! The front doors: parse into domain types, call one service verb, render.
 
+mod api;
 pub mod endpoint;
 pub mod error;
 mod extract;
@@ -16,7 +17,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{Request, State};
-use axum::http::{HeaderName, HeaderValue, StatusCode};
+use axum::http::{HeaderName, HeaderValue, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodFilter, any, on};
 use tower_http::ServiceBuilderExt;
@@ -62,8 +63,8 @@ pub fn router(service: Arc<Service>) -> Router {
     });
     routes
         .merge(registry)
-        .fallback(|| async { HttpError::not_found() })
-        .method_not_allowed_fallback(|| async { other_method() })
+        .fallback(|uri: Uri| async move { in_terms_of(&uri, HttpError::not_found()) })
+        .method_not_allowed_fallback(|uri: Uri| async move { in_terms_of(&uri, other_method()) })
         .layer(layers)
         .with_state(service)
 }
@@ -94,6 +95,7 @@ async fn answer(service: Arc<Service>, endpoint: Endpoint, request: Request) -> 
         | Endpoint::DeleteManifest
         | Endpoint::ListTags
         | Endpoint::ListReferrers => Err(HttpError::not_found()),
+        endpoint => api::answer(&service, visitor, endpoint, request).await,
     }
 }
 
@@ -108,6 +110,11 @@ fn request_span(request: &Request) -> Span {
         path = request.uri().path(),
         upload = tracing::field::Empty,
     )
+}
+
+/// Harbor's words where its API is asked.
+fn in_terms_of(uri: &Uri, error: HttpError) -> HttpError {
+    if uri.path().starts_with(api::PREFIX) { error.with_harbors_code() } else { error }
 }
 
 /// For routes of axum's own, which adds the `Allow` header itself.

@@ -26,6 +26,10 @@ pub enum Requirement {
     /// To list repositories: those that may be pulled from.
     Catalog,
     Project(ProjectReference, ProjectRight),
+    /// To manage the project that the robot is in.
+    Robot(i64),
+    /// To be that user, or somebody who runs the service.
+    User(i64),
 }
 
 /// What can be done with a project itself.
@@ -58,6 +62,14 @@ impl Service {
                 authority => is_account(authority),
             },
             Requirement::Project(project, right) => self.may(&caller.authority, project, *right).await?,
+            Requirement::Robot(id) => {
+                let project = self.db.find_robot(*id).await?.map(|robot| robot.name.project);
+                let project = project.map_or(ProjectReference::NONE, ProjectReference::Name);
+                self.may(&caller.authority, &project, ProjectRight::Manage).await?
+            }
+            Requirement::User(id) => {
+                is_administrator(&caller.authority) || user_id(&caller.authority) == Some(*id)
+            }
         };
         if is_allowed { Ok(()) } else { Err(refusal(caller)) }
     }
@@ -120,13 +132,13 @@ impl Service {
         Ok(found.map_or(Actions::NONE, |found| actions_in(authority, &found)))
     }
 
-    async fn may(
+    pub(super) async fn may(
         &self,
         authority: &Authority,
         project: &ProjectReference,
         right: ProjectRight,
     ) -> Result<bool> {
-        if is_administrator(authority) {
+        if is_unbound(authority) {
             return Ok(true);
         }
         let Some(found) = self.db.project_access(project, user_id(authority)).await? else {
@@ -151,7 +163,7 @@ fn actions_in(authority: &Authority, project: &ProjectAccess) -> Actions {
     own.union(public)
 }
 
-fn role_in(authority: &Authority, project: &ProjectAccess) -> Option<Role> {
+pub(super) fn role_in(authority: &Authority, project: &ProjectAccess) -> Option<Role> {
     match authority {
         Authority::User { .. } => project.role,
         Authority::Federated { roles, .. } => {
@@ -161,7 +173,7 @@ fn role_in(authority: &Authority, project: &ProjectAccess) -> Option<Role> {
     }
 }
 
-const fn user_id(authority: &Authority) -> Option<i64> {
+pub(super) const fn user_id(authority: &Authority) -> Option<i64> {
     match authority {
         Authority::User { id, .. } => Some(*id),
         _ => None,
@@ -174,6 +186,11 @@ const fn is_account(authority: &Authority) -> bool {
 
 const fn is_administrator(authority: &Authority) -> bool {
     matches!(authority, Authority::User { is_admin: true, .. })
+}
+
+/// Whether a caller may do whatever there is to do.
+pub(super) const fn is_unbound(authority: &Authority) -> bool {
+    matches!(authority, Authority::Unchecked) || is_administrator(authority)
 }
 
 /// Who has not signed in may; whose token is too narrow may get another; all others may not.

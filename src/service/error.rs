@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::auth::password::PasswordError;
 use crate::auth::token::TokenError;
 use crate::db::DbError;
 use crate::domain::digest::{Digest, Mismatch};
@@ -27,6 +28,19 @@ pub enum ServiceError {
     TooManyRequests { what: &'static str, retry_after: Duration },
     #[error("a token could not be signed or its key not be read")]
     Token(#[from] TokenError),
+    /// A user, a project or what belongs to one, for whoever may know that.
+    #[error("there is no such {0}")]
+    Unknown(&'static str),
+    #[error("{0}")]
+    Exists(String),
+    /// What has to go first.
+    #[error("{0}")]
+    InUse(&'static str),
+    /// Not for this caller, whatever it is done to.
+    #[error("{0}")]
+    Forbidden(&'static str),
+    #[error(transparent)]
+    Password(#[from] PasswordError),
     #[error("no such upload in this repository; begin one with POST")]
     UploadUnknown,
     #[error("no such blob in this repository")]

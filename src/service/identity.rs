@@ -9,12 +9,12 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{Result, Service, ServiceError};
 use crate::auth::oidc::OidcError;
-use crate::auth::password;
+use crate::auth::password::Password;
 use crate::auth::secret::{PersonalToken, SecretHash};
 use crate::auth::token::key_id;
 use crate::db::UserAccount;
 use crate::domain::access::{Authority, Caller, TokenGrants};
-use crate::domain::account::RobotName;
+use crate::domain::account::{RobotName, UserName};
 use crate::telemetry::chain;
 
 pub use auth::Auth;
@@ -142,14 +142,18 @@ impl Service {
         }
     }
 
-    async fn sign_in_with_password(
+    pub(super) async fn sign_in_with_password(
         &self,
         auth: &Auth,
         name: &str,
         password: &str,
         address: Option<IpAddr>,
     ) -> Result<Authority> {
-        let found = self.db.find_user_account(name).await?;
+        // What is no name cannot be asked for: PostgreSQL takes no text with a NUL.
+        let found = match name.parse::<UserName>() {
+            Ok(name) => self.db.find_user_account(name.as_str()).await?,
+            Err(_) => None,
+        };
         let stored = found.as_ref().and_then(|found| found.password_hash.clone());
         let cached = stored.as_ref().map(|stored| auth.cache_key(password, stored));
         if let (Some(account), Some(key)) = (&found, &cached)
@@ -164,11 +168,7 @@ impl Service {
         for (subject, free) in &subjects {
             self.check_patience(subject, *free).await?;
         }
-        let fits = {
-            let _turn = auth.hashing.acquire().await.map_err(|_| ServiceError::Stopping)?;
-            let (password, stored) = (password.to_owned(), stored);
-            tokio::task::spawn_blocking(move || password::verify(&password, stored.as_deref())).await?
-        };
+        let fits = self.verify_password(Password::new(password.to_owned()), stored).await?;
         match (found, cached) {
             (Some(account), Some(key)) if fits => {
                 auth.remember(key);

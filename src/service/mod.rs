@@ -13,12 +13,18 @@ mod identity;
 mod lease;
 mod listings;
 mod manifests;
+mod members;
 mod mount;
+mod passwords;
+mod personal_tokens;
 mod place;
+mod projects;
 mod quotas;
 mod read_back;
 mod receive;
+mod robots;
 mod sign;
+mod users;
 mod verify;
 
 use std::sync::Arc;
@@ -46,7 +52,11 @@ pub use finalize::{Finalized, NamedPart, Told};
 pub use identity::{Auth, Credentials};
 pub use listings::{MAX_PAGE, Page};
 pub use manifests::PushedManifest;
+pub use members::NewMember;
+pub use projects::{ProjectDescription, Quota};
+pub use robots::NewRobot;
 pub use sign::{ArrivedPart, Presigned, SignMode, SignRequest, SignedPart, SignedParts};
+pub use users::{FirstAdministrator, NewUser};
 
 type Result<T> = std::result::Result<T, ServiceError>;
 
@@ -94,6 +104,7 @@ pub struct Service {
     placings: Arc<Semaphore>,
     copies: Semaphore,
     large_manifests: Semaphore,
+    hashing: Semaphore,
 }
 
 impl Service {
@@ -111,6 +122,7 @@ impl Service {
             placings: Arc::new(Semaphore::new(place::PLACINGS_AT_ONCE)),
             copies: Semaphore::new(place::COPIES_AT_ONCE as usize),
             large_manifests: Semaphore::new(manifests::LARGE_MANIFESTS),
+            hashing: Semaphore::new(passwords::HASHES_AT_ONCE),
         })
     }
 

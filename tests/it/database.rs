@@ -1,5 +1,6 @@
 //! What both databases must do alike: every statement runs on PostgreSQL and on SQLite.
 
+mod accounts;
 mod digests;
 mod listings;
 mod manifests;
@@ -61,6 +62,7 @@ pub fn cases() -> Vec<(&'static str, Case)> {
     cases.extend(manifests::cases());
     cases.extend(listings::cases());
     cases.extend(quotas::cases());
+    cases.extend(accounts::cases());
     cases
 }
 

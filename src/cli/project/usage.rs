@@ -15,7 +15,7 @@ const PAGE: u32 = 100;
 
 /// Say what projects have, what is reserved for uploads that are open, and what they may have.
 #[derive(Debug, clap::Args)]
-pub(super) struct UsageArgs {
+pub(in crate::cli) struct UsageArgs {
     /// One project; without it, all
     name: Option<ProjectName>,
     /// Count anew and compare; exit code 1 if what was kept was not right

@@ -7,7 +7,6 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use rand::Rng;
 use sha2::{Digest, Sha256};
-use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use url::Url;
 
@@ -16,8 +15,6 @@ use crate::auth::token::{StoredKey, TokenIssuer, TokenKeys};
 use crate::db::Db;
 use crate::service::Result;
 
-/// Passwords hashed at once: each takes 19 MiB and a core for tens of milliseconds.
-const HASHES_AT_ONCE: usize = 2;
 /// How long a password that was right is not hashed again. It is looked up by the stored hash, so that one that was
 /// changed is hashed at once.
 const PASSWORD_CACHE_TIME: Duration = Duration::from_mins(5);
@@ -37,7 +34,6 @@ pub struct Auth {
     /// Age at which a signing key gets a successor.
     pub key_lifetime: Duration,
     keys: RwLock<(Arc<TokenKeys>, DateTime<Utc>, Instant)>,
-    pub(super) hashing: Semaphore,
     known_passwords: Mutex<HashMap<[u8; 32], Instant>>,
     /// Known passwords are kept as hashes that mean nothing elsewhere.
     pepper: [u8; 32],
@@ -62,7 +58,6 @@ impl Auth {
             oidc,
             key_lifetime,
             keys: RwLock::new(keys),
-            hashing: Semaphore::new(HASHES_AT_ONCE),
             known_passwords: Mutex::default(),
             pepper,
         })

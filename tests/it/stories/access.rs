@@ -9,11 +9,13 @@ mod tokens;
 
 use std::sync::Arc;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use futures_util::future::FutureExt;
 use overside::domain::access::{Action, Actions, Role};
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 
-use crate::support::accounts::{Accounts, basic};
+use crate::support::accounts::{Accounts, Login};
 use crate::support::api::Repository;
 use crate::support::process::Server;
 use crate::support::trial::Story;
@@ -69,7 +71,12 @@ impl Visitor {
     }
 
     fn basic(name: &'static str, account: &str, secret: &str) -> Self {
-        Self::new(name, Some(basic(account, secret)))
+        let credentials = STANDARD.encode(format!("{account}:{secret}"));
+        Self::new(name, Some(format!("Basic {credentials}")))
+    }
+
+    fn of(name: &'static str, login: &Login) -> Self {
+        Self::basic(name, &login.name, &login.secret)
     }
 
     fn bearer(name: &'static str, token: &str) -> Self {
@@ -92,33 +99,28 @@ struct Town {
 impl Town {
     async fn new(stack: &Arc<Stack>, flags: &[&str]) -> Self {
         let server = stack.server(&[&["--auth", "token"], flags].concat()).await;
-        let accounts = Accounts::of(stack);
+        let accounts = Accounts::of(stack).await;
         for (project, is_public) in [(PRIVATE, false), (PUBLIC, true)] {
             accounts.project(project, is_public).await;
         }
-        let mut visitors = vec![Visitor::nobody()];
-        let stranger = accounts.user("stranger").await;
-        visitors.push(Visitor::basic("stranger", "stranger", stranger));
+        let mut visitors = vec![Visitor::nobody(), Visitor::of("stranger", &accounts.user("stranger").await)];
         for (name, role) in [
             ("guest", Role::Guest),
             ("developer", Role::Developer),
             ("maintainer", Role::Maintainer),
             ("head", Role::Admin),
         ] {
-            let password = accounts.user(name).await;
+            let login = accounts.user(name).await;
             for project in [PRIVATE, PUBLIC] {
                 accounts.member(project, name, role).await;
             }
-            visitors.push(Visitor::basic(name, name, password));
+            visitors.push(Visitor::of(name, &login));
         }
-        let operator = accounts.administrator("operator").await;
-        visitors.push(Visitor::basic("operator", "operator", operator));
-        let (pulls, pushes) =
-            (Actions::NONE.with(Action::Pull), Actions::NONE.with(Action::Pull).with(Action::Push));
+        visitors.push(Visitor::of("operator", &accounts.administrator("operator").await));
+        let pulls = Actions::NONE.with(Action::Pull);
         // Both are of the private project: in the other they are strangers.
-        for (name, actions) in [("puller", pulls), ("pusher", pushes)] {
-            let secret = accounts.robot(PRIVATE, name, actions).await;
-            visitors.push(Visitor::basic(name, &format!("robot${PRIVATE}+{name}"), &secret));
+        for (name, actions) in [("puller", pulls), ("pusher", pulls.with(Action::Push))] {
+            visitors.push(Visitor::of(name, &accounts.robot(PRIVATE, name, actions).await));
         }
         Self { server, visitors }
     }

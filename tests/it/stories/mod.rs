@@ -1,6 +1,7 @@
 //! End-to-end stories: the real binary, the real servers, plain HTTP. Each runs on every stack.
 
 mod access;
+mod api;
 mod cleanup;
 pub mod clients;
 mod concurrency;
@@ -32,6 +33,7 @@ pub fn all() -> Vec<(&'static str, Vec<Story>)> {
         ("garbage", garbage::cases()),
         ("quotas", quotas::cases()),
         ("service", service::cases()),
+        ("api", api::cases()),
         ("large", large::cases()),
     ]
 }

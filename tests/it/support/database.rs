@@ -107,6 +107,35 @@ impl Database {
         }
     }
 
+    /// Whatever is in it, as text: for what must not be.
+    pub async fn dump(&self) -> String {
+        const TABLES: &str =
+            "SELECT table_name::TEXT FROM information_schema.tables WHERE table_schema = 'public'";
+        match self {
+            Self::Postgres { .. } => {
+                let mut connection =
+                    PgConnection::connect(&self.url()).await.expect("the test PostgreSQL answers");
+                let tables: Vec<String> =
+                    sqlx::query_scalar(TABLES).fetch_all(&mut connection).await.expect("tables");
+                let mut dump = String::new();
+                for table in tables {
+                    let rows = AssertSqlSafe(format!("SELECT CAST(entry AS TEXT) FROM \"{table}\" AS entry"));
+                    let rows: Vec<String> =
+                        sqlx::query_scalar(rows).fetch_all(&mut connection).await.expect("rows");
+                    dump.extend(rows);
+                }
+                dump
+            }
+            Self::Sqlite { url } => {
+                let path = url.trim_start_matches("sqlite://");
+                let files = [path.to_owned(), format!("{path}-wal")];
+                let bytes: Vec<u8> =
+                    files.iter().flat_map(|file| std::fs::read(file).unwrap_or_default()).collect();
+                String::from_utf8_lossy(&bytes).into_owned()
+            }
+        }
+    }
+
     /// Removes what would otherwise pile up in a server that outlives the trial.
     pub async fn remove(&self) {
         if let Self::Postgres { server, name } = self {

@@ -15,6 +15,7 @@ pub mod trial;
 
 use std::time::Duration;
 
+pub use accounts::{Accounts, Login};
 pub use proxy::{FaultProxy, Strike};
 pub use servers::Servers;
 pub use stack::{Stack, StackKind};

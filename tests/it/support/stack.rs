@@ -166,6 +166,13 @@ impl Stack {
         text
     }
 
+    /// Everything that the binary has logged or printed.
+    pub fn whole_logs(&self) -> String {
+        let logs = self.logs.lock().expect("no story panics in here");
+        let log = |path| String::from_utf8_lossy(&std::fs::read(path).unwrap_or_default()).into_owned();
+        logs.iter().map(log).collect()
+    }
+
     /// Removes what would pile up in servers that outlive the story.
     pub async fn remove(&self) {
         self.database.remove().await;

@@ -125,7 +125,7 @@ pub async fn accepted(stack: Arc<Stack>) {
     Answer::to(push).await.refused(403, "DENIED");
 
     // Linked to a user, it is that user.
-    let accounts = crate::support::accounts::Accounts::of(&stack);
+    let accounts = crate::support::accounts::Accounts::of(&stack).await;
     accounts.federated("builder", &platform.url, "build-8").await;
     accounts.member(PUBLIC, "builder", overside::domain::access::Role::Developer).await;
     let mut claims = platform.claims();

@@ -59,7 +59,7 @@ pub async fn digests(stack: Arc<Stack>) {
     let there = town.repository("developer", &format!("{PRIVATE}/app")).push(content).await;
     let nowhere = digest_of(b"that nobody ever had");
     // The operator's project is one that the developer may not read.
-    let accounts = crate::support::accounts::Accounts::of(&stack);
+    let accounts = crate::support::accounts::Accounts::of(&stack).await;
     accounts.project("prober", false).await;
     accounts.member("prober", "stranger", overside::domain::access::Role::Admin).await;
     let own = town.repository("stranger", "prober/app");
@@ -102,7 +102,7 @@ async fn mount(town: &Town, visitor: &Visitor, digest: &Digest, from: Option<&st
 
 pub async fn mounts(stack: Arc<Stack>) {
     let town = Town::new(&stack, &[]).await;
-    let accounts = crate::support::accounts::Accounts::of(&stack);
+    let accounts = crate::support::accounts::Accounts::of(&stack).await;
     // Pushes to the public project, and is nobody in the private one.
     accounts.member(PUBLIC, "stranger", overside::domain::access::Role::Developer).await;
     let private = town.repository("developer", &format!("{PRIVATE}/app")).push(b"private layer").await;

@@ -18,11 +18,10 @@ fn seen_by(visitor: &Visitor, upload: &Upload) -> Upload {
 
 pub async fn owned(stack: Arc<Stack>) {
     let town = Town::new(&stack, &[]).await;
-    let accounts = Accounts::of(&stack);
+    let accounts = Accounts::of(&stack).await;
     let name = format!("{PRIVATE}/app");
     let pushes = Actions::NONE.with(Action::Pull).with(Action::Push);
-    let secret = accounts.robot(PRIVATE, "developer", pushes).await;
-    let namesake = Visitor::basic("namesake", "robot$inner+developer", &secret);
+    let namesake = Visitor::of("namesake", &accounts.robot(PRIVATE, "developer", pushes).await);
     let developer = town.visitor("developer");
     let scope = format!("repository:{name}:pull,push");
     let bearer = Visitor::bearer("bearer", &token(&town.server, developer, &[&scope]).await);

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::{Client, Machine, NAME, assert_stored, host, server, texts};
 use crate::support::Stack;
-use crate::support::accounts::Accounts;
+use crate::support::accounts::{Accounts, Login};
 use crate::support::api::{Answer, content, digest_of};
 use crate::support::process::Server;
 use crate::support::trial::Story;
@@ -156,7 +156,7 @@ fn attached(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
 fn robot(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
     async move {
         let server = stack.server(&["--auth", "token"]).await;
-        let accounts = Accounts::of(&stack);
+        let accounts = Accounts::of(&stack).await;
         accounts.project("team", false).await;
         let pulls = Actions::NONE.with(Action::Pull);
         let pusher = accounts.robot("team", "ci", pulls.with(Action::Push)).await;
@@ -165,9 +165,9 @@ fn robot(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
         oras.write_files();
         let target = oras.target("v1");
         let push = ["push", &target, "", FILES[0].0, FILES[1].0];
-        let as_robot = |name: &str, secret: &str, arguments: &[&str]| {
+        let as_robot = |name: &str, login: &Login, arguments: &[&str]| {
             let mut command = oras.command(arguments);
-            command.env("ORAS_USERNAME", format!("robot$team+{name}")).env("ORAS_PASSWORD", secret);
+            command.env("ORAS_USERNAME", format!("robot$team+{name}")).env("ORAS_PASSWORD", &login.secret);
             command
         };
         oras.machine.refused(&mut oras.command(&push)).await;

@@ -27,7 +27,7 @@ async fn signed_in(stack: &Arc<Stack>, server: &Server, home: &str, name: &str, 
 
 pub async fn roles(stack: Arc<Stack>) {
     let server = stack.server(&["--auth", "token"]).await;
-    let accounts = Accounts::of(&stack);
+    let accounts = Accounts::of(&stack).await;
     accounts.project(PROJECT, false).await;
     for (name, role) in [
         ("guest", Some(Role::Guest)),
@@ -72,7 +72,7 @@ pub async fn roles(stack: Arc<Stack>) {
 
     let robots = [("ci", Actions::NONE.with(Action::Pull)), ("cd", Actions::ALL)];
     let [puller, remover] = robots.map(|(name, actions)| accounts.robot(PROJECT, name, actions));
-    let puller = signed_in(&stack, &server, "puller", "robot$team+ci", &puller.await).await;
+    let puller = signed_in(&stack, &server, "puller", "robot$team+ci", &puller.await.secret).await;
     puller.refused(&push).await;
     puller.run(&["inspect", PLAIN_HTTP, &there]).await;
     for nobody in [&wrong, &stranger, &guest, &developer, &puller] {
@@ -80,7 +80,7 @@ pub async fn roles(stack: Arc<Stack>) {
     }
     signed_in(&stack, &server, "maintainer", "maintainer", PASSWORD).await.run(&delete).await;
     guest.refused(&["inspect", PLAIN_HTTP, &there]).await;
-    let remover = signed_in(&stack, &server, "remover", "robot$team+cd", &remover.await).await;
+    let remover = signed_in(&stack, &server, "remover", "robot$team+cd", &remover.await.secret).await;
     remover.run(&push).await;
     remover.run(&delete).await;
     assert_eq!(stack.temp_leftovers().await, Vec::<String>::new());
@@ -88,7 +88,7 @@ pub async fn roles(stack: Arc<Stack>) {
 
 pub async fn anonymous(stack: Arc<Stack>) {
     let server = stack.server(&["--auth", "token"]).await;
-    let accounts = Accounts::of(&stack);
+    let accounts = Accounts::of(&stack).await;
     accounts.project(PROJECT, true).await;
     accounts.user("developer").await;
     accounts.member(PROJECT, "developer", Role::Developer).await;

@@ -1,0 +1,325 @@
+//! The JSON of this API: Harbor's names, and its numbers for roles. Fields of its clients that mean nothing here are
+//! let pass.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::auth::password::Password;
+use crate::auth::secret::PersonalToken;
+use crate::domain::access::Role;
+use crate::domain::account;
+use crate::domain::project::{Member as ProjectMember, QuotaLimit};
+use crate::http::error::HttpError;
+use crate::service;
+
+#[derive(Debug, Serialize)]
+#[expect(clippy::struct_field_names, reason = "the names are Harbor's")]
+pub(super) struct Project {
+    project_id: i64,
+    name: String,
+    owner_name: String,
+    creation_time: DateTime<Utc>,
+    update_time: DateTime<Utc>,
+    /// What whoever asks is in it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    current_user_role_id: Option<i64>,
+    metadata: Metadata,
+    repo_count: u64,
+    storage_limit: i64,
+    count_limit: i64,
+}
+
+/// Harbor's values are all text.
+#[derive(Debug, Serialize)]
+struct Metadata {
+    public: &'static str,
+}
+
+impl From<service::ProjectDescription> for Project {
+    fn from(described: service::ProjectDescription) -> Self {
+        let project = described.project;
+        Self {
+            project_id: project.id,
+            name: project.name.to_string(),
+            owner_name: project.owner_name,
+            creation_time: project.created_at,
+            update_time: project.updated_at,
+            current_user_role_id: described.role.map(role_id),
+            metadata: Metadata { public: if project.is_public { "true" } else { "false" } },
+            repo_count: described.repositories,
+            storage_limit: project.storage_limit.get(),
+            count_limit: project.count_limit.get(),
+        }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct ProjectRequest {
+    pub project_name: Option<String>,
+    pub public: Option<Flag>,
+    pub metadata: Option<MetadataRequest>,
+    pub storage_limit: Option<i64>,
+    pub count_limit: Option<i64>,
+    pub registry_id: Option<i64>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct MetadataRequest {
+    pub public: Option<Flag>,
+}
+
+/// As JSON has it, or as Harbor's metadata do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "FlagText")]
+pub(super) struct Flag(pub bool);
+
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum FlagText {
+    Flag(bool),
+    Text(String),
+}
+
+impl TryFrom<FlagText> for Flag {
+    type Error = &'static str;
+
+    fn try_from(flag: FlagText) -> Result<Self, &'static str> {
+        match flag {
+            FlagText::Flag(flag) => Ok(Self(flag)),
+            FlagText::Text(text) => {
+                text.parse().map(Self).map_err(|_| "public is true or false, as it is or in quotes")
+            }
+        }
+    }
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct Member {
+    id: i64,
+    project_id: i64,
+    entity_id: i64,
+    entity_name: String,
+    /// `u` for a user: there are no groups.
+    entity_type: &'static str,
+    role_id: i64,
+    role_name: &'static str,
+}
+
+impl From<ProjectMember> for Member {
+    fn from(member: ProjectMember) -> Self {
+        Self {
+            id: member.id,
+            project_id: member.project_id,
+            entity_id: member.user_id,
+            entity_name: member.user_name,
+            entity_type: "u",
+            role_id: role_id(member.role),
+            role_name: match member.role {
+                Role::Admin => "projectAdmin",
+                role => role.as_str(),
+            },
+        }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct MemberRequest {
+    pub role_id: i64,
+    pub member_user: Option<MemberUser>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct MemberUser {
+    pub username: Option<String>,
+    pub user_id: Option<i64>,
+}
+
+/// Harbor, `src/common/const.go`.
+const fn role_id(role: Role) -> i64 {
+    match role {
+        Role::Admin => 1,
+        Role::Developer => 2,
+        Role::Guest => 3,
+        Role::Maintainer => 4,
+    }
+}
+
+pub(super) fn role(id: i64) -> Result<Role, HttpError> {
+    Role::ALL
+        .into_iter()
+        .find(|role| role_id(*role) == id)
+        .ok_or_else(|| HttpError::invalid("role_id is 1 (admin), 2 (developer), 3 (guest) or 4 (maintainer)"))
+}
+
+#[derive(Debug, Serialize)]
+#[expect(clippy::struct_field_names, reason = "the names are Harbor's")]
+pub(super) struct User {
+    user_id: i64,
+    username: String,
+    sysadmin_flag: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    oidc_issuer: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    oidc_subject: Option<String>,
+    creation_time: Option<DateTime<Utc>>,
+}
+
+impl User {
+    /// Whoever asks where nobody has to sign in.
+    pub const UNCHECKED: Self = Self {
+        user_id: 0,
+        username: String::new(),
+        sysadmin_flag: true,
+        oidc_issuer: None,
+        oidc_subject: None,
+        creation_time: None,
+    };
+}
+
+impl From<account::User> for User {
+    fn from(user: account::User) -> Self {
+        let (oidc_issuer, oidc_subject) =
+            user.identity.map(|identity| (identity.issuer, identity.subject)).unzip();
+        Self {
+            user_id: user.id,
+            username: user.name,
+            sysadmin_flag: user.is_admin,
+            oidc_issuer,
+            oidc_subject,
+            creation_time: Some(user.created_at),
+        }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct UserRequest {
+    pub username: String,
+    pub password: Option<Password>,
+    #[serde(default)]
+    pub sysadmin_flag: bool,
+    pub oidc_issuer: Option<String>,
+    pub oidc_subject: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct PasswordRequest {
+    pub old_password: Option<Password>,
+    pub new_password: Password,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct AdministratorRequest {
+    pub sysadmin_flag: bool,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct AccessToken {
+    id: Uuid,
+    name: String,
+    creation_time: DateTime<Utc>,
+    /// Seconds since the epoch; -1 for never.
+    expires_at: i64,
+    /// Once, to whoever made it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    secret: Option<String>,
+}
+
+impl AccessToken {
+    pub fn shown_once(row: account::AccessToken, token: &PersonalToken) -> Self {
+        Self { secret: Some(token.reveal()), ..row.into() }
+    }
+}
+
+impl From<account::AccessToken> for AccessToken {
+    fn from(token: account::AccessToken) -> Self {
+        Self {
+            id: token.id,
+            name: token.name,
+            creation_time: token.created_at,
+            expires_at: seconds(token.expires_at),
+            secret: None,
+        }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct TokenRequest {
+    pub name: String,
+    /// In days; -1 for never.
+    #[serde(default = "forever")]
+    pub duration: i64,
+}
+
+const fn forever() -> i64 {
+    -1
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct Quota {
+    id: i64,
+    #[serde(rename = "ref")]
+    reference: QuotaReference,
+    creation_time: DateTime<Utc>,
+    update_time: DateTime<Utc>,
+    hard: Amounts,
+    used: Amounts,
+}
+
+#[derive(Debug, Serialize)]
+struct QuotaReference {
+    id: i64,
+    name: String,
+    owner_name: String,
+}
+
+/// Bytes and tags.
+#[derive(Debug, Serialize)]
+struct Amounts {
+    storage: i64,
+    count: i64,
+}
+
+impl From<service::Quota> for Quota {
+    fn from(quota: service::Quota) -> Self {
+        let project = quota.project;
+        Self {
+            id: project.id,
+            reference: QuotaReference {
+                id: project.id,
+                name: project.name.to_string(),
+                owner_name: project.owner_name,
+            },
+            creation_time: project.created_at,
+            update_time: project.updated_at,
+            hard: Amounts { storage: project.storage_limit.get(), count: project.count_limit.get() },
+            used: Amounts { storage: signed(quota.used.bytes), count: signed(quota.used.tags) },
+        }
+    }
+}
+
+/// Amounts are bounded by what a store has long before this saturates.
+fn signed(amount: u64) -> i64 {
+    i64::try_from(amount).unwrap_or(i64::MAX)
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct QuotaRequest {
+    pub hard: AmountsRequest,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct AmountsRequest {
+    pub storage: Option<i64>,
+    pub count: Option<i64>,
+}
+
+pub(super) fn limit(limit: Option<i64>) -> Result<Option<QuotaLimit>, HttpError> {
+    let limit = limit.map(QuotaLimit::try_from).transpose();
+    limit.map_err(|error| HttpError::invalid(error.to_string()))
+}
+
+/// Seconds since the epoch, as Harbor tells an expiry; -1 for never.
+pub(super) fn seconds(expires_at: Option<DateTime<Utc>>) -> i64 {
+    expires_at.map_or(-1, |expires_at| expires_at.timestamp())
+}

@@ -1,0 +1,290 @@
+//! Users, projects, members, robots and tokens, on either database alike.
+
+use std::sync::Arc;
+
+use chrono::TimeDelta;
+use futures_util::FutureExt;
+use futures_util::future::join_all;
+use overside::auth::secret::{PersonalToken, Secret};
+use overside::db::{Db, DeletedProject, Inserted, ProjectFilter, Pushed, RobotFilter};
+use overside::domain::access::ProjectName;
+use overside::domain::access::{Action, Actions, ProjectReference, Role};
+use overside::domain::account::{AccessToken, FederatedIdentity, RobotName};
+use overside::domain::project::{NewProject, ProjectChanges, QuotaLimit};
+
+use super::manifests::{index, push_to, stored_blob};
+use super::{Case, name, now};
+
+pub fn cases() -> Vec<(&'static str, Case)> {
+    vec![
+        ("of_replicas_that_start_at_once_one_makes_the_first_user", |db| first_user(db).boxed()),
+        ("a_name_or_an_identity_is_one_users_alone", |db| one_of_a_name(db).boxed()),
+        ("a_users_end_is_that_of_tokens_and_memberships", |db| end_of_a_user(db).boxed()),
+        ("a_project_with_repositories_is_neither_deleted_nor_given_away", |db| projects(db).boxed()),
+        ("what_a_project_has_is_counted_to_its_borders", |db| borders(db).boxed()),
+        ("projects_are_listed_as_far_as_somebody_may_see_them", |db| visible(db).boxed()),
+        ("robots_are_listed_for_those_who_manage_them", |db| robots(db).boxed()),
+    ]
+}
+
+fn new_project(name: &str, is_public: bool) -> NewProject {
+    let (storage_limit, count_limit) = (QuotaLimit::NONE, QuotaLimit::NONE);
+    NewProject { name: name.parse().expect("a name"), is_public, storage_limit, count_limit }
+}
+
+async fn user(db: &Db, name: &str) -> i64 {
+    let name = name.parse().expect("a name");
+    created(db.insert_user(&name, None, false, None, now()).await.expect("a row"))
+}
+
+async fn project(db: &Db, name: &str, is_public: bool) -> i64 {
+    created(db.insert_project(&new_project(name, is_public), None, true, now()).await.expect("a row"))
+}
+
+#[track_caller]
+fn created(inserted: Inserted) -> i64 {
+    match inserted {
+        Inserted::Created(id) => id,
+        Inserted::Exists => panic!("it is there already"),
+    }
+}
+
+async fn first_user(db: Arc<Db>) {
+    let name = "admin".parse().expect("a name");
+    let at_once = join_all((0..8).map(|_| db.insert_first_user(&name, "hash", now()))).await;
+    let made = at_once.into_iter().filter(|made| *made.as_ref().expect("an answer") != Inserted::Exists);
+    assert_eq!(made.count(), 1);
+    assert_eq!(db.users(10, 0).await.expect("users").1, 1);
+    let other = "other".parse().expect("a name");
+    assert_eq!(db.insert_first_user(&other, "hash", now()).await.expect("an answer"), Inserted::Exists);
+    let admin = db.find_user_by_name("admin").await.expect("an answer").expect("the user");
+    assert!(admin.is_admin && admin.has_password);
+}
+
+async fn one_of_a_name(db: Arc<Db>) {
+    let identity = |subject: &str| {
+        FederatedIdentity::new("https://issuer.example".into(), subject.into()).expect("an identity")
+    };
+    let add = async |name: &str, subject: &str| {
+        let (name, identity) = (name.parse().expect("a name"), identity(subject));
+        db.insert_user(&name, None, false, Some(&identity), now()).await.expect("an answer")
+    };
+    let id = created(add("alice", "1").await);
+    assert_eq!(add("alice", "2").await, Inserted::Exists);
+    assert_eq!(add("bob", "1").await, Inserted::Exists);
+    created(add("Alice", "2").await);
+    let found = db.find_user(id).await.expect("an answer").expect("the user");
+    assert_eq!((found.name.as_str(), found.identity), ("alice", Some(identity("1"))));
+    assert!(!found.has_password && !found.is_admin);
+
+    assert!(db.set_password(id, "hash").await.expect("an answer"));
+    assert!(db.set_administrator(id, true).await.expect("an answer"));
+    let found = db.find_user(id).await.expect("an answer").expect("the user");
+    assert!(found.has_password && found.is_admin);
+    let nobody = id + 1000;
+    assert!(!db.set_password(nobody, "hash").await.expect("an answer"));
+    assert!(!db.set_administrator(nobody, true).await.expect("an answer"));
+    assert!(!db.delete_user(nobody).await.expect("an answer"));
+    let (page, total) = db.users(1, 1).await.expect("users");
+    assert_eq!((page.len(), page[0].name.as_str(), total), (1, "alice", 2), "upper case is before lower");
+}
+
+async fn end_of_a_user(db: Arc<Db>) {
+    let (alice, team) = (user(&db, "alice").await, project(&db, "team", false).await);
+    let token = PersonalToken::generate();
+    let row = |name: &str, id| AccessToken {
+        id,
+        name: name.to_owned(),
+        created_at: now(),
+        expires_at: Some(now() + TimeDelta::days(1)),
+    };
+    let kept = row("ci", token.id);
+    assert!(db.insert_access_token(alice, &kept, &token.secret.hash()).await.expect("an answer"));
+    let same_name = row("ci", PersonalToken::generate().id);
+    assert!(!db.insert_access_token(alice, &same_name, &token.secret.hash()).await.expect("an answer"));
+    assert_eq!(db.access_tokens(alice, 10, 0).await.expect("tokens"), (vec![kept], 1));
+    let bob = user(&db, "bob").await;
+    assert!(!db.delete_access_token(bob, token.id).await.expect("an answer"), "another's");
+
+    let member = created(db.insert_member(team, alice, Role::Guest, now()).await.expect("a row"));
+    assert_eq!(db.insert_member(team, alice, Role::Admin, now()).await.expect("an answer"), Inserted::Exists);
+    assert!(db.set_member(team, alice, Role::Admin, now()).await.expect("an answer"));
+    let found = db.find_member(team, member).await.expect("an answer").expect("the member");
+    assert_eq!((found.role, found.user_name.as_str()), (Role::Admin, "alice"));
+    assert!(db.update_member(team, member, Role::Developer).await.expect("an answer"));
+    let other = project(&db, "other", false).await;
+    assert!(!db.update_member(other, member, Role::Admin).await.expect("an answer"), "of another project");
+    assert!(!db.delete_member(other, member).await.expect("an answer"), "of another project");
+
+    assert!(db.delete_user(alice).await.expect("an answer"));
+    assert_eq!(db.find_token_account(token.id).await.expect("an answer"), None);
+    assert_eq!(db.members(team, 10, 0).await.expect("members"), (vec![], 0));
+    // Whoever has gone meanwhile is no error.
+    assert_eq!(db.insert_member(team, alice, Role::Guest, now()).await.expect("an answer"), Inserted::Exists);
+    assert!(!db.set_member(team, alice, Role::Guest, now()).await.expect("an answer"));
+}
+
+async fn projects(db: Arc<Db>) {
+    let alice = user(&db, "alice").await;
+    assert_eq!(push_to(&db, &name("old/image"), &index(&[], 0), &[]).await, Pushed::Done);
+    stored_link(&db, "older").await;
+    for taken in ["old", "older"] {
+        let refused =
+            db.insert_project(&new_project(taken, false), Some((alice, "alice")), false, now()).await;
+        assert_eq!(refused.expect("an answer"), Inserted::Exists, "{taken}");
+    }
+    let id = created(
+        db.insert_project(&new_project("new", true), Some((alice, "alice")), false, now())
+            .await
+            .expect("a row"),
+    );
+    let again = db.insert_project(&new_project("new", true), None, true, now()).await;
+    assert_eq!(again.expect("an answer"), Inserted::Exists);
+    let found = db.find_project(&ProjectReference::Id(id)).await.expect("an answer").expect("the project");
+    assert_eq!((found.owner_name.as_str(), found.is_public), ("alice", true));
+    assert_eq!(db.members(id, 10, 0).await.expect("members").0[0].role, Role::Admin);
+
+    let limit = |limit| Some(QuotaLimit::try_from(limit).expect("a limit"));
+    let changes = ProjectChanges { storage_limit: limit(5), ..ProjectChanges::default() };
+    assert!(db.update_project(id, &changes, now()).await.expect("an answer"));
+    let changes =
+        ProjectChanges { is_public: Some(false), count_limit: limit(0), ..ProjectChanges::default() };
+    assert!(db.update_project(id, &changes, now()).await.expect("an answer"));
+    let found = db.find_project(&ProjectReference::Id(id)).await.expect("an answer").expect("the project");
+    assert_eq!((found.is_public, found.storage_limit.get(), found.count_limit.get()), (false, 5, 0));
+    assert!(!db.update_project(id + 1000, &changes, now()).await.expect("an answer"));
+
+    let adopted = project(&db, "old", false).await;
+    assert_eq!(db.delete_project(adopted).await.expect("an answer"), DeletedProject::InUse);
+    assert_eq!(db.delete_project(id).await.expect("an answer"), DeletedProject::Done);
+    assert_eq!(db.delete_project(id).await.expect("an answer"), DeletedProject::Absent);
+}
+
+/// Links a blob of this size, and nothing else, to a repository.
+async fn stored_link(db: &Db, repository: &str) {
+    let digest = stored_blob(db, 7).await;
+    assert!(db.link_blob(&name(repository), &digest, now()).await.expect("a link"));
+}
+
+/// `team-a`, `team.a` and `team0` are neighbours of `team/` in the order of bytes.
+async fn borders(db: Arc<Db>) {
+    // Which is in `team/app/model` to begin with.
+    let shared = stored_blob(&db, 1).await;
+    for repository in ["team", "team/a", "team/z/z", "team-a/x", "team.a/x", "team0", "tea", "teams/x"] {
+        assert!(db.link_blob(&name(repository), &shared, now()).await.expect("a link"));
+    }
+    let size = db.find_blob(&shared).await.expect("an answer").expect("the blob").size;
+    let used = async |project: &ProjectName| {
+        let usage = db.project_usage(project).await.expect("a count");
+        (usage.bytes, usage.tags)
+    };
+    let team = "team".parse().expect("a name");
+    assert_eq!(db.count_repositories(&team).await.expect("a count"), 4);
+    assert_eq!(used(&team).await, (size, 0));
+    let manifest = index(&[], 0);
+    assert_eq!(push_to(&db, &name("team/a"), &manifest, &["v1", "v2"]).await, Pushed::Done);
+    assert_eq!(push_to(&db, &name("team/m"), &manifest, &["v1"]).await, Pushed::Done);
+    assert_eq!(push_to(&db, &name("team0"), &manifest, &["v1"]).await, Pushed::Done);
+    let bytes = size + 2 * manifest.payload.len() as u64;
+    assert_eq!(db.count_repositories(&team).await.expect("a count"), 5);
+    assert_eq!(used(&team).await, (bytes, 3));
+    let none = "none".parse().expect("a name");
+    assert_eq!(db.count_repositories(&none).await.expect("a count"), 0);
+    assert_eq!(used(&none).await, (0, 0));
+    let empty = project(&db, "te", false).await;
+    assert_eq!(
+        db.delete_project(empty).await.expect("an answer"),
+        DeletedProject::Done,
+        "neighbours are others"
+    );
+}
+
+async fn visible(db: Arc<Db>) {
+    let alice = user(&db, "alice").await;
+    for (name, is_public) in [("a-public", true), ("b_own", false), ("b.named", false), ("c-private", false)]
+    {
+        project(&db, name, is_public).await;
+    }
+    let own = ProjectReference::Name("b_own".parse().expect("a name"));
+    let own = db.find_project(&own).await.expect("an answer").expect("the project");
+    assert!(db.set_member(own.id, alice, Role::Guest, now()).await.expect("a row"));
+    let named = || vec!["b.named".parse().expect("a name"), "unknown".parse().expect("a name")];
+    let list = async |filter: ProjectFilter| {
+        let (found, total) = db.visible_projects(&filter, 10, 0).await.expect("projects");
+        assert_eq!(found.len() as u64, total);
+        found.into_iter().map(|(project, role)| (project.name.to_string(), role)).collect::<Vec<_>>()
+    };
+    let names = async |filter| list(filter).await.into_iter().map(|(name, _)| name).collect::<Vec<_>>();
+    let nobody = ProjectFilter { with_public: true, ..ProjectFilter::default() };
+    assert_eq!(names(nobody.clone()).await, ["a-public"]);
+    assert_eq!(names(ProjectFilter::default()).await, Vec::<String>::new());
+    let all = ProjectFilter { is_all: true, ..nobody.clone() };
+    assert_eq!(names(all.clone()).await, ["a-public", "b.named", "b_own", "c-private"]);
+    let somebody = ProjectFilter { user: Some(alice), names: named(), ..nobody };
+    let found = list(somebody.clone()).await;
+    assert_eq!(
+        found.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(),
+        ["a-public", "b.named", "b_own"]
+    );
+    assert_eq!(found.into_iter().map(|(_, role)| role).collect::<Vec<_>>(), [None, None, Some(Role::Guest)]);
+    assert_eq!(names(ProjectFilter { is_public: Some(true), ..all.clone() }).await, ["a-public"]);
+    assert_eq!(
+        names(ProjectFilter { is_public: Some(false), ..somebody }).await,
+        ["b.named", "b_own"],
+        "private ones alone"
+    );
+    for (part, found) in
+        [("B_", vec!["b_own"]), ("-p", vec!["a-public", "c-private"]), ("%", vec![]), ("!", vec![])]
+    {
+        assert_eq!(names(ProjectFilter { name_part: part.to_owned(), ..all.clone() }).await, found, "{part}");
+    }
+    let (page, total) = db.visible_projects(&all, 2, 3).await.expect("projects");
+    assert_eq!((page.len(), total), (1, 4));
+}
+
+async fn robots(db: Arc<Db>) {
+    let (alice, bob) = (user(&db, "alice").await, user(&db, "bob").await);
+    let mut ids = Vec::new();
+    for team in ["one", "two"] {
+        let id = project(&db, team, true).await;
+        assert!(db.set_member(id, bob, Role::Maintainer, now()).await.expect("a row"));
+        for robot in ["a", "b"] {
+            let robot = RobotName::new(team.parse().expect("a name"), robot).expect("a name");
+            let may = ("text", Actions::NONE.with(Action::Pull).with(Action::Delete));
+            let hash = Secret::generate().hash();
+            ids.push(created(db.insert_robot(&robot, may, &hash, now(), None).await.expect("a row")));
+            let again = db.insert_robot(&robot, may, &hash, now(), None).await.expect("an answer");
+            assert_eq!(again, Inserted::Exists);
+        }
+        if team == "one" {
+            assert!(db.set_member(id, alice, Role::Admin, now()).await.expect("a row"));
+        }
+    }
+    let names = async |filter: RobotFilter| {
+        let (found, total) = db.robots(&filter, 10, 0).await.expect("robots");
+        assert_eq!(found.len() as u64, total);
+        found.into_iter().map(|robot| robot.name.to_string()).collect::<Vec<_>>()
+    };
+    let two = Some("two".parse().expect("a name"));
+    let all = RobotFilter { is_all: true, ..RobotFilter::default() };
+    assert_eq!(names(all.clone()).await, ["robot$one+a", "robot$one+b", "robot$two+a", "robot$two+b"]);
+    assert_eq!(names(RobotFilter { project: two.clone(), ..all }).await, ["robot$two+a", "robot$two+b"]);
+    let of = |user| RobotFilter { user: Some(user), ..RobotFilter::default() };
+    assert_eq!(names(of(alice)).await, ["robot$one+a", "robot$one+b"]);
+    assert_eq!(names(of(bob)).await, Vec::<String>::new(), "a maintainer manages no robots");
+    let named = RobotFilter { names: vec!["two".parse().expect("a name")], ..of(alice) };
+    assert_eq!(names(RobotFilter { project: two, ..named }).await, ["robot$two+a", "robot$two+b"]);
+
+    let secret = Secret::generate();
+    assert!(db.set_robot_secret(ids[0], &secret.hash()).await.expect("an answer"));
+    assert!(db.update_robot(ids[0], None, Some(true)).await.expect("an answer"));
+    let robot = db.find_robot(ids[0]).await.expect("an answer").expect("the robot");
+    assert_eq!((robot.description.as_str(), robot.is_disabled), ("text", true));
+    let account = db.find_robot_account(&robot.name).await.expect("an answer").expect("the robot");
+    assert!(account.is_disabled && account.secret_hash == secret.hash());
+    assert_eq!(account.actions, robot.actions);
+    assert!(db.delete_robot(ids[0]).await.expect("an answer"));
+    assert!(!db.delete_robot(ids[0]).await.expect("an answer"));
+    assert!(!db.set_robot_secret(ids[0], &secret.hash()).await.expect("an answer"));
+    assert_eq!(db.find_robot_by_name(&robot.name).await.expect("an answer"), None);
+}
