@@ -1,13 +1,15 @@
 //! Every endpoint, asked by everybody. A row says who is let in: `y` is, `1` is told to sign in (401), `3` is told
-//! that it is not for them (403).
+//! that it is not for them (403), `4` that there is no such thing (404).
+
+mod management;
 
 use std::collections::HashSet;
 use std::sync::Arc;
 
 use overside::domain::upload::UploadId;
 use overside::http::endpoint::Endpoint;
-use reqwest::RequestBuilder;
 use reqwest::header::CONTENT_LENGTH;
+use reqwest::{Method, RequestBuilder};
 
 use super::tokens::token;
 use super::{NOWHERE, PRIVATE, PUBLIC, Town, Visitor};
@@ -29,14 +31,22 @@ const PULL: [&str; 3] = ["yyyyyyyyy", "13yyyyyyy", NONE];
 /// Robots are of the private project.
 const PUSH: [&str; 3] = ["133yyyy33", "133yyyy3y", NONE];
 const DELETE: [&str; 3] = ["1333yyy33", "1333yyy33", NONE];
-const CLIENT: [&str; 3] = ["1yyyyyyyy"; 3];
+const SIGNED_IN: [&str; 3] = ["1yyyyyyyy"; 3];
+/// What robots have no use for.
+const USERS: [&str; 3] = ["1yyyyyy33"; 3];
+const ADMINISTRATOR: [&str; 3] = ["133333y33"; 3];
+/// Only whoever runs the service may learn that there is none.
+const NO_PROJECT: &str = "133333433";
+const SEE: [&str; 3] = ["yyyyyyyyy", "13yyyyyyy", NO_PROJECT];
+const SEE_INSIDE: [&str; 3] = ["13yyyyy33", "13yyyyy33", NO_PROJECT];
+const MANAGE: [&str; 3] = ["13333yy33", "13333yy33", NO_PROJECT];
 
 const ROWS: &[Row] = &[
     (Endpoint::Alive, EVERYBODY),
     (Endpoint::Ready, EVERYBODY),
     (Endpoint::Token, EVERYBODY),
-    (Endpoint::Base, CLIENT),
-    (Endpoint::Catalog, CLIENT),
+    (Endpoint::Base, SIGNED_IN),
+    (Endpoint::Catalog, SIGNED_IN),
     (Endpoint::BeginUpload, PUSH),
     (Endpoint::DescribeUpload, PUSH),
     (Endpoint::Append, PUSH),
@@ -51,6 +61,38 @@ const ROWS: &[Row] = &[
     (Endpoint::DeleteManifest, DELETE),
     (Endpoint::ListTags, PULL),
     (Endpoint::ListReferrers, PULL),
+    (Endpoint::ListProjects, EVERYBODY),
+    (Endpoint::CreateProject, USERS),
+    (Endpoint::FindProject, ["1yyyyyyyy", "14yyyyyyy", "144444444"]),
+    (Endpoint::ReadProject, SEE),
+    (Endpoint::UpdateProject, MANAGE),
+    (Endpoint::DeleteProject, MANAGE),
+    (Endpoint::ListMembers, SEE_INSIDE),
+    (Endpoint::AddMember, MANAGE),
+    (Endpoint::ReadMember, SEE_INSIDE),
+    (Endpoint::UpdateMember, MANAGE),
+    (Endpoint::RemoveMember, MANAGE),
+    (Endpoint::ListRobots, SIGNED_IN),
+    (Endpoint::CreateRobot, MANAGE),
+    (Endpoint::ReadRobot, MANAGE),
+    (Endpoint::UpdateRobot, MANAGE),
+    (Endpoint::RotateRobot, MANAGE),
+    (Endpoint::DeleteRobot, MANAGE),
+    (Endpoint::ListQuotas, SIGNED_IN),
+    (Endpoint::ReadQuota, SEE_INSIDE),
+    (Endpoint::UpdateQuota, ["133333y33", "133333y33", NO_PROJECT]),
+    (Endpoint::ReadCurrentUser, USERS),
+    (Endpoint::ListTokens, USERS),
+    (Endpoint::CreateToken, USERS),
+    // Of one that is not there.
+    (Endpoint::RevokeToken, ["144444433"; 3]),
+    (Endpoint::ListUsers, ADMINISTRATOR),
+    (Endpoint::CreateUser, ADMINISTRATOR),
+    // Users may do these with themselves, and the guest is asked about.
+    (Endpoint::ReadUser, ["13y333y33"; 3]),
+    (Endpoint::ChangePassword, ["13y333y33"; 3]),
+    (Endpoint::DeleteUser, ADMINISTRATOR),
+    (Endpoint::SetAdministrator, ADMINISTRATOR),
 ];
 
 /// Endpoints that credentials mean nothing to, with the story that shows what does.
@@ -105,13 +147,11 @@ async fn verdict(town: &Town, endpoint: Endpoint, project: &str, visitor: &Visit
     let request = request(town, endpoint, project, visitor, is_let_in).await;
     let answer = Answer::to(request).await;
     match answer.status {
-        200..=399 => 'y',
+        // What stands in a project's way shows that whoever asks might.
+        200..=399 | 409 | 412 => 'y',
+        404 => '4',
         401 => {
-            let code = if endpoint == Endpoint::DescribeBlob || endpoint == Endpoint::DescribeManifest {
-                ""
-            } else {
-                "UNAUTHORIZED"
-            };
+            let code = if endpoint.method() == Method::HEAD { "" } else { "UNAUTHORIZED" };
             assert!(answer.header("www-authenticate").is_some(), "{endpoint:?}");
             assert!(answer.text().contains(code), "{endpoint:?}: {}", answer.text());
             '1'
@@ -128,6 +168,9 @@ async fn request(
     visitor: &Visitor,
     is_let_in: bool,
 ) -> RequestBuilder {
+    if endpoint.path().starts_with("/api/") {
+        return management::request(town, endpoint, project, visitor, is_let_in).await;
+    }
     let name = format!("{project}/app");
     let path = endpoint.path().replace("{name}", &name);
     let content = format!("of {project}");
