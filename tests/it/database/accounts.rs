@@ -208,7 +208,7 @@ async fn visible(db: Arc<Db>) {
     let own = ProjectReference::Name("b_own".parse().expect("a name"));
     let own = db.find_project(&own).await.expect("an answer").expect("the project");
     assert!(db.set_member(own.id, alice, Role::Guest, now()).await.expect("a row"));
-    let named = || vec!["b.named".parse().expect("a name"), "unknown".parse().expect("a name")];
+    let others = || vec!["b.named".parse().expect("a name"), "unknown".parse().expect("a name")];
     let list = async |filter: ProjectFilter| {
         let (found, total) = db.visible_projects(&filter, 10, 0).await.expect("projects");
         assert_eq!(found.len() as u64, total);
@@ -220,7 +220,7 @@ async fn visible(db: Arc<Db>) {
     assert_eq!(names(ProjectFilter::default()).await, Vec::<String>::new());
     let all = ProjectFilter { is_all: true, ..nobody.clone() };
     assert_eq!(names(all.clone()).await, ["a-public", "b.named", "b_own", "c-private"]);
-    let somebody = ProjectFilter { user: Some(alice), names: named(), ..nobody };
+    let somebody = ProjectFilter { user: Some(alice), names: others(), ..nobody };
     let found = list(somebody.clone()).await;
     assert_eq!(
         found.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(),
@@ -272,8 +272,8 @@ async fn robots(db: Arc<Db>) {
     let of = |user| RobotFilter { user: Some(user), ..RobotFilter::default() };
     assert_eq!(names(of(alice)).await, ["robot$one+a", "robot$one+b"]);
     assert_eq!(names(of(bob)).await, Vec::<String>::new(), "a maintainer manages no robots");
-    let named = RobotFilter { names: vec!["two".parse().expect("a name")], ..of(alice) };
-    assert_eq!(names(RobotFilter { project: two, ..named }).await, ["robot$two+a", "robot$two+b"]);
+    let federated = RobotFilter { names: vec!["two".parse().expect("a name")], ..of(alice) };
+    assert_eq!(names(RobotFilter { project: two, ..federated }).await, ["robot$two+a", "robot$two+b"]);
 
     let secret = Secret::generate();
     assert!(db.set_robot_secret(ids[0], &secret.hash()).await.expect("an answer"));

@@ -146,8 +146,8 @@ fn conflicts(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
           ]
         }
         "#);
-        let blob = format!("{}/v2/team/app/blobs/{}", server.base_url(), digest_of(content));
-        assert_eq!(alice.sign(api.http.delete(blob)).send().await.expect("an answer").status(), 202);
+        let pushed = format!("{}/v2/team/app/blobs/{}", server.base_url(), digest_of(content));
+        assert_eq!(alice.sign(api.http.delete(pushed)).send().await.expect("an answer").status(), 202);
         api.delete("projects/team").await.expect(200);
 
         for (body, says) in [

@@ -38,8 +38,8 @@ fn nowhere(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
         api.post("projects", json!({ "project_name": "team" })).await.expect(201);
         let permissions = json!([{ "kind": "project", "namespace": "team",
             "access": [{ "resource": "repository", "action": "pull" }] }]);
-        let robot = json!({ "name": "ci", "duration": 1, "level": "project", "permissions": permissions });
-        secrets.push(text(&api.post("robots", robot).await.expect(201).json()["secret"]));
+        let body = json!({ "name": "ci", "duration": 1, "level": "project", "permissions": permissions });
+        secrets.push(text(&api.post("robots", body).await.expect(201).json()["secret"]));
         secrets.push(text(&api.patch("robots/1", json!({})).await.expect(200).json()["secret"]));
         assert!(api.lets_in("robot$team+ci", secrets.last().expect("one")).await);
 

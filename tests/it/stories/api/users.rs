@@ -80,8 +80,8 @@ fn life(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
 
         accounts.project("team", true).await;
         accounts.member("team", "alice", Role::Admin).await;
-        let robot = accounts.robot("team", "ci", Actions::NONE.with(Action::Pull)).await;
-        for somebody in [&api.with(&alice), &api.with(&robot)] {
+        let program = accounts.robot("team", "ci", Actions::NONE.with(Action::Pull)).await;
+        for somebody in [&api.with(&alice), &api.with(&program)] {
             for answer in [
                 somebody.get("users").await,
                 somebody.get("users/1").await,
@@ -94,7 +94,7 @@ fn life(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
                 answer.refused(403, "FORBIDDEN");
             }
         }
-        api.with(&robot).get("users/current").await.refused(403, "FORBIDDEN");
+        api.with(&program).get("users/current").await.refused(403, "FORBIDDEN");
         let nobody = Api { login: None, ..api.clone() };
         nobody.get("users/current").await.refused(401, "UNAUTHORIZED");
         nobody.get("users").await.refused(401, "UNAUTHORIZED");

@@ -19,7 +19,9 @@ fn help(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
     async move {
         let top = stack.command(&["--help"]).await;
         assert_eq!((top.code, top.stderr.as_str()), (Some(0), ""));
-        for command in ["serve", "quickstart", "cleanup", "doctor", "migrate", "put", "get"] {
+        for command in
+            ["serve", "quickstart", "cleanup", "doctor", "migrate", "put", "get", "user", "project", "robot"]
+        {
             assert!(top.stdout.contains(&format!("\n  {command}")), "{command}: {}", top.stdout);
             let help = stack.command(&[command, "--help"]).await;
             assert_eq!((help.code, help.stderr.as_str()), (Some(0), ""), "{command}");
