@@ -152,6 +152,11 @@ pub struct ServeConfig {
     #[arg(long, env = "OVERSIDE_MAX_CONNECTIONS", default_value_t = DEFAULT_MAX_CONNECTIONS)]
     pub max_connections: usize,
 
+    /// Believe `X-Forwarded-For`: its last address is who asks, in the audit log and where limits count addresses.
+    /// Only behind a proxy that sets it, and that nobody can go around
+    #[arg(long, env = "OVERSIDE_TRUST_FORWARDED_FOR")]
+    pub trust_forwarded_for: bool,
+
     /// Time between two cleanings
     #[arg(long, env = "OVERSIDE_CLEAN_INTERVAL", default_value = "5m", value_parser = duration)]
     pub clean_interval: Duration,

@@ -1,6 +1,8 @@
 //! The database: rows in, domain types out. PostgreSQL or SQLite, one SQL text for both.
 
 mod accounts;
+mod activity;
+mod audit;
 mod blobs;
 mod chores;
 mod commit;
@@ -15,6 +17,7 @@ mod probes;
 mod referrers;
 mod removal;
 mod rows;
+mod settings;
 mod swap;
 mod sweep;
 mod tags;

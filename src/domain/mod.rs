@@ -2,6 +2,7 @@
 
 pub mod access;
 pub mod account;
+pub mod audit;
 pub mod blob;
 pub mod clock;
 pub mod digest;
@@ -13,4 +14,5 @@ pub mod name;
 pub mod part;
 pub mod range;
 pub mod reference;
+pub mod settings;
 pub mod upload;
