@@ -123,6 +123,7 @@ pub enum AuthMode {
 
 /// The service itself.
 #[derive(Debug, Clone, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub struct ServeConfig {
     /// Address and port to listen on; port 0 takes a free one and prints it
     #[arg(long, env = "OVERSIDE_LISTEN", default_value = "127.0.0.1:5000")]

@@ -213,7 +213,7 @@ impl Server {
         let cleaner = tokio::spawn(worker::clean(service(), self.clean_interval, cleaning.clone()));
         let collector = tokio::spawn(worker::collect(service(), self.gc_interval, cleaning.clone()));
         // To the end: requests in flight are limited and written down as well.
-        let step = tokio::spawn(worker::keep_in_step(service()));
+        let keeper = tokio::spawn(worker::keep_in_step(service()));
         let audit = tokio::spawn(worker::write_audit_log(service()));
         let connections = GracefulShutdown::new();
         let turns = Arc::new(Semaphore::new(self.max_connections));
@@ -247,7 +247,7 @@ impl Server {
             let answered = tokio::time::timeout(HAND_OVER_TIMEOUT, finished);
             let _ = tokio::join!(self.service.hand_over(HAND_OVER_TIMEOUT), answered);
         }
-        for task in [step, audit] {
+        for task in [keeper, audit] {
             task.abort();
         }
         cleaner.abort();

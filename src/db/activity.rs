@@ -10,7 +10,11 @@ use super::{Db, Result, on_pool};
 macro_rules! with_now {
     ($before:literal, $after:literal) => {
         Text {
-            postgres: concat!($before, "CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)", $after),
+            postgres: concat!(
+                $before,
+                "CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)",
+                $after
+            ),
             sqlite: concat!($before, "CAST(unixepoch('now', 'subsec') * 1000 AS BIGINT)", $after),
         }
     };
@@ -95,7 +99,10 @@ impl Db {
         let sql = self.text(REQUESTS_OF_OTHERS);
         let rows: Vec<(String, Uuid, i64)> =
             on_pool!(self, pool => sqlx::query_as(sql).bind(replica).fetch_all(pool).await)?;
-        Ok(rows.into_iter().map(|(subject, replica, count)| (subject, replica, count.unsigned_abs())).collect())
+        Ok(rows
+            .into_iter()
+            .map(|(subject, replica, count)| (subject, replica, count.unsigned_abs()))
+            .collect())
     }
 
     /// This replica has nothing under way any more.

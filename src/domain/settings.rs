@@ -126,8 +126,12 @@ impl Setting {
     /// Reads a value as people write it: `100`, `-1`, `15m`, `adminonly`.
     pub fn parse(self, text: &str) -> Result<Value, InvalidSetting> {
         let value = match self.kind() {
-            Kind::Limit => number(text, 1, MOST).ok_or_else(|| format!("is -1 for none, or from 1 to {MOST}")),
-            Kind::Bytes => number(text, 0, i64::MAX).ok_or_else(|| "is -1 for none, or bytes in digits".to_owned()),
+            Kind::Limit => {
+                number(text, 1, MOST).ok_or_else(|| format!("is -1 for none, or from 1 to {MOST}"))
+            }
+            Kind::Bytes => {
+                number(text, 0, i64::MAX).ok_or_else(|| "is -1 for none, or bytes in digits".to_owned())
+            }
             Kind::Lifetime { most } => lifetime(text, most),
             Kind::OneOf(words) => {
                 let word = words.iter().find(|word| **word == text);

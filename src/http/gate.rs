@@ -2,7 +2,6 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-
 use axum::body::HttpBody;
 use axum::http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};

@@ -178,8 +178,15 @@ pub struct AuditLog {
 
 impl From<StoredAuditEntry> for AuditLog {
     fn from(entry: StoredAuditEntry) -> Self {
-        let StoredAuditEntry { id, happened_at, username, operation, resource_type, resource, client_address } =
-            entry;
+        let StoredAuditEntry {
+            id,
+            happened_at,
+            username,
+            operation,
+            resource_type,
+            resource,
+            client_address,
+        } = entry;
         Self { id, username, resource, resource_type, operation, op_time: happened_at, client_address }
     }
 }

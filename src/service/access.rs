@@ -124,7 +124,9 @@ impl Service {
     pub async fn project_name(&self, project: &ProjectReference) -> Result<Option<ProjectName>> {
         match project {
             ProjectReference::Name(name) => Ok(Some(name.clone())),
-            ProjectReference::Id(_) => Ok(self.db.project_access(project, None).await?.map(|found| found.name)),
+            ProjectReference::Id(_) => {
+                Ok(self.db.project_access(project, None).await?.map(|found| found.name))
+            }
         }
     }
 

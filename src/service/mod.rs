@@ -154,7 +154,10 @@ impl Service {
     }
 
     /// Runs to its end what must not be dropped half-way when its client is gone.
-    pub async fn outlive<T: Send + 'static>(&self, work: impl Future<Output = T> + Send + 'static) -> Result<T> {
+    pub async fn outlive<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> Result<T> {
         match self.tasks.spawn(work.instrument(tracing::Span::current())).await {
             Ok(done) => Ok(done),
             // The request's own handler answers for it.

@@ -8,7 +8,7 @@ use serde_json::{Map, Value as JsonValue, json};
 
 use super::invalid;
 use crate::domain::access::Caller;
-use crate::domain::settings::{Setting, Value};
+use crate::domain::settings::{InvalidSetting, Setting, Value};
 use crate::http::error::HttpError;
 use crate::http::extract::whole;
 use crate::service::Service;
@@ -34,23 +34,24 @@ pub(super) async fn put(service: &Service, caller: &Caller, request: Request) ->
     let body = body.map_err(|broken| invalid(broken.unwrap_or("the body is too long")))?;
     let asked: Map<String, JsonValue> =
         serde_json::from_slice(&body).map_err(|error| invalid(format!("the JSON body: {error}")))?;
-    let changes = asked.into_iter().map(|(name, value)| change(&name, value)).collect::<Result<Vec<_>, _>>()?;
+    let changes =
+        asked.into_iter().map(|(name, value)| change(&name, value)).collect::<Result<Vec<_>, _>>()?;
     service.change_settings(caller, &changes).await?;
     Ok(StatusCode::OK.into_response())
 }
 
 /// `null` for what holds by default.
 fn change(name: &str, value: JsonValue) -> Result<(Setting, Option<Value>), HttpError> {
-    let setting: Setting = name.parse().map_err(refused)?;
+    let setting: Setting = name.parse().map_err(|error| refused(&error))?;
     let text = match value {
         JsonValue::Null => return Ok((setting, None)),
         JsonValue::String(text) => text,
         JsonValue::Number(number) => number.to_string(),
         _ => return Err(invalid(format!("{name} is a number or a text"))),
     };
-    Ok((setting, Some(setting.parse(&text).map_err(refused)?)))
+    Ok((setting, Some(setting.parse(&text).map_err(|error| refused(&error))?)))
 }
 
-fn refused(error: crate::domain::settings::InvalidSetting) -> HttpError {
+fn refused(error: &InvalidSetting) -> HttpError {
     invalid(error.to_string())
 }

@@ -21,9 +21,10 @@ pub(super) async fn of_project(
     project: &ProjectReference,
     uri: &Uri,
 ) -> Result<Response, HttpError> {
-    let name = service.project_name(project).await?.ok_or_else(|| {
-        HttpError::new(StatusCode::NOT_FOUND, "NOT_FOUND", "there is no such project")
-    })?;
+    let name = service
+        .project_name(project)
+        .await?
+        .ok_or_else(|| HttpError::new(StatusCode::NOT_FOUND, "NOT_FOUND", "there is no such project"))?;
     page(service, Some(&name), uri).await
 }
 

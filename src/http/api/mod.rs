@@ -32,7 +32,9 @@ pub(super) async fn answer(
     match (endpoint, project) {
         (Endpoint::ReadConfigurations, _) => Ok(configurations::get(service)),
         (Endpoint::ChangeConfigurations, _) => configurations::put(service, &caller, request).await,
-        (Endpoint::ListProjectLogs, Some(project)) => logs::of_project(service, &project, request.uri()).await,
+        (Endpoint::ListProjectLogs, Some(project)) => {
+            logs::of_project(service, &project, request.uri()).await
+        }
         (Endpoint::ListLogs, _) => logs::all(service, request.uri()).await,
         _ => Err(HttpError::not_found()),
     }

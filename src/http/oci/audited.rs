@@ -1,10 +1,12 @@
 //! What the audit log says of a request that succeeded: read off the request and its answer, for every endpoint here.
 
 use std::future::Future;
+use std::sync::Arc;
 
-use axum::http::{HeaderMap, HeaderName, Uri};
+use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::Response;
 
+use super::manifest::TAG;
 use super::route::Route;
 use super::{Answer, CONTENT_DIGEST};
 use crate::domain::access::Caller;
@@ -15,9 +17,6 @@ use crate::domain::reference::Reference;
 use crate::http::endpoint::Endpoint;
 use crate::http::extract::{Parameters, header};
 use crate::service::Service;
-
-/// The tags that a pushed manifest got beside the one in its path.
-pub(super) const TAG: HeaderName = HeaderName::from_static("oci-tag");
 
 /// Says in an answer's extensions that the blob was mounted: it looks like one that was pushed.
 #[derive(Debug, Clone, Copy)]
@@ -67,7 +66,7 @@ impl Audited {
     /// client is gone: whoever hangs up at the right moment must not stay out of the log.
     pub async fn carry_out(
         self,
-        service: &std::sync::Arc<Service>,
+        service: &Arc<Service>,
         caller: Caller,
         answer: impl Future<Output = Answer> + Send + 'static,
     ) -> Answer {
@@ -78,18 +77,18 @@ impl Audited {
             }
             return Ok(response);
         }
-        let recorder = std::sync::Arc::clone(service);
-        let recorded = async move {
+        let log = Arc::clone(service);
+        let work = async move {
             let response = answer.await?;
-            recorder.record_all(&caller, self.deeds(&response)).await;
+            log.record_all(&caller, self.deeds(&response)).await;
             Ok(response)
         };
-        service.outlive(recorded).await?
+        service.outlive(work).await?
     }
 
     fn deeds(&self, response: &Response) -> Vec<Deed> {
         // A session that has begun is no blob yet; what is not modified was not pulled.
-        let is_begun = matches!(self.what, What::Blob(None)) && response.status() != 201;
+        let is_begun = matches!(self.what, What::Blob(None)) && response.status() != StatusCode::CREATED;
         if !response.status().is_success() || is_begun {
             return Vec::new();
         }
@@ -114,9 +113,10 @@ impl Audited {
             }
         }
         .into_iter()
-        .chain(tags(response.headers()).map(|tag| {
-            self.deed(self.operation, ResourceType::Tag, format!("{repository}:{tag}"))
-        }))
+        .chain(
+            tags(response.headers())
+                .map(|tag| self.deed(self.operation, ResourceType::Tag, format!("{repository}:{tag}"))),
+        )
         .collect()
     }
 

@@ -62,7 +62,8 @@ pub(super) async fn dispatch(State(service): State<Arc<Service>>, request: Reque
     let audited = Audited::of(endpoint, &route, request.uri());
     let answered = {
         let (service, caller) = (Arc::clone(&service), caller.clone());
-        async move { answer(&service, &caller, endpoint, route, request).await }
+        // Large, and moved about.
+        Box::pin(async move { answer(&service, &caller, endpoint, route, request).await })
     };
     let response = match audited {
         Some(audited) => audited.carry_out(&service, caller, answered).await?,

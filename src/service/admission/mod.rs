@@ -88,7 +88,7 @@ impl Service {
         let admitted = self.admission.rates().admit(&subject(caller), rate, Instant::now());
         admitted.map_err(|wait| ServiceError::TooManyRequests {
             what: "requests of one user in a second",
-            retry_after: Duration::from_secs(wait.as_secs_f64().ceil().max(1.0) as u64),
+            retry_after: Duration::from_secs(wait.as_secs() + 1),
         })
     }
 

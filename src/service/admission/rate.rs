@@ -49,16 +49,13 @@ impl Bucket {
 
     /// What `replica` has let in since it last told. One that is heard of for the first time may have counted for long.
     fn news(&mut self, replica: Uuid, admitted: u64, rate: u64) -> u64 {
-        match self.heard.iter_mut().find(|(known, _)| *known == replica) {
-            Some((_, heard)) => {
-                let before = std::mem::replace(heard, admitted);
-                // One that counts anew has forgotten what it told before.
-                admitted.checked_sub(before).unwrap_or(admitted)
-            }
-            None => {
-                self.heard.push((replica, admitted));
-                admitted.min(rate)
-            }
+        if let Some((_, heard)) = self.heard.iter_mut().find(|(known, _)| *known == replica) {
+            let before = std::mem::replace(heard, admitted);
+            // One that counts anew has forgotten what it told before.
+            admitted.checked_sub(before).unwrap_or(admitted)
+        } else {
+            self.heard.push((replica, admitted));
+            admitted.min(rate)
         }
     }
 }

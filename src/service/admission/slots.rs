@@ -100,7 +100,8 @@ mod tests {
         slots.limit(Some(5));
         let most = std::thread::scope(|scope| {
             let threads: Vec<_> = (0..8).map(|_| scope.spawn(|| slots.take())).collect();
-            let taken: Vec<_> = threads.into_iter().filter_map(|thread| thread.join().ok().flatten()).collect();
+            let taken: Vec<_> =
+                threads.into_iter().filter_map(|thread| thread.join().ok().flatten()).collect();
             taken.len()
         });
         assert_eq!(most, 5);
