@@ -148,9 +148,20 @@ fn number(text: &str, least: i64, most: i64) -> Option<Value> {
 }
 
 fn lifetime(text: &str, most: Duration) -> Result<Value, String> {
-    let bounds = || format!("is from 1s to {}, written like 90s, 15m, 24h", humantime::format_duration(most));
+    let bounds = || format!("is from 1s to {}, written like 90s, 15m, 24h", Value::Lifetime(most));
     let lifetime = humantime::parse_duration(text).map_err(|_| bounds())?;
     if (SHORTEST..=most).contains(&lifetime) { Ok(Value::Lifetime(lifetime)) } else { Err(bounds()) }
+}
+
+/// In the largest unit that it is a whole number of: months of a calendar would make 90 days an odd lot.
+fn written(lifetime: Duration, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let units = [(24 * 60 * 60, "d"), (60 * 60, "h"), (60, "m"), (1, "s")];
+    let fits =
+        |(seconds, _): &(u64, &str)| lifetime == Duration::from_secs(lifetime.as_secs() / seconds * seconds);
+    match units.into_iter().find(fits) {
+        Some((seconds, unit)) => write!(f, "{}{unit}", lifetime.as_secs() / seconds),
+        None => humantime::format_duration(lifetime).fmt(f),
+    }
 }
 
 /// As it is stored, and read by [`Setting::parse`].
@@ -158,7 +169,7 @@ impl fmt::Display for Value {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Number(number) => number.fmt(f),
-            Self::Lifetime(lifetime) => humantime::format_duration(*lifetime).fmt(f),
+            Self::Lifetime(lifetime) => written(*lifetime, f),
             Self::Word(word) => f.write_str(word),
         }
     }
@@ -243,6 +254,12 @@ mod tests {
             let value = settings().get(*setting);
             assert_eq!(setting.parse(&value.to_string()), Ok(value), "{setting}");
             assert!(!setting.doc().is_empty());
+        }
+        for text in ["90d", "36h", "61m", "3601s", "1s 500ms"] {
+            assert_eq!(
+                Setting::UploadLifetime.parse(text).map(|value| value.to_string()),
+                Ok(text.to_owned())
+            );
         }
         assert!("upload-concurrent".parse::<Setting>().is_err());
     }

@@ -1,5 +1,6 @@
 //! End-to-end stories: the real binary, the real servers, plain HTTP. Each runs on every stack.
 
+mod audit;
 mod cleanup;
 pub mod clients;
 mod concurrency;
@@ -8,6 +9,7 @@ mod garbage;
 mod large;
 mod lifetime;
 mod limits;
+mod limits_at_run_time;
 mod protocol;
 mod registry;
 mod service;
@@ -22,6 +24,8 @@ pub fn all() -> Vec<(&'static str, Vec<Story>)> {
         ("protocol", protocol::cases()),
         ("registry", registry::cases()),
         ("limits", limits::cases()),
+        ("limits_at_run_time", limits_at_run_time::cases()),
+        ("audit", audit::cases()),
         ("lifetime", lifetime::cases()),
         ("cleanup", cleanup::cases()),
         ("concurrency", concurrency::cases()),

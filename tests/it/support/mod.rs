@@ -5,6 +5,7 @@ pub mod bucket;
 pub mod database;
 pub mod image;
 pub mod layout;
+pub mod people;
 pub mod process;
 pub mod proxy;
 pub mod servers;
@@ -13,6 +14,8 @@ pub mod store;
 pub mod trial;
 
 use std::time::Duration;
+
+use reqwest::header::HeaderMap;
 
 pub use proxy::{FaultProxy, Strike};
 pub use servers::Servers;
@@ -24,10 +27,16 @@ const IDLE_LIMIT: Duration = Duration::from_secs(2);
 
 /// A plain HTTP client that talks to loopback only: no proxy of the environment, no redirects followed unseen.
 pub fn http() -> reqwest::Client {
+    http_with(HeaderMap::new())
+}
+
+/// The same one, with these headers in every request.
+pub fn http_with(headers: HeaderMap) -> reqwest::Client {
     // Fails when a trial before us has installed it.
     let _ = rustls::crypto::ring::default_provider().install_default();
     reqwest::Client::builder()
         .no_proxy()
+        .default_headers(headers)
         .pool_idle_timeout(IDLE_LIMIT)
         .redirect(reqwest::redirect::Policy::none())
         .build()
