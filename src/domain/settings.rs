@@ -160,7 +160,7 @@ fn written(lifetime: Duration, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         |(seconds, _): &(u64, &str)| lifetime == Duration::from_secs(lifetime.as_secs() / seconds * seconds);
     match units.into_iter().find(fits) {
         Some((seconds, unit)) => write!(f, "{}{unit}", lifetime.as_secs() / seconds),
-        None => humantime::format_duration(lifetime).fmt(f),
+        None => write!(f, "{}", humantime::format_duration(lifetime)),
     }
 }
 

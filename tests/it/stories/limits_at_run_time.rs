@@ -7,6 +7,7 @@ mod sessions;
 mod settings;
 mod slots;
 
+use std::future::Future;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -48,7 +49,7 @@ fn refusal(answer: &Answer) -> u64 {
 }
 
 /// Asks until the answer has this status; how long that took.
-async fn until(status: u16, limit: Duration, ask: impl AsyncFn() -> Answer) -> Duration {
+async fn until<F: Future<Output = Answer>>(status: u16, limit: Duration, ask: impl Fn() -> F) -> Duration {
     let begun = Instant::now();
     loop {
         let asked = begun.elapsed();

@@ -108,14 +108,14 @@ fn hung_up(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
 }
 
 fn retention(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
+    const AGE: &str = "UPDATE audit_entry SET happened_at = $1 WHERE $1 < $2";
     async move {
         let server = stack.server(&[]).await;
         let repository = Repository::of(server.base_url(), NAME);
         for number in 0..5 {
             repository.push(format!("{number}").as_bytes()).await;
         }
-        const AGE: &str = "UPDATE audit_entry SET happened_at = $1 WHERE $1 < $2";
-        let age = async |age| stack.database.write(AGE, [-age, TimeDelta::zero()]).await;
+        let age = |age: TimeDelta| stack.database.write(AGE, [-age, TimeDelta::zero()]);
         let forgotten = async || -> u64 {
             let done = stack.command(&["cleanup", "--json"]).await;
             assert_eq!(done.code, Some(0), "{done:?}");

@@ -30,7 +30,7 @@ fn counted(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
         set(&http(), &here, json!({ "upload_concurrent": 1 })).await;
         tokio::time::sleep(HELD_WITHIN).await;
         let upload = theirs.begin().await;
-        let ask = async || upload.patch(None, "").await;
+        let ask = || upload.patch(None, "");
         ask().await.expect(202);
         let stalled = Stalled::begin(&ours).await;
         until(429, HELD_WITHIN, ask).await;
@@ -56,7 +56,7 @@ fn killed(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
         set(&http(), &there, json!({ "upload_concurrent": 1 })).await;
         let stalled = Stalled::begin(&ours).await;
         let upload = theirs.begin().await;
-        let ask = async || upload.patch(None, "").await;
+        let ask = || upload.patch(None, "");
         until(429, 2 * HELD_WITHIN, ask).await;
         here.kill9();
         until(202, FORGOTTEN_WITHIN, ask).await;
@@ -72,7 +72,7 @@ fn stopped(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
         set(&http(), &there, json!({ "upload_concurrent": 1 })).await;
         let stalled = Stalled::begin(&ours).await;
         let upload = theirs.begin().await;
-        let ask = async || upload.patch(None, "").await;
+        let ask = || upload.patch(None, "");
         until(429, 2 * HELD_WITHIN, ask).await;
         let ended = here.terminate(Duration::from_secs(20)).await;
         assert!(ended.is_some_and(|status| status.success()), "{ended:?}");

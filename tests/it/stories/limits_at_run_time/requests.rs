@@ -72,7 +72,7 @@ fn together(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
         let done = stack.command(&["config", "unset", "request_rate"]).await;
         assert_eq!(done.code, Some(0), "{done:?}");
         for url in &urls {
-            until(200, HELD_WITHIN, async || Answer::to(http().get(url)).await).await;
+            until(200, HELD_WITHIN, || Answer::to(http().get(url))).await;
         }
         tokio::time::sleep(HELD_WITHIN).await;
         let all = join_all((0..100).map(|turn| Answer::to(http().get(&urls[turn % 2])))).await;

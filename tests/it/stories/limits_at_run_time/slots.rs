@@ -62,7 +62,7 @@ fn while_running(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
         assert_eq!(done.code, Some(0), "{done:?}");
         let upload = repository.begin().await;
         // An empty chunk changes nothing, so it may be sent again and again.
-        let ask = async || upload.patch(None, "").await;
+        let ask = || upload.patch(None, "");
         until(429, HELD_WITHIN, ask).await;
         unset(&http(), &server, "upload_concurrent").await;
         ask().await.expect(202);
@@ -130,7 +130,7 @@ fn broken(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
             let stalled = Stalled::begin(&repository).await;
             refusal(&upload.patch(None, "").await);
             stalled.break_off();
-            until(202, NOTICE_LIMIT, async || upload.patch(None, "").await).await;
+            until(202, NOTICE_LIMIT, || upload.patch(None, "")).await;
         }
     }
     .boxed()
@@ -144,7 +144,7 @@ fn downloads(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
         let digest = repository.push(&bytes).await;
         let small = repository.push(b"small").await;
         set(&http(), &server, json!({ "download_concurrent": 1 })).await;
-        let ask = async || Answer::to(repository.http.get(repository.url(small))).await;
+        let ask = || Answer::to(repository.http.get(repository.url(small)));
         let stalled = repository.http.get(repository.url(digest)).send().await.expect("an answer");
         match stack.store {
             Store::Filesystem { .. } => {
