@@ -93,10 +93,14 @@ pub struct StoredAuditEntry {
 
 impl AuditEntry {
     #[must_use]
-    pub fn new(caller: &Caller, deed: Deed, happened_at: DateTime<Utc>) -> Self {
+    pub fn new(username: &str, address: Option<IpAddr>, deed: Deed, happened_at: DateTime<Utc>) -> Self {
         let deed = Deed { resource: shortened(&deed.resource), ..deed };
-        let username = shortened(caller.name().unwrap_or_default());
-        Self { happened_at, username, deed, address: caller.address }
+        Self { happened_at, username: shortened(username), deed, address }
+    }
+
+    #[must_use]
+    pub fn by(caller: &Caller, deed: Deed, happened_at: DateTime<Utc>) -> Self {
+        Self::new(caller.name().unwrap_or_default(), caller.address, deed, happened_at)
     }
 }
 

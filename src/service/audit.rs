@@ -1,5 +1,6 @@
 //! The audit log. What changes something is in it before it is answered; what only reads is written in batches.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use tokio::sync::{Mutex, Notify, mpsc};
@@ -7,7 +8,7 @@ use tokio::time::Instant;
 
 use super::{Result, Service};
 use crate::domain::access::{Caller, ProjectName};
-use crate::domain::audit::{AuditEntry, Deed, StoredAuditEntry};
+use crate::domain::audit::{AuditEntry, Deed, Operation, ResourceType, StoredAuditEntry};
 use crate::telemetry::chain;
 
 /// Entries that wait to be written: half a second of thousands of pulls a second.
@@ -15,7 +16,7 @@ const WAITING: usize = 4_096;
 /// Written in one statement.
 const BATCH: usize = 512;
 /// The longest an entry waits while the database is there.
-pub(crate) const FLUSH_PAUSE: Duration = Duration::from_millis(500);
+const FLUSH_PAUSE: Duration = Duration::from_millis(500);
 
 /// Entries on their way into the table.
 #[derive(Debug)]
@@ -37,14 +38,22 @@ impl AuditBuffer {
 impl Service {
     /// Writes down what somebody has just done. It has happened: where it cannot be written now it is written later,
     /// and the log of this process has it.
-    pub async fn record(&self, caller: &Caller, deed: Deed) {
+    pub async fn record(
+        &self,
+        caller: &Caller,
+        operation: Operation,
+        resource_type: ResourceType,
+        resource: impl Into<String>,
+        project: Option<ProjectName>,
+    ) {
+        let deed = Deed { operation, resource_type, resource: resource.into(), project };
         self.record_all(caller, vec![deed]).await;
     }
 
     /// The same of several things that were one request.
     pub async fn record_all(&self, caller: &Caller, deeds: Vec<Deed>) {
         let now = self.clock.now();
-        let entries: Vec<_> = deeds.into_iter().map(|deed| AuditEntry::new(caller, deed, now)).collect();
+        let entries: Vec<_> = deeds.into_iter().map(|deed| AuditEntry::by(caller, deed, now)).collect();
         if entries.is_empty() {
             return;
         }
@@ -59,11 +68,26 @@ impl Service {
 
     /// Writes down what changed nothing, soon. Where too many entries wait it waits with them: none is dropped.
     pub async fn record_soon(&self, caller: &Caller, deed: Deed) {
+        self.write_soon(AuditEntry::by(caller, deed, self.clock.now())).await;
+    }
+
+    /// By a name that is somebody's: what else people type there may be their password.
+    pub(super) async fn record_failed_sign_in(&self, name: &str, address: Option<IpAddr>) {
+        let deed = Deed {
+            operation: Operation::Login,
+            resource_type: ResourceType::User,
+            resource: name.to_owned(),
+            project: None,
+        };
+        self.write_soon(AuditEntry::new(name, address, deed, self.clock.now())).await;
+    }
+
+    async fn write_soon(&self, entry: AuditEntry) {
         if self.audit.sender.capacity() < WAITING / 2 {
             self.audit.hurry.notify_one();
         }
         // The other end is this service's own.
-        let _ = self.audit.sender.send(AuditEntry::new(caller, deed, self.clock.now())).await;
+        let _ = self.audit.sender.send(entry).await;
     }
 
     /// Returns when entries should be written.

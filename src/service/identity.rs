@@ -19,7 +19,6 @@ use crate::auth::token::{StoredKey, TokenIssuer, TokenKeys, key_id};
 use crate::db::{Db, UserAccount};
 use crate::domain::access::{Authority, Caller, TokenGrants};
 use crate::domain::account::RobotName;
-use crate::domain::audit::{Deed, Operation, ResourceType};
 
 /// Passwords hashed at once: each takes 19 MiB and a core for tens of milliseconds.
 const HASHES_AT_ONCE: usize = 2;
@@ -178,18 +177,6 @@ impl Service {
         Ok((auth.issuer.issue(&keys, grants, now)?, auth.issuer.lifetime.as_secs()))
     }
 
-    /// By a name that is somebody's: what else people type there may be their password.
-    async fn record_failed_sign_in(&self, name: String, address: Option<IpAddr>) {
-        let authority = Authority::Federated { name: name.clone(), roles: Vec::new() };
-        let deed = Deed {
-            operation: Operation::Login,
-            resource_type: ResourceType::User,
-            resource: name,
-            project: None,
-        };
-        self.record_soon(&Caller { authority, address }, deed).await;
-    }
-
     async fn bearer(&self, auth: &Auth, token: &str) -> Result<Authority> {
         let now = self.clock.now();
         let Ok(key_id) = key_id(token) else { return Err(ServiceError::CredentialsInvalid) };
@@ -233,7 +220,7 @@ impl Service {
             }),
             _ => {
                 if is_known {
-                    self.record_failed_sign_in(robot.to_string(), address).await;
+                    self.record_failed_sign_in(&robot.to_string(), address).await;
                 }
                 Err(ServiceError::CredentialsInvalid)
             }
@@ -258,7 +245,7 @@ impl Service {
                 Ok(user(found.user))
             }
             Some(found) => {
-                self.record_failed_sign_in(found.user.name, address).await;
+                self.record_failed_sign_in(&found.user.name, address).await;
                 Err(ServiceError::CredentialsInvalid)
             }
             None => Err(ServiceError::CredentialsInvalid),
@@ -304,7 +291,7 @@ impl Service {
                     self.db.record_login_failure(subject, now, now - FAILURES_KEPT).await?;
                 }
                 tracing::info!(user = who, address = %subjects[1].0, "a sign-in failed");
-                self.record_failed_sign_in(who, address).await;
+                self.record_failed_sign_in(&who, address).await;
                 Err(ServiceError::CredentialsInvalid)
             }
         }

@@ -4,7 +4,7 @@ use std::sync::{Arc, PoisonError};
 
 use super::{Result, Service};
 use crate::domain::access::Caller;
-use crate::domain::audit::{Deed, Operation, ResourceType};
+use crate::domain::audit::{Operation, ResourceType};
 use crate::domain::settings::{Setting, Settings, Value};
 
 impl Service {
@@ -38,14 +38,8 @@ impl Service {
         self.db.change_settings(changes, self.clock.now()).await?;
         for (setting, value) in changes {
             let value = value.map_or_else(|| "default".to_owned(), |value| value.to_string());
-            let resource = format!("{setting}={value}");
-            let deed = Deed {
-                operation: Operation::Update,
-                resource_type: ResourceType::Configuration,
-                resource,
-                project: None,
-            };
-            self.record(caller, deed).await;
+            let changed = format!("{setting}={value}");
+            self.record(caller, Operation::Update, ResourceType::Configuration, changed, None).await;
         }
         self.refresh_settings().await
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use chrono::TimeDelta;
 use futures_util::future::FutureExt;
 use overside::db::Db;
-use overside::domain::access::{Authority, Caller, ProjectName};
+use overside::domain::access::ProjectName;
 use overside::domain::audit::{AuditEntry, Deed, Operation, ResourceType};
 
 use super::{Case, now};
@@ -23,15 +23,13 @@ fn project(name: &str) -> ProjectName {
 }
 
 fn entry(name: &str, resource: &str, age: TimeDelta) -> AuditEntry {
-    let authority = Authority::Federated { name: name.to_owned(), roles: Vec::new() };
-    let caller = Caller { authority, address: Some(IpAddr::from([192, 0, 2, 7])) };
     let deed = Deed {
         operation: Operation::Push,
         resource_type: ResourceType::Artifact,
         resource: resource.to_owned(),
         project: resource.split('/').next().filter(|name| !name.is_empty()).map(project),
     };
-    AuditEntry::new(&caller, deed, now() - age)
+    AuditEntry::new(name, Some(IpAddr::from([192, 0, 2, 7])), deed, now() - age)
 }
 
 async fn pages(db: Arc<Db>) {

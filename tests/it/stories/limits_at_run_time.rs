@@ -39,13 +39,12 @@ async fn unset(http: &Client, server: &Server, name: &str) {
     set(http, server, json!({ name: null })).await;
 }
 
-/// Seconds that a refusal asks for, if this is one.
+/// That a limit was met, and when to come back.
 #[track_caller]
-fn refusal(answer: &Answer) -> u64 {
+fn refusal(answer: &Answer) {
     let message = answer.refused(429, "TOOMANYREQUESTS");
     let seconds = answer.header("retry-after").and_then(|text| text.parse().ok()).expect("Retry-After");
     assert!((1..=60).contains(&seconds) && message.contains("too many"), "{seconds}: {message}");
-    seconds
 }
 
 /// Asks until the answer has this status; how long that took.

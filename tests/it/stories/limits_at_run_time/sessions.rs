@@ -33,7 +33,7 @@ fn open(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
                 .await;
         let (open, refused): (Vec<_>, Vec<_>) = begun.into_iter().partition(|answer| answer.status == 202);
         assert_eq!((open.len(), refused.len()), (3, 17));
-        refused.iter().for_each(|answer| drop(refusal(answer)));
+        refused.iter().for_each(refusal);
         // A blob in one request is a session of its own.
         let whole = repository.http.post(repository.url("uploads/"));
         let whole = whole.query(&[("digest", digest_of(b"whole").to_string())]).body("whole");
