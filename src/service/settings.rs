@@ -38,8 +38,8 @@ impl Service {
         self.db.change_settings(changes, self.clock.now()).await?;
         for (setting, value) in changes {
             let value = value.map_or_else(|| "default".to_owned(), |value| value.to_string());
-            let changed = format!("{setting}={value}");
-            self.record(caller, Operation::Update, ResourceType::Configuration, changed, None).await;
+            let resource = format!("{setting}={value}");
+            self.record(caller, Operation::Update, ResourceType::Configuration, resource, None).await;
         }
         self.refresh_settings().await
     }

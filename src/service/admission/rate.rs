@@ -149,7 +149,7 @@ mod tests {
                 admitted += (0..each).filter(|_| rates.admit("u", RATE, now).is_ok()).count() as u64;
             }
             for (index, (id, rates)) in all.iter_mut().enumerate() {
-                if (tick as usize + index) % 4 == 0 {
+                if (tick + index as u64).is_multiple_of(4) {
                     table.extend(rates.news(now).into_iter().map(|(_, count)| (*id, count)));
                     let others = table.iter().filter(|(other, _)| *other != id);
                     let others = others.map(|(other, count)| ("u".to_owned(), *other, *count)).collect();

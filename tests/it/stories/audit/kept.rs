@@ -108,6 +108,9 @@ fn hung_up(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
 }
 
 fn retention(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
+    const FAILURE: &str = "
+        INSERT INTO login_failure (subject, failures, last_at)
+        VALUES ('alice 127.0.0.1', 3, '2020-01-01T00:00:00+00:00')";
     const AGE: &str = "UPDATE audit_entry SET happened_at = $1 WHERE $1 < $2";
     async move {
         let server = stack.server(&[]).await;
@@ -124,10 +127,7 @@ fn retention(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
         };
         assert_eq!(age(TimeDelta::days(89)).await, 5);
         assert_eq!(forgotten().await, 0, "ninety days unless something else is set");
-        let failure = format!(
-            "INSERT INTO login_failure (subject, failures, last_at) VALUES ('alice 127.0.0.1', 3, '2020-01-01T00:00:00+00:00')"
-        );
-        stack.database.run(failure).await;
+        stack.database.run(FAILURE.to_owned()).await;
         let done = stack.command(&["config", "set", "audit_retention", "88d"]).await;
         assert_eq!(done.code, Some(0), "{done:?}");
         repository.push(b"fresh").await;

@@ -31,13 +31,12 @@ async fn hammer(http: Client, url: String, deadline: Instant) -> (u64, u64) {
     let (mut admitted, mut refused) = (0, 0);
     while Instant::now() < deadline {
         let answer = Answer::to(http.get(&url)).await;
-        match answer.status {
-            200 => admitted += 1,
-            _ => {
-                refusal(&answer);
-                refused += 1;
-                tokio::time::sleep(Duration::from_millis(10)).await;
-            }
+        if answer.status == 200 {
+            admitted += 1;
+        } else {
+            refusal(&answer);
+            refused += 1;
+            tokio::time::sleep(Duration::from_millis(10)).await;
         }
     }
     (admitted, refused)

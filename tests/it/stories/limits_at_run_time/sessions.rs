@@ -28,10 +28,10 @@ fn open(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
             let begun = repository.http.post(repository.url(format!("uploads/{query}")));
             Answer::to(begun.header("content-length", 0))
         };
-        let begun =
+        let answers =
             join_all((0..20).map(|turn| begin(if turn % 2 == 0 { "" } else { "?presigned=true&size=10" })))
                 .await;
-        let (open, refused): (Vec<_>, Vec<_>) = begun.into_iter().partition(|answer| answer.status == 202);
+        let (open, refused): (Vec<_>, Vec<_>) = answers.into_iter().partition(|answer| answer.status == 202);
         assert_eq!((open.len(), refused.len()), (3, 17));
         refused.iter().for_each(refusal);
         // A blob in one request is a session of its own.
