@@ -124,6 +124,7 @@ pub enum AuthMode {
 
 /// The service itself.
 #[derive(Debug, Clone, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub struct ServeConfig {
     /// Address and port to listen on; port 0 takes a free one and prints it
     #[arg(long, env = "OVERSIDE_LISTEN", default_value = "127.0.0.1:5000")]
@@ -158,6 +159,11 @@ pub struct ServeConfig {
     /// Most connections at once; further ones wait. Each may need two file descriptors (`ulimit -n`)
     #[arg(long, env = "OVERSIDE_MAX_CONNECTIONS", default_value_t = DEFAULT_MAX_CONNECTIONS)]
     pub max_connections: usize,
+
+    /// Believe `X-Forwarded-For`: its last address is who asks, in the audit log and where limits count addresses.
+    /// Only behind a proxy that sets it, and that nobody can go around
+    #[arg(long, env = "OVERSIDE_TRUST_FORWARDED_FOR")]
+    pub trust_forwarded_for: bool,
 
     /// Time between two cleanings
     #[arg(long, env = "OVERSIDE_CLEAN_INTERVAL", default_value = "5m", value_parser = duration)]

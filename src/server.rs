@@ -27,7 +27,7 @@ use crate::db::{Db, StoreProbe};
 use crate::domain::clock::Clock;
 use crate::domain::part::DEFAULT_PART_SIZE;
 use crate::http;
-use crate::http::gate::Peer;
+use crate::http::gate::{Peer, forwarded_for};
 use crate::http::linger::Lingering;
 use crate::service::{Auth, FirstAdministrator, Limits, Service};
 use crate::storage::probe::{Capabilities, PROBE_VERSION};
@@ -147,7 +147,9 @@ pub async fn open_service(config: &StoreConfig, limits: Limits) -> anyhow::Resul
     let clock = Clock::System;
     let db = open_database(config).await?;
     let storage = open_storage(config, &db, &clock).await?;
-    Ok(Service::new(db, storage, clock, limits, None))
+    let service = Service::new(db, storage, clock, limits, None);
+    service.refresh_settings().await.context("cannot read the settings")?;
+    Ok(service)
 }
 
 /// A service for whoever keeps its accounts beside it.
@@ -178,6 +180,7 @@ pub struct Server {
     gc_interval: Duration,
     shutdown_grace: Duration,
     max_connections: usize,
+    trusts_forwarded_for: bool,
 }
 
 impl Server {
@@ -205,6 +208,7 @@ impl Server {
             AuthMode::Token => Some(open_auth(config, &store, &db, &clock).await?),
         };
         let service = Service::new(db, storage, clock, config.limits.limits(), auth);
+        service.refresh_settings().await.context("cannot read the settings")?;
         Ok(Self {
             listener,
             service,
@@ -212,6 +216,7 @@ impl Server {
             gc_interval: config.gc_interval,
             shutdown_grace: config.shutdown_grace,
             max_connections: config.max_connections,
+            trusts_forwarded_for: config.trust_forwarded_for,
         })
     }
 
@@ -240,6 +245,9 @@ impl Server {
         let service = || Arc::clone(&self.service);
         let cleaner = tokio::spawn(worker::clean(service(), self.clean_interval, cleaning.clone()));
         let collector = tokio::spawn(worker::collect(service(), self.gc_interval, cleaning.clone()));
+        // To the end: requests in flight are limited and written down as well.
+        let keeper = tokio::spawn(worker::keep_in_step(service()));
+        let audit = tokio::spawn(worker::write_audit_log(service()));
         let connections = GracefulShutdown::new();
         let turns = Arc::new(Semaphore::new(self.max_connections));
         tokio::pin!(stop);
@@ -249,7 +257,10 @@ impl Server {
                 () = &mut stop => break,
             };
             match accepted {
-                Ok((stream, turn)) => serve_connection(stream, router.clone(), &connections, turn),
+                Ok((stream, turn)) => {
+                    let router = router.clone();
+                    serve_connection(stream, router, &connections, turn, self.trusts_forwarded_for);
+                }
                 Err(error) => {
                     tracing::warn!(%error, "a connection could not be accepted");
                     tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -268,6 +279,9 @@ impl Server {
             // The connections' last answers go out while their work is handed over.
             let answered = tokio::time::timeout(HAND_OVER_TIMEOUT, finished);
             let _ = tokio::join!(self.service.hand_over(HAND_OVER_TIMEOUT), answered);
+        }
+        for task in [keeper, audit] {
+            task.abort();
         }
         cleaner.abort();
         collector.abort();
@@ -290,6 +304,7 @@ fn serve_connection(
     router: Router,
     connections: &GracefulShutdown,
     turn: OwnedSemaphorePermit,
+    trusts_forwarded_for: bool,
 ) {
     // Small answers must not wait for the acknowledgement of the ones before.
     let _ = stream.set_nodelay(true);
@@ -297,13 +312,14 @@ fn serve_connection(
     // telling it from HTTP/2 would wait for a silent client without one.
     let mut builder = http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT).max_buf_size(READ_BUFFER);
-    let peer = stream.peer_addr().ok().map(Peer);
+    let address = stream.peer_addr().ok().map(|address| address.ip());
     let service = hyper::service::service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
         let router = router.clone();
         let waits = request.headers().contains_key(hyper::header::EXPECT);
+        let forwarded = trusts_forwarded_for.then(|| forwarded_for(request.headers())).flatten();
         let mut request = request.map(|body| Body::new(Lingering::new(body, waits)));
-        if let Some(peer) = peer {
-            request.extensions_mut().insert(peer);
+        if let Some(peer) = forwarded.or(address) {
+            request.extensions_mut().insert(Peer(peer));
         }
         async move { Ok::<_, Infallible>(router.oneshot(request).await.unwrap_or_else(|never| match never {})) }
     });

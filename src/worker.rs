@@ -6,7 +6,7 @@ use std::time::Duration;
 use rand::RngExt;
 use tokio_util::sync::CancellationToken;
 
-use crate::service::Service;
+use crate::service::{EXCHANGE_PAUSE, Service};
 use crate::telemetry::chain;
 
 /// Takes over what died and cleans, again and again until `stop`.
@@ -28,6 +28,7 @@ pub async fn clean(service: Arc<Service>, interval: Duration, stop: Cancellation
                 objects = report.swept_objects,
                 multipart_uploads = report.swept_multipart_uploads,
                 forgotten = report.forgotten_sessions,
+                forgotten_audit_entries = report.forgotten_audit_entries,
                 failures = report.failures,
                 "cleaned up"
             ),
@@ -54,6 +55,40 @@ pub async fn collect(service: Arc<Service>, interval: Duration, stop: Cancellati
             Err(error) => {
                 tracing::warn!(error = %chain(&error), "collecting stopped early; the next round goes on");
             }
+        }
+    }
+}
+
+/// Reads what administrators have set, and tells and hears what is under way where that is limited.
+pub async fn keep_in_step(service: Arc<Service>) {
+    let mut is_in_step = true;
+    loop {
+        tokio::time::sleep(EXCHANGE_PAUSE).await;
+        let done = async {
+            service.refresh_settings().await?;
+            service.exchange_activity().await
+        };
+        let outcome = done.await;
+        // Said once: it is tried again twice a second.
+        if let (Err(error), true) = (&outcome, is_in_step) {
+            tracing::warn!(error = %chain(error), "settings and limits are as they were until the database answers");
+        }
+        is_in_step = outcome.is_ok();
+    }
+}
+
+/// Writes entries of the audit log that wait.
+pub async fn write_audit_log(service: Arc<Service>) {
+    let mut is_written = true;
+    loop {
+        service.audit_entries_wait().await;
+        let outcome = service.flush_audit_entries().await;
+        if let (Err(error), true) = (&outcome, is_written) {
+            tracing::error!(error = %chain(error), "entries of the audit log wait until the database answers");
+        }
+        is_written = outcome.is_ok();
+        if !is_written {
+            tokio::time::sleep(EXCHANGE_PAUSE).await;
         }
     }
 }

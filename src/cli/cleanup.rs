@@ -40,6 +40,7 @@ pub(super) async fn run(args: CleanupArgs) -> anyhow::Result<()> {
     println!("{} temporary objects {verb} swept", report.swept_objects);
     println!("{} incomplete multipart uploads {verb} swept", report.swept_multipart_uploads);
     println!("{} old sessions {verb} forgotten", report.forgotten_sessions);
+    println!("{} old entries of the audit log {verb} forgotten", report.forgotten_audit_entries);
     done(&report)
 }
 

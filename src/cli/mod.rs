@@ -2,6 +2,7 @@
 
 mod accounts;
 mod cleanup;
+mod config;
 mod doctor;
 mod gc;
 pub mod get;
@@ -43,6 +44,7 @@ enum Command {
     Quickstart(quickstart::QuickstartArgs),
     Cleanup(cleanup::CleanupArgs),
     Gc(gc::GcArgs),
+    Config(Box<config::ConfigArgs>),
     /// Check the database and the store, and say what is wrong and how to mend it
     Doctor(doctor::DoctorArgs),
     /// Bring the database's schema up to date; `serve` does so as well
@@ -84,6 +86,13 @@ pub async fn run() -> std::process::ExitCode {
         Command::Quickstart(args) => quickstart::run(args).await,
         Command::Cleanup(args) => cleanup::run(args).await,
         Command::Gc(args) => gc::run(args).await,
+        Command::Config(args) => {
+            if let Err(error) = args.check() {
+                eprintln!("error: {error}");
+                return BAD_USAGE.into();
+            }
+            config::run(*args).await
+        }
         Command::Doctor(args) => doctor::run(args).await,
         Command::Migrate(args) => migrate::run(args).await,
         Command::User(command) => user::run(command).await,

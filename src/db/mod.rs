@@ -2,6 +2,8 @@
 
 mod access_tokens;
 mod accounts;
+mod activity;
+mod audit;
 mod blobs;
 mod chores;
 mod commit;
@@ -20,6 +22,7 @@ mod referrers;
 mod removal;
 mod robots;
 mod rows;
+mod settings;
 mod swap;
 mod sweep;
 mod tags;

@@ -7,8 +7,8 @@ use super::parts::{PARTS, SWAP_WITH_PARTS};
 use super::placing::{CLAIM, HELD, HOLD, HOLDS, PLACED, RENEW};
 use super::swap::SWAP;
 use super::sweep::{ABANDONED, DISCARDED, EXPIRE, FIND_ALL, FORGET, IS_PLACING, UNDISCARDED};
-use super::uploads::{FIND, INSERT, INSERT_UNLIMITED};
-use super::{Db, links, manifests, quotas, referrers, removal, tags, usage};
+use super::uploads::{COUNT_OPEN, FIND, INSERT, INSERT_UNLIMITED};
+use super::{Db, audit, links, manifests, quotas, referrers, removal, tags, usage};
 
 /// One statement where the two databases need two texts.
 #[derive(Debug, Clone, Copy)]
@@ -41,6 +41,7 @@ impl Db {
             ("pushed_before", self.text(manifests::THERE)),
             ("usage", usage::USAGE),
             ("find", FIND),
+            ("count_open", COUNT_OPEN),
             ("swap", SWAP),
             ("parts", PARTS),
             ("find_blob", FIND_BLOB),
@@ -90,6 +91,8 @@ impl Db {
             ("hold_sealed", HOLD),
             ("holds_blob", HOLDS),
             ("held_uploads", self.text(HELD)),
+            ("audit_entries_of_project", audit::OF_PROJECT),
+            ("forget_audit_entries", self.text(audit::FORGET)),
         ];
         if let Self::Postgres(_) = self {
             statements.extend([("commit", COMMIT), ("swap_with_parts", SWAP_WITH_PARTS)]);

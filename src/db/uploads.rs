@@ -1,5 +1,7 @@
 //! Upload sessions: begin and find.
 
+use chrono::{DateTime, Utc};
+
 use super::quotas::{LOCK, TAKE, hold_project};
 use super::rows::{StateColumns, UploadRow, select_upload, signed};
 use super::{Db, Result, in_transaction, on_pool};
@@ -20,6 +22,12 @@ macro_rules! insert_statement {
 
 pub(super) const INSERT: &str =
     insert_statement!("VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $11, $12, $13)");
+
+/// Sessions whose time is up are as good as ended. Counting stops at the limit.
+pub(super) const COUNT_OPEN: &str = "
+    SELECT COUNT(*) FROM (
+        SELECT 1 FROM blob_upload_session
+        WHERE user_id = $1 AND status IN ('pending', 'uploading', 'finalizing') AND expires_at > $2 LIMIT $3) AS open";
 
 /// One statement also for what would have to be reserved, wherever nothing limits the project.
 pub(super) const INSERT_UNLIMITED: &str = insert_statement!(
@@ -82,5 +90,16 @@ impl Db {
         let row: Option<UploadRow> =
             on_pool!(self, pool => sqlx::query_as(FIND).bind(id.as_uuid()).fetch_optional(pool).await)?;
         row.map(Upload::try_from).transpose()
+    }
+
+    /// Sessions that a user has open, counted up to `most`.
+    pub async fn count_open_uploads(&self, user: &str, now: DateTime<Utc>, most: u64) -> Result<u64> {
+        let count: i64 = on_pool!(self, pool => sqlx::query_scalar(COUNT_OPEN)
+            .bind(user)
+            .bind(now)
+            .bind(i64::try_from(most).unwrap_or(i64::MAX))
+            .fetch_one(pool)
+            .await)?;
+        Ok(count.unsigned_abs())
     }
 }

@@ -2,6 +2,7 @@
 
 pub mod access;
 pub mod account;
+pub mod audit;
 pub mod blob;
 pub mod clock;
 pub mod digest;
@@ -15,4 +16,5 @@ pub mod project;
 pub mod quota;
 pub mod range;
 pub mod reference;
+pub mod settings;
 pub mod upload;

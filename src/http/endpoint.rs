@@ -63,6 +63,11 @@ endpoints! {
     Token: GET "/service/token", Need::Nothing;
     TokenByForm: POST "/service/token", Need::Nothing;
 
+    ReadConfigurations: GET "/api/v2.0/configurations", Need::Administrator;
+    ChangeConfigurations: PUT "/api/v2.0/configurations", Need::Administrator;
+    ListProjectLogs: GET "/api/v2.0/projects/{name_or_id}/logs", Need::Project(ProjectRight::SeeInside);
+    ListLogs: GET "/api/v2.0/audit-logs", Need::Administrator;
+
     Base: GET "/v2/", Need::Client;
     Catalog: GET "/v2/_catalog", Need::Catalog;
     BeginUpload: POST "/v2/{name}/blobs/uploads/", Need::Repository(Action::Push);

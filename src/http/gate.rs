@@ -2,13 +2,16 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use axum::body::HttpBody;
 use axum::http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
-use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 use super::endpoint::{Endpoint, Need};
 use super::error::HttpError;
+use super::extract::content_length;
+use super::permit::Permit;
 use crate::domain::access::{Action, Caller, ProjectReference};
 use crate::domain::name::RepositoryName;
 use crate::service::{Auth, Credentials, Requirement, Service, ServiceError};
@@ -18,9 +21,20 @@ pub(super) const TOKEN_PATH: &str = "/service/token";
 /// Longest name and secret together, in bytes: an OIDC token of a few groups, and room to spare.
 const MAX_CREDENTIALS: usize = 64 * 1024;
 
-/// The other end of the connection, as an extension of the request.
+/// What proxies say whom they ask for; each adds the address that it was asked from.
+const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+
+/// Who asks: the other end of the connection or, behind a proxy that is trusted, of that one's. An extension of the
+/// request.
 #[derive(Debug, Clone, Copy)]
-pub struct Peer(pub SocketAddr);
+pub struct Peer(pub IpAddr);
+
+/// Whom the nearest proxy asks for. What stands before the last address is what others have made up.
+#[must_use]
+pub fn forwarded_for(headers: &HeaderMap) -> Option<IpAddr> {
+    let last = headers.get_all(FORWARDED_FOR).iter().next_back()?.to_str().ok()?.rsplit(',').next()?.trim();
+    last.parse().ok().or_else(|| last.parse::<SocketAddr>().ok().map(|address| address.ip()))
+}
 
 /// What an endpoint is called for.
 #[derive(Debug, Clone, Copy)]
@@ -37,45 +51,63 @@ pub(super) enum Target<'a> {
 pub(super) struct Visitor {
     credentials: Result<Credentials, &'static str>,
     address: Option<IpAddr>,
+    has_body: bool,
 }
 
 impl Visitor {
     pub fn of(request: &axum::extract::Request) -> Self {
-        let address = request.extensions().get::<Peer>().map(|peer| peer.0.ip());
-        Self { credentials: credentials(request.headers()), address }
+        let address = request.extensions().get::<Peer>().map(|peer| peer.0);
+        let has_body = content_length(request.headers()) != Some(0) && !request.body().is_end_stream();
+        Self { credentials: credentials(request.headers()), address, has_body }
     }
 
     pub const fn new(credentials: Credentials, address: Option<IpAddr>) -> Self {
-        Self { credentials: Ok(credentials), address }
+        Self { credentials: Ok(credentials), address, has_body: false }
+    }
+
+    pub const fn has_body(&self) -> bool {
+        self.has_body
     }
 
     pub const fn address(&self) -> Option<IpAddr> {
         self.address
     }
 
-    /// Who it is.
+    /// Who it is. Whoever signs in is counted also where the answer is no.
     pub async fn identify(self, service: &Service) -> Result<Caller, ServiceError> {
-        match self.credentials {
-            Ok(credentials) => service.authenticate(credentials, self.address).await,
+        let credentials = match self.credentials {
+            Ok(credentials) => credentials,
             // Whatever was sent, it is not what somebody signs in with.
-            Err(_) if service.auth().is_none() => service.authenticate(Credentials::None, self.address).await,
-            Err(_) => Err(ServiceError::CredentialsInvalid),
+            Err(_) if service.auth().is_none() => Credentials::None,
+            Err(_) => return Err(ServiceError::CredentialsInvalid),
+        };
+        let caller = service.authenticate(credentials, self.address).await?;
+        if caller.name().is_some() {
+            service.admit_request(&caller)?;
         }
+        Ok(caller)
     }
 }
 
-/// Lets a caller in, or says why not and how to.
+/// Lets a caller in, or says why not and how to. The permit is to be kept until the answer is there.
 pub(super) async fn admit(
     service: &Service,
     visitor: Visitor,
     endpoint: Endpoint,
     target: Target<'_>,
-) -> Result<Caller, HttpError> {
+) -> Result<(Caller, Permit), HttpError> {
     let Some(requirement) = requirement(endpoint.need(), target) else { return Err(HttpError::not_found()) };
     let admitted = async {
+        let has_body = visitor.has_body;
         let caller = visitor.identify(service).await?;
         service.authorize(&caller, &requirement).await?;
-        Ok(caller)
+        // Stock clients ask without credentials first, and many of them may share an address: being sent to sign in
+        // is not counted.
+        if caller.name().is_none() {
+            service.admit_request(&caller)?;
+        }
+        let permit = Permit::take(service, endpoint, has_body)?;
+        Ok((caller, permit))
     };
     admitted.await.map_err(|error| challenged(service, error, scope(endpoint, target).as_deref()))
 }

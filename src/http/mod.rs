@@ -8,6 +8,7 @@ pub(crate) mod gate;
 mod health;
 pub(crate) mod linger;
 mod oci;
+mod permit;
 mod signed;
 mod token;
 pub mod wire;
@@ -31,6 +32,7 @@ use crate::service::Service;
 use endpoint::Endpoint;
 use error::HttpError;
 use gate::Visitor;
+use permit::Permit;
 
 /// Every answer under `/v2/` carries it; clients tell a registry by it.
 const API_VERSION: HeaderName = HeaderName::from_static("docker-distribution-api-version");
@@ -75,7 +77,11 @@ async fn answer(service: Arc<Service>, endpoint: Endpoint, request: Request) -> 
     match endpoint {
         Endpoint::Alive => Ok(health::alive().into_response()),
         Endpoint::Ready => Ok(health::ready(&service).await.into_response()),
-        Endpoint::ReceivePut | Endpoint::ReceivePart => signed::put(&service, request).await,
+        // The URL is the permission, but its bytes come through here like others.
+        Endpoint::ReceivePut | Endpoint::ReceivePart => {
+            let permit = Permit::take(&service, endpoint, visitor.has_body())?;
+            signed::put(&service, permit.around(request)).await
+        }
         Endpoint::Token => token::get(&service, visitor, request).await,
         Endpoint::TokenByForm => token::post(&service, visitor, request).await,
         // Dispatched by `oci`, which takes their paths apart.

@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
+use crate::domain::audit::StoredAuditEntry;
 use crate::domain::digest::Digest;
 use crate::domain::media_type::MediaType;
 use crate::domain::midstate::Midstate;
@@ -160,6 +161,34 @@ pub struct ErrorEntry {
     pub message: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detail: Option<serde_json::Value>,
+}
+
+/// An entry of `GET /api/v2.0/projects/{name_or_id}/logs`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AuditLog {
+    pub id: i64,
+    /// Empty for whoever did not sign in.
+    pub username: String,
+    pub resource: String,
+    pub resource_type: String,
+    pub operation: String,
+    pub op_time: DateTime<Utc>,
+    pub client_address: Option<String>,
+}
+
+impl From<StoredAuditEntry> for AuditLog {
+    fn from(entry: StoredAuditEntry) -> Self {
+        let StoredAuditEntry {
+            id,
+            happened_at,
+            username,
+            operation,
+            resource_type,
+            resource,
+            client_address,
+        } = entry;
+        Self { id, username, resource, resource_type, operation, op_time: happened_at, client_address }
+    }
 }
 
 /// An access token, under the names that Docker's specification and `OAuth2` have for it.

@@ -132,6 +132,16 @@ impl Service {
         Ok(found.map_or(Actions::NONE, |found| actions_in(authority, &found)))
     }
 
+    /// What a project is called; none where its id is no project's. By a name it may be one that is gone.
+    pub async fn project_name(&self, project: &ProjectReference) -> Result<Option<ProjectName>> {
+        match project {
+            ProjectReference::Name(name) => Ok(Some(name.clone())),
+            ProjectReference::Id(_) => {
+                Ok(self.db.project_access(project, None).await?.map(|found| found.name))
+            }
+        }
+    }
+
     pub(super) async fn may(
         &self,
         authority: &Authority,

@@ -57,7 +57,7 @@ impl Service {
                 let upload =
                     upload.into_append(part_size, chunk.whole, self.lease_for(owner), self.clock.now())?;
                 check_offset(&upload, chunk, on_arrival)?;
-                Ok(upload.touch(self.after(self.limits.upload_lifetime)))
+                Ok(upload.touch(self.after(self.settings().upload_lifetime())))
             });
             match leased.await {
                 Err(ServiceError::Refused(Refusal::Appending)) => upload = self.outwait(&upload).await?,
@@ -221,7 +221,7 @@ impl Service {
                 before.active(self.clock.now())?;
             }
             let next = before.clone().appended(owner, after.clone(), whole)?;
-            let next = next.touch(self.after(self.limits.upload_lifetime));
+            let next = next.touch(self.after(self.settings().upload_lifetime()));
             let now = self.clock.now();
             if self.db.swap_upload_with_parts(&before, &next, &appended.parts, now).await? {
                 return Ok(next.persisted(now));

@@ -46,7 +46,7 @@ impl Service {
     /// The way to a blob's bytes, all or a range of them.
     pub async fn blob_content(&self, blob: Blob, range: Option<ByteRange>) -> Result<BlobContent> {
         let blob = self.held(blob).await?;
-        match self.storage.download(&blob, range, self.limits.url_lifetime).await {
+        match self.storage.download(&blob, range, self.settings().url_lifetime()).await {
             Ok(download) => Ok(BlobContent { blob, download }),
             Err(StorageError::NotFound) => {
                 tracing::error!(digest = %blob.digest, "a published blob is gone from the store");
@@ -68,7 +68,7 @@ impl Service {
             }
         }
         let is_sealed = blob.standing != Standing::Placed
-            && self.db.hold_sealed(&blob.digest, self.after(self.limits.url_lifetime)).await?;
+            && self.db.hold_sealed(&blob.digest, self.after(self.settings().url_lifetime())).await?;
         Ok(if is_sealed { blob } else { placed })
     }
 

@@ -24,7 +24,7 @@ impl Service {
     ) -> Result<Upload> {
         let upload = self.fresh(caller, repository, declared_digest, algorithm, user_agent);
         let upload = Upload { reserved: length.unwrap_or_default(), ..upload };
-        self.insert(&upload).await?;
+        self.within_open_sessions(caller, self.insert(&upload)).await?;
         Ok(upload)
     }
 
@@ -44,7 +44,7 @@ impl Service {
             self.check_unsized(&planned).await?;
         }
         let planned = Upload { reserved: request.size.unwrap_or_default(), ..planned };
-        self.insert(&planned).await?;
+        self.within_open_sessions(caller, self.insert(&planned)).await?;
         let id = planned.id;
         match self.sign_from(planned.clone(), request).await {
             Ok(presigned) => Ok((id, presigned)),
@@ -65,7 +65,7 @@ impl Service {
     ) -> Upload {
         let agent: String = user_agent.unwrap_or_default().chars().take(MAX_USER_AGENT).collect();
         let metadata = serde_json::json!({ "user_agent": agent });
-        let expires_at = self.after(self.limits.upload_lifetime);
+        let expires_at = self.after(self.settings().upload_lifetime());
         let upload = Upload::begin(repository, declared_digest, metadata, self.clock.now(), expires_at);
         Upload { algorithm, user_id: caller.name().map(str::to_owned), ..upload }
     }

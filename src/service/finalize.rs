@@ -125,6 +125,9 @@ impl Service {
                 ServiceError::Refused(Refusal::Finalizing | Refusal::LeaseLost)
                     if tokio::time::Instant::now() < deadline =>
                 {
+                    if self.handover.is_cancelled() {
+                        return Err(ServiceError::Stopping);
+                    }
                     tokio::time::sleep(POLL_INTERVAL).await;
                     upload = self.read_again(upload.id).await?;
                 }
@@ -164,7 +167,7 @@ impl Service {
         let claimed = self.transition(upload, |upload| {
             let upload = upload.claim(digest, self.lease_for(owner), self.clock.now())?;
             Ok(match claimant {
-                Claimant::Client => upload.touch(self.after(self.limits.upload_lifetime)),
+                Claimant::Client => upload.touch(self.after(self.settings().upload_lifetime())),
                 Claimant::Cleaner => upload,
             })
         });

@@ -46,7 +46,7 @@ impl Service {
             Credentials::None => Authority::Anonymous,
             Credentials::Basic { name, secret } => self.sign_in(auth, &name, &secret, address).await?,
             Credentials::Bearer(token) => match token.parse() {
-                Ok(personal) => self.sign_in_with_token(&personal, None).await?,
+                Ok(personal) => self.sign_in_with_token(&personal, None, address).await?,
                 Err(_) => self.bearer(auth, &token).await?,
             },
         };
@@ -80,10 +80,10 @@ impl Service {
         address: Option<IpAddr>,
     ) -> Result<Authority> {
         if let Ok(robot) = name.parse::<RobotName>() {
-            return self.sign_in_as_robot(robot, secret).await;
+            return self.sign_in_as_robot(robot, secret, address).await;
         }
         if let Ok(personal) = secret.parse::<PersonalToken>() {
-            return self.sign_in_with_token(&personal, Some(name)).await;
+            return self.sign_in_with_token(&personal, Some(name), address).await;
         }
         // Clients that know names and passwords alone carry it as one, under whatever name.
         if auth.oidc.is_of_issuer(secret) {
@@ -110,11 +110,16 @@ impl Service {
             .map_or_else(|| Authority::Federated { name: bearer.name(), roles: bearer.roles.clone() }, user))
     }
 
-    async fn sign_in_as_robot(&self, robot: RobotName, secret: &str) -> Result<Authority> {
+    async fn sign_in_as_robot(
+        &self,
+        robot: RobotName,
+        secret: &str,
+        address: Option<IpAddr>,
+    ) -> Result<Authority> {
         let found = self.db.find_robot_account(&robot).await?;
         // Compared with something where there is no such robot.
         let hash = found.as_ref().map_or(SecretHash([0; 32]), |found| found.secret_hash);
-        let fits = hash.is_of(secret);
+        let (fits, is_known) = (hash.is_of(secret), found.is_some());
         let alive = found.filter(|found| !found.is_disabled && self.is_unexpired(found.expires_at));
         match alive {
             Some(found) if fits => Ok(Authority::Robot {
@@ -122,11 +127,21 @@ impl Service {
                 project: robot.project,
                 actions: found.actions,
             }),
-            _ => Err(ServiceError::CredentialsInvalid),
+            _ => {
+                if is_known {
+                    self.record_failed_sign_in(&robot.to_string(), address).await;
+                }
+                Err(ServiceError::CredentialsInvalid)
+            }
         }
     }
 
-    async fn sign_in_with_token(&self, token: &PersonalToken, name: Option<&str>) -> Result<Authority> {
+    async fn sign_in_with_token(
+        &self,
+        token: &PersonalToken,
+        name: Option<&str>,
+        address: Option<IpAddr>,
+    ) -> Result<Authority> {
         let found = self.db.find_token_account(token.id).await?;
         let hash = found.as_ref().map_or(SecretHash([0; 32]), |found| found.secret_hash);
         let fits = hash.is_of(token.secret.reveal());
@@ -138,7 +153,11 @@ impl Service {
             {
                 Ok(user(found.user))
             }
-            _ => Err(ServiceError::CredentialsInvalid),
+            Some(found) => {
+                self.record_failed_sign_in(&found.user.name, address).await;
+                Err(ServiceError::CredentialsInvalid)
+            }
+            None => Err(ServiceError::CredentialsInvalid),
         }
     }
 
@@ -181,6 +200,7 @@ impl Service {
                     self.db.record_login_failure(subject, now, now - FAILURES_KEPT).await?;
                 }
                 tracing::info!(user = who, address = %subjects[1].0, "a sign-in failed");
+                self.record_failed_sign_in(&who, address).await;
                 Err(ServiceError::CredentialsInvalid)
             }
         }

@@ -2,7 +2,9 @@
 
 mod abort;
 mod access;
+mod admission;
 mod append;
+mod audit;
 mod blobs;
 mod cleanup;
 mod collect;
@@ -23,26 +25,35 @@ mod quotas;
 mod read_back;
 mod receive;
 mod robots;
+mod settings;
 mod sign;
 mod users;
 mod verify;
 
-use std::sync::Arc;
+use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tracing::Instrument;
 
 use crate::db::Db;
 use crate::domain::access::{Authority, Caller};
 use crate::domain::clock::Clock;
 use crate::domain::name::RepositoryName;
+use crate::domain::settings::Settings;
 use crate::domain::upload::{Upload, UploadId};
 use crate::storage::Storage;
+use crate::telemetry::chain;
+use admission::Admission;
+use audit::AuditBuffer;
+
+pub(crate) use admission::EXCHANGE_PAUSE;
 
 pub use access::{ProjectRight, Requirement};
+pub use admission::{Load, Slot};
 pub use append::Chunk;
 pub use blobs::BlobContent;
 pub use cleanup::CleanupReport;
@@ -63,7 +74,7 @@ type Result<T> = std::result::Result<T, ServiceError>;
 /// Tries of a compare-and-swap before a session counts as contended; each lost one means another won.
 const SWAP_ATTEMPTS: usize = 32;
 
-/// What an operator may set.
+/// What an operator may set. The first two hold until an administrator sets something else: see [`Settings`].
 #[derive(Debug, Clone)]
 pub struct Limits {
     /// A session that gives no sign of life for this long expires.
@@ -94,6 +105,9 @@ pub struct Service {
     limits: Limits,
     /// None where nobody has to sign in.
     auth: Option<Auth>,
+    settings: RwLock<Arc<Settings>>,
+    admission: Admission,
+    audit: AuditBuffer,
     /// Work that goes on when the request that began it is gone.
     tasks: TaskTracker,
     /// Cancelled when work in flight must be handed over.
@@ -110,12 +124,16 @@ pub struct Service {
 impl Service {
     #[must_use]
     pub fn new(db: Db, storage: Storage, clock: Clock, limits: Limits, auth: Option<Auth>) -> Arc<Self> {
+        let settings = Settings::new(limits.upload_lifetime, limits.url_lifetime);
         Arc::new(Self {
             db,
             storage,
             clock,
             limits,
             auth,
+            settings: RwLock::new(Arc::new(settings)),
+            admission: Admission::new(),
+            audit: AuditBuffer::new(),
             tasks: TaskTracker::new(),
             handover: CancellationToken::new(),
             hashers: Arc::new(Semaphore::new(read_back::HASHERS_AT_ONCE)),
@@ -141,7 +159,24 @@ impl Service {
         if tokio::time::timeout(patience, self.tasks.wait()).await.is_err() {
             tracing::warn!("work in flight did not end in time; its leases run out by themselves");
         }
+        if let Err(error) = self.flush_audit_entries().await {
+            tracing::error!(error = %chain(&error), "the last entries of the audit log are lost");
+        }
+        self.withdraw_activity().await;
         self.db.close().await;
+    }
+
+    /// Runs to its end what must not be dropped half-way when its client is gone.
+    pub async fn outlive<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> Result<T> {
+        match self.tasks.spawn(work.instrument(tracing::Span::current())).await {
+            Ok(done) => Ok(done),
+            // The request's own handler answers for it.
+            Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// A session by its UUID, if it belongs to this repository and this caller.

@@ -6,6 +6,7 @@ use crate::db::{DeletedProject, Inserted, ProjectAccess, ProjectFilter};
 use crate::domain::access::{Authority, Caller, ProjectName, ProjectReference, Role};
 use crate::domain::project::{NewProject, Project, ProjectChanges, QuotaLimit};
 use crate::domain::quota::Usage;
+use crate::domain::settings::Setting;
 
 const UNKNOWN: ServiceError = ServiceError::Unknown("project");
 
@@ -33,14 +34,14 @@ impl Service {
         name: ProjectName,
         settings: &ProjectChanges,
     ) -> Result<i64> {
-        if !may_create_projects(caller) {
+        if !self.may_create_projects(caller) {
             return Err(ServiceError::Forbidden("you have no permission to make projects"));
         }
         check_limits(caller, settings)?;
         let project = NewProject {
             name,
             is_public: settings.is_public.unwrap_or_default(),
-            storage_limit: settings.storage_limit.unwrap_or(QuotaLimit::NONE),
+            storage_limit: settings.storage_limit.unwrap_or_else(|| self.default_storage_limit()),
             count_limit: settings.count_limit.unwrap_or(QuotaLimit::NONE),
         };
         let owner = match &caller.authority {
@@ -130,6 +131,22 @@ impl Service {
         Ok((quotas, count))
     }
 
+    /// Whoever has an account that is no program's, unless an administrator has kept that to themselves.
+    fn may_create_projects(&self, caller: &Caller) -> bool {
+        match caller.authority {
+            Authority::Unchecked | Authority::User { is_admin: true, .. } => true,
+            Authority::User { .. } => !self.settings().only_administrators_create_projects(),
+            _ => false,
+        }
+    }
+
+    /// What a project may have that was made without being told.
+    fn default_storage_limit(&self) -> QuotaLimit {
+        let limit = self.settings().limit(Setting::StoragePerProject);
+        let limit = limit.and_then(|bytes| i64::try_from(bytes).ok());
+        limit.and_then(|bytes| bytes.try_into().ok()).unwrap_or(QuotaLimit::NONE)
+    }
+
     pub(super) async fn find_project(&self, project: &ProjectReference) -> Result<Project> {
         self.db.find_project(project).await?.ok_or(UNKNOWN)
     }
@@ -146,11 +163,6 @@ impl Service {
             ProjectAccess { id: project.id, name: project.name.clone(), is_public: project.is_public, role };
         Ok(ProjectDescription { role: role_in(&caller.authority, &access), project, repositories })
     }
-}
-
-/// Whoever has an account that is no program's.
-const fn may_create_projects(caller: &Caller) -> bool {
-    matches!(caller.authority, Authority::Unchecked | Authority::User { .. })
 }
 
 fn check_limits(caller: &Caller, changes: &ProjectChanges) -> Result<()> {

@@ -152,7 +152,7 @@ impl Service {
 
     /// Signs for an upload whose way of transfer is settled: one PUT, or these of its parts.
     pub(super) async fn presigned(&self, upload: &Upload, parts: Option<PartRange>) -> Result<Presigned> {
-        let lifetime = self.limits.url_lifetime;
+        let lifetime = self.settings().url_lifetime();
         if let Some(&Transfer::Multipart { plan, ref store_upload_id }) = upload.state.transfer() {
             let received = self.received(upload.id, store_upload_id).await?;
             let wanted = wanted(&plan, parts, &received)?.into_iter();
@@ -167,7 +167,8 @@ impl Service {
 
     /// A session outlives the URLs that were signed for it.
     fn expiry_when_signed(&self) -> DateTime<Utc> {
-        self.after(self.limits.upload_lifetime.max(self.limits.url_lifetime))
+        let settings = self.settings();
+        self.after(settings.upload_lifetime().max(settings.url_lifetime()))
     }
 
     fn check_declared(&self, request: &SignRequest) -> Result<()> {

@@ -1,12 +1,15 @@
 //! What both databases must do alike: every statement runs on PostgreSQL and on SQLite.
 
 mod accounts;
+mod activity;
+mod audit;
 mod digests;
 mod listings;
 mod manifests;
 mod plans;
 mod quotas;
 mod removal;
+mod settings;
 mod sweep;
 
 use std::sync::Arc;
@@ -59,6 +62,9 @@ pub fn cases() -> Vec<(&'static str, Case)> {
         ("migrating_twice_and_at_once_is_fine", |db| migrate(db).boxed()),
         ("a_corrupt_row_is_named_by_table_column_and_row", |db| corrupt(db).boxed()),
     ];
+    cases.extend(activity::cases());
+    cases.extend(audit::cases());
+    cases.extend(settings::cases());
     cases.extend(manifests::cases());
     cases.extend(listings::cases());
     cases.extend(quotas::cases());

@@ -1,6 +1,9 @@
 //! Users, projects and what belongs to them, in the shape of Harbor's API where it has one (goharbor/harbor,
 //! `api/v2.0/swagger.yaml`).
 
+mod audited;
+mod configurations;
+mod logs;
 mod members;
 mod page;
 mod projects;
@@ -58,7 +61,14 @@ pub(super) async fn answer(
 ) -> Answer {
     let answered = async {
         let call = admit(service, visitor, endpoint, request).await?;
-        dispatch(endpoint, &call).await
+        let Some(deed) = audited::deed(endpoint, &call).await else { return dispatch(endpoint, &call).await };
+        // To its entry in the log, also when the client is gone.
+        let work = async move {
+            let response = dispatch(endpoint, &call).await?;
+            call.service.record_all(&call.caller, vec![deed]).await;
+            Ok(response)
+        };
+        service.outlive(work).await?
     };
     answered.await.map_err(HttpError::with_harbors_code)
 }
@@ -97,7 +107,7 @@ async fn admit(
         Need::User => Target::User(id(&path, "user")),
         _ => Target::None,
     };
-    let caller = gate::admit(service, visitor, endpoint, target).await?;
+    let (caller, _permit) = gate::admit(service, visitor, endpoint, target).await?;
     Ok(Call { service: Arc::clone(service), caller, project, path, parts, body })
 }
 
@@ -133,6 +143,10 @@ async fn dispatch(endpoint: Endpoint, call: &Call) -> Answer {
         Endpoint::DeleteUser => users::delete(call).await,
         Endpoint::ChangePassword => users::change_password(call).await,
         Endpoint::SetAdministrator => users::set_administrator(call).await,
+        Endpoint::ReadConfigurations => Ok(configurations::read(&call.service)),
+        Endpoint::ChangeConfigurations => configurations::change(call).await,
+        Endpoint::ListProjectLogs => logs::of_project(call).await,
+        Endpoint::ListLogs => logs::all(call).await,
         // Other front doors answer them.
         Endpoint::Alive
         | Endpoint::Ready

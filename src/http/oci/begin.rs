@@ -7,6 +7,7 @@ use axum::http::header::{LOCATION, RANGE};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 
+use super::audited::Mounted;
 use super::status::{presigned, sign_request};
 use super::{Answer, created, upload_location, uuid_headers};
 use crate::domain::access::Caller;
@@ -32,7 +33,9 @@ pub(super) async fn begin(
     if let Some(mount) = mount
         && mounted(service, caller, &name, &mount, parameters.text("from")?).await?
     {
-        return Ok(created(&name, &mount));
+        let mut response = created(&name, &mount);
+        response.extensions_mut().insert(Mounted);
+        return Ok(response);
     }
     let empty =
         content_length(request.headers()) == Some(0) || axum::body::HttpBody::is_end_stream(request.body());

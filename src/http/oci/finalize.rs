@@ -14,8 +14,9 @@ use crate::domain::name::RepositoryName;
 use crate::domain::upload::{State, Transfer, Upload, UploadId};
 use crate::http::error::HttpError;
 use crate::http::extract::{Parameters, bytes, chunk, content_length, json, lists};
+use crate::http::permit::holding;
 use crate::http::wire::FinalizeBody;
-use crate::service::{Chunk, Finalized, NamedPart, Service, Told};
+use crate::service::{Chunk, Finalized, Load, NamedPart, Service, Told};
 
 /// RFC 7240
 const PREFER: HeaderName = HeaderName::from_static("prefer");
@@ -85,6 +86,7 @@ async fn append(
     request: Request,
 ) -> Result<Upload, HttpError> {
     let last = Chunk { whole: Some(whole), ..chunk(request.headers())? };
+    let request = holding(request, service.admit_load(Load::Upload)?);
     Ok(service.append(upload, last, bytes(request.into_body())).await?)
 }
 

@@ -21,7 +21,7 @@ use crate::service::{Service, ServiceError};
 
 const SUBJECT: HeaderName = HeaderName::from_static("oci-subject");
 /// One for each `tag=` (distribution-spec's coming version, "Pushing Manifests").
-const TAG: HeaderName = HeaderName::from_static("oci-tag");
+pub(super) const TAG: HeaderName = HeaderName::from_static("oci-tag");
 /// As many `tag=` as one request may carry. Each is a header of the answer, of which hyper and Python's `http.client`
 /// read no more than 100.
 const MAX_TAGS: usize = 50;

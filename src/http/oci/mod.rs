@@ -2,6 +2,7 @@
 
 mod abort;
 mod append;
+mod audited;
 mod begin;
 mod blob;
 mod finalize;
@@ -28,6 +29,7 @@ use crate::domain::digest::Digest;
 use crate::domain::name::RepositoryName;
 use crate::domain::upload::UploadId;
 use crate::service::Service;
+use audited::Audited;
 use route::Route;
 
 /// What all paths of a registry begin with.
@@ -55,8 +57,19 @@ pub(super) async fn dispatch(State(service): State<Arc<Service>>, request: Reque
     }
     let endpoint = route.endpoint(request.method()).map_err(method_not_allowed)?;
     let target = route.repository().map_or(Target::None, Target::Repository);
-    let caller = gate::admit(&service, visitor, endpoint, target).await?;
-    answer(&service, &caller, endpoint, route, request).await
+    let (caller, permit) = gate::admit(&service, visitor, endpoint, target).await?;
+    let request = permit.around(request);
+    let audited = Audited::of(endpoint, &route, request.uri());
+    let answered = {
+        let (service, caller) = (Arc::clone(&service), caller.clone());
+        // Large, and moved about.
+        Box::pin(async move { answer(&service, &caller, endpoint, route, request).await })
+    };
+    let response = match audited {
+        Some(audited) => audited.carry_out(&service, caller, answered).await?,
+        None => answered.await?,
+    };
+    Ok(permit.into(response))
 }
 
 async fn answer(

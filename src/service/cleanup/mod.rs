@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
+use super::identity::FAILURES_KEPT;
 use super::{Result, Service};
 
 /// Abandoned finalizes taken over in one round: each is work of its own, and the next round takes more.
@@ -30,6 +31,8 @@ pub struct CleanupReport {
     pub swept_multipart_uploads: u64,
     /// Rows of sessions long ended.
     pub forgotten_sessions: u64,
+    /// Entries of the audit log older than they are kept.
+    pub forgotten_audit_entries: u64,
     /// What could not be removed; the log says why.
     pub failures: u64,
 }
@@ -62,6 +65,9 @@ impl Service {
         if !dry_run {
             self.forget_sessions(&mut report).await?;
             self.fold_usage().await?;
+            report.forgotten_audit_entries = self.forget_audit_entries(sessions::ROWS).await?;
+            self.db.forget_login_failures(self.clock.now() - FAILURES_KEPT).await?;
+            self.db.sweep_activity().await?;
         }
         Ok(report)
     }

@@ -11,7 +11,7 @@ use crate::telemetry::chain;
 
 /// Rows that one statement ends or forgets: some tens of milliseconds' work, for which SQLite's one writer and
 /// PostgreSQL's disk are not there for others.
-const ROWS: u32 = 1_000;
+pub(super) const ROWS: u32 = 1_000;
 /// Sessions whose temporary things are removed between two looks at the list.
 const DISCARDS: u32 = 100;
 /// Of those so many at a time: each waits for two or three answers of the store, and live traffic goes first.

@@ -53,7 +53,7 @@ const SQLITE_SESSIONS: &str = "
 
 /// One text for both: what was completed, its links, and some parts. Each blob is the only one of a manifest, which is
 /// tagged and refers to another one of its repository; one repository has 10,000 tags.
-const REST: [&str; 8] = [
+const REST: [&str; 9] = [
     "INSERT INTO blob (digest, size, proof, created_at, placed_at)
         SELECT final_digest, 1, 'read-back', created_at, created_at FROM blob_upload_session WHERE status = 'completed'",
     "INSERT INTO repository_blob (repository_name, digest, created_at)
@@ -70,6 +70,9 @@ const REST: [&str; 8] = [
         FROM blob_upload_session WHERE status = 'completed'",
     "INSERT INTO manifest (repository_name, digest, media_type, payload, created_at)
         SELECT 'team/tags', digest, 'a/b', 'x', created_at FROM blob ORDER BY digest LIMIT 10000",
+    "INSERT INTO audit_entry (happened_at, username, operation, resource_type, resource, project_name)
+        SELECT created_at, 'alice', 'push', 'blob', final_digest, repository_name
+        FROM blob_upload_session WHERE status = 'completed'",
     "INSERT INTO tag (repository_name, name, digest, updated_at)
         SELECT repository_name, digest, digest, created_at FROM manifest WHERE repository_name = 'team/tags'",
 ];
@@ -84,7 +87,7 @@ const COUNTED: [&str; 3] = [
 ];
 
 /// Every parameter of a prepared statement that the planner is told: those of the cleaner's batches, and keys.
-const TOLD: [(&str, &str); 14] = [
+const TOLD: [(&str, &str); 16] = [
     ("find", "gen_random_uuid()"),
     ("find_link", "'team/7', 'sha256:7'"),
     ("tags", "'team/tags', 'sha256:5', 101"),
@@ -98,6 +101,8 @@ const TOLD: [(&str, &str); 14] = [
     ("lock_project", "'p7'"),
     ("sum_usage", "'p7'"),
     ("fold_usage", "'p7', 1000"),
+    ("audit_entries_of_project", "'team/7', 10, 0"),
+    ("forget_audit_entries", "now() - interval '90 days', 1000"),
     ("mark_discarded", "ARRAY[gen_random_uuid(), gen_random_uuid()], now()"),
 ];
 
@@ -140,7 +145,7 @@ pub async fn indexed(db: Arc<Db>) {
                 let rows = sqlx::query(explain).fetch_all(pool).await.expect(name);
                 let lines = rows.iter().map(|row| row.get("detail")).collect::<Vec<String>>();
                 check(&mut all, name, &lines, "SCAN blob");
-                for table in ["repository_blob", "manifest", "tag", "project"] {
+                for table in ["repository_blob", "manifest", "tag", "project", "audit_entry"] {
                     check(&mut all, name, &lines, &format!("SCAN {table}"));
                 }
             }

@@ -78,6 +78,7 @@ fn report(expired: u64, discarded: u64, objects: u64, multipart_uploads: u64) ->
         "swept_objects": objects,
         "swept_multipart_uploads": multipart_uploads,
         "forgotten_sessions": 0,
+        "forgotten_audit_entries": 0,
         "failures": 0,
     })
 }

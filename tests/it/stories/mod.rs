@@ -2,6 +2,7 @@
 
 mod access;
 mod api;
+mod audit;
 mod cleanup;
 pub mod clients;
 mod concurrency;
@@ -10,6 +11,7 @@ mod garbage;
 mod large;
 mod lifetime;
 mod limits;
+mod limits_at_run_time;
 mod protocol;
 mod quotas;
 mod registry;
@@ -26,6 +28,8 @@ pub fn all() -> Vec<(&'static str, Vec<Story>)> {
         ("registry", registry::cases()),
         ("access", access::cases()),
         ("limits", limits::cases()),
+        ("limits_at_run_time", limits_at_run_time::cases()),
+        ("audit", audit::cases()),
         ("lifetime", lifetime::cases()),
         ("cleanup", cleanup::cases()),
         ("concurrency", concurrency::cases()),

@@ -136,6 +136,44 @@ impl Database {
         }
     }
 
+    /// Writes past the service; says how many rows.
+    pub async fn run(&self, sql: String) -> u64 {
+        let done = match self {
+            Self::Postgres { .. } => {
+                let mut connection =
+                    PgConnection::connect(&self.url()).await.expect("the test PostgreSQL answers");
+                sqlx::query(AssertSqlSafe(sql))
+                    .execute(&mut connection)
+                    .await
+                    .map(|done| done.rows_affected())
+            }
+            Self::Sqlite { url } => {
+                let mut connection = SqliteConnection::connect(url).await.expect("the stack's SQLite opens");
+                sqlx::query(AssertSqlSafe(sql))
+                    .execute(&mut connection)
+                    .await
+                    .map(|done| done.rows_affected())
+            }
+        };
+        done.expect("it can be written")
+    }
+
+    /// Reads a column of texts past the service.
+    pub async fn texts(&self, sql: &'static str) -> Vec<String> {
+        let texts = match self {
+            Self::Postgres { .. } => {
+                let mut connection =
+                    PgConnection::connect(&self.url()).await.expect("the test PostgreSQL answers");
+                sqlx::query_scalar(sql).fetch_all(&mut connection).await
+            }
+            Self::Sqlite { url } => {
+                let mut connection = SqliteConnection::connect(url).await.expect("the stack's SQLite opens");
+                sqlx::query_scalar(sql).fetch_all(&mut connection).await
+            }
+        };
+        texts.expect(sql)
+    }
+
     /// Removes what would otherwise pile up in a server that outlives the trial.
     pub async fn remove(&self) {
         if let Self::Postgres { server, name } = self {

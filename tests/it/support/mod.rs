@@ -6,6 +6,7 @@ pub mod bucket;
 pub mod database;
 pub mod image;
 pub mod layout;
+pub mod people;
 pub mod process;
 pub mod proxy;
 pub mod servers;

@@ -21,7 +21,8 @@ pub async fn told(stack: Arc<Stack>) {
              0 blobs brought to their place\n\
              0 temporary objects {verb} swept\n\
              0 incomplete multipart uploads {verb} swept\n\
-             0 old sessions {verb} forgotten\n"
+             0 old sessions {verb} forgotten\n\
+             0 old entries of the audit log {verb} forgotten\n"
         )
     };
     for (flags, verb, sessions) in

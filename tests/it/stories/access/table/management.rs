@@ -142,6 +142,7 @@ impl Asked<'_> {
             Endpoint::CreateRobot => robot(self.project),
             Endpoint::UpdateRobot => json!({ "description": "changed" }),
             Endpoint::RotateRobot => json!({}),
+            Endpoint::ChangeConfigurations => json!({}),
             Endpoint::UpdateQuota => json!({ "hard": { "storage": -1 } }),
             Endpoint::CreateToken => json!({ "name": fresh() }),
             Endpoint::CreateUser => json!({ "username": fresh(), "password": PASSWORD }),

@@ -1,0 +1,110 @@
+//! The audit log: who did what to what, when, from where. Names and digests, never a query, a secret or a token.
+
+use std::net::IpAddr;
+
+use chrono::{DateTime, Utc};
+
+use super::access::{Caller, ProjectName};
+
+/// Longest text of an entry, in characters: a repository's name with a digest of SHA-512 has fewer.
+const MAX_TEXT: usize = 512;
+
+macro_rules! words {
+    ($(#[$doc:meta])* $name:ident { $($(#[$word_doc:meta])* $word:ident: $text:literal,)+ }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum $name {
+            $($(#[$word_doc])* $word,)+
+        }
+
+        impl $name {
+            #[must_use]
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$word => $text,)+ }
+            }
+        }
+    };
+}
+
+words! {
+    /// What was done.
+    Operation {
+        Pull: "pull",
+        Push: "push",
+        Mount: "mount",
+        Create: "create",
+        Update: "update",
+        Delete: "delete",
+        /// A sign-in that failed; others show in what was done.
+        Login: "login",
+    }
+}
+
+words! {
+    /// What it was done to.
+    ResourceType {
+        /// A manifest, as `repository:tag` or `repository@digest`.
+        Artifact: "artifact",
+        /// `repository:tag`
+        Tag: "tag",
+        /// `repository@digest`
+        Blob: "blob",
+        Project: "project",
+        Member: "member",
+        Robot: "robot",
+        User: "user",
+        AccessToken: "access_token",
+        Quota: "quota",
+        Configuration: "configuration",
+    }
+}
+
+/// What was done to what, before it is known by whom.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Deed {
+    pub operation: Operation,
+    pub resource_type: ResourceType,
+    pub resource: String,
+    /// None for what is in no project.
+    pub project: Option<ProjectName>,
+}
+
+/// An entry of the log, as it is written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AuditEntry {
+    pub happened_at: DateTime<Utc>,
+    /// Empty for whoever did not sign in, or where nobody has to.
+    pub username: String,
+    pub deed: Deed,
+    pub address: Option<IpAddr>,
+}
+
+/// An entry as it is read: what was written stays readable, whatever later versions call it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredAuditEntry {
+    pub id: i64,
+    pub happened_at: DateTime<Utc>,
+    pub username: String,
+    pub operation: String,
+    pub resource_type: String,
+    pub resource: String,
+    pub client_address: Option<String>,
+}
+
+impl AuditEntry {
+    #[must_use]
+    pub fn new(username: &str, address: Option<IpAddr>, deed: Deed, happened_at: DateTime<Utc>) -> Self {
+        let deed = Deed { resource: shortened(&deed.resource), ..deed };
+        Self { happened_at, username: shortened(username), deed, address }
+    }
+
+    #[must_use]
+    pub fn by(caller: &Caller, deed: Deed, happened_at: DateTime<Utc>) -> Self {
+        Self::new(caller.name().unwrap_or_default(), caller.address, deed, happened_at)
+    }
+}
+
+/// PostgreSQL takes no text with a NUL, and nothing that was done may stay out of the log for its name.
+fn shortened(text: &str) -> String {
+    text.chars().filter(|c| *c != '\0').take(MAX_TEXT).collect()
+}

@@ -1,0 +1,144 @@
+//! The audit log. What changes something is in it before it is answered; what only reads is written in batches.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use tokio::sync::{Mutex, Notify, mpsc};
+use tokio::time::Instant;
+
+use super::{Result, Service};
+use crate::domain::access::{Caller, ProjectName};
+use crate::domain::audit::{AuditEntry, Deed, Operation, ResourceType, StoredAuditEntry};
+use crate::telemetry::chain;
+
+/// Entries that wait to be written: half a second of thousands of pulls a second.
+const WAITING: usize = 4_096;
+/// Written in one statement.
+const BATCH: usize = 512;
+/// The longest an entry waits while the database is there.
+const FLUSH_PAUSE: Duration = Duration::from_millis(500);
+
+/// Entries on their way into the table.
+#[derive(Debug)]
+pub(super) struct AuditBuffer {
+    sender: mpsc::Sender<AuditEntry>,
+    /// Who has it writes; entries that could not be written stay in the batch.
+    waiting: Mutex<(mpsc::Receiver<AuditEntry>, Vec<AuditEntry>)>,
+    /// Half of the room is taken.
+    hurry: Notify,
+}
+
+impl AuditBuffer {
+    pub fn new() -> Self {
+        let (sender, receiver) = mpsc::channel(WAITING);
+        Self { sender, waiting: Mutex::new((receiver, Vec::new())), hurry: Notify::new() }
+    }
+}
+
+impl Service {
+    /// Writes down what somebody has just done. It has happened: where it cannot be written now it is written later,
+    /// and the log of this process has it.
+    pub async fn record(
+        &self,
+        caller: &Caller,
+        operation: Operation,
+        resource_type: ResourceType,
+        resource: impl Into<String>,
+        project: Option<ProjectName>,
+    ) {
+        let deed = Deed { operation, resource_type, resource: resource.into(), project };
+        self.record_all(caller, vec![deed]).await;
+    }
+
+    /// The same of several things that were one request.
+    pub async fn record_all(&self, caller: &Caller, deeds: Vec<Deed>) {
+        let now = self.clock.now();
+        let entries: Vec<_> = deeds.into_iter().map(|deed| AuditEntry::by(caller, deed, now)).collect();
+        if entries.is_empty() {
+            return;
+        }
+        if let Err(error) = self.db.insert_audit_entries(&entries).await {
+            for entry in entries {
+                tracing::error!(?entry, error = %chain(&error), "an audit entry is written later");
+                // With thousands of them waiting already, the line above is all there will be.
+                let _ = self.audit.sender.try_send(entry);
+            }
+        }
+    }
+
+    /// Writes down what changed nothing, soon. Where too many entries wait it waits with them: none is dropped.
+    pub async fn record_soon(&self, caller: &Caller, deed: Deed) {
+        self.write_soon(AuditEntry::by(caller, deed, self.clock.now())).await;
+    }
+
+    /// By a name that is somebody's: what else people type there may be their password.
+    pub(super) async fn record_failed_sign_in(&self, name: &str, address: Option<IpAddr>) {
+        let deed = Deed {
+            operation: Operation::Login,
+            resource_type: ResourceType::User,
+            resource: name.to_owned(),
+            project: None,
+        };
+        self.write_soon(AuditEntry::new(name, address, deed, self.clock.now())).await;
+    }
+
+    async fn write_soon(&self, entry: AuditEntry) {
+        if self.audit.sender.capacity() < WAITING / 2 {
+            self.audit.hurry.notify_one();
+        }
+        // The other end is this service's own.
+        let _ = self.audit.sender.send(entry).await;
+    }
+
+    /// Returns when entries should be written.
+    pub async fn audit_entries_wait(&self) {
+        tokio::select! {
+            () = tokio::time::sleep(FLUSH_PAUSE) => {}
+            () = self.audit.hurry.notified() => {}
+        }
+    }
+
+    /// Writes what waits. What cannot be written goes on waiting.
+    pub async fn flush_audit_entries(&self) -> Result<()> {
+        let mut waiting = self.audit.waiting.lock().await;
+        let (receiver, batch) = &mut *waiting;
+        loop {
+            while batch.len() < BATCH
+                && let Ok(entry) = receiver.try_recv()
+            {
+                batch.push(entry);
+            }
+            if batch.is_empty() {
+                return Ok(());
+            }
+            self.db.insert_audit_entries(batch).await?;
+            batch.clear();
+        }
+    }
+
+    /// Entries of a project, or all, newest first; with them how many there are.
+    pub async fn audit_entries(
+        &self,
+        project: Option<&ProjectName>,
+        limit: u32,
+        offset: u64,
+    ) -> Result<(Vec<StoredAuditEntry>, u64)> {
+        Ok(self.db.audit_entries(project, limit, offset).await?)
+    }
+
+    /// Deletes entries older than they are kept, at most `limit` in one statement; says how many.
+    pub(super) async fn forget_audit_entries(&self, limit: u32) -> Result<u64> {
+        let before = self.before(self.settings().audit_retention());
+        let mut forgotten = 0;
+        while !self.handover.is_cancelled() {
+            let begun = Instant::now();
+            let batch = self.db.forget_audit_entries(before, limit).await?;
+            forgotten += batch;
+            if batch < u64::from(limit) {
+                break;
+            }
+            self.rest(begun.elapsed()).await;
+        }
+        Ok(forgotten)
+    }
+}
