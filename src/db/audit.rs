@@ -40,19 +40,15 @@ const ALL: &str = select!("", "LIMIT $1 OFFSET $2");
 const COUNT_OF_PROJECT: &str = "SELECT COUNT(*) FROM audit_entry WHERE project_name = $1";
 const COUNT_ALL: &str = "SELECT COUNT(*) FROM audit_entry";
 
-macro_rules! forget {
-    ($lock:literal) => {
-        concat!(
-            "DELETE FROM audit_entry WHERE id IN (
-                SELECT id FROM audit_entry WHERE happened_at <= $1 ORDER BY happened_at LIMIT $2 ",
-            $lock,
-            ")"
-        )
-    };
-}
-
-/// Several cleaners each take entries that the others have not locked.
-pub(super) const FORGET: Text = Text { postgres: forget!("FOR UPDATE SKIP LOCKED"), sqlite: forget!("") };
+/// Several cleaners each take entries that the others have not locked. PostgreSQL gets an array: told a list of unknown
+/// length, it would rather read the whole table.
+pub(super) const FORGET: Text = Text {
+    postgres: "DELETE FROM audit_entry WHERE id = ANY (ARRAY (
+            SELECT id FROM audit_entry WHERE happened_at <= $1 ORDER BY happened_at LIMIT $2
+            FOR UPDATE SKIP LOCKED))",
+    sqlite: "DELETE FROM audit_entry WHERE id IN (
+            SELECT id FROM audit_entry WHERE happened_at <= $1 ORDER BY happened_at LIMIT $2)",
+};
 
 #[derive(Debug, FromRow)]
 struct EntryRow {
