@@ -182,7 +182,7 @@ fn secrets(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
             repository.delete(image.digest()).await.expect(202);
         }
         let url = format!("{}/api/v2.0/configurations?secret=in-a-query", server.base_url());
-        Answer::to(alice.http.put(url).body(json!({ "url_lifetime": "5m" }).to_string())).await.expect(200);
+        Answer::to(alice.http.put(url).json(&json!({ "url_lifetime": "5m" }))).await.expect(200);
         let base = format!("{}/v2/", server.base_url());
         for name in ["alice", "correct-horse"] {
             Answer::to(http().get(&base).basic_auth(name, Some("battery-staple"))).await.expect(401);

@@ -102,7 +102,7 @@ fn pages(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
         let default = format!("{}/api/v2.0/projects/team/logs", server.base_url());
         let beyond = Answer::to(http().get(format!("{default}?page=9"))).await.expect(200);
         assert_eq!(beyond.json(), Value::Array(Vec::new()));
-        for bad in ["page=0", "page_size=0", "page_size=101", "page=x", "page=1&page=2", "page_size=-1"] {
+        for bad in ["page=0", "page_size=0", "page=x", "page=1&page=2", "page_size=-1"] {
             Answer::to(http().get(format!("{default}?{bad}"))).await.refused(400, "BAD_REQUEST");
         }
         let none = format!("{}/api/v2.0/projects/nobodys/logs", server.base_url());

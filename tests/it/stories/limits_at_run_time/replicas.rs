@@ -6,13 +6,13 @@ use std::time::Duration;
 use futures_util::future::{BoxFuture, FutureExt};
 use serde_json::json;
 
-use super::{HELD_WITHIN, NAME, Stalled, refusal, set, until};
+use super::{HELD_WITHIN, NAME, Stalled, TAKEN_UP, refusal, set, until};
 use crate::support::api::Repository;
 use crate::support::trial::Story;
 use crate::support::{Stack, http};
 
 /// What a replica that died had under way counts for some seconds more.
-const FORGOTTEN_WITHIN: Duration = Duration::from_secs(8);
+const FORGOTTEN_WITHIN: Duration = Duration::from_secs(30);
 
 pub fn cases() -> Vec<Story> {
     vec![
@@ -28,7 +28,7 @@ fn counted(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
         let (ours, theirs) = (Repository::of(here.base_url(), NAME), Repository::of(there.base_url(), NAME));
         // Set before anything is under way, and with it under way.
         set(&http(), &here, json!({ "upload_concurrent": 1 })).await;
-        tokio::time::sleep(HELD_WITHIN).await;
+        tokio::time::sleep(TAKEN_UP).await;
         let upload = theirs.begin().await;
         let ask = || upload.patch(None, "");
         ask().await.expect(202);

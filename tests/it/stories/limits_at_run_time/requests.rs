@@ -7,7 +7,7 @@ use futures_util::future::{BoxFuture, FutureExt, join_all};
 use reqwest::Client;
 use serde_json::json;
 
-use super::{HELD_WITHIN, refusal, set, unset, until};
+use super::{HELD_WITHIN, TAKEN_UP, refusal, set, unset, until};
 use crate::support::api::Answer;
 use crate::support::people;
 use crate::support::trial::Story;
@@ -47,7 +47,7 @@ fn together(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
         let replicas = [stack.server(&[]).await, stack.server(&[]).await];
         let urls: Vec<_> = replicas.iter().map(|server| format!("{}/v2/", server.base_url())).collect();
         set(&http(), &replicas[0], json!({ "request_rate": RATE })).await;
-        tokio::time::sleep(HELD_WITHIN).await;
+        tokio::time::sleep(TAKEN_UP).await;
         let deadline = Instant::now() + Duration::from_secs(HAMMERED);
         let callers =
             (0..2 * CALLERS).map(|turn| tokio::spawn(hammer(http(), urls[turn % 2].clone(), deadline)));
@@ -73,7 +73,7 @@ fn together(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
         for url in &urls {
             until(200, HELD_WITHIN, || Answer::to(http().get(url))).await;
         }
-        tokio::time::sleep(HELD_WITHIN).await;
+        tokio::time::sleep(TAKEN_UP).await;
         let all = join_all((0..100).map(|turn| Answer::to(http().get(&urls[turn % 2])))).await;
         assert!(all.iter().all(|answer| answer.status == 200), "nothing is limited any more");
     }
