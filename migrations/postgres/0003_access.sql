@@ -34,6 +34,9 @@ CREATE TABLE project (
     -- Bytes and tags; -1 for no limit.
     storage_limit BIGINT NOT NULL DEFAULT -1 CHECK (storage_limit >= -1),
     count_limit   BIGINT NOT NULL DEFAULT -1 CHECK (count_limit >= -1),
+    -- What whoever runs the service has granted: the project's own admins set the limits, and set them within this.
+    storage_granted BIGINT NOT NULL DEFAULT -1 CHECK (storage_granted >= -1),
+    count_granted BIGINT NOT NULL DEFAULT -1 CHECK (count_granted >= -1),
     owner_name    TEXT NOT NULL,
     created_at    TIMESTAMPTZ NOT NULL,
     updated_at    TIMESTAMPTZ NOT NULL

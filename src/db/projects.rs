@@ -48,8 +48,9 @@ const FIND_BY_NAME: &str = concat!("SELECT ", project_columns!(), " FROM project
 
 /// What was pushed while nobody had to sign in does not go to whoever asks for the name first.
 const INSERT: &str = concat!(
-    "INSERT INTO project (name, is_public, storage_limit, count_limit, owner_name, created_at, updated_at)
-    SELECT $1, $2, $3, $4, $5, $6, $6 WHERE $7 OR NOT ",
+    "INSERT INTO project (name, is_public, storage_limit, count_limit, storage_granted, count_granted, owner_name,
+        created_at, updated_at)
+    SELECT $1, $2, $3, $4, $3, $4, $5, $6, $6 WHERE $7 OR NOT ",
     has_repositories!("$1"),
     " ON CONFLICT (name) DO NOTHING RETURNING id"
 );
@@ -59,8 +60,12 @@ const INSERT_ADMIN: &str =
 
 const UPDATE: &str = "
     UPDATE project SET is_public = COALESCE($2, is_public), storage_limit = COALESCE($3, storage_limit),
-        count_limit = COALESCE($4, count_limit), updated_at = $5
-    WHERE id = $1";
+        count_limit = COALESCE($4, count_limit), updated_at = $5,
+        storage_granted = CASE WHEN $6 THEN COALESCE($3, storage_granted) ELSE storage_granted END,
+        count_granted = CASE WHEN $6 THEN COALESCE($4, count_granted) ELSE count_granted END
+    WHERE id = $1 AND ($6 OR (
+        ($3 IS NULL OR storage_granted < 0 OR $3 BETWEEN 0 AND storage_granted)
+        AND ($4 IS NULL OR count_granted < 0 OR $4 BETWEEN 0 AND count_granted)))";
 
 const DELETE: &str = concat!("DELETE FROM project WHERE id = $1 AND NOT ", has_repositories!("project.name"));
 
@@ -164,11 +169,13 @@ impl Db {
         })
     }
 
-    /// False when there is no such project.
+    /// With `is_grant` the limits are what the project's admins may set from then on. False when there is no such
+    /// project, or when the limits are beyond what it was granted.
     pub async fn update_project(
         &self,
         id: i64,
         changes: &ProjectChanges,
+        is_grant: bool,
         now: DateTime<Utc>,
     ) -> Result<bool> {
         let updated = on_pool!(self, pool => sqlx::query(UPDATE)
@@ -177,6 +184,7 @@ impl Db {
             .bind(changes.storage_limit.map(QuotaLimit::get))
             .bind(changes.count_limit.map(QuotaLimit::get))
             .bind(now)
+            .bind(is_grant)
             .execute(pool)
             .await
             .map(|done| done.rows_affected()))?;

@@ -109,7 +109,7 @@ endpoints! {
     /// Those of projects that whoever asks is in.
     ListQuotas: GET "/api/v2.0/quotas", Need::Account;
     ReadQuota: GET "/api/v2.0/quotas/{quota}", Need::Project(ProjectRight::SeeInside);
-    UpdateQuota: PUT "/api/v2.0/quotas/{quota}", Need::Administrator;
+    UpdateQuota: PUT "/api/v2.0/quotas/{quota}", Need::Project(ProjectRight::Manage);
     ReadCurrentUser: GET "/api/v2.0/users/current", Need::Account;
     ListTokens: GET "/api/v2.0/users/current/tokens", Need::Account;
     CreateToken: POST "/api/v2.0/users/current/tokens", Need::Account;

@@ -89,17 +89,22 @@ impl Service {
         Ok((projects, count))
     }
 
-    /// Limits are an administrator's to change.
+    /// A project's own admins set its limits within what whoever runs the service has granted.
     pub async fn update_project(
         &self,
         caller: &Caller,
         project: &ProjectReference,
         changes: &ProjectChanges,
     ) -> Result<()> {
-        check_limits(caller, changes)?;
         let project = self.find_project(project).await?;
-        let updated = self.db.update_project(project.id, changes, self.clock.now()).await?;
-        if updated { Ok(()) } else { Err(UNKNOWN) }
+        let is_grant = is_unbound(&caller.authority);
+        if self.db.update_project(project.id, changes, is_grant, self.clock.now()).await? {
+            return Ok(());
+        }
+        self.find_project(&ProjectReference::Id(project.id)).await?;
+        Err(ServiceError::Forbidden(
+            "the limits are beyond what the project was granted; ask an administrator",
+        ))
     }
 
     /// With its members and robots, if it has no repository.
@@ -168,7 +173,9 @@ impl Service {
 fn check_limits(caller: &Caller, changes: &ProjectChanges) -> Result<()> {
     let has_limits = changes.storage_limit.is_some() || changes.count_limit.is_some();
     if has_limits && !is_unbound(&caller.authority) {
-        return Err(ServiceError::Forbidden("storage_limit and count_limit are an administrator's to set"));
+        return Err(ServiceError::Forbidden(
+            "storage_limit and count_limit of a new project are an administrator's to set",
+        ));
     }
     Ok(())
 }

@@ -146,13 +146,13 @@ async fn projects(db: Arc<Db>) {
 
     let limit = |limit| Some(QuotaLimit::try_from(limit).expect("a limit"));
     let changes = ProjectChanges { storage_limit: limit(5), ..ProjectChanges::default() };
-    assert!(db.update_project(id, &changes, now()).await.expect("an answer"));
+    assert!(db.update_project(id, &changes, true, now()).await.expect("an answer"));
     let changes =
         ProjectChanges { is_public: Some(false), count_limit: limit(0), ..ProjectChanges::default() };
-    assert!(db.update_project(id, &changes, now()).await.expect("an answer"));
+    assert!(db.update_project(id, &changes, true, now()).await.expect("an answer"));
     let found = db.find_project(&ProjectReference::Id(id)).await.expect("an answer").expect("the project");
     assert_eq!((found.is_public, found.storage_limit.get(), found.count_limit.get()), (false, 5, 0));
-    assert!(!db.update_project(id + 1000, &changes, now()).await.expect("an answer"));
+    assert!(!db.update_project(id + 1000, &changes, true, now()).await.expect("an answer"));
 
     let adopted = project(&db, "old", false).await;
     assert_eq!(db.delete_project(adopted).await.expect("an answer"), DeletedProject::InUse);

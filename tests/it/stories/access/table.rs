@@ -80,7 +80,7 @@ const ROWS: &[Row] = &[
     (Endpoint::DeleteRobot, MANAGE),
     (Endpoint::ListQuotas, SIGNED_IN),
     (Endpoint::ReadQuota, SEE_INSIDE),
-    (Endpoint::UpdateQuota, ["133333y33", "133333y33", NO_PROJECT]),
+    (Endpoint::UpdateQuota, MANAGE),
     (Endpoint::ReadConfigurations, ADMINISTRATOR),
     (Endpoint::ChangeConfigurations, ADMINISTRATOR),
     (Endpoint::ListProjectLogs, ["13yyyyy33", "13yyyyy33", "133333y33"]),

@@ -18,7 +18,7 @@ pub fn cases() -> Vec<Story> {
         ("a_project_that_is_there_is_a_conflict_and_one_with_a_repository_stays", conflicts),
         ("projects_are_listed_a_page_at_a_time_as_far_as_one_may_see_them", listed),
         ("whether_a_project_is_there_is_told_to_those_who_may_see_it", found),
-        ("limits_are_an_administrators_to_set", limits),
+        ("limits_are_set_within_what_an_administrator_granted", limits),
         ("a_project_is_meant_by_its_id_or_its_name", references),
         ("what_was_pushed_before_people_had_to_sign_in_is_not_given_away", not_given_away),
     ]
@@ -262,12 +262,20 @@ fn limits(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
             alice.post("projects", body).await.refused(403, "FORBIDDEN");
         }
         alice.post("projects", json!({ "project_name": "mine" })).await.expect(201);
-        alice.put("projects/mine", json!({ "storage_limit": -1 })).await.refused(403, "FORBIDDEN");
+        // Nobody has granted it less than all there is.
+        alice.put("projects/mine", json!({ "storage_limit": 5 })).await.expect(200);
+        alice.put("projects/mine", json!({ "storage_limit": -1 })).await.expect(200);
         let body = json!({ "project_name": "theirs", "storage_limit": 1_i64 << 40, "count_limit": 7 });
         admin.post("projects", body).await.expect(201);
         let read = admin.get("projects/theirs").await.json();
         assert_eq!((&read["storage_limit"], &read["count_limit"]), (&json!(1_i64 << 40), &json!(7)));
         admin.put("projects/mine", json!({ "storage_limit": 9 })).await.expect(200);
+        let read = alice.get("projects/mine").await.json();
+        assert_eq!((&read["storage_limit"], &read["count_limit"]), (&json!(9), &json!(-1)));
+        for (limit, status) in [(4, 200), (9, 200), (10, 403), (-1, 403)] {
+            let set = alice.put("projects/mine", json!({ "storage_limit": limit })).await;
+            assert_eq!(set.status, status, "{limit}");
+        }
         let read = alice.get("projects/mine").await.json();
         assert_eq!((&read["storage_limit"], &read["count_limit"]), (&json!(9), &json!(-1)));
         for bad in [json!(-2), json!(1.5), json!("9")] {

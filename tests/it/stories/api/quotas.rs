@@ -12,7 +12,7 @@ use crate::support::trial::Story;
 use crate::support::{Accounts, Stack};
 
 pub fn cases() -> Vec<Story> {
-    vec![("a_quota_is_seen_by_members_and_set_by_an_administrator", quotas)]
+    vec![("a_quota_is_seen_by_members_and_set_by_admins_within_what_was_granted", quotas)]
 }
 
 fn quotas(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
@@ -60,6 +60,19 @@ fn quotas(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
         admin.put("quotas/1", json!({})).await.refused(400, "BAD_REQUEST");
         assert_eq!(field(&guest.get("quotas").await, "id"), [1]);
         assert_eq!(field(&admin.get("quotas").await, "id"), [1, 2].map(Value::from));
+        // What is granted, the project's own admins set within that.
+        let head = admin.with(&accounts.user_as("head", "one", Role::Admin).await);
+        for (hard, status) in [
+            (json!({ "storage": 1000, "count": 2 }), 200),
+            (json!({ "storage": 1024 }), 200),
+            (json!({ "storage": 1025 }), 403),
+            (json!({ "count": 4 }), 403),
+            (json!({ "storage": -1 }), 403),
+        ] {
+            assert_eq!(head.put("quotas/1", json!({ "hard": hard })).await.status, status, "{hard}");
+        }
+        assert_eq!(head.get("quotas/1").await.json()["hard"], json!({ "count": 2, "storage": 1024 }));
+        head.put("quotas/2", json!({ "hard": { "count": 1 } })).await.refused(403, "FORBIDDEN");
         let stranger = admin.with(&accounts.user("stranger").await);
         assert_eq!(field(&stranger.get("quotas").await, "id"), Vec::<Value>::new());
         stranger.get("quotas/1").await.refused(403, "FORBIDDEN");
