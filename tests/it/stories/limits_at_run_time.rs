@@ -71,8 +71,23 @@ struct Stalled {
 }
 
 impl Stalled {
+    /// Again, where another replica still counts one that has just ended.
     async fn begin(repository: &Repository) -> Self {
         let upload = repository.begin().await;
+        let deadline = Instant::now() + HELD_WITHIN;
+        loop {
+            let stalled = Self::send(upload.clone()).await;
+            if stalled.is_under_way().await {
+                return stalled;
+            }
+            let refused = stalled.answer.await.expect("a task").expect("an answer");
+            refusal(&refused);
+            assert!(Instant::now() < deadline, "it is refused for good");
+            tokio::time::sleep(POLL).await;
+        }
+    }
+
+    async fn send(upload: Upload) -> Self {
         let (sender, receiver) = mpsc::channel(4);
         let body = stream::unfold(receiver, |mut receiver: mpsc::Receiver<std::io::Result<Bytes>>| async {
             receiver.recv().await.map(|piece| (piece, receiver))
@@ -83,19 +98,22 @@ impl Stalled {
             let (status, headers) = (response.status().as_u16(), response.headers().clone());
             Some(Answer { status, headers, body: response.bytes().await.ok()? })
         });
-        sender.send(Ok(Bytes::from_static(b"0123456789"))).await.expect("it is sent");
-        let stalled = Self { upload, sender, answer };
-        stalled.under_way().await;
-        stalled
+        // Nobody takes it where the request was refused.
+        let _ = sender.send(Ok(Bytes::from_static(b"0123456789"))).await;
+        Self { upload, sender, answer }
     }
 
-    /// Waits until it has the append's lease: the slot comes before that.
-    async fn under_way(&self) {
+    /// Waits until it has the append's lease: the slot comes before that. False when it was refused.
+    async fn is_under_way(&self) -> bool {
         let begun = Instant::now();
         while self.upload.state().await.json()["status"] != "uploading" {
+            if self.answer.is_finished() {
+                return false;
+            }
             assert!(begun.elapsed() < Duration::from_secs(20), "the chunk is not under way");
             tokio::time::sleep(POLL).await;
         }
+        true
     }
 
     /// Sends the rest, and tells the answer.
