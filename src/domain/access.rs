@@ -282,13 +282,4 @@ impl Caller {
             Authority::Token(token) => token.name.as_deref(),
         }
     }
-
-    #[must_use]
-    pub const fn is_anonymous(&self) -> bool {
-        match &self.authority {
-            Authority::Anonymous => true,
-            Authority::Token(token) => token.name.is_none(),
-            _ => false,
-        }
-    }
 }

@@ -84,23 +84,7 @@ async fn answer(service: Arc<Service>, endpoint: Endpoint, request: Request) -> 
         }
         Endpoint::Token => token::get(&service, visitor, request).await,
         Endpoint::TokenByForm => token::post(&service, visitor, request).await,
-        // Dispatched by `oci`, which takes their paths apart.
-        Endpoint::Base
-        | Endpoint::Catalog
-        | Endpoint::BeginUpload
-        | Endpoint::DescribeUpload
-        | Endpoint::Append
-        | Endpoint::Finalize
-        | Endpoint::Abort
-        | Endpoint::ReadBlob
-        | Endpoint::DescribeBlob
-        | Endpoint::DeleteBlob
-        | Endpoint::ReadManifest
-        | Endpoint::DescribeManifest
-        | Endpoint::PushManifest
-        | Endpoint::DeleteManifest
-        | Endpoint::ListTags
-        | Endpoint::ListReferrers => Err(HttpError::not_found()),
+        // Those of the registry are dispatched by `oci`, which takes their paths apart.
         endpoint => api::answer(&service, visitor, endpoint, request).await,
     }
 }

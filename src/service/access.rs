@@ -3,6 +3,7 @@
 //! A project that a caller may not know of and one that does not exist are looked up by the same statement and get the
 //! same answer.
 
+use super::identity::user;
 use super::{Result, Service, ServiceError};
 use crate::db::ProjectAccess;
 use crate::domain::access::{
@@ -104,19 +105,16 @@ impl Service {
         let Authority::Token(token) = &caller.authority else { return Ok(caller.authority.clone()) };
         let Some(name) = &token.name else { return Ok(Authority::Anonymous) };
         if let Ok(robot) = name.parse::<RobotName>() {
-            let found = self.db.find_robot_account(&robot).await?.filter(|found| !found.is_disabled);
-            return Ok(found.map_or(Authority::Anonymous, |found| Authority::Robot {
+            let found = self.db.find_robot_account(&robot).await?;
+            let alive = found.filter(|found| !found.is_disabled && self.is_unexpired(found.expires_at));
+            return Ok(alive.map_or(Authority::Anonymous, |found| Authority::Robot {
                 name: name.clone(),
                 project: robot.project,
                 actions: found.actions,
             }));
         }
         let found = self.db.find_user_account(name).await?;
-        Ok(found.map_or(Authority::Anonymous, |found| Authority::User {
-            id: found.id,
-            name: found.name,
-            is_admin: found.is_admin,
-        }))
+        Ok(found.map_or(Authority::Anonymous, user))
     }
 
     pub(super) async fn account_actions(

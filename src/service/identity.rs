@@ -223,12 +223,12 @@ impl Service {
         })
     }
 
-    fn is_unexpired(&self, expires_at: Option<DateTime<Utc>>) -> bool {
+    pub(super) fn is_unexpired(&self, expires_at: Option<DateTime<Utc>>) -> bool {
         expires_at.is_none_or(|expires_at| self.clock.now() < expires_at)
     }
 }
 
-fn user(account: UserAccount) -> Authority {
+pub(super) fn user(account: UserAccount) -> Authority {
     Authority::User { id: account.id, name: account.name, is_admin: account.is_admin }
 }
 

@@ -121,7 +121,7 @@ impl Service {
 
     pub async fn quota(&self, project: &ProjectReference) -> Result<Quota> {
         let project = self.find_project(project).await?;
-        let used = self.project_usage(&project.name).await?;
+        let used = self.db.project_usage(&project.name).await?;
         Ok(Quota { project, used })
     }
 
@@ -130,7 +130,7 @@ impl Service {
         let (found, count) = self.db.visible_projects(&inside(&caller.authority), limit, offset).await?;
         let mut quotas = Vec::with_capacity(found.len());
         for (project, _) in found {
-            let used = self.project_usage(&project.name).await?;
+            let used = self.db.project_usage(&project.name).await?;
             quotas.push(Quota { project, used });
         }
         Ok((quotas, count))

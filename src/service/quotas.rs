@@ -1,28 +1,9 @@
 //! Room in a project for what is uploaded to it, before it is.
 
 use super::{Result, Service, ServiceError};
-use crate::domain::access::ProjectName;
-use crate::domain::quota::{Recount, Usage};
 use crate::domain::upload::Upload;
 
 impl Service {
-    /// What a project has and may have; one that has nothing is no error.
-    pub async fn project_usage(&self, project: &ProjectName) -> Result<Usage> {
-        Ok(self.db.project_usage(project).await?)
-    }
-
-    /// Counts a project's usage anew; with `correct` it is kept rightly from then on.
-    pub async fn recount(&self, project: &ProjectName, correct: bool) -> Result<Recount> {
-        if !correct {
-            return Ok(self.db.recount(project).await?);
-        }
-        let recount = self.db.correct_usage(project).await?;
-        if !recount.agrees {
-            tracing::warn!(%project, kept = ?recount.kept, counted = ?recount.counted, "usage corrected");
-        }
-        Ok(recount)
-    }
-
     /// Has at least so many bytes held for a session, before they move; says how many are, and `u64::MAX` where
     /// nothing limits the project.
     pub(super) async fn reserve(&self, upload: &Upload, bytes: u64) -> Result<u64> {

@@ -1,6 +1,5 @@
 //! What an operator says of an issuer, and what its claims come to.
 
-use std::fmt;
 use std::str::FromStr;
 
 use serde_json::{Map, Value};
@@ -79,12 +78,6 @@ impl FromStr for IssuerConfig {
         }
         let audience = audience.ok_or("audience= is missing: what tokens for this service have in aud")?;
         Ok(Self { issuer, audience, user_claim, projects_claim, role })
-    }
-}
-
-impl fmt::Display for IssuerConfig {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.issuer)
     }
 }
 

@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use super::{Call, id};
 use crate::domain::access::ProjectName;
+use crate::domain::account::RobotName;
 use crate::domain::audit::{Deed, Operation, ResourceType};
 use crate::http::endpoint::Endpoint;
 
@@ -32,7 +33,11 @@ pub(super) async fn deed(endpoint: Endpoint, call: &Call) -> Option<Deed> {
     let body: Value = serde_json::from_slice(&call.body).unwrap_or_default();
     let (resource, project) = match resource_type {
         Kind::Member => (member(endpoint, call, &body).await, project(call).await),
-        Kind::Robot if endpoint == Endpoint::CreateRobot => (text(&body["name"]), project(call).await),
+        Kind::Robot if endpoint == Endpoint::CreateRobot => {
+            let project = project(call).await?;
+            let name = RobotName::new(project.clone(), &text(&body["name"])).ok()?;
+            (name.to_string(), Some(project))
+        }
         Kind::Robot => match call.service.robot(id(&call.path, "robot")).await {
             Ok(robot) => (robot.name.to_string(), Some(robot.name.project)),
             Err(_) => return None,

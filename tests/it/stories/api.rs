@@ -3,6 +3,7 @@
 mod commands;
 mod envelope;
 mod first;
+mod logged;
 mod members;
 mod open;
 mod projects;
@@ -33,6 +34,7 @@ pub fn cases() -> Vec<Story> {
         first::cases(),
         commands::cases(),
         secrets::cases(),
+        logged::cases(),
     ]
     .concat()
 }
