@@ -21,23 +21,26 @@ fn logged(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
         let accounts = Accounts::of(&stack).await;
         accounts.user("bob").await;
         let server = stack.guarded_server(&[]).await;
-        let root = Api::of(&server).with(&accounts.administrator("root").await);
-        let project = id_of(&root.post("projects", json!({ "project_name": "team" })).await.expect(201));
+        let operator = Api::of(&server).with(&accounts.administrator("root").await);
+        let project = id_of(&operator.post("projects", json!({ "project_name": "team" })).await.expect(201));
         let member = json!({ "role_id": 3, "member_user": { "username": "bob" } });
-        let member = id_of(&root.post("projects/team/members", member).await.expect(201));
-        root.put(&format!("projects/{project}/members/{member}"), json!({ "role_id": 2 })).await.expect(200);
-        root.delete(&format!("projects/team/members/{member}")).await.expect(200);
+        let member = id_of(&operator.post("projects/team/members", member).await.expect(201));
+        operator
+            .put(&format!("projects/{project}/members/{member}"), json!({ "role_id": 2 }))
+            .await
+            .expect(200);
+        operator.delete(&format!("projects/team/members/{member}")).await.expect(200);
         let access = json!([{ "resource": "repository", "action": "pull" }]);
         let permissions = json!([{ "kind": "project", "namespace": "team", "access": access }]);
         let robot = json!({ "name": "ci", "duration": 1, "level": "project", "permissions": permissions });
-        let robot = id_of(&root.post("robots", robot).await.expect(201));
-        root.patch(&format!("robots/{robot}"), json!({})).await.expect(200);
-        root.delete(&format!("robots/{robot}")).await.expect(200);
-        root.put(&format!("quotas/{project}"), json!({ "hard": { "count": 9 } })).await.expect(200);
+        let robot = id_of(&operator.post("robots", robot).await.expect(201));
+        operator.patch(&format!("robots/{robot}"), json!({})).await.expect(200);
+        operator.delete(&format!("robots/{robot}")).await.expect(200);
+        operator.put(&format!("quotas/{project}"), json!({ "hard": { "count": 9 } })).await.expect(200);
         // What is refused is not done.
-        root.post("projects", json!({ "project_name": "team" })).await.refused(409, "CONFLICT");
+        operator.post("projects", json!({ "project_name": "team" })).await.refused(409, "CONFLICT");
 
-        let log = root.get(&format!("projects/{project}/logs?page_size=100")).await.expect(200);
+        let log = operator.get(&format!("projects/{project}/logs?page_size=100")).await.expect(200);
         let entries: Vec<_> = ["username", "operation", "resource_type", "resource"]
             .map(|name| field(&log, name))
             .into_iter()
@@ -66,18 +69,18 @@ fn settings(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
         let accounts = Accounts::of(&stack).await;
         let alice = accounts.user("alice").await;
         let server = stack.guarded_server(&[]).await;
-        let root = Api::of(&server).with(&accounts.administrator("root").await);
-        let alice = root.with(&alice);
+        let operator = Api::of(&server).with(&accounts.administrator("root").await);
+        let alice = operator.with(&alice);
         let set = json!({ "storage_per_project": 1000, "project_creation_restriction": "adminonly" });
-        root.put("configurations", set).await.expect(200);
+        operator.put("configurations", set).await.expect(200);
         alice.post("projects", json!({ "project_name": "mine" })).await.refused(403, "FORBIDDEN");
-        root.put("configurations", json!({ "project_creation_restriction": null })).await.expect(200);
+        operator.put("configurations", json!({ "project_creation_restriction": null })).await.expect(200);
         alice.post("projects", json!({ "project_name": "mine" })).await.expect(201);
         assert_eq!(alice.get("projects/mine").await.json()["storage_limit"], 1000);
         alice.put("projects/mine", json!({ "storage_limit": 1001 })).await.refused(403, "FORBIDDEN");
         let more = json!({ "project_name": "more", "storage_limit": -1 });
-        root.post("projects", more).await.expect(201);
-        assert_eq!(root.get("projects/more").await.json()["storage_limit"], -1);
+        operator.post("projects", more).await.expect(201);
+        assert_eq!(operator.get("projects/more").await.json()["storage_limit"], -1);
     }
     .boxed()
 }
