@@ -25,10 +25,10 @@ const LARGE: u64 = (6 << 30) + 12_345;
 /// LocalStack keeps objects in the memory of a slow process: there the same steps run, without the gigabytes.
 const MODEST: u64 = (64 << 20) + 12_345;
 /// What the service may hold resident, in bytes, whatever passes through it.
-const MEMORY_LIMIT: u64 = 64 << 20;
+const MEMORY_LIMIT: u64 = 48 << 20;
 /// With a body on its way through it: a part that is filled and three that travel, 8 MiB each, in buffers that may
 /// be half empty where a piece is kept as it came.
-const STREAMING_LIMIT: u64 = 112 << 20;
+const STREAMING_LIMIT: u64 = 88 << 20;
 /// To finish or hand over what is in flight; nothing is, when these stories stop a server.
 const TERMINATE_LIMIT: Duration = Duration::from_secs(30);
 

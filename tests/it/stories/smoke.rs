@@ -16,7 +16,7 @@ use crate::support::{self, Stack};
 /// Graceful shutdown with nothing in flight.
 const TERMINATE_LIMIT: Duration = Duration::from_secs(30);
 /// What the service may hold resident, in bytes, whatever passes through it.
-const MEMORY_LIMIT: u64 = 64 << 20;
+const MEMORY_LIMIT: u64 = 32 << 20;
 
 pub fn cases() -> Vec<Story> {
     vec![

@@ -19,7 +19,8 @@ const ANNOUNCEMENT: &str = "listening on ";
 #[derive(Debug)]
 pub struct Process(Child);
 
-/// Resident memory in bytes.
+/// What a process holds resident in bytes, apart from pages of its program's file: those are the kernel's to drop,
+/// and an unoptimised build has as many of them as the code that ran has.
 #[derive(Debug, Clone, Copy)]
 pub struct Memory {
     pub now: u64,
@@ -109,7 +110,10 @@ impl Server {
             let line = status.lines().find_map(|line| line.strip_prefix(field)).expect("Linux counts memory");
             line.trim_start_matches(':').trim().trim_end_matches(" kB").parse::<u64>().expect("a number")
         };
-        Memory { now: kibibytes("VmRSS") << 10, peak: kibibytes("VmHWM") << 10 }
+        // Should the kernel have dropped some of the file since the peak, the peak reads too high, never too low.
+        let file = kibibytes("RssFile");
+        let held = |field: &str| kibibytes(field).saturating_sub(file) << 10;
+        Memory { now: held("VmRSS"), peak: held("VmHWM") }
     }
 
     async fn ready(&mut self) {
