@@ -10,6 +10,7 @@
 mod call;
 mod download;
 mod error;
+pub mod manifest;
 mod midstates;
 mod parts;
 mod progress;

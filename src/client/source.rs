@@ -1,6 +1,6 @@
 //! The file that is uploaded, and the promise that it stays the same meanwhile.
 
-use std::io::Read;
+use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -29,11 +29,13 @@ pub struct Hashed {
     pub midstates: Midstates,
 }
 
-/// A regular file as it was when the upload began.
+/// A regular file, or a stretch of one, as it was when the upload began.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FileSource {
     path: PathBuf,
+    offset: u64,
     size: u64,
+    file_size: u64,
     modified: Option<SystemTime>,
 }
 
@@ -44,7 +46,16 @@ impl FileSource {
         if !metadata.is_file() {
             return Err(Error::NotAFile(path.to_owned()));
         }
-        Ok(Self { path: path.to_owned(), size: metadata.len(), modified: metadata.modified().ok() })
+        let file_size = metadata.len();
+        let modified = metadata.modified().ok();
+        Ok(Self { path: path.to_owned(), offset: 0, size: file_size, file_size, modified })
+    }
+
+    /// `size` bytes of it from `offset`, such as a layer in an archive; none if the file ends before.
+    #[must_use]
+    pub fn section(&self, offset: u64, size: u64) -> Option<Self> {
+        let is_inside = offset.checked_add(size).is_some_and(|end| end <= self.size);
+        is_inside.then(|| Self { offset: self.offset + offset, size, ..self.clone() })
     }
 
     #[must_use]
@@ -70,7 +81,9 @@ impl FileSource {
 
     fn hash_blocking(&self, progress: &Progress, stop: &CancellationToken) -> Result<Hashed> {
         progress.started(Stage::Hashing, self.size, 0);
-        let file = std::fs::File::open(&self.path).map_err(Error::file("open", &self.path))?;
+        let mut file = std::fs::File::open(&self.path).map_err(Error::file("open", &self.path))?;
+        file.seek(SeekFrom::Start(self.offset)).map_err(Error::file("read", &self.path))?;
+        let file = file.take(self.size);
         let mut midstates = Midstates::default();
         let noted = |hasher: &Hasher, length| midstates.note(hasher, length);
         let (hasher, length) =
@@ -84,7 +97,7 @@ impl FileSource {
     /// [`Error::FileChanged`] when size or modification time are not what they were.
     pub async fn check_unchanged(&self) -> Result<()> {
         match Self::open(&self.path).await {
-            Ok(now) if now == *self => Ok(()),
+            Ok(now) if (now.file_size, now.modified) == (self.file_size, self.modified) => Ok(()),
             Ok(_) | Err(Error::NotAFile(_)) => Err(Error::FileChanged(self.path.clone())),
             Err(error) => Err(error),
         }
@@ -97,7 +110,7 @@ impl FileSource {
         size: u64,
     ) -> Result<impl Stream<Item = std::io::Result<Bytes>> + Send + 'static> {
         let mut file = tokio::fs::File::open(&self.path).await.map_err(Error::file("open", &self.path))?;
-        file.seek(std::io::SeekFrom::Start(offset)).await.map_err(Error::file("read", &self.path))?;
+        file.seek(SeekFrom::Start(self.offset + offset)).await.map_err(Error::file("read", &self.path))?;
         Ok(ReaderStream::with_capacity(file.take(size), READ_SIZE))
     }
 }

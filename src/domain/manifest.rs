@@ -15,11 +15,13 @@ use super::media_type::MediaType;
 /// Largest manifest taken, in bytes: what every registry should take (OCI distribution 1.1.1, "Pushing manifests").
 pub const MAX_MANIFEST_SIZE: usize = 4 * 1024 * 1024;
 
-const IMAGE: &str = "application/vnd.oci.image.manifest.v1+json";
+pub const IMAGE: &str = "application/vnd.oci.image.manifest.v1+json";
 /// Also the type of a list of referrers.
 pub const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 const DOCKER_IMAGE: &str = "application/vnd.docker.distribution.manifest.v2+json";
 const DOCKER_LIST: &str = "application/vnd.docker.distribution.manifest.list.v2+json";
+/// Every type of manifest that is known by name.
+pub const TYPES: [&str; 4] = [IMAGE, INDEX, DOCKER_IMAGE, DOCKER_LIST];
 
 /// What a manifest says of itself and of others.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -92,12 +94,11 @@ fn unless_empty<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Med
     text.map(|text| text.parse().map_err(D::Error::custom)).transpose()
 }
 
-impl Descriptor {
-    /// Layers that may not be redistributed: "foreign" is Docker's word, "nondistributable" OCI's.
-    fn is_foreign(&self) -> bool {
-        self.media_type.starts_with("application/vnd.docker.image.rootfs.foreign.")
-            || self.media_type.starts_with("application/vnd.oci.image.layer.nondistributable.")
-    }
+/// Layers that may not be redistributed: "foreign" is Docker's word, "nondistributable" OCI's.
+#[must_use]
+pub fn is_foreign(media_type: &str) -> bool {
+    media_type.starts_with("application/vnd.docker.image.rootfs.foreign.")
+        || media_type.starts_with("application/vnd.oci.image.layer.nondistributable.")
 }
 
 impl Manifest {
@@ -112,7 +113,8 @@ impl Manifest {
         content.check(&media_type)?;
         let config_type = content.config.as_ref().and_then(|config| config.media_type.parse().ok());
         let layers = content.layers.into_iter().chain(content.blobs).flatten();
-        let (foreign, layers): (Vec<_>, Vec<_>) = layers.partition(Descriptor::is_foreign);
+        let (foreign, layers): (Vec<_>, Vec<_>) =
+            layers.partition(|layer: &Descriptor| is_foreign(&layer.media_type));
         let digests = |descriptors: Vec<Descriptor>| descriptors.into_iter().map(|layer| layer.digest);
         Ok(Self {
             media_type,

@@ -126,7 +126,7 @@ pub struct Catalog {
     pub repositories: Vec<String>,
 }
 
-/// An image index, as a list of referrers is one (OCI image-spec, image-index.md).
+/// An image index, as a list of referrers and `index.json` of an image layout are (OCI image-spec, image-index.md).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Index {
@@ -136,6 +136,7 @@ pub struct Index {
     pub manifests: Vec<Descriptor>,
 }
 
+/// What refers to some content (OCI image-spec, descriptor.md).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Descriptor {
@@ -147,6 +148,31 @@ pub struct Descriptor {
     pub artifact_type: Option<MediaType>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub annotations: Option<serde_json::Value>,
+    /// In an index: what the image runs on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub platform: Option<Platform>,
+}
+
+/// What an image runs on, in Go's words (OCI image-spec, image-index.md).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Platform {
+    pub architecture: String,
+    pub os: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub variant: Option<String>,
+}
+
+impl Descriptor {
+    #[must_use]
+    pub const fn new(media_type: MediaType, digest: Digest, size: u64) -> Self {
+        Self { media_type, digest, size, artifact_type: None, annotations: None, platform: None }
+    }
+
+    /// An annotation's text.
+    #[must_use]
+    pub fn annotation(&self, key: &str) -> Option<&str> {
+        self.annotations.as_ref()?.get(key)?.as_str()
+    }
 }
 
 /// The OCI error envelope (distribution 1.1.1, "Error Codes").

@@ -69,6 +69,7 @@ pub(super) async fn referrers(
         size: referrer.size,
         artifact_type: referrer.artifact_type,
         annotations: referrer.annotations,
+        platform: None,
     });
     let index =
         wire::Index { schema_version: 2, media_type: INDEX.to_owned(), manifests: manifests.collect() };

@@ -1,0 +1,79 @@
+//! A manifest as clients handle it: its exact bytes, and what it refers to.
+
+use bytes::Bytes;
+use serde::Deserialize;
+
+use crate::domain::digest::Digest;
+use crate::domain::hash::Hasher;
+use crate::domain::manifest::{self, ManifestError};
+use crate::domain::media_type::MediaType;
+use crate::http::wire::Descriptor;
+
+/// An image, an index or another artifact.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Manifest {
+    /// What refers to it: its type, digest and size.
+    pub descriptor: Descriptor,
+    /// Byte by byte, as it was made: its digest is theirs.
+    pub payload: Bytes,
+    pub config: Option<Descriptor>,
+    /// In order. Foreign ones among them, see [`is_foreign`].
+    pub layers: Vec<Descriptor>,
+    /// What an index lists.
+    pub manifests: Vec<Descriptor>,
+    /// The manifest that this one is about.
+    pub subject: Option<Descriptor>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Content {
+    config: Option<Descriptor>,
+    layers: Option<Vec<Descriptor>>,
+    blobs: Option<Vec<Descriptor>>,
+    manifests: Option<Vec<Descriptor>>,
+    subject: Option<Descriptor>,
+}
+
+impl Manifest {
+    /// Reads a manifest that came as this type, and names it by the algorithm of `digest`, or else SHA-256.
+    pub fn read(
+        payload: Bytes,
+        content_type: Option<MediaType>,
+        digest: Option<&Digest>,
+    ) -> Result<Self, ManifestError> {
+        // What a registry would refuse is refused here, in the same words.
+        let checked = manifest::Manifest::read(&payload, content_type)?;
+        let content: Content = serde_json::from_slice(&payload)?;
+        let algorithm = digest.map(Digest::algorithm).unwrap_or_default();
+        let found = Hasher::digest(algorithm, &payload);
+        let descriptor = Descriptor {
+            artifact_type: checked.artifact_type,
+            ..Descriptor::new(checked.media_type, found, payload.len() as u64)
+        };
+        Ok(Self {
+            descriptor,
+            payload,
+            config: content.config,
+            layers: content.layers.into_iter().chain(content.blobs).flatten().collect(),
+            manifests: content.manifests.unwrap_or_default(),
+            subject: content.subject,
+        })
+    }
+
+    /// Config and layers that a registry has to have before it takes the manifest.
+    pub fn blobs(&self) -> impl Iterator<Item = &Descriptor> {
+        self.config.iter().chain(self.layers.iter().filter(|layer| !is_foreign(&layer.media_type)))
+    }
+}
+
+/// Layers that may not be redistributed, and that clients get elsewhere.
+#[must_use]
+pub fn is_foreign(media_type: &MediaType) -> bool {
+    manifest::is_foreign(media_type.as_str())
+}
+
+/// What is a manifest, and not a blob, by its type.
+#[must_use]
+pub fn is_manifest(media_type: &MediaType) -> bool {
+    manifest::TYPES.contains(&media_type.as_str())
+}
