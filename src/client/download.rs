@@ -18,7 +18,7 @@ use crate::domain::digest::Digest;
 use crate::domain::name::RepositoryName;
 
 /// Chunks between the connection and the disk, each at most what one read of the socket gives (some 400 KiB).
-const CHUNKS_IN_FLIGHT: usize = 8;
+pub(super) const CHUNKS_IN_FLIGHT: usize = 8;
 /// Signed URLs in a row that the store may refuse: more than expiry explains.
 const MAX_REFUSED_SIGNATURES: u32 = 3;
 
@@ -43,10 +43,9 @@ impl Client {
         let staged = staged.await.map_err(thread_died(target))??;
         progress.started(Stage::Downloading, size, staged.length());
         let (sender, receiver) = mpsc::channel(CHUNKS_IN_FLIGHT);
-        let fetch =
-            Fetch { client: self, repository, digest: *digest, size, offset: staged.length(), progress };
+        let offset = staged.length();
         let writer = spawn_blocking(move || staged.write(receiver));
-        let fetched = fetch.run(sender).await;
+        let fetched = self.fetch(repository, digest, size, offset, sender, progress).await;
         // The writer's error first: a full disk also looks like a fetch that found nobody to write to.
         let staged = writer.await.map_err(thread_died(target))??;
         fetched?;
@@ -54,9 +53,22 @@ impl Client {
         progress.finished(Outcome::Downloaded);
         Ok(size)
     }
+
+    /// Sends a blob's bytes from `offset` to whoever writes them, through whatever passes.
+    pub(super) async fn fetch(
+        &self,
+        repository: &RepositoryName,
+        digest: &Digest,
+        size: u64,
+        offset: u64,
+        sender: Sender<Bytes>,
+        progress: &Progress,
+    ) -> Result<()> {
+        Fetch { client: self, repository, digest: *digest, size, offset, progress }.run(sender).await
+    }
 }
 
-fn thread_died(target: &Path) -> impl FnOnce(JoinError) -> Error {
+pub(super) fn thread_died(target: &Path) -> impl FnOnce(JoinError) -> Error {
     move |error| Error::file("write", target)(std::io::Error::other(error))
 }
 

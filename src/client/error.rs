@@ -6,6 +6,7 @@ use std::time::Duration;
 use reqwest::StatusCode;
 
 use crate::domain::digest::{Digest, Mismatch};
+use crate::domain::reference::{Reference, Tag};
 use crate::domain::upload::{Status, UploadId};
 
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -61,6 +62,14 @@ pub enum Error {
     Incomplete(UploadId),
     #[error("the server has no blob {0} in this repository, or you may not read it")]
     BlobUnknown(Digest),
+    #[error("the repository has no manifest {0}, or you may not read it; its tags are listed by: overside tags")]
+    ManifestUnknown(Reference),
+    #[error("{0} lists too many manifests, or manifests in too many floors, to be an artifact")]
+    TooDeep(Digest),
+    #[error("there is no image for {wanted}; there is one for {there}")]
+    PlatformUnknown { wanted: String, there: String },
+    #[error("tag {tag} already means {digest}; take another tag, or replace it with --force")]
+    TagTaken { tag: Tag, digest: Digest },
     #[error("what arrived is {}, not {}; it was discarded, download it again", .0.found, .0.expected)]
     DigestMismatch(Box<Mismatch>),
     #[error("{} changed while it was being uploaded; upload it again when nothing writes to it", .0.display())]

@@ -12,6 +12,7 @@ mod blobs;
 mod call;
 mod chunked;
 mod content;
+pub mod copy;
 pub mod credentials;
 mod download;
 mod error;
@@ -202,6 +203,12 @@ impl Client {
         self.base.join(path).map_err(|_| Error::Address(self.base.to_string()))
     }
 
+    /// Whether blobs of the other can be had here without sending them.
+    #[must_use]
+    pub fn is_same_registry(&self, other: &Self) -> bool {
+        self.base == other.base
+    }
+
     /// The server as it is named in errors.
     fn peer(&self) -> String {
         peer(&self.base)
@@ -219,8 +226,8 @@ fn take_credential(url: &mut Url) -> Option<Credential> {
     is_there.then(|| Credential::Basic { username, password: password.unwrap_or_default() })
 }
 
-/// Whether a URL leads to this machine.
-fn is_loopback(url: &Url) -> bool {
+/// Whether a URL leads to this machine, where plain HTTP is nobody else's to read.
+pub(crate) fn is_loopback(url: &Url) -> bool {
     match url.host() {
         Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
         Some(Host::Ipv4(address)) => address.is_loopback(),

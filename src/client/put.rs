@@ -100,19 +100,32 @@ impl Client {
         progress: &Progress,
     ) -> Result<PutOutcome> {
         let (digest, size) = (blob.digest, blob.size());
-        let remembered = options.states.as_ref().map(|states| states.of(&self.base, repository, &digest));
-        let (outcome, mode) = if self.blob_size(repository, &digest).await? == Some(size) {
-            (Outcome::Exists, None)
-        } else {
-            let put =
-                Put { client: self, repository, blob, options, remembered: remembered.as_ref(), progress };
-            put.run().await?
-        };
+        if self.blob_size(repository, &digest).await? != Some(size) {
+            return self.put_missing_blob(repository, blob, options, progress).await;
+        }
+        if let Some(states) = &options.states {
+            states.of(&self.base, repository, &digest).remove();
+        }
+        progress.finished(Outcome::Exists);
+        Ok(PutOutcome { digest, size, outcome: Outcome::Exists, mode: None })
+    }
+
+    /// As [`Self::put_blob`], for a blob that is known not to be there.
+    pub(super) async fn put_missing_blob(
+        &self,
+        repository: &RepositoryName,
+        blob: &Blob,
+        options: &PutOptions,
+        progress: &Progress,
+    ) -> Result<PutOutcome> {
+        let remembered = options.states.as_ref().map(|states| states.of(&self.base, repository, &blob.digest));
+        let put = Put { client: self, repository, blob, options, remembered: remembered.as_ref(), progress };
+        let (outcome, mode) = put.run().await?;
         if let Some(remembered) = remembered {
             remembered.remove();
         }
         progress.finished(outcome);
-        Ok(PutOutcome { digest, size, outcome, mode })
+        Ok(PutOutcome { digest: blob.digest, size: blob.size(), outcome, mode })
     }
 }
 

@@ -166,6 +166,36 @@ pub struct Platform {
     pub variant: Option<String>,
 }
 
+/// A text that is no platform.
+#[derive(Debug, thiserror::Error)]
+#[error("a platform is written os/architecture or os/architecture/variant, such as linux/arm64")]
+pub struct InvalidPlatform;
+
+/// `linux/amd64`, `linux/arm/v7`
+impl std::fmt::Display for Platform {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}/{}", self.os, self.architecture)?;
+        self.variant.as_ref().map_or(Ok(()), |variant| write!(f, "/{variant}"))
+    }
+}
+
+impl std::str::FromStr for Platform {
+    type Err = InvalidPlatform;
+
+    fn from_str(text: &str) -> Result<Self, InvalidPlatform> {
+        let words: Vec<_> = text.split('/').collect();
+        if words.iter().any(|word| word.is_empty()) {
+            return Err(InvalidPlatform);
+        }
+        let (os, architecture, variant) = match words[..] {
+            [os, architecture] => (os, architecture, None),
+            [os, architecture, variant] => (os, architecture, Some(variant.to_owned())),
+            _ => return Err(InvalidPlatform),
+        };
+        Ok(Self { architecture: architecture.to_owned(), os: os.to_owned(), variant })
+    }
+}
+
 impl Descriptor {
     #[must_use]
     pub const fn new(media_type: MediaType, digest: Digest, size: u64) -> Self {

@@ -1,0 +1,206 @@
+//! An artifact into a registry, from wherever it is: blobs first, then what names them, the root last.
+
+mod origin;
+mod plan;
+mod pull;
+mod referrers;
+
+use futures_util::stream::{self, StreamExt, TryStreamExt};
+
+use super::manifest::Manifest;
+use super::progress::{Event, Outcome, Progress, Stage};
+use super::put::PutOptions;
+use super::{Client, Error, Result};
+use crate::domain::digest::Digest;
+use crate::domain::name::RepositoryName;
+use crate::domain::reference::{Reference, Tag};
+use crate::http::wire::{Descriptor, Platform};
+use plan::Walk;
+
+pub use origin::{Made, Origin};
+pub use plan::Plan;
+pub use pull::{PullOptions, plan_pull, pull};
+
+/// How an artifact is copied.
+#[derive(Debug, Clone, Default)]
+pub struct CopyOptions {
+    pub put: PutOptions,
+    /// Lets a tag mean something else than it did, and looks at every blob again.
+    pub force: bool,
+    /// Brings the artifacts that are about this one, too.
+    pub referrers: bool,
+}
+
+/// Where an artifact goes.
+#[derive(Debug, Clone)]
+pub struct Target {
+    pub client: Client,
+    pub repository: RepositoryName,
+    pub tag: Option<Tag>,
+}
+
+/// What came of it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
+pub struct CopyReport {
+    pub manifests: usize,
+    /// Blobs that were sent, and their bytes.
+    pub sent: usize,
+    pub sent_bytes: u64,
+    /// Blobs that were there.
+    pub existed: usize,
+    /// Blobs that the registry took from another repository of its own.
+    pub mounted: usize,
+    /// Layers that registries do not keep.
+    pub foreign: usize,
+}
+
+/// The manifest that is asked for, of an index that of the platform.
+pub async fn find(
+    client: &Client,
+    repository: &RepositoryName,
+    reference: &Reference,
+    platform: Option<&Platform>,
+) -> Result<Manifest> {
+    let found = client.manifest(repository, reference).await?;
+    let root = found.ok_or_else(|| Error::ManifestUnknown(reference.clone()))?;
+    let Some(platform) = platform.filter(|_| !root.manifests.is_empty()) else { return Ok(root) };
+    let child = select(&root, platform)?;
+    let child = Reference::Digest(child.digest);
+    client.manifest(repository, &child).await?.ok_or(Error::ManifestUnknown(child))
+}
+
+/// The entry of an index for a platform. Without a variant any will do.
+pub fn select<'a>(index: &'a Manifest, wanted: &Platform) -> Result<&'a Descriptor> {
+    let fits = |platform: &Platform| {
+        platform.os == wanted.os
+            && platform.architecture == wanted.architecture
+            && (wanted.variant.is_none() || platform.variant == wanted.variant)
+    };
+    let platforms = || index.manifests.iter().filter_map(|entry| entry.platform.as_ref());
+    index.manifests.iter().find(|entry| entry.platform.as_ref().is_some_and(fits)).ok_or_else(|| {
+        let there: Vec<_> = platforms().map(ToString::to_string).collect();
+        Error::PlatformUnknown { wanted: wanted.to_string(), there: there.join(", ") }
+    })
+}
+
+/// What [`copy`] would do.
+pub async fn plan(origin: &Origin, root: &Manifest, target: &Target, options: &CopyOptions) -> Result<Plan> {
+    check_tag(root, target, options).await?;
+    let known = (!options.force).then_some((&target.client, &target.repository));
+    Walk::new(origin, known).run(root.clone()).await
+}
+
+/// Copies an artifact and everything below it. What is there is not sent again.
+pub async fn copy(
+    origin: &Origin,
+    root: &Manifest,
+    target: &Target,
+    options: &CopyOptions,
+    progress: &Progress,
+) -> Result<CopyReport> {
+    let plan = plan(origin, root, target, options).await?;
+    let mut report = send(origin, &plan, target, options, progress).await?;
+    if options.referrers {
+        referrers::copy_referrers(origin, &plan, target, options, progress, &mut report).await?;
+    }
+    Ok(report)
+}
+
+/// An existing tag keeps its meaning unless that is forced.
+async fn check_tag(root: &Manifest, target: &Target, options: &CopyOptions) -> Result<()> {
+    let Some(tag) = target.tag.clone().filter(|_| !options.force) else { return Ok(()) };
+    let existing = target.client.resolve(&target.repository, &Reference::Tag(tag.clone())).await?;
+    match existing {
+        Some(existing) if existing.digest != root.descriptor.digest => {
+            Err(Error::TagTaken { tag, digest: existing.digest })
+        }
+        _ => Ok(()),
+    }
+}
+
+async fn send(
+    origin: &Origin,
+    plan: &Plan,
+    target: &Target,
+    options: &CopyOptions,
+    progress: &Progress,
+) -> Result<CopyReport> {
+    let mut report = CopyReport { foreign: plan.foreign.len(), ..CopyReport::default() };
+    for layer in &plan.foreign {
+        progress.of(layer.digest.to_string()).finished(Outcome::Foreign);
+    }
+    let sender = Sender { origin, target, options, progress };
+    for blobs in [&plan.layers, &plan.configs] {
+        for (outcome, size) in sender.send_blobs(blobs).await? {
+            report.count(outcome, size);
+        }
+    }
+    let mut manifests = plan.manifests.iter().peekable();
+    while let Some(manifest) = manifests.next() {
+        let tag = target.tag.as_ref().filter(|_| manifests.peek().is_none());
+        let pushed = target.client.push_manifest(&target.repository, manifest, tag).await?;
+        report.manifests += 1;
+        if let Some(subject) = manifest.subject.as_ref().filter(|_| !pushed.lists_referrers) {
+            referrers::note(target, subject, manifest).await?;
+        }
+    }
+    Ok(report)
+}
+
+struct Sender<'a> {
+    origin: &'a Origin,
+    target: &'a Target,
+    options: &'a CopyOptions,
+    progress: &'a Progress,
+}
+
+impl Sender<'_> {
+    /// Side by side, unless they have to be read one after the other.
+    async fn send_blobs(&self, blobs: &[Descriptor]) -> Result<Vec<(Outcome, u64)>> {
+        let mut blobs: Vec<_> = blobs.iter().collect();
+        let mut at_once = self.options.put.lanes.count();
+        if let Some(order) = self.origin.reading_order() {
+            blobs.sort_by_key(|blob| order(&blob.digest));
+            at_once = 1;
+        }
+        let sending = blobs.into_iter().map(|blob| self.send_blob(blob));
+        stream::iter(sending).buffer_unordered(at_once).try_collect().await
+    }
+
+    async fn send_blob(&self, descriptor: &Descriptor) -> Result<(Outcome, u64)> {
+        let Target { client, repository, .. } = self.target;
+        let progress = self.progress.of(descriptor.digest.to_string());
+        progress.report(Event::Started { stage: Stage::Uploading, total: descriptor.size, done: 0 });
+        // Before it is opened: to open may be to unpack.
+        if client.blob_size(repository, &descriptor.digest).await? == Some(descriptor.size) {
+            progress.finished(Outcome::Exists);
+            return Ok((Outcome::Exists, descriptor.size));
+        }
+        let opened = self.origin.open(descriptor).await?;
+        let mount_from = self.origin.neighbour_of(client).cloned();
+        let options = PutOptions { mount_from, ..self.options.put.clone() };
+        let put = client.put_missing_blob(repository, &opened.blob, &options, &progress).await?;
+        Ok((put.outcome, descriptor.size))
+    }
+}
+
+impl CopyReport {
+    const fn count(&mut self, outcome: Outcome, size: u64) {
+        match outcome {
+            Outcome::Exists => self.existed += 1,
+            Outcome::Mounted => self.mounted += 1,
+            Outcome::Foreign => self.foreign += 1,
+            Outcome::Direct | Outcome::ThroughServer | Outcome::Downloaded => {
+                self.sent += 1;
+                self.sent_bytes += size;
+            }
+        }
+    }
+}
+
+/// A digest as it is shown where there is little room.
+#[must_use]
+pub fn short(digest: &Digest) -> String {
+    let text = digest.to_string();
+    text[..text.len().min("sha256:".len() + 12)].to_owned()
+}

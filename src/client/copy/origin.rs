@@ -1,0 +1,96 @@
+//! Where an artifact comes from.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::client::archive::{Archive, OpenedBlob};
+use crate::client::manifest::Manifest;
+use crate::client::midstates::Midstates;
+use crate::client::{Blob, Client, Content, Error, RemoteBlob, Result};
+use crate::domain::digest::Digest;
+use crate::domain::name::RepositoryName;
+use crate::domain::reference::Reference;
+use crate::http::wire::Descriptor;
+
+/// Manifests and blobs, wherever they are.
+#[derive(Debug, Clone)]
+pub enum Origin {
+    Registry(Client, RepositoryName),
+    Archive(Arc<Archive>),
+    /// Made on the spot, such as of a folder.
+    Made(Arc<Made>),
+}
+
+/// Manifests made by this program, and the blobs that they name.
+#[derive(Debug, Default)]
+pub struct Made {
+    pub manifests: HashMap<Digest, Manifest>,
+    pub blobs: HashMap<Digest, Blob>,
+}
+
+/// A blob that can be sent, and what keeps it there until it has been.
+pub(super) struct Opened {
+    pub blob: Blob,
+    _kept: Option<OpenedBlob>,
+}
+
+impl Origin {
+    pub(super) async fn manifest(&self, descriptor: &Descriptor) -> Result<Manifest> {
+        let digest = descriptor.digest;
+        let found = match self {
+            Self::Registry(client, repository) => {
+                client.manifest(repository, &Reference::Digest(digest)).await?
+            }
+            Self::Archive(archive) => archive.manifest(&digest).cloned(),
+            Self::Made(made) => made.manifests.get(&digest).cloned(),
+        };
+        found.ok_or(Error::ManifestUnknown(Reference::Digest(digest)))
+    }
+
+    pub(super) async fn referrers(&self, subject: &Digest) -> Result<Vec<Descriptor>> {
+        match self {
+            Self::Registry(client, repository) => client.referrers(repository, subject, None).await,
+            Self::Archive(_) | Self::Made(_) => Ok(Vec::new()),
+        }
+    }
+
+    pub(super) async fn open(&self, descriptor: &Descriptor) -> Result<Opened> {
+        let digest = descriptor.digest;
+        let blob = match self {
+            Self::Registry(client, repository) => Blob {
+                content: Content::Remote(RemoteBlob {
+                    client: client.clone(),
+                    repository: repository.clone(),
+                    digest,
+                    size: descriptor.size,
+                }),
+                digest,
+                midstates: Midstates::default(),
+            },
+            Self::Archive(archive) => {
+                let opened = archive.open_blob(&digest).await?;
+                let content = Content::File(opened.source.clone());
+                let blob = Blob { content, digest, midstates: opened.midstates.clone() };
+                return Ok(Opened { blob, _kept: Some(opened) });
+            }
+            Self::Made(made) => made.blobs.get(&digest).cloned().ok_or(Error::BlobUnknown(digest))?,
+        };
+        Ok(Opened { blob, _kept: None })
+    }
+
+    /// The order in which blobs are best read, where they have to be read one after the other.
+    pub(super) fn reading_order(&self) -> Option<impl Fn(&Digest) -> u64> {
+        match self {
+            Self::Archive(archive) if archive.is_packed() => Some(|digest: &Digest| archive.order(digest)),
+            _ => None,
+        }
+    }
+
+    /// The repository that a registry can take blobs from by itself.
+    pub(super) fn neighbour_of(&self, target: &Client) -> Option<&RepositoryName> {
+        match self {
+            Self::Registry(client, repository) if client.is_same_registry(target) => Some(repository),
+            _ => None,
+        }
+    }
+}
