@@ -121,5 +121,5 @@ async fn rough(roughness: Roughness) -> (RoughProxy, Arc<AtomicU64>) {
     let serving = axum::serve(listener, router.layer(DefaultBodyLimit::disable()));
     tokio::spawn(serving.into_future());
     let url = Url::parse(&url).expect("a URL");
-    (RoughProxy::in_front_of(&url, roughness).await, received)
+    (RoughProxy::in_front_of(&url, roughness), received)
 }

@@ -112,8 +112,8 @@ impl From<io::Error> for Stop {
 }
 
 impl RoughProxy {
-    /// A proxy in front of the server that `url` leads to.
-    pub async fn in_front_of(url: &Url, roughness: Roughness) -> Self {
+    /// A proxy in front of the server that `url` leads to. Called within a runtime.
+    pub fn in_front_of(url: &Url, roughness: Roughness) -> Self {
         let target = url.socket_addrs(|| None).expect("an address with a port")[0];
         let listener = listen().expect("a port on loopback");
         let address = listener.local_addr().expect("a bound address");
