@@ -41,6 +41,9 @@ def install(names):
             if name.endswith("postgres"):
                 install_postgres()
                 continue
+            if name == "registry":
+                install_registry()
+                continue
             if name == "clients" and not skopeo():
                 apt_install("skopeo")
             install_environment(name)
@@ -74,6 +77,19 @@ def postgres_programs():
     found = glob.glob("/usr/lib/postgresql/*/bin/initdb")
     newest = max(found, key=lambda path: [int(n) for n in re.findall(r"\d+", path)], default=None)
     return pathlib.Path(newest).parent if newest else None
+
+
+def install_registry():
+    # Unpacked and not installed: the package would start and enable a service of its own on port 5000.
+    if not registry():
+        run([ROOT / "scripts/apt-install", "--into", INSTALLED / "registry", "docker-registry"])
+    if not registry():
+        fail("the package docker-registry brought no program of this name")
+
+
+def registry():
+    unpacked = INSTALLED / "registry/usr/bin/docker-registry"
+    return unpacked if unpacked.exists() else shutil.which("docker-registry")
 
 
 def skopeo():

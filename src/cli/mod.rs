@@ -2,10 +2,12 @@
 
 mod accounts;
 mod cleanup;
+mod completions;
 mod config;
 mod doctor;
 mod gc;
 pub mod get;
+mod man;
 mod migrate;
 pub mod progress;
 mod project;
@@ -62,6 +64,8 @@ enum Command {
     Put(put::PutArgs),
     /// Download a blob to a file
     Get(get::GetArgs),
+    Completions(completions::CompletionsArgs),
+    Man(man::ManArgs),
 }
 
 /// Bad usage: what clap answers, and what a setting that makes no sense gets.
@@ -100,6 +104,8 @@ pub async fn run() -> std::process::ExitCode {
         Command::Robot(command) => robot::run(command).await,
         Command::Put(args) => put::run(args).await,
         Command::Get(args) => get::run(args).await,
+        Command::Completions(args) => completions::run(&args),
+        Command::Man(args) => man::run(&args),
     };
     match done {
         Ok(()) => 0.into(),

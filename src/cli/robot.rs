@@ -30,6 +30,7 @@ pub(super) struct CreateArgs {
     /// Days until it expires; -1 for never
     #[arg(long, default_value_t = 30, allow_negative_numbers = true)]
     days: i64,
+    /// What it is for, for whoever reads the list
     #[arg(long, default_value = "")]
     description: String,
     #[command(flatten)]

@@ -1,21 +1,169 @@
-//! Who the client is to a registry.
+//! Credentials as Docker and podman keep them, so that who has signed in with one of them has signed in here.
+//!
+//! Looked for in this order: the helper program that Docker's `config.json` names for the registry (`credHelpers`),
+//! or for all (`credsStore`), then what stands in that file itself (`auths`), then podman's file in the same way.
+//! Only Docker's is ever written.
 
-/// What is shown to a registry or its token service.
+mod config;
+mod entry;
+mod error;
+mod helper;
+#[cfg(test)]
+mod tests;
+
+use std::env;
+use std::ffi::OsString;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use config::Config;
+use helper::Helper;
+
+pub use error::CredentialsError;
+
+/// What Docker calls Docker Hub in its file and towards helpers; of no other registry does it keep a URL.
+const HUB_KEY: &str = "https://index.docker.io/v1/";
+const HUB: &str = "docker.io";
+
+type Result<T, E = CredentialsError> = std::result::Result<T, E>;
+
+/// What one signs in to a registry with. Its `Debug` shows no secret.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Credential {
     Basic {
         username: String,
         password: String,
     },
-    /// A refresh token (OAuth 2), as some registries give it to helpers.
+    /// An OAuth 2 refresh token: it is exchanged at the registry's token service, and is no password.
     IdentityToken(String),
 }
 
-impl std::fmt::Debug for Credential {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::Basic { .. } => "Credential::Basic",
-            Self::IdentityToken(_) => "Credential::IdentityToken",
-        })
+/// The files that hold credentials, as they were when they were read.
+#[derive(Debug)]
+pub struct Credentials {
+    docker: Option<Config>,
+    podman: Option<Config>,
+    /// Where `store` and `erase` write; none without a home folder.
+    path: Option<PathBuf>,
+    /// Where helper programs are looked for: `PATH`.
+    programs: Option<OsString>,
+}
+
+impl Credentials {
+    /// Reads `$DOCKER_CONFIG/config.json` (`~/.docker/config.json`) and `$REGISTRY_AUTH_FILE`
+    /// (`$XDG_RUNTIME_DIR/containers/auth.json`). None of them has to be there.
+    pub fn load() -> Result<Self> {
+        let set = |name: &str| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+        let docker = set("DOCKER_CONFIG").or_else(|| Some(env::home_dir()?.join(".docker")));
+        let podman = set("REGISTRY_AUTH_FILE")
+            .or_else(|| Some(set("XDG_RUNTIME_DIR")?.join("containers").join("auth.json")));
+        let docker = docker.map(|folder| folder.join("config.json"));
+        Self::read(docker, podman.as_deref(), env::var_os("PATH"))
     }
+
+    fn read(docker: Option<PathBuf>, podman: Option<&Path>, programs: Option<OsString>) -> Result<Self> {
+        let read = |path: Option<&Path>| path.map_or(Ok(None), Config::read);
+        Ok(Self { docker: read(docker.as_deref())?, podman: read(podman)?, path: docker, programs })
+    }
+
+    /// What to sign in to `registry` (host or host:port) with, to work on `repository`: podman may keep one
+    /// credential for each namespace, and the closest is taken. Without a repository only those count that are
+    /// for the whole registry.
+    pub async fn find(&self, registry: &str, repository: Option<&str>) -> Result<Option<Credential>> {
+        for config in [&self.docker, &self.podman].into_iter().flatten() {
+            if let Some(helper) = self.helper(config, registry)?
+                && let Some(credential) = helper.get(server_name(registry)).await?
+            {
+                return Ok(Some(credential));
+            }
+            if let Some(credential) = config.find(registry, repository)? {
+                return Ok(Some(credential));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Keeps a credential where Docker would: with the helper that is configured for the registry, else in
+    /// Docker's file. This value goes on finding what there was when it was read.
+    pub async fn store(&self, registry: &str, credential: &Credential) -> Result<()> {
+        // In Basic authentication the first colon ends the name.
+        if matches!(credential, Credential::Basic { username, .. } if username.contains(':')) {
+            return Err(CredentialsError::UserName);
+        }
+        if let Some(helper) = self.configured_helper(registry)? {
+            return helper.store(server_name(registry), credential).await;
+        }
+        let (key, entry) = (server_name(registry).to_owned(), entry::to_json(credential));
+        self.change(move |auths| {
+            auths.insert(key, entry);
+            true
+        })
+        .await?;
+        Ok(())
+    }
+
+    /// Forgets what is kept for the whole registry, with the helper and in Docker's file. Whether there was
+    /// anything in the file, or a helper that may have had it.
+    pub async fn erase(&self, registry: &str) -> Result<bool> {
+        let helper = self.configured_helper(registry)?;
+        if let Some(helper) = &helper {
+            helper.erase(server_name(registry)).await?;
+        }
+        let host = canonical(registry);
+        let is_erased = self.path.as_ref().is_some_and(|path| path.exists())
+            && self
+                .change(move |auths| {
+                    let before = auths.len();
+                    auths.retain(|key, _| entry::rank(key, &host, None).is_none());
+                    auths.len() != before
+                })
+                .await?;
+        Ok(is_erased || helper.is_some())
+    }
+
+    /// The file that `store` writes to where no helper is configured.
+    #[must_use]
+    pub fn path(&self) -> Option<&Path> {
+        self.path.as_deref()
+    }
+
+    fn configured_helper(&self, registry: &str) -> Result<Option<Helper>> {
+        self.docker.as_ref().map_or(Ok(None), |config| self.helper(config, registry))
+    }
+
+    fn helper(&self, config: &Config, registry: &str) -> Result<Option<Helper>> {
+        let name = config.helper(registry);
+        name.map(|name| Helper::new(name, config.path(), self.programs.clone())).transpose()
+    }
+
+    async fn change(
+        &self,
+        change: impl FnOnce(&mut config::Object) -> bool + Send + 'static,
+    ) -> Result<bool> {
+        let path = self.path.clone().ok_or(CredentialsError::NoHome)?;
+        let changed = tokio::task::spawn_blocking(move || config::change(&path, change)).await;
+        changed.map_err(|_| CredentialsError::Interrupted)?
+    }
+}
+
+impl fmt::Debug for Credential {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Basic { username, .. } => {
+                f.debug_struct("Basic").field("username", username).finish_non_exhaustive()
+            }
+            Self::IdentityToken(_) => f.write_str("IdentityToken(..)"),
+        }
+    }
+}
+
+/// What the registry is called in files and by helpers.
+fn server_name(registry: &str) -> &str {
+    if canonical(registry) == HUB { HUB_KEY } else { registry }
+}
+
+/// One spelling for a host: Docker Hub has three.
+fn canonical(host: &str) -> String {
+    let host = host.to_ascii_lowercase();
+    if matches!(host.as_str(), "index.docker.io" | "registry-1.docker.io") { HUB.to_owned() } else { host }
 }

@@ -4,6 +4,7 @@
 //! put ──> session (begin, presign, finalize) ──> call     requests to the server, repeated when that helps
 //!   └───> parts ──> transfer                              signed PUTs to the store
 //! download ──> staged                                     GET with Range into a file that is proven, then renamed
+//! credentials                                             what Docker and podman have kept
 //! ```
 //! [`Client::put_file`] and [`Client::download`] do everything; [`Session`] is the protocol step by step.
 

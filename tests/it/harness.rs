@@ -1,5 +1,7 @@
 //! The tests' own tools, tested: a look into a store that sees nothing would let every "nothing is left" pass.
 
+mod rough;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
@@ -10,7 +12,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use url::Url;
 
-use crate::support::servers::{BUCKET, Servers};
+use crate::support::servers::{BUCKET, REGISTRY_PASSWORD, REGISTRY_USER, Servers};
 use crate::support::trial::trial;
 use crate::support::{self, FaultProxy, Store, Strike};
 
@@ -21,13 +23,29 @@ pub fn trials(servers: &Servers) -> Vec<Trial> {
         trial("harness::a_cut_ends_open_connections_and_takes_new_ones".into(), cuts),
         trial("harness::what_lies_in_a_folder_is_seen".into(), sees_files),
     ];
+    trials.extend(rough::trials());
     for (name, endpoint) in [("seaweedfs", &servers.seaweedfs), ("localstack", &servers.localstack)] {
         let (endpoint, is_missing) = (endpoint.clone(), endpoint.is_none());
         let look = move || sees_bucket(endpoint.expect("a server that is there"));
         let look = trial(format!("harness::{name}::what_lies_in_a_bucket_is_seen"), look);
         trials.push(look.with_ignored_flag(is_missing));
     }
+    let registries = servers.registry.clone().zip(servers.registry_with_password.clone());
+    let is_missing = registries.is_none();
+    let look = move || foreign_registries(registries.expect("servers that are there"));
+    let name = "harness::one_foreign_registry_is_open_and_the_other_asks_for_a_password";
+    trials.push(trial(name.into(), look).with_ignored_flag(is_missing));
     trials
+}
+
+async fn foreign_registries((open, closed): (Url, Url)) {
+    let client = support::http();
+    let v2 = |registry: Url| client.get(registry.join("v2/").expect("a URL"));
+    let right = v2(closed.clone()).basic_auth(REGISTRY_USER, Some(REGISTRY_PASSWORD));
+    let wrong = v2(closed.clone()).basic_auth(REGISTRY_USER, Some("guess"));
+    for (request, expected) in [(v2(open), 200), (right, 200), (wrong, 401), (v2(closed), 401)] {
+        assert_eq!(request.send().await.expect("an answer").status().as_u16(), expected);
+    }
 }
 
 async fn strikes_before() {

@@ -9,6 +9,7 @@ pub mod layout;
 pub mod people;
 pub mod process;
 pub mod proxy;
+pub mod rough;
 pub mod servers;
 pub mod stack;
 pub mod store;

@@ -12,6 +12,9 @@ pub const BUCKET: &str = "overside";
 pub const ACCESS_KEY: &str = "test";
 pub const SECRET_KEY: &str = "test";
 pub const REGION: &str = "us-east-1";
+/// Who may use the registry that asks for a password, as `scripts/test-servers` sets it up.
+pub const REGISTRY_USER: &str = "overside";
+pub const REGISTRY_PASSWORD: &str = "secret";
 
 /// The addresses of the servers that are there, and where the clients are.
 #[derive(Debug, Clone)]
@@ -19,6 +22,10 @@ pub struct Servers {
     pub postgres: Option<Url>,
     pub seaweedfs: Option<Url>,
     pub localstack: Option<Url>,
+    /// A registry that is not Overside and knows no presigned URLs: Debian's docker-registry, open to all.
+    pub registry: Option<Url>,
+    /// Another, for [`REGISTRY_USER`] only.
+    pub registry_with_password: Option<Url>,
     pub skopeo: Option<PathBuf>,
     /// The interpreter of an environment with the oras and dxf packages.
     pub python: Option<PathBuf>,
@@ -30,6 +37,8 @@ impl Servers {
             postgres: address("OVERSIDE_TEST_POSTGRES"),
             seaweedfs: address("OVERSIDE_TEST_SEAWEEDFS"),
             localstack: address("OVERSIDE_TEST_LOCALSTACK"),
+            registry: address("OVERSIDE_TEST_REGISTRY"),
+            registry_with_password: address("OVERSIDE_TEST_REGISTRY_WITH_PASSWORD"),
             skopeo: program("OVERSIDE_TEST_SKOPEO"),
             python: program("OVERSIDE_TEST_CLIENTS"),
         }
@@ -41,6 +50,7 @@ impl Servers {
             ("PostgreSQL", self.postgres.is_some()),
             ("SeaweedFS", self.seaweedfs.is_some()),
             ("LocalStack", self.localstack.is_some()),
+            ("docker-registry", self.registry.is_some() && self.registry_with_password.is_some()),
             ("skopeo", self.skopeo.is_some()),
             ("the Python clients", self.python.is_some()),
         ];
