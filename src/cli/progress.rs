@@ -1,26 +1,33 @@
-//! What a person sees of long work: a bar on a terminal, a few lines in a log, nothing where a script listens.
+//! What a person sees of long work: a line for each blob and one for all on a terminal, events where a script
+//! listens, and elsewhere only what went wrong.
 
+use std::collections::HashMap;
+use std::fmt::Write as _;
 use std::io::IsTerminal;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
+use indicatif::{HumanBytes, MultiProgress, ProgressBar, ProgressStyle};
+use serde_json::{Value, json};
 
-use crate::client::{Event, Progress, Stage};
+use crate::client::{Event, Outcome, Progress, Stage, Subject};
 use crate::domain::upload::UploadId;
 use crate::telemetry::chain;
 
 /// Often enough for a spinner to look alive.
 const TICK: Duration = Duration::from_millis(100);
-/// In a log one line in so much time: short work prints none, and an hour of it some hundreds.
-const LINE_INTERVAL: Duration = Duration::from_secs(10);
-const BAR: &str = "{msg:>11} [{bar:32}] {bytes}/{total_bytes} {bytes_per_sec} {eta}";
-const SPINNER: &str = "{msg:>11} {spinner} {elapsed}";
+/// A script is told of progress so often, for each blob.
+const EVENT_INTERVAL: Duration = Duration::from_secs(1);
+/// Of a name so many characters are shown: a digest's algorithm and its first twelve digits.
+const NAME_WIDTH: usize = 19;
+const BAR: &str = "{prefix:19} {msg:>11} [{bar:24}] {bytes}/{total_bytes} {bytes_per_sec} {eta}";
+const SPINNER: &str = "{prefix:19} {msg:>11} {spinner} {elapsed}";
+const TOTAL: &str = "{prefix:19} {msg:>11} [{bar:24}] {bytes}/{total_bytes} {bytes_per_sec} {eta}";
 
 /// How much to say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::Args)]
 pub struct OutputArgs {
-    /// Print one JSON object instead of text, and no progress
+    /// Print events and results as JSON objects, one a line
     #[arg(long)]
     pub json: bool,
     /// Print no progress, only the result
@@ -28,7 +35,7 @@ pub struct OutputArgs {
     pub quiet: bool,
 }
 
-/// Shows what the client library reports, on standard error.
+/// Shows what the client library reports, on standard error; events for scripts on standard output.
 #[derive(Debug, Clone)]
 pub struct Display(Arc<Mutex<Shown>>);
 
@@ -36,132 +43,208 @@ pub struct Display(Arc<Mutex<Shown>>);
 struct Shown {
     style: Style,
     session: Option<UploadId>,
-    stage: Option<Stage>,
+    subjects: HashMap<u64, Work>,
+    /// Bytes of all subjects that travel.
     total: u64,
     done: u64,
-    /// When the last line was printed.
-    line: Instant,
+}
+
+/// One subject's.
+#[derive(Debug)]
+struct Work {
+    stage: Stage,
+    total: u64,
+    done: u64,
+    bar: Option<ProgressBar>,
+    told: Instant,
 }
 
 #[derive(Debug)]
 enum Style {
     Silent,
-    Lines,
-    Bar(ProgressBar),
+    /// No terminal: failures that are tried again, and nothing else.
+    Plain,
+    Events,
+    Bars {
+        all: MultiProgress,
+        total: ProgressBar,
+    },
 }
 
 impl Display {
     #[must_use]
     pub fn new(output: OutputArgs) -> Self {
-        let style = if output.json || output.quiet {
+        Self::with_style(if output.json {
+            Style::Events
+        } else if output.quiet {
             Style::Silent
         } else if std::io::stderr().is_terminal() {
-            Style::Bar(ProgressBar::no_length())
+            let all = MultiProgress::new();
+            let total = all.add(ProgressBar::no_length().with_style(style(TOTAL)).with_prefix("total"));
+            Style::Bars { all, total }
         } else {
-            Style::Lines
-        };
-        Self::with_style(style)
+            Style::Plain
+        })
     }
 
     fn with_style(style: Style) -> Self {
-        Self(Arc::new(Mutex::new(Shown {
-            style,
-            session: None,
-            stage: None,
-            total: 0,
-            done: 0,
-            line: Instant::now(),
-        })))
+        let subjects = HashMap::new();
+        Self(Arc::new(Mutex::new(Shown { style, session: None, subjects, total: 0, done: 0 })))
     }
 
     /// What the client library is to report to.
     #[must_use]
     pub fn progress(&self) -> Progress {
         let shown = self.0.clone();
-        Progress::new(move |_, event| shown.lock().unwrap_or_else(PoisonError::into_inner).on(&event))
+        Progress::new(move |subject, event| {
+            shown.lock().unwrap_or_else(PoisonError::into_inner).on(subject, &event);
+        })
     }
 
-    /// The upload session, once there is one.
+    /// The last upload session that was begun.
     #[must_use]
     pub fn session(&self) -> Option<UploadId> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).session
     }
 
-    /// Takes the bar away, so that what is printed next stands alone.
+    /// Takes the bars away, so that what is printed next stands alone.
     pub fn finish(&self) {
-        if let Style::Bar(bar) = &self.0.lock().unwrap_or_else(PoisonError::into_inner).style {
-            bar.finish_and_clear();
+        if let Style::Bars { all, total } = &self.0.lock().unwrap_or_else(PoisonError::into_inner).style {
+            total.finish_and_clear();
+            // Fails only where there is no terminal any more.
+            let _ = all.clear();
         }
     }
 }
 
 impl Shown {
-    fn on(&mut self, event: &Event<'_>) {
+    fn on(&mut self, subject: &Subject, event: &Event<'_>) {
         match event {
-            Event::Started { stage, total, done } => self.start(*stage, *total, *done),
-            Event::Advanced(bytes) => self.moved(self.done.saturating_add(*bytes)),
-            Event::Lost(bytes) => self.moved(self.done.saturating_sub(*bytes)),
+            Event::Started { stage, total, done } => self.start(subject, *stage, *total, *done),
+            Event::Advanced(bytes) => self.moved(subject, |done| done.saturating_add(*bytes)),
+            Event::Lost(bytes) => self.moved(subject, |done| done.saturating_sub(*bytes)),
             Event::Session(id) => {
                 self.session = Some(*id);
-                // Told at once: a machine that loses power prints no hint.
-                self.say(&format!("upload {id} (goes on with --resume {id})"));
+                self.event(subject, "session", &json!({ "upload_uuid": id }));
             }
-            Event::Finished(_) => {}
+            Event::Finished(outcome) => self.end(subject, *outcome),
             Event::Retrying { error, after } => {
-                self.say(&format!("{}; trying again in {:.1} s", chain(error), after.as_secs_f64()));
+                let text = chain(error);
+                self.event(
+                    subject,
+                    "retrying",
+                    &json!({ "error": text, "after_seconds": after.as_secs_f64() }),
+                );
+                self.say(&format!("{text}; trying again in {:.1} s", after.as_secs_f64()));
             }
         }
     }
 
     fn say(&self, text: &str) {
         match &self.style {
-            Style::Silent => {}
-            Style::Lines => eprintln!("{text}"),
-            Style::Bar(bar) => bar.suspend(|| eprintln!("{text}")),
+            Style::Silent | Style::Events => {}
+            Style::Plain => eprintln!("{text}"),
+            Style::Bars { all, .. } => all.suspend(|| eprintln!("{text}")),
         }
     }
 
-    fn start(&mut self, stage: Stage, total: u64, done: u64) {
-        (self.stage, self.total, self.done) = (Some(stage), total, done);
-        self.line = Instant::now();
-        match &self.style {
-            Style::Silent => {}
-            Style::Lines if done > 0 => {
-                eprintln!("{} {}, {} already there", name(stage), HumanBytes(total), HumanBytes(done));
+    fn event(&self, subject: &Subject, event: &str, details: &Value) {
+        if matches!(self.style, Style::Events) {
+            let mut object = json!({ "event": event, "subject": subject.name });
+            if let (Some(object), Some(details)) = (object.as_object_mut(), details.as_object()) {
+                object.extend(details.clone());
             }
-            Style::Lines => eprintln!("{} {}", name(stage), HumanBytes(total)),
-            Style::Bar(bar) => {
-                let template = if stage == Stage::Finalizing { SPINNER } else { BAR };
-                // The templates are constants that are known to parse; a plain bar would do as well.
-                bar.set_style(
-                    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()),
-                );
-                bar.set_length(total);
-                bar.set_position(done);
-                // What was there already must not count as speed.
-                bar.reset_eta();
-                bar.reset_elapsed();
-                bar.set_message(name(stage));
-                bar.enable_steady_tick(TICK);
-            }
+            println!("{object}");
         }
     }
 
-    fn moved(&mut self, done: u64) {
-        self.done = done;
-        match (&self.style, self.stage) {
-            (Style::Bar(bar), _) => bar.set_position(done),
-            (Style::Lines, Some(stage)) if self.line.elapsed() >= LINE_INTERVAL => {
-                self.line = Instant::now();
-                eprintln!("{} {}%", name(stage), self.percent());
+    fn start(&mut self, subject: &Subject, stage: Stage, total: u64, done: u64) {
+        self.event(subject, "started", &json!({ "stage": stage, "total": total, "done": done }));
+        let before = self.subjects.remove(&subject.id);
+        // Hashing and proving move no bytes: they do not count in the whole.
+        let counts = |stage| matches!(stage, Stage::Uploading | Stage::Downloading);
+        match &before {
+            Some(before) if counts(before.stage) && stage == Stage::Finalizing => {}
+            Some(before) if counts(before.stage) => {
+                (self.total, self.done) =
+                    (self.total.saturating_sub(before.total), self.done.saturating_sub(before.done));
             }
             _ => {}
         }
+        if counts(stage) {
+            (self.total, self.done) = (self.total + total, self.done + done);
+        }
+        let mut bar = before.and_then(|before| before.bar);
+        if let Style::Bars { all, total: whole } = &self.style {
+            let bar = bar.get_or_insert_with(|| all.insert_before(whole, ProgressBar::no_length()));
+            bar.set_style(style(if stage == Stage::Finalizing { SPINNER } else { BAR }));
+            bar.set_prefix(shortened(&subject.name));
+            bar.set_length(total);
+            bar.set_position(done);
+            // What was there already must not count as speed.
+            bar.reset_eta();
+            bar.reset_elapsed();
+            bar.set_message(name(stage));
+            bar.enable_steady_tick(TICK);
+            whole.set_length(self.total);
+            whole.set_position(self.done);
+        }
+        self.subjects.insert(subject.id, Work { stage, total, done, bar, told: Instant::now() });
     }
 
-    fn percent(&self) -> u64 {
-        let percent = u128::from(self.done) * 100 / u128::from(self.total.max(1));
-        u64::try_from(percent).unwrap_or(100).min(100)
+    fn moved(&mut self, subject: &Subject, change: impl Fn(u64) -> u64) {
+        let Some(work) = self.subjects.get_mut(&subject.id) else { return };
+        work.done = change(work.done);
+        if let Some(bar) = &work.bar {
+            bar.set_position(work.done);
+        }
+        let (stage, total, done) = (work.stage, work.total, work.done);
+        let is_told = work.told.elapsed() >= EVENT_INTERVAL;
+        if is_told {
+            work.told = Instant::now();
+        }
+        if matches!(stage, Stage::Uploading | Stage::Downloading) {
+            self.done = change(self.done);
+            if let Style::Bars { total, .. } = &self.style {
+                total.set_position(self.done);
+            }
+        }
+        if is_told {
+            self.event(subject, "progress", &json!({ "stage": stage, "total": total, "done": done }));
+        }
+    }
+
+    fn end(&mut self, subject: &Subject, outcome: Outcome) {
+        self.event(subject, "finished", &json!({ "outcome": outcome }));
+        let work = self.subjects.remove(&subject.id);
+        let Style::Bars { all, .. } = &self.style else { return };
+        let size = work.as_ref().map(|work| work.total).unwrap_or_default();
+        if let Some(bar) = work.and_then(|work| work.bar) {
+            bar.finish_and_clear();
+        }
+        let mut line = format!("{:NAME_WIDTH$} {}", shortened(&subject.name), said(outcome));
+        if size > 0 {
+            let _ = write!(line, " {}", HumanBytes(size));
+        }
+        let _ = all.println(line);
+    }
+}
+
+fn style(template: &str) -> ProgressStyle {
+    // The templates are constants that are known to parse; a plain bar would do as well.
+    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
+}
+
+/// The beginning of a digest, the end of a path.
+fn shortened(name: &str) -> String {
+    let length = name.chars().count();
+    if length <= NAME_WIDTH {
+        name.to_owned()
+    } else if name.starts_with("sha256:") || name.starts_with("sha512:") {
+        name.chars().take(NAME_WIDTH).collect()
+    } else {
+        let end: String = name.chars().skip(length + 1 - NAME_WIDTH).collect();
+        format!("…{end}")
     }
 }
 
@@ -174,35 +257,55 @@ const fn name(stage: Stage) -> &'static str {
     }
 }
 
+const fn said(outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::Exists => "exists",
+        Outcome::Mounted => "mounted",
+        Outcome::Direct => "direct",
+        Outcome::ThroughServer => "through the server",
+        Outcome::Downloaded => "downloaded",
+        Outcome::Foreign => "foreign, left where it is",
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn bytes_that_are_lost_and_sent_again_count_once() {
-        let display = Display::with_style(Style::Silent);
-        let progress = display.progress();
-        drop(progress);
-        let mut shown = display.0.lock().unwrap_or_else(PoisonError::into_inner);
-        shown.on(&Event::Started { stage: Stage::Uploading, total: 200, done: 100 });
-        for event in [Event::Advanced(50), Event::Lost(50), Event::Advanced(100)] {
-            shown.on(&event);
-        }
-        assert_eq!((shown.done, shown.percent()), (200, 100));
-        shown.on(&Event::Lost(900));
-        assert_eq!(shown.done, 0);
+    fn subject(id: u64) -> Subject {
+        Subject { id, name: format!("sha256:{id:064}") }
     }
 
     #[test]
-    fn an_empty_blob_has_no_percentage_to_divide_by() {
-        let display = Display::with_style(Style::Lines);
+    fn bytes_that_are_lost_and_sent_again_count_once() {
+        let display = Display::with_style(Style::Silent);
         let mut shown = display.0.lock().unwrap_or_else(PoisonError::into_inner);
-        shown.on(&Event::Started { stage: Stage::Hashing, total: 0, done: 0 });
-        assert_eq!(shown.percent(), 0);
+        for id in [1, 2] {
+            shown.on(&subject(id), &Event::Started { stage: Stage::Hashing, total: 200, done: 0 });
+            shown.on(&subject(id), &Event::Advanced(200));
+            shown.on(&subject(id), &Event::Started { stage: Stage::Uploading, total: 200, done: 100 });
+        }
+        for event in [Event::Advanced(50), Event::Lost(50), Event::Advanced(100)] {
+            shown.on(&subject(1), &event);
+        }
+        assert_eq!((shown.done, shown.total), (300, 400));
+        shown.on(&subject(1), &Event::Started { stage: Stage::Finalizing, total: 200, done: 0 });
+        shown.on(&subject(1), &Event::Finished(Outcome::Direct));
+        shown.on(&subject(2), &Event::Lost(900));
+        assert_eq!((shown.subjects.len(), shown.total), (1, 400));
+    }
+
+    #[test]
+    fn names_are_cut_where_they_say_least() {
+        assert_eq!(shortened("file.bin"), "file.bin");
+        assert_eq!(shortened(&subject(1).name), "sha256:000000000000");
+        assert_eq!(shortened("a/very/long/path/to/model.bin"), "…g/path/to/model.bin"[..].to_owned());
     }
 
     #[test]
     fn the_templates_parse() {
-        assert!(ProgressStyle::with_template(BAR).is_ok() && ProgressStyle::with_template(SPINNER).is_ok());
+        for template in [BAR, SPINNER, TOTAL] {
+            assert!(ProgressStyle::with_template(template).is_ok());
+        }
     }
 }

@@ -1,39 +1,64 @@
-//! `overside put`: a file into a repository.
+//! `overside put`: files into a repository, each as a blob, or a folder as one artifact.
 
-use std::path::PathBuf;
+mod folder;
+mod stream;
 
-use anyhow::anyhow;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, anyhow, bail};
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use serde::Serialize;
-use url::Url;
+use futures_util::stream::StreamExt;
+use serde_json::json;
 
 use super::progress::{Display, OutputArgs};
-use crate::client::{Client, Error, Lanes, PutOptions};
+use super::remote::{RemoteArgs, RemoteName, TransferArgs};
+use crate::client::{Client, Error, Outcome, PutOptions, PutOutcome};
 use crate::domain::digest::Digest;
-use crate::domain::name::RepositoryName;
+use crate::domain::media_type::MediaType;
+use crate::domain::reference::Reference;
 use crate::domain::upload::{TransferMode, UploadId};
 
-/// Upload a file straight to the bucket and have it verified and published
+/// What names standard input.
+const STDIN: &str = "-";
+
+/// Upload files straight to the bucket and have them verified and published
+///
+/// Each file becomes a blob, printed as its digest, size and reference. What the repository has is not sent again; an
+/// upload that was interrupted goes on when the same command runs again. With `--recursive` a folder becomes one
+/// artifact with a layer for each file, which `overside get` restores.
 #[derive(Debug, clap::Args)]
 pub struct PutArgs {
-    /// The file to upload
-    #[arg(value_name = "FILE")]
-    file: PathBuf,
-    /// Repository it goes to, such as team/model
-    #[arg(value_name = "NAME")]
-    name: RepositoryName,
-    /// Address of the server
-    #[arg(long, value_name = "URL", env = "OVERSIDE_SERVER", default_value = "http://127.0.0.1:5000")]
-    server: Url,
-    /// Parts to send at a time
-    #[arg(long, short, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u8).range(1..=64))]
-    jobs: u8,
-    /// Send the file in one PUT or in parts; the server decides by its size if this is not given
+    /// Files to upload: paths, patterns such as 'data/*.parquet', or - for standard input
+    #[arg(value_name = "FILE", required = true)]
+    files: Vec<PathBuf>,
+    /// Repository they go to, such as team/model, with a host before it or a tag behind it
+    #[arg(value_name = "NAME", required = true)]
+    name: RemoteName,
+    /// Upload a folder as one artifact, named by a tag
+    #[arg(long, short)]
+    recursive: bool,
+    /// Type of the artifact that a folder becomes
+    #[arg(long, value_name = "TYPE", default_value = folder::ARTIFACT_TYPE, requires = "recursive")]
+    artifact_type: MediaType,
+    /// Let an existing tag mean this folder instead
+    #[arg(long, requires = "recursive")]
+    force: bool,
+    /// Send a file in one PUT or in parts; the server decides by its size if this is not given
     #[arg(long, value_parser = transfer_mode())]
     mode: Option<TransferMode>,
     /// Go on with an upload that was begun before, on this or another machine
-    #[arg(long, value_name = "UUID")]
+    #[arg(long, value_name = "UUID", conflicts_with = "recursive")]
     resume: Option<UploadId>,
+    /// Make the project if it is missing
+    #[arg(long)]
+    project_create: bool,
+    /// Say what would be sent, and send nothing
+    #[arg(long)]
+    dry_run: bool,
+    #[command(flatten)]
+    remote: RemoteArgs,
+    #[command(flatten)]
+    transfer: TransferArgs,
     #[command(flatten)]
     output: OutputArgs,
 }
@@ -43,63 +68,161 @@ fn transfer_mode() -> impl TypedValueParser<Value = TransferMode> {
     PossibleValuesParser::new(["put", "multipart"]).try_map(|mode| mode.parse::<TransferMode>())
 }
 
-/// What `--json` prints.
-#[derive(Debug, Serialize)]
-struct PutReport {
-    digest: Digest,
-    size: u64,
-    repository: RepositoryName,
-    /// NAME@DIGEST, as `overside get` takes it.
-    reference: String,
-    /// The server had it, and nothing was sent.
-    existed: bool,
-    mode: Option<TransferMode>,
-    upload_uuid: Option<UploadId>,
+/// One run.
+struct Put<'a> {
+    args: &'a PutArgs,
+    client: Client,
+    display: Display,
+    options: PutOptions,
 }
 
 pub async fn run(args: PutArgs) -> anyhow::Result<()> {
-    let client = Client::new(args.server.clone())?;
+    let client = args.remote.client(&args.name).await?;
     let display = Display::new(args.output);
     let options = PutOptions {
-        lanes: Lanes::new(args.jobs.into()),
+        lanes: args.transfer.lanes(),
         mode: args.mode,
         resume: args.resume,
-        ..PutOptions::default()
+        states: args.transfer.states(),
+        mount_from: None,
     };
-    let progress = display.progress();
-    let outcome = tokio::select! {
-        outcome = client.put_file(&args.name, &args.file, &options, &progress) => outcome.map_err(|error| {
-            let hint = if is_resumable(&error) { resume_hint(&args, display.session()) } else { String::new() };
-            (anyhow::Error::new(error), hint)
-        }),
-        _ = tokio::signal::ctrl_c() => Err((anyhow!("interrupted"), resume_hint(&args, display.session()))),
+    let put = Put { args: &args, client, display, options };
+    let done = tokio::select! {
+        done = put.run() => done,
+        _ = tokio::signal::ctrl_c() => Err(anyhow!("interrupted; the same command goes on with what has arrived")),
     };
-    display.finish();
-    let outcome = match outcome {
-        Ok(outcome) => outcome,
-        Err((error, hint)) => {
-            if !hint.is_empty() {
-                eprintln!("{hint}");
-            }
-            return Err(error);
-        }
-    };
-    let reference = format!("{}@{}", args.name, outcome.digest);
-    if args.output.json {
-        let report = PutReport {
-            digest: outcome.digest,
-            size: outcome.size,
-            repository: args.name,
-            reference,
-            existed: outcome.existed(),
-            mode: outcome.mode,
-            upload_uuid: display.session(),
-        };
-        println!("{}", serde_json::to_string(&report)?);
-    } else {
-        println!("{} {} {reference}", outcome.digest, outcome.size);
+    put.display.finish();
+    if let (Err(error), Some(hint)) = (&done, put.hint())
+        && error.downcast_ref::<Error>().is_none_or(is_resumable)
+    {
+        eprintln!("{hint}");
     }
-    Ok(())
+    done
+}
+
+impl Put<'_> {
+    async fn run(&self) -> anyhow::Result<()> {
+        let args = self.args;
+        if args.project_create && !args.dry_run {
+            self.client.create_project(&args.name.repository).await?;
+        }
+        if args.recursive {
+            let [folder] = &args.files[..] else { bail!("--recursive takes one folder") };
+            return folder::put(self, folder).await;
+        }
+        if args.name.reference.is_some() {
+            bail!("a blob has no tag and names its digest itself; write {} alone", args.name.repository);
+        }
+        let files = expand(&args.files)?;
+        if args.resume.is_some() && files.len() != 1 {
+            bail!("--resume goes on with one upload, of one file");
+        }
+        // Hashing is a core's work and sending the network's: of two files one is hashed while the other travels.
+        let putting = files.iter().map(|file| async move { (file, self.file(file).await) });
+        let at_once = self.options.lanes.count().min(files.len()).max(1);
+        let mut putting = futures_util::stream::iter(putting).buffered(at_once);
+        let mut failed = Vec::new();
+        while let Some((file, done)) = putting.next().await {
+            match done {
+                Ok(()) => {}
+                Err(error) if files.len() == 1 => return Err(error),
+                Err(error) => {
+                    eprintln!("error: {}: {error:#}", file.display());
+                    failed.push(file);
+                }
+            }
+        }
+        if failed.is_empty() { Ok(()) } else { bail!("{} of {} files failed", failed.len(), files.len()) }
+    }
+
+    async fn file(&self, file: &Path) -> anyhow::Result<()> {
+        let repository = &self.args.name.repository;
+        if file == Path::new(STDIN) {
+            if self.args.dry_run {
+                bail!("standard input cannot be looked at without being read; leave --dry-run out");
+            }
+            let put = stream::put(self).await?;
+            return self.say(file, put);
+        }
+        let progress = self.display.progress().of(file.display().to_string());
+        if self.args.dry_run {
+            let blob = crate::client::Blob::of_file(file, &progress).await?;
+            let is_there = self.client.blob_size(repository, &blob.digest).await? == Some(blob.size());
+            let outcome = if is_there { "exists" } else { "would be sent" };
+            return self.say_planned(&blob.digest, blob.size(), outcome);
+        }
+        let put = self.client.put_file(repository, file, &self.options, &progress).await?;
+        self.say(file, put)
+    }
+
+    fn say_planned(&self, digest: &Digest, size: u64, outcome: &str) -> anyhow::Result<()> {
+        if self.args.output.json {
+            println!("{}", json!({ "event": "planned", "digest": digest, "size": size, "outcome": outcome }));
+        } else {
+            println!("{digest} {size} {outcome}");
+        }
+        Ok(())
+    }
+
+    fn say(&self, file: &Path, put: PutOutcome) -> anyhow::Result<()> {
+        let reference = RemoteName { reference: Some(Reference::Digest(put.digest)), ..self.args.name.clone() };
+        self.display.finish();
+        if self.args.output.json {
+            let report = json!({
+                "event": "result",
+                "file": file,
+                "digest": put.digest,
+                "size": put.size,
+                "repository": self.args.name.repository,
+                "reference": reference.to_string(),
+                "existed": put.outcome == Outcome::Exists,
+                "outcome": put.outcome,
+                "mode": put.mode,
+                "upload_uuid": self.display.session(),
+            });
+            println!("{report}");
+        } else {
+            println!("{} {} {reference}", put.digest, put.size);
+        }
+        Ok(())
+    }
+
+    /// The command that goes on from here, also elsewhere.
+    fn hint(&self) -> Option<String> {
+        let [file] = &self.args.files[..] else { return None };
+        if self.args.recursive || file == Path::new(STDIN) {
+            return None;
+        }
+        let (file, name) = (file.display(), &self.args.name);
+        let server = self.args.remote.server.as_str().trim_end_matches('/');
+        let id = self.display.session()?;
+        Some(format!("to go on on another machine: overside put '{file}' {name} --server {server} --resume {id}"))
+    }
+}
+
+/// What shells have not made of patterns; a file whose name only looks like one is itself.
+fn expand(files: &[PathBuf]) -> anyhow::Result<Vec<PathBuf>> {
+    let mut expanded = Vec::new();
+    for file in files {
+        let is_pattern = file.to_str().is_some_and(|text| text.contains(['*', '?', '[']));
+        if !is_pattern || file.exists() {
+            expanded.push(file.clone());
+            continue;
+        }
+        let pattern = file.to_str().unwrap_or_default();
+        let paths = glob::glob(pattern).with_context(|| format!("{pattern} is no pattern"))?;
+        let before = expanded.len();
+        for path in paths {
+            let path = path.with_context(|| format!("cannot look for {pattern}"))?;
+            if path.is_file() {
+                expanded.push(path);
+            }
+        }
+        if expanded.len() == before {
+            bail!("no file is like {pattern}");
+        }
+    }
+    Ok(expanded)
 }
 
 /// Whether the session still takes bytes: not where it, or the file, was found to be wrong.
@@ -114,15 +237,6 @@ fn is_resumable(error: &Error) -> bool {
             refusal.status.is_server_error() || matches!(refusal.status.as_u16(), 401 | 403 | 408 | 429)
         }),
     }
-}
-
-/// The command that goes on from here.
-fn resume_hint(args: &PutArgs, session: Option<UploadId>) -> String {
-    session.map_or_else(String::new, |id| {
-        let (file, name, server) =
-            (args.file.display(), &args.name, args.server.as_str().trim_end_matches('/'));
-        format!("to go on with this upload: overside put '{file}' {name} --server {server} --resume {id}")
-    })
 }
 
 #[cfg(test)]
@@ -143,9 +257,11 @@ mod tests {
     }
 
     #[test]
-    fn a_file_and_a_name_are_enough() {
+    fn files_and_a_name_are_enough() {
         let args = parse(&["model.bin", "team/model"]).unwrap();
-        assert_eq!((args.jobs, args.mode, args.resume), (4, None, None));
+        assert_eq!((args.transfer.jobs, args.mode, args.resume), (4, None, None));
+        let args = parse(&["a", "b", "c", "localhost:5000/team/model"]).unwrap();
+        assert_eq!((args.files.len(), args.name.repository.as_str()), (3, "team/model"));
     }
 
     #[test]
@@ -157,19 +273,22 @@ mod tests {
             &["model.bin", "team/model", "--mode", "proxied"],
             &["model.bin", "team/model", "--resume", "1"],
             &["model.bin", "team/model", "--server", "nowhere"],
+            &["model.bin", "team/model", "--force"],
         ] {
             assert_eq!(parse(bad).unwrap_err().exit_code(), 2, "{bad:?}");
         }
     }
 
     #[test]
-    fn the_hint_is_a_command_that_parses() {
-        let id = UploadId::generate();
-        let hint = resume_hint(&parse(&["my model.bin", "team/model"]).unwrap(), Some(id));
-        assert!(
-            hint.ends_with(&format!(
-                "'my model.bin' team/model --server http://127.0.0.1:5000 --resume {id}"
-            ))
-        );
+    fn patterns_are_files_and_none_is_an_error() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["a.parquet", "b.parquet", "c.txt", "[x].parquet"] {
+            std::fs::write(folder.path().join(name), name).unwrap();
+        }
+        let expanded = |pattern: &str| expand(&[folder.path().join(pattern)]);
+        assert_eq!(expanded("*.parquet").unwrap().len(), 3);
+        assert_eq!(expanded("[x].parquet").unwrap(), [folder.path().join("[x].parquet")]);
+        assert_eq!(expanded("missing").unwrap(), [folder.path().join("missing")]);
+        assert!(expanded("*.zip").unwrap_err().to_string().contains("no file is like"));
     }
 }

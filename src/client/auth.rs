@@ -12,7 +12,7 @@ use url::Url;
 
 use super::call::read_refusal;
 use super::credentials::Credential;
-use super::{CALL_TIMEOUT, Error, Result, is_loopback, peer};
+use super::{CALL_TIMEOUT, Error, Refusal, Result, is_loopback, peer};
 use crate::domain::name::RepositoryName;
 
 /// Where a token service says nothing else (Docker's token specification).
@@ -26,7 +26,12 @@ const CLIENT_ID: &str = "overside";
 
 /// What a request needs the right to.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) struct Scope(Vec<String>);
+pub(super) enum Scope {
+    /// What knows no tokens and wants name and password themselves: Harbor's API.
+    Password,
+    /// As token services name rights; none where it is enough to be somebody.
+    Rights(Vec<String>),
+}
 
 /// How a registry wants to be told.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,26 +66,26 @@ struct TokenAnswer {
 
 impl Scope {
     /// What needs no right but to be somebody.
-    pub const NONE: Self = Self(Vec::new());
+    pub const NONE: Self = Self::Rights(Vec::new());
 
     pub fn catalog() -> Self {
-        Self(vec!["registry:catalog:*".to_owned()])
+        Self::Rights(vec!["registry:catalog:*".to_owned()])
     }
 
     pub fn pull(name: &RepositoryName) -> Self {
-        Self(vec![format!("repository:{name}:pull")])
+        Self::Rights(vec![format!("repository:{name}:pull")])
     }
 
     pub fn push(name: &RepositoryName) -> Self {
-        Self(vec![format!("repository:{name}:pull,push")])
+        Self::Rights(vec![format!("repository:{name}:pull,push")])
     }
 
     pub fn delete(name: &RepositoryName) -> Self {
-        Self(vec![format!("repository:{name}:delete,pull")])
+        Self::Rights(vec![format!("repository:{name}:delete,pull")])
     }
 
     pub fn mount(to: &RepositoryName, from: &RepositoryName) -> Self {
-        Self(vec![format!("repository:{to}:pull,push"), format!("repository:{from}:pull")])
+        Self::Rights(vec![format!("repository:{to}:pull,push"), format!("repository:{from}:pull")])
     }
 }
 
@@ -95,6 +100,13 @@ impl Authenticator {
         Self { credential, known: Mutex::default() }
     }
 
+    fn apply_basic(&self, request: RequestBuilder) -> RequestBuilder {
+        match &self.credential {
+            Some(Credential::Basic { username, password }) => request.basic_auth(username, Some(password)),
+            _ => request,
+        }
+    }
+
     pub const fn has_credential(&self) -> bool {
         self.credential.is_some()
     }
@@ -106,22 +118,19 @@ impl Authenticator {
         request: RequestBuilder,
         scope: &Scope,
     ) -> Result<RequestBuilder> {
+        let Scope::Rights(rights) = scope else { return Ok(self.apply_basic(request)) };
         // Held while a token is fetched: those that need the same one wait for it instead of asking again.
         let mut known = self.known.lock().await;
         let Some(challenge) = known.challenge.clone() else { return Ok(request) };
         match challenge {
-            Challenge::Basic => Ok(match &self.credential {
-                Some(Credential::Basic { username, password }) => {
-                    request.basic_auth(username, Some(password))
-                }
-                _ => request,
-            }),
+            Challenge::Basic => Ok(self.apply_basic(request)),
             Challenge::Bearer { realm, service, scope: asked } => {
                 let valid = known.tokens.get(scope).filter(|token| token.ends > Instant::now() + MARGIN);
                 let value = if let Some(token) = valid {
                     token.value.clone()
                 } else {
-                    let token = self.fetch(http, &realm, service.as_deref(), scope, asked.as_deref()).await?;
+                    let token =
+                        self.fetch(http, &realm, service.as_deref(), rights, asked.as_deref()).await?;
                     let value = token.value.clone();
                     known.tokens.insert(scope.clone(), token);
                     value
@@ -133,6 +142,9 @@ impl Authenticator {
 
     /// Learns from a 401 what the registry wants. False if it can be given nothing more than it was.
     pub async fn learn(&self, registry: &Url, headers: &HeaderMap, scope: &Scope) -> Result<bool> {
+        if *scope == Scope::Password {
+            return Ok(false);
+        }
         let lines = headers.get_all(WWW_AUTHENTICATE).iter().filter_map(|line| line.to_str().ok());
         let challenges: Vec<_> = lines.filter_map(parse_challenge).collect();
         let is_bearer = |challenge: &&Challenge| matches!(challenge, Challenge::Bearer { .. });
@@ -161,13 +173,12 @@ impl Authenticator {
         http: &reqwest::Client,
         realm: &Url,
         service: Option<&str>,
-        scope: &Scope,
+        rights: &[String],
         asked: Option<&str>,
     ) -> Result<Token> {
-        // What the registry asked for last comes first; what it did not is what this request is for.
-        let asked = asked.into_iter().flat_map(str::split_whitespace).map(str::to_owned);
-        let mut scopes: Vec<String> = scope.0.clone();
-        scopes.extend(asked.filter(|asked| scope.0.is_empty() && !asked.is_empty()));
+        // What the registry names itself is asked for where we know nothing better.
+        let asked = asked.filter(|_| rights.is_empty()).into_iter().flat_map(str::split_whitespace);
+        let scopes: Vec<_> = rights.iter().map(String::as_str).chain(asked).collect();
         let request = match &self.credential {
             Some(Credential::IdentityToken(refresh_token)) => {
                 let mut form = vec![
@@ -187,7 +198,7 @@ impl Authenticator {
                 {
                     let mut query = url.query_pairs_mut();
                     query.extend_pairs(service.map(|service| ("service", service)));
-                    query.extend_pairs(scopes.iter().map(|scope| ("scope", scope)));
+                    query.extend_pairs(scopes.iter().map(|scope| ("scope", *scope)));
                 }
                 let request = http.get(url);
                 match credential {
@@ -204,7 +215,8 @@ impl Authenticator {
         let (status, headers) = (response.status(), response.headers().clone());
         let body = response.bytes().await.map_err(|error| Error::transport(&service, error))?;
         if !status.is_success() {
-            let refusal = read_refusal(status, &headers, &body);
+            let request = Some(format!("GET {service}{}", realm.path()));
+            let refusal = Refusal { request, ..read_refusal(status, &headers, &body) };
             return Err(if status == StatusCode::UNAUTHORIZED || status == StatusCode::FORBIDDEN {
                 Error::Unauthorized { peer: service, signed_in: self.has_credential(), refusal }
             } else {

@@ -29,7 +29,12 @@ pub(super) struct Answer {
     pub headers: HeaderMap,
     pub body: Bytes,
     peer: String,
+    request: Option<Asked>,
 }
+
+/// What an answer is to: method and URL, without the query. Travels with the response.
+#[derive(Debug, Clone)]
+struct Asked(String);
 
 impl Client {
     /// Sends what `build` makes until the answer is not a passing failure. `limit` is for one try.
@@ -81,8 +86,9 @@ impl Client {
     ) -> Result<Answer> {
         let response = self.send_at(url, scope, || async { Ok(build()) }).await?;
         let (status, headers, peer) = (response.status(), response.headers().clone(), peer(url));
+        let request = response.extensions().get().cloned();
         let body = response.bytes().await.map_err(|error| Error::transport(&peer, error))?;
-        Ok(Answer { status, headers, body, peer })
+        Ok(Answer { status, headers, body, peer, request })
     }
 
     /// Sends a request once, and again with what a 401 asks for. Any answer but 401 is the caller's to judge.
@@ -97,12 +103,12 @@ impl Client {
     {
         if url.origin() != self.base.origin() {
             // Elsewhere nobody is told who we are: a signed URL says all that is needed.
-            return build().await?.send().await.map_err(|error| Error::transport(&peer(url), error));
+            return self.execute(build().await?, url).await;
         }
         let mut is_second = false;
         loop {
             let request = self.authenticator.apply(&self.http, build().await?, scope).await?;
-            let response = request.send().await.map_err(|error| Error::transport(&self.peer(), error))?;
+            let response = self.execute(request, url).await?;
             self.answered.store(true, Ordering::Relaxed);
             if response.headers().contains_key(PRESIGNS) {
                 self.presigns.store(true, Ordering::Relaxed);
@@ -117,6 +123,15 @@ impl Client {
             }
             is_second = true;
         }
+    }
+
+    async fn execute(&self, request: RequestBuilder, url: &Url) -> Result<Response> {
+        let failed = |error| Error::transport(&peer(url), error);
+        let request = request.build().map_err(failed)?;
+        let asked = Asked(format!("{} {}{}", request.method(), peer(request.url()), request.url().path()));
+        let mut response = self.http.execute(request).await.map_err(failed)?;
+        response.extensions_mut().insert(asked);
+        Ok(response)
     }
 }
 
@@ -159,7 +174,8 @@ impl Answer {
     }
 
     fn refusal(&self) -> Refusal {
-        read_refusal(self.status, &self.headers, &self.body)
+        let request = self.request.clone().map(|asked| asked.0);
+        Refusal { request, ..read_refusal(self.status, &self.headers, &self.body) }
     }
 }
 
@@ -172,7 +188,8 @@ pub(super) async fn refusal(mut response: Response) -> Refusal {
             break;
         }
     }
-    read_refusal(response.status(), response.headers(), &body)
+    let request = response.extensions().get::<Asked>().map(|asked| asked.0.clone());
+    Refusal { request, ..read_refusal(response.status(), response.headers(), &body) }
 }
 
 /// Reads an error as OCI or S3 writes it, or as much of the text as helps.
@@ -189,7 +206,7 @@ pub(super) fn read_refusal(status: StatusCode, headers: &HeaderMap, body: &[u8])
             }
         }
     };
-    Refusal { status, code, message, retry_after: retry_after(headers) }
+    Refusal { status, code, message, retry_after: retry_after(headers), request: None }
 }
 
 /// The text of the first element of this name: S3's errors are flat, and a hint is all that is made of it.

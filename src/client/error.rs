@@ -36,7 +36,7 @@ pub enum Error {
     Truncated { peer: String },
     #[error("{peer} neither took nor sent anything for {} seconds", after.as_secs())]
     Stalled { peer: String, after: Duration },
-    #[error("the server refused: {0}")]
+    #[error("{}{0}", .0.introduction())]
     Refused(Refusal),
     #[error("{}", unauthorized(peer, *signed_in, refusal))]
     Unauthorized { peer: String, signed_in: bool, refusal: Refusal },
@@ -55,6 +55,8 @@ pub enum Error {
     UploadEnded { id: UploadId, status: Status, reason: Option<String> },
     #[error("upload {0} is for the bytes of a proxied client, not for a presigned one; begin again")]
     UploadProxied(UploadId),
+    #[error("{peer} takes no chunks, so nothing whose size is not known; upload it as a file")]
+    NoChunks { peer: String },
     #[error("{peer} lost the upload; begin again")]
     UploadLost { peer: String },
     /// Finalizing found something missing that can still be sent.
@@ -62,7 +64,9 @@ pub enum Error {
     Incomplete(UploadId),
     #[error("the server has no blob {0} in this repository, or you may not read it")]
     BlobUnknown(Digest),
-    #[error("the repository has no manifest {0}, or you may not read it; its tags are listed by: overside tags")]
+    #[error(
+        "the repository has no manifest {0}, or you may not read it; its tags are listed by: overside tags"
+    )]
     ManifestUnknown(Reference),
     #[error("{0} lists too many manifests, or manifests in too many floors, to be an artifact")]
     TooDeep(Digest),
@@ -96,6 +100,18 @@ pub struct Refusal {
     pub message: String,
     /// How long it asked us to wait.
     pub retry_after: Option<Duration>,
+    /// What was asked for: method and URL, without the query, which may hold a signature.
+    pub request: Option<String>,
+}
+
+impl Refusal {
+    /// What was refused, or who did.
+    fn introduction(&self) -> String {
+        self.request.as_ref().map_or_else(
+            || "the server refused: ".to_owned(),
+            |request| format!("{request} was refused: "),
+        )
+    }
 }
 
 impl std::fmt::Display for Refusal {

@@ -118,7 +118,8 @@ impl Client {
         options: &PutOptions,
         progress: &Progress,
     ) -> Result<PutOutcome> {
-        let remembered = options.states.as_ref().map(|states| states.of(&self.base, repository, &blob.digest));
+        let remembered =
+            options.states.as_ref().map(|states| states.of(&self.base, repository, &blob.digest));
         let put = Put { client: self, repository, blob, options, remembered: remembered.as_ref(), progress };
         let (outcome, mode) = put.run().await?;
         if let Some(remembered) = remembered {

@@ -54,7 +54,8 @@ pub async fn pull(
     let missing = output.missing();
     report.existed = known.saturating_sub(missing.len());
     (report.sent, report.sent_bytes) = (missing.len(), missing.iter().map(|blob| blob.size).sum());
-    let fetching = missing.iter().map(|blob| fetch(client, repository, blob, &output, options, target, progress));
+    let fetching =
+        missing.iter().map(|blob| fetch(client, repository, blob, &output, options, target, progress));
     stream::iter(fetching).buffer_unordered(options.lanes.count()).try_collect::<()>().await?;
     output.finish().await?;
     Ok(report)
