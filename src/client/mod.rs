@@ -7,6 +7,7 @@
 //! ```
 //! [`Client::put_file`] and [`Client::download`] do everything; [`Session`] is the protocol step by step.
 
+pub mod archive;
 mod call;
 mod download;
 mod error;
