@@ -1,98 +1,74 @@
-//! `overside get`: a blob out of a repository, verified.
+//! `overside get`: a blob into a file, or an artifact's files into a folder, verified.
 
-use std::fmt;
+mod restore;
+
 use std::path::PathBuf;
-use std::str::FromStr;
 
 use anyhow::{Context, bail};
-use serde::Serialize;
-use url::Url;
+use serde_json::json;
 
+use super::artifact::unless_interrupted;
 use super::progress::{Display, OutputArgs};
+use super::remote::{RemoteArgs, RemoteName, TransferArgs};
 use crate::client::Client;
-use crate::domain::digest::{Digest, DigestError};
-use crate::domain::name::{NameError, RepositoryName};
+use crate::domain::digest::Digest;
+use crate::domain::reference::Reference;
 
-/// Download a blob, verify its SHA-256 and only then give the file its name
+/// Download a blob to a file, or an artifact's files to a folder
+///
+/// Every SHA-256 is verified before a file gets its name. What was interrupted goes on from what has arrived.
 #[derive(Debug, clap::Args)]
 pub struct GetArgs {
-    /// What to download, such as team/model@sha256:…
-    #[arg(value_name = "NAME@DIGEST")]
-    reference: BlobReference,
-    /// File to write; an existing one is replaced once the download is verified
-    #[arg(long = "output", short = 'o', value_name = "FILE")]
-    file: PathBuf,
-    /// Address of the server
-    #[arg(long, value_name = "URL", env = "OVERSIDE_SERVER", default_value = "http://127.0.0.1:5000")]
-    server: Url,
+    /// A blob, such as team/model@sha256:…, or an artifact, such as team/data:v1
+    #[arg(value_name = "NAME@DIGEST|NAME:TAG")]
+    name: RemoteName,
+    /// File to write, or for an artifact the folder; files that are there are replaced once the download is verified
+    #[arg(long = "output", short = 'o', value_name = "FILE|DIR")]
+    target: PathBuf,
+    #[command(flatten)]
+    remote: RemoteArgs,
+    #[command(flatten)]
+    transfer: TransferArgs,
     #[command(flatten)]
     output: OutputArgs,
 }
 
-/// A blob of a repository, written `NAME@DIGEST`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct BlobReference {
-    name: RepositoryName,
-    digest: Digest,
-}
-
-/// Why a text is no blob reference.
-#[derive(Debug, thiserror::Error, PartialEq, Eq)]
-enum BlobReferenceError {
-    #[error("a blob is written NAME@DIGEST, such as team/model@sha256:…; `overside put` prints it")]
-    Malformed,
-    #[error(transparent)]
-    Name(#[from] NameError),
-    #[error(transparent)]
-    Digest(#[from] DigestError),
-}
-
-impl fmt::Display for BlobReference {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}@{}", self.name, self.digest)
-    }
-}
-
-impl FromStr for BlobReference {
-    type Err = BlobReferenceError;
-
-    fn from_str(text: &str) -> Result<Self, BlobReferenceError> {
-        let (name, digest) = text.split_once('@').ok_or(BlobReferenceError::Malformed)?;
-        Ok(Self { name: name.parse()?, digest: digest.parse()? })
-    }
-}
-
-/// What `--json` prints.
-#[derive(Debug, Serialize)]
-struct GetReport {
-    digest: Digest,
-    size: u64,
-    repository: RepositoryName,
-    reference: String,
-    file: PathBuf,
-}
-
 pub async fn run(args: GetArgs) -> anyhow::Result<()> {
-    let client = Client::new(args.server)?;
     let display = Display::new(args.output);
-    let progress = display.progress();
-    let BlobReference { name, digest } = &args.reference;
-    let size = tokio::select! {
-        size = client.download(name, digest, &args.file, &progress) => size,
-        _ = tokio::signal::ctrl_c() => {
-            display.finish();
-            bail!("interrupted; the same command goes on from what has arrived");
+    let done = unless_interrupted(&display, get(&args, &display)).await;
+    done.with_context(|| format!("cannot download {}", args.name))
+}
+
+async fn get(args: &GetArgs, display: &Display) -> anyhow::Result<()> {
+    let client = args.remote.client(&args.name).await?;
+    match &args.name.reference {
+        // A digest is a blob's, unless only a manifest has it.
+        Some(Reference::Digest(digest))
+            if client.blob_size(&args.name.repository, digest).await?.is_some() =>
+        {
+            blob(args, &client, digest, display).await
         }
-    };
+        Some(reference) => restore::artifact(args, &client, reference, display).await,
+        None => bail!("a blob is written NAME@DIGEST, an artifact NAME:TAG; `overside put` prints them"),
+    }
+}
+
+async fn blob(args: &GetArgs, client: &Client, digest: &Digest, display: &Display) -> anyhow::Result<()> {
+    let progress = display.progress().of(digest.to_string());
+    let size = client.download(&args.name.repository, digest, &args.target, &progress).await?;
     display.finish();
-    let size = size.with_context(|| format!("cannot download {}", args.reference))?;
     if args.output.json {
-        let reference = args.reference.to_string();
-        let BlobReference { name: repository, digest } = args.reference;
-        let report = GetReport { digest, size, repository, reference, file: args.file };
-        println!("{}", serde_json::to_string(&report)?);
+        let report = json!({
+            "event": "result",
+            "digest": digest,
+            "size": size,
+            "repository": args.name.repository,
+            "reference": args.name.to_string(),
+            "file": args.target,
+        });
+        println!("{report}");
     } else {
-        println!("{digest} {size} {}", args.file.display());
+        println!("{digest} {size} {}", args.target.display());
     }
     Ok(())
 }
@@ -111,31 +87,12 @@ mod tests {
     }
 
     #[test]
-    fn a_reference_and_a_file_are_what_it_needs() {
+    fn a_name_and_a_place_are_what_it_needs() {
         let reference = format!("team/model@{}", Digest::EMPTY);
         let command = Command::try_parse_from(["get", &reference, "-o", "file"]).unwrap();
-        assert_eq!(command.get.file, PathBuf::from("file"));
-        for bad in [&["get", "team/model", "-o", "file"][..], &["get", &reference]] {
+        assert_eq!(command.get.target, PathBuf::from("file"));
+        for bad in [&["get", "../up:v1", "-o", "file"][..], &["get", &reference]] {
             assert_eq!(Command::try_parse_from(bad).unwrap_err().exit_code(), 2, "{bad:?}");
         }
-    }
-
-    #[test]
-    fn a_reference_has_a_name_and_a_digest() {
-        let text = format!("team/model@{}", Digest::EMPTY);
-        let reference: BlobReference = text.parse().unwrap();
-        assert_eq!((reference.name.as_str(), reference.digest), ("team/model", Digest::EMPTY));
-        assert_eq!(reference.to_string(), text);
-    }
-
-    #[test]
-    fn what_is_no_reference_is_refused_with_the_reason() {
-        let parse = |text: &str| text.parse::<BlobReference>().unwrap_err();
-        assert_eq!(parse("team/model:latest"), BlobReferenceError::Malformed);
-        assert_eq!(
-            parse(&format!("../up@{}", Digest::EMPTY)),
-            BlobReferenceError::Name(NameError::Malformed)
-        );
-        assert_eq!(parse("team/model@sha256:abc"), BlobReferenceError::Digest(DigestError::Malformed));
     }
 }

@@ -1,18 +1,26 @@
 //! The command line: one file a command.
 
 mod accounts;
+mod artifact;
 mod cleanup;
 mod completions;
 mod config;
+mod copy;
 mod doctor;
 mod gc;
-pub mod get;
+mod get;
+mod login;
+mod looks;
 mod man;
 mod migrate;
 pub mod progress;
 mod project;
-pub mod put;
+mod pull;
+mod push;
+mod put;
 mod quickstart;
+mod remote;
+mod rm;
 mod robot;
 mod serve;
 mod user;
@@ -60,10 +68,18 @@ enum Command {
     /// Accounts of programs
     #[command(subcommand)]
     Robot(robot::RobotCommand),
-    /// Upload a file as a blob
-    Put(put::PutArgs),
-    /// Download a blob to a file
-    Get(get::GetArgs),
+    Put(Box<put::PutArgs>),
+    Get(Box<get::GetArgs>),
+    Push(Box<push::PushArgs>),
+    Pull(Box<pull::PullArgs>),
+    Copy(Box<copy::CopyArgs>),
+    Ls(looks::LsArgs),
+    Tags(looks::TagsArgs),
+    Inspect(Box<looks::InspectArgs>),
+    Referrers(Box<looks::ReferrersArgs>),
+    Rm(Box<rm::RmArgs>),
+    Login(Box<login::LoginArgs>),
+    Logout(login::LogoutArgs),
     Completions(completions::CompletionsArgs),
     Man(man::ManArgs),
 }
@@ -102,8 +118,18 @@ pub async fn run() -> std::process::ExitCode {
         Command::User(command) => user::run(command).await,
         Command::Project(command) => project::run(command).await,
         Command::Robot(command) => robot::run(command).await,
-        Command::Put(args) => put::run(args).await,
-        Command::Get(args) => get::run(args).await,
+        Command::Put(args) => put::run(*args).await,
+        Command::Get(args) => get::run(*args).await,
+        Command::Push(args) => push::run(*args).await,
+        Command::Pull(args) => pull::run(*args).await,
+        Command::Copy(args) => copy::run(*args).await,
+        Command::Ls(args) => looks::ls(args).await,
+        Command::Tags(args) => looks::tags(args).await,
+        Command::Inspect(args) => looks::inspect(*args).await,
+        Command::Referrers(args) => looks::referrers(*args).await,
+        Command::Rm(args) => rm::run(*args).await,
+        Command::Login(args) => login::login(*args).await,
+        Command::Logout(args) => login::logout(args).await,
         Command::Completions(args) => completions::run(&args),
         Command::Man(args) => man::run(&args),
     };

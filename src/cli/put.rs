@@ -17,6 +17,7 @@ use crate::domain::digest::Digest;
 use crate::domain::media_type::MediaType;
 use crate::domain::reference::Reference;
 use crate::domain::upload::{TransferMode, UploadId};
+pub(super) use folder::TITLE;
 
 /// What names standard input.
 const STDIN: &str = "-";
@@ -165,7 +166,8 @@ impl Put<'_> {
     }
 
     fn say(&self, file: &Path, put: PutOutcome) -> anyhow::Result<()> {
-        let reference = RemoteName { reference: Some(Reference::Digest(put.digest)), ..self.args.name.clone() };
+        let reference =
+            RemoteName { reference: Some(Reference::Digest(put.digest)), ..self.args.name.clone() };
         self.display.finish();
         if self.args.output.json {
             let report = json!({
@@ -196,7 +198,9 @@ impl Put<'_> {
         let (file, name) = (file.display(), &self.args.name);
         let server = self.args.remote.server.as_str().trim_end_matches('/');
         let id = self.display.session()?;
-        Some(format!("to go on on another machine: overside put '{file}' {name} --server {server} --resume {id}"))
+        Some(format!(
+            "to go on on another machine: overside put '{file}' {name} --server {server} --resume {id}"
+        ))
     }
 }
 

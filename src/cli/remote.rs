@@ -84,9 +84,7 @@ impl FromStr for RemoteName {
             None => (None, text),
         };
         let (host, rest) = match rest.split_once('/') {
-            Some((first, path))
-                if scheme.is_some() || first.contains(['.', ':']) || first == "localhost" =>
-            {
+            Some((first, path)) if scheme.is_some() || first.contains(['.', ':']) || first == "localhost" => {
                 (Some(HostPart { scheme, host: parse_host(first)? }), path)
             }
             _ if scheme.is_some() => return Err(RemoteNameError::Host(rest.to_owned())),
@@ -149,11 +147,7 @@ impl RemoteArgs {
         self.client_at(url, Some(&name.repository)).await
     }
 
-    /// A client of `--server`.
-    pub async fn default_client(&self) -> anyhow::Result<Client> {
-        self.client_at(self.server.clone(), None).await
-    }
-
+    /// A client of a registry, as whoever is signed in to it.
     pub async fn client_at(&self, url: Url, repository: Option<&RepositoryName>) -> anyhow::Result<Client> {
         let host = authority(&url);
         let credentials = Credentials::load().context("cannot read who you are to registries")?;
@@ -170,6 +164,14 @@ impl RemoteArgs {
             None => Vec::new(),
         };
         Ok(ConnectOptions { credential, authorities, accept_invalid_certificates: self.insecure })
+    }
+
+    /// Of a registry that is named alone: a URL, or a host as it stands in names.
+    pub fn address(&self, text: &str) -> anyhow::Result<Url> {
+        match text.split_once("://") {
+            Some(_) => text.parse().with_context(|| format!("{text} is no address")),
+            None => self.url(&HostPart { scheme: None, host: parse_host(text.trim_end_matches('/'))? }),
+        }
     }
 
     fn url(&self, HostPart { scheme, host }: &HostPart) -> anyhow::Result<Url> {
@@ -192,7 +194,8 @@ impl TransferArgs {
     pub fn states(&self) -> Option<UploadStates> {
         let base = || {
             let home = || Some(PathBuf::from(std::env::var_os("HOME")?).join(".local/state"));
-            let given = std::env::var_os("XDG_STATE_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
+            let given =
+                std::env::var_os("XDG_STATE_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
             Some(given.or_else(home)?.join(STATE_FOLDER))
         };
         self.state.clone().or_else(base).map(UploadStates::at)
@@ -235,8 +238,21 @@ mod tests {
     #[test]
     fn what_names_nothing_is_refused() {
         for bad in [
-            "", "/", "a/", "A/b", "a:b:c", "a@b", "a@sha256:1", "ftp://x/y", "https://x", "http:///a", "u:p@h.x/a",
-            "h.x?q/a", "a b", "../up", "x.y/../z",
+            "",
+            "/",
+            "a/",
+            "A/b",
+            "a:b:c",
+            "a@b",
+            "a@sha256:1",
+            "ftp://x/y",
+            "https://x",
+            "http:///a",
+            "u:p@h.x/a",
+            "h.x?q/a",
+            "a b",
+            "../up",
+            "x.y/../z",
         ] {
             assert!(bad.parse::<RemoteName>().is_err(), "{bad}");
         }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use reqwest::StatusCode;
 
+use super::archive::ArchiveError;
 use crate::domain::digest::{Digest, Mismatch};
 use crate::domain::reference::{Reference, Tag};
 use crate::domain::upload::{Status, UploadId};
@@ -36,7 +37,7 @@ pub enum Error {
     Truncated { peer: String },
     #[error("{peer} neither took nor sent anything for {} seconds", after.as_secs())]
     Stalled { peer: String, after: Duration },
-    #[error("{}{0}", .0.introduction())]
+    #[error("{}", .0.with_request())]
     Refused(Refusal),
     #[error("{}", unauthorized(peer, *signed_in, refusal))]
     Unauthorized { peer: String, signed_in: bool, refusal: Refusal },
@@ -82,6 +83,8 @@ pub enum Error {
     NotAFile(PathBuf),
     #[error("another process is downloading to {}; wait for it or choose another file", .0.display())]
     DownloadInProgress(PathBuf),
+    #[error(transparent)]
+    Archive(#[from] ArchiveError),
     #[error("cannot {action} {}", path.display())]
     File {
         action: &'static str,
@@ -105,12 +108,12 @@ pub struct Refusal {
 }
 
 impl Refusal {
-    /// What was refused, or who did.
-    fn introduction(&self) -> String {
-        self.request.as_ref().map_or_else(
-            || "the server refused: ".to_owned(),
-            |request| format!("{request} was refused: "),
-        )
+    /// What was refused, or who did, and why.
+    fn with_request(&self) -> String {
+        match &self.request {
+            Some(request) => format!("{request} was refused: {self}"),
+            None => format!("the server refused: {self}"),
+        }
     }
 }
 

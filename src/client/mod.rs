@@ -8,6 +8,7 @@
 //! ```
 //! [`Client::put_file`] and [`Client::download`] do everything; [`Session`] is the protocol step by step.
 
+pub mod archive;
 mod auth;
 mod blobs;
 mod call;
@@ -204,6 +205,12 @@ impl Client {
 
     fn url(&self, path: &str) -> Result<Url> {
         self.base.join(path).map_err(|_| Error::Address(self.base.to_string()))
+    }
+
+    /// Where the registry is.
+    #[must_use]
+    pub const fn base(&self) -> &Url {
+        &self.base
     }
 
     /// Whether blobs of the other can be had here without sending them.

@@ -21,7 +21,7 @@ use crate::http::wire::Descriptor;
 /// For want of a better one, as other tools have it.
 pub(super) const ARTIFACT_TYPE: &str = "application/vnd.unknown.artifact.v1";
 /// Where a layer's path is kept, by the convention of all tools for artifacts (OCI image-spec, annotations.md).
-pub(crate) const TITLE: &str = "org.opencontainers.image.title";
+pub(in crate::cli) const TITLE: &str = "org.opencontainers.image.title";
 /// Of files whose kind we do not know.
 const FILE_TYPE: &str = "application/octet-stream";
 /// A config that says nothing (OCI image-spec 1.1, manifest.md, "Guidance for an Empty Descriptor").
@@ -37,7 +37,8 @@ pub(super) async fn put(put: &Put<'_>, folder: &Path) -> anyhow::Result<()> {
         Reference::Digest(_) => bail!("the artifact gets its digest from its files; name it by a tag"),
     };
     let (owned, files) = (folder.to_owned(), tokio::task::spawn_blocking);
-    let files = files(move || list(&owned)).await?.with_context(|| format!("cannot list {}", folder.display()))?;
+    let files =
+        files(move || list(&owned)).await?.with_context(|| format!("cannot list {}", folder.display()))?;
     if files.is_empty() {
         bail!("{} has no files", folder.display());
     }
@@ -50,10 +51,8 @@ pub(super) async fn put(put: &Put<'_>, folder: &Path) -> anyhow::Result<()> {
         async move { anyhow::Ok((title, Blob::of_file(&folder.join(title), &progress).await?)) }
     });
     // In order, so that the same files make the same artifact.
-    let hashed: Vec<_> = futures_util::stream::iter(hashing)
-        .buffered(put.options.lanes.count())
-        .try_collect()
-        .await?;
+    let hashed: Vec<_> =
+        futures_util::stream::iter(hashing).buffered(put.options.lanes.count()).try_collect().await?;
 
     let mut made = Made::default();
     let empty = Hasher::digest(Algorithm::Sha256, EMPTY);
@@ -70,7 +69,8 @@ pub(super) async fn put(put: &Put<'_>, folder: &Path) -> anyhow::Result<()> {
     let digest = manifest.descriptor.digest;
     made.manifests.insert(digest, manifest.clone());
 
-    let target = Target { client: put.client.clone(), repository: args.name.repository.clone(), tag: Some(tag) };
+    let target =
+        Target { client: put.client.clone(), repository: args.name.repository.clone(), tag: Some(tag) };
     let options = CopyOptions { put: put.options.clone(), force: args.force, referrers: false };
     let run = artifact::Run { display: &put.display, output: args.output, dry_run: args.dry_run };
     run.send(&Origin::Made(Arc::new(made)), &manifest, &target, &options, &args.name).await

@@ -1,0 +1,95 @@
+//! What `push`, `copy` and `put --recursive` share: sending an artifact and saying what came of it.
+
+use anyhow::anyhow;
+use serde_json::json;
+
+use super::progress::{Display, OutputArgs};
+use super::remote::RemoteName;
+use crate::client::copy::{self, CopyOptions, CopyReport, Origin, Plan, Target};
+use crate::client::manifest::Manifest;
+use crate::domain::reference::Reference;
+
+/// One command's run.
+pub(super) struct Run<'a> {
+    pub display: &'a Display,
+    pub output: OutputArgs,
+    pub dry_run: bool,
+}
+
+impl Run<'_> {
+    /// Sends, or says what would be sent.
+    pub async fn send(
+        &self,
+        origin: &Origin,
+        root: &Manifest,
+        target: &Target,
+        options: &CopyOptions,
+        name: &RemoteName,
+    ) -> anyhow::Result<()> {
+        if self.dry_run {
+            let plan = copy::plan(origin, root, target, options).await?;
+            return self.say_planned(&plan, target).await;
+        }
+        let report = copy::copy(origin, root, target, options, &self.display.progress()).await?;
+        self.display.finish();
+        self.say(root, name, &report);
+        Ok(())
+    }
+
+    /// The digest alone on a line, for people to copy and for scripts to read.
+    pub fn say(&self, root: &Manifest, name: &RemoteName, report: &CopyReport) {
+        let digest = root.descriptor.digest;
+        let reference = RemoteName { reference: Some(Reference::Digest(digest)), ..name.clone() };
+        if self.output.json {
+            let result = json!({
+                "event": "result",
+                "digest": digest,
+                "media_type": root.descriptor.media_type,
+                "repository": name.repository.as_str(),
+                "reference": reference.to_string(),
+                "name": name.to_string(),
+                "blobs": report,
+            });
+            println!("{result}");
+        } else {
+            println!("{digest} {name}");
+        }
+    }
+
+    async fn say_planned(&self, plan: &Plan, target: &Target) -> anyhow::Result<()> {
+        let manifests = plan.manifests.iter().map(|manifest| (&manifest.descriptor, "would be pushed"));
+        let foreign = plan.foreign.iter().map(|layer| (layer, "foreign, left where it is"));
+        let present = plan.present.iter().map(|manifest| (manifest, "exists"));
+        let mut planned: Vec<_> = foreign.chain(present).collect();
+        for blob in plan.layers.iter().chain(&plan.configs) {
+            let size = target.client.blob_size(&target.repository, &blob.digest).await?;
+            planned.push((blob, if size == Some(blob.size) { "exists" } else { "would be sent" }));
+        }
+        self.display.finish();
+        for (descriptor, outcome) in planned.into_iter().chain(manifests) {
+            if self.output.json {
+                let (digest, size) = (descriptor.digest, descriptor.size);
+                println!(
+                    "{}",
+                    json!({ "event": "planned", "digest": digest, "size": size, "outcome": outcome })
+                );
+            } else {
+                println!("{} {} {outcome}", descriptor.digest, descriptor.size);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Until it is done or somebody presses Ctrl-C. What has arrived stays, wherever it has.
+pub(super) async fn unless_interrupted<T>(
+    display: &Display,
+    work: impl Future<Output = anyhow::Result<T>>,
+) -> anyhow::Result<T> {
+    let done = tokio::select! {
+        done = work => done,
+        _ = tokio::signal::ctrl_c() => Err(anyhow!("interrupted; the same command goes on with what has arrived")),
+    };
+    display.finish();
+    done
+}

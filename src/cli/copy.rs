@@ -1,0 +1,81 @@
+//! `overside copy`: an artifact from one repository to another, on one registry or between two.
+
+use anyhow::Context;
+
+use super::artifact::{Run, unless_interrupted};
+use super::progress::{Display, OutputArgs};
+use super::remote::{RemoteArgs, RemoteName, TransferArgs};
+use crate::client::PutOptions;
+use crate::client::copy::{self, CopyOptions, Origin, Target};
+use crate::domain::reference::Reference;
+use crate::http::wire::Platform;
+
+/// Copy an image or another artifact between repositories and registries
+///
+/// With everything below it. What is there is not sent; within one registry blobs are mounted. Nothing is kept on disk.
+#[derive(Debug, clap::Args)]
+pub struct CopyArgs {
+    /// What to copy
+    #[arg(value_name = "FROM[:TAG|@DIGEST]")]
+    from: RemoteName,
+    /// Where to; without a tag it gets the one that it has there
+    #[arg(value_name = "TO[:TAG]")]
+    to: RemoteName,
+    /// Of several platforms this one alone, such as linux/arm64
+    #[arg(long, value_name = "OS/ARCH")]
+    platform: Option<Platform>,
+    /// Bring what is about it as well: signatures, attestations, lists of parts
+    #[arg(long)]
+    referrers: bool,
+    /// Let an existing tag mean this instead, and look at every blob again
+    #[arg(long)]
+    force: bool,
+    /// Make the project if it is missing
+    #[arg(long)]
+    project_create: bool,
+    /// Say what would be sent, and send nothing
+    #[arg(long)]
+    dry_run: bool,
+    #[command(flatten)]
+    remote: RemoteArgs,
+    #[command(flatten)]
+    transfer: TransferArgs,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+pub async fn run(args: CopyArgs) -> anyhow::Result<()> {
+    let display = Display::new(args.output);
+    unless_interrupted(&display, copy_all(&args, &display)).await
+}
+
+async fn copy_all(args: &CopyArgs, display: &Display) -> anyhow::Result<()> {
+    let (from, to) = (args.remote.client(&args.from).await?, args.remote.client(&args.to).await?);
+    let reference = args.from.reference_or_latest()?;
+    let root = copy::find(&from, &args.from.repository, &reference, args.platform.as_ref()).await;
+    let root = root.with_context(|| format!("cannot copy {}", args.from))?;
+    if args.project_create && !args.dry_run {
+        to.create_project(&args.to.repository).await?;
+    }
+    let tag = match args.to.reference.as_ref().unwrap_or(&reference) {
+        Reference::Tag(tag) => Some(tag.clone()),
+        Reference::Digest(_) => None,
+    };
+    if let Some(Reference::Digest(digest)) = &args.to.reference {
+        anyhow::ensure!(
+            *digest == root.descriptor.digest,
+            "{} is {}, and cannot become {digest}",
+            args.from,
+            root.descriptor.digest
+        );
+    }
+    let name = RemoteName { reference: tag.clone().map(Reference::Tag), ..args.to.clone() };
+    let put =
+        PutOptions { lanes: args.transfer.lanes(), states: args.transfer.states(), ..PutOptions::default() };
+    let options = CopyOptions { put, force: args.force, referrers: args.referrers };
+    let target = Target { client: to, repository: args.to.repository.clone(), tag };
+    let origin = Origin::Registry(from, args.from.repository.clone());
+    let run = Run { display, output: args.output, dry_run: args.dry_run };
+    let sent = run.send(&origin, &root, &target, &options, &name).await;
+    sent.with_context(|| format!("cannot copy {} to {}", args.from, args.to))
+}

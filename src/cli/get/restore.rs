@@ -1,0 +1,121 @@
+//! The files of an artifact, by the titles of its layers. Titles are a stranger's text: none leads out of the folder.
+
+use std::collections::BTreeMap;
+use std::path::{Component, Path, PathBuf};
+
+use anyhow::{Context, bail, ensure};
+use futures_util::stream::{self, StreamExt, TryStreamExt};
+use serde_json::json;
+
+use super::GetArgs;
+use crate::cli::progress::Display;
+use crate::cli::put::TITLE;
+use crate::client::manifest::Manifest;
+use crate::client::{Client, FileSource, Progress};
+use crate::domain::reference::Reference;
+use crate::http::wire::Descriptor;
+
+pub(super) async fn artifact(
+    args: &GetArgs,
+    client: &Client,
+    reference: &Reference,
+    display: &Display,
+) -> anyhow::Result<()> {
+    let repository = &args.name.repository;
+    let manifest = client.manifest(repository, reference).await?;
+    let manifest = manifest.context("the repository has nothing of this name, or you may not read it")?;
+    let files = files(&manifest)?;
+    let progress = display.progress();
+    let lanes = args.transfer.lanes();
+    let fetching = files.iter().map(|(title, layer)| {
+        let progress = progress.of(title.clone());
+        async move { fetch(args, client, &args.target.join(title), layer, &progress).await }
+    });
+    stream::iter(fetching).buffer_unordered(lanes.count()).try_collect::<()>().await?;
+    display.finish();
+    for (title, layer) in &files {
+        let file = args.target.join(title);
+        if args.output.json {
+            let (digest, size) = (layer.digest, layer.size);
+            println!("{}", json!({ "event": "result", "digest": digest, "size": size, "file": file }));
+        } else {
+            println!("{} {} {}", layer.digest, layer.size, file.display());
+        }
+    }
+    Ok(())
+}
+
+async fn fetch(
+    args: &GetArgs,
+    client: &Client,
+    file: &Path,
+    layer: &Descriptor,
+    progress: &Progress,
+) -> anyhow::Result<()> {
+    // What an earlier run has finished is proven again, but not fetched again.
+    if let Ok(source) = FileSource::open(file).await
+        && source.size() == layer.size
+        && source.hash(progress).await.is_ok_and(|hashed| hashed.digest == layer.digest)
+    {
+        return Ok(());
+    }
+    let folder = file.parent().unwrap_or(&args.target);
+    tokio::fs::create_dir_all(folder).await.with_context(|| format!("cannot create {}", folder.display()))?;
+    stays_inside(&args.target, folder).await?;
+    client.download(&args.name.repository, &layer.digest, file, progress).await?;
+    Ok(())
+}
+
+/// Every layer that has a title, each once.
+fn files(manifest: &Manifest) -> anyhow::Result<BTreeMap<String, Descriptor>> {
+    ensure!(
+        manifest.manifests.is_empty(),
+        "it is an index of several manifests; pull it with `overside pull`, or name one of them by its digest"
+    );
+    let mut files = BTreeMap::new();
+    for layer in &manifest.layers {
+        let Some(title) = layer.annotation(TITLE) else { continue };
+        if !is_plain(title) {
+            bail!("a layer calls itself {title:?}, which would lead out of the folder; nothing was fetched");
+        }
+        if files.insert(title.to_owned(), layer.clone()).is_some_and(|other| other.digest != layer.digest) {
+            bail!("two layers call themselves {title:?}; nothing was fetched");
+        }
+    }
+    ensure!(
+        !files.is_empty(),
+        "its layers have no titles, so they are no files; an image is pulled with `overside pull`"
+    );
+    Ok(files)
+}
+
+/// A relative path of plain names, on this system and on others.
+fn is_plain(title: &str) -> bool {
+    let path = PathBuf::from(title);
+    !title.is_empty()
+        && !title.contains(['\\', '\0', ':'])
+        && !title.ends_with('/')
+        && path.components().all(|component| matches!(component, Component::Normal(_)))
+}
+
+/// A link in the folder may lead elsewhere, whoever put it there.
+async fn stays_inside(root: &Path, folder: &Path) -> anyhow::Result<()> {
+    let (root, folder) = (tokio::fs::canonicalize(root).await?, tokio::fs::canonicalize(folder).await?);
+    ensure!(folder.starts_with(&root), "{} is outside of {}", folder.display(), root.display());
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_plain;
+
+    #[test]
+    fn only_plain_relative_paths_are_titles() {
+        for good in ["a", "a/b.parquet", "a b/ü", ".hidden"] {
+            assert!(is_plain(good), "{good}");
+        }
+        for bad in ["", "/etc/passwd", "../up", "a/../../b", "a\\b", "c:a", "a/", "a\0b", ".", "./a/.."] {
+            assert!(!is_plain(bad), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,172 @@
+//! `overside ls`, `tags`, `referrers`, `inspect`: what is on a registry.
+
+use std::io::Write;
+
+use anyhow::{Context, bail};
+use serde_json::{Value, json};
+
+use super::remote::{RemoteArgs, RemoteName};
+use crate::client::copy;
+use crate::client::manifest::Manifest;
+use crate::domain::reference::Reference;
+use crate::http::wire::Platform;
+
+/// List the repositories of a registry that you may see
+#[derive(Debug, clap::Args)]
+pub struct LsArgs {
+    /// Its address, such as registry.example or http://127.0.0.1:5000 [default: --server]
+    #[arg(value_name = "REGISTRY")]
+    registry: Option<String>,
+    /// Print a JSON array
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    remote: RemoteArgs,
+}
+
+/// List the tags of a repository
+#[derive(Debug, clap::Args)]
+pub struct TagsArgs {
+    /// The repository, such as team/app
+    #[arg(value_name = "NAME")]
+    name: RemoteName,
+    /// Print a JSON array
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    remote: RemoteArgs,
+}
+
+/// List the artifacts that are about a manifest: signatures, attestations, lists of parts
+#[derive(Debug, clap::Args)]
+pub struct ReferrersArgs {
+    /// The manifest, such as team/app:v1
+    #[arg(value_name = "NAME[:TAG|@DIGEST]")]
+    name: RemoteName,
+    /// Those of this type alone
+    #[arg(long, value_name = "TYPE")]
+    artifact_type: Option<String>,
+    /// Print a JSON array
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    remote: RemoteArgs,
+}
+
+/// Show a manifest and what it is made of
+#[derive(Debug, clap::Args)]
+pub struct InspectArgs {
+    /// The manifest, such as team/app:v1
+    #[arg(value_name = "NAME[:TAG|@DIGEST]")]
+    name: RemoteName,
+    /// Of several platforms this one alone, such as linux/arm64
+    #[arg(long, value_name = "OS/ARCH")]
+    platform: Option<Platform>,
+    /// Print the manifest's exact bytes
+    #[arg(long, conflicts_with = "json")]
+    raw: bool,
+    /// Print a JSON object
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    remote: RemoteArgs,
+}
+
+pub async fn ls(args: LsArgs) -> anyhow::Result<()> {
+    let url = match &args.registry {
+        Some(registry) => args.remote.address(registry)?,
+        None => args.remote.server.clone(),
+    };
+    let repositories = args.remote.client_at(url, None).await?.catalog().await?;
+    list(&repositories, args.json);
+    Ok(())
+}
+
+pub async fn tags(args: TagsArgs) -> anyhow::Result<()> {
+    let client = args.remote.client(&args.name).await?;
+    let Some(tags) = client.tags(&args.name.repository).await? else {
+        bail!("the registry has no repository {}, or you may not read it", args.name.repository);
+    };
+    list(&tags, args.json);
+    Ok(())
+}
+
+fn list(names: &[String], as_json: bool) {
+    if as_json {
+        println!("{}", Value::from(names));
+    } else {
+        for name in names {
+            println!("{name}");
+        }
+    }
+}
+
+pub async fn referrers(args: ReferrersArgs) -> anyhow::Result<()> {
+    let (client, repository) = (args.remote.client(&args.name).await?, &args.name.repository);
+    let subject = match args.name.reference_or_latest()? {
+        Reference::Digest(digest) => digest,
+        tag @ Reference::Tag(_) => {
+            let subject = client.resolve(repository, &tag).await?;
+            subject.with_context(|| format!("there is no {}", args.name))?.digest
+        }
+    };
+    let referrers = client.referrers(repository, &subject, args.artifact_type.as_deref()).await?;
+    if args.json {
+        println!("{}", json!(referrers));
+        return Ok(());
+    }
+    for referrer in referrers {
+        let artifact_type =
+            referrer.artifact_type.as_ref().map_or("-", |artifact_type| artifact_type.as_str());
+        println!("{} {} {artifact_type}", referrer.digest, referrer.size);
+    }
+    Ok(())
+}
+
+pub async fn inspect(args: InspectArgs) -> anyhow::Result<()> {
+    let (client, reference) = (args.remote.client(&args.name).await?, args.name.reference_or_latest()?);
+    let manifest = copy::find(&client, &args.name.repository, &reference, args.platform.as_ref()).await;
+    let manifest = manifest.with_context(|| format!("cannot inspect {}", args.name))?;
+    if args.raw {
+        std::io::stdout().write_all(&manifest.payload).context("cannot write to standard output")?;
+    } else if args.json {
+        let payload: Value = serde_json::from_slice(&manifest.payload)?;
+        println!(
+            "{}",
+            json!({ "name": args.name.to_string(), "descriptor": manifest.descriptor, "manifest": payload })
+        );
+    } else {
+        print!("{}", described(&args.name, &manifest));
+    }
+    Ok(())
+}
+
+/// A few lines for people.
+fn described(name: &RemoteName, manifest: &Manifest) -> String {
+    let descriptor = &manifest.descriptor;
+    let mut lines = vec![
+        format!("name        {name}"),
+        format!("digest      {}", descriptor.digest),
+        format!("media type  {}", descriptor.media_type),
+    ];
+    lines.extend(
+        descriptor.artifact_type.as_ref().map(|artifact_type| format!("type        {artifact_type}")),
+    );
+    lines.extend(manifest.subject.as_ref().map(|subject| format!("about       {}", subject.digest)));
+    let below = manifest.layers.iter().chain(&manifest.config).map(|blob| blob.size).sum::<u64>();
+    if below > 0 {
+        lines.push(format!("size        {} bytes in {} layers", below, manifest.layers.len()));
+    }
+    for child in &manifest.manifests {
+        let platform = child.platform.as_ref().map(ToString::to_string).unwrap_or_default();
+        lines.push(format!("manifest    {} {} {platform}", child.digest, child.size).trim_end().to_owned());
+    }
+    lines.extend(
+        manifest.config.iter().map(|config| format!("config      {} {}", config.digest, config.size)),
+    );
+    for layer in &manifest.layers {
+        let title = layer.annotation(super::put::TITLE).unwrap_or_default();
+        lines.push(format!("layer       {} {} {title}", layer.digest, layer.size).trim_end().to_owned());
+    }
+    lines.join("\n") + "\n"
+}

@@ -1,0 +1,178 @@
+//! `overside push`: images out of an archive or a layout into a registry.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::{Context, bail};
+
+use super::artifact::{Run, unless_interrupted};
+use super::progress::{Display, OutputArgs};
+use super::remote::{RemoteArgs, RemoteName, TransferArgs};
+use crate::client::PutOptions;
+use crate::client::archive::{Archive, Image};
+use crate::client::copy::{CopyOptions, Origin, Target};
+use crate::domain::reference::{Reference, Tag};
+
+/// Push an image out of an archive or a layout
+///
+/// Takes what `docker save`, `skopeo copy … docker-archive:` or `oci-archive:` and builds leave: a tar, packed by gzip
+/// or not, or a folder in the OCI image layout. All of it is checked before anything is sent. Layers go up as they are,
+/// side by side, and large ones in parts straight to the bucket.
+#[derive(Debug, clap::Args)]
+pub struct PushArgs {
+    /// The archive or layout
+    #[arg(value_name = "ARCHIVE")]
+    archive: PathBuf,
+    /// What to push it as, such as team/app:v1 or registry.example/team/app:v1. Without a tag each image keeps the tag
+    /// that the archive has for it
+    #[arg(value_name = "NAME[:TAG]")]
+    name: RemoteName,
+    /// Which image, where the archive has several: as it is called there, or its digest
+    #[arg(long, value_name = "NAME")]
+    image: Option<String>,
+    /// Let an existing tag mean this image instead, and look at every blob again
+    #[arg(long)]
+    force: bool,
+    /// Make the project if it is missing
+    #[arg(long)]
+    project_create: bool,
+    /// Say what would be sent, and send nothing
+    #[arg(long)]
+    dry_run: bool,
+    #[command(flatten)]
+    remote: RemoteArgs,
+    #[command(flatten)]
+    transfer: TransferArgs,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+pub async fn run(args: PushArgs) -> anyhow::Result<()> {
+    let display = Display::new(args.output);
+    unless_interrupted(&display, push(&args, &display)).await
+}
+
+async fn push(args: &PushArgs, display: &Display) -> anyhow::Result<()> {
+    let progress = display.progress().of(args.archive.display().to_string());
+    let archive = Archive::open(&args.archive, &progress).await;
+    let archive = Arc::new(archive.with_context(|| format!("{} was not sent", args.archive.display()))?);
+    let wanted = select(archive.images(), args)?;
+    let client = args.remote.client(&args.name).await?;
+    if args.project_create && !args.dry_run {
+        client.create_project(&args.name.repository).await?;
+    }
+    let put =
+        PutOptions { lanes: args.transfer.lanes(), states: args.transfer.states(), ..PutOptions::default() };
+    let options = CopyOptions { put, force: args.force, referrers: false };
+    let run = Run { display, output: args.output, dry_run: args.dry_run };
+    for (image, tag) in wanted {
+        let root = archive.manifest(&image.root.digest).context("the archive lost its own manifest")?;
+        let name = RemoteName { reference: tag.clone().map(Reference::Tag), ..args.name.clone() };
+        let target = Target { client: client.clone(), repository: args.name.repository.clone(), tag };
+        run.send(&Origin::Archive(archive.clone()), root, &target, &options, &name).await?;
+    }
+    Ok(())
+}
+
+/// Which images go up, and as what; a digest in the name is what the image has to have.
+fn select<'a>(images: &'a [Image], args: &PushArgs) -> anyhow::Result<Vec<(&'a Image, Option<Tag>)>> {
+    let is_wanted = |image: &&Image| match &args.image {
+        None => true,
+        Some(wanted) => {
+            image.root.digest.to_string() == *wanted || image.names.iter().any(|name| name == wanted)
+        }
+    };
+    let mut chosen: Vec<_> = images.iter().filter(is_wanted).collect();
+    if chosen.is_empty() {
+        bail!(
+            "the archive has no image {}; it has {}",
+            args.image.as_deref().unwrap_or("at all"),
+            listed(images)
+        );
+    }
+    let tag = match &args.name.reference {
+        Some(Reference::Digest(digest)) => {
+            chosen.retain(|image| image.root.digest == *digest);
+            let [image] = chosen[..] else {
+                bail!("the archive has no image {digest}; it has {}", listed(images))
+            };
+            return Ok(vec![(image, None)]);
+        }
+        Some(Reference::Tag(tag)) => Some(tag.clone()),
+        None => None,
+    };
+    match (&chosen[..], tag) {
+        ([image], Some(tag)) => Ok(vec![(image, Some(tag))]),
+        (_, Some(tag)) => {
+            bail!(
+                "the archive has several images, which cannot all be {tag}: choose one of {} with --image, or leave the tag out to push each by its own",
+                listed(images)
+            )
+        }
+        (chosen, None) => by_their_tags(chosen, images),
+    }
+}
+
+/// Each by the tags that the archive has for it.
+fn by_their_tags<'a>(
+    chosen: &[&'a Image],
+    images: &[Image],
+) -> anyhow::Result<Vec<(&'a Image, Option<Tag>)>> {
+    let mut tagged: Vec<(&Image, Option<Tag>)> = Vec::new();
+    for image in chosen {
+        let tags: Vec<_> = image.names.iter().filter_map(|name| tag_of(name)).collect();
+        if tags.is_empty() && chosen.len() > 1 {
+            bail!("image {} has no tag in the archive; push it with --image and a tag", image.root.digest);
+        }
+        let tags = if tags.is_empty() { vec!["latest".parse()?] } else { tags };
+        for tag in tags {
+            if let Some((other, _)) = tagged.iter().find(|(_, taken)| taken.as_ref() == Some(&tag)) {
+                if other.root.digest == image.root.digest {
+                    continue;
+                }
+                bail!(
+                    "two images of the archive have the tag {tag}; choose one of {} with --image",
+                    listed(images)
+                );
+            }
+            tagged.push((image, Some(tag)));
+        }
+    }
+    Ok(tagged)
+}
+
+/// Of `registry.example:5000/team/app:v1` or `v1` alone.
+fn tag_of(name: &str) -> Option<Tag> {
+    let last = name.rsplit('/').next()?;
+    match last.rsplit_once(':') {
+        Some((_, tag)) => tag.parse().ok(),
+        None if name.contains('/') => None,
+        None => last.parse().ok(),
+    }
+}
+
+fn listed(images: &[Image]) -> String {
+    let name = |image: &Image| match &image.names[..] {
+        [] => image.root.digest.to_string(),
+        names => names.join(" = "),
+    };
+    images.iter().map(name).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::tag_of;
+
+    #[test]
+    fn a_tag_is_what_follows_the_last_colon_of_a_name() {
+        for (name, tag) in [
+            ("team/app:v1", Some("v1")),
+            ("localhost:5000/app", None),
+            ("localhost:5000/app:2", Some("2")),
+            ("v1", Some("v1")),
+            ("app:v 1", None),
+        ] {
+            assert_eq!(tag_of(name).map(|tag| tag.to_string()).as_deref(), tag, "{name}");
+        }
+    }
+}

@@ -1,0 +1,50 @@
+//! `overside rm`: a manifest or a blob out of a repository.
+
+use anyhow::{Context, bail};
+
+use super::remote::{RemoteArgs, RemoteName};
+use crate::domain::reference::Reference;
+
+/// Delete a manifest, and with it every tag that means it; or a blob
+#[derive(Debug, clap::Args)]
+pub struct RmArgs {
+    /// What to delete: a manifest by tag or digest, such as team/app:v1, or a blob by digest
+    #[arg(value_name = "NAME:TAG|NAME@DIGEST")]
+    name: RemoteName,
+    /// The digest is a blob's
+    #[arg(long)]
+    blob: bool,
+    /// Say what would be deleted, and delete nothing
+    #[arg(long)]
+    dry_run: bool,
+    #[command(flatten)]
+    remote: RemoteArgs,
+}
+
+pub async fn run(args: RmArgs) -> anyhow::Result<()> {
+    let name = &args.name;
+    let Some(reference) = &name.reference else {
+        bail!("name a tag or a digest: {}:TAG; a whole repository is not deleted at once", name.repository)
+    };
+    let client = args.remote.client(name).await?;
+    if args.blob {
+        let Reference::Digest(digest) = reference else { bail!("a blob has no tag; name its digest") };
+        let is_there = if args.dry_run {
+            client.blob_size(&name.repository, digest).await?.is_some()
+        } else {
+            client.delete_blob(&name.repository, digest).await?
+        };
+        if !is_there {
+            bail!("there is no blob {name}, or you may not see it");
+        }
+        println!("{digest}");
+        return Ok(());
+    }
+    let deleted = if args.dry_run {
+        client.resolve(&name.repository, reference).await?.map(|descriptor| descriptor.digest)
+    } else {
+        client.delete_manifest(&name.repository, reference).await?
+    };
+    println!("{}", deleted.with_context(|| format!("there is no {name}, or you may not see it"))?);
+    Ok(())
+}
