@@ -28,7 +28,7 @@ impl Run<'_> {
     ) -> anyhow::Result<()> {
         if self.dry_run {
             let plan = copy::plan(origin, root, target, options).await?;
-            return self.say_planned(&plan, target).await;
+            return self.say_planned(origin, &plan, target).await;
         }
         let report = copy::copy(origin, root, target, options, &self.display.progress()).await?;
         self.display.finish();
@@ -56,14 +56,18 @@ impl Run<'_> {
         }
     }
 
-    async fn say_planned(&self, plan: &Plan, target: &Target) -> anyhow::Result<()> {
+    async fn say_planned(&self, origin: &Origin, plan: &Plan, target: &Target) -> anyhow::Result<()> {
         let manifests = plan.manifests.iter().map(|manifest| (&manifest.descriptor, "would be pushed"));
         let foreign = plan.foreign.iter().map(|layer| (layer, "foreign, left where it is"));
         let present = plan.present.iter().map(|manifest| (manifest, "exists"));
         let mut planned: Vec<_> = foreign.chain(present).collect();
+        let missing = match origin.mountable_by(&target.client) {
+            Some(from) if *from != target.repository => "would be mounted",
+            _ => "would be sent",
+        };
         for blob in plan.layers.iter().chain(&plan.configs) {
             let size = target.client.blob_size(&target.repository, &blob.digest).await?;
-            planned.push((blob, if size == Some(blob.size) { "exists" } else { "would be sent" }));
+            planned.push((blob, if size == Some(blob.size) { "exists" } else { missing }));
         }
         self.display.finish();
         for (descriptor, outcome) in planned.into_iter().chain(manifests) {

@@ -72,7 +72,8 @@ async fn copy_all(args: &CopyArgs, display: &Display) -> anyhow::Result<()> {
     let name = RemoteName { reference: tag.clone().map(Reference::Tag), ..args.to.clone() };
     let put =
         PutOptions { lanes: args.transfer.lanes(), states: args.transfer.states(), ..PutOptions::default() };
-    let options = CopyOptions { put, force: args.force, referrers: args.referrers };
+    let options =
+        CopyOptions { put, replace_tag: args.force, recheck: args.force, referrers: args.referrers };
     let target = Target { client: to, repository: args.to.repository.clone(), tag };
     let origin = Origin::Registry(from, args.from.repository.clone());
     let run = Run { display, output: args.output, dry_run: args.dry_run };

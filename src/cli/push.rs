@@ -30,9 +30,9 @@ pub struct PushArgs {
     /// Which image, where the archive has several: as it is called there, or its digest
     #[arg(long, value_name = "NAME")]
     image: Option<String>,
-    /// Let an existing tag mean this image instead, and look at every blob again
+    /// Look at every blob again, also where the registry has the manifest
     #[arg(long)]
-    force: bool,
+    recheck: bool,
     /// Make the project if it is missing
     #[arg(long)]
     project_create: bool,
@@ -63,7 +63,7 @@ async fn push(args: &PushArgs, display: &Display) -> anyhow::Result<()> {
     }
     let put =
         PutOptions { lanes: args.transfer.lanes(), states: args.transfer.states(), ..PutOptions::default() };
-    let options = CopyOptions { put, force: args.force, referrers: false };
+    let options = CopyOptions { put, replace_tag: true, recheck: args.recheck, referrers: false };
     let run = Run { display, output: args.output, dry_run: args.dry_run };
     for (image, tag) in wanted {
         let root = archive.manifest(&image.root.digest).context("the archive lost its own manifest")?;

@@ -41,9 +41,6 @@ pub struct PutArgs {
     /// Type of the artifact that a folder becomes
     #[arg(long, value_name = "TYPE", default_value = folder::ARTIFACT_TYPE, requires = "recursive")]
     artifact_type: MediaType,
-    /// Let an existing tag mean this folder instead
-    #[arg(long, requires = "recursive")]
-    force: bool,
     /// Send a file in one PUT or in parts; the server decides by its size if this is not given
     #[arg(long, value_parser = transfer_mode())]
     mode: Option<TransferMode>,
@@ -277,7 +274,7 @@ mod tests {
             &["model.bin", "team/model", "--mode", "proxied"],
             &["model.bin", "team/model", "--resume", "1"],
             &["model.bin", "team/model", "--server", "nowhere"],
-            &["model.bin", "team/model", "--force"],
+            &["model.bin", "team/model", "--artifact-type", "a/b"],
         ] {
             assert_eq!(parse(bad).unwrap_err().exit_code(), 2, "{bad:?}");
         }

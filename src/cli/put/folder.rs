@@ -71,7 +71,7 @@ pub(super) async fn put(put: &Put<'_>, folder: &Path) -> anyhow::Result<()> {
 
     let target =
         Target { client: put.client.clone(), repository: args.name.repository.clone(), tag: Some(tag) };
-    let options = CopyOptions { put: put.options.clone(), force: args.force, referrers: false };
+    let options = CopyOptions { put: put.options.clone(), replace_tag: true, ..CopyOptions::default() };
     let run = artifact::Run { display: &put.display, output: args.output, dry_run: args.dry_run };
     run.send(&Origin::Made(Arc::new(made)), &manifest, &target, &options, &args.name).await
 }

@@ -25,8 +25,10 @@ pub use pull::{PullOptions, plan_pull, pull};
 #[derive(Debug, Clone, Default)]
 pub struct CopyOptions {
     pub put: PutOptions,
-    /// Lets a tag mean something else than it did, and looks at every blob again.
-    pub force: bool,
+    /// Lets an existing tag mean something else than it did.
+    pub replace_tag: bool,
+    /// Looks at every blob again, also of manifests that are there.
+    pub recheck: bool,
     /// Brings the artifacts that are about this one, too.
     pub referrers: bool,
 }
@@ -86,7 +88,7 @@ pub fn select<'a>(index: &'a Manifest, wanted: &Platform) -> Result<&'a Descript
 /// What [`copy`] would do.
 pub async fn plan(origin: &Origin, root: &Manifest, target: &Target, options: &CopyOptions) -> Result<Plan> {
     check_tag(root, target, options).await?;
-    let known = (!options.force).then_some((&target.client, &target.repository));
+    let known = (!options.recheck).then_some((&target.client, &target.repository));
     Walk::new(origin, known).run(root.clone()).await
 }
 
@@ -108,7 +110,7 @@ pub async fn copy(
 
 /// An existing tag keeps its meaning unless that is forced.
 async fn check_tag(root: &Manifest, target: &Target, options: &CopyOptions) -> Result<()> {
-    let Some(tag) = target.tag.clone().filter(|_| !options.force) else { return Ok(()) };
+    let Some(tag) = target.tag.clone().filter(|_| !options.replace_tag) else { return Ok(()) };
     let existing = target.client.resolve(&target.repository, &Reference::Tag(tag.clone())).await?;
     match existing {
         Some(existing) if existing.digest != root.descriptor.digest => {
@@ -177,7 +179,7 @@ impl Sender<'_> {
             return Ok((Outcome::Exists, descriptor.size));
         }
         let opened = self.origin.open(descriptor).await?;
-        let mount_from = self.origin.neighbour_of(client).cloned();
+        let mount_from = self.origin.mountable_by(client).cloned();
         let options = PutOptions { mount_from, ..self.options.put.clone() };
         let put = client.put_missing_blob(repository, &opened.blob, &options, &progress).await?;
         Ok((put.outcome, descriptor.size))

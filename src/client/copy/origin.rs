@@ -87,7 +87,8 @@ impl Origin {
     }
 
     /// The repository that a registry can take blobs from by itself.
-    pub(super) fn neighbour_of(&self, target: &Client) -> Option<&RepositoryName> {
+    #[must_use]
+    pub fn mountable_by(&self, target: &Client) -> Option<&RepositoryName> {
         match self {
             Self::Registry(client, repository) if client.is_same_registry(target) => Some(repository),
             _ => None,

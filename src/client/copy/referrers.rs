@@ -37,7 +37,7 @@ pub(super) async fn copy_referrers(
                     continue;
                 }
                 let manifest = origin.manifest(&referrer).await?;
-                let known = (!options.force).then_some((&target.client, &target.repository));
+                let known = (!options.recheck).then_some((&target.client, &target.repository));
                 let plan = Walk::new(origin, known).run(manifest).await?;
                 let more = send(origin, &plan, &target, options, progress).await?;
                 report.add(more);

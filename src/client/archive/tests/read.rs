@@ -225,7 +225,7 @@ async fn a_file_that_is_there_twice_with_the_same_content_is_one() {
 fn counted() -> (Progress, Arc<[AtomicU64; 2]>) {
     let counts = Arc::new([AtomicU64::new(0), AtomicU64::new(0)]);
     let noted = Arc::clone(&counts);
-    let progress = Progress::new(move |event| match event {
+    let progress = Progress::new(move |_, event| match event {
         Event::Started { total, .. } => drop(noted[0].fetch_add(total, Ordering::Relaxed)),
         Event::Advanced(bytes) => drop(noted[1].fetch_add(bytes, Ordering::Relaxed)),
         _ => {}
