@@ -17,7 +17,7 @@ pub(super) fn inside(name: &str) -> Option<String> {
 
 /// Where a symbolic link leads, from the folder that it is in. None if that is outside of the archive.
 pub(super) fn follow(link: &str, target: &str) -> Option<String> {
-    if target.starts_with('/') || target.contains('\0') {
+    if target.is_empty() || target.starts_with('/') || target.contains('\0') {
         return None;
     }
     let mut segments: Vec<_> = link.split('/').collect();

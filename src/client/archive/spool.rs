@@ -5,6 +5,7 @@ use std::io::{self, Read, Write};
 use std::sync::{Mutex, PoisonError};
 
 use tempfile::{NamedTempFile, TempPath};
+use tokio_util::sync::CancellationToken;
 
 use super::ArchiveError;
 use super::examine::{READ_SIZE, Watch};
@@ -12,6 +13,7 @@ use super::header::failed;
 use super::table::Section;
 use super::tape::Tape;
 use super::unpack::Compression;
+use crate::client::progress::Progress;
 use crate::client::source::{FileSource, fill};
 use crate::domain::digest::Digest;
 use crate::domain::hash::Hasher;
@@ -38,14 +40,19 @@ impl Packed {
         let path = self.source.path();
         let mut left = self.tape.lock().unwrap_or_else(PoisonError::into_inner);
         // Taken out: after a failure nobody knows where it stands.
-        let mut tape = match left.take().filter(|tape| tape.position() <= section.offset) {
-            Some(tape) => tape,
-            None => {
-                Tape::open(path, Some(self.compression), watch).map_err(ArchiveError::file("open", path))?
-            }
+        let at_or_before = left.take().filter(|tape| tape.position() <= section.offset);
+        let mut tape = if let Some(tape) = at_or_before {
+            tape
+        } else {
+            // It outlives this call, and so cannot have its watch.
+            let unwatched = Watch { progress: Progress::default(), stop: CancellationToken::new() };
+            let opened = Tape::open(path, Some(self.compression), &unwatched);
+            opened.map_err(ArchiveError::file("open", path))?
         };
-        tape.skip_to(section.offset).map_err(|error| failed(error, path))?;
-        let value = read(&mut (&mut tape).take(section.size)).map_err(|error| failed(error, path))?;
+        let (watch, ahead) = (watch.quiet(), section.offset - tape.position());
+        let value = io::copy(&mut watch.over((&mut tape).take(ahead)), &mut io::sink())
+            .and_then(|_| read(&mut watch.over((&mut tape).take(section.size))))
+            .map_err(|error| failed(error, path))?;
         *left = Some(tape);
         Ok(value)
     }

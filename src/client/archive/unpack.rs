@@ -55,7 +55,9 @@ impl<R: BufRead> Read for Frames<R> {
         while self.in_frame || self.next_frame()? {
             while self.decoder.can_collect() == 0 && !self.decoder.is_finished() {
                 let one = BlockDecodingStrategy::UptoBlocks(1);
-                self.decoder.decode_blocks(&mut self.packed, one).map_err(io::Error::other)?;
+                if let Err(error) = self.decoder.decode_blocks(&mut self.packed, one) {
+                    return Err(self.failure(error));
+                }
             }
             let read = self.decoder.read(buffer)?;
             if read > 0 || buffer.is_empty() {
@@ -82,9 +84,18 @@ impl<R: BufRead> Frames<R> {
                 })) => {
                     io::copy(&mut (&mut self.packed).take(length.into()), &mut io::sink())?;
                 }
-                Err(error) => return Err(io::Error::other(error)),
+                Err(error) => return Err(self.failure(error)),
             }
         }
         Ok(false)
+    }
+
+    /// The decoder's own errors do not tell an early end from damage.
+    fn failure(&mut self, error: FrameDecoderError) -> io::Error {
+        match self.packed.fill_buf() {
+            Ok([]) => io::ErrorKind::UnexpectedEof.into(),
+            Ok(_) => io::Error::other(error),
+            Err(error) => error,
+        }
     }
 }

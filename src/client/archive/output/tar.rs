@@ -145,14 +145,14 @@ fn lay_out(bundle: Bundle) -> io::Result<(Fixed, Vec<Range>, u64)> {
     }
     let (mut fixed, mut ranges, mut at) = (Fixed::new(), Vec::new(), 0);
     for (name, content) in files {
-        let (header, size) = (header(&name, content.len() as u64)?, content.len() as u64);
+        let (header, size) = (header(&name, content.len() as u64), content.len() as u64);
         let content_at = at + header.len() as u64;
         fixed.extend([(at, header.into()), (content_at, content)]);
         at = end(content_at, size)?;
     }
     for blob in bundle.blobs {
         if taken.insert(blob.digest) {
-            let header = header(&name::of_blob(&blob.digest), blob.size)?;
+            let header = header(&name::of_blob(&blob.digest), blob.size);
             let range = Range { blob, header_at: at, header };
             at = end(range.offset(), range.blob.size)?;
             ranges.push(range);
@@ -168,22 +168,22 @@ fn end(offset: u64, size: u64) -> io::Result<u64> {
 }
 
 /// The header of a file, after an entry with its name if that is long.
-fn header(name: &str, size: u64) -> io::Result<Vec<u8>> {
+fn header(name: &str, size: u64) -> Vec<u8> {
     let mut blocks = Vec::new();
     let mut short = name;
     if name.len() > NAME_LENGTH {
         let mut content = format!("{name}\0").into_bytes();
-        blocks.extend(block("././@LongLink", EntryType::GNULongName, content.len() as u64)?);
+        blocks.extend(block("././@LongLink", EntryType::GNULongName, content.len() as u64));
         content.resize(content.len().next_multiple_of(512), 0);
         blocks.extend(content);
         short = &name[..NAME_LENGTH];
     }
-    blocks.extend(block(short, EntryType::Regular, size)?);
-    Ok(blocks)
+    blocks.extend(block(short, EntryType::Regular, size));
+    blocks
 }
 
 /// GNU's form: sizes from 8 GiB on fit.
-fn block(name: &str, kind: EntryType, size: u64) -> io::Result<[u8; 512]> {
+fn block(name: &str, kind: EntryType, size: u64) -> [u8; 512] {
     let mut header = Header::new_gnu();
     header.as_old_mut().name[..name.len()].copy_from_slice(name.as_bytes());
     header.set_entry_type(kind);
@@ -193,7 +193,7 @@ fn block(name: &str, kind: EntryType, size: u64) -> io::Result<[u8; 512]> {
     header.set_gid(0);
     header.set_mtime(0);
     header.set_cksum();
-    Ok(*header.as_bytes())
+    *header.as_bytes()
 }
 
 /// Whether an earlier run began this very tar.

@@ -9,24 +9,13 @@ use serde_json::json;
 use tempfile::TempDir;
 
 use super::makers::{
-    CONFIG, Files, IMAGE, LAYER, Layout, Tar, config, digest_of, gzip, image_list, layer, named, saved,
+    CONFIG, Files, IMAGE, LAYER, Layout, Tar, config, digest_of, gzip, image_list, layer, named, saved, zstd,
 };
 use super::malformed::unpack;
 use crate::client::archive::{Archive, ArchiveError};
 use crate::client::manifest::Manifest;
 use crate::client::progress::{Event, Progress};
 use crate::domain::digest::Digest;
-
-/// One frame of zstd around [`layer`]`("zstd")` cannot be made here, but a raw block can be written by hand.
-fn zstd(bytes: &[u8]) -> Vec<u8> {
-    // A skippable frame, then a frame of one segment whose size has four bytes, in one raw block.
-    let mut packed = vec![0x50, 0x2a, 0x4d, 0x18, 2, 0, 0, 0, 7, 7, 0x28, 0xb5, 0x2f, 0xfd, 0xa0];
-    let length = u32::try_from(bytes.len()).unwrap();
-    packed.extend(length.to_le_bytes());
-    packed.extend(&((length << 3) | 1).to_le_bytes()[..3]);
-    packed.extend(bytes);
-    packed
-}
 
 async fn open(bytes: &[u8]) -> (TempDir, Archive) {
     let folder = TempDir::new().unwrap();
@@ -59,6 +48,7 @@ async fn layers(archive: &Archive) -> Vec<Vec<u8>> {
 
 #[tokio::test]
 async fn an_old_archive_of_docker_gets_a_manifest_and_keeps_its_layers() {
+    let mut made = Vec::new();
     for packed in [false, true] {
         let tar = Tar::of(&saved("app:v1", &["one", "two"])).end();
         let (_folder, archive) = open(&if packed { gzip(&tar) } else { tar }).await;
@@ -69,10 +59,12 @@ async fn an_old_archive_of_docker_gets_a_manifest_and_keeps_its_layers() {
         let manifest = manifest(&archive, 0);
         let config = manifest.config.as_ref().unwrap();
         assert_eq!(read(&archive, &config.digest).await, saved("app:v1", &["one", "two"])[0].1);
-        insta::assert_snapshot!(std::str::from_utf8(&manifest.payload).unwrap(), @"");
+        made.push(manifest.payload.clone());
         let [first, second] = [0, 1].map(|layer| archive.order(&manifest.layers[layer].digest));
         assert!(first < second);
     }
+    assert_eq!(made[0], made[1]);
+    insta::assert_snapshot!(std::str::from_utf8(&made[0]).unwrap(), @r#"{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json","config":{"mediaType":"application/vnd.oci.image.config.v1+json","digest":"sha256:81db608a6d495057f2972a49bc7672031f0f5aa821664f391c8dc27a2bc6c9af","size":225},"layers":[{"mediaType":"application/vnd.oci.image.layer.v1.tar","digest":"sha256:b05825cdda776ad155db5f6364516160ea28c6b0916e94bd7f042e8de7b1d460","size":2048},{"mediaType":"application/vnd.oci.image.layer.v1.tar","digest":"sha256:cf218dea774be68c2e4db918d83e0f74cad5702cab39ef3b7b484d18c45adaa0","size":2048}]}"#);
 }
 
 #[tokio::test]
@@ -194,7 +186,7 @@ async fn names_of_gnu_and_of_pax_are_read() {
     let long = format!("{}/layer.tar", "deep/".repeat(30));
     let record = format!("path={long}\n");
     let record = format!("{} {record}", record.len() + 4);
-    let record = format!("26 SCHILY.xattr.user.a=\n=\n\n{record}");
+    let record = format!("27 SCHILY.xattr.user.a=\n=\n\n{record}");
     let diff_ids = [digest_of(&layer("l"))];
     let files: Files = vec![("c".to_owned(), config(&diff_ids)), image_list("a:b", "c", &[&long])];
     let pax = Tar::of(&files).entry(tar::EntryType::XGlobalHeader, "g", "", b"12 comment=\n");
@@ -270,4 +262,28 @@ async fn what_is_unpacked_for_a_blob_goes_with_it() {
     drop(opened);
     assert!(!path.exists());
     assert_eq!(read(&archive, &first).await, layer("one"), "going back begins again");
+}
+
+#[tokio::test]
+async fn large_blobs_of_a_packed_archive_are_unpacked_one_after_the_other() {
+    // Bytes that do not get smaller, so that unpacking one does not read the file to its end.
+    let large = |seed: u64| -> Vec<u8> {
+        let mut state = seed;
+        let words = (0..400_000).flat_map(|_| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            state.to_be_bytes()
+        });
+        words.collect()
+    };
+    let layers_in = [large(1), large(2), large(3)];
+    let diff_ids: Vec<_> = layers_in.iter().map(|layer| digest_of(layer)).collect();
+    let mut files: Files =
+        vec![("c".to_owned(), config(&diff_ids)), image_list("a:b", "c", &["0", "1", "2"])];
+    files.extend(layers_in.iter().enumerate().map(|(n, layer)| (n.to_string(), layer.clone())));
+    let tar = Tar::of(&files).end();
+    for archive in [gzip(&tar), zstd(&tar)] {
+        let (_folder, archive) = open(&archive).await;
+        assert!(layers(&archive).await == layers_in);
+        assert!(layers(&archive).await == layers_in, "and once more");
+    }
 }
