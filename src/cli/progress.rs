@@ -78,7 +78,7 @@ impl Display {
     #[must_use]
     pub fn progress(&self) -> Progress {
         let shown = self.0.clone();
-        Progress::new(move |event| shown.lock().unwrap_or_else(PoisonError::into_inner).on(&event))
+        Progress::new(move |_, event| shown.lock().unwrap_or_else(PoisonError::into_inner).on(&event))
     }
 
     /// The upload session, once there is one.
@@ -106,6 +106,7 @@ impl Shown {
                 // Told at once: a machine that loses power prints no hint.
                 self.say(&format!("upload {id} (goes on with --resume {id})"));
             }
+            Event::Finished(_) => {}
             Event::Retrying { error, after } => {
                 self.say(&format!("{}; trying again in {:.1} s", chain(error), after.as_secs_f64()));
             }

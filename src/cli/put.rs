@@ -8,7 +8,7 @@ use serde::Serialize;
 use url::Url;
 
 use super::progress::{Display, OutputArgs};
-use crate::client::{Client, Error, PutOptions};
+use crate::client::{Client, Error, Lanes, PutOptions};
 use crate::domain::digest::Digest;
 use crate::domain::name::RepositoryName;
 use crate::domain::upload::{TransferMode, UploadId};
@@ -60,7 +60,12 @@ struct PutReport {
 pub async fn run(args: PutArgs) -> anyhow::Result<()> {
     let client = Client::new(args.server.clone())?;
     let display = Display::new(args.output);
-    let options = PutOptions { jobs: args.jobs.into(), mode: args.mode, resume: args.resume };
+    let options = PutOptions {
+        lanes: Lanes::new(args.jobs.into()),
+        mode: args.mode,
+        resume: args.resume,
+        ..PutOptions::default()
+    };
     let progress = display.progress();
     let outcome = tokio::select! {
         outcome = client.put_file(&args.name, &args.file, &options, &progress) => outcome.map_err(|error| {
@@ -86,7 +91,7 @@ pub async fn run(args: PutArgs) -> anyhow::Result<()> {
             size: outcome.size,
             repository: args.name,
             reference,
-            existed: outcome.existed,
+            existed: outcome.existed(),
             mode: outcome.mode,
             upload_uuid: display.session(),
         };

@@ -8,10 +8,12 @@ use reqwest::header::HeaderMap;
 use reqwest::{RequestBuilder, Response, StatusCode};
 use serde::de::DeserializeOwned;
 use tokio::time::timeout;
+use url::Url;
 
+use super::auth::Scope;
 use super::retry::{Backoff, is_passing, retry_after};
-use super::{Client, Error, Refusal, Result, STALL_TIMEOUT};
-use crate::http::wire::ErrorEnvelope;
+use super::{Client, Error, Refusal, Result, STALL_TIMEOUT, peer};
+use crate::http::wire::{ErrorEnvelope, PRESIGNS};
 
 /// Tries to connect before the server has ever answered: enough for one that is starting, short for a typing error.
 const FIRST_CONTACT_ATTEMPTS: u32 = 3;
@@ -24,8 +26,8 @@ const MAX_SHOWN: usize = 200;
 #[derive(Debug)]
 pub(super) struct Answer {
     pub status: StatusCode,
-    headers: HeaderMap,
-    body: Bytes,
+    pub headers: HeaderMap,
+    pub body: Bytes,
     peer: String,
 }
 
@@ -34,20 +36,34 @@ impl Client {
     pub(super) async fn call(
         &self,
         limit: Option<Duration>,
+        scope: &Scope,
+        build: impl Fn() -> RequestBuilder + Send + Sync,
+    ) -> Result<Answer> {
+        self.call_at(&self.base, limit, scope, build).await
+    }
+
+    /// As [`Self::call`], at a place that an answer named.
+    pub(super) async fn call_at(
+        &self,
+        url: &Url,
+        limit: Option<Duration>,
+        scope: &Scope,
         build: impl Fn() -> RequestBuilder + Send + Sync,
     ) -> Result<Answer> {
         let mut backoff = Backoff::new(self.policy);
         loop {
-            let (error, asked) =
-                match self.attempt(limit.map_or_else(&build, |limit| build().timeout(limit))).await {
-                    Ok(answer) if !is_passing(answer.status) => return Ok(answer),
-                    Ok(answer) => {
-                        let refusal = answer.refusal();
-                        let asked = refusal.retry_after;
-                        (Error::Refused(refusal), asked)
-                    }
-                    Err(error) => (Error::transport(&self.peer(), error), None),
-                };
+            let tried =
+                self.attempt(url, scope, || limit.map_or_else(&build, |limit| build().timeout(limit)));
+            let (error, asked) = match tried.await {
+                Ok(answer) if !is_passing(answer.status) => return Ok(answer),
+                Ok(answer) => {
+                    let refusal = answer.refusal();
+                    let asked = refusal.retry_after;
+                    (Error::Refused(refusal), asked)
+                }
+                Err(error) if !may_pass(&error) => return Err(error),
+                Err(error) => (error, None),
+            };
             let wait = backoff.next(asked).filter(|_| {
                 self.answered.load(Ordering::Relaxed) || backoff.failures() < FIRST_CONTACT_ATTEMPTS
             });
@@ -57,11 +73,63 @@ impl Client {
         }
     }
 
-    async fn attempt(&self, request: RequestBuilder) -> reqwest::Result<Answer> {
-        let response = request.send().await?;
-        self.answered.store(true, Ordering::Relaxed);
-        let (status, headers) = (response.status(), response.headers().clone());
-        Ok(Answer { status, headers, body: response.bytes().await?, peer: self.peer() })
+    async fn attempt(
+        &self,
+        url: &Url,
+        scope: &Scope,
+        build: impl Fn() -> RequestBuilder + Send + Sync,
+    ) -> Result<Answer> {
+        let response = self.send_at(url, scope, || async { Ok(build()) }).await?;
+        let (status, headers, peer) = (response.status(), response.headers().clone(), peer(url));
+        let body = response.bytes().await.map_err(|error| Error::transport(&peer, error))?;
+        Ok(Answer { status, headers, body, peer })
+    }
+
+    /// Sends a request once, and again with what a 401 asks for. Any answer but 401 is the caller's to judge.
+    pub(super) async fn send_at<F>(
+        &self,
+        url: &Url,
+        scope: &Scope,
+        build: impl Fn() -> F + Send + Sync,
+    ) -> Result<Response>
+    where
+        F: Future<Output = Result<RequestBuilder>> + Send,
+    {
+        if url.origin() != self.base.origin() {
+            // Elsewhere nobody is told who we are: a signed URL says all that is needed.
+            return build().await?.send().await.map_err(|error| Error::transport(&peer(url), error));
+        }
+        let mut is_second = false;
+        loop {
+            let request = self.authenticator.apply(&self.http, build().await?, scope).await?;
+            let response = request.send().await.map_err(|error| Error::transport(&self.peer(), error))?;
+            self.answered.store(true, Ordering::Relaxed);
+            if response.headers().contains_key(PRESIGNS) {
+                self.presigns.store(true, Ordering::Relaxed);
+            }
+            if response.status() != StatusCode::UNAUTHORIZED {
+                return Ok(response);
+            }
+            let can_answer = self.authenticator.learn(&self.base, response.headers(), scope).await?;
+            if is_second || !can_answer {
+                let (peer, signed_in) = (self.peer(), self.authenticator.has_credential());
+                return Err(Error::Unauthorized { peer, signed_in, refusal: refusal(response).await });
+            }
+            is_second = true;
+        }
+    }
+}
+
+/// Whether the same request may succeed later, where there was no answer to it.
+pub(super) const fn may_pass(error: &Error) -> bool {
+    match error {
+        Error::Unreachable { .. }
+        | Error::Broken { .. }
+        | Error::Stalled { .. }
+        | Error::Truncated { .. } => true,
+        // Of a token service.
+        Error::Refused(refusal) => is_passing(refusal.status),
+        _ => false,
     }
 }
 
@@ -108,7 +176,7 @@ pub(super) async fn refusal(mut response: Response) -> Refusal {
 }
 
 /// Reads an error as OCI or S3 writes it, or as much of the text as helps.
-fn read_refusal(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Refusal {
+pub(super) fn read_refusal(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Refusal {
     let (code, message) = if let Ok(ErrorEnvelope { errors }) = serde_json::from_slice(body) {
         let error = errors.into_iter().next();
         error.map_or_else(Default::default, |error| (error.code, error.message))

@@ -1,28 +1,22 @@
 //! A blob into a file: resumed by `Range` when the connection breaks, proven before the file has its name.
 
 use std::path::Path;
-use std::time::Duration;
 
 use bytes::Bytes;
-use reqwest::header::{CONTENT_RANGE, HeaderName, LOCATION, RANGE};
-use reqwest::{Response, StatusCode};
+use reqwest::StatusCode;
 use tokio::sync::mpsc::{self, Sender};
 use tokio::task::{JoinError, spawn_blocking};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
-use url::Url;
 
-use super::call::refusal;
-use super::progress::{Event, Progress, Stage};
-use super::retry::{Backoff, is_passing};
+use super::blobs::Failure;
+use super::progress::{Event, Outcome, Progress, Stage};
+use super::retry::Backoff;
 use super::staged::StagedFile;
 use super::{Client, Error, Result, STALL_TIMEOUT, peer};
 use crate::domain::digest::Digest;
 use crate::domain::name::RepositoryName;
-use crate::domain::range::parse_content_range;
 
-/// Server to store is one redirect; a few more for what stands in between, and an end to loops.
-const MAX_REDIRECTS: usize = 5;
 /// Chunks between the connection and the disk, each at most what one read of the socket gives (some 400 KiB).
 const CHUNKS_IN_FLIGHT: usize = 8;
 /// Signed URLs in a row that the store may refuse: more than expiry explains.
@@ -49,20 +43,15 @@ impl Client {
         let staged = staged.await.map_err(thread_died(target))??;
         progress.started(Stage::Downloading, size, staged.length());
         let (sender, receiver) = mpsc::channel(CHUNKS_IN_FLIGHT);
-        let fetch = Fetch {
-            client: self,
-            url: self.blob_url(repository, digest)?,
-            digest: *digest,
-            size,
-            offset: staged.length(),
-            progress,
-        };
+        let fetch =
+            Fetch { client: self, repository, digest: *digest, size, offset: staged.length(), progress };
         let writer = spawn_blocking(move || staged.write(receiver));
         let fetched = fetch.run(sender).await;
         // The writer's error first: a full disk also looks like a fetch that found nobody to write to.
         let staged = writer.await.map_err(thread_died(target))??;
         fetched?;
         spawn_blocking(move || staged.publish()).await.map_err(thread_died(target))??;
+        progress.finished(Outcome::Downloaded);
         Ok(size)
     }
 }
@@ -73,20 +62,12 @@ fn thread_died(target: &Path) -> impl FnOnce(JoinError) -> Error {
 
 struct Fetch<'a> {
     client: &'a Client,
-    url: Url,
+    repository: &'a RepositoryName,
     digest: Digest,
     size: u64,
     /// Bytes handed to the writer.
     offset: u64,
     progress: &'a Progress,
-}
-
-/// How one connection ended before all bytes were there.
-enum Failure {
-    Passing(Error, Option<Duration>),
-    /// The store refused the signature; the server gives another.
-    Signature(Error),
-    Final(Error),
 }
 
 impl Fetch<'_> {
@@ -118,7 +99,7 @@ impl Fetch<'_> {
 
     /// One connection, from the offset to the end of the blob or of the connection.
     async fn attempt(&mut self, sender: &Sender<Bytes>) -> Result<(), Failure> {
-        let mut response = self.open().await?;
+        let mut response = self.client.open_blob(self.repository, &self.digest, self.offset, None).await?;
         let peer = peer(response.url());
         // A server may ignore Range and send everything again (RFC 9110 §14.2).
         let mut skip = if response.status() == StatusCode::OK { self.offset } else { 0 };
@@ -147,59 +128,4 @@ impl Fetch<'_> {
         }
         Ok(())
     }
-
-    /// Asks the server, goes where it points, and gives the answer that has the bytes.
-    async fn open(&self) -> Result<Response, Failure> {
-        let mut url = self.url.clone();
-        for hop in 0..=MAX_REDIRECTS {
-            let at = peer(&url);
-            let mut request = self.client.http.get(url.clone());
-            if self.offset > 0 {
-                request = request.header(RANGE, format!("bytes={}-", self.offset));
-            }
-            let response = match timeout(STALL_TIMEOUT, request.send()).await {
-                Ok(Ok(response)) => response,
-                Ok(Err(error)) => return Err(Failure::Passing(Error::transport(&at, error), None)),
-                Err(_) => {
-                    return Err(Failure::Passing(Error::Stalled { peer: at, after: STALL_TIMEOUT }, None));
-                }
-            };
-            if !response.status().is_redirection() {
-                return self.judge(response, &at, hop > 0).await;
-            }
-            let location = header(&response, &LOCATION).and_then(|location| url.join(location).ok());
-            url = location.ok_or_else(|| Failure::Final(Error::protocol(&at, "a redirect to nowhere")))?;
-        }
-        Err(Failure::Final(Error::protocol(&self.client.peer(), "redirects without end")))
-    }
-
-    async fn judge(&self, response: Response, at: &str, redirected: bool) -> Result<Response, Failure> {
-        match response.status() {
-            StatusCode::OK => Ok(response),
-            StatusCode::PARTIAL_CONTENT => {
-                let range = header(&response, &CONTENT_RANGE).and_then(parse_content_range);
-                match range {
-                    Some(range) if range.start == self.offset => Ok(response),
-                    _ => Err(Failure::Final(Error::protocol(at, "another range than was asked for"))),
-                }
-            }
-            StatusCode::NOT_FOUND => Err(Failure::Final(Error::BlobUnknown(self.digest))),
-            status if status.is_client_error() || status.is_server_error() => {
-                let refusal = refusal(response).await;
-                let asked = refusal.retry_after;
-                Err(match (redirected, is_passing(status)) {
-                    (false, true) => Failure::Passing(Error::Refused(refusal), asked),
-                    (false, false) => Failure::Final(Error::Refused(refusal)),
-                    (true, true) => Failure::Passing(Error::StoreRefused(refusal), asked),
-                    // S3 answers an expired signature with 403, expired credentials under it with 400.
-                    (true, false) => Failure::Signature(Error::StoreRefused(refusal)),
-                })
-            }
-            status => Err(Failure::Final(Error::protocol(at, format!("{status} to a GET")))),
-        }
-    }
-}
-
-fn header<'a>(response: &'a Response, name: &HeaderName) -> Option<&'a str> {
-    response.headers().get(name)?.to_str().ok()
 }

@@ -37,6 +37,8 @@ pub enum Error {
     Stalled { peer: String, after: Duration },
     #[error("the server refused: {0}")]
     Refused(Refusal),
+    #[error("{}", unauthorized(peer, *signed_in, refusal))]
+    Unauthorized { peer: String, signed_in: bool, refusal: Refusal },
     #[error("the store refused: {0}")]
     StoreRefused(Refusal),
     /// An answer that this protocol does not have.
@@ -52,6 +54,8 @@ pub enum Error {
     UploadEnded { id: UploadId, status: Status, reason: Option<String> },
     #[error("upload {0} is for the bytes of a proxied client, not for a presigned one; begin again")]
     UploadProxied(UploadId),
+    #[error("{peer} lost the upload; begin again")]
+    UploadLost { peer: String },
     /// Finalizing found something missing that can still be sent.
     #[error("upload {0} is not complete on the server; resume it")]
     Incomplete(UploadId),
@@ -97,6 +101,17 @@ impl std::fmt::Display for Refusal {
     }
 }
 
+fn unauthorized(peer: &str, signed_in: bool, refusal: &Refusal) -> String {
+    let host = peer.split_once("://").map_or(peer, |(_, host)| host);
+    if signed_in {
+        format!(
+            "{peer} refused the credentials, or they lack the right: {refusal}; sign in again with: overside login {host}"
+        )
+    } else {
+        format!("{peer} wants to know who you are: {refusal}; sign in with: overside login {host}")
+    }
+}
+
 impl Error {
     /// A failed request. The URL is left out: a signed one is a credential, and errors end up in logs.
     pub(super) fn transport(peer: &str, source: reqwest::Error) -> Self {
@@ -118,7 +133,9 @@ impl Error {
     #[must_use]
     pub const fn refusal(&self) -> Option<&Refusal> {
         match self {
-            Self::Refused(refusal) | Self::StoreRefused(refusal) => Some(refusal),
+            Self::Refused(refusal) | Self::StoreRefused(refusal) | Self::Unauthorized { refusal, .. } => {
+                Some(refusal)
+            }
             _ => None,
         }
     }

@@ -8,11 +8,17 @@
 //! ```
 //! [`Client::put_file`] and [`Client::download`] do everything; [`Session`] is the protocol step by step.
 
+mod auth;
+mod blobs;
 mod call;
+mod chunked;
+mod content;
 pub mod credentials;
 mod download;
 mod error;
+mod listings;
 pub mod manifest;
+mod manifests;
 mod midstates;
 mod parts;
 mod progress;
@@ -21,32 +27,36 @@ mod retry;
 mod session;
 mod source;
 mod staged;
+mod state;
 #[cfg(test)]
 mod tests;
 mod transfer;
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use reqwest::StatusCode;
-use reqwest::header::CONTENT_LENGTH;
-use url::Url;
+use reqwest::{Certificate, StatusCode};
+use url::{Host, Url};
 
 use crate::domain::digest::Digest;
 use crate::domain::name::RepositoryName;
 use crate::domain::upload::UploadId;
 use crate::http::wire::PresignedUpload;
+use auth::{Authenticator, Scope};
 use call::Answer;
 
+pub use content::{Content, RemoteBlob};
+pub use credentials::Credential;
 pub use error::{Error, Refusal, Result};
 pub use midstates::Midstates;
-pub use progress::{Event, Progress, Stage};
-pub use put::{PutOptions, PutOutcome};
+pub use progress::{Event, Outcome, Progress, Stage, Subject};
+pub use put::{Blob, PutOptions, PutOutcome};
 pub use retry::RetryPolicy;
 pub use session::{PresignTerms, Session};
 pub use source::{FileSource, Hashed};
-pub use transfer::{TransferOptions, Transferred};
+pub use state::UploadStates;
+pub use transfer::{Lanes, TransferOptions, Transferred};
 
 /// A host that does not answer a SYN within this time, three retransmissions, is down or filtered.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -57,36 +67,73 @@ const CALL_TIMEOUT: Duration = Duration::from_mins(1);
 /// A transfer that moves no byte for so long is given up and begun again.
 const STALL_TIMEOUT: Duration = Duration::from_mins(1);
 
-/// One Overside server. Cheap to clone.
+/// One registry: an Overside server, or any other. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Client {
     http: reqwest::Client,
     /// Always ends with a slash.
     base: Url,
     policy: RetryPolicy,
+    authenticator: Arc<Authenticator>,
     /// Whether the server has answered yet. Before that a refused connection is a wrong address, not a restart.
     answered: Arc<AtomicBool>,
+    /// Whether it has said that it gives presigned URLs.
+    presigns: Arc<AtomicBool>,
+}
+
+/// What the `POST` that begins an upload came to.
+#[derive(Debug)]
+pub(crate) enum Beginning {
+    Mounted,
+    Session(Session, Option<Box<PresignedUpload>>),
+}
+
+/// How a registry is spoken to.
+#[derive(Debug, Clone, Default)]
+pub struct ConnectOptions {
+    pub credential: Option<Credential>,
+    /// More certificate authorities to trust than the system's, in PEM.
+    pub authorities: Vec<u8>,
+    /// Takes any certificate: whoever is in between reads and changes everything.
+    pub accept_invalid_certificates: bool,
 }
 
 impl Client {
     /// A client of the server at `base`, such as `http://127.0.0.1:5000`.
-    pub fn new(mut base: Url) -> Result<Self> {
+    pub fn new(base: Url) -> Result<Self> {
+        Self::connect(base, ConnectOptions::default())
+    }
+
+    /// As [`Self::new`]. A name and password in the URL are taken out of it, and used.
+    pub fn connect(mut base: Url, options: ConnectOptions) -> Result<Self> {
         if !matches!(base.scheme(), "http" | "https") || !base.has_host() || base.query().is_some() {
-            return Err(Error::Address(base.into()));
+            return Err(Error::Address(peer(&base)));
         }
+        let credential = take_credential(&mut base).or(options.credential);
         if !base.path().ends_with('/') {
             base.set_path(&format!("{}/", base.path()));
         }
         // Fails only where a provider is installed already, which is as good.
         let _ = rustls::crypto::ring::default_provider().install_default();
+        let authorities = Certificate::from_pem_bundle(&options.authorities).map_err(Error::Setup)?;
         let http = reqwest::Client::builder()
+            .user_agent(concat!("overside/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(CONNECT_TIMEOUT)
             .tcp_keepalive(KEEPALIVE_INTERVAL)
             // Followed by hand, where it is known what may be sent on: a signed URL takes no credentials of ours.
             .redirect(reqwest::redirect::Policy::none())
+            .tls_certs_merge(authorities)
+            .tls_danger_accept_invalid_certs(options.accept_invalid_certificates)
             .build()
             .map_err(Error::Setup)?;
-        Ok(Self { http, base, policy: RetryPolicy::default(), answered: Arc::default() })
+        Ok(Self {
+            http,
+            base,
+            policy: RetryPolicy::default(),
+            authenticator: Arc::new(Authenticator::new(credential)),
+            answered: Arc::default(),
+            presigns: Arc::default(),
+        })
     }
 
     /// The same client with other patience.
@@ -95,32 +142,40 @@ impl Client {
         Self { policy, ..self }
     }
 
-    /// Begins an upload. With the digest declared, one PUT of the whole blob carries it as its checksum.
-    pub async fn begin(&self, repository: &RepositoryName, digest: Option<Digest>) -> Result<Session> {
-        let mut url = self.uploads_url(repository)?;
-        // A POST without a body that names the digest of no bytes is a whole upload in itself, and leaves no session.
-        if let Some(digest) = digest.filter(|digest| *digest != Digest::EMPTY) {
-            url.query_pairs_mut().append_pair("digest", &digest.to_string());
-        }
-        let answer = self.call(Some(CALL_TIMEOUT), || self.http.post(url.clone())).await?;
-        self.begun(repository, &answer.expect(StatusCode::ACCEPTED)?)
+    /// Whether the server gives presigned URLs, as far as it has said.
+    fn presigns(&self) -> bool {
+        self.presigns.load(Ordering::Relaxed)
     }
 
-    /// As [`Self::begin`], and with it the signed requests that [`Session::presign`] would ask for. None from a
-    /// server that signs by `GET` alone.
-    pub async fn begin_presigned(
+    /// Begins an upload, and with it asks for the signed requests that [`Session::presign`] would; unless the
+    /// server can take the blob from another repository of its own.
+    pub(crate) async fn begin_presigned(
         &self,
         repository: &RepositoryName,
         terms: &PresignTerms,
-    ) -> Result<(Session, Option<PresignedUpload>)> {
-        if terms.digest == Some(Digest::EMPTY) {
-            return Ok((self.begin(repository, terms.digest).await?, None));
-        }
+        mount_from: Option<&RepositoryName>,
+    ) -> Result<Beginning> {
         let mut url = self.uploads_url(repository)?;
-        terms.append_to(&mut url);
-        let answer = self.call(Some(CALL_TIMEOUT), || self.http.post(url.clone())).await?;
+        let mut scope = Scope::push(repository);
+        // A POST without a body that names the digest of no bytes is a whole upload in itself, and leaves no session.
+        if terms.digest.is_some_and(|digest| digest.is_of_nothing()) {
+            terms.algorithm_to(&mut url);
+        } else {
+            terms.append_to(&mut url);
+            if let (Some(from), Some(digest)) = (mount_from, terms.digest) {
+                url.query_pairs_mut()
+                    .append_pair("mount", &digest.to_string())
+                    .append_pair("from", from.as_str());
+                scope = Scope::mount(repository, from);
+            }
+        }
+        let answer = self.call(Some(CALL_TIMEOUT), &scope, || self.http.post(url.clone())).await?;
+        if answer.status == StatusCode::CREATED && mount_from.is_some() {
+            return Ok(Beginning::Mounted);
+        }
         let answer = answer.expect(StatusCode::ACCEPTED)?;
-        Ok((self.begun(repository, &answer)?, answer.json().ok()))
+        // None from a server that signs by `GET` alone.
+        Ok(Beginning::Session(self.begun(repository, &answer)?, answer.json().ok().map(Box::new)))
     }
 
     fn begun(&self, repository: &RepositoryName, answer: &Answer) -> Result<Session> {
@@ -134,18 +189,6 @@ impl Client {
     #[must_use]
     pub fn session(&self, repository: &RepositoryName, id: UploadId) -> Session {
         Session::new(self.clone(), repository.clone(), id)
-    }
-
-    /// A blob's size in bytes, if the repository has it and the caller may read it.
-    pub async fn blob_size(&self, repository: &RepositoryName, digest: &Digest) -> Result<Option<u64>> {
-        let url = self.blob_url(repository, digest)?;
-        let answer = self.call(Some(CALL_TIMEOUT), || self.http.head(url.clone())).await?;
-        if answer.status == StatusCode::NOT_FOUND {
-            return Ok(None);
-        }
-        let answer = answer.expect(StatusCode::OK)?;
-        let size = answer.header(CONTENT_LENGTH.as_str()).and_then(|size| size.parse().ok());
-        size.map(Some).ok_or_else(|| answer.unexpected("no Content-Length"))
     }
 
     fn uploads_url(&self, repository: &RepositoryName) -> Result<Url> {
@@ -163,6 +206,27 @@ impl Client {
     /// The server as it is named in errors.
     fn peer(&self) -> String {
         peer(&self.base)
+    }
+}
+
+/// The name and password that a URL has before its host.
+fn take_credential(url: &mut Url) -> Option<Credential> {
+    let decoded = |text: &str| percent_encoding::percent_decode_str(text).decode_utf8_lossy().into_owned();
+    let (username, password) = (decoded(url.username()), url.password().map(decoded));
+    // Neither fails on a URL with a host.
+    let _ = url.set_username("");
+    let _ = url.set_password(None);
+    let is_there = !username.is_empty() || password.is_some();
+    is_there.then(|| Credential::Basic { username, password: password.unwrap_or_default() })
+}
+
+/// Whether a URL leads to this machine.
+fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
     }
 }
 

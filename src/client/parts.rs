@@ -1,14 +1,14 @@
-//! A whole file to the store, by whichever way the server gives: one PUT, or parts in parallel.
+//! A whole blob to the store, by whichever way the server gives: one PUT, or parts in parallel.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use futures_util::lock::Mutex;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 
+use super::content::Content;
 use super::progress::{Progress, Stage};
 use super::session::PresignTerms;
-use super::source::FileSource;
-use super::transfer::{Delivered, Delivery, Signed, TransferOptions, Transferred};
+use super::transfer::{Delivered, Delivery, Lanes, Signed, TransferOptions, Transferred};
 use super::{Error, Result, Session};
 use crate::domain::digest::Digest;
 use crate::domain::part::{Part, PartNumber, PartPlan, PartRange};
@@ -19,39 +19,40 @@ use crate::http::wire::{CompletedPart, PresignedMultipart, PresignedUpload, Rece
 const SIGNED_BATCH: usize = 100;
 
 impl Session {
-    /// Sends what of the file has not arrived yet.
-    pub async fn upload_file(
+    /// Sends what of the blob has not arrived yet.
+    pub async fn upload(
         &self,
-        source: &FileSource,
+        content: &Content,
         digest: Digest,
-        options: TransferOptions,
+        options: &TransferOptions,
         progress: &Progress,
     ) -> Result<Transferred> {
-        let terms = PresignTerms::whole(source, digest, options.mode);
+        let terms = PresignTerms::whole(content, digest, options.mode);
         let signed = self.presign(&terms).await?;
-        self.deliver_file(source, &terms, signed, options, progress).await
+        self.deliver(content, &terms, signed, options, progress).await
     }
 
     /// Sends it by requests that were `signed` for `terms`.
-    pub(super) async fn deliver_file(
+    pub(super) async fn deliver(
         &self,
-        source: &FileSource,
+        content: &Content,
         terms: &PresignTerms,
         signed: PresignedUpload,
-        options: TransferOptions,
+        options: &TransferOptions,
         progress: &Progress,
     ) -> Result<Transferred> {
         match signed {
             PresignedUpload::Put(put) => {
-                progress.started(Stage::Uploading, source.size(), 0);
-                let delivery = Delivery { session: self, source, terms, part: None, progress };
+                progress.started(Stage::Uploading, content.size(), 0);
+                let lanes = &options.lanes;
+                let delivery = Delivery { session: self, content, lanes, terms, part: None, progress };
                 delivery.run(Signed::put(put)).await?;
                 Ok(Transferred { mode: TransferMode::Put, plan: None, parts: None })
             }
             PresignedUpload::Multipart(multipart) => {
-                let upload = Multipart::new(self, source, terms, progress, &multipart)?;
+                let upload = Multipart::new(self, content, &options.lanes, terms, progress, &multipart)?;
                 let plan = Some(upload.plan);
-                let parts = upload.run(multipart, options.jobs).await?;
+                let parts = upload.run(multipart).await?;
                 Ok(Transferred { mode: TransferMode::Multipart, plan, parts })
             }
         }
@@ -60,7 +61,8 @@ impl Session {
 
 struct Multipart<'a> {
     session: &'a Session,
-    source: &'a FileSource,
+    content: &'a Content,
+    lanes: &'a Lanes,
     terms: &'a PresignTerms,
     progress: &'a Progress,
     plan: PartPlan,
@@ -71,12 +73,13 @@ struct Multipart<'a> {
 impl<'a> Multipart<'a> {
     fn new(
         session: &'a Session,
-        source: &'a FileSource,
+        content: &'a Content,
+        lanes: &'a Lanes,
         terms: &'a PresignTerms,
         progress: &'a Progress,
         first: &PresignedMultipart,
     ) -> Result<Self> {
-        let plan = PartPlan::restore(source.size(), first.part_size)
+        let plan = PartPlan::restore(content.size(), first.part_size)
             .ok()
             .filter(|plan| plan.part_count() == first.part_count)
             .ok_or_else(|| {
@@ -84,19 +87,19 @@ impl<'a> Multipart<'a> {
             })?;
         let missing = missing(&plan, &first.received);
         let unsent: u64 = missing.iter().filter_map(|number| plan.part(*number)).map(|part| part.size).sum();
-        progress.started(Stage::Uploading, source.size(), source.size() - unsent);
-        Ok(Self { session, source, terms, progress, plan, missing, etags: Mutex::default() })
+        progress.started(Stage::Uploading, content.size(), content.size() - unsent);
+        Ok(Self { session, content, lanes, terms, progress, plan, missing, etags: Mutex::default() })
     }
 
-    /// Sends every missing part, `jobs` at a time, and lists them with each `ETag` if these were all the parts.
-    async fn run(self, first: PresignedMultipart, jobs: usize) -> Result<Option<Vec<CompletedPart>>> {
+    /// Sends every missing part, as many at a time as there are lanes, and lists them with each `ETag` if these were all the parts.
+    async fn run(self, first: PresignedMultipart) -> Result<Option<Vec<CompletedPart>>> {
         let given: BTreeSet<_> = first.parts.iter().map(|part| part.part_number).collect();
         let rest: Vec<_> = self.missing.difference(&given).copied().collect();
         let batches = batches(&rest);
         let (mut batches, mut ready) = (batches.into_iter(), VecDeque::from(self.check(first)?));
         let mut sending = FuturesUnordered::new();
         loop {
-            while sending.len() < jobs.max(1) {
+            while sending.len() < self.lanes.count() {
                 if let Some((part, signed)) = ready.pop_front() {
                     sending.push(self.send(part, signed));
                 } else if let Some(range) = batches.next() {
@@ -141,8 +144,8 @@ impl<'a> Multipart<'a> {
     }
 
     async fn send(&self, part: Part, signed: Signed) -> Result<()> {
-        let Self { session, source, terms, progress, .. } = *self;
-        let delivery = Delivery { session, source, terms, part: Some(part), progress };
+        let Self { session, content, lanes, terms, progress, .. } = *self;
+        let delivery = Delivery { session, content, lanes, terms, part: Some(part), progress };
         if let Delivered::Stored(Some(etag)) = delivery.run(signed).await? {
             self.etags.lock().await.insert(part.number, etag);
         }

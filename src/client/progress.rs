@@ -5,16 +5,36 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use serde::Serialize;
+
 use crate::domain::upload::UploadId;
 
 /// A stretch of work.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Stage {
     Hashing,
     Uploading,
     /// The server proves and places the bytes; how far it is cannot be seen from here.
     Finalizing,
     Downloading,
+}
+
+/// How a blob, a manifest or a file came to be where it should be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// It was there; nothing was sent.
+    Exists,
+    /// The registry had it in another repository and linked it.
+    Mounted,
+    /// Straight to the store.
+    Direct,
+    /// Through the server: it gives no presigned URLs.
+    ThroughServer,
+    Downloaded,
+    /// A layer that registries do not keep.
+    Foreign,
 }
 
 /// Something that happened.
@@ -30,34 +50,60 @@ pub enum Event<'a> {
     Session(UploadId),
     /// A failure that is tried again.
     Retrying { error: &'a super::Error, after: Duration },
+    /// Nothing more happens to this subject.
+    Finished(Outcome),
+}
+
+/// What an event is about: a blob, a file or a manifest.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Subject {
+    /// No two subjects of one run have the same.
+    pub id: u64,
+    /// As people know it: a file's name or a digest. Empty for the work as a whole.
+    pub name: String,
 }
 
 /// Where events go; nowhere by default.
 #[derive(Clone, Default)]
-pub struct Progress(Option<Arc<Listener>>);
+pub struct Progress {
+    listener: Option<Arc<Listener>>,
+    subject: Arc<Subject>,
+    subjects: Arc<AtomicU64>,
+}
 
-type Listener = dyn Fn(Event<'_>) + Send + Sync;
+type Listener = dyn Fn(&Subject, Event<'_>) + Send + Sync;
 
 impl Progress {
     /// Calls `listener` with every event, from any thread; it must not block.
-    pub fn new(listener: impl Fn(Event<'_>) + Send + Sync + 'static) -> Self {
-        Self(Some(Arc::new(listener)))
+    pub fn new(listener: impl Fn(&Subject, Event<'_>) + Send + Sync + 'static) -> Self {
+        Self { listener: Some(Arc::new(listener)), ..Self::default() }
+    }
+
+    /// The same listener, for another subject.
+    #[must_use]
+    pub fn of(&self, name: impl Into<String>) -> Self {
+        let id = self.subjects.fetch_add(1, Ordering::Relaxed) + 1;
+        Self { subject: Arc::new(Subject { id, name: name.into() }), ..self.clone() }
     }
 
     pub(super) fn report(&self, event: Event<'_>) {
-        if let Some(listener) = &self.0 {
-            listener(event);
+        if let Some(listener) = &self.listener {
+            listener(&self.subject, event);
         }
     }
 
     pub(super) fn started(&self, stage: Stage, total: u64, done: u64) {
         self.report(Event::Started { stage, total, done });
     }
+
+    pub(super) fn finished(&self, outcome: Outcome) {
+        self.report(Event::Finished(outcome));
+    }
 }
 
 impl fmt::Debug for Progress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Progress").field(&self.0.is_some()).finish()
+        f.debug_struct("Progress").field("subject", &self.subject).finish_non_exhaustive()
     }
 }
 

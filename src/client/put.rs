@@ -1,32 +1,43 @@
-//! A file into a repository, from its hash to the published blob.
+//! A blob into a repository, from its hash to its publication, by the way that the registry has.
 
 use std::path::Path;
 
-use super::progress::{Event, Progress, Stage};
+use super::chunked::{self, ChunkedUpload};
+use super::content::Content;
+use super::midstates::Midstates;
+use super::progress::{Event, Outcome, Progress, Stage};
 use super::session::PresignTerms;
-use super::source::{FileSource, Hashed};
-use super::transfer::{DEFAULT_JOBS, TransferOptions};
-use super::{Client, Error, Result, Session};
+use super::source::FileSource;
+use super::state::{Begun, UploadFile, UploadStates};
+use super::transfer::{Lanes, TransferOptions};
+use super::{Beginning, Client, Error, Result, Session};
 use crate::domain::digest::Digest;
 use crate::domain::name::RepositoryName;
 use crate::domain::upload::{Status, TransferMode, UploadId};
 use crate::http::wire::{FinalizeBody, PresignedUpload};
 
-/// How a file is put.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// How a blob is put.
+#[derive(Debug, Clone, Default)]
 pub struct PutOptions {
-    /// Parts in flight at a time, at least one.
-    pub jobs: usize,
+    /// Shared by blobs that are put at the same time.
+    pub lanes: Lanes,
     /// The server decides by the size if this is not given.
     pub mode: Option<TransferMode>,
     /// An upload to go on with, begun here or on another machine.
     pub resume: Option<UploadId>,
+    /// Where uploads under way are remembered, if they are to be.
+    pub states: Option<UploadStates>,
+    /// Another repository of the registry that may have the blob.
+    pub mount_from: Option<RepositoryName>,
 }
 
-impl Default for PutOptions {
-    fn default() -> Self {
-        Self { jobs: DEFAULT_JOBS, mode: None, resume: None }
-    }
+/// A blob to put.
+#[derive(Debug, Clone)]
+pub struct Blob {
+    pub content: Content,
+    pub digest: Digest,
+    /// Where they are known the server proves the parts side by side.
+    pub midstates: Midstates,
 }
 
 /// What came of it.
@@ -35,16 +46,37 @@ pub struct PutOutcome {
     pub digest: Digest,
     /// In bytes.
     pub size: u64,
-    /// The repository had the blob, and nothing was sent.
-    pub existed: bool,
-    /// How the bytes went; `None` where none did.
+    pub outcome: Outcome,
+    /// How the bytes went to the store; `None` where none did, or the server took them.
     pub mode: Option<TransferMode>,
 }
 
+impl PutOutcome {
+    /// The repository had the blob, and nothing was sent.
+    #[must_use]
+    pub fn existed(&self) -> bool {
+        self.outcome == Outcome::Exists
+    }
+}
+
+impl Blob {
+    /// A file, hashed.
+    pub async fn of_file(path: &Path, progress: &Progress) -> Result<Self> {
+        let source = FileSource::open(path).await?;
+        let hashed = source.hash(progress).await?;
+        source.check_unchanged().await?;
+        Ok(Self { content: Content::File(source), digest: hashed.digest, midstates: hashed.midstates })
+    }
+
+    /// In bytes.
+    #[must_use]
+    pub const fn size(&self) -> u64 {
+        self.content.size()
+    }
+}
+
 impl Client {
-    /// Uploads a file: hashes it, asks whether it is there, sends what is missing and has it published.
-    ///
-    /// After a failure the upload stays on the server and can be resumed by the id in [`Event::Session`].
+    /// Uploads a file: hashes it, and then as [`Self::put_blob`].
     pub async fn put_file(
         &self,
         repository: &RepositoryName,
@@ -52,98 +84,171 @@ impl Client {
         options: &PutOptions,
         progress: &Progress,
     ) -> Result<PutOutcome> {
-        let source = FileSource::open(path).await?;
-        let hashed = source.hash(progress).await?;
-        let digest = hashed.digest;
-        source.check_unchanged().await?;
-        let size = source.size();
-        let outcome = |existed, mode| PutOutcome { digest, size, existed, mode };
-        if self.blob_size(repository, &digest).await? == Some(size) {
-            return Ok(outcome(true, None));
-        }
-        let (session, signed) = if let Some(id) = options.resume {
-            (self.session(repository, id), None)
+        let blob = Blob::of_file(path, progress).await?;
+        self.put_blob(repository, &blob, options, progress).await
+    }
+
+    /// Uploads a blob: asks whether it is there, sends what is missing and has it published.
+    ///
+    /// After a failure the upload stays on the server and can be resumed: by the id in [`Event::Session`], and by
+    /// itself where states are kept.
+    pub async fn put_blob(
+        &self,
+        repository: &RepositoryName,
+        blob: &Blob,
+        options: &PutOptions,
+        progress: &Progress,
+    ) -> Result<PutOutcome> {
+        let (digest, size) = (blob.digest, blob.size());
+        let remembered = options.states.as_ref().map(|states| states.of(&self.base, repository, &digest));
+        let (outcome, mode) = if self.blob_size(repository, &digest).await? == Some(size) {
+            (Outcome::Exists, None)
         } else {
-            let terms = PresignTerms::whole(&source, digest, options.mode);
-            self.begin_presigned(repository, &terms).await?
+            let put =
+                Put { client: self, repository, blob, options, remembered: remembered.as_ref(), progress };
+            put.run().await?
         };
-        progress.report(Event::Session(session.id()));
-        let transfer = TransferOptions { jobs: options.jobs, mode: options.mode };
-        let sent = match options.resume {
-            Some(_) => resume(&session, &source, &hashed, transfer, progress).await,
-            None => send(&session, &source, &hashed, signed, transfer, progress).await,
-        };
+        if let Some(remembered) = remembered {
+            remembered.remove();
+        }
+        progress.finished(outcome);
+        Ok(PutOutcome { digest, size, outcome, mode })
+    }
+}
+
+struct Put<'a> {
+    client: &'a Client,
+    repository: &'a RepositoryName,
+    blob: &'a Blob,
+    options: &'a PutOptions,
+    remembered: Option<&'a UploadFile>,
+    progress: &'a Progress,
+}
+
+type Done = (Outcome, Option<TransferMode>);
+
+impl Put<'_> {
+    async fn run(&self) -> Result<Done> {
+        if let Some(id) = self.options.resume {
+            return self.go_on(&self.client.session(self.repository, id)).await;
+        }
+        match self.remembered.and_then(UploadFile::read) {
+            Some(Begun::Upload(id)) => match self.go_on(&self.client.session(self.repository, id)).await {
+                // It has ended without us: nothing of it is left to go on with.
+                Err(
+                    Error::UploadUnknown(_)
+                    | Error::UploadExpired(_)
+                    | Error::UploadEnded { .. }
+                    | Error::UploadProxied(_),
+                ) => {}
+                done => return done,
+            },
+            Some(Begun::Location(location)) => {
+                if let Some(upload) = ChunkedUpload::resume(self.client, self.repository, location).await? {
+                    return self.through_server(upload).await;
+                }
+            }
+            None => {}
+        }
+        let mount = self.options.mount_from.as_ref().filter(|from| *from != self.repository);
+        if !self.client.presigns() {
+            let mount = mount.map(|from| (&self.blob.digest, from));
+            return match ChunkedUpload::begin(self.client, self.repository, mount).await? {
+                chunked::Beginning::Mounted => Ok((Outcome::Mounted, None)),
+                chunked::Beginning::Upload(upload) => self.through_server(upload).await,
+            };
+        }
+        let terms = PresignTerms::whole(&self.blob.content, self.blob.digest, self.options.mode);
+        let begun = self.client.begin_presigned(self.repository, &terms, mount).await?;
+        let Beginning::Session(session, signed) = begun else { return Ok((Outcome::Mounted, None)) };
+        self.remember(&Begun::Upload(session.id()))?;
+        self.progress.report(Event::Session(session.id()));
+        let sent = self.send(&session, signed.map(|signed| *signed), self.options.mode).await;
+        self.ended(&session, sent).await
+    }
+
+    fn remember(&self, begun: &Begun) -> Result<()> {
+        self.remembered.map_or(Ok(()), |file| file.write(begun))
+    }
+
+    async fn through_server(&self, mut upload: ChunkedUpload<'_>) -> Result<Done> {
+        self.remember(&Begun::Location(upload.location().clone()))?;
+        self.progress.started(Stage::Uploading, self.blob.size(), upload.offset());
+        let (content, digest) = (&self.blob.content, &self.blob.digest);
+        upload.send_whole(content, digest, &self.options.lanes, self.progress).await?;
+        Ok((Outcome::ThroughServer, None))
+    }
+
+    /// Goes on where a session stands.
+    async fn go_on(&self, session: &Session) -> Result<Done> {
+        let state = session.state().await?;
+        self.progress.report(Event::Session(session.id()));
+        match (state.status, state.mode) {
+            (Status::Completed | Status::Finalizing, mode) => {
+                self.progress.started(Stage::Finalizing, self.blob.size(), 0);
+                session.finalize(self.blob.digest, None).await?;
+                Ok((Outcome::Direct, mode))
+            }
+            (Status::Pending | Status::Uploading, Some(TransferMode::Proxied)) => {
+                Err(Error::UploadProxied(session.id()))
+            }
+            (Status::Pending | Status::Uploading, mode) => {
+                let sent = self.send(session, None, self.options.mode.or(mode)).await;
+                self.ended(session, sent).await
+            }
+            (Status::Failed | Status::Aborted | Status::Expired, _) => Err(session.ended(state)),
+        }
+    }
+
+    async fn ended(&self, session: &Session, sent: Result<TransferMode>) -> Result<Done> {
         if matches!(sent, Err(Error::FileChanged(_))) {
             // This session was declared with bytes that are no more; nobody can resume it.
             if let Err(error) = session.abort().await {
                 tracing::debug!(%error, upload = %session.id(), "left to expire");
             }
+            if let Some(remembered) = self.remembered {
+                remembered.remove();
+            }
         }
-        Ok(outcome(false, sent?))
+        sent.map(|mode| (Outcome::Direct, Some(mode)))
     }
-}
 
-/// Goes on where the session stands.
-async fn resume(
-    session: &Session,
-    source: &FileSource,
-    hashed: &Hashed,
-    options: TransferOptions,
-    progress: &Progress,
-) -> Result<Option<TransferMode>> {
-    let state = session.state().await?;
-    match (state.status, state.mode) {
-        (Status::Completed | Status::Finalizing, mode) => {
-            progress.started(Stage::Finalizing, source.size(), 0);
-            session.finalize(hashed.digest, None).await.map(|()| mode)
+    /// Sends, by what was `signed` when the session was begun, and finalizes; once more if the server then finds
+    /// something missing.
+    async fn send(
+        &self,
+        session: &Session,
+        signed: Option<PresignedUpload>,
+        mode: Option<TransferMode>,
+    ) -> Result<TransferMode> {
+        let Blob { content, digest, midstates } = self.blob;
+        let options = TransferOptions { lanes: self.options.lanes.clone(), mode };
+        let sent = match signed {
+            Some(signed) => {
+                let terms = PresignTerms::whole(content, *digest, mode);
+                session.deliver(content, &terms, signed, &options, self.progress).await?
+            }
+            None => session.upload(content, *digest, &options, self.progress).await?,
+        };
+        content.check_unchanged().await?;
+        self.progress.started(Stage::Finalizing, content.size(), 0);
+        let told = FinalizeBody {
+            parts: sent.parts.unwrap_or_default(),
+            sha256_midstates: sent.plan.map(|plan| midstates.between(&plan)).unwrap_or_default(),
+        };
+        let told = (told != FinalizeBody::default()).then_some(&told);
+        match session.finalize(*digest, told).await {
+            Err(error) if is_incomplete(&error) => {
+                tracing::debug!(%error, "sending what is missing");
+                session.upload(content, *digest, &options, self.progress).await?;
+                content.check_unchanged().await?;
+                self.progress.started(Stage::Finalizing, content.size(), 0);
+                session.finalize(*digest, None).await?;
+            }
+            finalized => finalized?,
         }
-        (Status::Pending | Status::Uploading, Some(TransferMode::Proxied)) => {
-            Err(Error::UploadProxied(session.id()))
-        }
-        (Status::Pending | Status::Uploading, mode) => {
-            let options = TransferOptions { mode: options.mode.or(mode), ..options };
-            send(session, source, hashed, None, options, progress).await
-        }
-        (Status::Failed | Status::Aborted | Status::Expired, _) => Err(session.ended(state)),
+        Ok(sent.mode)
     }
-}
-
-/// Sends, by what was `signed` when the session was begun, and finalizes; once more if the server then finds
-/// something missing.
-async fn send(
-    session: &Session,
-    source: &FileSource,
-    hashed: &Hashed,
-    signed: Option<PresignedUpload>,
-    options: TransferOptions,
-    progress: &Progress,
-) -> Result<Option<TransferMode>> {
-    let digest = hashed.digest;
-    let sent = match signed {
-        Some(signed) => {
-            let terms = PresignTerms::whole(source, digest, options.mode);
-            session.deliver_file(source, &terms, signed, options, progress).await?
-        }
-        None => session.upload_file(source, digest, options, progress).await?,
-    };
-    source.check_unchanged().await?;
-    progress.started(Stage::Finalizing, source.size(), 0);
-    let told = FinalizeBody {
-        parts: sent.parts.unwrap_or_default(),
-        sha256_midstates: sent.plan.map(|plan| hashed.midstates.between(&plan)).unwrap_or_default(),
-    };
-    let told = (told != FinalizeBody::default()).then_some(&told);
-    match session.finalize(digest, told).await {
-        Err(error) if is_incomplete(&error) => {
-            tracing::debug!(%error, "sending what is missing");
-            session.upload_file(source, digest, options, progress).await?;
-            source.check_unchanged().await?;
-            progress.started(Stage::Finalizing, source.size(), 0);
-            session.finalize(digest, None).await?;
-        }
-        finalized => finalized?,
-    }
-    Ok(Some(sent.mode))
 }
 
 /// Whether finalizing failed for want of bytes, and the session still takes them.

@@ -66,15 +66,21 @@ impl Backoff {
     }
 }
 
-/// Whether the same request may succeed later.
-pub(super) fn is_passing(status: StatusCode) -> bool {
-    match status {
-        StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS => true,
-        StatusCode::NOT_IMPLEMENTED
-        | StatusCode::HTTP_VERSION_NOT_SUPPORTED
-        | StatusCode::INSUFFICIENT_STORAGE => false,
-        status => status.is_server_error(),
-    }
+/// Whether the same request may succeed later. Of the 5xx not all: 500 is the server's mistake, and stays one.
+pub(super) const fn is_passing(status: StatusCode) -> bool {
+    matches!(
+        status,
+        StatusCode::REQUEST_TIMEOUT
+            | StatusCode::TOO_MANY_REQUESTS
+            | StatusCode::BAD_GATEWAY
+            | StatusCode::SERVICE_UNAVAILABLE
+            | StatusCode::GATEWAY_TIMEOUT
+    )
+}
+
+/// The same of a store: S3 says 500 where others say 503, and wants to be asked again (S3 API, "Error responses").
+pub(super) fn is_passing_at_store(status: StatusCode) -> bool {
+    is_passing(status) || status == StatusCode::INTERNAL_SERVER_ERROR
 }
 
 /// `Retry-After`, in seconds or as a date (RFC 9110 §10.2.3).

@@ -6,8 +6,9 @@ use reqwest::header::{ACCEPT, CONTENT_TYPE};
 use reqwest::{RequestBuilder, StatusCode};
 use url::Url;
 
+use super::auth::Scope;
 use super::call::Answer;
-use super::source::FileSource;
+use super::content::Content;
 use super::{CALL_TIMEOUT, Client, Error, Result};
 use crate::domain::digest::Digest;
 use crate::domain::name::RepositoryName;
@@ -42,9 +43,16 @@ pub struct PresignTerms {
 }
 
 impl PresignTerms {
-    /// For a whole file, in whatever parts the server plans.
-    pub(super) const fn whole(source: &FileSource, digest: Digest, mode: Option<TransferMode>) -> Self {
-        Self { size: Some(source.size()), digest: Some(digest), mode, parts: None }
+    /// For a whole blob, in whatever parts the server plans.
+    pub(super) const fn whole(content: &Content, digest: Digest, mode: Option<TransferMode>) -> Self {
+        Self { size: Some(content.size()), digest: Some(digest), mode, parts: None }
+    }
+
+    /// What the digest will be computed with, where the digest itself says too much.
+    pub(super) fn algorithm_to(&self, url: &mut Url) {
+        if let Some(digest) = self.digest {
+            url.query_pairs_mut().append_pair("digest-algorithm", digest.algorithm().as_str());
+        }
     }
 
     pub(super) fn append_to(&self, url: &mut Url) {
@@ -168,7 +176,7 @@ impl Session {
             }
         };
         // No limit: a proof by reading back takes as long as the blob is large. Keep-alives notice a dead peer.
-        let answer = self.client.call(None, build).await?;
+        let answer = self.client.call(None, &self.scope(), build).await?;
         if answer.status == StatusCode::ACCEPTED {
             return Ok(StatusCode::ACCEPTED);
         }
@@ -194,7 +202,7 @@ impl Session {
     }
 
     async fn call(&self, build: impl Fn(&reqwest::Client) -> RequestBuilder + Send + Sync) -> Result<Answer> {
-        self.client.call(Some(CALL_TIMEOUT), || build(&self.client.http)).await
+        self.client.call(Some(CALL_TIMEOUT), &self.scope(), || build(&self.client.http)).await
     }
 
     fn expect(&self, answer: Answer, expected: StatusCode) -> Result<Answer> {
@@ -207,6 +215,10 @@ impl Session {
             }
             other => other,
         }
+    }
+
+    fn scope(&self) -> Scope {
+        Scope::push(&self.repository)
     }
 
     fn url(&self) -> Result<Url> {

@@ -108,7 +108,7 @@ impl FileSource {
         &self,
         offset: u64,
         size: u64,
-    ) -> Result<impl Stream<Item = std::io::Result<Bytes>> + Send + 'static> {
+    ) -> Result<impl Stream<Item = std::io::Result<Bytes>> + Send + use<>> {
         let mut file = tokio::fs::File::open(&self.path).await.map_err(Error::file("open", &self.path))?;
         file.seek(SeekFrom::Start(self.offset + offset)).await.map_err(Error::file("read", &self.path))?;
         Ok(ReaderStream::with_capacity(file.take(size), READ_SIZE))

@@ -2,19 +2,21 @@
 
 use std::collections::BTreeMap;
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use futures_util::TryStreamExt;
 use reqwest::header::{CONTENT_LENGTH, ETAG, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Body, StatusCode};
+use tokio::sync::{Semaphore, SemaphorePermit};
 use url::Url;
 
-use super::call::refusal;
+use super::call::{may_pass, refusal};
+use super::content::Content;
 use super::progress::{Event, Progress, Sent};
-use super::retry::{Backoff, is_passing};
+use super::retry::{Backoff, is_passing_at_store};
 use super::session::PresignTerms;
-use super::source::FileSource;
 use super::{Error, Refusal, Result, STALL_TIMEOUT, Session, peer};
 use crate::domain::clock::Clock;
 use crate::domain::part::{Part, PartPlan, PartRange};
@@ -28,19 +30,45 @@ const ANSWER_TIMEOUT: Duration = Duration::from_mins(5);
 /// New signatures in a row that the store may refuse: one expires while it waits, a third one shows a wrong clock.
 const MAX_REFUSED_SIGNATURES: u32 = 3;
 
-/// How the bytes go to the store.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct TransferOptions {
-    /// Parts in flight at a time, at least one.
-    pub jobs: usize,
-    /// The server decides by the size if this is not given.
-    pub mode: Option<TransferMode>,
+/// How many bodies are under way at a time, whatever blobs they are of.
+#[derive(Debug, Clone)]
+pub struct Lanes {
+    count: usize,
+    free: Arc<Semaphore>,
 }
 
-impl Default for TransferOptions {
-    fn default() -> Self {
-        Self { jobs: DEFAULT_JOBS, mode: None }
+impl Lanes {
+    /// At least one.
+    #[must_use]
+    pub fn new(count: usize) -> Self {
+        let count = count.clamp(1, Semaphore::MAX_PERMITS);
+        Self { count, free: Arc::new(Semaphore::new(count)) }
     }
+
+    #[must_use]
+    pub const fn count(&self) -> usize {
+        self.count
+    }
+
+    /// Waits for one that is free, which it is again when this is dropped.
+    pub(super) async fn enter(&self) -> Option<SemaphorePermit<'_>> {
+        // Never closed.
+        self.free.acquire().await.ok()
+    }
+}
+
+impl Default for Lanes {
+    fn default() -> Self {
+        Self::new(DEFAULT_JOBS)
+    }
+}
+
+/// How the bytes go to the store.
+#[derive(Debug, Clone, Default)]
+pub struct TransferOptions {
+    pub lanes: Lanes,
+    /// The server decides by the size if this is not given.
+    pub mode: Option<TransferMode>,
 }
 
 /// What a transfer left in the store.
@@ -74,7 +102,8 @@ pub(super) enum Delivered {
 #[derive(Debug)]
 pub(super) struct Delivery<'a> {
     pub session: &'a Session,
-    pub source: &'a FileSource,
+    pub content: &'a Content,
+    pub lanes: &'a Lanes,
     /// What the URL was asked for with, without the parts.
     pub terms: &'a PresignTerms,
     /// The part; none for the whole file in one PUT.
@@ -115,9 +144,10 @@ impl Delivery<'_> {
     pub(super) async fn run(&self, mut signed: Signed) -> Result<Delivered> {
         let mut backoff = Backoff::new(self.session.client().policy);
         let mut refused_signatures = 0;
-        let mut sign = signed.has_expired();
+        let mut sign = false;
         loop {
-            if sign {
+            let lane = self.lanes.enter().await;
+            if sign || signed.has_expired() {
                 signed = match self.sign().await {
                     // What another process completed meanwhile gives no more signatures.
                     Err(Error::UploadUnknown(_) | Error::Refused(_)) if self.is_settled().await? => {
@@ -126,7 +156,9 @@ impl Delivery<'_> {
                     signed => signed?,
                 };
             }
-            let (error, asked, anew) = match self.attempt(&signed).await {
+            let attempted = self.attempt(&signed).await;
+            drop(lane);
+            let (error, asked, anew) = match attempted {
                 Ok(etag) => return Ok(Delivered::Stored(etag)),
                 Err(Failure::Passing(error, asked)) => (error, asked, false),
                 // Signed anew because a store that refuses early may close before its 403 can be read.
@@ -156,7 +188,7 @@ impl Delivery<'_> {
     const fn extent(&self) -> (u64, u64) {
         match self.part {
             Some(part) => (part.offset, part.size),
-            None => (0, self.source.size()),
+            None => (0, self.content.size()),
         }
     }
 
@@ -169,7 +201,10 @@ impl Delivery<'_> {
         let headers = signed_headers(&signed.headers, size)
             .ok_or_else(|| Failure::Final(Error::protocol(&client.peer(), "headers that cannot be sent")))?;
         let counter = sent.clone();
-        let stream = self.source.stream(offset, size).await.map_err(Failure::Final)?;
+        let stream = self.content.stream(offset, size).await.map_err(|error| {
+            // Another registry's failure, where that is where the bytes come from.
+            if may_pass(&error) { Failure::Passing(error, None) } else { Failure::Final(error) }
+        })?;
         let body = Body::wrap_stream(stream.inspect_ok(move |bytes| counter.add(bytes.len())));
         let request = client.http.put(url).headers(headers).body(body).send();
         let failure = match unless_stalled(request, &sent, size).await {
@@ -183,7 +218,7 @@ impl Delivery<'_> {
         };
         sent.take_back();
         // A file that was cut short looks like a broken connection, one that was rewritten like a wrong checksum.
-        self.source.check_unchanged().await.map_err(Failure::Final)?;
+        self.content.check_unchanged().await.map_err(Failure::Final)?;
         Err(failure)
     }
 
@@ -223,7 +258,7 @@ fn classify(refusal: Refusal) -> Failure {
         (StatusCode::BAD_REQUEST, "RequestTimeout") => Failure::Passing(error, asked),
         (StatusCode::BAD_REQUEST, "ExpiredToken") | (StatusCode::FORBIDDEN, _) => Failure::Signature(error),
         (StatusCode::NOT_FOUND | StatusCode::GONE, _) => Failure::Gone(error),
-        _ if is_passing(status) => Failure::Passing(error, asked),
+        _ if is_passing_at_store(status) => Failure::Passing(error, asked),
         _ => Failure::Final(error),
     }
 }
@@ -239,7 +274,11 @@ fn signed_headers(signed: &BTreeMap<String, String>, size: u64) -> Option<Header
 }
 
 /// The request's outcome, or how long it was waited for without a byte moving.
-async fn unless_stalled<F: Future>(request: F, sent: &Sent, size: u64) -> Result<F::Output, Duration> {
+pub(super) async fn unless_stalled<F: Future>(
+    request: F,
+    sent: &Sent,
+    size: u64,
+) -> Result<F::Output, Duration> {
     let mut request = pin!(request);
     loop {
         let before = sent.bytes();

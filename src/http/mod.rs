@@ -44,7 +44,11 @@ pub fn router(service: Arc<Service>) -> Router {
         .route("/v2", any(oci::dispatch))
         .route("/v2/", any(oci::dispatch))
         .route("/v2/{*path}", any(oci::dispatch))
-        .layer(SetResponseHeaderLayer::overriding(API_VERSION, HeaderValue::from_static("registry/2.0")));
+        .layer(SetResponseHeaderLayer::overriding(API_VERSION, HeaderValue::from_static("registry/2.0")))
+        .layer(SetResponseHeaderLayer::overriding(
+            HeaderName::from_static(wire::PRESIGNS),
+            HeaderValue::from_static("1"),
+        ));
     let layers = tower::ServiceBuilder::new()
         .set_x_request_id(MakeRequestUuid)
         .layer(

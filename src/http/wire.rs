@@ -11,6 +11,10 @@ use crate::domain::midstate::Midstate;
 use crate::domain::part::PartNumber;
 use crate::domain::upload::{Status, TransferMode, UploadId};
 
+/// The header with which a registry says that it gives presigned URLs for uploads. Other registries take
+/// `presigned=true` for something to ignore, or to refuse.
+pub const PRESIGNS: &str = "overside-presigned-uploads";
+
 /// `GET …/uploads/{uuid}?presigned=true`: where the bytes go.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "mode", rename_all = "lowercase")]

@@ -67,8 +67,8 @@ async fn an_upload_can_be_spawned() {
 #[tokio::test]
 async fn a_file_is_sent_once_and_then_known() {
     let put = Put::new(300_000, 0).await;
-    assert!(!put.succeeds().await.existed);
-    assert!(put.succeeds().await.existed);
+    assert!(!put.succeeds().await.existed());
+    assert!(put.succeeds().await.existed());
     assert_eq!(put.server.count("PUT whole"), 1);
 }
 
@@ -169,7 +169,7 @@ async fn resuming_sends_only_what_has_not_arrived() {
     }
     let counted = Arc::new(Mutex::new(Vec::new()));
     let events = counted.clone();
-    let progress = Progress::new(move |event| {
+    let progress = Progress::new(move |_, event| {
         if let Event::Started { total, done, .. } = event {
             events.lock().unwrap().push((total, done));
         }
@@ -194,7 +194,7 @@ async fn an_upload_that_is_complete_is_resumed_to_its_end() {
         world.blob = Some(put.bytes.clone().into());
     }
     session.finalize(digest, None).await.unwrap();
-    assert!(put.run(PutOptions { resume: Some(id), ..PutOptions::default() }).await.unwrap().existed);
+    assert!(put.run(PutOptions { resume: Some(id), ..PutOptions::default() }).await.unwrap().existed());
 }
 
 #[tokio::test]
@@ -259,7 +259,7 @@ async fn a_url_that_leads_nowhere_is_explained_by_the_session() {
 async fn a_file_that_changes_on_the_way_is_noticed_and_the_upload_given_up() {
     let put = Put::new(200_000, 0).await;
     let path = put.path();
-    let progress = Progress::new(move |event| {
+    let progress = Progress::new(move |_, event| {
         if matches!(event, Event::Session(_)) {
             std::fs::write(&path, "shorter now").unwrap();
         }

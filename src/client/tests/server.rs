@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
-use axum::http::{Method, StatusCode};
+use axum::http::{HeaderName, HeaderValue, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::{Json, Router};
 use futures_util::stream::{self, StreamExt};
 use serde_json::json;
+use tower_http::set_header::SetResponseHeaderLayer;
 
 use crate::client::{Client, RetryPolicy};
 use crate::domain::clock::Clock;
@@ -20,6 +21,7 @@ use crate::domain::name::RepositoryName;
 use crate::domain::part::{PartNumber, PartPlan, PartRange};
 use crate::domain::range::RangeRequest;
 use crate::domain::upload::UploadId;
+use crate::http::wire::PRESIGNS;
 
 /// What the next request of a kind gets instead of an answer.
 #[derive(Debug, Clone)]
@@ -92,7 +94,11 @@ impl Server {
             world.status = "pending";
             world.url_lifetime = 3600;
         }
-        let router = Router::new().fallback(answer).with_state(server.clone());
+        let presigns = SetResponseHeaderLayer::overriding(
+            HeaderName::from_static(PRESIGNS),
+            HeaderValue::from_static("1"),
+        );
+        let router = Router::new().fallback(answer).with_state(server.clone()).layer(presigns);
         tokio::spawn(async move { axum::serve(listener, router).await });
         server
     }

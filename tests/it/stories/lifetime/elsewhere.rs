@@ -62,7 +62,7 @@ pub async fn another_machine(stack: Arc<Stack>) {
 
 fn counting(sent: &Arc<Sent>) -> Progress {
     let (sent, uploading) = (Arc::clone(sent), Mutex::new(false));
-    Progress::new(move |event| {
+    Progress::new(move |_, event| {
         let mut uploading = uploading.lock().expect("nobody panics in here");
         match event {
             Event::Started { stage: Stage::Uploading, total, done } => {

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use overside::client::{Client, Event, Progress, PutOptions};
+use overside::client::{Client, Event, Lanes, Progress, PutOptions};
 use overside::domain::upload::TransferMode;
 use serde_json::Value;
 
@@ -39,14 +39,15 @@ pub async fn with_the_client(stack: Arc<Stack>) {
 
     let refusals = Arc::new((AtomicU32::new(0), Mutex::new(Vec::new())));
     let seen = Arc::clone(&refusals);
-    let progress = Progress::new(move |event| {
+    let progress = Progress::new(move |_, event| {
         if let Event::Retrying { error, .. } = event {
             seen.0.fetch_add(1, SeqCst);
             seen.1.lock().expect("nobody panics in here").push(error.to_string());
         }
     });
     let client = Client::new(server.base_url().parse().expect("a URL")).expect("a client");
-    let options = PutOptions { jobs: 1, mode: Some(TransferMode::Multipart), resume: None };
+    let options =
+        PutOptions { lanes: Lanes::new(1), mode: Some(TransferMode::Multipart), ..PutOptions::default() };
     let name = NAME.parse().expect("a name");
     let put = here(client.put_file(&name, &file, &options, &progress)).expect("it completes");
 

@@ -1,0 +1,297 @@
+//! How the client says who it is: Basic, or a token of the registry's token service (distribution spec 1.1.1,
+//! "Authentication"; Docker's token specification).
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use futures_util::lock::Mutex;
+use reqwest::header::{AUTHORIZATION, HeaderMap, WWW_AUTHENTICATE};
+use reqwest::{RequestBuilder, StatusCode};
+use serde::Deserialize;
+use url::Url;
+
+use super::call::read_refusal;
+use super::credentials::Credential;
+use super::{CALL_TIMEOUT, Error, Result, is_loopback, peer};
+use crate::domain::name::RepositoryName;
+
+/// Where a token service says nothing else (Docker's token specification).
+const DEFAULT_LIFETIME: Duration = Duration::from_mins(1);
+/// A token that ends so soon may end on its way.
+const MARGIN: Duration = Duration::from_secs(5);
+/// Largest answer of a token service that is read: tokens travel in headers, which are shorter everywhere.
+const MAX_TOKEN_ANSWER: usize = 256 * 1024;
+/// As whom a refresh token is used; token services want some name.
+const CLIENT_ID: &str = "overside";
+
+/// What a request needs the right to.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct Scope(Vec<String>);
+
+/// How a registry wants to be told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Challenge {
+    Basic,
+    Bearer { realm: Url, service: Option<String>, scope: Option<String> },
+}
+
+struct Token {
+    value: String,
+    ends: Instant,
+}
+
+/// What is known of one registry's ways.
+pub(super) struct Authenticator {
+    credential: Option<Credential>,
+    known: Mutex<Known>,
+}
+
+#[derive(Default)]
+struct Known {
+    challenge: Option<Challenge>,
+    tokens: HashMap<Scope, Token>,
+}
+
+#[derive(Deserialize)]
+struct TokenAnswer {
+    token: Option<String>,
+    access_token: Option<String>,
+    expires_in: Option<u64>,
+}
+
+impl Scope {
+    /// What needs no right but to be somebody.
+    pub const NONE: Self = Self(Vec::new());
+
+    pub fn catalog() -> Self {
+        Self(vec!["registry:catalog:*".to_owned()])
+    }
+
+    pub fn pull(name: &RepositoryName) -> Self {
+        Self(vec![format!("repository:{name}:pull")])
+    }
+
+    pub fn push(name: &RepositoryName) -> Self {
+        Self(vec![format!("repository:{name}:pull,push")])
+    }
+
+    pub fn delete(name: &RepositoryName) -> Self {
+        Self(vec![format!("repository:{name}:delete,pull")])
+    }
+
+    pub fn mount(to: &RepositoryName, from: &RepositoryName) -> Self {
+        Self(vec![format!("repository:{to}:pull,push"), format!("repository:{from}:pull")])
+    }
+}
+
+impl std::fmt::Debug for Authenticator {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Authenticator").field("credential", &self.credential).finish_non_exhaustive()
+    }
+}
+
+impl Authenticator {
+    pub fn new(credential: Option<Credential>) -> Self {
+        Self { credential, known: Mutex::default() }
+    }
+
+    pub const fn has_credential(&self) -> bool {
+        self.credential.is_some()
+    }
+
+    /// Adds what the registry is known to want. Before it has asked for anything that is nothing.
+    pub async fn apply(
+        &self,
+        http: &reqwest::Client,
+        request: RequestBuilder,
+        scope: &Scope,
+    ) -> Result<RequestBuilder> {
+        // Held while a token is fetched: those that need the same one wait for it instead of asking again.
+        let mut known = self.known.lock().await;
+        let Some(challenge) = known.challenge.clone() else { return Ok(request) };
+        match challenge {
+            Challenge::Basic => Ok(match &self.credential {
+                Some(Credential::Basic { username, password }) => {
+                    request.basic_auth(username, Some(password))
+                }
+                _ => request,
+            }),
+            Challenge::Bearer { realm, service, scope: asked } => {
+                let valid = known.tokens.get(scope).filter(|token| token.ends > Instant::now() + MARGIN);
+                let value = if let Some(token) = valid {
+                    token.value.clone()
+                } else {
+                    let token = self.fetch(http, &realm, service.as_deref(), scope, asked.as_deref()).await?;
+                    let value = token.value.clone();
+                    known.tokens.insert(scope.clone(), token);
+                    value
+                };
+                Ok(request.header(AUTHORIZATION, format!("Bearer {value}")))
+            }
+        }
+    }
+
+    /// Learns from a 401 what the registry wants. False if it can be given nothing more than it was.
+    pub async fn learn(&self, registry: &Url, headers: &HeaderMap, scope: &Scope) -> Result<bool> {
+        let lines = headers.get_all(WWW_AUTHENTICATE).iter().filter_map(|line| line.to_str().ok());
+        let challenges: Vec<_> = lines.filter_map(parse_challenge).collect();
+        let is_bearer = |challenge: &&Challenge| matches!(challenge, Challenge::Bearer { .. });
+        let chosen = challenges.iter().find(is_bearer).or(challenges.first()).cloned();
+        if let Some(Challenge::Bearer { realm, .. }) = &chosen
+            && registry.scheme() == "https"
+            && realm.scheme() != "https"
+            && !is_loopback(realm)
+        {
+            return Err(Error::protocol(&peer(registry), "a token service without HTTPS"));
+        }
+        let mut known = self.known.lock().await;
+        known.tokens.remove(scope);
+        let is_new = known.challenge != chosen;
+        let can_answer = match &chosen {
+            None => false,
+            Some(Challenge::Basic) => is_new && matches!(self.credential, Some(Credential::Basic { .. })),
+            Some(Challenge::Bearer { .. }) => true,
+        };
+        known.challenge = chosen;
+        Ok(can_answer)
+    }
+
+    async fn fetch(
+        &self,
+        http: &reqwest::Client,
+        realm: &Url,
+        service: Option<&str>,
+        scope: &Scope,
+        asked: Option<&str>,
+    ) -> Result<Token> {
+        // What the registry asked for last comes first; what it did not is what this request is for.
+        let asked = asked.into_iter().flat_map(str::split_whitespace).map(str::to_owned);
+        let mut scopes: Vec<String> = scope.0.clone();
+        scopes.extend(asked.filter(|asked| scope.0.is_empty() && !asked.is_empty()));
+        let request = match &self.credential {
+            Some(Credential::IdentityToken(refresh_token)) => {
+                let mut form = vec![
+                    ("grant_type", "refresh_token".to_owned()),
+                    ("refresh_token", refresh_token.clone()),
+                    ("client_id", CLIENT_ID.to_owned()),
+                    ("scope", scopes.join(" ")),
+                ];
+                form.extend(service.map(|service| ("service", service.to_owned())));
+                let form = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish();
+                http.post(realm.clone())
+                    .header("content-type", "application/x-www-form-urlencoded")
+                    .body(form)
+            }
+            credential => {
+                let mut url = realm.clone();
+                {
+                    let mut query = url.query_pairs_mut();
+                    query.extend_pairs(service.map(|service| ("service", service)));
+                    query.extend_pairs(scopes.iter().map(|scope| ("scope", scope)));
+                }
+                let request = http.get(url);
+                match credential {
+                    Some(Credential::Basic { username, password }) => {
+                        request.basic_auth(username, Some(password))
+                    }
+                    _ => request,
+                }
+            }
+        };
+        let service = peer(realm);
+        let response = request.timeout(CALL_TIMEOUT).send().await;
+        let response = response.map_err(|error| Error::transport(&service, error))?;
+        let (status, headers) = (response.status(), response.headers().clone());
+        let body = response.bytes().await.map_err(|error| Error::transport(&service, error))?;
+        if !status.is_success() {
+            let refusal = read_refusal(status, &headers, &body);
+            return Err(if status == StatusCode::UNAUTHORIZED || status == StatusCode::FORBIDDEN {
+                Error::Unauthorized { peer: service, signed_in: self.has_credential(), refusal }
+            } else {
+                Error::Refused(refusal)
+            });
+        }
+        let answer = Some(&body[..]).filter(|body| body.len() <= MAX_TOKEN_ANSWER);
+        let answer = answer.and_then(|body| serde_json::from_slice::<TokenAnswer>(body).ok());
+        let lifetime = answer.as_ref().and_then(|answer| answer.expires_in).map(Duration::from_secs);
+        let value = answer.and_then(|answer| answer.token.or(answer.access_token));
+        let value = value.ok_or_else(|| Error::protocol(&service, "no token"))?;
+        let lifetime = lifetime.unwrap_or_default().max(DEFAULT_LIFETIME);
+        let ends = Instant::now().checked_add(lifetime).unwrap_or_else(Instant::now);
+        Ok(Token { value, ends })
+    }
+}
+
+/// One line of `WWW-Authenticate` (RFC 9110 §11.6.1): `Bearer realm="…",service="…",scope="…"`.
+fn parse_challenge(line: &str) -> Option<Challenge> {
+    let (scheme, parameters) = line.trim().split_once(' ').unwrap_or((line.trim(), ""));
+    if scheme.eq_ignore_ascii_case("basic") {
+        return Some(Challenge::Basic);
+    }
+    if !scheme.eq_ignore_ascii_case("bearer") {
+        return None;
+    }
+    let parameters = parse_parameters(parameters);
+    let text = |name: &str| parameters.get(name).cloned().filter(|text| !text.is_empty());
+    let realm = text("realm")?.parse::<Url>().ok()?;
+    if !matches!(realm.scheme(), "http" | "https") {
+        return None;
+    }
+    Some(Challenge::Bearer { realm, service: text("service"), scope: text("scope") })
+}
+
+/// `name="text with , in it",name=token`; names in lower case.
+fn parse_parameters(text: &str) -> HashMap<String, String> {
+    let mut parameters = HashMap::new();
+    let mut rest = text;
+    while let Some((name, after)) = rest.split_once('=') {
+        let name = name.trim_start_matches([',', ' ']).trim().to_ascii_lowercase();
+        let value;
+        if let Some(quoted) = after.trim_start().strip_prefix('"') {
+            let end = quoted.find('"').unwrap_or(quoted.len());
+            value = &quoted[..end];
+            rest = quoted.get(end + 1..).unwrap_or_default();
+        } else {
+            (value, rest) = after.split_once(',').unwrap_or((after, ""));
+        }
+        parameters.insert(name, value.trim().to_owned());
+    }
+    parameters
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn parsing_any_line_never_panics(line in ".{0,100}", rest in "[a-z=\", ]{0,60}") {
+            let _ = parse_challenge(&line);
+            let _ = parse_challenge(&format!("Bearer {rest}"));
+        }
+    }
+
+    #[test]
+    fn challenges_are_read_as_registries_write_them() {
+        let bearer = |realm: &str, service: Option<&str>, scope: Option<&str>| {
+            let realm = realm.parse().unwrap_or_else(|error| panic!("{error}"));
+            let (service, scope) = (service.map(str::to_owned), scope.map(str::to_owned));
+            Some(Challenge::Bearer { realm, service, scope })
+        };
+        let line = r#"Bearer realm="https://auth.example/token",service="reg.example",scope="repository:a/b:pull,push""#;
+        assert_eq!(
+            parse_challenge(line),
+            bearer("https://auth.example/token", Some("reg.example"), Some("repository:a/b:pull,push"))
+        );
+        assert_eq!(
+            parse_challenge(r#"bearer Realm="http://127.0.0.1:1/t", error=insufficient_scope"#),
+            bearer("http://127.0.0.1:1/t", None, None)
+        );
+        assert_eq!(parse_challenge(r#"Basic realm="x""#), Some(Challenge::Basic));
+        for other in ["", "Bearer", "Negotiate abc", r#"Bearer realm="file:///etc/passwd""#, "Bearer realm"] {
+            assert_eq!(parse_challenge(other), None, "{other}");
+        }
+    }
+}

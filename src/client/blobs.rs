@@ -1,0 +1,149 @@
+//! Blobs of a repository: whether they are there, their bytes, and their end.
+
+use std::time::Duration;
+
+use reqwest::header::{CONTENT_LENGTH, CONTENT_RANGE, HeaderName, LOCATION, RANGE};
+use reqwest::{Response, StatusCode};
+use tokio::time::timeout;
+use url::Url;
+
+use super::auth::Scope;
+use super::call::{may_pass, refusal};
+use super::retry::{is_passing, is_passing_at_store};
+use super::{CALL_TIMEOUT, Client, Error, Result, STALL_TIMEOUT, peer};
+use crate::domain::digest::Digest;
+use crate::domain::name::RepositoryName;
+use crate::domain::range::parse_content_range;
+
+/// Server to store is one redirect; a few more for what stands in between, and an end to loops.
+const MAX_REDIRECTS: usize = 5;
+
+/// How a read failed.
+pub(super) enum Failure {
+    Passing(Error, Option<Duration>),
+    /// The store refused the signature; the server gives another.
+    Signature(Error),
+    Final(Error),
+}
+
+impl Failure {
+    pub fn into_error(self) -> Error {
+        match self {
+            Self::Passing(error, _) | Self::Signature(error) | Self::Final(error) => error,
+        }
+    }
+
+    fn of(error: Error) -> Self {
+        if may_pass(&error) { Self::Passing(error, None) } else { Self::Final(error) }
+    }
+}
+
+impl Client {
+    /// A blob's size in bytes, if the repository has it and the caller may read it.
+    pub async fn blob_size(&self, repository: &RepositoryName, digest: &Digest) -> Result<Option<u64>> {
+        let url = self.blob_url(repository, digest)?;
+        // One that is about to be pushed: what may push may read, and one token does for both.
+        let scope = Scope::push(repository);
+        let answer = self.call(Some(CALL_TIMEOUT), &scope, || self.http.head(url.clone())).await?;
+        match answer.status {
+            StatusCode::NOT_FOUND => return Ok(None),
+            // To where the bytes are, so they are there; how many, the GET will tell.
+            status if status.is_redirection() => return self.measure(repository, digest).await.map(Some),
+            _ => {}
+        }
+        let answer = answer.expect(StatusCode::OK)?;
+        let size = answer.header(CONTENT_LENGTH.as_str()).and_then(|size| size.parse().ok());
+        size.map(Some).ok_or_else(|| answer.unexpected("no Content-Length"))
+    }
+
+    /// The size of a blob whose HEAD leads elsewhere, where a URL may be signed for GET alone.
+    async fn measure(&self, repository: &RepositoryName, digest: &Digest) -> Result<u64> {
+        let response = self.open_blob(repository, digest, 0, None).await.map_err(Failure::into_error)?;
+        response.content_length().ok_or_else(|| Error::protocol(&self.peer(), "no Content-Length"))
+    }
+
+    /// Deletes a blob from a repository. False where it was not there.
+    pub async fn delete_blob(&self, repository: &RepositoryName, digest: &Digest) -> Result<bool> {
+        let url = self.blob_url(repository, digest)?;
+        let scope = Scope::delete(repository);
+        let answer = self.call(Some(CALL_TIMEOUT), &scope, || self.http.delete(url.clone())).await?;
+        match answer.status {
+            StatusCode::NOT_FOUND => Ok(false),
+            _ => answer.expect(StatusCode::ACCEPTED).map(|_| true),
+        }
+    }
+
+    /// Asks for a blob's bytes from `start`, to `end` or all; goes where the server points, and gives the answer
+    /// that has them. It may be the whole blob: servers may ignore `Range` (RFC 9110 §14.2).
+    pub(super) async fn open_blob(
+        &self,
+        repository: &RepositoryName,
+        digest: &Digest,
+        start: u64,
+        end: Option<u64>,
+    ) -> Result<Response, Failure> {
+        let scope = Scope::pull(repository);
+        let range = match end {
+            Some(end) => Some(format!("bytes={start}-{}", end.saturating_sub(1))),
+            None if start > 0 => Some(format!("bytes={start}-")),
+            None => None,
+        };
+        let request = |url: &Url| {
+            let request = self.http.get(url.clone());
+            range.iter().fold(request, |request, range| request.header(RANGE, range))
+        };
+        let mut url = self.blob_url(repository, digest).map_err(Failure::Final)?;
+        for hop in 0..=MAX_REDIRECTS {
+            let at = peer(&url);
+            let sent = self.send_at(&url, &scope, || async { Ok(request(&url)) });
+            let response = match timeout(STALL_TIMEOUT, sent).await {
+                Ok(response) => response.map_err(Failure::of)?,
+                Err(_) => {
+                    return Err(Failure::Passing(Error::Stalled { peer: at, after: STALL_TIMEOUT }, None));
+                }
+            };
+            if !response.status().is_redirection() {
+                return judge(response, &at, hop > 0, digest, start).await;
+            }
+            let location = header(&response, &LOCATION).and_then(|location| url.join(location).ok());
+            url = location.ok_or_else(|| Failure::Final(Error::protocol(&at, "a redirect to nowhere")))?;
+        }
+        Err(Failure::Final(Error::protocol(&self.peer(), "redirects without end")))
+    }
+}
+
+async fn judge(
+    response: Response,
+    at: &str,
+    redirected: bool,
+    digest: &Digest,
+    start: u64,
+) -> Result<Response, Failure> {
+    match response.status() {
+        StatusCode::OK => Ok(response),
+        StatusCode::PARTIAL_CONTENT => {
+            let range = header(&response, &CONTENT_RANGE).and_then(parse_content_range);
+            match range {
+                Some(range) if range.start == start => Ok(response),
+                _ => Err(Failure::Final(Error::protocol(at, "another range than was asked for"))),
+            }
+        }
+        StatusCode::NOT_FOUND => Err(Failure::Final(Error::BlobUnknown(*digest))),
+        status if status.is_client_error() || status.is_server_error() => {
+            let refusal = refusal(response).await;
+            let asked = refusal.retry_after;
+            Err(match redirected {
+                false if is_passing(status) => Failure::Passing(Error::Refused(refusal), asked),
+                false => Failure::Final(Error::Refused(refusal)),
+                true if is_passing_at_store(status) => Failure::Passing(Error::StoreRefused(refusal), asked),
+                // S3 answers an expired signature with 403, expired credentials under it with 400.
+                true => Failure::Signature(Error::StoreRefused(refusal)),
+            })
+        }
+        status => Err(Failure::Final(Error::protocol(at, format!("{status} to a GET")))),
+    }
+}
+
+fn header<'a>(response: &'a Response, name: &HeaderName) -> Option<&'a str> {
+    response.headers().get(name)?.to_str().ok()
+}

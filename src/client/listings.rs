@@ -1,0 +1,132 @@
+//! What a registry lists, page after page: repositories, tags and referrers.
+
+use std::collections::BTreeSet;
+
+use reqwest::StatusCode;
+use reqwest::header::{ACCEPT, LINK};
+use serde::de::DeserializeOwned;
+use url::Url;
+
+use super::auth::Scope;
+use super::call::Answer;
+use super::{CALL_TIMEOUT, Client, Error, Result};
+use crate::domain::digest::Digest;
+use crate::domain::manifest::INDEX;
+use crate::domain::name::RepositoryName;
+use crate::domain::reference::{Reference, Tag};
+use crate::http::wire::{Catalog, Descriptor, TagList};
+
+/// Entries asked for at a time; registries give fewer if they like.
+const PAGE: &str = "1000";
+
+/// A list of referrers as registries keep it, or clients for them: an index, whatever else is in it.
+#[derive(serde::Deserialize)]
+struct Referrers {
+    manifests: Vec<Descriptor>,
+}
+
+impl Client {
+    /// Whether this is a registry, and one that lets the caller in.
+    pub async fn ping(&self) -> Result<()> {
+        let url = self.url("v2/")?;
+        let answer = self.call(Some(CALL_TIMEOUT), &Scope::NONE, || self.http.get(url.clone())).await?;
+        if answer.status == StatusCode::NOT_FOUND {
+            return Err(answer.unexpected("404 to /v2/; it is no registry"));
+        }
+        answer.expect(StatusCode::OK).map(|_| ())
+    }
+
+    /// The repositories that the caller may see.
+    pub async fn catalog(&self) -> Result<Vec<String>> {
+        let url = self.url(&format!("v2/_catalog?n={PAGE}"))?;
+        let page = |catalog: Catalog| catalog.repositories;
+        Ok(self.pages(url, &Scope::catalog(), page).await?.unwrap_or_default())
+    }
+
+    /// The tags of a repository; none if the repository is not there.
+    pub async fn tags(&self, repository: &RepositoryName) -> Result<Option<Vec<String>>> {
+        let url = self.url(&format!("v2/{repository}/tags/list?n={PAGE}"))?;
+        self.pages(url, &Scope::pull(repository), |page: TagList| page.tags).await
+    }
+
+    /// The manifests whose subject this is, of one type or all.
+    pub async fn referrers(
+        &self,
+        repository: &RepositoryName,
+        subject: &Digest,
+        artifact_type: Option<&str>,
+    ) -> Result<Vec<Descriptor>> {
+        let mut url = self.url(&format!("v2/{repository}/referrers/{subject}"))?;
+        if let Some(artifact_type) = artifact_type {
+            url.query_pairs_mut().append_pair("artifactType", artifact_type);
+        }
+        let listed = self.pages(url, &Scope::pull(repository), |page: Referrers| page.manifests).await?;
+        let mut referrers = match listed {
+            Some(referrers) => referrers,
+            // A registry that knows of none: clients keep the list under a tag.
+            None => self.tagged_referrers(repository, subject).await?,
+        };
+        // Registries may leave the filter to us.
+        referrers.retain(|referrer| {
+            let told = referrer.artifact_type.as_ref().map(|told| told.as_str());
+            artifact_type.is_none_or(|wanted| told == Some(wanted))
+        });
+        Ok(referrers)
+    }
+
+    /// What clients have noted of a subject's referrers (distribution spec 1.1.1, "Referrers Tag Schema").
+    pub(super) async fn tagged_referrers(
+        &self,
+        repository: &RepositoryName,
+        subject: &Digest,
+    ) -> Result<Vec<Descriptor>> {
+        let tag = Reference::Tag(referrers_tag(subject)?);
+        Ok(self.manifest(repository, &tag).await?.map(|index| index.manifests).unwrap_or_default())
+    }
+
+    /// All pages of a listing; none where there is nothing to list.
+    async fn pages<P: DeserializeOwned, T>(
+        &self,
+        first: Url,
+        scope: &Scope,
+        entries: impl Fn(P) -> Vec<T>,
+    ) -> Result<Option<Vec<T>>> {
+        let (mut listed, mut seen, mut next) = (Vec::new(), BTreeSet::new(), Some(first));
+        while let Some(url) = next {
+            // A Link that leads back would have us list for ever.
+            if !seen.insert(url.to_string()) {
+                return Err(Error::protocol(&self.peer(), "a listing that leads in a circle"));
+            }
+            let request = || self.http.get(url.clone()).header(ACCEPT, format!("{INDEX}, application/json"));
+            let answer = self.call(Some(CALL_TIMEOUT), scope, request).await?;
+            if answer.status == StatusCode::NOT_FOUND && listed.is_empty() {
+                return Ok(None);
+            }
+            let answer = answer.expect(StatusCode::OK)?;
+            next = next_page(&answer, &url).filter(|next| next.origin() == self.base.origin());
+            listed.extend(entries(answer.json()?));
+        }
+        Ok(Some(listed))
+    }
+}
+
+/// The tag under which clients keep a list of referrers where the registry keeps none.
+pub(super) fn referrers_tag(subject: &Digest) -> Result<Tag> {
+    let name = subject.to_string().replace(':', "-");
+    // SHA-512's is longer than a tag may be; the specification cuts it.
+    let name = &name[..name.len().min(crate::domain::reference::MAX_TAG_LENGTH)];
+    name.parse().map_err(|_| Error::BlobUnknown(*subject))
+}
+
+/// `Link: </v2/_catalog?last=x&n=100>; rel="next"` (RFC 8288).
+fn next_page(answer: &Answer, at: &Url) -> Option<Url> {
+    let links = answer.headers.get_all(LINK).iter().filter_map(|link| link.to_str().ok());
+    links.flat_map(|line| line.split(',')).find_map(|link| {
+        let (target, parameters) = link.trim().strip_prefix('<')?.split_once('>')?;
+        let is_next = parameters.split(';').any(|parameter| {
+            let parameter = parameter.trim().to_ascii_lowercase();
+            parameter.strip_prefix("rel=").is_some_and(|rel| rel.trim_matches('"') == "next")
+        });
+        is_next.then(|| at.join(target).ok()).flatten()
+    })
+}

@@ -1,0 +1,151 @@
+//! Manifests of a repository, by tag or digest.
+
+use bytes::Bytes;
+use reqwest::header::{ACCEPT, CONTENT_TYPE};
+use reqwest::{RequestBuilder, StatusCode};
+use url::Url;
+
+use super::auth::Scope;
+use super::call::Answer;
+use super::manifest::Manifest;
+use super::{CALL_TIMEOUT, Client, Error, Result};
+use crate::domain::digest::{Digest, Mismatch};
+use crate::domain::manifest::{MAX_MANIFEST_SIZE, TYPES};
+use crate::domain::media_type::MediaType;
+use crate::domain::name::RepositoryName;
+use crate::domain::reference::{Reference, Tag};
+use crate::http::wire::Descriptor;
+
+/// With it a registry says that it lists the manifest among its subject's referrers (distribution spec 1.1.1).
+const SUBJECT: &str = "oci-subject";
+const CONTENT_DIGEST: &str = "docker-content-digest";
+
+/// What pushing a manifest came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pushed {
+    /// The registry knows of referrers; where it does not, clients keep a list of them under a tag.
+    pub lists_referrers: bool,
+}
+
+impl Client {
+    /// A manifest, checked against the digest that it was asked for by or that the registry tells.
+    pub async fn manifest(
+        &self,
+        repository: &RepositoryName,
+        reference: &Reference,
+    ) -> Result<Option<Manifest>> {
+        let url = self.manifest_url(repository, reference)?;
+        let request = || accepting(self.http.get(url.clone()));
+        let answer = self.call(Some(CALL_TIMEOUT), &Scope::pull(repository), request).await?;
+        if answer.status == StatusCode::NOT_FOUND {
+            return Ok(None);
+        }
+        let answer = answer.expect(StatusCode::OK)?;
+        if answer.body.len() > MAX_MANIFEST_SIZE {
+            return Err(answer.unexpected("a manifest of more than 4 MiB"));
+        }
+        let told = match reference {
+            Reference::Digest(digest) => Some(*digest),
+            Reference::Tag(_) => answer.header(CONTENT_DIGEST).and_then(|digest| digest.parse().ok()),
+        };
+        let manifest = Manifest::read(answer.body.clone(), media_type(&answer), told.as_ref())
+            .map_err(|error| answer.unexpected(format!("what is no manifest ({error})")))?;
+        match told {
+            Some(expected) if expected != manifest.descriptor.digest => {
+                let found = manifest.descriptor.digest;
+                Err(Error::DigestMismatch(Box::new(Mismatch { expected, found })))
+            }
+            _ => Ok(Some(manifest)),
+        }
+    }
+
+    /// What a tag or digest stands for, if it is there.
+    pub async fn resolve(
+        &self,
+        repository: &RepositoryName,
+        reference: &Reference,
+    ) -> Result<Option<Descriptor>> {
+        let url = self.manifest_url(repository, reference)?;
+        let request = || accepting(self.http.head(url.clone()));
+        let answer = self.call(Some(CALL_TIMEOUT), &Scope::push(repository), request).await?;
+        if answer.status == StatusCode::NOT_FOUND {
+            return Ok(None);
+        }
+        let answer = answer.expect(StatusCode::OK)?;
+        let digest = answer.header(CONTENT_DIGEST).and_then(|digest| digest.parse().ok());
+        let size = answer.header("content-length").and_then(|size| size.parse().ok());
+        match (media_type(&answer), digest, size) {
+            (Some(media_type), Some(digest), Some(size)) => {
+                Ok(Some(Descriptor::new(media_type, digest, size)))
+            }
+            // A HEAD need not tell everything; the manifest itself does.
+            _ => Ok(self.manifest(repository, reference).await?.map(|manifest| manifest.descriptor)),
+        }
+    }
+
+    /// Pushes the exact bytes of a manifest, by its digest and, if there is one, by a tag.
+    pub async fn push_manifest(
+        &self,
+        repository: &RepositoryName,
+        manifest: &Manifest,
+        tag: Option<&Tag>,
+    ) -> Result<Pushed> {
+        let digest = manifest.descriptor.digest;
+        let reference = tag.map_or(Reference::Digest(digest), |tag| Reference::Tag(tag.clone()));
+        let url = self.manifest_url(repository, &reference)?;
+        let request = || {
+            let request = self.http.put(url.clone());
+            let request = request.header(CONTENT_TYPE, manifest.descriptor.media_type.as_str());
+            request.body(manifest.payload.clone())
+        };
+        let answer = self.call(Some(CALL_TIMEOUT), &Scope::push(repository), request).await?;
+        let answer = answer.expect(StatusCode::CREATED)?;
+        match answer.header(CONTENT_DIGEST).and_then(|stored| stored.parse::<Digest>().ok()) {
+            Some(stored) if stored.algorithm() == digest.algorithm() && stored != digest => {
+                Err(answer.unexpected(format!("digest {stored} instead of {digest}")))
+            }
+            _ => Ok(Pushed { lists_referrers: answer.header(SUBJECT).is_some() }),
+        }
+    }
+
+    /// Deletes a manifest, and with it every tag that means it. A tag is resolved first: where registries delete
+    /// tags at all, they leave the manifest.
+    pub async fn delete_manifest(
+        &self,
+        repository: &RepositoryName,
+        reference: &Reference,
+    ) -> Result<Option<Digest>> {
+        let digest = match reference {
+            Reference::Digest(digest) => *digest,
+            Reference::Tag(_) => match self.resolve(repository, reference).await? {
+                Some(descriptor) => descriptor.digest,
+                None => return Ok(None),
+            },
+        };
+        let url = self.manifest_url(repository, &Reference::Digest(digest))?;
+        let request = || self.http.delete(url.clone());
+        let answer = self.call(Some(CALL_TIMEOUT), &Scope::delete(repository), request).await?;
+        match answer.status {
+            StatusCode::NOT_FOUND => Ok(None),
+            _ => answer.expect(StatusCode::ACCEPTED).map(|_| Some(digest)),
+        }
+    }
+
+    fn manifest_url(&self, repository: &RepositoryName, reference: &Reference) -> Result<Url> {
+        self.url(&format!("v2/{repository}/manifests/{reference}"))
+    }
+}
+
+fn accepting(request: RequestBuilder) -> RequestBuilder {
+    request.header(ACCEPT, TYPES.join(", "))
+}
+
+/// Without its parameters, which no manifest needs.
+fn media_type(answer: &Answer) -> Option<MediaType> {
+    answer.header(CONTENT_TYPE.as_str())?.split(';').next()?.trim().parse().ok()
+}
+
+/// The bytes of a manifest that this program makes.
+pub(super) fn payload(json: &serde_json::Value) -> Bytes {
+    json.to_string().into()
+}
