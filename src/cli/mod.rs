@@ -7,6 +7,7 @@ mod config;
 mod doctor;
 mod gc;
 pub mod get;
+mod login;
 mod man;
 mod migrate;
 pub mod progress;
@@ -64,6 +65,8 @@ enum Command {
     Put(put::PutArgs),
     /// Download a blob to a file
     Get(get::GetArgs),
+    Login(login::LoginArgs),
+    Logout(login::LogoutArgs),
     Completions(completions::CompletionsArgs),
     Man(man::ManArgs),
 }
@@ -104,6 +107,8 @@ pub async fn run() -> std::process::ExitCode {
         Command::Robot(command) => robot::run(command).await,
         Command::Put(args) => put::run(args).await,
         Command::Get(args) => get::run(args).await,
+        Command::Login(args) => login::login(args).await,
+        Command::Logout(args) => login::logout(args).await,
         Command::Completions(args) => completions::run(&args),
         Command::Man(args) => man::run(&args),
     };

@@ -1,0 +1,102 @@
+//! `overside login` and `overside logout`
+
+use std::io::{BufRead, IsTerminal};
+
+use anyhow::{Context, bail};
+
+use crate::client::credentials::{Credentials, Keeper};
+use crate::client::{Client, ConnectOptions, Credential, RegistryAddress};
+
+/// Sign in to a registry, and keep name and password where Docker does
+///
+/// The registry is asked first whether it takes them. Whoever is signed in with docker, podman, skopeo or oras is
+/// signed in here too.
+#[derive(Debug, clap::Args)]
+pub(super) struct LoginArgs {
+    #[command(flatten)]
+    registry: Registry,
+    /// Who signs in; asked for on a terminal if it is not given
+    #[arg(long, short)]
+    username: Option<String>,
+    /// Read the password, or a token, from the first line of standard input
+    #[arg(long, requires = "username")]
+    password_stdin: bool,
+}
+
+/// Forget what `login` kept for a registry
+#[derive(Debug, clap::Args)]
+pub(super) struct LogoutArgs {
+    #[command(flatten)]
+    registry: Registry,
+}
+
+#[derive(Debug, clap::Args)]
+struct Registry {
+    /// The registry: HOST, HOST:PORT or a URL
+    #[arg(
+        value_name = "REGISTRY",
+        env = "OVERSIDE_SERVER",
+        // It may have a password in it.
+        hide_env_values = true,
+        default_value = "http://127.0.0.1:5000"
+    )]
+    registry: RegistryAddress,
+}
+
+pub(super) async fn login(args: LoginArgs) -> anyhow::Result<()> {
+    let registry = args.registry.registry;
+    // First: nobody should type a password before hearing that it cannot be kept.
+    let credentials = Credentials::load()?;
+    let username = args.username.map_or_else(ask_for_name, Ok)?;
+    let password = if args.password_stdin { read_line()? } else { ask_for_password()? };
+    if username.is_empty() || password.is_empty() {
+        bail!("neither name nor password can be empty");
+    }
+    let credential = Credential::Basic { username: username.clone(), password };
+    let options = ConnectOptions { credential: Some(credential.clone()), ..ConnectOptions::default() };
+    Client::connect(registry.url().clone(), options)?.ping().await?;
+    let keeper = credentials.store(registry.name(), &credential).await?;
+    println!("signed in to {registry} as {username}");
+    match keeper {
+        Keeper::Helper(program) => eprintln!("{program} keeps the password"),
+        Keeper::File(path) => eprintln!(
+            "the password is in {}, not encrypted; a credential helper would keep it safer (credsStore in that file)",
+            path.display()
+        ),
+    }
+    Ok(())
+}
+
+pub(super) async fn logout(args: LogoutArgs) -> anyhow::Result<()> {
+    let registry = args.registry.registry;
+    if Credentials::load()?.erase(registry.name()).await? {
+        println!("signed out of {registry}");
+    } else {
+        println!("was not signed in to {registry}");
+    }
+    Ok(())
+}
+
+fn ask_for_name() -> anyhow::Result<String> {
+    expect_terminal("give a name with --username and the password with --password-stdin")?;
+    eprint!("User name: ");
+    read_line()
+}
+
+fn ask_for_password() -> anyhow::Result<String> {
+    expect_terminal("give the password with --password-stdin")?;
+    rpassword::prompt_password("Password: ").context("cannot read a password from the terminal")
+}
+
+fn expect_terminal(instead: &str) -> anyhow::Result<()> {
+    if !std::io::stdin().is_terminal() {
+        bail!("standard input is no terminal to ask on; {instead}");
+    }
+    Ok(())
+}
+
+fn read_line() -> anyhow::Result<String> {
+    let mut line = String::new();
+    std::io::stdin().lock().read_line(&mut line).context("cannot read from standard input")?;
+    Ok(line.trim_end_matches(['\r', '\n']).to_owned())
+}
