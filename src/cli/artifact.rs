@@ -39,7 +39,7 @@ impl Run<'_> {
     /// The digest alone on a line, for people to copy and for scripts to read.
     pub fn say(&self, root: &Manifest, name: &RemoteName, report: &CopyReport) {
         let digest = root.descriptor.digest;
-        let reference = RemoteName { reference: Some(Reference::Digest(digest)), ..name.clone() };
+        let reference = name.with(Some(Reference::Digest(digest)));
         if self.output.json {
             let result = json!({
                 "event": "result",

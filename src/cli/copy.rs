@@ -69,7 +69,7 @@ async fn copy_all(args: &CopyArgs, display: &Display) -> anyhow::Result<()> {
             root.descriptor.digest
         );
     }
-    let name = RemoteName { reference: tag.clone().map(Reference::Tag), ..args.to.clone() };
+    let name = args.to.with(tag.clone().map(Reference::Tag));
     let put =
         PutOptions { lanes: args.transfer.lanes(), states: args.transfer.states(), ..PutOptions::default() };
     let options =

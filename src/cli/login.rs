@@ -1,96 +1,105 @@
-//! `overside login` and `logout`: who you are to a registry, kept where Docker keeps it.
+//! `overside login` and `overside logout`
 
-use std::io::{BufRead, IsTerminal, Write};
+use std::io::{BufRead, IsTerminal};
 
 use anyhow::{Context, bail};
-use url::Url;
 
-use super::remote::{RemoteArgs, authority};
-use crate::client::credentials::Credentials;
-use crate::client::{Client, Credential};
+use super::remote::TlsArgs;
+use crate::client::credentials::{Credentials, Keeper};
+use crate::client::{Client, Credential, RegistryAddress};
 
-/// Sign in to a registry
+/// Sign in to a registry, and keep name and password where Docker does
 ///
-/// Name and secret are tried, and then kept in Docker's configuration, or by the credential helper that it names: what
-/// `docker login` has kept is used by these commands, and the other way round.
+/// The registry is asked first whether it takes them. Whoever is signed in with docker, podman, skopeo or oras is
+/// signed in here too.
 #[derive(Debug, clap::Args)]
-pub struct LoginArgs {
-    /// The registry's address, such as registry.example or http://127.0.0.1:5000 [default: --server]
-    #[arg(value_name = "REGISTRY")]
-    registry: Option<String>,
-    /// Name of the user or robot
-    #[arg(long, short, value_name = "NAME")]
+pub(super) struct LoginArgs {
+    #[command(flatten)]
+    registry: Registry,
+    /// Who signs in; asked for on a terminal if it is not given
+    #[arg(long, short)]
     username: Option<String>,
-    /// Read the password or token from the first line of standard input
-    #[arg(long)]
+    /// Read the password, or a token, from the first line of standard input
+    #[arg(long, requires = "username")]
     password_stdin: bool,
     #[command(flatten)]
-    remote: RemoteArgs,
+    tls: TlsArgs,
 }
 
-/// Forget who you are to a registry
+/// Forget what `login` kept for a registry
 #[derive(Debug, clap::Args)]
-pub struct LogoutArgs {
-    /// The registry's address [default: --server]
-    #[arg(value_name = "REGISTRY")]
-    registry: Option<String>,
+pub(super) struct LogoutArgs {
     #[command(flatten)]
-    remote: RemoteArgs,
+    registry: Registry,
 }
 
-pub async fn login(args: LoginArgs) -> anyhow::Result<()> {
-    let url = address(args.registry.as_deref(), &args.remote)?;
-    let host = authority(&url);
-    let username = match args.username {
-        Some(username) => username,
-        None if std::io::stdin().is_terminal() => ask("Username: ")?,
-        None => bail!("name the user with --username"),
-    };
-    let password = if args.password_stdin {
-        first_line()?
-    } else if std::io::stdin().is_terminal() {
-        rpassword::prompt_password("Password: ").context("cannot read the password")?
-    } else {
-        bail!("without a terminal the password comes by --password-stdin")
-    };
-    if password.is_empty() {
-        bail!("the password is empty");
+#[derive(Debug, clap::Args)]
+struct Registry {
+    /// The registry: HOST, HOST:PORT or a URL
+    #[arg(
+        value_name = "REGISTRY",
+        env = "OVERSIDE_SERVER",
+        // It may have a password in it.
+        hide_env_values = true,
+        default_value = "http://127.0.0.1:5000"
+    )]
+    registry: RegistryAddress,
+}
+
+pub(super) async fn login(args: LoginArgs) -> anyhow::Result<()> {
+    let registry = args.registry.registry;
+    // First: nobody should type a password before hearing that it cannot be kept.
+    let credentials = Credentials::load()?;
+    let username = args.username.map_or_else(ask_for_name, Ok)?;
+    let password = if args.password_stdin { read_line()? } else { ask_for_password()? };
+    if username.is_empty() || password.is_empty() {
+        bail!("neither name nor password can be empty");
     }
     let credential = Credential::Basic { username: username.clone(), password };
-    let client = Client::connect(url, args.remote.options(Some(credential.clone()))?)?;
-    client.ping().await.with_context(|| format!("{username} is not signed in to {host}"))?;
-    let credentials = Credentials::load()?;
-    credentials.store(&host, &credential).await.context("cannot keep the credentials")?;
-    println!("{username} is signed in to {host}");
+    let options = args.tls.options(Some(credential.clone()))?;
+    Client::connect(registry.url().clone(), options)?.ping().await?;
+    let keeper = credentials.store(registry.name(), &credential).await?;
+    println!("signed in to {registry} as {username}");
+    match keeper {
+        Keeper::Helper(program) => eprintln!("{program} keeps the password"),
+        Keeper::File(path) => eprintln!(
+            "the password is in {}, not encrypted; a credential helper would keep it safer (credsStore in that file)",
+            path.display()
+        ),
+    }
     Ok(())
 }
 
-pub async fn logout(args: LogoutArgs) -> anyhow::Result<()> {
-    let host = authority(&address(args.registry.as_deref(), &args.remote)?);
-    if Credentials::load()?.erase(&host).await? {
-        println!("signed out of {host}");
+pub(super) async fn logout(args: LogoutArgs) -> anyhow::Result<()> {
+    let registry = args.registry.registry;
+    if Credentials::load()?.erase(registry.name()).await? {
+        println!("signed out of {registry}");
     } else {
-        println!("nobody was signed in to {host}");
+        println!("was not signed in to {registry}");
     }
     Ok(())
 }
 
-/// A URL, or a host as it stands in names.
-fn address(text: Option<&str>, remote: &RemoteArgs) -> anyhow::Result<Url> {
-    match text {
-        None => Ok(remote.server.clone()),
-        Some(text) => remote.address(text),
+fn ask_for_name() -> anyhow::Result<String> {
+    expect_terminal("give a name with --username and the password with --password-stdin")?;
+    eprint!("User name: ");
+    read_line()
+}
+
+fn ask_for_password() -> anyhow::Result<String> {
+    expect_terminal("give the password with --password-stdin")?;
+    rpassword::prompt_password("Password: ").context("cannot read a password from the terminal")
+}
+
+fn expect_terminal(instead: &str) -> anyhow::Result<()> {
+    if !std::io::stdin().is_terminal() {
+        bail!("standard input is no terminal to ask on; {instead}");
     }
+    Ok(())
 }
 
-fn ask(question: &str) -> anyhow::Result<String> {
-    eprint!("{question}");
-    std::io::stderr().flush()?;
-    first_line()
-}
-
-fn first_line() -> anyhow::Result<String> {
+fn read_line() -> anyhow::Result<String> {
     let mut line = String::new();
-    std::io::stdin().lock().read_line(&mut line).context("cannot read standard input")?;
+    std::io::stdin().lock().read_line(&mut line).context("cannot read from standard input")?;
     Ok(line.trim_end_matches(['\r', '\n']).to_owned())
 }

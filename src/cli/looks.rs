@@ -6,8 +6,8 @@ use anyhow::{Context, bail};
 use serde_json::{Value, json};
 
 use super::remote::{RemoteArgs, RemoteName};
-use crate::client::copy;
 use crate::client::manifest::Manifest;
+use crate::client::{RegistryAddress, copy};
 use crate::domain::reference::Reference;
 use crate::http::wire::Platform;
 
@@ -16,7 +16,7 @@ use crate::http::wire::Platform;
 pub struct LsArgs {
     /// Its address, such as registry.example or http://127.0.0.1:5000 [default: --server]
     #[arg(value_name = "REGISTRY")]
-    registry: Option<String>,
+    registry: Option<RegistryAddress>,
     /// Print a JSON array
     #[arg(long)]
     json: bool,
@@ -74,7 +74,7 @@ pub struct InspectArgs {
 
 pub async fn ls(args: LsArgs) -> anyhow::Result<()> {
     let url = match &args.registry {
-        Some(registry) => args.remote.address(registry)?,
+        Some(registry) => registry.url().clone(),
         None => args.remote.server.clone(),
     };
     let repositories = args.remote.client_at(url, None).await?.catalog().await?;

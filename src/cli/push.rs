@@ -67,7 +67,7 @@ async fn push(args: &PushArgs, display: &Display) -> anyhow::Result<()> {
     let run = Run { display, output: args.output, dry_run: args.dry_run };
     for (image, tag) in wanted {
         let root = archive.manifest(&image.root.digest).context("the archive lost its own manifest")?;
-        let name = RemoteName { reference: tag.clone().map(Reference::Tag), ..args.name.clone() };
+        let name = args.name.with(tag.clone().map(Reference::Tag));
         let target = Target { client: client.clone(), repository: args.name.repository.clone(), tag };
         run.send(&Origin::Archive(archive.clone()), root, &target, &options, &name).await?;
     }

@@ -163,8 +163,7 @@ impl Put<'_> {
     }
 
     fn say(&self, file: &Path, put: PutOutcome) -> anyhow::Result<()> {
-        let reference =
-            RemoteName { reference: Some(Reference::Digest(put.digest)), ..self.args.name.clone() };
+        let reference = self.args.name.with(Some(Reference::Digest(put.digest)));
         self.display.finish();
         if self.args.output.json {
             let report = json!({

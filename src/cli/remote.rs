@@ -8,7 +8,7 @@ use anyhow::Context;
 use url::Url;
 
 use crate::client::credentials::Credentials;
-use crate::client::{Client, ConnectOptions, Credential, Lanes, UploadStates, is_loopback};
+use crate::client::{AddressError, Client, ConnectOptions, Credential, Lanes, RegistryAddress, UploadStates};
 use crate::domain::digest::DigestError;
 use crate::domain::name::{NameError, RepositoryName};
 use crate::domain::reference::{InvalidReference, Reference};
@@ -20,17 +20,28 @@ const STATE_FOLDER: &str = "overside/uploads";
 #[derive(Debug, Clone, clap::Args)]
 pub struct RemoteArgs {
     /// Registry of names that have no host before them
-    #[arg(long, value_name = "URL", env = "OVERSIDE_SERVER", default_value = "http://127.0.0.1:5000")]
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "OVERSIDE_SERVER",
+        // It may have a password in it.
+        hide_env_values = true,
+        default_value = "http://127.0.0.1:5000"
+    )]
     pub server: Url,
+    #[command(flatten)]
+    tls: TlsArgs,
+}
+
+/// Whom to believe that they are the registry.
+#[derive(Debug, Clone, clap::Args)]
+pub struct TlsArgs {
     /// Certificate authorities to trust besides the system's, in PEM
     #[arg(long, value_name = "FILE", env = "OVERSIDE_CA")]
     ca: Option<PathBuf>,
     /// Take any certificate, and with it whoever is in between
     #[arg(long)]
     insecure: bool,
-    /// Speak HTTP to hosts in names; without it only to this machine
-    #[arg(long)]
-    plain_http: bool,
 }
 
 /// How many, and where it is remembered.
@@ -49,23 +60,17 @@ pub struct TransferArgs {
 /// its first slash, as Docker has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RemoteName {
-    pub host: Option<HostPart>,
+    /// As it was written, and what it means.
+    host: Option<(String, RegistryAddress)>,
     pub repository: RepositoryName,
     pub reference: Option<Reference>,
-}
-
-/// What stands before the first slash.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct HostPart {
-    scheme: Option<String>,
-    host: String,
 }
 
 /// Why a text names nothing on a registry.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum RemoteNameError {
-    #[error("{0:?} is not a registry's host")]
-    Host(String),
+    #[error(transparent)]
+    Address(#[from] AddressError),
     #[error(transparent)]
     Name(#[from] NameError),
     #[error(transparent)]
@@ -78,17 +83,15 @@ impl FromStr for RemoteName {
     type Err = RemoteNameError;
 
     fn from_str(text: &str) -> Result<Self, RemoteNameError> {
-        let (scheme, rest) = match text.split_once("://") {
-            Some((scheme @ ("http" | "https"), rest)) => (Some(scheme.to_owned()), rest),
-            Some((other, _)) => return Err(RemoteNameError::Host(other.to_owned())),
-            None => (None, text),
+        let scheme = text.find("://").map_or(0, |end| end + "://".len());
+        let first = text[scheme..].find('/').map(|end| scheme + end);
+        let is_host = |end: usize| {
+            let first = &text[scheme..end];
+            scheme > 0 || first.contains(['.', ':']) || first == "localhost"
         };
-        let (host, rest) = match rest.split_once('/') {
-            Some((first, path)) if scheme.is_some() || first.contains(['.', ':']) || first == "localhost" => {
-                (Some(HostPart { scheme, host: parse_host(first)? }), path)
-            }
-            _ if scheme.is_some() => return Err(RemoteNameError::Host(rest.to_owned())),
-            _ => (None, rest),
+        let (host, rest) = match first.filter(|end| is_host(*end)) {
+            Some(end) => (Some((text[..end].to_owned(), text[..end].parse()?)), &text[end + 1..]),
+            None => (None, text),
         };
         let (rest, digest) = match rest.split_once('@') {
             Some((rest, digest)) => (rest, Some(digest.parse()?)),
@@ -104,21 +107,9 @@ impl FromStr for RemoteName {
     }
 }
 
-/// `host` or `host:port`, and nothing that a URL would take for something else.
-fn parse_host(text: &str) -> Result<String, RemoteNameError> {
-    let url: Option<Url> = format!("https://{text}/").parse().ok();
-    let is_host = url.is_some_and(|url| {
-        url.path() == "/" && url.username().is_empty() && url.password().is_none() && url.query().is_none()
-    });
-    if is_host { Ok(text.to_owned()) } else { Err(RemoteNameError::Host(text.to_owned())) }
-}
-
 impl fmt::Display for RemoteName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some(HostPart { scheme, host }) = &self.host {
-            if let Some(scheme) = scheme {
-                write!(f, "{scheme}://")?;
-            }
+        if let Some((host, _)) = &self.host {
             write!(f, "{host}/")?;
         }
         write!(f, "{}", self.repository)?;
@@ -131,6 +122,11 @@ impl fmt::Display for RemoteName {
 }
 
 impl RemoteName {
+    /// The same repository, with another tag or digest.
+    pub fn with(&self, reference: Option<Reference>) -> Self {
+        Self { reference, ..self.clone() }
+    }
+
     /// The tag or digest, or else the tag that all tools take where none is given.
     pub fn reference_or_latest(&self) -> anyhow::Result<Reference> {
         self.reference.clone().map_or_else(|| Ok("latest".parse()?), Ok)
@@ -138,50 +134,30 @@ impl RemoteName {
 }
 
 impl RemoteArgs {
-    /// A client of the registry that a name is on.
+    /// A client of the registry that a name is on, as whoever is signed in to it.
     pub async fn client(&self, name: &RemoteName) -> anyhow::Result<Client> {
-        let url = match &name.host {
-            Some(host) => self.url(host)?,
-            None => self.server.clone(),
-        };
-        self.client_at(url, Some(&name.repository)).await
+        let url = name.host.as_ref().map_or(&self.server, |(_, address)| address.url());
+        self.client_at(url.clone(), Some(&name.repository)).await
     }
 
-    /// A client of a registry, as whoever is signed in to it.
+    /// The same of a registry by itself.
     pub async fn client_at(&self, url: Url, repository: Option<&RepositoryName>) -> anyhow::Result<Client> {
-        let host = authority(&url);
         let credentials = Credentials::load().context("cannot read who you are to registries")?;
         let repository = repository.map(RepositoryName::as_str);
-        let credential = credentials.find(&host, repository).await;
+        let credential = credentials.find(&authority(&url), repository).await;
         let credential = credential.context("cannot tell who you are to the registry")?;
-        Ok(Client::connect(url, self.options(credential)?)?)
+        Ok(Client::connect(url, self.tls.options(credential)?)?)
     }
+}
 
-    /// Everything but who the caller is.
+impl TlsArgs {
+    /// With who the caller is.
     pub fn options(&self, credential: Option<Credential>) -> anyhow::Result<ConnectOptions> {
         let authorities = match &self.ca {
             Some(file) => std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?,
             None => Vec::new(),
         };
         Ok(ConnectOptions { credential, authorities, accept_invalid_certificates: self.insecure })
-    }
-
-    /// Of a registry that is named alone: a URL, or a host as it stands in names.
-    pub fn address(&self, text: &str) -> anyhow::Result<Url> {
-        match text.split_once("://") {
-            Some(_) => text.parse().with_context(|| format!("{text} is no address")),
-            None => self.url(&HostPart { scheme: None, host: parse_host(text.trim_end_matches('/'))? }),
-        }
-    }
-
-    fn url(&self, HostPart { scheme, host }: &HostPart) -> anyhow::Result<Url> {
-        let https: Url = format!("https://{host}/").parse()?;
-        let scheme = match scheme {
-            Some(scheme) => scheme,
-            None if self.plain_http || is_loopback(&https) => "http",
-            None => "https",
-        };
-        Ok(format!("{scheme}://{host}/").parse()?)
     }
 }
 
@@ -223,10 +199,10 @@ mod tests {
             ("127.0.0.1:5000/app", Some("127.0.0.1:5000"), "app", None),
             ("[::1]:5000/app:a", Some("[::1]:5000"), "app", Some("a")),
             ("registry.example/a/b/c:1.0", Some("registry.example"), "a/b/c", Some("1.0")),
-            ("http://registry:80/a", Some("registry:80"), "a", None),
+            ("http://registry:80/a", Some("http://registry:80"), "a", None),
         ] {
             let parsed: RemoteName = text.parse().unwrap();
-            assert_eq!(parsed.host.as_ref().map(|host| host.host.as_str()), host, "{text}");
+            assert_eq!(parsed.host.as_ref().map(|(written, _)| written.as_str()), host, "{text}");
             assert_eq!(parsed.repository.as_str(), name, "{text}");
             assert_eq!(parsed.reference.as_ref().map(ToString::to_string).as_deref(), reference, "{text}");
             assert_eq!(parsed.to_string(), text);
@@ -256,24 +232,5 @@ mod tests {
         ] {
             assert!(bad.parse::<RemoteName>().is_err(), "{bad}");
         }
-    }
-
-    #[test]
-    fn only_this_machine_is_spoken_to_without_https() {
-        let args = |plain_http| RemoteArgs {
-            server: "http://127.0.0.1:5000".parse().unwrap(),
-            ca: None,
-            insecure: false,
-            plain_http,
-        };
-        let url = |text: &str, plain_http| {
-            let name: RemoteName = text.parse().unwrap();
-            args(plain_http).url(name.host.as_ref().unwrap()).unwrap().to_string()
-        };
-        assert_eq!(url("localhost:5000/a", false), "http://localhost:5000/");
-        assert_eq!(url("127.9.9.9/a", false), "http://127.9.9.9/");
-        assert_eq!(url("localhost.example/a", false), "https://localhost.example/");
-        assert_eq!(url("registry.example/a", true), "http://registry.example/");
-        assert_eq!(url("https://localhost:5000/a", true), "https://localhost:5000/");
     }
 }

@@ -23,7 +23,7 @@ pub use error::CredentialsError;
 
 /// What Docker calls Docker Hub in its file and towards helpers; of no other registry does it keep a URL.
 const HUB_KEY: &str = "https://index.docker.io/v1/";
-const HUB: &str = "docker.io";
+pub(super) const HUB: &str = "docker.io";
 
 type Result<T, E = CredentialsError> = std::result::Result<T, E>;
 
@@ -36,6 +36,15 @@ pub enum Credential {
     },
     /// An OAuth 2 refresh token: it is exchanged at the registry's token service, and is no password.
     IdentityToken(String),
+}
+
+/// Who keeps what was stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Keeper {
+    /// A credential helper, by its program's name.
+    Helper(String),
+    /// Docker's file, where it is as good as in the clear for whoever can read the file.
+    File(PathBuf),
 }
 
 /// The files that hold credentials, as they were when they were read.
@@ -85,21 +94,23 @@ impl Credentials {
 
     /// Keeps a credential where Docker would: with the helper that is configured for the registry, else in
     /// Docker's file. This value goes on finding what there was when it was read.
-    pub async fn store(&self, registry: &str, credential: &Credential) -> Result<()> {
+    pub async fn store(&self, registry: &str, credential: &Credential) -> Result<Keeper> {
         // In Basic authentication the first colon ends the name.
         if matches!(credential, Credential::Basic { username, .. } if username.contains(':')) {
             return Err(CredentialsError::UserName);
         }
         if let Some(helper) = self.configured_helper(registry)? {
-            return helper.store(server_name(registry), credential).await;
+            helper.store(server_name(registry), credential).await?;
+            return Ok(Keeper::Helper(helper.into_program()));
         }
+        let path = self.path.clone().ok_or(CredentialsError::NoHome)?;
         let (key, entry) = (server_name(registry).to_owned(), entry::to_json(credential));
         self.change(move |auths| {
             auths.insert(key, entry);
             true
         })
         .await?;
-        Ok(())
+        Ok(Keeper::File(path))
     }
 
     /// Forgets what is kept for the whole registry, with the helper and in Docker's file. Whether there was
@@ -119,12 +130,6 @@ impl Credentials {
                 })
                 .await?;
         Ok(is_erased || helper.is_some())
-    }
-
-    /// The file that `store` writes to where no helper is configured.
-    #[must_use]
-    pub fn path(&self) -> Option<&Path> {
-        self.path.as_deref()
     }
 
     fn configured_helper(&self, registry: &str) -> Result<Option<Helper>> {
@@ -163,7 +168,7 @@ fn server_name(registry: &str) -> &str {
 }
 
 /// One spelling for a host: Docker Hub has three.
-fn canonical(host: &str) -> String {
+pub(super) fn canonical(host: &str) -> String {
     let host = host.to_ascii_lowercase();
     if matches!(host.as_str(), "index.docker.io" | "registry-1.docker.io") { HUB.to_owned() } else { host }
 }

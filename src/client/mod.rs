@@ -8,6 +8,7 @@
 //! ```
 //! [`Client::put_file`] and [`Client::download`] do everything; [`Session`] is the protocol step by step.
 
+mod address;
 pub mod archive;
 mod auth;
 mod blobs;
@@ -50,6 +51,7 @@ use crate::http::wire::PresignedUpload;
 use auth::{Authenticator, Scope};
 use call::Answer;
 
+pub use address::{AddressError, RegistryAddress};
 pub use content::{Content, RemoteBlob};
 pub use credentials::Credential;
 pub use error::{Error, Refusal, Result};

@@ -52,6 +52,10 @@ impl Helper {
         Ok(Self { program: format!("docker-credential-{name}"), named_in, search_path, limit: HELPER_LIMIT })
     }
 
+    pub fn into_program(self) -> String {
+        self.program
+    }
+
     #[cfg(test)]
     pub fn with_limit(self, limit: Duration) -> Self {
         Self { limit, ..self }

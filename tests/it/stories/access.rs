@@ -3,6 +3,7 @@
 mod federated;
 mod guessing;
 mod hidden;
+mod login;
 mod sessions;
 mod table;
 mod tokens;
@@ -38,6 +39,7 @@ pub fn cases() -> Vec<Story> {
         ("an_upload_is_its_beginners_alone", |s| sessions::owned(s).boxed()),
         ("a_url_that_outlives_its_upload_changes_nothing", |s| sessions::outlived(s).boxed()),
         ("guessing_a_password_becomes_slow_and_stays_the_guessers_trouble", |s| guessing::slowed(s).boxed()),
+        ("signing_in_keeps_what_the_registry_takes_where_docker_keeps_it", |s| login::kept(s).boxed()),
         ("a_job_signs_in_with_what_its_platform_gives_it", |s| federated::accepted(s).boxed()),
         ("a_platforms_token_that_is_not_for_us_is_refused", |s| federated::refused(s).boxed()),
         ("an_issuers_new_key_is_found_and_one_that_is_away_is_outlasted", |s| federated::rotated(s).boxed()),

@@ -97,6 +97,20 @@ impl Stack {
         self.run(self.binary().args(arguments)).await
     }
 
+    /// As [`Self::command`], with this on its standard input.
+    pub async fn command_with_input(&self, input: &str, arguments: &[&str]) -> CommandOutput {
+        let binary = self.binary();
+        let file = self.folder().join("input");
+        std::fs::write(&file, input).expect("a file");
+        // A shell opens it: a process of ours is started with nothing on its standard input.
+        let mut shell = self.program(Path::new("/bin/sh"));
+        for (name, value) in binary.get_envs() {
+            shell.env(name, value.unwrap_or_default());
+        }
+        shell.args(["-c", "file=$1; shift; \"$@\" < \"$file\"", "sh"]).arg(&file).arg(binary.get_program());
+        self.run(shell.args(arguments)).await
+    }
+
     /// Runs a [`Self::binary`] or [`Self::program`] that a story has set up further to its end.
     pub async fn run(&self, command: &mut Command) -> CommandOutput {
         let (stdout, stderr) = (self.log("stdout"), self.log("stderr"));

@@ -1,6 +1,5 @@
 //! `overside user`, `project` and `robot`
 
-use std::process::Command;
 use std::sync::Arc;
 
 use futures_util::future::{BoxFuture, FutureExt};
@@ -33,25 +32,12 @@ async fn told(stack: &Stack, arguments: &[&str]) -> String {
     done.stdout
 }
 
-/// Runs a command with a line on its standard input.
-async fn with_input(stack: &Stack, line: &str, arguments: &[&str]) -> crate::support::stack::CommandOutput {
-    let binary = stack.binary();
-    let file = stack.folder().join("input");
-    std::fs::write(&file, line).expect("a file");
-    let mut shell: Command = stack.program(std::path::Path::new("/bin/sh"));
-    for (name, value) in binary.get_envs() {
-        shell.env(name, value.unwrap_or_default());
-    }
-    shell.args(["-c", "file=$1; shift; \"$@\" < \"$file\"", "sh"]).arg(&file).arg(binary.get_program());
-    stack.run(shell.args(arguments)).await
-}
-
 fn users(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
     async move {
         let made = said(&stack, &["user", "create", "root", "--admin"]).await;
         let root = made["password"].as_str().expect("a password").to_owned();
         let alice =
-            with_input(&stack, "alice's own\n", &["user", "create", "alice", "--password-stdin"]).await;
+            stack.command_with_input("alice's own\n", &["user", "create", "alice", "--password-stdin"]).await;
         assert_eq!((alice.code, alice.stdout.as_str()), (Some(0), "made user alice\n"), "{}", alice.stderr);
         let federated = [
             "user",
@@ -90,8 +76,9 @@ fn users(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
         let fresh =
             said(&stack, &["user", "passwd", "alice"]).await["password"].as_str().expect("one").to_owned();
         assert!(api.lets_in("alice", &fresh).await && !api.lets_in("alice", "alice's own").await);
-        let own =
-            with_input(&stack, "own again!\r\n", &["user", "passwd", "alice", "--password-stdin"]).await;
+        let own = stack
+            .command_with_input("own again!\r\n", &["user", "passwd", "alice", "--password-stdin"])
+            .await;
         assert_eq!((own.code, own.stdout.as_str()), (Some(0), "alice has a new password\n"));
         assert!(api.lets_in("alice", "own again!").await);
         assert_eq!(told(&stack, &["user", "admin", "alice"]).await, "alice is an administrator now\n");
@@ -219,7 +206,7 @@ fn wrong(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
             assert_eq!(done.code, Some(*code), "{arguments:?}: {}{}", done.stdout, done.stderr);
             assert!(done.stderr.contains(says), "{arguments:?}: {}", done.stderr);
         }
-        let short = with_input(&stack, "short\n", &["user", "create", "bob", "--password-stdin"]).await;
+        let short = stack.command_with_input("short\n", &["user", "create", "bob", "--password-stdin"]).await;
         assert_eq!(short.code, Some(1));
         assert!(
             short.stderr.contains("8 to 1024 bytes") && !short.stderr.contains("short"),

@@ -1,0 +1,39 @@
+//! `overside login` and `logout`.
+
+use std::sync::Arc;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
+
+use crate::support::Stack;
+use crate::support::accounts::{Accounts, PASSWORD};
+
+pub async fn kept(stack: Arc<Stack>) {
+    let server = stack.server(&["--auth", "token"]).await;
+    Accounts::of(&stack).await.user("alice").await;
+    let address = server.base_url().trim_start_matches("http://");
+    let file = stack.folder().join(".docker/config.json");
+    let sign_in = ["login", address, "-u", "alice", "--password-stdin"];
+
+    let wrong = stack.command_with_input("a guess\n", &sign_in).await;
+    assert_eq!((wrong.code, wrong.stdout.as_str()), (Some(1), ""));
+    assert!(wrong.stderr.contains(address) && !file.exists(), "{}", wrong.stderr);
+    let mute = stack.command_with_input("", &["login", address, "-u", "alice"]).await;
+    assert_eq!(mute.code, Some(1), "nobody to ask");
+    assert!(mute.stderr.contains("--password-stdin"), "{}", mute.stderr);
+
+    let right = stack.command_with_input(&format!("{PASSWORD}\r\n"), &sign_in).await;
+    assert_eq!(right.code, Some(0), "{}", right.stderr);
+    assert_eq!(right.stdout, format!("signed in to {address} as alice\n"));
+    assert!(!stack.whole_logs().contains(PASSWORD));
+    let read = || serde_json::from_slice::<Value>(&std::fs::read(&file).expect("a file")).expect("JSON");
+    let auth = STANDARD.encode(format!("alice:{PASSWORD}"));
+    assert_eq!(read(), json!({ "auths": { address: { "auth": auth } } }));
+
+    for said in ["signed out of", "was not signed in to"] {
+        let done = stack.command(&["logout", server.base_url()]).await;
+        assert_eq!((done.code, done.stdout), (Some(0), format!("{said} {address}\n")), "{}", done.stderr);
+    }
+    assert_eq!(read(), json!({ "auths": {} }));
+}
