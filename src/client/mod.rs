@@ -4,7 +4,11 @@
 //! put ──> session (begin, presign, finalize) ──> call     requests to the server, repeated when that helps
 //!   └───> parts ──> transfer                              signed PUTs to the store
 //! download ──> staged                                     GET with Range into a file that is proven, then renamed
+<<<<<<< ours
 //! credentials                                             what Docker and podman have kept
+=======
+//! archive                                                images in files, checked before they go up
+>>>>>>> theirs
 //! ```
 //! [`Client::put_file`] and [`Client::download`] do everything; [`Session`] is the protocol step by step.
 

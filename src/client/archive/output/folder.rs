@@ -82,6 +82,8 @@ impl Folder {
             let reader = source.read_blocking().map_err(Error::file("open", source.path()))?;
             let digest = hash(watch.over(reader), blob.digest.algorithm());
             if digest.map_err(Error::file("read", source.path()))? != blob.digest {
+                // Of no use to anybody, and by its name and size it would pass for the blob at the end.
+                fs::remove_file(source.path()).map_err(Error::file("remove", source.path()))?;
                 self.missing.push(blob.clone());
             }
         }
@@ -112,7 +114,7 @@ impl Folder {
 
     pub(super) fn finish(&self, watch: &Watch) -> Result<()> {
         for blob in &self.bundle.blobs {
-            // Those that were missing have their name from `publish`, which proved them.
+            // What has this name was proven: by `publish`, or when it was found.
             let is_there =
                 fs::metadata(self.blob_path(&blob.digest)).is_ok_and(|file| file.len() == blob.size);
             if !is_there {

@@ -7,11 +7,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde_json::json;
 use tempfile::TempDir;
+use tokio_util::sync::CancellationToken;
 
 use super::makers::{
     CONFIG, Files, IMAGE, LAYER, Layout, Tar, config, digest_of, gzip, image_list, layer, named, saved, zstd,
 };
 use super::malformed::unpack;
+use crate::client::archive::examine::Watch;
 use crate::client::archive::{Archive, ArchiveError};
 use crate::client::manifest::Manifest;
 use crate::client::progress::{Event, Progress};
@@ -285,5 +287,17 @@ async fn large_blobs_of_a_packed_archive_are_unpacked_one_after_the_other() {
         let (_folder, archive) = open(&archive).await;
         assert!(layers(&archive).await == layers_in);
         assert!(layers(&archive).await == layers_in, "and once more");
+    }
+}
+
+#[tokio::test]
+async fn checking_ends_when_nobody_waits_for_it() {
+    let tar = Tar::of(&saved("app:v1", &["one"])).end();
+    for bytes in [tar.clone(), gzip(&tar)] {
+        let (folder, _) = open(&bytes).await;
+        let watch = Watch { progress: Progress::default(), stop: CancellationToken::new() };
+        watch.stop.cancel();
+        let stopped = Archive::open_blocking(&folder.path().join("image"), &watch);
+        assert!(matches!(stopped, Err(ArchiveError::File { .. })));
     }
 }

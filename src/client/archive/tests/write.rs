@@ -239,6 +239,20 @@ async fn a_layout_keeps_its_other_images_and_what_else_its_index_says() {
 }
 
 #[tokio::test]
+async fn a_blob_that_a_layout_has_damaged_is_written_again() {
+    let (folder, registry) = (TempDir::new().unwrap(), Registry::new("v1"));
+    let target = target(&folder, "layout");
+    registry.pull(&target).await.unwrap();
+    let blob = target.join("blobs/sha256").join(registry.bundle.blobs[1].digest.hex());
+    let size = usize::try_from(std::fs::metadata(&blob).unwrap().len()).unwrap();
+    std::fs::write(&blob, vec![0; size]).unwrap();
+    let finished = registry.output(&target).await.unwrap().finish().await;
+    assert!(matches!(finished, Err(Error::Archive(ArchiveError::Unfinished(_)))));
+    assert_eq!(registry.pull(&target).await.unwrap(), 1);
+    registry.assert_in(&target).await;
+}
+
+#[tokio::test]
 async fn nothing_else_is_taken_for_a_target() {
     let (folder, registry) = (TempDir::new().unwrap(), Registry::new("v1"));
     std::fs::write(target(&folder, "notes.txt"), "mine").unwrap();
