@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use reqwest::StatusCode;
 
+use super::archive::ArchiveError;
 use crate::domain::digest::{Digest, Mismatch};
 use crate::domain::upload::{Status, UploadId};
 
@@ -65,6 +66,8 @@ pub enum Error {
     NotAFile(PathBuf),
     #[error("another process is downloading to {}; wait for it or choose another file", .0.display())]
     DownloadInProgress(PathBuf),
+    #[error(transparent)]
+    Archive(#[from] ArchiveError),
     #[error("cannot {action} {}", path.display())]
     File {
         action: &'static str,

@@ -4,9 +4,11 @@
 //! put ──> session (begin, presign, finalize) ──> call     requests to the server, repeated when that helps
 //!   └───> parts ──> transfer                              signed PUTs to the store
 //! download ──> staged                                     GET with Range into a file that is proven, then renamed
+//! archive                                                images in files, checked before they go up
 //! ```
 //! [`Client::put_file`] and [`Client::download`] do everything; [`Session`] is the protocol step by step.
 
+pub mod archive;
 mod call;
 mod download;
 mod error;

@@ -1,6 +1,7 @@
 //! The file that is uploaded, and the promise that it stays the same meanwhile.
 
-use std::io::{Read, Seek, SeekFrom};
+use std::fs::{File, Metadata};
+use std::io::{Read, Seek, SeekFrom, Take};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -43,12 +44,14 @@ impl FileSource {
     /// Looks at a file. [`Error::NotAFile`] for pipes and folders: their size is not known before the end.
     pub async fn open(path: &Path) -> Result<Self> {
         let metadata = tokio::fs::metadata(path).await.map_err(Error::file("read", path))?;
-        if !metadata.is_file() {
-            return Err(Error::NotAFile(path.to_owned()));
-        }
-        let file_size = metadata.len();
-        let modified = metadata.modified().ok();
-        Ok(Self { path: path.to_owned(), offset: 0, size: file_size, file_size, modified })
+        Self::of(path, &metadata).ok_or_else(|| Error::NotAFile(path.to_owned()))
+    }
+
+    /// The file that was found to be so; none if it is no regular one.
+    pub(super) fn of(path: &Path, metadata: &Metadata) -> Option<Self> {
+        let (file_size, modified) = (metadata.len(), metadata.modified().ok());
+        let source = Self { path: path.to_owned(), offset: 0, size: file_size, file_size, modified };
+        metadata.is_file().then_some(source)
     }
 
     /// `size` bytes of it from `offset`, such as a layer in an archive; none if the file ends before.
@@ -81,17 +84,22 @@ impl FileSource {
 
     fn hash_blocking(&self, progress: &Progress, stop: &CancellationToken) -> Result<Hashed> {
         progress.started(Stage::Hashing, self.size, 0);
-        let mut file = std::fs::File::open(&self.path).map_err(Error::file("open", &self.path))?;
-        file.seek(SeekFrom::Start(self.offset)).map_err(Error::file("read", &self.path))?;
-        let file = file.take(self.size);
+        let file = self.read_blocking().map_err(Error::file("open", &self.path))?;
         let mut midstates = Midstates::default();
         let noted = |hasher: &Hasher, length| midstates.note(hasher, length);
-        let (hasher, length) =
-            hash_to_end(file, progress, stop, noted).map_err(Error::file("read", &self.path))?;
+        let (hasher, length) = hash_to_end(Hasher::default(), file, progress, stop, noted)
+            .map_err(Error::file("read", &self.path))?;
         if length != self.size {
             return Err(Error::FileChanged(self.path.clone()));
         }
         Ok(Hashed { digest: hasher.finish(), midstates })
+    }
+
+    /// Its bytes, for threads where blocking is fine.
+    pub(super) fn read_blocking(&self) -> std::io::Result<Take<File>> {
+        let mut file = File::open(&self.path)?;
+        file.seek(SeekFrom::Start(self.offset))?;
+        Ok(file.take(self.size))
     }
 
     /// [`Error::FileChanged`] when size or modification time are not what they were.
@@ -118,12 +126,13 @@ impl FileSource {
 /// Hashes what is left to read, and counts it. Blocking; ends with an error once `stop` is cancelled. `note` is
 /// told of every whole block of [`HASH_READ_SIZE`].
 pub(super) fn hash_to_end(
+    mut hasher: Hasher,
     mut reader: impl Read,
     progress: &Progress,
     stop: &CancellationToken,
     mut note: impl FnMut(&Hasher, u64),
 ) -> std::io::Result<(Hasher, u64)> {
-    let (mut hasher, mut length) = (Hasher::default(), 0);
+    let mut length = 0;
     let mut buffer = vec![0; HASH_READ_SIZE];
     loop {
         if stop.is_cancelled() {
@@ -141,7 +150,7 @@ pub(super) fn hash_to_end(
 }
 
 /// Reads until the buffer is full or the reader at its end.
-fn fill(reader: &mut impl Read, buffer: &mut [u8]) -> std::io::Result<usize> {
+pub(super) fn fill(reader: &mut impl Read, buffer: &mut [u8]) -> std::io::Result<usize> {
     let mut filled = 0;
     while filled < buffer.len() {
         match reader.read(&mut buffer[filled..]) {

@@ -50,11 +50,12 @@ impl StagedFile {
             file.set_len(0).map_err(Error::file("truncate", &path))?;
             left = 0;
         }
+        let hasher = Hasher::new(digest.algorithm());
         let (hasher, length) = if left == 0 {
-            (Hasher::default(), 0)
+            (hasher, 0)
         } else {
             progress.started(Stage::Hashing, left, 0);
-            hash_to_end(&file, progress, stop, |_, _| {}).map_err(Error::file("read", &path))?
+            hash_to_end(hasher, &file, progress, stop, |_, _| {}).map_err(Error::file("read", &path))?
         };
         Ok(Self { file, path, target: target.to_owned(), digest, hasher, length })
     }
@@ -89,7 +90,7 @@ impl StagedFile {
 }
 
 /// Opens and locks: two processes writing to one file would spoil it for both, and one of them after the rename.
-fn open_locked(path: &Path, target: &Path) -> Result<File> {
+pub(super) fn open_locked(path: &Path, target: &Path) -> Result<File> {
     loop {
         let mut options = OpenOptions::new();
         let options = options.read(true).write(true).create(true).truncate(false);
@@ -105,7 +106,7 @@ fn open_locked(path: &Path, target: &Path) -> Result<File> {
 }
 
 #[cfg(unix)]
-fn is_at(file: &File, path: &Path) -> bool {
+pub(super) fn is_at(file: &File, path: &Path) -> bool {
     use std::os::unix::fs::MetadataExt;
     match (file.metadata(), std::fs::metadata(path)) {
         (Ok(opened), Ok(there)) => (opened.dev(), opened.ino()) == (there.dev(), there.ino()),
@@ -114,12 +115,12 @@ fn is_at(file: &File, path: &Path) -> bool {
 }
 
 #[cfg(not(unix))]
-fn is_at(_file: &File, path: &Path) -> bool {
+pub(super) fn is_at(_file: &File, path: &Path) -> bool {
     path.exists()
 }
 
 /// A rename survives a power cut only once the folder is on disk too.
-fn sync_folder(target: &Path) -> Result<()> {
+pub(super) fn sync_folder(target: &Path) -> Result<()> {
     let folder = match target.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),

@@ -1,0 +1,104 @@
+//! From what an archive says to what it has: every byte hashed, once.
+
+use std::collections::HashMap;
+
+use super::contents::{Contents, Member};
+use super::examine::{Examined, Watch};
+use super::{ArchiveError, Image};
+use crate::client::manifest::Manifest;
+use crate::client::progress::Stage;
+use crate::domain::digest::{Algorithm, Digest, Mismatch};
+
+/// What an archive says it has, with a file for each blob.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    pub(super) images: Vec<Image>,
+    pub(super) manifests: HashMap<Digest, Manifest>,
+    pub(super) blobs: HashMap<Digest, Member>,
+    pub(super) layers: Vec<Layer>,
+}
+
+/// What an image's config says of a layer.
+#[derive(Debug)]
+pub(super) struct Layer {
+    pub(super) digest: Digest,
+    pub(super) diff_id: Digest,
+    /// Whether the diff id is that of what is inside.
+    pub(super) may_be_packed: bool,
+}
+
+/// Files by their names, hashed.
+pub(super) type Hashed = HashMap<String, Examined>;
+
+/// Hashes files, in their order in the archive.
+pub(super) fn hash_all<'a>(
+    contents: &Contents,
+    members: impl Iterator<Item = &'a Member>,
+    watch: &Watch,
+) -> Result<Hashed, ArchiveError> {
+    let mut members: Vec<_> = members.collect();
+    members.sort_by_key(|member| member.order);
+    if !contents.is_packed() {
+        watch.progress.started(Stage::Hashing, members.iter().map(|member| member.size).sum(), 0);
+    }
+    let mut hashed = Hashed::new();
+    for member in members {
+        hashed.insert(member.name.clone(), contents.examine(member, watch)?);
+    }
+    Ok(hashed)
+}
+
+impl Found {
+    pub(super) fn prove(&self, hashed: &Hashed) -> Result<(), ArchiveError> {
+        for (digest, file) in &self.blobs {
+            let examined = of(hashed, &file.name)?;
+            if examined.digest != *digest {
+                return Err(ArchiveError::wrong_digest(&file.name, *digest, examined.digest));
+            }
+        }
+        for layer in &self.layers {
+            if let Some(file) = self.blobs.get(&layer.digest) {
+                check_layer(&file.name, of(hashed, &file.name)?, layer.diff_id, layer.may_be_packed)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+pub(super) fn of<'a>(hashed: &'a Hashed, name: &str) -> Result<&'a Examined, ArchiveError> {
+    hashed.get(name).ok_or_else(|| ArchiveError::missing("the file", name))
+}
+
+/// Compares a layer with its diff id.
+pub(super) fn check_layer(
+    name: &str,
+    examined: &Examined,
+    diff_id: Digest,
+    may_be_packed: bool,
+) -> Result<(), ArchiveError> {
+    if diff_id.algorithm() != Algorithm::Sha256 {
+        return Err(ArchiveError::DiffIdAlgorithm(diff_id));
+    }
+    let found = match &examined.packed {
+        Some((_, Ok(inside))) if may_be_packed => *inside,
+        Some((_, Err(reason))) if may_be_packed => {
+            let (layer, reason) = (name.to_owned(), reason.clone());
+            return Err(ArchiveError::LayerDamaged { layer, reason });
+        }
+        // A blob whose digest is a SHA-512 has been proven by that, and its diff id cannot be compared with it.
+        _ if examined.digest.algorithm() != Algorithm::Sha256 => return Ok(()),
+        _ => examined.digest,
+    };
+    if found == diff_id {
+        return Ok(());
+    }
+    let mismatch = Box::new(Mismatch { expected: diff_id, found });
+    Err(ArchiveError::WrongDiffId { layer: name.to_owned(), mismatch })
+}
+
+pub(super) fn check_diff_id_count(config: &str, layers: usize, diff_ids: usize) -> Result<(), ArchiveError> {
+    if layers == diff_ids {
+        return Ok(());
+    }
+    Err(ArchiveError::DiffIdCount { config: config.to_owned(), layers, diff_ids })
+}
