@@ -3,6 +3,7 @@
 //! ```text
 //! Archive::open ──> contents (folder, tar or packed tar) ──> oci or docker: what it says it has
 //!                                                       └──> prove: every byte hashed, against digests and diff ids
+//! Output::create ──> a slot for each blob ──> finish: the index, and the name
 //! ```
 //! An archive is checked whole before anything of it is used, and is never unpacked to disk: a layer of a plain
 //! tar is a section of that file.
@@ -16,6 +17,7 @@ mod json;
 mod limits;
 mod name;
 mod oci;
+mod output;
 mod prove;
 mod spool;
 mod table;
@@ -42,6 +44,7 @@ use examine::Watch;
 use prove::{Found, Hashed, hash_all};
 
 pub use error::ArchiveError;
+pub use output::{Bundle, Form, ImageName, Output, Slot};
 
 /// A sound archive: all that it says it has is there, with the digests that it says.
 ///

@@ -6,3 +6,4 @@ mod makers;
 mod malformed;
 mod read;
 mod refuse;
+mod write;
