@@ -1,16 +1,15 @@
-//! The presign protocol from the client's side: used by the command line and by the tests.
+//! A registry from the client's side, this one or any other: what the command line is made of, and some tests.
 //!
 //! ```text
-//! put ──> session (begin, presign, finalize) ──> call     requests to the server, repeated when that helps
-//!   └───> parts ──> transfer                              signed PUTs to the store
-//! download ──> staged                                     GET with Range into a file that is proven, then renamed
-<<<<<<< ours
-//! credentials                                             what Docker and podman have kept
-=======
-//! archive                                                images in files, checked before they go up
->>>>>>> theirs
+//! copy ──> put ──> session, parts, transfer     presigned: signed PUTs to the store
+//!   │       └────> chunked                      a registry without: PATCH from wherever it is
+//!   ├────> download ──> staged                  GET with Range into a file that is proven, then renamed
+//!   └────> archive                              images in files, checked whole before anything is sent
+//! all of them ──> call ──> auth, retry          one request: signed in, repeated where that helps
+//! content, source, state                        what is sent, and where an upload goes on
 //! ```
-//! [`Client::put_file`] and [`Client::download`] do everything; [`Session`] is the protocol step by step.
+//! [`copy::copy`] and [`copy::pull`] move artifacts, [`Client::put_blob`] and [`Client::download`] blobs; [`Session`]
+//! is the presign protocol step by step.
 
 mod address;
 pub mod archive;
