@@ -48,6 +48,14 @@ fn trials(servers: &Servers) -> Vec<Trial> {
             trials.extend(StackKind::ALL.map(|kind| trial::story(module, kind, story, servers)));
         }
     }
+    for (need, stories) in stories::client::cases() {
+        for story in stories {
+            trials.extend(StackKind::ALL.map(|kind| {
+                let is_there = kind.is_there(servers) && need.is_there(servers);
+                trial::story("client", kind, story, servers).with_ignored_flag(!is_there)
+            }));
+        }
+    }
     for (client, stories) in stories::clients::cases() {
         for story in stories {
             trials.extend(StackKind::ALL.map(|kind| {

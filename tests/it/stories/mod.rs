@@ -4,6 +4,7 @@ mod access;
 mod api;
 mod audit;
 mod cleanup;
+pub mod client;
 pub mod clients;
 mod concurrency;
 mod crash;
@@ -20,7 +21,8 @@ mod smoke;
 
 use crate::support::trial::Story;
 
-/// Every module of stories with its name, but for those that need a client: see [`clients`].
+/// Every module of stories with its name, but for those that need more than a stack: see [`client`] and
+/// [`clients`].
 pub fn all() -> Vec<(&'static str, Vec<Story>)> {
     vec![
         ("smoke", smoke::cases()),

@@ -1,0 +1,48 @@
+//! Our own client: the commands that push, pull and copy, against our own server and against others'.
+
+mod copies;
+mod files;
+mod foreign;
+mod images;
+mod interrupted;
+mod malformed;
+mod tls;
+
+use crate::support::Servers;
+use crate::support::trial::Story;
+
+/// What has to be there for a story, besides its stack.
+#[derive(Debug, Clone, Copy)]
+pub enum Need {
+    Nothing,
+    Skopeo,
+    /// Both foreign registries, and skopeo to look into them.
+    Registries,
+}
+
+impl Need {
+    pub const fn is_there(self, servers: &Servers) -> bool {
+        match self {
+            Self::Nothing => true,
+            Self::Skopeo => servers.skopeo.is_some(),
+            Self::Registries => {
+                servers.registry.is_some()
+                    && servers.registry_with_password.is_some()
+                    && servers.skopeo.is_some()
+            }
+        }
+    }
+}
+
+/// Every story with what it needs.
+pub fn cases() -> Vec<(Need, Vec<Story>)> {
+    vec![
+        (Need::Skopeo, images::cases()),
+        (Need::Nothing, copies::cases()),
+        (Need::Nothing, interrupted::cases()),
+        (Need::Nothing, malformed::cases()),
+        (Need::Registries, foreign::cases()),
+        (Need::Nothing, files::cases()),
+        (Need::Nothing, tls::cases()),
+    ]
+}
