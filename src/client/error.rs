@@ -26,6 +26,14 @@ pub enum Error {
         #[source]
         source: reqwest::Error,
     },
+    #[error(
+        "{peer} shows a certificate that nothing here vouches for; if it is signed by an authority of your own, name that with --ca FILE"
+    )]
+    Untrusted {
+        peer: String,
+        #[source]
+        source: reqwest::Error,
+    },
     /// It began, and ended in the middle.
     #[error("the connection to {peer} broke")]
     Broken {
@@ -131,6 +139,7 @@ impl std::fmt::Display for Refusal {
 
 fn unauthorized(peer: &str, signed_in: bool, refusal: &Refusal) -> String {
     let host = peer.split_once("://").map_or(peer, |(_, host)| host);
+    let refusal = refusal.with_request();
     if signed_in {
         format!(
             "{peer} refused the credentials, or they lack the right: {refusal}; sign in again with: overside login {host}"
@@ -140,11 +149,32 @@ fn unauthorized(peer: &str, signed_in: bool, refusal: &Refusal) -> String {
     }
 }
 
+/// Whether a request failed because of who the other side showed itself to be.
+fn is_certificate(error: &reqwest::Error) -> bool {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(error) = cause {
+        // An I/O error leaves what it wraps out of the chain.
+        let wrapped = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        let tls = wrapped.map_or_else(|| error.downcast_ref(), |error| error.downcast_ref());
+        if matches!(tls, Some(rustls::Error::InvalidCertificate(_))) {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
+}
+
 impl Error {
     /// A failed request. The URL is left out: a signed one is a credential, and errors end up in logs.
     pub(super) fn transport(peer: &str, source: reqwest::Error) -> Self {
         let (peer, refused, source) = (peer.to_owned(), source.is_connect(), source.without_url());
-        if refused { Self::Unreachable { peer, source } } else { Self::Broken { peer, source } }
+        if is_certificate(&source) {
+            Self::Untrusted { peer, source }
+        } else if refused {
+            Self::Unreachable { peer, source }
+        } else {
+            Self::Broken { peer, source }
+        }
     }
 
     pub(super) fn protocol(peer: &str, what: impl Into<String>) -> Self {

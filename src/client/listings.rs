@@ -14,10 +14,16 @@ use crate::domain::digest::Digest;
 use crate::domain::manifest::INDEX;
 use crate::domain::name::RepositoryName;
 use crate::domain::reference::{Reference, Tag};
-use crate::http::wire::{Catalog, Descriptor, TagList};
+use crate::http::wire::{Catalog, Descriptor};
 
 /// Entries asked for at a time; registries give fewer if they like.
 const PAGE: &str = "1000";
+
+/// Go's registries write `null` for a list that has nothing in it.
+#[derive(serde::Deserialize)]
+struct TagPage {
+    tags: Option<Vec<String>>,
+}
 
 /// A list of referrers as registries keep it, or clients for them: an index, whatever else is in it.
 #[derive(serde::Deserialize)]
@@ -46,7 +52,7 @@ impl Client {
     /// The tags of a repository; none if the repository is not there.
     pub async fn tags(&self, repository: &RepositoryName) -> Result<Option<Vec<String>>> {
         let url = self.url(&format!("v2/{repository}/tags/list?n={PAGE}"))?;
-        self.pages(url, &Scope::pull(repository), |page: TagList| page.tags).await
+        self.pages(url, &Scope::pull(repository), |page: TagPage| page.tags.unwrap_or_default()).await
     }
 
     /// The manifests whose subject this is, of one type or all.

@@ -50,7 +50,7 @@ fn trials(servers: &Servers) -> Vec<Trial> {
     }
     for (need, stories) in stories::client::cases() {
         for story in stories {
-            trials.extend(StackKind::ALL.map(|kind| {
+            trials.extend(need.stacks().iter().map(|&kind| {
                 let is_there = kind.is_there(servers) && need.is_there(servers);
                 trial::story("client", kind, story, servers).with_ignored_flag(!is_there)
             }));

@@ -60,8 +60,8 @@ async fn fetch(
         return Ok(());
     }
     let folder = file.parent().unwrap_or(&args.target);
-    tokio::fs::create_dir_all(folder).await.with_context(|| format!("cannot create {}", folder.display()))?;
     stays_inside(&args.target, folder).await?;
+    tokio::fs::create_dir_all(folder).await.with_context(|| format!("cannot create {}", folder.display()))?;
     client.download(&args.name.repository, &layer.digest, file, progress).await?;
     Ok(())
 }
@@ -98,10 +98,23 @@ fn is_plain(title: &str) -> bool {
         && path.components().all(|component| matches!(component, Component::Normal(_)))
 }
 
-/// A link in the folder may lead elsewhere, whoever put it there.
+/// A link in the folder may lead elsewhere, whoever put it there. As far as `folder` is there it decides: below that
+/// nothing is made before.
 async fn stays_inside(root: &Path, folder: &Path) -> anyhow::Result<()> {
-    let (root, folder) = (tokio::fs::canonicalize(root).await?, tokio::fs::canonicalize(folder).await?);
-    ensure!(folder.starts_with(&root), "{} is outside of {}", folder.display(), root.display());
+    tokio::fs::create_dir_all(root).await.with_context(|| format!("cannot create {}", root.display()))?;
+    let root = tokio::fs::canonicalize(root).await?;
+    for ancestor in folder.ancestors() {
+        // A link that leads nowhere cannot be made a folder.
+        let Ok(there) = tokio::fs::canonicalize(ancestor).await else { continue };
+        ensure!(
+            there.starts_with(&root),
+            "{} is outside of {}: a link leads to {}",
+            folder.display(),
+            root.display(),
+            there.display()
+        );
+        break;
+    }
     Ok(())
 }
 

@@ -8,8 +8,8 @@ mod interrupted;
 mod malformed;
 mod tls;
 
-use crate::support::Servers;
 use crate::support::trial::Story;
+use crate::support::{Servers, StackKind};
 
 /// What has to be there for a story, besides its stack.
 #[derive(Debug, Clone, Copy)]
@@ -18,6 +18,8 @@ pub enum Need {
     Skopeo,
     /// Both foreign registries, and skopeo to look into them.
     Registries,
+    /// The same, and no server of ours.
+    RegistriesAlone,
 }
 
 impl Need {
@@ -25,11 +27,19 @@ impl Need {
         match self {
             Self::Nothing => true,
             Self::Skopeo => servers.skopeo.is_some(),
-            Self::Registries => {
+            Self::Registries | Self::RegistriesAlone => {
                 servers.registry.is_some()
                     && servers.registry_with_password.is_some()
                     && servers.skopeo.is_some()
             }
+        }
+    }
+
+    /// What meets no server of ours is told once: no database or store has a part in it.
+    pub const fn stacks(self) -> &'static [StackKind] {
+        match self {
+            Self::RegistriesAlone => &[StackKind::SqliteFilesystem],
+            _ => &StackKind::ALL,
         }
     }
 }
@@ -42,6 +52,7 @@ pub fn cases() -> Vec<(Need, Vec<Story>)> {
         (Need::Nothing, interrupted::cases()),
         (Need::Nothing, malformed::cases()),
         (Need::Registries, foreign::cases()),
+        (Need::RegistriesAlone, foreign::cases_without_us()),
         (Need::Nothing, files::cases()),
         (Need::Nothing, tls::cases()),
     ]

@@ -3,6 +3,7 @@
 pub mod accounts;
 pub mod api;
 pub mod bucket;
+pub mod command_line;
 pub mod database;
 pub mod image;
 pub mod layout;
@@ -13,11 +14,13 @@ pub mod rough;
 pub mod servers;
 pub mod stack;
 pub mod store;
+pub mod tls;
 pub mod trial;
 
 use std::time::Duration;
 
 pub use accounts::{Accounts, Login};
+pub use command_line::CommandLine;
 pub use proxy::{FaultProxy, Strike};
 pub use servers::Servers;
 pub use stack::{Stack, StackKind};

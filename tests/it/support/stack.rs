@@ -99,16 +99,23 @@ impl Stack {
 
     /// As [`Self::command`], with this on its standard input.
     pub async fn command_with_input(&self, input: &str, arguments: &[&str]) -> CommandOutput {
-        let binary = self.binary();
+        self.run_with_input(input, self.binary().args(arguments)).await
+    }
+
+    /// As [`Self::run`], with this on its standard input.
+    pub async fn run_with_input(&self, input: impl AsRef<[u8]>, command: &Command) -> CommandOutput {
         let file = self.folder().join("input");
         std::fs::write(&file, input).expect("a file");
         // A shell opens it: a process of ours is started with nothing on its standard input.
         let mut shell = self.program(Path::new("/bin/sh"));
-        for (name, value) in binary.get_envs() {
+        for (name, value) in command.get_envs() {
             shell.env(name, value.unwrap_or_default());
         }
-        shell.args(["-c", "file=$1; shift; \"$@\" < \"$file\"", "sh"]).arg(&file).arg(binary.get_program());
-        self.run(shell.args(arguments)).await
+        if let Some(folder) = command.get_current_dir() {
+            shell.current_dir(folder);
+        }
+        shell.args(["-c", "file=$1; shift; \"$@\" < \"$file\"", "sh"]).arg(&file).arg(command.get_program());
+        self.run(shell.args(command.get_args())).await
     }
 
     /// Runs a [`Self::binary`] or [`Self::program`] that a story has set up further to its end.

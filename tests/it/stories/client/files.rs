@@ -1,7 +1,30 @@
-//! Files and folders: put, get, ls, tags, rm, inspect, referrers.
+//! Files and folders: put and get, and what the commands say to people and to scripts.
+
+mod folder;
+mod hostile;
+mod many;
+mod told;
+
+use futures_util::future::FutureExt;
 
 use crate::support::trial::Story;
 
+const NAME: &str = "team/cargo";
+/// Files from here on go up in parts.
+const SMALL_PARTS: [&str; 2] = ["--part-size", "5MiB"];
+
 pub fn cases() -> Vec<Story> {
-    Vec::new()
+    vec![
+        ("put_takes_files_and_quoted_patterns_and_sends_nothing_twice", |s| many::files(s).boxed()),
+        ("put_keeps_the_good_files_when_one_fails", |s| many::one_fails(s).boxed()),
+        ("put_takes_standard_input_of_any_length", |s| many::standard_input(s).boxed()),
+        ("a_folder_is_put_and_restored_byte_by_byte", |s| folder::restored(s).boxed()),
+        ("an_interrupted_get_goes_on_with_what_is_missing", |s| folder::interrupted(s).boxed()),
+        ("titles_that_lead_out_of_the_folder_are_refused", |s| hostile::titles(s).boxed()),
+        ("links_that_lead_out_of_the_folder_are_not_followed", |s| hostile::links(s).boxed()),
+        ("json_is_an_object_a_line_and_ends_with_a_result", |s| told::json(s).boxed()),
+        ("a_dry_run_sends_nothing", |s| told::dry_run(s).boxed()),
+        ("the_exit_code_tells_failure_from_bad_usage", |s| told::exit_codes(s).boxed()),
+        ("project_create_makes_the_project_once", |s| told::project_create(s).boxed()),
+    ]
 }
