@@ -153,13 +153,12 @@ fn unauthorized(peer: &str, signed_in: bool, refusal: &Refusal) -> String {
 fn is_certificate(error: &reqwest::Error) -> bool {
     let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
     while let Some(error) = cause {
-        // An I/O error leaves what it wraps out of the chain.
-        let wrapped = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-        let tls = wrapped.map_or_else(|| error.downcast_ref(), |error| error.downcast_ref());
-        if matches!(tls, Some(rustls::Error::InvalidCertificate(_))) {
+        if matches!(error.downcast_ref(), Some(rustls::Error::InvalidCertificate(_))) {
             return true;
         }
-        cause = error.source();
+        // An I/O error leaves what it wraps out of the chain.
+        let wrapped = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        cause = wrapped.map(|wrapped| wrapped as _).or_else(|| error.source());
     }
     false
 }
