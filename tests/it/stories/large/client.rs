@@ -25,8 +25,10 @@ const REFUSE_EVERY: u64 = 7;
 /// Of what is pushed so many bytes more may be sent, one in this.
 const TWICE_AT_MOST: u64 = 10;
 
-/// Four layers of these make 10 GiB.
+/// Four layers of these make 10 GiB: where the store keeps a blob once. What the client holds does not depend on the
+/// store, and a small machine's disk does not take all of it twice.
 const HUGE_LAYER: u64 = (10 << 30) / 4;
+const LARGE_LAYER: u64 = (2 << 30) / 4;
 /// What a client may hold resident, its program included, in bytes.
 const CLIENT_MEMORY: u64 = 100 << 20;
 const POLL: Duration = Duration::from_millis(20);
@@ -68,10 +70,14 @@ pub async fn rough(stack: Arc<Stack>) {
     image.assert_stored(&stack).await;
 }
 
-/// 10 GiB in four layers, four bodies at a time.
+/// Four layers, four bodies at a time.
 pub async fn memory(stack: Arc<Stack>) {
     let _turn = super::TURN.lock().await;
-    let layer = if is_localstack(&stack) { MODEST_LAYER } else { HUGE_LAYER };
+    let layer = match &stack.store {
+        Store::Filesystem { .. } => HUGE_LAYER,
+        Store::S3 { .. } if is_localstack(&stack) => MODEST_LAYER,
+        Store::S3 { .. } => LARGE_LAYER,
+    };
     let server = stack.server(&[]).await;
     let image = SparseImage::new(&stack.folder().join("image"), 4, layer).await;
     let mut command = stack.binary();
