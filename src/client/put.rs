@@ -10,7 +10,7 @@ use super::session::PresignTerms;
 use super::source::FileSource;
 use super::state::{Begun, UploadFile, UploadStates};
 use super::transfer::{Lanes, TransferOptions};
-use super::{Beginning, Client, Error, Result, Session};
+use super::{Client, Error, Result, Session};
 use crate::domain::digest::Digest;
 use crate::domain::name::RepositoryName;
 use crate::domain::upload::{Status, TransferMode, UploadId};
@@ -103,11 +103,22 @@ impl Client {
         if self.blob_size(repository, &digest).await? != Some(size) {
             return self.put_missing_blob(repository, blob, options, progress).await;
         }
+        self.found_blob(repository, &digest, options, progress);
+        Ok(PutOutcome { digest, size, outcome: Outcome::Exists, mode: None })
+    }
+
+    /// Says that a blob is there. An earlier run may have ended before it could forget how it was sending it.
+    pub(super) fn found_blob(
+        &self,
+        repository: &RepositoryName,
+        digest: &Digest,
+        options: &PutOptions,
+        progress: &Progress,
+    ) {
         if let Some(states) = &options.states {
-            states.of(&self.base, repository, &digest).remove();
+            states.of(&self.base, repository, digest).remove();
         }
         progress.finished(Outcome::Exists);
-        Ok(PutOutcome { digest, size, outcome: Outcome::Exists, mode: None })
     }
 
     /// As [`Self::put_blob`], for a blob that is known not to be there.
@@ -174,10 +185,10 @@ impl Put<'_> {
         }
         let terms = PresignTerms::whole(&self.blob.content, self.blob.digest, self.options.mode);
         let begun = self.client.begin_presigned(self.repository, &terms, mount).await?;
-        let Beginning::Session(session, signed) = begun else { return Ok((Outcome::Mounted, None)) };
+        let Some((session, signed)) = begun else { return Ok((Outcome::Mounted, None)) };
         self.remember(&Begun::Upload(session.id()))?;
         self.progress.report(Event::Session(session.id()));
-        let sent = self.send(&session, signed.map(|signed| *signed), self.options.mode).await;
+        let sent = self.send(&session, signed, self.options.mode).await;
         self.ended(&session, sent).await
     }
 
