@@ -1,22 +1,45 @@
 //! What `push`, `copy` and `put --recursive` share: sending an artifact and saying what came of it.
 
-use anyhow::anyhow;
+use anyhow::{Context, anyhow};
 use serde_json::json;
 
 use super::progress::{Display, OutputArgs};
 use super::remote::RemoteName;
+use crate::client::Client;
 use crate::client::copy::{self, CopyOptions, CopyReport, Origin, Plan, Target};
 use crate::client::manifest::Manifest;
+use crate::domain::name::RepositoryName;
 use crate::domain::reference::Reference;
 
-/// One command's run.
-pub(super) struct Run<'a> {
-    pub display: &'a Display,
-    pub output: OutputArgs,
+/// What may be sent.
+#[derive(Debug, Clone, Copy, clap::Args)]
+pub(super) struct SendArgs {
+    /// Make the project if it is missing
+    #[arg(long)]
+    pub project_create: bool,
+    /// Say what would be sent, and send nothing
+    #[arg(long)]
     pub dry_run: bool,
 }
 
-impl Run<'_> {
+/// One command's.
+pub(super) struct Sending<'a> {
+    pub display: &'a Display,
+    pub output: OutputArgs,
+    pub args: SendArgs,
+}
+
+impl SendArgs {
+    /// What has to be there before anything can be sent.
+    pub async fn prepare(self, client: &Client, repository: &RepositoryName) -> anyhow::Result<()> {
+        if self.project_create && !self.dry_run {
+            client.create_project(repository).await.context("cannot make the project")?;
+        }
+        Ok(())
+    }
+}
+
+impl Sending<'_> {
     /// Sends, or says what would be sent.
     pub async fn send(
         &self,
@@ -26,7 +49,7 @@ impl Run<'_> {
         options: &CopyOptions,
         name: &RemoteName,
     ) -> anyhow::Result<()> {
-        if self.dry_run {
+        if self.args.dry_run {
             let plan = copy::plan(origin, root, target, options).await?;
             return self.say_planned(origin, &plan, target).await;
         }
@@ -88,7 +111,7 @@ impl Run<'_> {
 /// Until it is done or somebody presses Ctrl-C. What has arrived stays, wherever it has.
 pub(super) async fn unless_interrupted<T>(
     display: &Display,
-    work: impl Future<Output = anyhow::Result<T>>,
+    work: impl Future<Output = anyhow::Result<T>> + Unpin,
 ) -> anyhow::Result<T> {
     let done = tokio::select! {
         done = work => done,

@@ -2,7 +2,7 @@
 
 use anyhow::Context;
 
-use super::artifact::{Run, unless_interrupted};
+use super::artifact::{SendArgs, Sending, unless_interrupted};
 use super::progress::{Display, OutputArgs};
 use super::remote::{RemoteArgs, RemoteName, TransferArgs};
 use crate::client::PutOptions;
@@ -30,12 +30,8 @@ pub struct CopyArgs {
     /// Let an existing tag mean this instead, and look at every blob again
     #[arg(long)]
     force: bool,
-    /// Make the project if it is missing
-    #[arg(long)]
-    project_create: bool,
-    /// Say what would be sent, and send nothing
-    #[arg(long)]
-    dry_run: bool,
+    #[command(flatten)]
+    send: SendArgs,
     #[command(flatten)]
     remote: RemoteArgs,
     #[command(flatten)]
@@ -46,7 +42,7 @@ pub struct CopyArgs {
 
 pub async fn run(args: CopyArgs) -> anyhow::Result<()> {
     let display = Display::new(args.output);
-    unless_interrupted(&display, copy_all(&args, &display)).await
+    unless_interrupted(&display, Box::pin(copy_all(&args, &display))).await
 }
 
 async fn copy_all(args: &CopyArgs, display: &Display) -> anyhow::Result<()> {
@@ -54,9 +50,7 @@ async fn copy_all(args: &CopyArgs, display: &Display) -> anyhow::Result<()> {
     let reference = args.from.reference_or_latest()?;
     let root = copy::find(&from, &args.from.repository, &reference, args.platform.as_ref()).await;
     let root = root.with_context(|| format!("cannot copy {}", args.from))?;
-    if args.project_create && !args.dry_run {
-        to.create_project(&args.to.repository).await?;
-    }
+    args.send.prepare(&to, &args.to.repository).await?;
     let tag = match args.to.reference.as_ref().unwrap_or(&reference) {
         Reference::Tag(tag) => Some(tag.clone()),
         Reference::Digest(_) => None,
@@ -76,7 +70,7 @@ async fn copy_all(args: &CopyArgs, display: &Display) -> anyhow::Result<()> {
         CopyOptions { put, replace_tag: args.force, recheck: args.force, referrers: args.referrers };
     let target = Target { client: to, repository: args.to.repository.clone(), tag };
     let origin = Origin::Registry(from, args.from.repository.clone());
-    let run = Run { display, output: args.output, dry_run: args.dry_run };
-    let sent = run.send(&origin, &root, &target, &options, &name).await;
+    let sending = Sending { display, output: args.output, args: args.send };
+    let sent = sending.send(&origin, &root, &target, &options, &name).await;
     sent.with_context(|| format!("cannot copy {} to {}", args.from, args.to))
 }

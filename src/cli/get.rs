@@ -35,7 +35,7 @@ pub struct GetArgs {
 
 pub async fn run(args: GetArgs) -> anyhow::Result<()> {
     let display = Display::new(args.output);
-    let done = unless_interrupted(&display, get(&args, &display)).await;
+    let done = unless_interrupted(&display, Box::pin(get(&args, &display))).await;
     done.with_context(|| format!("cannot download {}", args.name))
 }
 

@@ -14,7 +14,7 @@ use crate::http::wire::Platform;
 /// List the repositories of a registry that you may see
 #[derive(Debug, clap::Args)]
 pub struct LsArgs {
-    /// Its address, such as registry.example or http://127.0.0.1:5000 [default: --server]
+    /// Its address, such as registry.example or localhost:5000 [default: --server]
     #[arg(value_name = "REGISTRY")]
     registry: Option<RegistryAddress>,
     /// Print a JSON array

@@ -42,7 +42,7 @@ pub struct PullArgs {
 
 pub async fn run(args: PullArgs) -> anyhow::Result<()> {
     let display = Display::new(args.output);
-    unless_interrupted(&display, pull(&args, &display)).await
+    unless_interrupted(&display, Box::pin(pull(&args, &display))).await
 }
 
 async fn pull(args: &PullArgs, display: &Display) -> anyhow::Result<()> {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, bail};
 
-use super::artifact::{Run, unless_interrupted};
+use super::artifact::{SendArgs, Sending, unless_interrupted};
 use super::progress::{Display, OutputArgs};
 use super::remote::{RemoteArgs, RemoteName, TransferArgs};
 use crate::client::PutOptions;
@@ -33,12 +33,8 @@ pub struct PushArgs {
     /// Look at every blob again, also where the registry has the manifest
     #[arg(long)]
     recheck: bool,
-    /// Make the project if it is missing
-    #[arg(long)]
-    project_create: bool,
-    /// Say what would be sent, and send nothing
-    #[arg(long)]
-    dry_run: bool,
+    #[command(flatten)]
+    send: SendArgs,
     #[command(flatten)]
     remote: RemoteArgs,
     #[command(flatten)]
@@ -49,7 +45,7 @@ pub struct PushArgs {
 
 pub async fn run(args: PushArgs) -> anyhow::Result<()> {
     let display = Display::new(args.output);
-    unless_interrupted(&display, push(&args, &display)).await
+    unless_interrupted(&display, Box::pin(push(&args, &display))).await
 }
 
 async fn push(args: &PushArgs, display: &Display) -> anyhow::Result<()> {
@@ -58,18 +54,16 @@ async fn push(args: &PushArgs, display: &Display) -> anyhow::Result<()> {
     let archive = Arc::new(archive.with_context(|| format!("{} was not sent", args.archive.display()))?);
     let wanted = select(archive.images(), args)?;
     let client = args.remote.client(&args.name).await?;
-    if args.project_create && !args.dry_run {
-        client.create_project(&args.name.repository).await?;
-    }
+    args.send.prepare(&client, &args.name.repository).await?;
     let put =
         PutOptions { lanes: args.transfer.lanes(), states: args.transfer.states(), ..PutOptions::default() };
     let options = CopyOptions { put, replace_tag: true, recheck: args.recheck, referrers: false };
-    let run = Run { display, output: args.output, dry_run: args.dry_run };
+    let sending = Sending { display, output: args.output, args: args.send };
     for (image, tag) in wanted {
         let root = archive.manifest(&image.root.digest).context("the archive lost its own manifest")?;
         let name = args.name.with(tag.clone().map(Reference::Tag));
         let target = Target { client: client.clone(), repository: args.name.repository.clone(), tag };
-        run.send(&Origin::Archive(archive.clone()), root, &target, &options, &name).await?;
+        sending.send(&Origin::Archive(archive.clone()), root, &target, &options, &name).await?;
     }
     Ok(())
 }

@@ -10,6 +10,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use futures_util::stream::StreamExt;
 use serde_json::json;
 
+use super::artifact::SendArgs;
 use super::progress::{Display, OutputArgs};
 use super::remote::{RemoteArgs, RemoteName, TransferArgs};
 use crate::client::{Client, Error, Outcome, PutOptions, PutOutcome};
@@ -47,12 +48,8 @@ pub struct PutArgs {
     /// Go on with an upload that was begun before, on this or another machine
     #[arg(long, value_name = "UUID", conflicts_with = "recursive")]
     resume: Option<UploadId>,
-    /// Make the project if it is missing
-    #[arg(long)]
-    project_create: bool,
-    /// Say what would be sent, and send nothing
-    #[arg(long)]
-    dry_run: bool,
+    #[command(flatten)]
+    send: SendArgs,
     #[command(flatten)]
     remote: RemoteArgs,
     #[command(flatten)]
@@ -101,9 +98,7 @@ pub async fn run(args: PutArgs) -> anyhow::Result<()> {
 impl Put<'_> {
     async fn run(&self) -> anyhow::Result<()> {
         let args = self.args;
-        if args.project_create && !args.dry_run {
-            self.client.create_project(&args.name.repository).await?;
-        }
+        args.send.prepare(&self.client, &args.name.repository).await?;
         if args.recursive {
             let [folder] = &args.files[..] else { bail!("--recursive takes one folder") };
             return folder::put(self, folder).await;
@@ -136,33 +131,35 @@ impl Put<'_> {
     async fn file(&self, file: &Path) -> anyhow::Result<()> {
         let repository = &self.args.name.repository;
         if file == Path::new(STDIN) {
-            if self.args.dry_run {
+            if self.args.send.dry_run {
                 bail!("standard input cannot be looked at without being read; leave --dry-run out");
             }
             let put = stream::put(self).await?;
-            return self.say(file, put);
+            self.say(file, put);
+            return Ok(());
         }
         let progress = self.display.progress().of(file.display().to_string());
-        if self.args.dry_run {
+        if self.args.send.dry_run {
             let blob = crate::client::Blob::of_file(file, &progress).await?;
             let is_there = self.client.blob_size(repository, &blob.digest).await? == Some(blob.size());
             let outcome = if is_there { "exists" } else { "would be sent" };
-            return self.say_planned(&blob.digest, blob.size(), outcome);
+            self.say_planned(&blob.digest, blob.size(), outcome);
+            return Ok(());
         }
         let put = self.client.put_file(repository, file, &self.options, &progress).await?;
-        self.say(file, put)
+        self.say(file, put);
+        Ok(())
     }
 
-    fn say_planned(&self, digest: &Digest, size: u64, outcome: &str) -> anyhow::Result<()> {
+    fn say_planned(&self, digest: &Digest, size: u64, outcome: &str) {
         if self.args.output.json {
             println!("{}", json!({ "event": "planned", "digest": digest, "size": size, "outcome": outcome }));
         } else {
             println!("{digest} {size} {outcome}");
         }
-        Ok(())
     }
 
-    fn say(&self, file: &Path, put: PutOutcome) -> anyhow::Result<()> {
+    fn say(&self, file: &Path, put: PutOutcome) {
         let reference = self.args.name.with(Some(Reference::Digest(put.digest)));
         self.display.finish();
         if self.args.output.json {
@@ -182,7 +179,6 @@ impl Put<'_> {
         } else {
             println!("{} {} {reference}", put.digest, put.size);
         }
-        Ok(())
     }
 
     /// The command that goes on from here, also elsewhere.

@@ -51,7 +51,7 @@ pub struct TransferArgs {
     #[arg(long, short, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u8).range(1..=64))]
     pub jobs: u8,
     /// Folder that remembers uploads under way, so that the same command goes on with them
-    /// [default: overside/uploads in $XDG_STATE_HOME or ~/.local/state]
+    /// [default: overside/uploads below `$XDG_STATE_HOME` or ~/.local/state]
     #[arg(long, value_name = "DIR", env = "OVERSIDE_STATE")]
     state: Option<PathBuf>,
 }

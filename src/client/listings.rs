@@ -12,6 +12,7 @@ use super::call::Answer;
 use super::{CALL_TIMEOUT, Client, Error, Result};
 use crate::domain::digest::Digest;
 use crate::domain::manifest::INDEX;
+use crate::domain::media_type::MediaType;
 use crate::domain::name::RepositoryName;
 use crate::domain::reference::{Reference, Tag};
 use crate::http::wire::{Catalog, Descriptor, TagList};
@@ -68,7 +69,7 @@ impl Client {
         };
         // Registries may leave the filter to us.
         referrers.retain(|referrer| {
-            let told = referrer.artifact_type.as_ref().map(|told| told.as_str());
+            let told = referrer.artifact_type.as_ref().map(MediaType::as_str);
             artifact_type.is_none_or(|wanted| told == Some(wanted))
         });
         Ok(referrers)

@@ -90,13 +90,6 @@ pub struct Client {
     presigns: Arc<AtomicBool>,
 }
 
-/// What the `POST` that begins an upload came to.
-#[derive(Debug)]
-pub(crate) enum Beginning {
-    Mounted,
-    Session(Session, Option<Box<PresignedUpload>>),
-}
-
 /// How a registry is spoken to.
 #[derive(Debug, Clone, Default)]
 pub struct ConnectOptions {
@@ -157,13 +150,13 @@ impl Client {
     }
 
     /// Begins an upload, and with it asks for the signed requests that [`Session::presign`] would; unless the
-    /// server can take the blob from another repository of its own.
+    /// server can take the blob from another repository of its own, and there is nothing to upload.
     pub(crate) async fn begin_presigned(
         &self,
         repository: &RepositoryName,
         terms: &PresignTerms,
         mount_from: Option<&RepositoryName>,
-    ) -> Result<Beginning> {
+    ) -> Result<Option<(Session, Option<PresignedUpload>)>> {
         let mut url = self.uploads_url(repository)?;
         let mut scope = Scope::push(repository);
         // A POST without a body that names the digest of no bytes is a whole upload in itself, and leaves no session.
@@ -180,11 +173,11 @@ impl Client {
         }
         let answer = self.call(Some(CALL_TIMEOUT), &scope, || self.http.post(url.clone())).await?;
         if answer.status == StatusCode::CREATED && mount_from.is_some() {
-            return Ok(Beginning::Mounted);
+            return Ok(None);
         }
         let answer = answer.expect(StatusCode::ACCEPTED)?;
         // None from a server that signs by `GET` alone.
-        Ok(Beginning::Session(self.begun(repository, &answer)?, answer.json().ok().map(Box::new)))
+        Ok(Some((self.begun(repository, &answer)?, answer.json().ok())))
     }
 
     fn begun(&self, repository: &RepositoryName, answer: &Answer) -> Result<Session> {

@@ -10,7 +10,7 @@ use super::session::PresignTerms;
 use super::source::FileSource;
 use super::state::{Begun, UploadFile, UploadStates};
 use super::transfer::{Lanes, TransferOptions};
-use super::{Beginning, Client, Error, Result, Session};
+use super::{Client, Error, Result, Session};
 use crate::domain::digest::Digest;
 use crate::domain::name::RepositoryName;
 use crate::domain::upload::{Status, TransferMode, UploadId};
@@ -174,10 +174,10 @@ impl Put<'_> {
         }
         let terms = PresignTerms::whole(&self.blob.content, self.blob.digest, self.options.mode);
         let begun = self.client.begin_presigned(self.repository, &terms, mount).await?;
-        let Beginning::Session(session, signed) = begun else { return Ok((Outcome::Mounted, None)) };
+        let Some((session, signed)) = begun else { return Ok((Outcome::Mounted, None)) };
         self.remember(&Begun::Upload(session.id()))?;
         self.progress.report(Event::Session(session.id()));
-        let sent = self.send(&session, signed.map(|signed| *signed), self.options.mode).await;
+        let sent = self.send(&session, signed, self.options.mode).await;
         self.ended(&session, sent).await
     }
 

@@ -8,7 +8,7 @@ use futures_util::stream::{StreamExt, TryStreamExt};
 use serde_json::json;
 
 use super::Put;
-use crate::cli::artifact;
+use crate::cli::artifact::Sending;
 use crate::client::copy::{CopyOptions, Made, Origin, Target};
 use crate::client::manifest::Manifest;
 use crate::client::{Blob, Content, Midstates};
@@ -72,8 +72,8 @@ pub(super) async fn put(put: &Put<'_>, folder: &Path) -> anyhow::Result<()> {
     let target =
         Target { client: put.client.clone(), repository: args.name.repository.clone(), tag: Some(tag) };
     let options = CopyOptions { put: put.options.clone(), replace_tag: true, ..CopyOptions::default() };
-    let run = artifact::Run { display: &put.display, output: args.output, dry_run: args.dry_run };
-    run.send(&Origin::Made(Arc::new(made)), &manifest, &target, &options, &args.name).await
+    let sending = Sending { display: &put.display, output: args.output, args: args.send };
+    sending.send(&Origin::Made(Arc::new(made)), &manifest, &target, &options, &args.name).await
 }
 
 fn manifest(artifact_type: &str, empty: &Digest, layers: &[Descriptor]) -> anyhow::Result<Manifest> {
