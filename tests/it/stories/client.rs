@@ -1,6 +1,7 @@
 //! Our own client: the commands that push, pull and copy, against our own server and against others'.
 
 mod copies;
+mod counted;
 mod files;
 mod foreign;
 mod images;

@@ -5,14 +5,14 @@ use std::sync::Arc;
 
 use futures_util::future::FutureExt;
 use serde_json::{Value, json};
-use url::Url;
 
+use super::counted::Counted;
 use super::{NAME, Overside};
 use crate::support::api::{Repository, digest_of};
-use crate::support::image::{self, EMPTY, IMAGE, Manifest, descriptor};
+use crate::support::image::{self, CONFIG, EMPTY, Manifest, descriptor};
 use crate::support::layout::{Layout, Packing};
 use crate::support::trial::Story;
-use crate::support::{FaultProxy, Servers, Stack, StackKind};
+use crate::support::{Servers, Stack, StackKind};
 
 const OTHER: &str = "elsewhere/app";
 /// Of each layer, in bytes: far more than all that is said about an image.
@@ -20,6 +20,7 @@ const LAYER: usize = 400_000;
 const LAYERS: [usize; 2] = [LAYER; 2];
 /// Blobs of an image: its layers and its config.
 const BLOBS: usize = LAYERS.len() + 1;
+const LAYER_TAR: &str = "application/vnd.oci.image.layer.v1.tar";
 const FOREIGN: &str = "application/vnd.oci.image.layer.nondistributable.v1.tar+gzip";
 const SIGNATURE: &str = "application/vnd.example.signature";
 
@@ -74,57 +75,56 @@ fn assert_counts(result: &Value, expected: &Value) {
 }
 
 async fn mounted(stack: Arc<Stack>) {
-    let server = stack.server(&[]).await;
-    let wire = FaultProxy::in_front_of(&Url::parse(server.base_url()).expect("a URL")).await;
-    let overside = Overside::at(&stack, wire.url().as_str());
+    let counted = Counted::start(&stack).await;
+    let overside = Overside::at(&stack, &counted.url);
     let images = Images::new(&stack, "images");
     images.push(&overside, &images.both, "v1").await;
-    let (objects, before) = (stack.objects().await, wire.traffic());
+    let (objects, before) = (stack.objects().await, counted.traffic());
     assert_eq!(objects.len(), 2 * BLOBS);
+    assert!(before.to_target > 4 * LAYER as u64, "{before:?}");
 
     let from = format!("{NAME}:v1");
     let planned = overside.done(&["copy", &from, OTHER, "--dry-run"]).await;
     assert_eq!(planned.matches("would be mounted").count(), 2 * BLOBS, "{planned}");
-    Repository::of(server.base_url(), OTHER).get("v1").await.expect(404);
+    Repository::of(counted.server.base_url(), OTHER).get("v1").await.expect(404);
     let result = overside.result(&["copy", &from, OTHER]).await;
     assert_counts(&result, &json!({ "manifests": 3, "mounted": 2 * BLOBS, "sent": 0, "existed": 0 }));
     assert_eq!(result["digest"], images.both["digest"]);
     assert_eq!(stack.objects().await, objects);
     let (sent, read) =
-        (wire.traffic().to_target - before.to_target, wire.traffic().to_client - before.to_client);
+        (counted.traffic().to_target - before.to_target, counted.traffic().to_client - before.to_client);
     assert!(sent + read < LAYER as u64, "{sent} bytes were sent and {read} read");
 
     // It is the other repository's own: what becomes of the first one is no matter.
     overside.done(&["rm", &from]).await;
-    images.assert_in(&stack, &format!("{}/{OTHER}:v1", server.base_url())).await;
+    images.assert_in(&stack, &format!("{}/{OTHER}:v1", counted.server.base_url())).await;
     assert_eq!(stack.temp_leftovers().await, Vec::<String>::new());
 }
 
 async fn between(stack: Arc<Stack>) {
     let server = stack.server(&[]).await;
     let other = Stack::fresh(StackKind::SqliteFilesystem, &Servers::from_environment()).await;
-    let elsewhere = other.server(&[]).await;
-    let [here, there] =
-        [server.base_url(), elsewhere.base_url()].map(|base_url| Overside::at(&stack, base_url));
+    let elsewhere = Counted::start(&other).await;
+    let [here, there] = [server.base_url(), &elsewhere.url].map(|base_url| Overside::at(&stack, base_url));
     let images = Images::new(&stack, "images");
     images.push(&here, &images.both, "v1").await;
     images.push(&there, &images.one, "one").await;
     assert_eq!(other.objects().await.len(), BLOBS);
 
-    let wire = FaultProxy::in_front_of(&Url::parse(elsewhere.base_url()).expect("a URL")).await;
+    let before = elsewhere.traffic().to_target;
     let from = format!("{}/{NAME}:v1", server.base_url());
-    let copy = ["copy", &from, &format!("{}{NAME}", wire.url())];
+    let copy = ["copy", &from, &format!("{}/{NAME}", elsewhere.url)];
     let result = there.result(&copy).await;
     assert_counts(&result, &json!({ "manifests": 2, "sent": BLOBS, "mounted": 0 }));
     assert!(result["blobs"]["sent_bytes"].as_u64().expect("bytes") > 2 * LAYER as u64);
-    let sent = wire.traffic().to_target;
+    let sent = elsewhere.traffic().to_target - before;
     assert!(sent > 2 * LAYER as u64 && sent < 3 * LAYER as u64, "{sent} bytes were sent");
-    images.assert_in(&stack, &format!("{}/{NAME}:v1", elsewhere.base_url())).await;
+    images.assert_in(&stack, &format!("{}/{NAME}:v1", elsewhere.url)).await;
 
     // Whoever doubts has every blob looked at again.
     let result = there.result(&[&copy[..], &["--force"]].concat()).await;
     assert_counts(&result, &json!({ "manifests": 3, "sent": 0, "sent_bytes": 0, "existed": 2 * BLOBS }));
-    assert!(wire.traffic().to_target - sent < LAYER as u64);
+    assert!(elsewhere.traffic().to_target - before - sent < LAYER as u64);
     assert_eq!(other.objects().await.len(), 2 * BLOBS);
     assert_eq!(other.temp_leftovers().await, Vec::<String>::new());
 }
@@ -196,12 +196,15 @@ async fn signatures(stack: Arc<Stack>) {
 async fn foreign(stack: Arc<Stack>) {
     let server = stack.server(&[]).await;
     let from = Repository::of(server.base_url(), NAME);
-    let whole = from.image("partly foreign").await;
-    let mut manifest: Value = serde_json::from_slice(&whole.payload).expect("JSON");
-    let mut layer = descriptor(FOREIGN, b"kept by those who made it");
+    let (kept, left) = (b"a layer that a registry keeps", b"a layer that only its makers keep");
+    let diff_ids = json!({ "type": "layers", "diff_ids": [digest_of(left), digest_of(kept)] });
+    let config = json!({ "architecture": "amd64", "os": "windows", "rootfs": diff_ids }).to_string();
+    from.push(config.as_bytes()).await;
+    from.push(kept).await;
+    let mut layer = descriptor(FOREIGN, left);
     layer["urls"] = json!(["https://example.com/layer"]);
-    manifest["layers"].as_array_mut().expect("layers").push(layer.clone());
-    let manifest = Manifest::of(IMAGE, &manifest);
+    let manifest =
+        image::image(&descriptor(CONFIG, config.as_bytes()), &[layer, descriptor(LAYER_TAR, kept)]);
     from.put("v1", &manifest).await.expect(201);
     let objects = stack.objects().await;
     assert_eq!(objects.len(), 2);
@@ -211,7 +214,7 @@ async fn foreign(stack: Arc<Stack>) {
     assert_counts(&result, &json!({ "foreign": 1, "mounted": 2, "sent": 0 }));
     let to = Repository::of(server.base_url(), OTHER);
     assert_eq!(to.get("v1").await.expect(200).body, manifest.payload);
-    to.head_blob(&digest_of(b"kept by those who made it")).await.expect(404);
+    to.head_blob(&digest_of(left)).await.expect(404);
 
     // The same into a folder, and out of it.
     let folder = stack.folder().join("pulled");

@@ -8,6 +8,7 @@ use std::time::Duration;
 use futures_util::future::FutureExt;
 use url::Url;
 
+use super::counted::Counted;
 use super::{NAME, Overside};
 use crate::stories::lifetime::front::Front;
 use crate::support::api::{Repository, digest_of};
@@ -16,11 +17,13 @@ use crate::support::process::{Process, Server, signal};
 use crate::support::trial::Story;
 use crate::support::{FaultProxy, Stack, Store, Strike};
 
-const PART_SIZE: usize = 5 << 20;
-/// A layer in parts and one that is sent whole, in bytes.
-const LAYERS: [usize; 2] = [PART_SIZE + 70_000, 300_000];
-/// In bytes: three parts.
-const LARGE_LAYER: usize = 2 * PART_SIZE + 500_000;
+/// In bytes: each more than all that is said about the image.
+const LAYERS: [usize; 2] = [2_000_000, 300_000];
+const PART_SIZE: usize = 16 << 20;
+/// In bytes: what a server has sent in parts when it is not asked for another way.
+const LARGE_LAYER: usize = 101 << 20;
+/// That have arrived when everything dies.
+const PARTS: usize = 2;
 /// More than is said about an image, in bytes, and far less than a part.
 const TALK: u64 = 100_000;
 /// Every so many requests the server is struck.
@@ -34,7 +37,7 @@ pub fn cases() -> Vec<Story> {
     vec![
         ("an_image_that_is_there_is_pushed_again_without_sending_a_blob", |s| again(s).boxed()),
         ("a_push_whose_server_is_killed_at_any_moment_and_started_again_completes", |s| struck(s).boxed()),
-        ("a_push_that_died_with_its_server_goes_on_with_what_had_arrived", |s| died(s).boxed()),
+        ("large_pushes_that_died_with_their_server_go_on_with_what_had_arrived", |s| died(s).boxed()),
     ]
 }
 
@@ -59,9 +62,8 @@ async fn assert_there(stack: &Stack, base_url: &str, tag: &str, layout: &Layout,
 }
 
 async fn again(stack: Arc<Stack>) {
-    let server = stack.server(&["--part-size", "5MiB"]).await;
-    let wire = FaultProxy::in_front_of(&Url::parse(server.base_url()).expect("a URL")).await;
-    let overside = Overside::at(&stack, wire.url().as_str());
+    let counted = Counted::start(&stack).await;
+    let overside = Overside::at(&stack, &counted.url);
     let (layout, folder, manifest) = image(&stack, "image", &LAYERS);
     let archive = folder.to_str().expect("UTF-8");
     let blobs = LAYERS.len() + 1;
@@ -70,7 +72,8 @@ async fn again(stack: Arc<Stack>) {
     let objects = stack.objects().await;
     assert_eq!(objects.len(), blobs);
 
-    let before = wire.traffic().to_target;
+    let before = counted.traffic().to_target;
+    assert!(before > LAYERS.iter().sum::<usize>() as u64, "{before} bytes were sent");
     let elsewhere = stack.folder().join("another-machine");
     for (tag, flags, existed) in [
         ("v1", &[][..], 0),
@@ -82,9 +85,9 @@ async fn again(stack: Arc<Stack>) {
         let told = ["sent", "sent_bytes", "existed"].map(|count| result["blobs"][count].as_u64());
         assert_eq!(told, [Some(0), Some(0), Some(existed)], "{tag}: {result}");
         assert_eq!(result["digest"], digest_of(&manifest).to_string());
-        assert_there(&stack, server.base_url(), tag, &layout, &manifest).await;
+        assert_there(&stack, counted.server.base_url(), tag, &layout, &manifest).await;
     }
-    let sent = wire.traffic().to_target - before;
+    let sent = counted.traffic().to_target - before;
     assert!(sent < TALK, "{sent} bytes were sent");
     assert_eq!(stack.objects().await, objects);
     assert_eq!(stack.temp_leftovers().await, Vec::<String>::new());
@@ -108,7 +111,7 @@ impl Restarting {
 
 async fn restarting(stack: &Arc<Stack>) -> Restarting {
     // What the dead server was finalizing is soon another's to finish.
-    let flags = ["--part-size", "5MiB", "--lease", "2s"].map(str::to_owned).to_vec();
+    let flags = ["--part-size", "16MiB", "--lease", "2s"].map(str::to_owned).to_vec();
     Restarting { stack: stack.clone(), front: Front::open().await, flags }
 }
 
@@ -166,10 +169,9 @@ async fn died(stack: Arc<Stack>) {
     let (layout, folder, manifest) = image(&stack, "image", &[LARGE_LAYER]);
     let push = ["push", folder.to_str().expect("UTF-8"), &format!("{NAME}:v1"), "--jobs", "1"];
 
-    // One part has arrived, and the next is on its way.
     let (client, server_pid) = (Arc::new(AtomicU32::new(0)), server.pid());
     let struck = client.clone();
-    wire.arm(2, Strike::Before, move || {
+    wire.arm(PARTS as u64 + 1, Strike::Before, move || {
         signal(struck.load(SeqCst), "-KILL");
         signal(server_pid, "-KILL");
     });
@@ -180,13 +182,14 @@ async fn died(stack: Arc<Stack>) {
     server.kill9();
     assert!(!wire.is_armed());
     let before = wire.traffic().to_target;
-    assert!(before >= PART_SIZE as u64, "{before} bytes had arrived");
+    let arrived = PARTS * PART_SIZE;
+    assert!(before >= arrived as u64, "{before} bytes had arrived");
 
     let server = restarting.start().await;
     let result = overside.result(&push).await;
     assert_eq!(result["digest"], digest_of(&manifest).to_string());
     let sent = wire.traffic().to_target - before;
-    let missing = (LARGE_LAYER - PART_SIZE) as u64;
+    let missing = (LARGE_LAYER - arrived) as u64;
     assert!((missing..missing + TALK).contains(&sent), "{sent} bytes were sent, {missing} were missing");
     assert_there(&stack, server.base_url(), "v1", &layout, &manifest).await;
     assert_eq!(stack.objects().await.len(), 2);
