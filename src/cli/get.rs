@@ -4,12 +4,12 @@ mod restore;
 
 use std::path::PathBuf;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use serde_json::json;
 
 use super::artifact::unless_interrupted;
 use super::progress::{Display, OutputArgs};
-use super::remote::{RemoteArgs, RemoteName, TransferArgs};
+use super::remote::{RemoteArgs, RemoteName, TransferArgs, with_reference};
 use crate::client::Client;
 use crate::domain::digest::Digest;
 use crate::domain::reference::Reference;
@@ -20,7 +20,7 @@ use crate::domain::reference::Reference;
 #[derive(Debug, clap::Args)]
 pub struct GetArgs {
     /// A blob, such as team/model@sha256:…, or an artifact, such as team/data:v1
-    #[arg(value_name = "NAME@DIGEST|NAME:TAG")]
+    #[arg(value_name = "NAME@DIGEST|NAME:TAG", value_parser = with_reference)]
     name: RemoteName,
     /// File to write, or for an artifact the folder; files that are there are replaced once the download is verified
     #[arg(long = "output", short = 'o', value_name = "FILE|DIR")]
@@ -41,15 +41,12 @@ pub async fn run(args: GetArgs) -> anyhow::Result<()> {
 
 async fn get(args: &GetArgs, display: &Display) -> anyhow::Result<()> {
     let client = args.remote.client(&args.name).await?;
-    match &args.name.reference {
+    match &args.name.reference_or_latest()? {
         // A digest is a blob's, unless only a manifest has it.
-        Some(Reference::Digest(digest))
-            if client.blob_size(&args.name.repository, digest).await?.is_some() =>
-        {
+        Reference::Digest(digest) if client.blob_size(&args.name.repository, digest).await?.is_some() => {
             blob(args, &client, digest, display).await
         }
-        Some(reference) => restore::artifact(args, &client, reference, display).await,
-        None => bail!("a blob is written NAME@DIGEST, an artifact NAME:TAG; `overside put` prints them"),
+        reference => restore::artifact(args, &client, reference, display).await,
     }
 }
 
@@ -91,7 +88,11 @@ mod tests {
         let reference = format!("team/model@{}", Digest::EMPTY);
         let command = Command::try_parse_from(["get", &reference, "-o", "file"]).unwrap();
         assert_eq!(command.get.target, PathBuf::from("file"));
-        for bad in [&["get", "../up:v1", "-o", "file"][..], &["get", &reference]] {
+        for bad in [
+            &["get", "../up:v1", "-o", "file"][..],
+            &["get", "team/model", "-o", "file"],
+            &["get", &reference],
+        ] {
             assert_eq!(Command::try_parse_from(bad).unwrap_err().exit_code(), 2, "{bad:?}");
         }
     }

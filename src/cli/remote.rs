@@ -69,6 +69,10 @@ pub struct RemoteName {
 /// Why a text names nothing on a registry.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum RemoteNameError {
+    #[error(
+        "a manifest is written NAME:TAG or NAME@DIGEST, a blob NAME@DIGEST; `overside put` and `push` print them"
+    )]
+    NoReference,
     #[error(transparent)]
     Address(#[from] AddressError),
     #[error(transparent)]
@@ -87,7 +91,8 @@ impl FromStr for RemoteName {
         let first = text[scheme..].find('/').map(|end| scheme + end);
         let is_host = |end: usize| {
             let first = &text[scheme..end];
-            scheme > 0 || first.contains(['.', ':']) || first == "localhost"
+            // No host begins with a dot, and a path that climbs is better called a bad name.
+            scheme > 0 || (!first.starts_with('.') && first.contains(['.', ':'])) || first == "localhost"
         };
         let (host, rest) = match first.filter(|end| is_host(*end)) {
             Some(end) => (Some((text[..end].to_owned(), text[..end].parse()?)), &text[end + 1..]),
@@ -119,6 +124,12 @@ impl fmt::Display for RemoteName {
             None => Ok(()),
         }
     }
+}
+
+/// For arguments that cannot do without a tag or a digest.
+pub fn with_reference(text: &str) -> Result<RemoteName, RemoteNameError> {
+    let name: RemoteName = text.parse()?;
+    if name.reference.is_some() { Ok(name) } else { Err(RemoteNameError::NoReference) }
 }
 
 impl RemoteName {

@@ -2,14 +2,14 @@
 
 use anyhow::{Context, bail};
 
-use super::remote::{RemoteArgs, RemoteName};
+use super::remote::{RemoteArgs, RemoteName, with_reference};
 use crate::domain::reference::Reference;
 
 /// Delete a manifest, and with it every tag that means it; or a blob
 #[derive(Debug, clap::Args)]
 pub struct RmArgs {
     /// What to delete: a manifest by tag or digest, such as team/app:v1, or a blob by digest
-    #[arg(value_name = "NAME:TAG|NAME@DIGEST")]
+    #[arg(value_name = "NAME:TAG|NAME@DIGEST", value_parser = with_reference)]
     name: RemoteName,
     /// The digest is a blob's
     #[arg(long)]
@@ -23,9 +23,7 @@ pub struct RmArgs {
 
 pub async fn run(args: RmArgs) -> anyhow::Result<()> {
     let name = &args.name;
-    let Some(reference) = &name.reference else {
-        bail!("name a tag or a digest: {}:TAG; a whole repository is not deleted at once", name.repository)
-    };
+    let reference = &name.reference_or_latest()?;
     let client = args.remote.client(name).await?;
     if args.blob {
         let Reference::Digest(digest) = reference else { bail!("a blob has no tag; name its digest") };

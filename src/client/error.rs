@@ -79,7 +79,7 @@ pub enum Error {
     DigestMismatch(Box<Mismatch>),
     #[error("{} changed while it was being uploaded; upload it again when nothing writes to it", .0.display())]
     FileChanged(PathBuf),
-    #[error("{} is not a regular file", .0.display())]
+    #[error("{} is not a regular file; a folder goes up as one artifact with --recursive", .0.display())]
     NotAFile(PathBuf),
     #[error("another process is downloading to {}; wait for it or choose another file", .0.display())]
     DownloadInProgress(PathBuf),

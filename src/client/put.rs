@@ -103,11 +103,22 @@ impl Client {
         if self.blob_size(repository, &digest).await? != Some(size) {
             return self.put_missing_blob(repository, blob, options, progress).await;
         }
+        self.found_blob(repository, &digest, options, progress);
+        Ok(PutOutcome { digest, size, outcome: Outcome::Exists, mode: None })
+    }
+
+    /// Says that a blob is there. An earlier run may have ended before it could forget how it was sending it.
+    pub(super) fn found_blob(
+        &self,
+        repository: &RepositoryName,
+        digest: &Digest,
+        options: &PutOptions,
+        progress: &Progress,
+    ) {
         if let Some(states) = &options.states {
-            states.of(&self.base, repository, &digest).remove();
+            states.of(&self.base, repository, digest).remove();
         }
         progress.finished(Outcome::Exists);
-        Ok(PutOutcome { digest, size, outcome: Outcome::Exists, mode: None })
     }
 
     /// As [`Self::put_blob`], for a blob that is known not to be there.

@@ -11,7 +11,7 @@ use super::GetArgs;
 use crate::cli::progress::Display;
 use crate::cli::put::TITLE;
 use crate::client::manifest::Manifest;
-use crate::client::{Client, FileSource, Progress};
+use crate::client::{Client, Error, FileSource, Progress};
 use crate::domain::reference::Reference;
 use crate::http::wire::Descriptor;
 
@@ -23,7 +23,11 @@ pub(super) async fn artifact(
 ) -> anyhow::Result<()> {
     let repository = &args.name.repository;
     let manifest = client.manifest(repository, reference).await?;
-    let manifest = manifest.context("the repository has nothing of this name, or you may not read it")?;
+    let manifest = match (manifest, reference) {
+        (Some(manifest), _) => manifest,
+        (None, Reference::Digest(digest)) => return Err(Error::BlobUnknown(*digest).into()),
+        (None, tag) => return Err(Error::ManifestUnknown(tag.clone()).into()),
+    };
     let files = files(&manifest)?;
     let progress = display.progress();
     let lanes = args.transfer.lanes();

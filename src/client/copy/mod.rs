@@ -175,7 +175,7 @@ impl Sender<'_> {
         progress.report(Event::Started { stage: Stage::Uploading, total: descriptor.size, done: 0 });
         // Before it is opened: to open may be to unpack.
         if client.blob_size(repository, &descriptor.digest).await? == Some(descriptor.size) {
-            progress.finished(Outcome::Exists);
+            client.found_blob(repository, &descriptor.digest, &self.options.put, &progress);
             return Ok((Outcome::Exists, descriptor.size));
         }
         let opened = self.origin.open(descriptor).await?;

@@ -6,6 +6,7 @@
 
 mod client;
 mod kills;
+mod pushes;
 mod strikes;
 
 use std::sync::Arc;
@@ -27,6 +28,9 @@ enum Wire {
 
 pub fn cases() -> Vec<Story> {
     vec![
+        ("a_push_that_is_killed_twenty_times_goes_on_and_sends_nothing_again", |stack| {
+            pushes::story(stack).boxed()
+        }),
         ("a_kill_at_any_request_to_the_store_loses_nothing_of_a_put_that_is_read_back", |stack| {
             survives(stack, Operation::Put, Wire::Store)
         }),

@@ -1,5 +1,6 @@
 //! Gigabytes: what the service may cost in memory and in bytes, whatever the size of the blob.
 
+mod client;
 mod content;
 mod presigned;
 mod proof;
@@ -45,6 +46,10 @@ pub fn cases() -> Vec<Story> {
             "large_a_declared_digest_is_proven_without_reading_the_blob_where_the_stores_checksum_is_a_proof",
             |stack| proof::without_reading(stack).boxed(),
         ),
+        ("large_images_are_pushed_through_a_rough_network_and_hardly_anything_twice", |stack| {
+            client::rough(stack).boxed()
+        }),
+        ("large_images_cost_the_client_no_memory", |stack| client::memory(stack).boxed()),
         ("large_a_body_of_another_digest_is_refused_by_the_store", |stack| proof::wrong_body(stack).boxed()),
     ]
 }

@@ -112,6 +112,17 @@ impl From<io::Error> for Stop {
 }
 
 impl RoughProxy {
+    /// A proxy that the service behind it knows as its public address, so that signed URLs lead through it; and the
+    /// flags to start that service with.
+    pub fn before_a_service(roughness: Roughness) -> (Self, [String; 4]) {
+        // The service's port has to be known before it runs. That another takes it meanwhile is not seen in practice.
+        let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a port on loopback");
+        let address = listener.local_addr().expect("a bound address");
+        let proxy = Self::in_front_of(&format!("http://{address}").parse().expect("a URL"), roughness);
+        let public = proxy.url().as_str().trim_end_matches('/').to_owned();
+        (proxy, ["--listen".to_owned(), address.to_string(), "--public-url".to_owned(), public])
+    }
+
     /// A proxy in front of the server that `url` leads to. Called within a runtime.
     pub fn in_front_of(url: &Url, roughness: Roughness) -> Self {
         let target = url.socket_addrs(|| None).expect("an address with a port")[0];

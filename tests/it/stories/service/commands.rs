@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use crate::support::Stack;
 use crate::support::api::{Repository, content, digest_of};
+use crate::support::stack::CommandOutput;
 use crate::support::trial::Story;
 
 /// Nobody listens there.
@@ -94,7 +95,7 @@ fn put(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
                     .command(&["put", &here, "team/app", "--server", base, "--json", "--mode", mode])
                     .await;
                 assert_eq!(done.code, Some(0), "{name}: {}{}", done.stdout, done.stderr);
-                let report: Value = serde_json::from_str(&done.stdout).expect("one JSON object");
+                let report = last_line(&done);
                 assert_eq!(report["existed"], existed, "{name}: {report}");
                 assert_eq!(
                     (&report["digest"], &report["size"]),
@@ -111,8 +112,7 @@ fn put(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
             assert_eq!(plain.stdout, format!("{digest} {} team/app@{digest}\n", bytes.len()));
             let from = format!("team/app@{digest}");
             let got = stack.command(&["get", &from, "-o", &back, "--server", base, "--json"]).await;
-            let report: Value =
-                serde_json::from_str(&got.stdout).unwrap_or_else(|_| panic!("{}", got.stderr));
+            let report: Value = last_line(&got);
             assert_eq!((&report["digest"], &report["size"]), (&digest.as_str().into(), &bytes.len().into()));
             assert!(std::fs::read(&back).expect("what came back") == bytes, "{name}");
         }
@@ -120,6 +120,16 @@ fn put(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
         assert_eq!(stack.temp_leftovers().await, Vec::<String>::new());
     }
     .boxed()
+}
+
+/// The result, after the events.
+fn last_line(done: &CommandOutput) -> Value {
+    let lines: Vec<Value> = done
+        .stdout
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}")))
+        .collect();
+    lines.last().cloned().unwrap_or_else(|| panic!("{}", done.stderr))
 }
 
 fn wrong(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
