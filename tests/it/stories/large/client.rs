@@ -19,7 +19,8 @@ use crate::support::{Stack, Store, api};
 
 /// Of which so much is pushed through a proxy that cuts and refuses; in two layers.
 const ROUGH_LAYER: u64 = (1 << 30) + 4321;
-const MODEST_LAYER: u64 = (48 << 20) + 4321;
+/// What still goes up in parts: one PUT would be longer than the line holds.
+const MODEST_ROUGH_LAYER: u64 = (110 << 20) + 4321;
 const CUT_EVERY: u64 = 200 << 20;
 const REFUSE_EVERY: u64 = 7;
 /// Of what is pushed so many bytes more may be sent, one in this.
@@ -29,6 +30,7 @@ const TWICE_AT_MOST: u64 = 10;
 /// store, and a small machine's disk does not take all of it twice.
 const HUGE_LAYER: u64 = (10 << 30) / 4;
 const LARGE_LAYER: u64 = (2 << 30) / 4;
+const MODEST_LAYER: u64 = (48 << 20) + 4321;
 /// What a client may hold resident, its program included, in bytes.
 const CLIENT_MEMORY: u64 = 100 << 20;
 const POLL: Duration = Duration::from_millis(20);
@@ -40,8 +42,11 @@ const TAG: &str = "team/large/image:v1";
 /// every seventh request.
 pub async fn rough(stack: Arc<Stack>) {
     let _turn = super::TURN.lock().await;
-    let (layer, cut_every) =
-        if is_localstack(&stack) { (MODEST_LAYER, MODEST_LAYER / 5) } else { (ROUGH_LAYER, CUT_EVERY) };
+    let (layer, cut_every) = if is_localstack(&stack) {
+        (MODEST_ROUGH_LAYER, MODEST_ROUGH_LAYER / 3)
+    } else {
+        (ROUGH_LAYER, CUT_EVERY)
+    };
     let roughness = Roughness { cut_every: Some(cut_every), refuse_every: Some(REFUSE_EVERY) };
     let to_store = match &stack.store {
         Store::S3 { endpoint, .. } => Some(RoughProxy::in_front_of(endpoint, roughness)),
