@@ -230,7 +230,9 @@ impl<'a> ChunkedUpload<'a> {
         };
         self.follow(response.headers());
         let told = response.headers().get(RANGE).and_then(|range| parse_offset(range.to_str().ok()?));
-        self.offset = told.unwrap_or(base + from + size);
+        let taken = base + from + size;
+        // `0-0` is nothing or the first byte; where that was all that was sent, and was taken, it is the byte.
+        self.offset = told.filter(|told| (*told, taken) != (0, 1)).unwrap_or(taken);
         Ok(())
     }
 
