@@ -11,7 +11,8 @@ use crate::support::{CommandLine, Stack, api};
 const CHUNK: usize = 16 << 20;
 /// Of a long one, in bytes.
 const LONG: usize = 50 << 20;
-const CUT_EVERY: u64 = 15 << 20;
+/// More than a chunk, so that one gets through between two cuts.
+const CUT_EVERY: u64 = 20 << 20;
 
 pub async fn files(stack: Arc<Stack>) {
     let server = stack.server(&SMALL_PARTS).await;
@@ -97,7 +98,8 @@ pub async fn cut(stack: Arc<Stack>) {
     let sent = wire.sent();
     assert!(sent.cuts >= LONG as u64 / CUT_EVERY, "{sent:?}");
     let twice = sent.bodies - LONG as u64;
-    assert!(twice < LONG as u64 / 10, "{twice} bytes were sent again: {sent:?}");
+    // Of a chunk that was cut off S3 keeps whole parts alone, which may be none.
+    assert!(twice <= sent.cuts * CHUNK as u64, "{twice} bytes were sent again: {sent:?}");
     assert!(stack.blob_bytes(&expected).await.as_ref() == Some(&content));
     assert_eq!(stack.temp_leftovers().await, Vec::<String>::new());
 }
