@@ -2,7 +2,7 @@
 
 mod dxf;
 mod oras;
-mod skopeo;
+pub mod skopeo;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -2,7 +2,7 @@
 
 mod elsewhere;
 mod expiry;
-mod front;
+pub(super) mod front;
 mod placing;
 mod shutdown;
 mod urls;

@@ -34,12 +34,12 @@ pub fn cases() -> Vec<Story> {
 }
 
 /// skopeo on one machine.
-struct Skopeo {
+pub struct Skopeo {
     machine: Machine,
 }
 
 impl Skopeo {
-    fn new(stack: &Arc<Stack>, name: &str) -> Self {
+    pub fn new(stack: &Arc<Stack>, name: &str) -> Self {
         Self { machine: Machine::new(stack, Client::Skopeo, name) }
     }
 
@@ -61,7 +61,7 @@ impl Skopeo {
         self.machine.refused(&mut self.command(arguments)).await
     }
 
-    async fn copy(&self, flags: &[&str], from: &str, to: &str) {
+    pub async fn copy(&self, flags: &[&str], from: &str, to: &str) {
         let plain_http = ["--src-tls-verify=false", "--dest-tls-verify=false"];
         self.run(&[&["copy"], &plain_http[..], flags, &[from, to]].concat()).await;
     }
@@ -72,7 +72,7 @@ impl Skopeo {
     }
 
     /// The manifest's exact bytes.
-    async fn raw(&self, image: &str) -> Vec<u8> {
+    pub async fn raw(&self, image: &str) -> Vec<u8> {
         self.inspect(&["--raw"], image).await.into_bytes()
     }
 
@@ -80,21 +80,21 @@ impl Skopeo {
         json(&self.run(&["list-tags", "--tls-verify=false", repository]).await)["Tags"].take()
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub fn path(&self, name: &str) -> PathBuf {
         self.machine.home.join(name)
     }
 
-    fn layout(&self, name: &str) -> Layout {
+    pub fn layout(&self, name: &str) -> Layout {
         Layout::new(self.path(name))
     }
 
     /// `oci:FOLDER:v1`
-    fn folder(&self, name: &str) -> String {
+    pub fn folder(&self, name: &str) -> String {
         format!("oci:{}:v1", self.path(name).display())
     }
 }
 
 /// `docker://127.0.0.1:5000/NAME`
-fn at(base_url: &str, name: &str) -> String {
+pub fn at(base_url: &str, name: &str) -> String {
     format!("docker://{}/{name}", host(base_url))
 }
