@@ -299,7 +299,7 @@ mod tests {
     fn names_are_cut_where_they_say_least() {
         assert_eq!(shortened("file.bin"), "file.bin");
         assert_eq!(shortened(&subject(1).name), "sha256:000000000000");
-        assert_eq!(shortened("a/very/long/path/to/model.bin"), "…g/path/to/model.bin"[..].to_owned());
+        assert_eq!(shortened("a/very/long/path/to/model.bin"), "…/path/to/model.bin");
     }
 
     #[test]

@@ -71,6 +71,17 @@ struct Put<'a> {
     options: PutOptions,
 }
 
+/// What came of one file.
+enum Done {
+    Put(PutOutcome),
+    /// What would come of it.
+    Planned {
+        digest: Digest,
+        size: u64,
+        outcome: &'static str,
+    },
+}
+
 pub async fn run(args: PutArgs) -> anyhow::Result<()> {
     let client = args.remote.client(&args.name).await?;
     let display = Display::new(args.output);
@@ -117,7 +128,9 @@ impl Put<'_> {
         let mut failed = Vec::new();
         while let Some((file, done)) = putting.next().await {
             match done {
-                Ok(()) => {}
+                // In the order of the files: without `--json` a line does not say whose it is.
+                Ok(Done::Put(put)) => self.say(file, put, files.len() == 1),
+                Ok(Done::Planned { digest, size, outcome }) => self.say_planned(&digest, size, outcome),
                 Err(error) if files.len() == 1 => return Err(error),
                 Err(error) => {
                     eprintln!("error: {}: {error:#}", file.display());
@@ -128,27 +141,26 @@ impl Put<'_> {
         if failed.is_empty() { Ok(()) } else { bail!("{} of {} files failed", failed.len(), files.len()) }
     }
 
-    async fn file(&self, file: &Path) -> anyhow::Result<()> {
+    async fn file(&self, file: &Path) -> anyhow::Result<Done> {
         let repository = &self.args.name.repository;
         if file == Path::new(STDIN) {
             if self.args.send.dry_run {
                 bail!("standard input cannot be looked at without being read; leave --dry-run out");
             }
-            let put = stream::put(self).await?;
-            self.say(file, put);
-            return Ok(());
+            return Ok(Done::Put(stream::put(self).await?));
         }
         let progress = self.display.progress().of(file.display().to_string());
         if self.args.send.dry_run {
             let blob = crate::client::Blob::of_file(file, &progress).await?;
-            let is_there = self.client.blob_size(repository, &blob.digest).await? == Some(blob.size());
-            let outcome = if is_there { "exists" } else { "would be sent" };
-            self.say_planned(&blob.digest, blob.size(), outcome);
-            return Ok(());
+            let (digest, size) = (blob.digest, blob.size());
+            let is_there = self.client.blob_size(repository, &digest).await? == Some(size);
+            return Ok(Done::Planned {
+                digest,
+                size,
+                outcome: if is_there { "exists" } else { "would be sent" },
+            });
         }
-        let put = self.client.put_file(repository, file, &self.options, &progress).await?;
-        self.say(file, put);
-        Ok(())
+        Ok(Done::Put(self.client.put_file(repository, file, &self.options, &progress).await?))
     }
 
     fn say_planned(&self, digest: &Digest, size: u64, outcome: &str) {
@@ -159,7 +171,7 @@ impl Put<'_> {
         }
     }
 
-    fn say(&self, file: &Path, put: PutOutcome) {
+    fn say(&self, file: &Path, put: PutOutcome, is_alone: bool) {
         let reference = self.args.name.with(Some(Reference::Digest(put.digest)));
         self.display.finish();
         if self.args.output.json {
@@ -173,7 +185,8 @@ impl Put<'_> {
                 "existed": put.outcome == Outcome::Exists,
                 "outcome": put.outcome,
                 "mode": put.mode,
-                "upload_uuid": self.display.session(),
+                // Of several nobody knows whose the last session was.
+                "upload_uuid": self.display.session().filter(|_| is_alone),
             });
             println!("{report}");
         } else {

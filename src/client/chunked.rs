@@ -18,6 +18,7 @@ use super::transfer::{Lanes, unless_stalled};
 use super::{CALL_TIMEOUT, Client, Error, Refusal, Result};
 use crate::domain::digest::Digest;
 use crate::domain::name::RepositoryName;
+use crate::domain::range::parse_upload_range;
 
 /// Bytes of one `PATCH`: what a broken connection costs at most, and enough to make its round trip cheap.
 pub(super) const CHUNK_SIZE: u64 = 16 * 1024 * 1024;
@@ -229,8 +230,10 @@ impl<'a> ChunkedUpload<'a> {
             }
         };
         self.follow(response.headers());
-        let told = response.headers().get(RANGE).and_then(|range| parse_offset(range.to_str().ok()?));
-        self.offset = told.unwrap_or(base + from + size);
+        let told = response.headers().get(RANGE).and_then(|range| parse_upload_range(range.to_str().ok()?));
+        let taken = base + from + size;
+        // `0-0` is nothing or the first byte; where that was all that was sent, and was taken, it is the byte.
+        self.offset = told.filter(|told| (*told, taken) != (0, 1)).unwrap_or(taken);
         Ok(())
     }
 
@@ -313,7 +316,7 @@ impl<'a> ChunkedUpload<'a> {
             return answer.expect(StatusCode::NO_CONTENT).map(|_| false);
         }
         self.follow(&answer.headers);
-        let offset = answer.header(RANGE.as_str()).and_then(parse_offset);
+        let offset = answer.header(RANGE.as_str()).and_then(parse_upload_range);
         self.offset = offset.ok_or_else(|| answer.unexpected("no Range"))?;
         Ok(true)
     }
@@ -353,17 +356,6 @@ fn location(client: &Client, answer: &Answer) -> Result<Url> {
     location.ok_or_else(|| answer.unexpected("no Location"))
 }
 
-/// The offset that `0-99` or `bytes=0-99` stands for. `0-0` is what registries say at the very beginning, too.
-fn parse_offset(range: &str) -> Option<u64> {
-    let (first, last) = range.trim_start_matches("bytes=").split_once('-')?;
-    let (first, last): (u64, u64) = (first.trim().parse().ok()?, last.trim().parse().ok()?);
-    match (first, last) {
-        (0, 0) => Some(0),
-        (0, last) => last.checked_add(1),
-        _ => None,
-    }
-}
-
 fn classify(refusal: Refusal) -> Failure {
     let (status, asked) = (refusal.status, refusal.retry_after);
     let is_unsupported = refusal.code == "UNSUPPORTED";
@@ -388,20 +380,5 @@ fn is_spoilt(error: &Error) -> bool {
                 || refusal.status == StatusCode::RANGE_NOT_SATISFIABLE
         }
         _ => false,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::parse_offset;
-
-    #[test]
-    fn an_offset_is_one_more_than_the_last_byte_except_at_the_beginning() {
-        assert_eq!(parse_offset("0-0"), Some(0));
-        assert_eq!(parse_offset("0-9"), Some(10));
-        assert_eq!(parse_offset("bytes=0-9"), Some(10));
-        for other in ["", "5-9", "0-", "-9", "0-18446744073709551615", "a-b"] {
-            assert_eq!(parse_offset(other), None, "{other}");
-        }
     }
 }

@@ -1,4 +1,5 @@
-//! Byte ranges: `Range` of a download (RFC 9110 §14) and `Content-Range` of a chunk (OCI distribution 1.1.1).
+//! Byte ranges: `Range` of a download (RFC 9110 §14), `Content-Range` of a chunk and `Range` of an upload (OCI
+//! distribution 1.1.1).
 
 /// Bytes `start..end` of a blob, `end` excluded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,6 +59,18 @@ pub fn parse_content_range(header: &str) -> Option<ByteRange> {
     (first <= last).then(|| Some(ByteRange { start: first, end: last.checked_add(1)? }))?
 }
 
+/// How many bytes an upload has whose `Range` is `0-99` or `bytes=0-99`. `0-0` is what registries say of the first
+/// byte, and of nothing too: it is taken for nothing.
+#[must_use]
+pub fn parse_upload_range(header: &str) -> Option<u64> {
+    let (first, last) = header.trim_start_matches("bytes=").split_once('-')?;
+    match (decimal(first.trim())?, decimal(last.trim())?) {
+        (0, 0) => Some(0),
+        (0, last) => last.checked_add(1),
+        _ => None,
+    }
+}
+
 fn decimal(text: &str) -> Option<u64> {
     text.bytes().all(|c| c.is_ascii_digit()).then(|| text.parse().ok())?
 }
@@ -80,6 +93,7 @@ mod tests {
         fn parsing_any_header_never_panics(header in ".{0,60}", size: u64) {
             let _ = RangeRequest::parse(&header, size);
             let _ = parse_content_range(&header);
+            let _ = parse_upload_range(&header);
         }
     }
 
@@ -106,6 +120,15 @@ mod tests {
         }
         for bad in ["", "5", "9-5", "-5", "5-", "a-b", "0-18446744073709551615"] {
             assert_eq!(parse_content_range(bad), None, "{bad}");
+        }
+    }
+    #[test]
+    fn an_upload_has_one_byte_more_than_its_last_except_at_the_beginning() {
+        assert_eq!(parse_upload_range("0-0"), Some(0));
+        assert_eq!(parse_upload_range("0-9"), Some(10));
+        assert_eq!(parse_upload_range("bytes=0-9"), Some(10));
+        for other in ["", "5-9", "0-", "-9", "0-18446744073709551615", "a-b"] {
+            assert_eq!(parse_upload_range(other), None, "{other}");
         }
     }
 }

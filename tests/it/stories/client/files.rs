@@ -18,6 +18,7 @@ pub fn cases() -> Vec<Story> {
         ("put_takes_files_and_quoted_patterns_and_sends_nothing_twice", |s| many::files(s).boxed()),
         ("put_keeps_the_good_files_when_one_fails", |s| many::one_fails(s).boxed()),
         ("put_takes_standard_input_of_any_length", |s| many::standard_input(s).boxed()),
+        ("standard_input_goes_on_from_the_servers_offset", |s| many::cut(s).boxed()),
         ("a_folder_is_put_and_restored_byte_by_byte", |s| folder::restored(s).boxed()),
         ("an_interrupted_get_goes_on_with_what_is_missing", |s| folder::interrupted(s).boxed()),
         ("titles_that_lead_out_of_the_folder_are_refused", |s| hostile::titles(s).boxed()),

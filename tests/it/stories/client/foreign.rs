@@ -20,7 +20,8 @@ pub fn cases_without_us() -> Vec<Story> {
         ("a_registry_that_wants_a_password_is_pushed_to_after_login", |s| images::signed_in(s).boxed()),
         ("a_docker_archive_and_an_index_pass_through_a_foreign_registry", |s| images::open_to_all(s).boxed()),
         ("files_pass_through_a_foreign_registry_in_chunks", |s| blobs::files(s).boxed()),
-        ("an_upload_goes_on_from_a_foreign_registrys_offset", |s| blobs::cut(s).boxed()),
+        ("an_upload_goes_on_from_a_foreign_registrys_offset", |s| blobs::refused(s).boxed()),
+        ("an_upload_that_a_foreign_registry_loses_begins_anew_by_itself", |s| blobs::lost(s).boxed()),
         ("a_foreign_registry_is_looked_at_and_cleared", |s| looks::story(s).boxed()),
         ("a_copy_within_a_foreign_registry_mounts", |s| copies::mounted(s).boxed()),
     ]

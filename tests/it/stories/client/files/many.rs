@@ -9,6 +9,10 @@ use crate::support::{CommandLine, Stack, api};
 
 /// What is read of standard input at once, in bytes.
 const CHUNK: usize = 16 << 20;
+/// Of a long one, in bytes.
+const LONG: usize = 50 << 20;
+/// More than a chunk, so that one gets through between two cuts.
+const CUT_EVERY: u64 = 20 << 20;
 
 pub async fn files(stack: Arc<Stack>) {
     let server = stack.server(&SMALL_PARTS).await;
@@ -77,5 +81,25 @@ pub async fn standard_input(stack: Arc<Stack>) {
         ours.done(&["get", &format!("{NAME}@{}", digest(&printed)), "-o", "back"]).await;
         assert!(ours.read("back") == content, "{size}");
     }
+    assert_eq!(stack.temp_leftovers().await, Vec::<String>::new());
+}
+
+pub async fn cut(stack: Arc<Stack>) {
+    let server = stack.server(&[]).await;
+    let roughness = Roughness { cut_every: Some(CUT_EVERY), ..Roughness::default() };
+    let wire = RoughProxy::in_front_of(&server.base_url().parse().expect("a URL"), roughness);
+    let ours = CommandLine::new(&stack, "ours", wire.url().as_str());
+    let content = api::content(LONG);
+    let put = ours.command(&["put", "-", NAME]);
+    let done = stack.run_with_input(&content, &put).await;
+    assert_eq!(done.code, Some(0), "{done:?}");
+    let expected = api::digest_of(&content);
+    assert_eq!(digest(&done.stdout), expected.to_string());
+    let sent = wire.sent();
+    assert!(sent.cuts >= LONG as u64 / CUT_EVERY, "{sent:?}");
+    let twice = sent.bodies - LONG as u64;
+    // Of a chunk that was cut off S3 keeps whole parts alone, which may be none.
+    assert!(twice <= sent.cuts * CHUNK as u64, "{twice} bytes were sent again: {sent:?}");
+    assert!(stack.blob_bytes(&expected).await.as_ref() == Some(&content));
     assert_eq!(stack.temp_leftovers().await, Vec::<String>::new());
 }

@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
+use reqwest::Method;
+use reqwest::header::ACCEPT;
 use serde_json::{Value, json};
 use url::Url;
 
 use super::skopeo;
 use super::{open, repository};
-use crate::support::api::{self, Repository};
+use crate::support::api::{self, Answer, Repository};
 use crate::support::command_line::{digest, host};
 use crate::support::image::{self, EMPTY, Manifest, entries};
 use crate::support::layout::{Layout, Packing};
@@ -128,7 +130,8 @@ pub async fn referrers(stack: Arc<Stack>) {
     assert_eq!(listed, expected);
     for manifest in signatures.iter().chain([&notary, &image]) {
         assert_eq!(back.get(manifest.digest()).await.expect(200).body, manifest.payload);
-        assert_eq!(foreign.get(manifest.digest()).await.expect(200).body, manifest.payload);
+        let there = foreign.manifest(Method::GET, manifest.digest()).header(ACCEPT, image::IMAGE);
+        assert_eq!(Answer::to(there).await.expect(200).body, manifest.payload);
     }
     assert_eq!(back.read(&api::digest_of(b"and approved")).await.text(), "and approved");
 }
@@ -148,7 +151,8 @@ fn digests(printed: &str) -> Vec<String> {
 /// "Referrers Tag Schema"), with what is told of them.
 async fn assert_listed(repository: &Repository, subject: &Manifest, referrers: &[Manifest]) {
     let tag = subject.digest().to_string().replace(':', "-");
-    let list = repository.get(tag).await.expect(200).json();
+    let list = repository.manifest(Method::GET, tag).header(ACCEPT, image::INDEX);
+    let list = Answer::to(list).await.expect(200).json();
     assert_eq!(list["mediaType"], image::INDEX);
     let listed = list["manifests"].as_array().expect("a list");
     assert_eq!(listed.len(), referrers.len(), "{list}");
