@@ -130,8 +130,9 @@ async fn struck(stack: Arc<Stack>) {
         let pid = server.pid();
         let strike = if request % 2 == 0 { Strike::After } else { Strike::Before };
         wire.arm(request, strike, move || signal(pid, "-KILL"));
-        let mut push = overside.command(&["push", folder.to_str().expect("UTF-8"), &format!("{NAME}:{tag}")]);
-        let mut push = Process::spawn(&mut push);
+        let name = format!("{NAME}:{tag}");
+        let arguments = ["push", folder.to_str().expect("UTF-8"), &name];
+        let mut push = Process::spawn(&mut overside.command(&arguments));
         while wire.is_armed() {
             if push.wait(Duration::ZERO).await.is_some() {
                 break;
@@ -144,8 +145,13 @@ async fn struck(stack: Arc<Stack>) {
             server = restarting.start().await;
             struck += 1;
         }
-        let status = push.wait(PUSH_LIMIT).await;
-        assert!(status.is_some_and(|status| status.success()), "struck at request {request}: {status:?}");
+        let status = push.wait(PUSH_LIMIT).await.expect("it ends");
+        if request == 1 && status.code() == Some(1) {
+            // A server that has never answered may be a typing error, and is not waited for until it is back.
+            overside.done(&arguments).await;
+        } else {
+            assert!(status.success(), "struck at request {request}: {status}");
+        }
         assert_there(&stack, restarting.front.url(), &tag, &layout, &manifest).await;
         if !was_struck {
             break;
