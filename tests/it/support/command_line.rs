@@ -50,6 +50,13 @@ impl CommandLine {
         quiet(arguments, self.run(arguments).await)
     }
 
+    /// The last `result` that it printed with `--json`, if it ended well.
+    pub async fn result(&self, arguments: &[&str]) -> Value {
+        let printed = self.done(&[arguments, &["--json"]].concat()).await;
+        let result = events(&printed).into_iter().rfind(|event| event["event"] == "result");
+        result.unwrap_or_else(|| panic!("no result: {printed}"))
+    }
+
     pub async fn done_with_input(&self, input: &[u8], arguments: &[&str]) -> String {
         quiet(arguments, self.stack.run_with_input(input, &self.command(arguments)).await)
     }

@@ -6,9 +6,10 @@ use std::sync::Arc;
 use futures_util::future::FutureExt;
 use serde_json::{Value, json};
 
+use super::NAME;
 use super::counted::Counted;
-use super::{NAME, Overside};
 use crate::support::api::{Repository, digest_of};
+use crate::support::command_line::CommandLine;
 use crate::support::image::{self, CONFIG, EMPTY, Manifest, descriptor};
 use crate::support::layout::{Layout, Packing};
 use crate::support::trial::Story;
@@ -52,18 +53,15 @@ impl Images {
     }
 
     /// Has one of them pushed, as this tag.
-    async fn push(&self, overside: &Overside<'_>, descriptor: &Value, tag: &str) {
+    async fn push(&self, overside: &CommandLine, descriptor: &Value, tag: &str) {
         self.layout.tag(tag, descriptor.clone());
         overside.done(&["push", self.folder.to_str().expect("UTF-8"), &format!("{NAME}:{tag}")]).await;
     }
 
     /// A repository has all of it.
-    async fn assert_in(&self, stack: &Stack, name: &str) {
-        let back = stack.folder().join("back");
-        let target = back.to_str().expect("UTF-8");
-        // Its address is before the name.
-        Overside::at(stack, "http://127.0.0.1:1").done(&["pull", name, target]).await;
-        self.layout.assert_same_as(&back);
+    async fn assert_in(&self, overside: &CommandLine, name: &str) {
+        overside.done(&["pull", name, "back"]).await;
+        self.layout.assert_same_as(&overside.path("back"));
     }
 }
 
@@ -76,7 +74,7 @@ fn assert_counts(result: &Value, expected: &Value) {
 
 async fn mounted(stack: Arc<Stack>) {
     let counted = Counted::start(&stack).await;
-    let overside = Overside::at(&stack, &counted.url);
+    let overside = CommandLine::new(&stack, "client", &counted.url);
     let images = Images::new(&stack, "images");
     images.push(&overside, &images.both, "v1").await;
     let (objects, before) = (stack.objects().await, counted.traffic());
@@ -97,7 +95,7 @@ async fn mounted(stack: Arc<Stack>) {
 
     // It is the other repository's own: what becomes of the first one is no matter.
     overside.done(&["rm", &from]).await;
-    images.assert_in(&stack, &format!("{}/{OTHER}:v1", counted.server.base_url())).await;
+    images.assert_in(&overside, &format!("{}/{OTHER}:v1", counted.server.base_url())).await;
     assert_eq!(stack.temp_leftovers().await, Vec::<String>::new());
 }
 
@@ -105,7 +103,8 @@ async fn between(stack: Arc<Stack>) {
     let server = stack.server(&[]).await;
     let other = Stack::fresh(StackKind::SqliteFilesystem, &Servers::from_environment()).await;
     let elsewhere = Counted::start(&other).await;
-    let [here, there] = [server.base_url(), &elsewhere.url].map(|base_url| Overside::at(&stack, base_url));
+    let here = CommandLine::new(&stack, "client", server.base_url());
+    let there = here.at(&elsewhere.url);
     let images = Images::new(&stack, "images");
     images.push(&here, &images.both, "v1").await;
     images.push(&there, &images.one, "one").await;
@@ -119,7 +118,7 @@ async fn between(stack: Arc<Stack>) {
     assert!(result["blobs"]["sent_bytes"].as_u64().expect("bytes") > 2 * LAYER as u64);
     let sent = elsewhere.traffic().to_target - before;
     assert!(sent > 2 * LAYER as u64 && sent < 3 * LAYER as u64, "{sent} bytes were sent");
-    images.assert_in(&stack, &format!("{}/{NAME}:v1", elsewhere.url)).await;
+    images.assert_in(&there, &format!("{}/{NAME}:v1", elsewhere.url)).await;
 
     // Whoever doubts has every blob looked at again.
     let result = there.result(&[&copy[..], &["--force"]].concat()).await;
@@ -131,7 +130,7 @@ async fn between(stack: Arc<Stack>) {
 
 async fn forced(stack: Arc<Stack>) {
     let server = stack.server(&[]).await;
-    let overside = Overside::at(&stack, server.base_url());
+    let overside = CommandLine::new(&stack, "client", server.base_url());
     let images = Images::new(&stack, "images");
     images.push(&overside, &images.both, "new").await;
     let to = format!("{OTHER}:stable");
@@ -140,7 +139,7 @@ async fn forced(stack: Arc<Stack>) {
     let stable = async || Repository::of(server.base_url(), OTHER).get("stable").await.expect(200).body;
     assert_eq!(stable().await, images.layout.read(&images.one));
 
-    let told = overside.refused(&["copy", &format!("{NAME}:new"), &to]).await;
+    let told = overside.failed(1, &["copy", &format!("{NAME}:new"), &to]).await;
     let digest = images.one["digest"].as_str().expect("a digest");
     assert!(told.contains("--force") && told.contains("stable") && told.contains(digest), "{told}");
     assert_eq!(stable().await, images.layout.read(&images.one));
@@ -148,7 +147,7 @@ async fn forced(stack: Arc<Stack>) {
     overside.done(&["copy", &format!("{NAME}:old"), &to]).await;
     overside.done(&["copy", &format!("{NAME}:new"), &to, "--force"]).await;
     assert_eq!(stable().await, images.layout.read(&images.both));
-    images.assert_in(&stack, &format!("{}/{to}", server.base_url())).await;
+    images.assert_in(&overside, &format!("{}/{to}", server.base_url())).await;
 }
 
 /// An artifact about a manifest, whose content is this text.
@@ -169,7 +168,7 @@ async fn signatures(stack: Arc<Stack>) {
     let signed = from.tagged("v1").await;
     let first = signature(&from, &signed, "signed").await;
     let second = signature(&from, &first, "countersigned").await;
-    let overside = Overside::at(&stack, server.base_url());
+    let overside = CommandLine::new(&stack, "client", server.base_url());
 
     for base_url in [server.base_url(), elsewhere.base_url()] {
         let copy = ["copy", &format!("{NAME}:v1"), &format!("{base_url}/{OTHER}:v1")];
@@ -208,7 +207,7 @@ async fn foreign(stack: Arc<Stack>) {
     from.put("v1", &manifest).await.expect(201);
     let objects = stack.objects().await;
     assert_eq!(objects.len(), 2);
-    let overside = Overside::at(&stack, server.base_url());
+    let overside = CommandLine::new(&stack, "client", server.base_url());
 
     let result = overside.result(&["copy", &format!("{NAME}:v1"), OTHER]).await;
     assert_counts(&result, &json!({ "foreign": 1, "mounted": 2, "sent": 0 }));

@@ -9,10 +9,11 @@ use std::sync::Arc;
 use futures_util::future::FutureExt;
 use serde_json::Value;
 
-use super::{NAME, Overside};
+use super::NAME;
 use crate::stories::clients::skopeo::{Skopeo, at};
 use crate::support::Stack;
 use crate::support::api::digest_of;
+use crate::support::command_line::CommandLine;
 use crate::support::layout::{IMAGE, INDEX, Layout, Packing};
 use crate::support::process::Server;
 use crate::support::trial::Story;
@@ -55,22 +56,22 @@ fn layers(manifest: &Value) -> Vec<&str> {
 }
 
 /// Pushes it as `v1`; the bytes that a registry has of it are those of the root.
-async fn pushed(stack: &Arc<Stack>, archive: &Path, skopeo: &Skopeo, server: &Server) -> Vec<u8> {
-    let overside = Overside::at(stack, server.base_url());
+async fn pushed(overside: &CommandLine, archive: &Path, skopeo: &Skopeo) -> Vec<u8> {
     let result = overside.result(&["push", text(archive), &format!("{NAME}:v1")]).await;
-    let raw = skopeo.raw(&at(server.base_url(), &format!("{NAME}:v1"))).await;
+    let raw = skopeo.raw(&at(overside.server(), &format!("{NAME}:v1"))).await;
     assert_eq!(digest(&result), digest_of(&raw).to_string());
     raw
 }
 
 async fn layout(stack: Arc<Stack>) {
     let server = server(&stack).await;
+    let overside = CommandLine::new(&stack, "client", server.base_url());
     let skopeo = Skopeo::new(&stack, "ours");
     for (tag, packing) in [("plain", Packing::Tar), ("packed", Packing::TarGzip)] {
         let mut layout = skopeo.layout(tag);
         let image = layout.image("amd64", packing, &LAYERS);
         layout.tag("any", image.clone());
-        let raw = pushed(&stack, &skopeo.path(tag), &skopeo, &server).await;
+        let raw = pushed(&overside, &skopeo.path(tag), &skopeo).await;
         assert_eq!(raw, layout.read(&image));
         let back = format!("{tag}-back");
         let there = at(server.base_url(), &format!("{NAME}:v1"));
@@ -85,6 +86,7 @@ async fn layout(stack: Arc<Stack>) {
 
 async fn oci_archive(stack: Arc<Stack>) {
     let server = server(&stack).await;
+    let overside = CommandLine::new(&stack, "client", server.base_url());
     let skopeo = Skopeo::new(&stack, "ours");
     let mut layout = skopeo.layout("image");
     let image = layout.image("amd64", Packing::TarGzip, &LAYERS);
@@ -92,7 +94,7 @@ async fn oci_archive(stack: Arc<Stack>) {
     let archive = skopeo.path("image.tar");
     skopeo.copy(&[], &layout.reference("v1"), &format!("oci-archive:{}:v1", archive.display())).await;
 
-    assert_eq!(pushed(&stack, &archive, &skopeo, &server).await, layout.read(&image));
+    assert_eq!(pushed(&overside, &archive, &skopeo).await, layout.read(&image));
     skopeo.copy(&[], &at(server.base_url(), &format!("{NAME}:v1")), &skopeo.folder("back")).await;
     layout.assert_same_as(&skopeo.path("back"));
     assert_eq!(stack.objects().await.len(), LAYERS.len() + 1);
@@ -101,6 +103,7 @@ async fn oci_archive(stack: Arc<Stack>) {
 
 async fn docker_archive(stack: Arc<Stack>) {
     let server = server(&stack).await;
+    let overside = CommandLine::new(&stack, "client", server.base_url());
     let skopeo = Skopeo::new(&stack, "ours");
     let mut layout = skopeo.layout("image");
     let image = layout.image("amd64", Packing::TarGzip, &LAYERS);
@@ -114,7 +117,7 @@ async fn docker_archive(stack: Arc<Stack>) {
     let expected: Vec<_> = files.map(|name| digest_of(&file_of(&saved, name)).to_string()).collect();
     let config = digest_of(&file_of(&saved, list[0]["Config"].as_str().expect("a name"))).to_string();
 
-    let manifest = json(&pushed(&stack, &skopeo.path("saved.tar"), &skopeo, &server).await);
+    let manifest = json(&pushed(&overside, &skopeo.path("saved.tar"), &skopeo).await);
     assert_eq!(manifest["mediaType"], IMAGE);
     assert_eq!(
         (digest(&manifest["config"]), layers(&manifest)),
@@ -151,9 +154,10 @@ fn platforms(skopeo: &Skopeo) -> (Layout, Value, [Value; 3]) {
 
 async fn index(stack: Arc<Stack>) {
     let server = server(&stack).await;
+    let overside = CommandLine::new(&stack, "client", server.base_url());
     let skopeo = Skopeo::new(&stack, "ours");
     let (layout, index, _) = platforms(&skopeo);
-    let raw = pushed(&stack, &skopeo.path("images"), &skopeo, &server).await;
+    let raw = pushed(&overside, &skopeo.path("images"), &skopeo).await;
     assert_eq!((&raw, &json(&raw)["mediaType"]), (&layout.read(&index), &INDEX.into()));
     let there = at(server.base_url(), &format!("{NAME}:v1"));
     skopeo.copy(&["--all"], &there, &skopeo.folder("back")).await;
@@ -169,7 +173,7 @@ async fn to_folder(stack: Arc<Stack>) {
     let there = at(server.base_url(), &format!("{NAME}:v1"));
     skopeo.copy(&["--all"], &layout.reference("v1"), &there).await;
 
-    let overside = Overside::at(&stack, server.base_url());
+    let overside = CommandLine::new(&stack, "client", server.base_url());
     let target = skopeo.path("pulled");
     let pull = ["pull", &format!("{NAME}:v1"), text(&target)];
     let result = overside.result(&pull).await;
@@ -186,7 +190,7 @@ async fn to_folder(stack: Arc<Stack>) {
 async fn to_tar(stack: Arc<Stack>) {
     let server = server(&stack).await;
     let skopeo = Skopeo::new(&stack, "ours");
-    let overside = Overside::at(&stack, server.base_url());
+    let overside = CommandLine::new(&stack, "client", server.base_url());
     for (tag, packing) in [("plain", Packing::Tar), ("packed", Packing::TarGzip)] {
         let mut layout = skopeo.layout(tag);
         let image = layout.image("amd64", packing, &LAYERS);
@@ -231,7 +235,7 @@ async fn platform(stack: Arc<Stack>) {
     let (layout, _, images) = platforms(&skopeo);
     let there = at(server.base_url(), &format!("{NAME}:v1"));
     skopeo.copy(&["--all"], &layout.reference("v1"), &there).await;
-    let overside = Overside::at(&stack, server.base_url());
+    let overside = CommandLine::new(&stack, "client", server.base_url());
     let name = format!("{NAME}:v1");
 
     let (one, raw) = (["--platform", "linux/arm64"], layout.read(&images[1]));
@@ -250,7 +254,7 @@ async fn platform(stack: Arc<Stack>) {
     assert_loaded(&layout, &images[1], &skopeo.path("loaded"));
 
     let none = ["--platform", "linux/s390x"];
-    let told = overside.refused(&[&["pull", &name, text(&skopeo.path("none"))], &none[..]].concat()).await;
+    let told = overside.failed(1, &[&["pull", &name, text(&skopeo.path("none"))], &none[..]].concat()).await;
     assert!(PLATFORMS.iter().all(|there| told.contains(&format!("linux/{there}"))), "{told}");
     assert!(!skopeo.path("none").exists());
 }

@@ -8,10 +8,11 @@ use std::time::Duration;
 use futures_util::future::FutureExt;
 use url::Url;
 
+use super::NAME;
 use super::counted::Counted;
-use super::{NAME, Overside};
 use crate::stories::lifetime::front::Front;
 use crate::support::api::{Repository, digest_of};
+use crate::support::command_line::CommandLine;
 use crate::support::layout::{Layout, Packing};
 use crate::support::process::{Process, Server, signal};
 use crate::support::trial::Story;
@@ -52,18 +53,17 @@ fn image(stack: &Stack, name: &str, layers: &[usize]) -> (Layout, PathBuf, Vec<u
 }
 
 /// The registry has it by this tag, and all that it names.
-async fn assert_there(stack: &Stack, base_url: &str, tag: &str, layout: &Layout, manifest: &[u8]) {
-    let read = Repository::of(base_url, NAME).get(tag).await.expect(200);
+async fn assert_there(overside: &CommandLine, tag: &str, layout: &Layout, manifest: &[u8]) {
+    let read = Repository::of(overside.server(), NAME).get(tag).await.expect(200);
     assert_eq!(read.body, manifest);
-    let back = stack.folder().join(format!("{tag}-back"));
-    let target = back.to_str().expect("UTF-8");
-    Overside::at(stack, base_url).done(&["pull", &format!("{NAME}:{tag}"), target]).await;
-    layout.assert_same_as(&back);
+    let back = format!("{tag}-back");
+    overside.done(&["pull", &format!("{NAME}:{tag}"), &back]).await;
+    layout.assert_same_as(&overside.path(&back));
 }
 
 async fn again(stack: Arc<Stack>) {
     let counted = Counted::start(&stack).await;
-    let overside = Overside::at(&stack, &counted.url);
+    let overside = CommandLine::new(&stack, "client", &counted.url);
     let (layout, folder, manifest) = image(&stack, "image", &LAYERS);
     let archive = folder.to_str().expect("UTF-8");
     let blobs = LAYERS.len() + 1;
@@ -85,7 +85,7 @@ async fn again(stack: Arc<Stack>) {
         let told = ["sent", "sent_bytes", "existed"].map(|count| result["blobs"][count].as_u64());
         assert_eq!(told, [Some(0), Some(0), Some(existed)], "{tag}: {result}");
         assert_eq!(result["digest"], digest_of(&manifest).to_string());
-        assert_there(&stack, counted.server.base_url(), tag, &layout, &manifest).await;
+        assert_there(&overside.at(counted.server.base_url()), tag, &layout, &manifest).await;
     }
     let sent = counted.traffic().to_target - before;
     assert!(sent < TALK, "{sent} bytes were sent");
@@ -122,7 +122,7 @@ async fn struck(stack: Arc<Stack>) {
         restarting.flags.extend(["--public-url".to_owned(), wire.url().to_string()]);
     }
     let mut server = restarting.start().await;
-    let overside = Overside::at(&stack, wire.url().as_str());
+    let overside = CommandLine::new(&stack, "client", wire.url().as_str());
     let mut struck = 0;
     for request in (1..MOST_REQUESTS).step_by(STRIDE.try_into().expect("a small number")) {
         let tag = format!("v{request}");
@@ -152,7 +152,7 @@ async fn struck(stack: Arc<Stack>) {
         } else {
             assert!(status.success(), "struck at request {request}: {status}");
         }
-        assert_there(&stack, restarting.front.url(), &tag, &layout, &manifest).await;
+        assert_there(&overside.at(restarting.front.url()), &tag, &layout, &manifest).await;
         if !was_struck {
             break;
         }
@@ -171,7 +171,7 @@ async fn died(stack: Arc<Stack>) {
     let wire = FaultProxy::in_front_of(&target).await;
     restarting.flags.extend([door.to_owned(), wire.url().to_string()]);
     let mut server = restarting.start().await;
-    let overside = Overside::at(&stack, restarting.front.url());
+    let overside = CommandLine::new(&stack, "client", restarting.front.url());
     let (layout, folder, manifest) = image(&stack, "image", &[LARGE_LAYER]);
     let push = ["push", folder.to_str().expect("UTF-8"), &format!("{NAME}:v1"), "--jobs", "1"];
 
@@ -197,7 +197,7 @@ async fn died(stack: Arc<Stack>) {
     let sent = wire.traffic().to_target - before;
     let missing = (LARGE_LAYER - arrived) as u64;
     assert!((missing..missing + TALK).contains(&sent), "{sent} bytes were sent, {missing} were missing");
-    assert_there(&stack, server.base_url(), "v1", &layout, &manifest).await;
+    assert_there(&overside.at(server.base_url()), "v1", &layout, &manifest).await;
     assert_eq!(stack.objects().await.len(), 2);
     assert_eq!(stack.temp_leftovers().await, Vec::<String>::new());
 }

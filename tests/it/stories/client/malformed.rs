@@ -13,7 +13,8 @@ use std::sync::Arc;
 use futures_util::future::FutureExt;
 use url::Url;
 
-use super::{NAME, Overside};
+use super::NAME;
+use crate::support::command_line::CommandLine;
 use crate::support::trial::Story;
 use crate::support::{FaultProxy, Stack};
 use malformed::Malformed;
@@ -31,7 +32,7 @@ pub fn cases() -> Vec<Story> {
 async fn refused(stack: Arc<Stack>) {
     let server = stack.server(&[]).await;
     let wire = FaultProxy::in_front_of(&Url::parse(server.base_url()).expect("a URL")).await;
-    let overside = Overside::at(&stack, wire.url().as_str());
+    let overside = CommandLine::new(&stack, "client", wire.url().as_str());
     let archive = stack.folder().join("image.tar");
     let archive = archive.to_str().expect("UTF-8");
     let cases = malformed::all();
@@ -54,7 +55,7 @@ async fn refused(stack: Arc<Stack>) {
 async fn cut(stack: Arc<Stack>) {
     let server = stack.server(&[]).await;
     let wire = FaultProxy::in_front_of(&Url::parse(server.base_url()).expect("a URL")).await;
-    let overside = Overside::at(&stack, wire.url().as_str());
+    let overside = CommandLine::new(&stack, "client", wire.url().as_str());
     let path = stack.folder().join("image.tar");
     let archive = path.to_str().expect("UTF-8");
     let whole = makers::Tar::of(&makers::saved("app:v1", &["one", "two"])).end();
@@ -67,7 +68,7 @@ async fn cut(stack: Arc<Stack>) {
 
     // The list at the end, which says what is in it, is what is missing.
     fs::write(&path, &whole[..whole.len() / 2]).expect("a file of our own");
-    let told = overside.refused(&["push", archive, &name]).await;
+    let told = overside.failed(1, &["push", archive, &name]).await;
     assert!(told.contains("is truncated"), "{told}");
     assert_eq!((stack.objects().await, wire.requests()), (objects, asked));
 }
