@@ -91,7 +91,7 @@ pub async fn story(stack: Arc<Stack>) {
     let all: usize = round * LAYERS.iter().sum::<usize>();
     assert!(line.sent() >= all as u64, "every byte was seen to pass");
     let states = stack.folder().join(".local/state/overside/uploads");
-    let left = std::fs::read_dir(&states).map(|entries| entries.count()).unwrap_or_default();
+    let left = std::fs::read_dir(&states).map(Iterator::count).unwrap_or_default();
     assert_eq!(left, 0, "what is done is not remembered");
 }
 

@@ -177,7 +177,7 @@ fn make_layer(blobs: &Path, number: u64, size: u64) -> Digest {
     let mut block = vec![0; usize::try_from(STAMP_EVERY).expect("a small block")];
     let mut offset = 0;
     while offset < size {
-        let stamp = (number << 40 | offset / STAMP_EVERY) + 1;
+        let stamp = ((number << 40) | (offset / STAMP_EVERY)) + 1;
         block[..8].copy_from_slice(&stamp.to_le_bytes());
         let length = STAMP_EVERY.min(size - offset);
         hasher.update(&block[..usize::try_from(length).expect("a small block")]);
