@@ -217,6 +217,12 @@ impl Shown {
     fn end(&mut self, subject: &Subject, outcome: Outcome) {
         self.event(subject, "finished", &json!({ "outcome": outcome }));
         let work = self.subjects.remove(&subject.id);
+        // What was there, or was mounted, is done without a byte having moved.
+        if let Some(work) =
+            work.as_ref().filter(|work| matches!(work.stage, Stage::Uploading | Stage::Downloading))
+        {
+            self.done += work.total.saturating_sub(work.done);
+        }
         let Style::Bars { all, .. } = &self.style else { return };
         let size = work.as_ref().map(|work| work.total).unwrap_or_default();
         if let Some(bar) = work.and_then(|work| work.bar) {
@@ -291,8 +297,10 @@ mod tests {
         assert_eq!((shown.done, shown.total), (300, 400));
         shown.on(&subject(1), &Event::Started { stage: Stage::Finalizing, total: 200, done: 0 });
         shown.on(&subject(1), &Event::Finished(Outcome::Direct));
-        shown.on(&subject(2), &Event::Lost(900));
-        assert_eq!((shown.subjects.len(), shown.total), (1, 400));
+        shown.on(&subject(2), &Event::Lost(50));
+        assert_eq!((shown.subjects.len(), shown.done), (1, 250));
+        shown.on(&subject(2), &Event::Finished(Outcome::Exists));
+        assert_eq!((shown.done, shown.total), (400, 400));
     }
 
     #[test]

@@ -52,7 +52,9 @@ pub enum Error {
     #[error("the store refused: {0}")]
     StoreRefused(Refusal),
     /// An answer that this protocol does not have.
-    #[error("{peer} answered with {what}; is it an Overside server of this version?")]
+    #[error(
+        "{peer} answered with {what}, which the protocol does not have; is it a registry, and nothing in between?"
+    )]
     Protocol { peer: String, what: String },
     #[error(
         "the server knows no upload {0}; it was finished long ago, aborted, or belongs to another repository: begin again"
