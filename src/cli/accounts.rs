@@ -39,13 +39,13 @@ impl Common {
 
     /// One object, or a sentence about it.
     pub fn say(&self, json: &Value, text: &str) {
-        if self.json { println!("{json}") } else { println!("{text}") }
+        if self.json { say!("{json}") } else { say!("{text}") }
     }
 
     /// One array, or a table with a heading.
     pub fn table<const N: usize>(&self, heading: [&str; N], rows: &[([String; N], Value)]) {
         if self.json {
-            println!("{}", rows.iter().map(|(_, json)| json.clone()).collect::<Value>());
+            say!("{}", rows.iter().map(|(_, json)| json.clone()).collect::<Value>());
             return;
         }
         let heading = heading.map(str::to_owned);
@@ -55,7 +55,7 @@ impl Common {
         for cells in lines() {
             let padded: Vec<_> =
                 cells.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}")).collect();
-            println!("{}", padded.join("  ").trim_end());
+            say!("{}", padded.join("  ").trim_end());
         }
     }
 }

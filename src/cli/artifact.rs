@@ -73,9 +73,9 @@ impl Sending<'_> {
                 "name": name.to_string(),
                 "blobs": report,
             });
-            println!("{result}");
+            say!("{result}");
         } else {
-            println!("{digest} {name}");
+            say!("{digest} {name}");
         }
     }
 
@@ -96,12 +96,9 @@ impl Sending<'_> {
         for (descriptor, outcome) in planned.into_iter().chain(manifests) {
             if self.output.json {
                 let (digest, size) = (descriptor.digest, descriptor.size);
-                println!(
-                    "{}",
-                    json!({ "event": "planned", "digest": digest, "size": size, "outcome": outcome })
-                );
+                say!("{}", json!({ "event": "planned", "digest": digest, "size": size, "outcome": outcome }));
             } else {
-                println!("{} {} {outcome}", descriptor.digest, descriptor.size);
+                say!("{} {} {outcome}", descriptor.digest, descriptor.size);
             }
         }
         Ok(())

@@ -30,17 +30,17 @@ pub(super) async fn run(args: CleanupArgs) -> anyhow::Result<()> {
         "cannot clean up; `overside doctor` says what is wrong, and the next run goes on from here",
     )?;
     if args.json {
-        println!("{}", serde_json::to_string(&report)?);
+        say!("{}", serde_json::to_string(&report)?);
         return done(&report);
     }
     let verb = if report.dry_run { "would be" } else { "were" };
-    println!("{} expired sessions {verb} ended", report.expired_sessions);
-    println!("{} ended sessions {verb} cleaned up", report.discarded_sessions);
-    println!("{} blobs brought to their place", report.placed_blobs);
-    println!("{} temporary objects {verb} swept", report.swept_objects);
-    println!("{} incomplete multipart uploads {verb} swept", report.swept_multipart_uploads);
-    println!("{} old sessions {verb} forgotten", report.forgotten_sessions);
-    println!("{} old entries of the audit log {verb} forgotten", report.forgotten_audit_entries);
+    say!("{} expired sessions {verb} ended", report.expired_sessions);
+    say!("{} ended sessions {verb} cleaned up", report.discarded_sessions);
+    say!("{} blobs brought to their place", report.placed_blobs);
+    say!("{} temporary objects {verb} swept", report.swept_objects);
+    say!("{} incomplete multipart uploads {verb} swept", report.swept_multipart_uploads);
+    say!("{} old sessions {verb} forgotten", report.forgotten_sessions);
+    say!("{} old entries of the audit log {verb} forgotten", report.forgotten_audit_entries);
     done(&report)
 }
 

@@ -94,13 +94,13 @@ fn show(service: &Service, shown: Option<Setting>, in_json: bool) -> anyhow::Res
         };
         let object: serde_json::Map<_, _> =
             all.map(|setting| (setting.name().to_owned(), json(setting))).collect();
-        println!("{}", serde_json::to_string(&object)?);
+        say!("{}", serde_json::to_string(&object)?);
         return Ok(());
     }
     for setting in all {
-        println!("{setting} = {}", settings.get(setting));
+        say!("{setting} = {}", settings.get(setting));
         if shown.is_none() {
-            println!("    {}", setting.doc().trim());
+            say!("    {}", setting.doc().trim());
         }
     }
     Ok(())

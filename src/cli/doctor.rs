@@ -120,13 +120,13 @@ async fn examine_database(config: &StoreConfig, findings: &mut Vec<Finding>) -> 
 
 fn print(report: &Report, json: bool) -> anyhow::Result<()> {
     if json {
-        println!("{}", serde_json::to_string(report)?);
+        say!("{}", serde_json::to_string(report)?);
         return Ok(());
     }
     for finding in &report.findings {
-        println!("{:<8} {:<16} {}", finding.verdict.to_string(), finding.subject, finding.detail);
+        say!("{:<8} {:<16} {}", finding.verdict.to_string(), finding.subject, finding.detail);
         if let Some(mend) = finding.mend {
-            println!("{:<25} -> {mend}", "");
+            say!("{:<25} -> {mend}", "");
         }
     }
     tables::print(&report.probe, &report.proofs);

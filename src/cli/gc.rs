@@ -32,14 +32,14 @@ pub(super) async fn run(args: GcArgs) -> anyhow::Result<()> {
         "cannot collect; `overside doctor` says what is wrong, and the next run goes on from here",
     )?;
     if args.json {
-        println!("{}", serde_json::to_string(&report)?);
+        say!("{}", serde_json::to_string(&report)?);
         return done(&report);
     }
     let verb = if report.dry_run { "would be" } else { "were" };
-    println!("{} blobs {verb} taken out of repositories", report.unlinked_blobs);
-    println!("{} blobs {verb} removed", report.removed_blobs);
-    println!("{} objects without a row {verb} swept", report.swept_objects);
-    println!("{} {verb} freed", ByteSize(report.freed_bytes));
+    say!("{} blobs {verb} taken out of repositories", report.unlinked_blobs);
+    say!("{} blobs {verb} removed", report.removed_blobs);
+    say!("{} objects without a row {verb} swept", report.swept_objects);
+    say!("{} {verb} freed", ByteSize(report.freed_bytes));
     done(&report)
 }
 

@@ -63,9 +63,9 @@ async fn blob(args: &GetArgs, client: &Client, digest: &Digest, display: &Displa
             "reference": args.name.to_string(),
             "file": args.target,
         });
-        println!("{report}");
+        say!("{report}");
     } else {
-        println!("{digest} {size} {}", args.target.display());
+        say!("{digest} {size} {}", args.target.display());
     }
     Ok(())
 }

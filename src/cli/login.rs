@@ -59,7 +59,7 @@ pub(super) async fn login(args: LoginArgs) -> anyhow::Result<()> {
     let options = args.tls.options(Some(credential.clone()))?;
     Client::connect(registry.url().clone(), options)?.ping().await?;
     let keeper = credentials.store(registry.name(), &credential).await?;
-    println!("signed in to {registry} as {username}");
+    say!("signed in to {registry} as {username}");
     match keeper {
         Keeper::Helper(program) => eprintln!("{program} keeps the password"),
         Keeper::File(path) => eprintln!(
@@ -73,9 +73,9 @@ pub(super) async fn login(args: LoginArgs) -> anyhow::Result<()> {
 pub(super) async fn logout(args: LogoutArgs) -> anyhow::Result<()> {
     let registry = args.registry.registry;
     if Credentials::load()?.erase(registry.name()).await? {
-        println!("signed out of {registry}");
+        say!("signed out of {registry}");
     } else {
-        println!("was not signed in to {registry}");
+        say!("was not signed in to {registry}");
     }
     Ok(())
 }

@@ -93,10 +93,10 @@ pub async fn tags(args: TagsArgs) -> anyhow::Result<()> {
 
 fn list(names: &[String], as_json: bool) {
     if as_json {
-        println!("{}", Value::from(names));
+        say!("{}", Value::from(names));
     } else {
         for name in names {
-            println!("{name}");
+            say!("{name}");
         }
     }
 }
@@ -112,13 +112,13 @@ pub async fn referrers(args: ReferrersArgs) -> anyhow::Result<()> {
     };
     let referrers = client.referrers(repository, &subject, args.artifact_type.as_deref()).await?;
     if args.json {
-        println!("{}", json!(referrers));
+        say!("{}", json!(referrers));
         return Ok(());
     }
     for referrer in referrers {
         let artifact_type =
             referrer.artifact_type.as_ref().map_or("-", |artifact_type| artifact_type.as_str());
-        println!("{} {} {artifact_type}", referrer.digest, referrer.size);
+        say!("{} {} {artifact_type}", referrer.digest, referrer.size);
     }
     Ok(())
 }
@@ -131,12 +131,12 @@ pub async fn inspect(args: InspectArgs) -> anyhow::Result<()> {
         std::io::stdout().write_all(&manifest.payload).context("cannot write to standard output")?;
     } else if args.json {
         let payload: Value = serde_json::from_slice(&manifest.payload)?;
-        println!(
+        say!(
             "{}",
             json!({ "name": args.name.to_string(), "descriptor": manifest.descriptor, "manifest": payload })
         );
     } else {
-        print!("{}", described(&args.name, &manifest));
+        say!("{}", described(&args.name, &manifest));
     }
     Ok(())
 }
@@ -168,5 +168,5 @@ fn described(name: &RemoteName, manifest: &Manifest) -> String {
         let title = layer.annotation(super::put::TITLE).unwrap_or_default();
         lines.push(format!("layer       {} {} {title}", layer.digest, layer.size).trim_end().to_owned());
     }
-    lines.join("\n") + "\n"
+    lines.join("\n")
 }

@@ -22,7 +22,7 @@ pub(super) fn run(args: &ManArgs) -> anyhow::Result<()> {
     let folder = args.folder.display();
     std::fs::create_dir_all(&args.folder).with_context(|| format!("cannot create {folder}"))?;
     let pages = write(&manual(), &args.folder).with_context(|| format!("cannot write to {folder}"))?;
-    println!("{pages} pages are in {folder}");
+    say!("{pages} pages are in {folder}");
     Ok(())
 }
 

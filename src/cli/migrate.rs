@@ -12,6 +12,6 @@ pub(super) struct MigrateArgs {
 
 pub(super) async fn run(args: MigrateArgs) -> anyhow::Result<()> {
     open_database(&args.store).await?.close().await;
-    println!("the database is up to date");
+    say!("the database is up to date");
     Ok(())
 }

@@ -1,5 +1,10 @@
 //! The command line: one file a command.
 
+/// A line on standard output, as `println!`; but who listens to the first lines alone is no reason to panic.
+macro_rules! say {
+    ($($argument:tt)*) => { $crate::cli::print_line(format_args!($($argument)*)) };
+}
+
 mod accounts;
 mod artifact;
 mod cleanup;
@@ -24,6 +29,8 @@ mod rm;
 mod robot;
 mod serve;
 mod user;
+
+use std::io::Write;
 
 use clap::{Parser, Subcommand};
 
@@ -82,6 +89,11 @@ enum Command {
     Logout(login::LogoutArgs),
     Completions(completions::CompletionsArgs),
     Man(man::ManArgs),
+}
+
+fn print_line(line: std::fmt::Arguments<'_>) {
+    // Nobody is left to tell that nobody listens.
+    let _ = writeln!(std::io::stdout().lock(), "{line}");
 }
 
 /// Bad usage: what clap answers, and what a setting that makes no sense gets.

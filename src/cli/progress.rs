@@ -154,7 +154,7 @@ impl Shown {
             if let (Some(object), Some(details)) = (object.as_object_mut(), details.as_object()) {
                 object.extend(details.clone());
             }
-            println!("{object}");
+            say!("{object}");
         }
     }
 

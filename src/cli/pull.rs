@@ -54,7 +54,7 @@ async fn pull(args: &PullArgs, display: &Display) -> anyhow::Result<()> {
     if args.dry_run {
         let plan = copy::plan_pull(&client, repository, &root).await?;
         for blob in plan.layers.iter().chain(&plan.configs) {
-            println!("{} {} would be fetched", blob.digest, blob.size);
+            say!("{} {} would be fetched", blob.digest, blob.size);
         }
         return Ok(());
     }
@@ -82,9 +82,9 @@ async fn pull(args: &PullArgs, display: &Display) -> anyhow::Result<()> {
             "file": args.target,
             "blobs": report,
         });
-        println!("{result}");
+        say!("{result}");
     } else {
-        println!("{} {}", descriptor.digest, args.target.display());
+        say!("{} {}", descriptor.digest, args.target.display());
     }
     Ok(())
 }

@@ -165,9 +165,9 @@ impl Put<'_> {
 
     fn say_planned(&self, digest: &Digest, size: u64, outcome: &str) {
         if self.args.output.json {
-            println!("{}", json!({ "event": "planned", "digest": digest, "size": size, "outcome": outcome }));
+            say!("{}", json!({ "event": "planned", "digest": digest, "size": size, "outcome": outcome }));
         } else {
-            println!("{digest} {size} {outcome}");
+            say!("{digest} {size} {outcome}");
         }
     }
 
@@ -188,9 +188,9 @@ impl Put<'_> {
                 // Of several nobody knows whose the last session was.
                 "upload_uuid": self.display.session().filter(|_| is_alone),
             });
-            println!("{report}");
+            say!("{report}");
         } else {
-            println!("{} {} {reference}", put.digest, put.size);
+            say!("{} {} {reference}", put.digest, put.size);
         }
     }
 
@@ -201,7 +201,8 @@ impl Put<'_> {
             return None;
         }
         let (file, name) = (file.display(), &self.args.name);
-        let server = self.args.remote.server.as_str().trim_end_matches('/');
+        // Without the name and password that an address may have.
+        let server = self.client.base().as_str().trim_end_matches('/');
         let id = self.display.session()?;
         Some(format!(
             "to go on on another machine: overside put '{file}' {name} --server {server} --resume {id}"

@@ -42,24 +42,24 @@ pub(super) async fn run(args: QuickstartArgs) -> anyhow::Result<()> {
         }
     }));
     let base = url.as_str().trim_end_matches('/');
-    println!("Overside serves on {base}, with everything it keeps in {}", args.data.display());
+    say!("Overside serves on {base}, with everything it keeps in {}", args.data.display());
     let file = args.file.clone().map_or_else(std::env::current_exe, Ok)?;
     let name: RepositoryName = REPOSITORY.parse()?;
     let client = Client::new(url.clone())?;
     let put = client.put_file(&name, &file, &PutOptions::default(), &Progress::default()).await?;
-    println!("pushed {} as {name}@{} ({} bytes)", file.display(), put.digest, put.size);
+    say!("pushed {} as {name}@{} ({} bytes)", file.display(), put.digest, put.size);
     let back = tempfile_beside(&args.data);
     client.download(&name, &put.digest, &back, &Progress::default()).await?;
     tokio::fs::remove_file(&back).await.context("cannot remove the downloaded copy")?;
-    println!("pulled it back: the digest holds");
-    println!();
-    println!("Next:");
-    println!("  overside put FILE {name} --server {base}");
-    println!("  curl -sS -D - -o /dev/null -X POST {base}/v2/{name}/blobs/uploads/");
+    say!("pulled it back: the digest holds");
+    say!("");
+    say!("Next:");
+    say!("  overside put FILE {name} --server {base}");
+    say!("  curl -sS -D - -o /dev/null -X POST {base}/v2/{name}/blobs/uploads/");
     if args.once {
         stop.cancel();
     } else {
-        println!("Ctrl-C stops the server.");
+        say!("Ctrl-C stops the server.");
     }
     serving.await?;
     Ok(())

@@ -35,7 +35,7 @@ pub async fn run(args: RmArgs) -> anyhow::Result<()> {
         if !is_there {
             bail!("there is no blob {name}, or you may not see it");
         }
-        println!("{digest}");
+        say!("{digest}");
         return Ok(());
     }
     let deleted = if args.dry_run {
@@ -43,6 +43,6 @@ pub async fn run(args: RmArgs) -> anyhow::Result<()> {
     } else {
         client.delete_manifest(&name.repository, reference).await?
     };
-    println!("{}", deleted.with_context(|| format!("there is no {name}, or you may not see it"))?);
+    say!("{}", deleted.with_context(|| format!("there is no {name}, or you may not see it"))?);
     Ok(())
 }

@@ -10,7 +10,7 @@ use reqwest::{RequestBuilder, StatusCode};
 use serde::Deserialize;
 use url::Url;
 
-use super::call::read_refusal;
+use super::call::{read_limited, read_refusal};
 use super::credentials::Credential;
 use super::{CALL_TIMEOUT, Error, Refusal, Result, is_loopback, peer};
 use crate::domain::name::RepositoryName;
@@ -111,19 +111,20 @@ impl Authenticator {
         self.credential.is_some()
     }
 
-    /// Adds what the registry is known to want. Before it has asked for anything that is nothing.
+    /// Adds what the registry is known to want, and says which token that was. Before it has asked for anything that
+    /// is nothing.
     pub async fn apply(
         &self,
         http: &reqwest::Client,
         request: RequestBuilder,
         scope: &Scope,
-    ) -> Result<RequestBuilder> {
-        let Scope::Rights(rights) = scope else { return Ok(self.apply_basic(request)) };
+    ) -> Result<(RequestBuilder, Option<String>)> {
+        let Scope::Rights(rights) = scope else { return Ok((self.apply_basic(request), None)) };
         // Held while a token is fetched: those that need the same one wait for it instead of asking again.
         let mut known = self.known.lock().await;
-        let Some(challenge) = known.challenge.clone() else { return Ok(request) };
+        let Some(challenge) = known.challenge.clone() else { return Ok((request, None)) };
         match challenge {
-            Challenge::Basic => Ok(self.apply_basic(request)),
+            Challenge::Basic => Ok((self.apply_basic(request), None)),
             Challenge::Bearer { realm, service, scope: asked } => {
                 let valid = known.tokens.get(scope).filter(|token| token.ends > Instant::now() + MARGIN);
                 let value = if let Some(token) = valid {
@@ -135,13 +136,20 @@ impl Authenticator {
                     known.tokens.insert(scope.clone(), token);
                     value
                 };
-                Ok(request.header(AUTHORIZATION, format!("Bearer {value}")))
+                Ok((request.header(AUTHORIZATION, format!("Bearer {value}")), Some(value)))
             }
         }
     }
 
-    /// Learns from a 401 what the registry wants. False if it can be given nothing more than it was.
-    pub async fn learn(&self, registry: &Url, headers: &HeaderMap, scope: &Scope) -> Result<bool> {
+    /// Learns from a 401 to a request with this token what the registry wants. False if it can be given nothing more
+    /// than it was.
+    pub async fn learn(
+        &self,
+        registry: &Url,
+        headers: &HeaderMap,
+        scope: &Scope,
+        refused: Option<&str>,
+    ) -> Result<bool> {
         if *scope == Scope::Password {
             return Ok(false);
         }
@@ -157,11 +165,13 @@ impl Authenticator {
             return Err(Error::protocol(&peer(registry), "a token service without HTTPS"));
         }
         let mut known = self.known.lock().await;
-        known.tokens.remove(scope);
-        let is_new = known.challenge != chosen;
+        // Another request may have been given a new one meanwhile.
+        if known.tokens.get(scope).is_some_and(|token| Some(token.value.as_str()) == refused) {
+            known.tokens.remove(scope);
+        }
         let can_answer = match &chosen {
             None => false,
-            Some(Challenge::Basic) => is_new && matches!(self.credential, Some(Credential::Basic { .. })),
+            Some(Challenge::Basic) => matches!(self.credential, Some(Credential::Basic { .. })),
             Some(Challenge::Bearer { .. }) => true,
         };
         known.challenge = chosen;
@@ -213,7 +223,7 @@ impl Authenticator {
         let response = request.timeout(CALL_TIMEOUT).send().await;
         let response = response.map_err(|error| Error::transport(&service, error))?;
         let (status, headers) = (response.status(), response.headers().clone());
-        let body = response.bytes().await.map_err(|error| Error::transport(&service, error))?;
+        let body = read_limited(response, MAX_TOKEN_ANSWER, &service).await?;
         if !status.is_success() {
             let request = Some(format!("GET {service}{}", realm.path()));
             let refusal = Refusal { request, ..read_refusal(status, &headers, &body) };
@@ -223,8 +233,7 @@ impl Authenticator {
                 Error::Refused(refusal)
             });
         }
-        let answer = Some(&body[..]).filter(|body| body.len() <= MAX_TOKEN_ANSWER);
-        let answer = answer.and_then(|body| serde_json::from_slice::<TokenAnswer>(body).ok());
+        let answer = serde_json::from_slice::<TokenAnswer>(&body).ok();
         let lifetime = answer.as_ref().and_then(|answer| answer.expires_in).map(Duration::from_secs);
         let value = answer.and_then(|answer| answer.token.or(answer.access_token));
         let value = value.ok_or_else(|| Error::protocol(&service, "no token"))?;

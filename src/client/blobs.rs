@@ -9,7 +9,8 @@ use url::Url;
 
 use super::auth::Scope;
 use super::call::{may_pass, refusal};
-use super::retry::{is_passing, is_passing_at_store};
+use super::chunked::{Beginning, ChunkedUpload};
+use super::retry::{Backoff, is_passing, is_passing_at_store};
 use super::{CALL_TIMEOUT, Client, Error, Result, STALL_TIMEOUT, peer};
 use crate::domain::digest::Digest;
 use crate::domain::name::RepositoryName;
@@ -34,17 +35,35 @@ impl Failure {
     }
 
     fn of(error: Error) -> Self {
-        if may_pass(&error) { Self::Passing(error, None) } else { Self::Final(error) }
+        let asked = error.asked_wait();
+        if may_pass(&error) { Self::Passing(error, asked) } else { Self::Final(error) }
     }
 }
 
 impl Client {
     /// A blob's size in bytes, if the repository has it and the caller may read it.
     pub async fn blob_size(&self, repository: &RepositoryName, digest: &Digest) -> Result<Option<u64>> {
+        self.blob_size_by(&Scope::pull(repository), repository, digest).await
+    }
+
+    /// The same of a blob that is about to be pushed: one token does for both, and a repository that is not there
+    /// yet may be asked for by those alone who may make it.
+    pub(super) async fn pushed_blob_size(
+        &self,
+        repository: &RepositoryName,
+        digest: &Digest,
+    ) -> Result<Option<u64>> {
+        self.blob_size_by(&Scope::push(repository), repository, digest).await
+    }
+
+    async fn blob_size_by(
+        &self,
+        scope: &Scope,
+        repository: &RepositoryName,
+        digest: &Digest,
+    ) -> Result<Option<u64>> {
         let url = self.blob_url(repository, digest)?;
-        // One that is about to be pushed: what may push may read, and one token does for both.
-        let scope = Scope::push(repository);
-        let answer = self.call(Some(CALL_TIMEOUT), &scope, || self.http.head(url.clone())).await?;
+        let answer = self.call(Some(CALL_TIMEOUT), scope, || self.http.head(url.clone())).await?;
         match answer.status {
             StatusCode::NOT_FOUND => return Ok(None),
             // To where the bytes are, so they are there; how many, the GET will tell.
@@ -58,8 +77,35 @@ impl Client {
 
     /// The size of a blob whose HEAD leads elsewhere, where a URL may be signed for GET alone.
     async fn measure(&self, repository: &RepositoryName, digest: &Digest) -> Result<u64> {
-        let response = self.open_blob(repository, digest, 0, None).await.map_err(Failure::into_error)?;
-        response.content_length().ok_or_else(|| Error::protocol(&self.peer(), "no Content-Length"))
+        let mut backoff = Backoff::new(self.policy);
+        loop {
+            let (error, asked) = match self.open_blob(repository, digest, 0, None).await {
+                Ok(response) => {
+                    let length = response.content_length();
+                    return length.ok_or_else(|| Error::protocol(&self.peer(), "no Content-Length"));
+                }
+                Err(Failure::Final(error)) => return Err(error),
+                Err(Failure::Passing(error, asked)) => (error, asked),
+                Err(Failure::Signature(error)) => (error, None),
+            };
+            let Some(wait) = backoff.next(asked) else { return Err(error) };
+            tokio::time::sleep(wait).await;
+        }
+    }
+
+    /// Has the registry take a blob from another repository of its own. False where it does not: that other one may
+    /// not have it, or not be the caller's to read.
+    pub async fn mount_blob(
+        &self,
+        repository: &RepositoryName,
+        digest: &Digest,
+        from: &RepositoryName,
+    ) -> Result<bool> {
+        match ChunkedUpload::begin(self, repository, Some((digest, from))).await? {
+            Beginning::Mounted => Ok(true),
+            // Instead of an error registries begin an upload, which nobody wants here.
+            Beginning::Upload(upload) => upload.abort().await.map(|()| false),
+        }
     }
 
     /// Deletes a blob from a repository. False where it was not there.

@@ -11,7 +11,7 @@ use tokio::time::timeout;
 use url::Url;
 
 use super::auth::Scope;
-use super::retry::{Backoff, is_passing, retry_after};
+use super::retry::{Backoff, is_passing, is_passing_at_store, retry_after};
 use super::{Client, Error, Refusal, Result, STALL_TIMEOUT, peer};
 use crate::http::wire::{ErrorEnvelope, PRESIGNS};
 
@@ -19,6 +19,8 @@ use crate::http::wire::{ErrorEnvelope, PRESIGNS};
 const FIRST_CONTACT_ATTEMPTS: u32 = 3;
 /// Of a store's error so much is read: more than any of them needs.
 const MAX_ERROR_BODY: usize = 16 * 1024;
+/// Of any other answer so much is taken: ten thousand signed URLs are a third of it.
+const MAX_ANSWER: usize = 32 * 1024 * 1024;
 /// Of an error that is no envelope so many characters are shown.
 const MAX_SHOWN: usize = 200;
 
@@ -67,7 +69,10 @@ impl Client {
                     (Error::Refused(refusal), asked)
                 }
                 Err(error) if !may_pass(&error) => return Err(error),
-                Err(error) => (error, None),
+                Err(error) => {
+                    let asked = error.asked_wait();
+                    (error, asked)
+                }
             };
             let wait = backoff.next(asked).filter(|_| {
                 self.answered.load(Ordering::Relaxed) || backoff.failures() < FIRST_CONTACT_ATTEMPTS
@@ -87,7 +92,7 @@ impl Client {
         let response = self.send_at(url, scope, || async { Ok(build()) }).await?;
         let (status, headers, peer) = (response.status(), response.headers().clone(), peer(url));
         let request = response.extensions().get().cloned();
-        let body = response.bytes().await.map_err(|error| Error::transport(&peer, error))?;
+        let body = read_limited(response, MAX_ANSWER, &peer).await?;
         Ok(Answer { status, headers, body, peer, request })
     }
 
@@ -107,7 +112,7 @@ impl Client {
         }
         let mut is_second = false;
         loop {
-            let request = self.authenticator.apply(&self.http, build().await?, scope).await?;
+            let (request, token) = self.authenticator.apply(&self.http, build().await?, scope).await?;
             let response = self.execute(request, url).await?;
             self.answered.store(true, Ordering::Relaxed);
             if response.headers().contains_key(PRESIGNS) {
@@ -116,7 +121,8 @@ impl Client {
             if response.status() != StatusCode::UNAUTHORIZED {
                 return Ok(response);
             }
-            let can_answer = self.authenticator.learn(&self.base, response.headers(), scope).await?;
+            let can_answer =
+                self.authenticator.learn(&self.base, response.headers(), scope, token.as_deref()).await?;
             if is_second || !can_answer {
                 let (peer, signed_in) = (self.peer(), self.authenticator.has_credential());
                 return Err(Error::Unauthorized { peer, signed_in, refusal: refusal(response).await });
@@ -136,7 +142,7 @@ impl Client {
 }
 
 /// Whether the same request may succeed later, where there was no answer to it.
-pub(super) const fn may_pass(error: &Error) -> bool {
+pub(super) fn may_pass(error: &Error) -> bool {
     match error {
         Error::Unreachable { .. }
         | Error::Broken { .. }
@@ -144,6 +150,10 @@ pub(super) const fn may_pass(error: &Error) -> bool {
         | Error::Truncated { .. } => true,
         // Of a token service.
         Error::Refused(refusal) => is_passing(refusal.status),
+        // Of the store that another registry's blob comes from: a new try gets a new signature.
+        Error::StoreRefused(refusal) => {
+            is_passing_at_store(refusal.status) || matches!(refusal.status, StatusCode::FORBIDDEN)
+        }
         _ => false,
     }
 }
@@ -177,6 +187,18 @@ impl Answer {
         let request = self.request.clone().map(|asked| asked.0);
         Refusal { request, ..read_refusal(self.status, &self.headers, &self.body) }
     }
+}
+
+/// A whole body, unless it is longer than any answer has to be.
+pub(super) async fn read_limited(mut response: Response, limit: usize, peer: &str) -> Result<Bytes> {
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(|error| Error::transport(peer, error))? {
+        if body.len() + chunk.len() > limit {
+            return Err(Error::protocol(peer, format!("more than {limit} bytes")));
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body.into())
 }
 
 /// Reads a store's refusal.

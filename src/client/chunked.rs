@@ -1,12 +1,10 @@
 //! An upload to a registry that knows no presigned URLs: `PATCH` after `PATCH`, from wherever the registry says that
 //! it is, and where it takes no chunks one `PUT` (OCI distribution 1.1.1, "Pushing a blob in chunks").
 
-use std::time::Duration;
+mod body;
 
-use bytes::Bytes;
-use futures_util::TryStreamExt;
-use reqwest::header::{CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, HeaderMap, LOCATION, RANGE};
-use reqwest::{Body, Method, Response, StatusCode};
+use reqwest::header::{CONTENT_LENGTH, HeaderMap, LOCATION, RANGE};
+use reqwest::{Method, StatusCode};
 use url::Url;
 
 use super::auth::Scope;
@@ -14,11 +12,13 @@ use super::call::{Answer, may_pass, refusal};
 use super::content::Content;
 use super::progress::{Event, Progress, Sent};
 use super::retry::{Backoff, is_passing};
-use super::transfer::{Lanes, unless_stalled};
-use super::{CALL_TIMEOUT, Client, Error, Refusal, Result};
+use super::state::{Begun, UploadFile};
+use super::transfer::Lanes;
+use super::{CALL_TIMEOUT, Client, Error, Result};
 use crate::domain::digest::Digest;
 use crate::domain::name::RepositoryName;
 use crate::domain::range::parse_upload_range;
+use body::Failure;
 
 /// Bytes of one `PATCH`: what a broken connection costs at most, and enough to make its round trip cheap.
 pub(super) const CHUNK_SIZE: u64 = 16 * 1024 * 1024;
@@ -37,6 +37,10 @@ pub(super) struct ChunkedUpload<'a> {
     /// What the registry has, in bytes.
     offset: u64,
     restarts: u32,
+    /// Whether something went wrong on the way, so that what the registry has may not be what was sent.
+    is_disturbed: bool,
+    /// Where the upload's place is remembered, if it is.
+    remembered: Option<&'a UploadFile>,
 }
 
 /// What a `POST` came to.
@@ -44,15 +48,6 @@ pub(super) struct ChunkedUpload<'a> {
 pub(super) enum Beginning<'a> {
     Mounted,
     Upload(ChunkedUpload<'a>),
-}
-
-enum Failure {
-    Passing(Error, Option<Duration>),
-    /// The registry is somewhere else than we thought: it has to be asked.
-    OutOfStep(Error),
-    /// It takes no chunks.
-    Unsupported(Error),
-    Final(Error),
 }
 
 impl<'a> ChunkedUpload<'a> {
@@ -84,6 +79,8 @@ impl<'a> ChunkedUpload<'a> {
             chunk_size: CHUNK_SIZE.max(least),
             offset: 0,
             restarts: 0,
+            is_disturbed: false,
+            remembered: None,
         }))
     }
 
@@ -93,13 +90,27 @@ impl<'a> ChunkedUpload<'a> {
         repository: &'a RepositoryName,
         location: Url,
     ) -> Result<Option<Self>> {
-        let mut upload =
-            Self { client, repository, location, chunk_size: CHUNK_SIZE, offset: 0, restarts: 0 };
+        let mut upload = Self {
+            client,
+            repository,
+            location,
+            chunk_size: CHUNK_SIZE,
+            offset: 0,
+            restarts: 0,
+            is_disturbed: true,
+            remembered: None,
+        };
         Ok(upload.ask().await?.then_some(upload))
     }
 
-    pub const fn location(&self) -> &Url {
-        &self.location
+    /// Remembers where it goes on: now, and after every chunk, for the place may change with each.
+    pub fn remember_in(&mut self, file: Option<&'a UploadFile>) -> Result<()> {
+        self.remembered = file;
+        self.remember()
+    }
+
+    fn remember(&self) -> Result<()> {
+        self.remembered.map_or(Ok(()), |file| file.write(&Begun::Location(self.location.clone())))
     }
 
     pub const fn offset(&self) -> u64 {
@@ -124,9 +135,9 @@ impl<'a> ChunkedUpload<'a> {
             };
             match finished {
                 // The registry appended to what we did not know of, or forgot what it had.
-                Err(error) if is_spoilt(&error) && self.restarts < MAX_RESTARTS => {
+                Err(error) if self.is_spoilt_by(&error) && self.restarts < MAX_RESTARTS => {
                     content.check_unchanged().await?;
-                    if self.client.blob_size(self.repository, digest).await? == Some(content.size()) {
+                    if self.client.pushed_blob_size(self.repository, digest).await? == Some(content.size()) {
                         return Ok(());
                     }
                     self.restart(&error, progress).await?;
@@ -147,6 +158,8 @@ impl<'a> ChunkedUpload<'a> {
     ) -> Result<bool> {
         let end = base + content.size();
         let mut backoff = Backoff::new(self.client.policy);
+        // Only what is beyond it is progress: a registry may take a chunk and not keep it.
+        let mut highest = self.offset;
         while self.offset < end {
             let Some(from) = self.offset.checked_sub(base) else {
                 return Err(Error::UploadLost { peer: self.client.peer() });
@@ -156,19 +169,25 @@ impl<'a> ChunkedUpload<'a> {
             let failure = self.patch(content, base, from, end, progress).await.err();
             drop(lane);
             let (error, asked) = match failure {
-                None => (None, None),
+                None if self.offset > highest => {
+                    highest = self.offset;
+                    backoff.reset();
+                    self.remember()?;
+                    continue;
+                }
+                None => {
+                    let what = "chunks that it takes and does not keep";
+                    (Error::protocol(&self.client.peer(), what), None)
+                }
                 Some(Failure::Unsupported(error)) if self.offset == 0 => {
                     tracing::debug!(%error, "one PUT instead of chunks");
                     return Ok(false);
                 }
                 Some(Failure::Unsupported(error) | Failure::Final(error)) => return Err(error),
-                Some(Failure::OutOfStep(error)) => (Some(error), None),
-                Some(Failure::Passing(error, asked)) => (Some(error), asked),
+                Some(Failure::OutOfStep(error)) => (error, None),
+                Some(Failure::Passing(error, asked)) => (error, asked),
             };
-            let Some(error) = error else {
-                backoff.reset();
-                continue;
-            };
+            self.is_disturbed = true;
             let Some(after) = backoff.next(asked) else { return Err(error) };
             progress.report(Event::Retrying { error: &error, after });
             tokio::time::sleep(after).await;
@@ -176,12 +195,12 @@ impl<'a> ChunkedUpload<'a> {
             if !self.ask().await? {
                 return Err(Error::UploadLost { peer: self.client.peer() });
             }
+            if self.offset > highest {
+                highest = self.offset;
+                backoff.reset();
+            }
             match self.offset.checked_sub(before) {
-                Some(0) => {}
-                Some(more) => {
-                    progress.report(Event::Advanced(more));
-                    backoff.reset();
-                }
+                Some(more) => progress.report(Event::Advanced(more)),
                 None => progress.report(Event::Lost(before - self.offset)),
             }
         }
@@ -198,43 +217,15 @@ impl<'a> ChunkedUpload<'a> {
         answer.expect(StatusCode::CREATED).map(|_| ())
     }
 
-    /// One chunk.
-    async fn patch(
-        &mut self,
-        content: &Content,
-        base: u64,
-        from: u64,
-        end: u64,
-        progress: &Progress,
-    ) -> Result<(), Failure> {
-        let size = self.chunk_size.min(end - base - from);
-        let range = format!("{}-{}", base + from, base + from + size - 1);
-        let sent = Sent::new(progress);
-        let answered =
-            self.send_body(Method::PATCH, &self.location, content, (from, size), Some(range), &sent).await;
-        let response = match answered {
-            Ok(response) if matches!(response.status(), StatusCode::ACCEPTED | StatusCode::NO_CONTENT) => {
-                response
-            }
-            Ok(response) => {
-                sent.take_back();
-                return Err(classify(refusal(response).await));
-            }
-            Err(error) => {
-                sent.take_back();
-                return Err(if may_pass(&error) {
-                    Failure::Passing(error, None)
-                } else {
-                    Failure::Final(error)
-                });
-            }
-        };
-        self.follow(response.headers());
-        let told = response.headers().get(RANGE).and_then(|range| parse_upload_range(range.to_str().ok()?));
-        let taken = base + from + size;
-        // `0-0` is nothing or the first byte; where that was all that was sent, and was taken, it is the byte.
-        self.offset = told.filter(|told| (*told, taken) != (0, 1)).unwrap_or(taken);
-        Ok(())
+    /// Gives it up. One that is gone already is fine.
+    pub async fn abort(&self) -> Result<()> {
+        let (url, scope) = (self.location.clone(), Scope::push(self.repository));
+        let request = || self.client.http.delete(url.clone());
+        let answer = self.client.call_at(&url, Some(CALL_TIMEOUT), &scope, request).await?;
+        match answer.status {
+            StatusCode::NOT_FOUND | StatusCode::GONE => Ok(()),
+            _ => answer.expect(StatusCode::NO_CONTENT).map(|_| ()),
+        }
     }
 
     /// The whole blob in the request that publishes it.
@@ -261,7 +252,10 @@ impl<'a> ChunkedUpload<'a> {
                     }
                     (Error::Refused(refusal), asked)
                 }
-                Err(error) if may_pass(&error) => (error, None),
+                Err(error) if may_pass(&error) => {
+                    let asked = error.asked_wait();
+                    (error, asked)
+                }
                 Err(error) => return Err(error),
             };
             sent.take_back();
@@ -270,37 +264,10 @@ impl<'a> ChunkedUpload<'a> {
             progress.report(Event::Retrying { error: &error, after });
             tokio::time::sleep(after).await;
             // What a PUT that broke has left cannot be appended to, and the answer may have been all that was lost.
-            if self.client.blob_size(self.repository, digest).await? == Some(content.size()) {
+            if self.client.pushed_blob_size(self.repository, digest).await? == Some(content.size()) {
                 return Ok(());
             }
             self.restart(&error, progress).await?;
-        }
-    }
-
-    async fn send_body(
-        &self,
-        method: Method,
-        url: &Url,
-        content: &Content,
-        (from, size): (u64, u64),
-        range: Option<String>,
-        sent: &Sent,
-    ) -> Result<Response> {
-        let scope = Scope::push(self.repository);
-        let build = || async {
-            // A 401 to the first try has taken some of it.
-            sent.take_back();
-            let counter = sent.clone();
-            let stream = content.stream(from, size).await?;
-            let body = Body::wrap_stream(stream.inspect_ok(move |bytes: &Bytes| counter.add(bytes.len())));
-            let request = self.client.http.request(method.clone(), url.clone());
-            let request = request.header(CONTENT_TYPE, "application/octet-stream");
-            let request = range.iter().fold(request, |request, range| request.header(CONTENT_RANGE, range));
-            Ok(request.header(CONTENT_LENGTH, size).body(body))
-        };
-        match unless_stalled(self.client.send_at(url, &scope, build), sent, size).await {
-            Ok(answered) => answered,
-            Err(after) => Err(Error::Stalled { peer: self.client.peer(), after }),
         }
     }
 
@@ -309,15 +276,18 @@ impl<'a> ChunkedUpload<'a> {
         let (url, scope) = (self.location.clone(), Scope::push(self.repository));
         let request = || self.client.http.get(url.clone());
         let answer = self.client.call_at(&url, Some(CALL_TIMEOUT), &scope, request).await?;
-        if matches!(answer.status, StatusCode::NOT_FOUND | StatusCode::GONE | StatusCode::BAD_REQUEST) {
+        // Not there any more, not ours any more, or not to be asked at all: another one helps.
+        if answer.status.is_client_error() {
             return Ok(false);
         }
         if !matches!(answer.status, StatusCode::NO_CONTENT | StatusCode::ACCEPTED | StatusCode::OK) {
             return answer.expect(StatusCode::NO_CONTENT).map(|_| false);
         }
         self.follow(&answer.headers);
-        let offset = answer.header(RANGE.as_str()).and_then(parse_upload_range);
-        self.offset = offset.ok_or_else(|| answer.unexpected("no Range"))?;
+        let Some(offset) = answer.header(RANGE.as_str()).and_then(parse_upload_range) else {
+            return Ok(false);
+        };
+        self.offset = offset;
         Ok(true)
     }
 
@@ -326,7 +296,10 @@ impl<'a> ChunkedUpload<'a> {
         progress.report(Event::Lost(self.offset));
         let restarts = self.restarts + 1;
         match Self::begin(self.client, self.repository, None).await? {
-            Beginning::Upload(upload) => *self = Self { restarts, ..upload },
+            Beginning::Upload(upload) => {
+                *self = Self { restarts, remembered: self.remembered, ..upload };
+                self.remember()?;
+            }
             Beginning::Mounted => {
                 return Err(Error::protocol(&self.client.peer(), "a mount that nobody wanted"));
             }
@@ -337,8 +310,22 @@ impl<'a> ChunkedUpload<'a> {
     /// Every answer may name another place for what comes next.
     fn follow(&mut self, headers: &HeaderMap) {
         let location = headers.get(LOCATION).and_then(|location| location.to_str().ok());
-        if let Some(location) = location.and_then(|location| self.client.base.join(location).ok()) {
+        if let Some(location) = location.and_then(|location| resolve(&self.client.base, location)) {
             self.location = location;
+        }
+    }
+
+    /// Whether the upload is not what we think it is, so that only another one helps.
+    fn is_spoilt_by(&self, error: &Error) -> bool {
+        match error {
+            Error::UploadLost { .. } => true,
+            // Of bytes that went undisturbed it says that they are wrong, and always will be.
+            Error::Refused(refusal) if refusal.code == "DIGEST_INVALID" => self.is_disturbed,
+            Error::Refused(refusal) => {
+                matches!(refusal.code.as_str(), "BLOB_UPLOAD_UNKNOWN" | "BLOB_UPLOAD_INVALID")
+                    || refusal.status == StatusCode::RANGE_NOT_SATISFIABLE
+            }
+            _ => false,
         }
     }
 
@@ -349,36 +336,49 @@ impl<'a> ChunkedUpload<'a> {
     }
 }
 
-/// Relative or absolute, as registries have it.
 fn location(client: &Client, answer: &Answer) -> Result<Url> {
-    let location = answer.header(LOCATION.as_str()).and_then(|location| client.base.join(location).ok());
-    let location = location.filter(|location| matches!(location.scheme(), "http" | "https"));
-    location.ok_or_else(|| answer.unexpected("no Location"))
+    let location = answer.header(LOCATION.as_str()).and_then(|location| resolve(&client.base, location));
+    location.ok_or_else(|| answer.unexpected("no Location that can be gone to"))
 }
 
-fn classify(refusal: Refusal) -> Failure {
-    let (status, asked) = (refusal.status, refusal.retry_after);
-    let is_unsupported = refusal.code == "UNSUPPORTED";
-    let error = Error::Refused(refusal);
-    match status {
-        StatusCode::RANGE_NOT_SATISFIABLE => Failure::OutOfStep(error),
-        StatusCode::METHOD_NOT_ALLOWED | StatusCode::NOT_IMPLEMENTED => Failure::Unsupported(error),
-        _ if is_unsupported => Failure::Unsupported(error),
-        status if is_passing(status) => Failure::Passing(error, asked),
-        // What a registry makes of a request that a broken connection cut off: it is asked how far it came.
-        StatusCode::NOT_FOUND | StatusCode::GONE => Failure::OutOfStep(error),
-        _ => Failure::Final(error),
+/// Relative or absolute, as registries have it. One behind a proxy may not know that it is spoken to by HTTPS; bytes
+/// that were to be encrypted go nowhere else unencrypted.
+fn resolve(base: &Url, location: &str) -> Option<Url> {
+    let mut url = base.join(location).ok()?;
+    match (base.scheme(), url.scheme()) {
+        ("https", "http") if url.host() == base.host() => {
+            url.set_scheme("https").ok()?;
+            url.set_port(base.port()).ok()?;
+            Some(url)
+        }
+        ("https", "http") => None,
+        (_, "http" | "https") => Some(url),
+        _ => None,
     }
 }
 
-/// Whether the upload is not what we think it is, so that only another one helps.
-fn is_spoilt(error: &Error) -> bool {
-    match error {
-        Error::UploadLost { .. } => true,
-        Error::Refused(refusal) => {
-            matches!(refusal.code.as_str(), "DIGEST_INVALID" | "BLOB_UPLOAD_UNKNOWN" | "BLOB_UPLOAD_INVALID")
-                || refusal.status == StatusCode::RANGE_NOT_SATISFIABLE
-        }
-        _ => false,
+#[cfg(test)]
+mod tests {
+    use super::resolve;
+
+    #[test]
+    fn a_location_is_never_less_safe_than_the_registry() {
+        let resolved = |base: &str, location: &str| {
+            let base = base.parse().unwrap_or_else(|error| panic!("{error}"));
+            resolve(&base, location).map(|url| url.to_string())
+        };
+        let some = |url: &str| Some(url.to_owned());
+        assert_eq!(resolved("https://r.example/", "/v2/x?a=b"), some("https://r.example/v2/x?a=b"));
+        assert_eq!(
+            resolved("https://r.example:8443/", "http://r.example/v2/x"),
+            some("https://r.example:8443/v2/x")
+        );
+        assert_eq!(resolved("https://r.example/", "http://other.example/v2/x"), None);
+        assert_eq!(
+            resolved("https://r.example/", "https://other.example/x"),
+            some("https://other.example/x")
+        );
+        assert_eq!(resolved("http://127.0.0.1:1/", "http://127.0.0.1:1/x"), some("http://127.0.0.1:1/x"));
+        assert_eq!(resolved("http://127.0.0.1:1/", "file:///etc/passwd"), None);
     }
 }

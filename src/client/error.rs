@@ -188,6 +188,11 @@ impl Error {
         move |source| Self::File { action, path, source }
     }
 
+    /// How long the other side asked to wait.
+    pub(super) fn asked_wait(&self) -> Option<Duration> {
+        self.refusal().and_then(|refusal| refusal.retry_after)
+    }
+
     /// The other side's refusal, if that is what this is.
     #[must_use]
     pub const fn refusal(&self) -> Option<&Refusal> {

@@ -110,7 +110,13 @@ impl Client {
                 return Ok(None);
             }
             let answer = answer.expect(StatusCode::OK)?;
-            next = next_page(&answer, &url).filter(|next| next.origin() == self.base.origin());
+            // On our own host, whatever a registry behind a proxy takes itself for.
+            next = next_page(&answer, &url).map(|next| {
+                let mut own = url.clone();
+                own.set_path(next.path());
+                own.set_query(next.query());
+                own
+            });
             listed.extend(entries(answer.json()?));
         }
         Ok(Some(listed))

@@ -65,9 +65,27 @@ impl Client {
         repository: &RepositoryName,
         reference: &Reference,
     ) -> Result<Option<Descriptor>> {
+        self.resolve_by(&Scope::pull(repository), repository, reference).await
+    }
+
+    /// The same where a manifest is about to be pushed, see [`Self::pushed_blob_size`].
+    pub(super) async fn resolve_pushed(
+        &self,
+        repository: &RepositoryName,
+        reference: &Reference,
+    ) -> Result<Option<Descriptor>> {
+        self.resolve_by(&Scope::push(repository), repository, reference).await
+    }
+
+    async fn resolve_by(
+        &self,
+        scope: &Scope,
+        repository: &RepositoryName,
+        reference: &Reference,
+    ) -> Result<Option<Descriptor>> {
         let url = self.manifest_url(repository, reference)?;
         let request = || accepting(self.http.head(url.clone()));
-        let answer = self.call(Some(CALL_TIMEOUT), &Scope::push(repository), request).await?;
+        let answer = self.call(Some(CALL_TIMEOUT), scope, request).await?;
         if answer.status == StatusCode::NOT_FOUND {
             return Ok(None);
         }
@@ -117,10 +135,12 @@ impl Client {
     ) -> Result<Option<Digest>> {
         let digest = match reference {
             Reference::Digest(digest) => *digest,
-            Reference::Tag(_) => match self.resolve(repository, reference).await? {
-                Some(descriptor) => descriptor.digest,
-                None => return Ok(None),
-            },
+            Reference::Tag(_) => {
+                match self.resolve_by(&Scope::delete(repository), repository, reference).await? {
+                    Some(descriptor) => descriptor.digest,
+                    None => return Ok(None),
+                }
+            }
         };
         let url = self.manifest_url(repository, &Reference::Digest(digest))?;
         let request = || self.http.delete(url.clone());

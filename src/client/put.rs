@@ -100,7 +100,7 @@ impl Client {
         progress: &Progress,
     ) -> Result<PutOutcome> {
         let (digest, size) = (blob.digest, blob.size());
-        if self.blob_size(repository, &digest).await? != Some(size) {
+        if self.pushed_blob_size(repository, &digest).await? != Some(size) {
             return self.put_missing_blob(repository, blob, options, progress).await;
         }
         self.found_blob(repository, &digest, options, progress);
@@ -196,8 +196,8 @@ impl Put<'_> {
         self.remembered.map_or(Ok(()), |file| file.write(begun))
     }
 
-    async fn through_server(&self, mut upload: ChunkedUpload<'_>) -> Result<Done> {
-        self.remember(&Begun::Location(upload.location().clone()))?;
+    async fn through_server<'a>(&'a self, mut upload: ChunkedUpload<'a>) -> Result<Done> {
+        upload.remember_in(self.remembered)?;
         self.progress.started(Stage::Uploading, self.blob.size(), upload.offset());
         let (content, digest) = (&self.blob.content, &self.blob.digest);
         upload.send_whole(content, digest, &self.options.lanes, self.progress).await?;
@@ -218,7 +218,7 @@ impl Put<'_> {
                 Err(Error::UploadProxied(session.id()))
             }
             (Status::Pending | Status::Uploading, mode) => {
-                let sent = self.send(session, None, self.options.mode.or(mode)).await;
+                let sent = self.send(session, None, mode.or(self.options.mode)).await;
                 self.ended(session, sent).await
             }
             (Status::Failed | Status::Aborted | Status::Expired, _) => Err(session.ended(state)),

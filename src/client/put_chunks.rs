@@ -41,7 +41,12 @@ impl Client {
         }
         let digest = hasher.finish();
         progress.report(Event::Started { stage: Stage::Finalizing, total: size, done: 0 });
-        upload.finish(&digest).await?;
+        if let Err(error) = upload.finish(&digest).await {
+            // The answer may have been all that was lost.
+            if self.pushed_blob_size(repository, &digest).await? != Some(size) {
+                return Err(error);
+            }
+        }
         progress.finished(Outcome::ThroughServer);
         Ok(PutOutcome { digest, size, outcome: Outcome::ThroughServer, mode: None })
     }

@@ -119,13 +119,20 @@ fn private(path: &Path) -> std::io::Result<fs::File> {
     fs::File::create(path)
 }
 
+/// `<digits>.json`, or what was to become one.
+fn is_state(name: &str) -> bool {
+    let (digits, rest) = name.split_once('.').unwrap_or_default();
+    let is_key = digits.len() == NAME_DIGITS && digits.bytes().all(|digit| digit.is_ascii_hexdigit());
+    is_key && (rest == "json" || rest.split('.').next_back() == Some("tmp"))
+}
+
 fn forget_old(folder: &Path) {
     let Ok(entries) = fs::read_dir(folder) else { return };
     for entry in entries.flatten() {
         let age = entry.metadata().and_then(|metadata| metadata.modified()).ok();
         let age = age.and_then(|modified| modified.elapsed().ok());
-        let is_ours =
-            entry.path().extension().is_some_and(|extension| extension == "json" || extension == "tmp");
+        // Whoever names a folder of their own finds their other files in it untouched.
+        let is_ours = entry.file_name().to_str().is_some_and(is_state);
         if is_ours && age.is_some_and(|age| age > FORGOTTEN_AFTER) {
             let _ = fs::remove_file(entry.path());
         }
@@ -136,6 +143,15 @@ fn forget_old(folder: &Path) {
 #[expect(clippy::unwrap_used, reason = "a test that meets an error here has failed")]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_files_of_ours_are_forgotten() {
+        let ours = format!("{}.json", "0".repeat(NAME_DIGITS));
+        assert!(is_state(&ours) && is_state(&ours.replace("json", "17.tmp")));
+        for other in ["package.json", "a.tmp", ".json", "", &ours.replace('0', "x"), &format!("{ours}.bak")] {
+            assert!(!is_state(other), "{other}");
+        }
+    }
 
     #[test]
     fn an_upload_is_found_again_by_server_repository_and_digest_alone() {

@@ -201,10 +201,7 @@ impl Delivery<'_> {
         let headers = signed_headers(&signed.headers, size)
             .ok_or_else(|| Failure::Final(Error::protocol(&client.peer(), "headers that cannot be sent")))?;
         let counter = sent.clone();
-        let stream = self.content.stream(offset, size).await.map_err(|error| {
-            // Another registry's failure, where that is where the bytes come from.
-            if may_pass(&error) { Failure::Passing(error, None) } else { Failure::Final(error) }
-        })?;
+        let stream = self.content.stream(offset, size).await.map_err(passing_or_final)?;
         let body = Body::wrap_stream(stream.inspect_ok(move |bytes| counter.add(bytes.len())));
         let request = client.http.put(url).headers(headers).body(body).send();
         let failure = match unless_stalled(request, &sent, size).await {
@@ -247,6 +244,12 @@ impl Delivery<'_> {
             Status::Failed | Status::Aborted | Status::Expired => Err(self.session.ended(state)),
         }
     }
+}
+
+/// Of another registry, where that is where the bytes come from.
+fn passing_or_final(error: Error) -> Failure {
+    let asked = error.asked_wait();
+    if may_pass(&error) { Failure::Passing(error, asked) } else { Failure::Final(error) }
 }
 
 /// What the store's refusal leaves to try.

@@ -68,7 +68,7 @@ pub(super) fn findings(seen: &Capabilities) -> Vec<Finding> {
 
 pub(super) fn print(asked: &[Asked], proofs: &[Proven]) {
     if !asked.is_empty() {
-        println!("\nWhat this bucket was asked, and what follows");
+        say!("\nWhat this bucket was asked, and what follows");
     }
     for Asked { question, answer, meaning, .. } in asked {
         let (answer, reason) = match answer {
@@ -76,15 +76,15 @@ pub(super) fn print(asked: &[Asked], proofs: &[Proven]) {
             Answer::No(reason) => ("no", Some(reason)),
             Answer::Open(reason) => ("open", Some(reason)),
         };
-        println!("{answer:<5} {question}: {meaning}");
+        say!("{answer:<5} {question}: {meaning}");
         if let Some(reason) = reason {
-            println!("{:<5} ({reason})", "");
+            say!("{:<5} ({reason})", "");
         }
     }
     if !proofs.is_empty() {
-        println!("\nHow a blob's digest is proven here");
+        say!("\nHow a blob's digest is proven here");
     }
     for Proven { upload, proof, way } in proofs {
-        println!("{:<25} {proof:<15} {}", upload.description(), way.description());
+        say!("{:<25} {proof:<15} {}", upload.description(), way.description());
     }
 }

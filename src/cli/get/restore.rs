@@ -41,9 +41,9 @@ pub(super) async fn artifact(
         let file = args.target.join(title);
         if args.output.json {
             let (digest, size) = (layer.digest, layer.size);
-            println!("{}", json!({ "event": "result", "digest": digest, "size": size, "file": file }));
+            say!("{}", json!({ "event": "result", "digest": digest, "size": size, "file": file }));
         } else {
-            println!("{} {} {}", layer.digest, layer.size, file.display());
+            say!("{} {} {}", layer.digest, layer.size, file.display());
         }
     }
     Ok(())

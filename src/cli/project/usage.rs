@@ -73,21 +73,21 @@ async fn show(db: &Db, args: &UsageArgs, name: &ProjectName) -> anyhow::Result<b
     if !args.recount {
         let usage = db.project_usage(name).await?;
         if args.json {
-            println!("{}", json!({ "project": name, "usage": usage }));
+            say!("{}", json!({ "project": name, "usage": usage }));
         } else {
-            println!("{name}: {}", text(&usage));
+            say!("{name}: {}", text(&usage));
         }
         return Ok(true);
     }
     let recount = if args.correct { db.correct_usage(name).await? } else { db.recount(name).await? };
     if args.json {
-        println!("{}", json!({ "project": name, "recount": recount }));
+        say!("{}", json!({ "project": name, "recount": recount }));
     } else if recount.agrees {
-        println!("{name}: {}; the recount agrees", text(&recount.kept));
+        say!("{name}: {}; the recount agrees", text(&recount.kept));
     } else {
-        println!("{name}: {}; the recount has {}", text(&recount.kept), text(&recount.counted));
+        say!("{name}: {}; the recount has {}", text(&recount.kept), text(&recount.counted));
         if recount.miscounted_blobs > 0 {
-            println!("{name}: {} blobs were counted wrongly", recount.miscounted_blobs);
+            say!("{name}: {} blobs were counted wrongly", recount.miscounted_blobs);
         }
     }
     Ok(recount.agrees)

@@ -88,7 +88,8 @@ pub fn select<'a>(index: &'a Manifest, wanted: &Platform) -> Result<&'a Descript
 /// What [`copy`] would do.
 pub async fn plan(origin: &Origin, root: &Manifest, target: &Target, options: &CopyOptions) -> Result<Plan> {
     check_tag(root, target, options).await?;
-    let known = (!options.recheck).then_some((&target.client, &target.repository));
+    // What is about an image may be missing where the image is not: then all of it is looked at.
+    let known = (!options.recheck && !options.referrers).then_some((&target.client, &target.repository));
     Walk::new(origin, known).run(root.clone()).await
 }
 
@@ -111,7 +112,7 @@ pub async fn copy(
 /// An existing tag keeps its meaning unless that is forced.
 async fn check_tag(root: &Manifest, target: &Target, options: &CopyOptions) -> Result<()> {
     let Some(tag) = target.tag.clone().filter(|_| !options.replace_tag) else { return Ok(()) };
-    let existing = target.client.resolve(&target.repository, &Reference::Tag(tag.clone())).await?;
+    let existing = target.client.resolve_pushed(&target.repository, &Reference::Tag(tag.clone())).await?;
     match existing {
         Some(existing) if existing.digest != root.descriptor.digest => {
             Err(Error::TagTaken { tag, digest: existing.digest })
@@ -140,6 +141,10 @@ async fn send(
     let mut manifests = plan.manifests.iter().peekable();
     while let Some(manifest) = manifests.next() {
         let tag = target.tag.as_ref().filter(|_| manifests.peek().is_none());
+        if tag.is_some() {
+            // Hours after the first look another may have taken it.
+            check_tag(manifest, target, options).await?;
+        }
         let pushed = target.client.push_manifest(&target.repository, manifest, tag).await?;
         report.manifests += 1;
         if let Some(subject) = manifest.subject.as_ref().filter(|_| !pushed.lists_referrers) {
@@ -174,7 +179,7 @@ impl Sender<'_> {
         let progress = self.progress.of(descriptor.digest.to_string());
         progress.report(Event::Started { stage: Stage::Uploading, total: descriptor.size, done: 0 });
         // Before it is opened: to open may be to unpack.
-        if client.blob_size(repository, &descriptor.digest).await? == Some(descriptor.size) {
+        if client.pushed_blob_size(repository, &descriptor.digest).await? == Some(descriptor.size) {
             client.found_blob(repository, &descriptor.digest, &self.options.put, &progress);
             return Ok((Outcome::Exists, descriptor.size));
         }

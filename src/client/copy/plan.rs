@@ -14,6 +14,8 @@ use crate::http::wire::Descriptor;
 const MAX_DEPTH: usize = 8;
 /// Manifests below one root; the largest known index lists some hundreds.
 const MAX_MANIFESTS: usize = 10_000;
+/// Of all their bytes, which are kept until they are pushed.
+const MAX_BYTES: u64 = 64 * 1024 * 1024;
 
 /// What there is to copy, in the order in which a registry takes it.
 #[derive(Debug, Default)]
@@ -36,11 +38,20 @@ pub(super) struct Walk<'a> {
     pub target: Option<(&'a crate::client::Client, &'a RepositoryName)>,
     plan: Plan,
     seen: HashSet<Digest>,
+    seen_foreign: HashSet<Digest>,
+    bytes: u64,
 }
 
 impl<'a> Walk<'a> {
     pub fn new(origin: &'a Origin, target: Option<(&'a crate::client::Client, &'a RepositoryName)>) -> Self {
-        Self { origin, target, plan: Plan::default(), seen: HashSet::new() }
+        Self {
+            origin,
+            target,
+            plan: Plan::default(),
+            seen: HashSet::new(),
+            seen_foreign: HashSet::new(),
+            bytes: 0,
+        }
     }
 
     /// Everything below a root, and the root.
@@ -51,7 +62,8 @@ impl<'a> Walk<'a> {
 
     async fn visit(&mut self, manifest: Manifest, depth: usize) -> Result<()> {
         let digest = manifest.descriptor.digest;
-        if depth > MAX_DEPTH || self.plan.manifests.len() > MAX_MANIFESTS {
+        self.bytes += manifest.descriptor.size;
+        if depth > MAX_DEPTH || self.plan.manifests.len() > MAX_MANIFESTS || self.bytes > MAX_BYTES {
             return Err(Error::TooDeep(digest));
         }
         self.seen.insert(digest);
@@ -81,13 +93,13 @@ impl<'a> Walk<'a> {
 
     fn note_blobs(&mut self, manifest: &Manifest) {
         for layer in &manifest.layers {
-            if self.seen.insert(layer.digest) {
-                let list = if is_foreign(&layer.media_type) {
-                    &mut self.plan.foreign
-                } else {
-                    &mut self.plan.layers
-                };
-                list.push(layer.clone());
+            // What is foreign to one manifest may be another's own.
+            if is_foreign(&layer.media_type) {
+                self.plan
+                    .foreign
+                    .extend(Some(layer.clone()).filter(|_| self.seen_foreign.insert(layer.digest)));
+            } else if self.seen.insert(layer.digest) {
+                self.plan.layers.push(layer.clone());
             }
         }
         self.plan.configs.extend(manifest.config.clone().filter(|config| self.seen.insert(config.digest)));
@@ -96,6 +108,6 @@ impl<'a> Walk<'a> {
     /// A registry has what its manifests name.
     async fn is_there(&self, descriptor: &Descriptor) -> Result<bool> {
         let Some((client, repository)) = self.target else { return Ok(false) };
-        Ok(client.resolve(repository, &Reference::Digest(descriptor.digest)).await?.is_some())
+        Ok(client.resolve_pushed(repository, &Reference::Digest(descriptor.digest)).await?.is_some())
     }
 }

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that meets an error here has failed")]
 
+mod auth;
 mod download;
 mod put;
 mod server;

@@ -11,8 +11,9 @@ use serde_json::Value;
 
 use super::Stack;
 
-/// Headers that differ from one answer to the next, or with the length of a URL in the body.
-const VOLATILE: [&str; 3] = ["date", "x-request-id", "content-length"];
+/// Headers that differ from one answer to the next, or with the length of a URL in the body; and the one that all
+/// answers have alike.
+const VOLATILE: [&str; 4] = ["date", "x-request-id", "content-length", "overside-presigned-uploads"];
 
 /// A whole answer.
 #[derive(Debug)]

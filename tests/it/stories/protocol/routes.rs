@@ -26,6 +26,8 @@ fn base(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
         for path in ["/v2/", "/v2"] {
             let answer = Answer::to(http.get(format!("{}{path}", server.base_url()))).await.expect(200);
             assert_eq!(answer.header("docker-distribution-api-version"), Some("registry/2.0"), "{path}");
+            // By this clients know that they may ask for URLs.
+            assert_eq!(answer.header("overside-presigned-uploads"), Some("1"), "{path}");
             assert_eq!(answer.text(), "{}", "{path}");
         }
     }

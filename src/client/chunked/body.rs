@@ -1,0 +1,113 @@
+//! The requests of an upload that have its bytes in them.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::TryStreamExt;
+use reqwest::header::{CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, RANGE};
+use reqwest::{Body, Method, Response, StatusCode};
+use url::Url;
+
+use super::ChunkedUpload;
+use crate::client::auth::Scope;
+use crate::client::call::{may_pass, refusal};
+use crate::client::content::Content;
+use crate::client::progress::{Progress, Sent};
+use crate::client::retry::is_passing;
+use crate::client::transfer::unless_stalled;
+use crate::client::{Error, Refusal, Result};
+use crate::domain::range::parse_upload_range;
+
+/// How a chunk failed.
+pub(super) enum Failure {
+    Passing(Error, Option<Duration>),
+    /// The registry is somewhere else than we thought: it has to be asked.
+    OutOfStep(Error),
+    /// It takes no chunks.
+    Unsupported(Error),
+    Final(Error),
+}
+
+impl ChunkedUpload<'_> {
+    /// One chunk.
+    pub(super) async fn patch(
+        &mut self,
+        content: &Content,
+        base: u64,
+        from: u64,
+        end: u64,
+        progress: &Progress,
+    ) -> Result<(), Failure> {
+        let size = self.chunk_size.min(end - base - from);
+        let range = format!("{}-{}", base + from, base + from + size - 1);
+        let sent = Sent::new(progress);
+        let answered =
+            self.send_body(Method::PATCH, &self.location, content, (from, size), Some(range), &sent).await;
+        let response = match answered {
+            Ok(response) if matches!(response.status(), StatusCode::ACCEPTED | StatusCode::NO_CONTENT) => {
+                response
+            }
+            Ok(response) => {
+                sent.take_back();
+                return Err(classify(refusal(response).await));
+            }
+            Err(error) => {
+                sent.take_back();
+                let asked = error.asked_wait();
+                return Err(if may_pass(&error) {
+                    Failure::Passing(error, asked)
+                } else {
+                    Failure::Final(error)
+                });
+            }
+        };
+        self.follow(response.headers());
+        let told = response.headers().get(RANGE).and_then(|range| parse_upload_range(range.to_str().ok()?));
+        let taken = base + from + size;
+        // `0-0` is nothing or the first byte; where that was all that was sent, and was taken, it is the byte.
+        self.offset = told.filter(|told| (*told, taken) != (0, 1)).unwrap_or(taken);
+        Ok(())
+    }
+
+    pub(super) async fn send_body(
+        &self,
+        method: Method,
+        url: &Url,
+        content: &Content,
+        (from, size): (u64, u64),
+        range: Option<String>,
+        sent: &Sent,
+    ) -> Result<Response> {
+        let scope = Scope::push(self.repository);
+        let build = || async {
+            // A 401 to the first try has taken some of it.
+            sent.take_back();
+            let counter = sent.clone();
+            let stream = content.stream(from, size).await?;
+            let body = Body::wrap_stream(stream.inspect_ok(move |bytes: &Bytes| counter.add(bytes.len())));
+            let request = self.client.http.request(method.clone(), url.clone());
+            let request = request.header(CONTENT_TYPE, "application/octet-stream");
+            let request = range.iter().fold(request, |request, range| request.header(CONTENT_RANGE, range));
+            Ok(request.header(CONTENT_LENGTH, size).body(body))
+        };
+        match unless_stalled(self.client.send_at(url, &scope, build), sent, size).await {
+            Ok(answered) => answered,
+            Err(after) => Err(Error::Stalled { peer: self.client.peer(), after }),
+        }
+    }
+}
+
+fn classify(refusal: Refusal) -> Failure {
+    let (status, asked) = (refusal.status, refusal.retry_after);
+    let is_unsupported = refusal.code == "UNSUPPORTED";
+    let error = Error::Refused(refusal);
+    match status {
+        StatusCode::RANGE_NOT_SATISFIABLE => Failure::OutOfStep(error),
+        StatusCode::METHOD_NOT_ALLOWED | StatusCode::NOT_IMPLEMENTED => Failure::Unsupported(error),
+        _ if is_unsupported => Failure::Unsupported(error),
+        status if is_passing(status) => Failure::Passing(error, asked),
+        // What a registry makes of a request that a broken connection cut off: it is asked how far it came.
+        StatusCode::NOT_FOUND | StatusCode::GONE => Failure::OutOfStep(error),
+        _ => Failure::Final(error),
+    }
+}
