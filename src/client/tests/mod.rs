@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that meets an error here has failed")]
 
 mod auth;
+mod chunked;
 mod download;
 mod put;
 mod server;
