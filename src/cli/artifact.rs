@@ -1,18 +1,24 @@
 //! What `push`, `copy` and `put --recursive` share: sending an artifact and saying what came of it.
 
+use std::path::PathBuf;
+
 use anyhow::{Context, anyhow};
 use serde_json::json;
 
 use super::progress::{Display, OutputArgs};
 use super::remote::RemoteName;
-use crate::client::Client;
 use crate::client::copy::{self, CopyOptions, CopyReport, Origin, Plan, Target};
 use crate::client::manifest::Manifest;
+use crate::client::{Client, Lanes, PutOptions, UploadStates};
+use crate::domain::digest::Digest;
 use crate::domain::name::RepositoryName;
 use crate::domain::reference::Reference;
 
+/// Where uploads under way are remembered, below the user's folder for state.
+const STATE_FOLDER: &str = "overside/uploads";
+
 /// What may be sent.
-#[derive(Debug, Clone, Copy, clap::Args)]
+#[derive(Debug, Clone, clap::Args)]
 pub(super) struct SendArgs {
     /// Make the project if it is missing
     #[arg(long)]
@@ -20,22 +26,42 @@ pub(super) struct SendArgs {
     /// Say what would be sent, and send nothing
     #[arg(long)]
     pub dry_run: bool,
+    /// Folder that remembers uploads under way, so that the same command goes on with them
+    /// [default: overside/uploads below `$XDG_STATE_HOME` or ~/.local/state]
+    #[arg(long, value_name = "DIR", env = "OVERSIDE_STATE")]
+    state: Option<PathBuf>,
 }
 
 /// One command's.
 pub(super) struct Sending<'a> {
     pub display: &'a Display,
     pub output: OutputArgs,
-    pub args: SendArgs,
+    pub args: &'a SendArgs,
 }
 
 impl SendArgs {
     /// What has to be there before anything can be sent.
-    pub async fn prepare(self, client: &Client, repository: &RepositoryName) -> anyhow::Result<()> {
+    pub async fn prepare(&self, client: &Client, repository: &RepositoryName) -> anyhow::Result<()> {
         if self.project_create && !self.dry_run {
             client.create_project(repository).await.context("cannot make the project")?;
         }
         Ok(())
+    }
+
+    /// How blobs are put, whatever they are of.
+    pub fn put_options(&self, lanes: Lanes) -> PutOptions {
+        PutOptions { lanes, states: self.states(), ..PutOptions::default() }
+    }
+
+    /// None where there is no folder to remember anything in.
+    pub fn states(&self) -> Option<UploadStates> {
+        let base = || {
+            let home = || Some(PathBuf::from(std::env::var_os("HOME")?).join(".local/state"));
+            let given =
+                std::env::var_os("XDG_STATE_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
+            Some(given.or_else(home)?.join(STATE_FOLDER))
+        };
+        self.state.clone().or_else(base).map(UploadStates::at)
     }
 }
 
@@ -94,14 +120,18 @@ impl Sending<'_> {
         }
         self.display.finish();
         for (descriptor, outcome) in planned.into_iter().chain(manifests) {
-            if self.output.json {
-                let (digest, size) = (descriptor.digest, descriptor.size);
-                say!("{}", json!({ "event": "planned", "digest": digest, "size": size, "outcome": outcome }));
-            } else {
-                say!("{} {} {outcome}", descriptor.digest, descriptor.size);
-            }
+            say_planned(self.output, &descriptor.digest, descriptor.size, outcome);
         }
         Ok(())
+    }
+}
+
+/// A line of `--dry-run`.
+pub(super) fn say_planned(output: OutputArgs, digest: &Digest, size: u64, outcome: &str) {
+    if output.json {
+        say!("{}", json!({ "event": "planned", "digest": digest, "size": size, "outcome": outcome }));
+    } else {
+        say!("{digest} {size} {outcome}");
     }
 }
 

@@ -5,7 +5,6 @@ use anyhow::Context;
 use super::artifact::{SendArgs, Sending, unless_interrupted};
 use super::progress::{Display, OutputArgs};
 use super::remote::{RemoteArgs, RemoteName, TransferArgs};
-use crate::client::PutOptions;
 use crate::client::copy::{self, CopyOptions, Origin, Target};
 use crate::domain::reference::Reference;
 use crate::http::wire::Platform;
@@ -64,13 +63,12 @@ async fn copy_all(args: &CopyArgs, display: &Display) -> anyhow::Result<()> {
         );
     }
     let name = args.to.with(tag.clone().map(Reference::Tag));
-    let put =
-        PutOptions { lanes: args.transfer.lanes(), states: args.transfer.states(), ..PutOptions::default() };
+    let put = args.send.put_options(args.transfer.lanes());
     let options =
         CopyOptions { put, replace_tag: args.force, recheck: args.force, referrers: args.referrers };
     let target = Target { client: to, repository: args.to.repository.clone(), tag };
     let origin = Origin::Registry(from, args.from.repository.clone());
-    let sending = Sending { display, output: args.output, args: args.send };
+    let sending = Sending { display, output: args.output, args: &args.send };
     let sent = sending.send(&origin, &root, &target, &options, &name).await;
     sent.with_context(|| format!("cannot copy {} to {}", args.from, args.to))
 }

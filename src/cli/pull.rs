@@ -5,10 +5,11 @@ use std::path::PathBuf;
 use anyhow::{Context, bail};
 use serde_json::json;
 
-use super::artifact::unless_interrupted;
+use super::artifact::{say_planned, unless_interrupted};
 use super::progress::{Display, OutputArgs};
-use super::remote::{RemoteArgs, RemoteName, TransferArgs, authority};
+use super::remote::{RemoteArgs, RemoteName, TransferArgs};
 use crate::client::archive::{Form, ImageName};
+use crate::client::authority;
 use crate::client::copy::{self, PullOptions};
 use crate::domain::reference::Reference;
 use crate::http::wire::Platform;
@@ -54,13 +55,13 @@ async fn pull(args: &PullArgs, display: &Display) -> anyhow::Result<()> {
     if args.dry_run {
         let plan = copy::plan_pull(&client, repository, &root).await?;
         for blob in plan.layers.iter().chain(&plan.configs) {
-            say!("{} {} would be fetched", blob.digest, blob.size);
+            say_planned(args.output, &blob.digest, blob.size, "would be fetched");
         }
         return Ok(());
     }
     let name = match &reference {
         Reference::Tag(tag) => {
-            let registry = authority(client.base());
+            let registry = authority(client.base()).unwrap_or_default();
             Some(ImageName { repository: format!("{registry}/{repository}"), tag: tag.clone() })
         }
         Reference::Digest(_) => None,

@@ -8,7 +8,6 @@ use anyhow::{Context, bail};
 use super::artifact::{SendArgs, Sending, unless_interrupted};
 use super::progress::{Display, OutputArgs};
 use super::remote::{RemoteArgs, RemoteName, TransferArgs};
-use crate::client::PutOptions;
 use crate::client::archive::{Archive, Image};
 use crate::client::copy::{CopyOptions, Origin, Target};
 use crate::domain::reference::{Reference, Tag};
@@ -55,10 +54,9 @@ async fn push(args: &PushArgs, display: &Display) -> anyhow::Result<()> {
     let wanted = select(archive.images(), args)?;
     let client = args.remote.client(&args.name).await?;
     args.send.prepare(&client, &args.name.repository).await?;
-    let put =
-        PutOptions { lanes: args.transfer.lanes(), states: args.transfer.states(), ..PutOptions::default() };
+    let put = args.send.put_options(args.transfer.lanes());
     let options = CopyOptions { put, replace_tag: true, recheck: args.recheck, referrers: false };
-    let sending = Sending { display, output: args.output, args: args.send };
+    let sending = Sending { display, output: args.output, args: &args.send };
     for (image, tag) in wanted {
         let root = archive.manifest(&image.root.digest).context("the archive lost its own manifest")?;
         let name = args.name.with(tag.clone().map(Reference::Tag));

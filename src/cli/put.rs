@@ -10,7 +10,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use futures_util::stream::StreamExt;
 use serde_json::json;
 
-use super::artifact::SendArgs;
+use super::artifact::{SendArgs, say_planned};
 use super::progress::{Display, OutputArgs};
 use super::remote::{RemoteArgs, RemoteName, TransferArgs};
 use crate::client::{Client, Error, Outcome, PutOptions, PutOutcome};
@@ -85,13 +85,8 @@ enum Done {
 pub async fn run(args: PutArgs) -> anyhow::Result<()> {
     let client = args.remote.client(&args.name).await?;
     let display = Display::new(args.output);
-    let options = PutOptions {
-        lanes: args.transfer.lanes(),
-        mode: args.mode,
-        resume: args.resume,
-        states: args.transfer.states(),
-        mount_from: None,
-    };
+    let options =
+        PutOptions { mode: args.mode, resume: args.resume, ..args.send.put_options(args.transfer.lanes()) };
     let put = Put { args: &args, client, display, options };
     let done = tokio::select! {
         done = put.run() => done,
@@ -130,7 +125,9 @@ impl Put<'_> {
             match done {
                 // In the order of the files: without `--json` a line does not say whose it is.
                 Ok(Done::Put(put)) => self.say(file, put, files.len() == 1),
-                Ok(Done::Planned { digest, size, outcome }) => self.say_planned(&digest, size, outcome),
+                Ok(Done::Planned { digest, size, outcome }) => {
+                    say_planned(args.output, &digest, size, outcome);
+                }
                 Err(error) if files.len() == 1 => return Err(error),
                 Err(error) => {
                     eprintln!("error: {}: {error:#}", file.display());
@@ -161,14 +158,6 @@ impl Put<'_> {
             });
         }
         Ok(Done::Put(self.client.put_file(repository, file, &self.options, &progress).await?))
-    }
-
-    fn say_planned(&self, digest: &Digest, size: u64, outcome: &str) {
-        if self.args.output.json {
-            say!("{}", json!({ "event": "planned", "digest": digest, "size": size, "outcome": outcome }));
-        } else {
-            say!("{digest} {size} {outcome}");
-        }
     }
 
     fn say(&self, file: &Path, put: PutOutcome, is_alone: bool) {

@@ -8,13 +8,10 @@ use anyhow::Context;
 use url::Url;
 
 use crate::client::credentials::Credentials;
-use crate::client::{AddressError, Client, ConnectOptions, Credential, Lanes, RegistryAddress, UploadStates};
+use crate::client::{AddressError, Client, ConnectOptions, Credential, Lanes, RegistryAddress, authority};
 use crate::domain::digest::DigestError;
 use crate::domain::name::{NameError, RepositoryName};
 use crate::domain::reference::{InvalidReference, Reference};
-
-/// Where uploads under way are remembered, below the user's folder for state.
-const STATE_FOLDER: &str = "overside/uploads";
 
 /// How to reach the registry.
 #[derive(Debug, Clone, clap::Args)]
@@ -44,16 +41,12 @@ pub struct TlsArgs {
     insecure: bool,
 }
 
-/// How many, and where it is remembered.
+/// How much at a time.
 #[derive(Debug, Clone, clap::Args)]
 pub struct TransferArgs {
     /// Bodies to send or fetch at a time
     #[arg(long, short, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u8).range(1..=64))]
     pub jobs: u8,
-    /// Folder that remembers uploads under way, so that the same command goes on with them
-    /// [default: overside/uploads below `$XDG_STATE_HOME` or ~/.local/state]
-    #[arg(long, value_name = "DIR", env = "OVERSIDE_STATE")]
-    state: Option<PathBuf>,
 }
 
 /// `[http[s]://][HOST[:PORT]/]NAME[:TAG][@DIGEST]`: what begins with a host has a dot, a colon or `localhost` before
@@ -155,7 +148,7 @@ impl RemoteArgs {
     pub async fn client_at(&self, url: Url, repository: Option<&RepositoryName>) -> anyhow::Result<Client> {
         let credentials = Credentials::load().context("cannot read who you are to registries")?;
         let repository = repository.map(RepositoryName::as_str);
-        let credential = credentials.find(&authority(&url), repository).await;
+        let credential = credentials.find(&authority(&url).unwrap_or_default(), repository).await;
         let credential = credential.context("cannot tell who you are to the registry")?;
         Ok(Client::connect(url, self.tls.options(credential)?)?)
     }
@@ -176,23 +169,6 @@ impl TransferArgs {
     pub fn lanes(&self) -> Lanes {
         Lanes::new(self.jobs.into())
     }
-
-    /// None where there is no folder to remember anything in.
-    pub fn states(&self) -> Option<UploadStates> {
-        let base = || {
-            let home = || Some(PathBuf::from(std::env::var_os("HOME")?).join(".local/state"));
-            let given =
-                std::env::var_os("XDG_STATE_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
-            Some(given.or_else(home)?.join(STATE_FOLDER))
-        };
-        self.state.clone().or_else(base).map(UploadStates::at)
-    }
-}
-
-/// `host` or `host:port`, as credentials are kept by.
-pub fn authority(url: &Url) -> String {
-    let host = url.host_str().unwrap_or_default();
-    url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
 }
 
 #[cfg(test)]

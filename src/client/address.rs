@@ -59,14 +59,19 @@ impl FromStr for RegistryAddress {
         if !is_plain || !matches!(url.scheme(), "http" | "https") {
             return Err(AddressError::Malformed);
         }
-        let host = url.host_str().ok_or(AddressError::Malformed)?;
-        let name = url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
+        let name = authority(&url).ok_or(AddressError::Malformed)?;
         if canonical(&name) == HUB {
             let url = HUB_URL.parse().map_err(|_| AddressError::Malformed)?;
             return Ok(Self { url, name: HUB.to_owned() });
         }
         Ok(Self { url, name })
     }
+}
+
+/// `host` or `host:port`, as credentials are kept by.
+pub(crate) fn authority(url: &Url) -> Option<String> {
+    let host = url.host_str()?;
+    Some(url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}")))
 }
 
 fn parse(text: &str) -> Option<Url> {

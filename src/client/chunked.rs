@@ -14,7 +14,7 @@ use super::progress::{Event, Progress, Sent};
 use super::retry::{Backoff, is_passing};
 use super::state::{Begun, UploadFile};
 use super::transfer::Lanes;
-use super::{CALL_TIMEOUT, Client, Error, Result};
+use super::{CALL_TIMEOUT, Client, Error, Result, append_mount};
 use crate::domain::digest::Digest;
 use crate::domain::name::RepositoryName;
 use crate::domain::range::parse_upload_range;
@@ -60,10 +60,7 @@ impl<'a> ChunkedUpload<'a> {
         let mut url = client.uploads_url(repository)?;
         let mut scope = Scope::push(repository);
         if let Some((digest, from)) = mount {
-            url.query_pairs_mut()
-                .append_pair("mount", &digest.to_string())
-                .append_pair("from", from.as_str());
-            scope = Scope::mount(repository, from);
+            scope = append_mount(&mut url, digest, repository, from);
         }
         let request = || client.http.post(url.clone()).header(CONTENT_LENGTH, 0);
         let answer = client.call(Some(CALL_TIMEOUT), &scope, request).await?;

@@ -9,6 +9,7 @@ use tokio::task::{JoinError, spawn_blocking};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
+use super::archive::Slot;
 use super::blobs::Failure;
 use super::progress::{Event, Outcome, Progress, Stage};
 use super::retry::Backoff;
@@ -18,7 +19,7 @@ use crate::domain::digest::Digest;
 use crate::domain::name::RepositoryName;
 
 /// Chunks between the connection and the disk, each at most what one read of the socket gives (some 400 KiB).
-pub(super) const CHUNKS_IN_FLIGHT: usize = 8;
+const CHUNKS_IN_FLIGHT: usize = 8;
 /// Signed URLs in a row that the store may refuse: more than expiry explains.
 const MAX_REFUSED_SIGNATURES: u32 = 3;
 
@@ -41,34 +42,36 @@ impl Client {
             move || StagedFile::open(&target, digest, size, &progress, &stop)
         });
         let staged = staged.await.map_err(thread_died(target))??;
-        progress.started(Stage::Downloading, size, staged.length());
-        let (sender, receiver) = mpsc::channel(CHUNKS_IN_FLIGHT);
-        let offset = staged.length();
-        let writer = spawn_blocking(move || staged.write(receiver));
-        let fetched = self.fetch(repository, digest, size, offset, sender, progress).await;
-        // The writer's error first: a full disk also looks like a fetch that found nobody to write to.
-        let staged = writer.await.map_err(thread_died(target))??;
-        fetched?;
-        spawn_blocking(move || staged.publish()).await.map_err(thread_died(target))??;
-        progress.finished(Outcome::Downloaded);
+        self.fill(repository, digest, size, staged.into(), target, progress).await?;
         Ok(size)
     }
 
-    /// Sends a blob's bytes from `offset` to whoever writes them, through whatever passes.
-    pub(super) async fn fetch(
+    /// Fetches what a slot for `target` lacks of a blob, through whatever passes, and publishes it.
+    pub(super) async fn fill(
         &self,
         repository: &RepositoryName,
         digest: &Digest,
         size: u64,
-        offset: u64,
-        sender: Sender<Bytes>,
+        slot: Slot,
+        target: &Path,
         progress: &Progress,
     ) -> Result<()> {
-        Fetch { client: self, repository, digest: *digest, size, offset, progress }.run(sender).await
+        let offset = slot.length();
+        progress.started(Stage::Downloading, size, offset);
+        let (sender, receiver) = mpsc::channel(CHUNKS_IN_FLIGHT);
+        let writer = spawn_blocking(move || slot.write(receiver));
+        let fetch = Fetch { client: self, repository, digest: *digest, size, offset, progress };
+        let fetched = fetch.run(sender).await;
+        // The writer's error first: a full disk also looks like a fetch that found nobody to write to.
+        let slot = writer.await.map_err(thread_died(target))??;
+        fetched?;
+        spawn_blocking(move || slot.publish()).await.map_err(thread_died(target))??;
+        progress.finished(Outcome::Downloaded);
+        Ok(())
     }
 }
 
-pub(super) fn thread_died(target: &Path) -> impl FnOnce(JoinError) -> Error {
+fn thread_died(target: &Path) -> impl FnOnce(JoinError) -> Error {
     move |error| Error::file("write", target)(std::io::Error::other(error))
 }
 

@@ -1,6 +1,5 @@
 //! Manifests of a repository, by tag or digest.
 
-use bytes::Bytes;
 use reqwest::header::{ACCEPT, CONTENT_TYPE};
 use reqwest::{RequestBuilder, StatusCode};
 use url::Url;
@@ -163,9 +162,4 @@ fn accepting(request: RequestBuilder) -> RequestBuilder {
 /// Without its parameters, which no manifest needs.
 fn media_type(answer: &Answer) -> Option<MediaType> {
     answer.header(CONTENT_TYPE.as_str())?.split(';').next()?.trim().parse().ok()
-}
-
-/// The bytes of a manifest that this program makes.
-pub(super) fn payload(json: &serde_json::Value) -> Bytes {
-    json.to_string().into()
 }

@@ -54,6 +54,7 @@ use crate::http::wire::PresignedUpload;
 use auth::{Authenticator, Scope};
 use call::Answer;
 
+pub(crate) use address::authority;
 pub use address::{AddressError, RegistryAddress};
 pub use content::{Content, RemoteBlob};
 pub use credentials::Credential;
@@ -165,10 +166,7 @@ impl Client {
         } else {
             terms.append_to(&mut url);
             if let (Some(from), Some(digest)) = (mount_from, terms.digest) {
-                url.query_pairs_mut()
-                    .append_pair("mount", &digest.to_string())
-                    .append_pair("from", from.as_str());
-                scope = Scope::mount(repository, from);
+                scope = append_mount(&mut url, &digest, repository, from);
             }
         }
         let answer = self.call(Some(CALL_TIMEOUT), &scope, || self.http.post(url.clone())).await?;
@@ -221,6 +219,12 @@ impl Client {
     fn peer(&self) -> String {
         peer(&self.base)
     }
+}
+
+/// Has an upload that begins at `url` take the blob from another repository instead, and says what that needs.
+fn append_mount(url: &mut Url, digest: &Digest, to: &RepositoryName, from: &RepositoryName) -> Scope {
+    url.query_pairs_mut().append_pair("mount", &digest.to_string()).append_pair("from", from.as_str());
+    Scope::mount(to, from)
 }
 
 /// The name and password that a URL has before its host.

@@ -72,7 +72,7 @@ pub(super) async fn put(put: &Put<'_>, folder: &Path) -> anyhow::Result<()> {
     let target =
         Target { client: put.client.clone(), repository: args.name.repository.clone(), tag: Some(tag) };
     let options = CopyOptions { put: put.options.clone(), replace_tag: true, ..CopyOptions::default() };
-    let sending = Sending { display: &put.display, output: args.output, args: args.send };
+    let sending = Sending { display: &put.display, output: args.output, args: &args.send };
     sending.send(&Origin::Made(Arc::new(made)), &manifest, &target, &options, &args.name).await
 }
 

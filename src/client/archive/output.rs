@@ -129,6 +129,12 @@ impl Output {
     }
 }
 
+impl From<StagedFile> for Slot {
+    fn from(staged: StagedFile) -> Self {
+        Self(Place::Staged(staged))
+    }
+}
+
 impl Slot {
     /// Bytes written so far.
     #[must_use]

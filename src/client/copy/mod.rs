@@ -11,7 +11,6 @@ use super::manifest::Manifest;
 use super::progress::{Event, Outcome, Progress, Stage};
 use super::put::PutOptions;
 use super::{Client, Error, Result};
-use crate::domain::digest::Digest;
 use crate::domain::name::RepositoryName;
 use crate::domain::reference::{Reference, Tag};
 use crate::http::wire::{Descriptor, Platform};
@@ -203,11 +202,4 @@ impl CopyReport {
             }
         }
     }
-}
-
-/// A digest as it is shown where there is little room.
-#[must_use]
-pub fn short(digest: &Digest) -> String {
-    let text = digest.to_string();
-    text[..text.len().min("sha256:".len() + 12)].to_owned()
 }

@@ -3,14 +3,11 @@
 use std::path::Path;
 
 use futures_util::stream::{self, StreamExt, TryStreamExt};
-use tokio::sync::mpsc;
-use tokio::task::spawn_blocking;
 
 use super::{CopyReport, Origin, Plan, Walk};
 use crate::client::archive::{Bundle, Form, ImageName, Output};
-use crate::client::download::{CHUNKS_IN_FLIGHT, thread_died};
 use crate::client::manifest::Manifest;
-use crate::client::progress::{Outcome, Progress, Stage};
+use crate::client::progress::{Outcome, Progress};
 use crate::client::transfer::Lanes;
 use crate::client::{Client, Result};
 use crate::domain::name::RepositoryName;
@@ -54,8 +51,7 @@ pub async fn pull(
     let missing = output.missing();
     report.existed = known.saturating_sub(missing.len());
     (report.sent, report.sent_bytes) = (missing.len(), missing.iter().map(|blob| blob.size).sum());
-    let fetching =
-        missing.iter().map(|blob| fetch(client, repository, blob, &output, options, target, progress));
+    let fetching = missing.iter().map(|blob| fetch(client, repository, blob, &output, target, progress));
     stream::iter(fetching).buffer_unordered(options.lanes.count()).try_collect::<()>().await?;
     output.finish().await?;
     Ok(report)
@@ -66,24 +62,10 @@ async fn fetch(
     repository: &RepositoryName,
     blob: &Descriptor,
     output: &Output,
-    options: &PullOptions,
     target: &Path,
     progress: &Progress,
 ) -> Result<()> {
     let progress = progress.of(blob.digest.to_string());
     let slot = output.slot(&blob.digest, &progress).await?;
-    progress.started(Stage::Downloading, blob.size, slot.length());
-    let (sender, receiver) = mpsc::channel(CHUNKS_IN_FLIGHT);
-    let offset = slot.length();
-    let writer = spawn_blocking(move || slot.write(receiver));
-    let fetched = {
-        let _lane = options.lanes.enter().await;
-        client.fetch(repository, &blob.digest, blob.size, offset, sender, &progress).await
-    };
-    // The writer's error first: a full disk also looks like a fetch that found nobody to write to.
-    let slot = writer.await.map_err(thread_died(target))??;
-    fetched?;
-    spawn_blocking(move || slot.publish()).await.map_err(thread_died(target))??;
-    progress.finished(Outcome::Downloaded);
-    Ok(())
+    client.fill(repository, &blob.digest, blob.size, slot, target, &progress).await
 }

@@ -7,7 +7,6 @@ use serde_json::json;
 use super::{CopyOptions, CopyReport, Origin, Plan, Target, Walk, send};
 use crate::client::listings::referrers_tag;
 use crate::client::manifest::Manifest;
-use crate::client::manifests::payload;
 use crate::client::progress::Progress;
 use crate::client::{Error, Result};
 use crate::domain::manifest::INDEX;
@@ -62,8 +61,8 @@ pub(super) async fn note(target: &Target, subject: &Descriptor, referrer: &Manif
         .and_then(|mut manifest| manifest.get_mut("annotations").map(serde_json::Value::take))
         .filter(serde_json::Value::is_object);
     listed.push(Descriptor { annotations, ..referrer.descriptor.clone() });
-    let index = payload(&json!({ "schemaVersion": 2, "mediaType": INDEX, "manifests": listed }));
-    let index = Manifest::read(index, None, None).map_err(|error| {
+    let index = json!({ "schemaVersion": 2, "mediaType": INDEX, "manifests": listed });
+    let index = Manifest::read(index.to_string().into(), None, None).map_err(|error| {
         Error::protocol(&client.peer(), format!("a list of referrers that is none ({error})"))
     })?;
     let tag = referrers_tag(&subject.digest)?;
