@@ -14,6 +14,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{ReadHalf, WriteHalf};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::sync::watch;
 use url::Url;
 
 use incoming::Incoming;
@@ -26,6 +27,8 @@ const BACKLOG: u32 = 1024;
 const DRAIN: u64 = 128 << 10;
 /// For a client to read its refusal before the connection goes, however much it still wants to send.
 const LINGER: Duration = Duration::from_secs(1);
+/// For a server to answer, or to close on, what a client left behind.
+const QUIET_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// How rough a proxy is.
 #[derive(Debug, Clone, Copy, Default)]
@@ -88,6 +91,8 @@ struct Line {
     /// Those that came after the connection's last answer: nothing is left to cut there.
     drained: AtomicU64,
     requests: Mutex<Vec<SeenRequest>>,
+    /// Connections that are open.
+    open: watch::Sender<usize>,
 }
 
 /// Why the requests of a connection end.
@@ -133,11 +138,24 @@ impl RoughProxy {
             .and_then(|()| url.set_port(Some(address.port())))
             .expect("a URL with a host");
         let (bytes, drained) = (AtomicU64::new(0), AtomicU64::new(0));
-        let line = Arc::new(Line { target, roughness, bytes, drained, requests: Mutex::default() });
+        let line = Arc::new(Line {
+            target,
+            roughness,
+            bytes,
+            drained,
+            requests: Mutex::default(),
+            open: watch::Sender::default(),
+        });
         let accepting = line.clone();
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
-                tokio::spawn(connection(client, accepting.clone()));
+                let line = accepting.clone();
+                line.open.send_modify(|open| *open += 1);
+                tokio::spawn(async move {
+                    // A line that breaks is what its client and its server see for themselves.
+                    let _ = connection(client, &line).await;
+                    line.open.send_modify(|open| *open -= 1);
+                });
             }
         });
         Self { url, line }
@@ -158,6 +176,23 @@ impl RoughProxy {
             bytes: self.line.bytes.load(SeqCst) + self.line.drained.load(SeqCst),
             bodies: requests.iter().map(|request| request.body).sum(),
         }
+    }
+
+    /// Waits until every connection has ended: what a client that is no more had sent is all counted, and the
+    /// server behind has seen it.
+    pub async fn until_quiet(&self) {
+        let mut open = self.line.open.subscribe();
+        let quiet = async {
+            // Connections are accepted in turn: after this one none is left that was made before.
+            let address = self.url.socket_addrs(|| None).expect("an address with a port")[0];
+            let mut last = TcpStream::connect(address).await?;
+            last.shutdown().await?;
+            last.read_to_end(&mut Vec::new()).await?;
+            open.wait_for(|open| *open == 0).await.map_err(io::Error::other)?;
+            io::Result::Ok(())
+        };
+        let quiet = tokio::time::timeout(QUIET_TIMEOUT, quiet).await;
+        quiet.expect("connections end with their client").expect("a proxy that runs");
     }
 
     /// Every request, in the order in which their heads arrived.
@@ -195,12 +230,12 @@ fn listen() -> io::Result<TcpListener> {
     socket.listen(BACKLOG)
 }
 
-async fn connection(mut client: TcpStream, line: Arc<Line>) -> io::Result<()> {
+async fn connection(mut client: TcpStream, line: &Line) -> io::Result<()> {
     let mut target = TcpStream::connect(line.target).await?;
     client.set_nodelay(true)?;
     target.set_nodelay(true)?;
     let ((from_client, mut to_client), (mut from_target, mut to_target)) = (client.split(), target.split());
-    let mut incoming = Incoming::new(from_client, &line);
+    let mut incoming = Incoming::new(from_client, line);
     let stop = tokio::select! {
         stop = incoming.forward(&mut to_target) => stop,
         answered = tokio::io::copy(&mut from_target, &mut to_client) => {
