@@ -76,8 +76,10 @@ impl Sending<'_> {
         name: &RemoteName,
     ) -> anyhow::Result<()> {
         if self.args.dry_run {
-            let plan = copy::plan(origin, root, target, options).await?;
-            return self.say_planned(origin, &plan, target).await;
+            for plan in copy::plan(origin, root, target, options).await? {
+                self.say_planned(origin, &plan, target).await?;
+            }
+            return Ok(());
         }
         let report = copy::copy(origin, root, target, options, &self.display.progress()).await?;
         self.display.finish();

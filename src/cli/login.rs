@@ -2,8 +2,9 @@
 
 use std::io::{BufRead, IsTerminal};
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 
+use super::BadUsage;
 use super::remote::TlsArgs;
 use crate::client::credentials::{Credentials, Keeper};
 use crate::client::{Client, Credential, RegistryAddress};
@@ -53,7 +54,7 @@ pub(super) async fn login(args: LoginArgs) -> anyhow::Result<()> {
     let username = args.username.map_or_else(ask_for_name, Ok)?;
     let password = if args.password_stdin { read_line()? } else { ask_for_password()? };
     if username.is_empty() || password.is_empty() {
-        bail!("neither name nor password can be empty");
+        return Err(BadUsage("neither name nor password can be empty").into());
     }
     let credential = Credential::Basic { username: username.clone(), password };
     let options = args.tls.options(Some(credential.clone()))?;
@@ -81,21 +82,20 @@ pub(super) async fn logout(args: LogoutArgs) -> anyhow::Result<()> {
 }
 
 fn ask_for_name() -> anyhow::Result<String> {
-    expect_terminal("give a name with --username and the password with --password-stdin")?;
+    expect_terminal(
+        "standard input is no terminal to ask on; give a name with --username and the password with --password-stdin",
+    )?;
     eprint!("User name: ");
     read_line()
 }
 
 fn ask_for_password() -> anyhow::Result<String> {
-    expect_terminal("give the password with --password-stdin")?;
+    expect_terminal("standard input is no terminal to ask on; give the password with --password-stdin")?;
     rpassword::prompt_password("Password: ").context("cannot read a password from the terminal")
 }
 
-fn expect_terminal(instead: &str) -> anyhow::Result<()> {
-    if !std::io::stdin().is_terminal() {
-        bail!("standard input is no terminal to ask on; {instead}");
-    }
-    Ok(())
+fn expect_terminal(instead: &'static str) -> Result<(), BadUsage> {
+    if std::io::stdin().is_terminal() { Ok(()) } else { Err(BadUsage(instead)) }
 }
 
 fn read_line() -> anyhow::Result<String> {

@@ -99,6 +99,11 @@ fn print_line(line: std::fmt::Arguments<'_>) {
 /// Bad usage: what clap answers, and what a setting that makes no sense gets.
 const BAD_USAGE: u8 = 2;
 
+/// Arguments that make no sense together, whatever the server would say.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct BadUsage(&'static str);
+
 /// Runs the command. Exit codes: 0 done, 1 failed, 2 bad usage.
 pub async fn run() -> std::process::ExitCode {
     let cli = Cli::parse();
@@ -149,7 +154,7 @@ pub async fn run() -> std::process::ExitCode {
         Ok(()) => 0.into(),
         Err(error) => {
             eprintln!("error: {error:#}");
-            1.into()
+            if error.is::<BadUsage>() { BAD_USAGE.into() } else { 1.into() }
         }
     }
 }

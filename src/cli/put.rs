@@ -10,6 +10,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use futures_util::stream::StreamExt;
 use serde_json::json;
 
+use super::BadUsage;
 use super::artifact::{SendArgs, say_planned};
 use super::progress::{Display, OutputArgs};
 use super::remote::{RemoteArgs, RemoteName, TransferArgs};
@@ -104,18 +105,26 @@ pub async fn run(args: PutArgs) -> anyhow::Result<()> {
 impl Put<'_> {
     async fn run(&self) -> anyhow::Result<()> {
         let args = self.args;
-        args.send.prepare(&self.client, &args.name.repository).await?;
         if args.recursive {
-            let [folder] = &args.files[..] else { bail!("--recursive takes one folder") };
+            let [folder] = &args.files[..] else {
+                return Err(BadUsage("--recursive takes one folder").into());
+            };
             return folder::put(self, folder).await;
         }
         if args.name.reference.is_some() {
-            bail!("a blob has no tag and names its digest itself; write {} alone", args.name.repository);
+            return Err(
+                BadUsage("a blob has no tag and names its digest itself; write the name alone").into()
+            );
         }
         let files = expand(&args.files)?;
         if args.resume.is_some() && files.len() != 1 {
-            bail!("--resume goes on with one upload, of one file");
+            return Err(BadUsage("--resume goes on with one upload, of one file").into());
         }
+        if args.send.dry_run && files.iter().any(|file| file == Path::new(STDIN)) {
+            let why = "standard input cannot be looked at without being read; leave --dry-run out";
+            return Err(BadUsage(why).into());
+        }
+        args.send.prepare(&self.client, &args.name.repository).await?;
         // Hashing is a core's work and sending the network's: of two files one is hashed while the other travels.
         let putting = files.iter().map(|file| async move { (file, self.file(file).await) });
         let at_once = self.options.lanes.count().min(files.len()).max(1);
@@ -141,9 +150,6 @@ impl Put<'_> {
     async fn file(&self, file: &Path) -> anyhow::Result<Done> {
         let repository = &self.args.name.repository;
         if file == Path::new(STDIN) {
-            if self.args.send.dry_run {
-                bail!("standard input cannot be looked at without being read; leave --dry-run out");
-            }
             return Ok(Done::Put(stream::put(self).await?));
         }
         let progress = self.display.progress().of(file.display().to_string());

@@ -2,6 +2,7 @@
 
 use anyhow::{Context, bail};
 
+use super::BadUsage;
 use super::remote::{RemoteArgs, RemoteName, with_reference};
 use crate::domain::reference::Reference;
 
@@ -26,7 +27,9 @@ pub async fn run(args: RmArgs) -> anyhow::Result<()> {
     let reference = &name.reference_or_latest()?;
     let client = args.remote.client(name).await?;
     if args.blob {
-        let Reference::Digest(digest) = reference else { bail!("a blob has no tag; name its digest") };
+        let Reference::Digest(digest) = reference else {
+            return Err(BadUsage("a blob has no tag; name its digest").into());
+        };
         let is_there = if args.dry_run {
             client.blob_size(&name.repository, digest).await?.is_some()
         } else {

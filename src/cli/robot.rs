@@ -5,7 +5,8 @@ use serde_json::{Value, json};
 use super::accounts::{BATCH, Common, moment, yes_or_no};
 use crate::domain::access::{Actions, Caller, ProjectName};
 use crate::domain::account::RobotName;
-use crate::service::NewRobot;
+use crate::domain::audit::{Operation, ResourceType};
+use crate::service::{NewRobot, Service};
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum RobotCommand {
@@ -71,6 +72,7 @@ async fn create(args: CreateArgs) -> anyhow::Result<()> {
         days: args.days,
     };
     let (robot, secret) = service.create_robot(robot).await?;
+    record(&service, Operation::Create, &robot.name).await;
     let (name, secret) = (robot.name.to_string(), secret.reveal());
     let json = json!({ "id": robot.id, "name": name, "expires_at": robot.expires_at, "secret": secret });
     args.common.say(&json, &format!("made {name}, secret {secret} (not shown again)"));
@@ -106,6 +108,7 @@ async fn revoke(args: NameArgs) -> anyhow::Result<()> {
     let service = args.common.open().await?;
     let robot = service.robot_by_name(&args.robot).await?;
     service.delete_robot(robot.id).await?;
+    record(&service, Operation::Delete, &args.robot).await;
     let name = args.robot.to_string();
     args.common.say(&json!({ "id": robot.id, "name": name }), &format!("revoked {name}"));
     Ok(())
@@ -115,10 +118,15 @@ async fn rotate(args: NameArgs) -> anyhow::Result<()> {
     let service = args.common.open().await?;
     let robot = service.robot_by_name(&args.robot).await?;
     let secret = service.rotate_robot(robot.id).await?;
+    record(&service, Operation::Update, &args.robot).await;
     let (name, secret) = (args.robot.to_string(), secret.reveal());
     args.common.say(
         &json!({ "id": robot.id, "name": name, "secret": secret }),
         &format!("{name}'s secret is {secret} (not shown again)"),
     );
     Ok(())
+}
+
+async fn record(service: &Service, operation: Operation, robot: &RobotName) {
+    Common::record(service, operation, ResourceType::Robot, robot, Some(&robot.project)).await;
 }

@@ -9,7 +9,8 @@ use super::accounts::{BATCH, Common, PasswordSource, moment, yes_or_no};
 use crate::auth::password::Password;
 use crate::domain::access::Caller;
 use crate::domain::account::{FederatedIdentity, User, UserName};
-use crate::service::NewUser;
+use crate::domain::audit::{Operation, ResourceType};
+use crate::service::{NewUser, Service};
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum UserCommand {
@@ -101,6 +102,7 @@ async fn create(args: CreateArgs) -> anyhow::Result<()> {
     let password = password.map(|(password, _)| password);
     let service = args.common.open().await?;
     let id = service.create_user(NewUser { name, password, is_admin, identity }).await?;
+    record(&service, Operation::Create, &args.name).await;
     let shown = shown.as_ref().map(Password::reveal);
     let text = match shown {
         Some(password) => format!("made user {}, password {password} (not shown again)", args.name),
@@ -141,6 +143,7 @@ async fn passwd(args: PasswdArgs) -> anyhow::Result<()> {
     let service = args.common.open().await?;
     let user = service.user_by_name(&args.name).await?;
     service.change_password(&Caller::UNCHECKED, user.id, None, password.clone()).await?;
+    record(&service, Operation::Update, &args.name).await;
     let shown = is_shown.then(|| password.reveal());
     let text = match shown {
         Some(password) => format!("{}'s password is {password} (not shown again)", args.name),
@@ -154,6 +157,7 @@ async fn delete(args: NameArgs) -> anyhow::Result<()> {
     let service = args.common.open().await?;
     let user = service.user_by_name(&args.name).await?;
     service.delete_user(&Caller::UNCHECKED, user.id).await?;
+    record(&service, Operation::Delete, &args.name).await;
     args.common
         .say(&json!({ "user_id": user.id, "username": args.name }), &format!("deleted user {}", args.name));
     Ok(())
@@ -170,9 +174,14 @@ async fn admin(args: AdminArgs) -> anyhow::Result<()> {
         );
     }
     service.set_administrator(&Caller::UNCHECKED, user.id, !args.revoke).await?;
+    record(&service, Operation::Update, &args.name).await;
     let text =
         format!("{} is {} now", args.name, if args.revoke { "no administrator" } else { "an administrator" });
     let json = json!({ "user_id": user.id, "username": args.name, "sysadmin_flag": !args.revoke });
     args.common.say(&json, &text);
     Ok(())
+}
+
+async fn record(service: &Service, operation: Operation, user: &UserName) {
+    Common::record(service, operation, ResourceType::User, user, None).await;
 }

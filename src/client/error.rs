@@ -79,7 +79,7 @@ pub enum Error {
         "the repository has no manifest {0}, or you may not read it; its tags are listed by: overside tags"
     )]
     ManifestUnknown(Reference),
-    #[error("{0} lists too many manifests, or manifests in too many floors, to be an artifact")]
+    #[error("below {0} and about it are more manifests, or more floors of them, than an artifact has")]
     TooDeep(Digest),
     #[error("there is no image for {wanted}; there is one for {there}")]
     PlatformUnknown { wanted: String, there: String },

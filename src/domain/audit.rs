@@ -4,10 +4,12 @@ use std::net::IpAddr;
 
 use chrono::{DateTime, Utc};
 
-use super::access::{Caller, ProjectName};
+use super::access::{Authority, Caller, ProjectName};
 
 /// Longest text of an entry, in characters: a repository's name with a digest of SHA-512 has fewer.
 const MAX_TEXT: usize = 512;
+/// Who changes things by a command beside the database; no user can be called so.
+pub const COMMAND_LINE: &str = "(command line)";
 
 macro_rules! words {
     ($(#[$doc:meta])* $name:ident { $($(#[$word_doc:meta])* $word:ident: $text:literal,)+ }) => {
@@ -73,7 +75,7 @@ pub struct Deed {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AuditEntry {
     pub happened_at: DateTime<Utc>,
-    /// Empty for whoever did not sign in, or where nobody has to.
+    /// Empty for whoever did not sign in, or where nobody has to; [`COMMAND_LINE`] for commands.
     pub username: String,
     pub deed: Deed,
     pub address: Option<IpAddr>,
@@ -100,7 +102,12 @@ impl AuditEntry {
 
     #[must_use]
     pub fn by(caller: &Caller, deed: Deed, happened_at: DateTime<Utc>) -> Self {
-        Self::new(caller.name().unwrap_or_default(), caller.address, deed, happened_at)
+        let name = match (&caller.authority, caller.address) {
+            // Whoever asks a server has an address.
+            (Authority::Unchecked, None) => COMMAND_LINE,
+            _ => caller.name().unwrap_or_default(),
+        };
+        Self::new(name, caller.address, deed, happened_at)
     }
 }
 

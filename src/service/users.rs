@@ -6,6 +6,7 @@ use crate::auth::password::Password;
 use crate::db::Inserted;
 use crate::domain::access::{Authority, Caller};
 use crate::domain::account::{FederatedIdentity, User, UserName};
+use crate::domain::audit::{Operation, ResourceType};
 
 /// What the first user is called, as in every other registry.
 const FIRST_USER: &str = "admin";
@@ -65,7 +66,12 @@ impl Service {
         );
         let hash = self.hash_password(password).await?;
         let inserted = self.db.insert_first_user(&name, &hash, self.clock.now()).await?;
-        Ok(matches!(inserted, Inserted::Created(_)).then_some(first))
+        if !matches!(inserted, Inserted::Created(_)) {
+            return Ok(None);
+        }
+        let (create, user) = (Operation::Create, ResourceType::User);
+        self.record(&Caller::UNCHECKED, create, user, FIRST_USER, None).await;
+        Ok(Some(first))
     }
 
     /// Users in the order of their names, and how many there are in all.

@@ -4,7 +4,9 @@ use serde_json::json;
 
 use crate::cli::accounts::Common;
 use crate::domain::access::{Caller, ProjectName, ProjectReference};
+use crate::domain::audit::{Operation, ResourceType};
 use crate::domain::project::{ProjectChanges, QuotaLimit};
+use crate::service::Service;
 
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct CreateArgs {
@@ -57,6 +59,7 @@ pub(super) async fn create(args: CreateArgs) -> anyhow::Result<()> {
     let service = args.common.open().await?;
     let settings = args.limits.with(Some(args.public));
     let id = service.create_project(&Caller::UNCHECKED, args.name.clone(), &settings).await?;
+    record(&service, Operation::Create, &args.name).await;
     let json = json!({ "project_id": id, "name": args.name });
     args.common.say(&json, &format!("made project {}", args.name));
     Ok(())
@@ -66,6 +69,7 @@ pub(super) async fn update(args: UpdateArgs) -> anyhow::Result<()> {
     let service = args.common.open().await?;
     let project = ProjectReference::Name(args.name.clone());
     service.update_project(&Caller::UNCHECKED, &project, &args.limits.with(args.public)).await?;
+    record(&service, Operation::Update, &args.name).await;
     args.common.say(&json!({ "name": args.name }), &format!("updated project {}", args.name));
     Ok(())
 }
@@ -73,6 +77,11 @@ pub(super) async fn update(args: UpdateArgs) -> anyhow::Result<()> {
 pub(super) async fn delete(args: DeleteArgs) -> anyhow::Result<()> {
     let service = args.common.open().await?;
     service.delete_project(&ProjectReference::Name(args.name.clone())).await?;
+    record(&service, Operation::Delete, &args.name).await;
     args.common.say(&json!({ "name": args.name }), &format!("deleted project {}", args.name));
     Ok(())
+}
+
+async fn record(service: &Service, operation: Operation, project: &ProjectName) {
+    Common::record(service, operation, ResourceType::Project, project, Some(project)).await;
 }

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use crate::cli::accounts::{BATCH, Common};
 use crate::domain::access::{ProjectName, ProjectReference, Role};
 use crate::domain::account::UserName;
+use crate::domain::audit::{Operation, ResourceType};
 
 #[derive(Debug, clap::Subcommand)]
 pub(in crate::cli) enum MemberCommand {
@@ -53,6 +54,7 @@ pub(super) async fn run(command: MemberCommand) -> anyhow::Result<()> {
 async fn set(args: SetArgs) -> anyhow::Result<()> {
     let service = args.common.open().await?;
     service.set_member(&ProjectReference::Name(args.project.clone()), &args.user, args.role).await?;
+    Common::record(&service, Operation::Update, ResourceType::Member, &args.user, Some(&args.project)).await;
     let json = json!({ "project": args.project, "username": args.user, "role": args.role });
     args.common.say(&json, &format!("{} is {} of {} now", args.user, args.role, args.project));
     Ok(())
@@ -61,6 +63,7 @@ async fn set(args: SetArgs) -> anyhow::Result<()> {
 async fn remove(args: RemoveArgs) -> anyhow::Result<()> {
     let service = args.common.open().await?;
     service.remove_user_from(&ProjectReference::Name(args.project.clone()), &args.user).await?;
+    Common::record(&service, Operation::Delete, ResourceType::Member, &args.user, Some(&args.project)).await;
     let json = json!({ "project": args.project, "username": args.user });
     args.common.say(&json, &format!("took {} out of {}", args.user, args.project));
     Ok(())

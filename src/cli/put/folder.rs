@@ -8,6 +8,7 @@ use futures_util::stream::{StreamExt, TryStreamExt};
 use serde_json::json;
 
 use super::Put;
+use crate::cli::BadUsage;
 use crate::cli::artifact::Sending;
 use crate::client::copy::{CopyOptions, Made, Origin, Target};
 use crate::client::manifest::Manifest;
@@ -34,7 +35,9 @@ pub(super) async fn put(put: &Put<'_>, folder: &Path) -> anyhow::Result<()> {
     let args = put.args;
     let tag = match args.name.reference_or_latest()? {
         Reference::Tag(tag) => tag,
-        Reference::Digest(_) => bail!("the artifact gets its digest from its files; name it by a tag"),
+        Reference::Digest(_) => {
+            return Err(BadUsage("the artifact gets its digest from its files; name it by a tag").into());
+        }
     };
     let (owned, files) = (folder.to_owned(), tokio::task::spawn_blocking);
     let files =
@@ -69,6 +72,7 @@ pub(super) async fn put(put: &Put<'_>, folder: &Path) -> anyhow::Result<()> {
     let digest = manifest.descriptor.digest;
     made.manifests.insert(digest, manifest.clone());
 
+    args.send.prepare(&put.client, &args.name.repository).await?;
     let target =
         Target { client: put.client.clone(), repository: args.name.repository.clone(), tag: Some(tag) };
     let options = CopyOptions { put: put.options.clone(), replace_tag: true, ..CopyOptions::default() };

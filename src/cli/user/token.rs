@@ -5,6 +5,7 @@ use uuid::Uuid;
 
 use crate::cli::accounts::{BATCH, Common, moment};
 use crate::domain::account::UserName;
+use crate::domain::audit::{Operation, ResourceType};
 
 #[derive(Debug, clap::Subcommand)]
 pub(in crate::cli) enum TokenCommand {
@@ -56,6 +57,7 @@ async fn create(args: CreateArgs) -> anyhow::Result<()> {
     let service = args.common.open().await?;
     let user = service.user_by_name(&args.user).await?;
     let (row, token) = service.create_access_token(user.id, &args.name, args.days).await?;
+    Common::record(&service, Operation::Create, ResourceType::AccessToken, &row.name, None).await;
     let secret = token.reveal();
     let json = json!({ "id": row.id, "name": row.name, "expires_at": row.expires_at, "secret": secret });
     args.common.say(&json, &format!("made token {} of {}: {secret} (not shown again)", row.name, args.user));
@@ -88,6 +90,7 @@ async fn revoke(args: RevokeArgs) -> anyhow::Result<()> {
     let service = args.common.open().await?;
     let user = service.user_by_name(&args.user).await?;
     service.revoke_access_token(user.id, args.id).await?;
+    Common::record(&service, Operation::Delete, ResourceType::AccessToken, args.id, None).await;
     args.common.say(&json!({ "id": args.id }), &format!("revoked token {} of {}", args.id, args.user));
     Ok(())
 }

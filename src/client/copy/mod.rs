@@ -84,12 +84,21 @@ pub fn select<'a>(index: &'a Manifest, wanted: &Platform) -> Result<&'a Descript
     })
 }
 
-/// What [`copy`] would do.
-pub async fn plan(origin: &Origin, root: &Manifest, target: &Target, options: &CopyOptions) -> Result<Plan> {
+/// What [`copy`] would do: the artifact, and then each that is about it, where these were asked for.
+pub async fn plan(
+    origin: &Origin,
+    root: &Manifest,
+    target: &Target,
+    options: &CopyOptions,
+) -> Result<Vec<Plan>> {
     check_tag(root, target, options).await?;
     // What is about an image may be missing where the image is not: then all of it is looked at.
     let known = (!options.recheck && !options.referrers).then_some((&target.client, &target.repository));
-    Walk::new(origin, known).run(root.clone()).await
+    let mut plans = vec![Walk::new(origin, known).run(root.clone()).await?];
+    if options.referrers {
+        referrers::plan(origin, target, options, &mut plans).await?;
+    }
+    Ok(plans)
 }
 
 /// Copies an artifact and everything below it. What is there is not sent again.
@@ -100,10 +109,13 @@ pub async fn copy(
     options: &CopyOptions,
     progress: &Progress,
 ) -> Result<CopyReport> {
-    let plan = plan(origin, root, target, options).await?;
-    let mut report = send(origin, &plan, target, options, progress).await?;
-    if options.referrers {
-        referrers::copy_referrers(origin, &plan, target, options, progress, &mut report).await?;
+    let plans = plan(origin, root, target, options).await?;
+    let mut report = CopyReport::default();
+    let mut target = target.clone();
+    for plan in &plans {
+        send(origin, plan, &target, options, progress, &mut report).await?;
+        // It is the first that was asked for by its tag.
+        target.tag = None;
     }
     Ok(report)
 }
@@ -126,8 +138,9 @@ async fn send(
     target: &Target,
     options: &CopyOptions,
     progress: &Progress,
-) -> Result<CopyReport> {
-    let mut report = CopyReport { foreign: plan.foreign.len(), ..CopyReport::default() };
+    report: &mut CopyReport,
+) -> Result<()> {
+    report.foreign += plan.foreign.len();
     for layer in &plan.foreign {
         progress.of(layer.digest.to_string()).finished(Outcome::Foreign);
     }
@@ -150,7 +163,7 @@ async fn send(
             referrers::note(target, subject, manifest).await?;
         }
     }
-    Ok(report)
+    Ok(())
 }
 
 struct Sender<'a> {

@@ -12,10 +12,10 @@ use crate::http::wire::Descriptor;
 
 /// Indexes in indexes: real ones have two floors.
 const MAX_DEPTH: usize = 8;
-/// Manifests below one root; the largest known index lists some hundreds.
-const MAX_MANIFESTS: usize = 10_000;
+/// Manifests below one root, and artifacts about them; the largest known index lists some hundreds.
+pub(super) const MAX_MANIFESTS: usize = 10_000;
 /// Of all their bytes, which are kept until they are pushed.
-const MAX_BYTES: u64 = 64 * 1024 * 1024;
+pub(super) const MAX_BYTES: u64 = 64 * 1024 * 1024;
 
 /// What there is to copy, in the order in which a registry takes it.
 #[derive(Debug, Default)]
@@ -29,6 +29,13 @@ pub struct Plan {
     pub manifests: Vec<Manifest>,
     /// Manifests that are there already, with all that they name.
     pub present: Vec<Descriptor>,
+}
+
+impl Plan {
+    /// Of the manifests that it holds.
+    pub(super) fn bytes(&self) -> u64 {
+        self.manifests.iter().map(|manifest| manifest.descriptor.size).sum()
+    }
 }
 
 /// Walks an artifact.

@@ -4,10 +4,10 @@ use std::collections::HashSet;
 
 use serde_json::json;
 
-use super::{CopyOptions, CopyReport, Origin, Plan, Target, Walk, send};
+use super::plan::{MAX_BYTES, MAX_MANIFESTS};
+use super::{CopyOptions, Origin, Plan, Target, Walk};
 use crate::client::listings::referrers_tag;
 use crate::client::manifest::Manifest;
-use crate::client::progress::Progress;
 use crate::client::{Error, Result};
 use crate::domain::manifest::INDEX;
 use crate::http::wire::Descriptor;
@@ -15,32 +15,33 @@ use crate::http::wire::Descriptor;
 /// Signatures of signatures of signatures: nobody goes further.
 const MAX_DISTANCE: usize = 4;
 
-/// Copies what is about the manifests of a plan, and what is about that.
-pub(super) async fn copy_referrers(
+/// Plans what is about the manifests of the first plan, and what is about that.
+pub(super) async fn plan(
     origin: &Origin,
-    plan: &Plan,
     target: &Target,
     options: &CopyOptions,
-    progress: &Progress,
-    report: &mut CopyReport,
+    plans: &mut Vec<Plan>,
 ) -> Result<()> {
-    let (mut seen, mut subjects) = (HashSet::new(), Vec::new());
-    subjects.extend(plan.manifests.iter().map(|manifest| manifest.descriptor.digest));
-    subjects.extend(plan.present.iter().map(|descriptor| descriptor.digest));
-    let target = Target { tag: None, ..target.clone() };
+    let known = (!options.recheck).then_some((&target.client, &target.repository));
+    let (mut seen, mut subjects, mut bytes) = (HashSet::new(), Vec::new(), 0);
+    for plan in &*plans {
+        subjects.extend(plan.manifests.iter().map(|manifest| manifest.descriptor.digest));
+        subjects.extend(plan.present.iter().map(|descriptor| descriptor.digest));
+    }
     for _ in 0..MAX_DISTANCE {
         let mut next = Vec::new();
         for subject in subjects {
             for referrer in origin.referrers(&subject).await? {
-                if !seen.insert(referrer.digest) {
-                    continue;
+                if seen.insert(referrer.digest) {
+                    let manifest = origin.manifest(&referrer).await?;
+                    let plan = Walk::new(origin, known).run(manifest).await?;
+                    bytes += plan.bytes();
+                    if plans.len() > MAX_MANIFESTS || bytes > MAX_BYTES {
+                        return Err(Error::TooDeep(subject));
+                    }
+                    plans.push(plan);
+                    next.push(referrer.digest);
                 }
-                let manifest = origin.manifest(&referrer).await?;
-                let known = (!options.recheck).then_some((&target.client, &target.repository));
-                let plan = Walk::new(origin, known).run(manifest).await?;
-                let more = send(origin, &plan, &target, options, progress).await?;
-                report.add(more);
-                next.push(referrer.digest);
             }
         }
         subjects = next;
@@ -68,15 +69,4 @@ pub(super) async fn note(target: &Target, subject: &Descriptor, referrer: &Manif
     let tag = referrers_tag(&subject.digest)?;
     client.push_manifest(repository, &index, Some(&tag)).await?;
     Ok(())
-}
-
-impl CopyReport {
-    const fn add(&mut self, more: Self) {
-        self.manifests += more.manifests;
-        self.sent += more.sent;
-        self.sent_bytes += more.sent_bytes;
-        self.existed += more.existed;
-        self.mounted += more.mounted;
-        self.foreign += more.foreign;
-    }
 }

@@ -3,15 +3,16 @@
 use std::sync::Arc;
 
 use futures_util::future::{BoxFuture, FutureExt};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{Api, field, id_of};
 use crate::support::trial::Story;
-use crate::support::{Accounts, Stack};
+use crate::support::{Accounts, Login, Stack};
 
 pub fn cases() -> Vec<Story> {
     vec![
         ("what_is_changed_by_the_api_is_in_the_log_by_its_name", logged),
+        ("what_is_changed_by_commands_is_in_the_log_as_theirs", commands),
         ("settings_say_who_makes_projects_and_how_large_they_are", settings),
     ]
 }
@@ -40,15 +41,7 @@ fn logged(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
         // What is refused is not done.
         operator.post("projects", json!({ "project_name": "team" })).await.refused(409, "CONFLICT");
 
-        let log = operator.get(&format!("projects/{project}/logs?page_size=100")).await.expect(200);
-        let entries: Vec<_> = ["username", "operation", "resource_type", "resource"]
-            .map(|name| field(&log, name))
-            .into_iter()
-            .fold(vec![String::new(); 8], |lines, column| {
-                assert_eq!(column.len(), lines.len(), "{}", log.text());
-                let lines = lines.into_iter().zip(column);
-                lines.map(|(line, text)| format!("{line} {}", text.as_str().expect("text"))).collect()
-            });
+        let entries = entries(&operator, &format!("projects/{project}/logs")).await;
         let expected = [
             " root update quota team",
             " root delete robot robot$team+ci",
@@ -62,6 +55,81 @@ fn logged(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
         assert_eq!(entries, expected);
     }
     .boxed()
+}
+
+fn commands(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
+    async move {
+        let done = async |arguments: &[&str]| {
+            let done = stack.command(&[arguments, &["--json"]].concat()).await;
+            assert_eq!(done.code, Some(0), "{arguments:?}: {}{}", done.stdout, done.stderr);
+            serde_json::from_str::<Value>(&done.stdout).expect("JSON")
+        };
+        let root = done(&["user", "create", "root", "--admin"]).await;
+        done(&["user", "create", "bob"]).await;
+        done(&["user", "passwd", "bob"]).await;
+        done(&["user", "admin", "bob"]).await;
+        let token = done(&["user", "token", "create", "bob", "laptop"]).await;
+        let token = token["id"].as_str().expect("an id");
+        done(&["user", "token", "revoke", "bob", token]).await;
+        done(&["project", "create", "team"]).await;
+        done(&["project", "update", "team", "--count-limit", "9"]).await;
+        done(&["project", "member", "set", "team", "bob", "developer"]).await;
+        done(&["project", "member", "remove", "team", "bob"]).await;
+        done(&["robot", "create", "team", "ci"]).await;
+        done(&["robot", "rotate", "robot$team+ci"]).await;
+        done(&["robot", "revoke", "robot$team+ci"]).await;
+        done(&["config", "set", "audit_retention", "88d"]).await;
+        done(&["user", "delete", "bob"]).await;
+        // What fails is not done, and what only reads is no entry.
+        assert_eq!(stack.command(&["project", "create", "team"]).await.code, Some(1));
+        done(&["project", "list"]).await;
+
+        let server = stack.guarded_server(&[]).await;
+        let secret = root["password"].as_str().expect("a password").to_owned();
+        let operator = Api::of(&server).with(&Login { name: "root".to_owned(), secret });
+        let of_project = [
+            " (command line) delete robot robot$team+ci",
+            " (command line) update robot robot$team+ci",
+            " (command line) create robot robot$team+ci",
+            " (command line) delete member bob",
+            " (command line) update member bob",
+            " (command line) update project team",
+            " (command line) create project team",
+        ];
+        assert_eq!(entries(&operator, "projects/team/logs").await, of_project);
+        let all = entries(&operator, "audit-logs").await;
+        let (revoked, made) = (
+            format!(" (command line) delete access_token {token}"),
+            " (command line) create access_token laptop",
+        );
+        let of_all = [
+            " (command line) delete user bob",
+            " (command line) update configuration audit_retention=88d",
+            &revoked,
+            made,
+            " (command line) update user bob",
+            " (command line) update user bob",
+            " (command line) create user bob",
+            " (command line) create user root",
+        ];
+        let others: Vec<_> = all.iter().filter(|entry| !of_project.contains(&entry.as_str())).collect();
+        assert_eq!(others, of_all);
+    }
+    .boxed()
+}
+
+/// Who did what to what, the newest first.
+async fn entries(api: &Api, path: &str) -> Vec<String> {
+    let log = api.get(&format!("{path}?page_size=100")).await.expect(200);
+    let entries: Vec<_> = field(&log, "id").iter().map(|_| String::new()).collect();
+    ["username", "operation", "resource_type", "resource"].map(|name| field(&log, name)).into_iter().fold(
+        entries,
+        |lines, column| {
+            assert_eq!(column.len(), lines.len(), "{}", log.text());
+            let lines = lines.into_iter().zip(column);
+            lines.map(|(line, text)| format!("{line} {}", text.as_str().expect("text"))).collect()
+        },
+    )
 }
 
 fn settings(stack: Arc<Stack>) -> BoxFuture<'static, ()> {

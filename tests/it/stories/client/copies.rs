@@ -180,6 +180,12 @@ async fn signatures(stack: Arc<Stack>) {
         overside.done(&copy).await;
         assert_eq!(to.get("v1").await.expect(200).body, signed.payload);
         assert_eq!(about(&signed).await, Vec::<String>::new());
+        let planned = overside.done(&[&copy[..], &["--referrers", "--dry-run"]].concat()).await;
+        for signature in [&first, &second] {
+            let line = format!("{} {} would be pushed\n", signature.digest(), signature.payload.len());
+            assert!(planned.contains(&line), "{planned}");
+        }
+        assert_eq!(about(&signed).await, Vec::<String>::new());
         // Also when the image itself is there.
         let result = overside.result(&[&copy[..], &["--referrers"]].concat()).await;
         assert_eq!(result["blobs"]["manifests"], 3, "{result}");
