@@ -55,6 +55,8 @@ pub fn cases() -> Vec<(&'static str, Case)> {
             removal::forgotten(db).boxed()
         }),
         ("a_tombstone_stands_exactly_where_no_repository_has_the_blob", |db| removal::tombstones(db).boxed()),
+        ("a_wrong_tombstone_costs_no_blob", |db| removal::wrong_tombstone(db).boxed()),
+        ("a_blob_that_is_being_placed_is_not_claimed", |db| removal::unplaced(db).boxed()),
         ("of_all_replicas_one_does_a_chore", |db| removal::chores(db).boxed()),
         ("the_repositories_that_have_a_blob_are_found_by_its_digest", |db| digests::repositories(db).boxed()),
         ("all_replicas_get_the_same_signing_key", |db| signing_key(db).boxed()),

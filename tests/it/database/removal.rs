@@ -5,7 +5,7 @@ use std::sync::Arc;
 use chrono::TimeDelta;
 use futures_util::future::join_all;
 use overside::db::{Committed, Db, Stored, Unlinked};
-use overside::domain::blob::{Blob, Proof, Removal};
+use overside::domain::blob::{Blob, Proof, Removal, SealedObject, Standing};
 use overside::domain::digest::Digest;
 use overside::domain::upload::{State, Transfer, Upload};
 use uuid::Uuid;
@@ -140,6 +140,41 @@ pub async fn tombstones(db: Arc<Db>) {
         };
         assert_eq!(wrong, 0, "after round {round}");
     }
+}
+
+/// Should one ever stand where a repository has the blob: links are looked at as well.
+pub async fn wrong_tombstone(db: Arc<Db>) {
+    const MARK: &str = "UPDATE blob SET unlinked_at = created_at WHERE digest = $1";
+    let (digest, repository) = (Digest::from_sha256([11; 32]), name("team/app/model"));
+    assert_eq!(commit(&db, digest, Proof::Streamed, None).await, Committed::Done);
+    let marked = match &*db {
+        Db::Postgres(pool) => {
+            sqlx::query(MARK).bind(digest.to_string()).execute(pool).await.map(|done| done.rows_affected())
+        }
+        Db::Sqlite(pool) => {
+            sqlx::query(MARK).bind(digest.to_string()).execute(pool).await.map(|done| done.rows_affected())
+        }
+    };
+    assert_eq!(marked.expect("a tombstone"), 1);
+    assert_eq!(claim(&db, removal(60)).await, []);
+    assert!(db.find_link(&repository, &digest).await.expect("find").is_some());
+}
+
+/// Its object would come to stand where it was just removed.
+pub async fn unplaced(db: Arc<Db>) {
+    let (digest, repository) = (Digest::from_sha256([12; 32]), name("team/app/model"));
+    let until = now() + TimeDelta::minutes(1);
+    let state = State::Finalizing { transfer: Transfer::Put, digest, lease: lease(until) };
+    let before = in_state(&db, state, until).await;
+    let after = Upload { state: State::Completed { digest, size: 3 }, size: Some(3), ..before.clone() };
+    let object = SealedObject { upload: before.id, path: "temp/x/sealed".to_owned(), etag: None };
+    let sealed = Blob { standing: Standing::Sealed(object), ..blob(digest) };
+    let committed = db.commit_blob(&before, &after, &sealed, now(), None).await.expect("commit");
+    assert_eq!(committed, Committed::Done);
+    assert_eq!(db.unlink_blob(&repository, &digest, now()).await.expect("unlink"), Unlinked::Done);
+    assert_eq!(claim(&db, removal(60)).await, []);
+    db.mark_placed(&digest, before.id, now()).await.expect("placed");
+    assert_eq!(claim(&db, removal(60)).await, [(digest, 3)]);
 }
 
 pub async fn chores(db: Arc<Db>) {

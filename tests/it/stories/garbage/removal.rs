@@ -6,6 +6,7 @@ use std::time::Duration;
 use chrono::TimeDelta;
 use tokio::time::Instant;
 
+use overside::domain::digest::Digest;
 use overside::storage::key;
 
 use super::{NAME, NO_GRACE, collect, published, report};
@@ -84,6 +85,15 @@ pub async fn taken_over(stack: Arc<Stack>) {
     assert_eq!(published(&stack).await, []);
 }
 
+/// Lets a replica be about to publish as this digest, with so much left of its lease.
+async fn publish(stack: &Stack, digest: &Digest, left: TimeDelta) {
+    let sql = format!(
+        "UPDATE blob_upload_session SET status = 'finalizing', transfer_mode = 'put', claimed_digest = '{digest}',
+            lease_owner = upload_uuid, lease_expires_at = $1, updated_at = $2 WHERE status IN ('pending', 'finalizing')"
+    );
+    assert_eq!(stack.database.write(sql.leak(), [left, TimeDelta::zero()]).await, 1);
+}
+
 pub async fn strays(stack: Arc<Stack>) {
     let server = stack.server(&[]).await;
     let repository = Repository::of(server.base_url(), NAME);
@@ -96,6 +106,11 @@ pub async fn strays(stack: Arc<Stack>) {
 
     // Stores tell ages in whole seconds.
     tokio::time::sleep(Duration::from_millis(1_100)).await;
+    repository.begin().await;
+    publish(&stack, &stray, TimeDelta::minutes(5)).await;
+    let swept = collect(&stack, &["--sweep-grace", "1ms"]).await;
+    assert_eq!(swept, report(0, 0, 0, 0), "its row may come any moment");
+    publish(&stack, &stray, -TimeDelta::seconds(1)).await;
     let swept = collect(&stack, &["--sweep-grace", "1ms"]).await;
     assert_eq!(swept, report(0, 0, 1, 5));
     assert_eq!(published(&stack).await, [kept]);
