@@ -8,6 +8,8 @@ use crate::support::Stack;
 use crate::support::trial::Story;
 
 const NAME: &str = "team/app/model";
+/// What a service that asks people to sign in does at its first start.
+const FIRST: &str = "(command line) create user admin - -";
 
 pub fn cases() -> Vec<Story> {
     [entries::cases(), reading::cases(), kept::cases()].concat()

@@ -6,7 +6,7 @@ use futures_util::future::{BoxFuture, FutureExt};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::{NAME, log, log_of};
+use super::{FIRST, NAME, log, log_of};
 use crate::support::api::{Answer, digest_of};
 use crate::support::trial::Story;
 use crate::support::{Stack, http, image, people};
@@ -32,7 +32,7 @@ fn operations(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
 
         let upload = repository.begin().await;
         upload.patch(None, "a chunk").await.expect(202);
-        assert_eq!(log(&stack).await, Vec::<String>::new(), "a session is no blob yet");
+        assert_eq!(log(&stack).await, [FIRST], "a session is no blob yet");
         let chunk = digest_of(b"a chunk");
         upload.finalize(&chunk).await.expect(201);
         repository.begin().await.abort().await.expect(204);
@@ -68,6 +68,7 @@ fn operations(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
         repository.delete_blob(&chunk).await.expect(404);
 
         let mut expected = vec![
+            FIRST.to_owned(),
             format!("alice push blob {NAME}@{chunk} team 127.0.0.1"),
             format!("alice push blob {NAME}@{whole} team 127.0.0.1"),
             format!("alice push blob {NAME}@{later_digest} team 127.0.0.1"),
@@ -119,11 +120,12 @@ fn sign_ins(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
         }
         Answer::to(http().get(&base).bearer_auth("no.such.token")).await.expect(401);
         let expected = [
+            FIRST,
             "alice login user alice - 127.0.0.1",
             "? login user ? - 127.0.0.1",
             "alice login user alice - 127.0.0.1",
         ];
-        assert_eq!(log_of(&stack, 3).await, expected);
+        assert_eq!(log_of(&stack, 4).await, expected);
     }
     .boxed()
 }
@@ -187,10 +189,10 @@ fn secrets(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
         for name in ["alice", "correct-horse"] {
             Answer::to(http().get(&base).basic_auth(name, Some("battery-staple"))).await.expect(401);
         }
-        // Two images with two blobs each, a pull, a presigned blob and a deletion by either client; a setting, and
-        // two sign-ins that failed.
-        let log = log_of(&stack, 15).await;
-        assert_eq!(log.len(), 15, "{log:#?}");
+        // The first administrator; two images with two blobs each, a pull, a presigned blob and a deletion by either
+        // client; a setting, and two sign-ins that failed.
+        let log = log_of(&stack, 16).await;
+        assert_eq!(log.len(), 16, "{log:#?}");
         let (id, secret) = alice.token["ovs_".len()..].split_once('_').expect("a token's form");
         for entry in &log {
             for secret in

@@ -56,7 +56,7 @@ fn permission(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
         let all = format!("{api}/audit-logs");
         assert_eq!(
             Answer::to(root.http.get(&all)).await.expect(200).json().as_array().map(Vec::len),
-            Some(2)
+            Some(3)
         );
         Answer::to(guest.http.get(&all)).await.expect(403);
         Answer::to(http().get(&all)).await.expect(401);
