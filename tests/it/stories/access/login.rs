@@ -20,7 +20,7 @@ pub async fn kept(stack: Arc<Stack>) {
     assert_eq!((wrong.code, wrong.stdout.as_str()), (Some(1), ""));
     assert!(wrong.stderr.contains(address) && !file.exists(), "{}", wrong.stderr);
     let mute = stack.command_with_input("", &["login", address, "-u", "alice"]).await;
-    assert_eq!(mute.code, Some(1), "nobody to ask");
+    assert_eq!(mute.code, Some(2), "nobody to ask");
     assert!(mute.stderr.contains("--password-stdin"), "{}", mute.stderr);
 
     let right = stack.command_with_input(&format!("{PASSWORD}\r\n"), &sign_in).await;

@@ -164,9 +164,9 @@ fn administrators(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
         assert_eq!(Answer::to(root.http.get(&url)).await.expect(200).json()["upload_concurrent"]["value"], 7);
         let log = stack
             .database
-            .texts("SELECT username || ' ' || operation || ' ' || resource FROM audit_entry")
+            .texts("SELECT username || ' ' || operation || ' ' || resource FROM audit_entry ORDER BY id")
             .await;
-        assert_eq!(log, ["root update upload_concurrent=7"]);
+        assert_eq!(log, ["(command line) create admin", "root update upload_concurrent=7"]);
     }
     .boxed()
 }
