@@ -9,8 +9,6 @@ use serde_json::Value;
 
 use crate::auth::password::Password;
 use crate::config::StoreConfig;
-use crate::domain::access::{Caller, ProjectName};
-use crate::domain::audit::{Operation, ResourceType};
 use crate::server::open_accounts;
 use crate::service::Service;
 
@@ -37,18 +35,6 @@ pub(super) struct PasswordSource {
 impl Common {
     pub async fn open(&self) -> anyhow::Result<Arc<Service>> {
         open_accounts(&self.store).await
-    }
-
-    /// Writes down what a command has done, before it is said.
-    pub async fn record(
-        service: &Service,
-        operation: Operation,
-        resource_type: ResourceType,
-        resource: impl ToString,
-        project: Option<&ProjectName>,
-    ) {
-        let (caller, resource) = (Caller::UNCHECKED, resource.to_string());
-        service.record(&caller, operation, resource_type, resource, project.cloned()).await;
     }
 
     /// One object, or a sentence about it.

@@ -128,5 +128,6 @@ async fn rotate(args: NameArgs) -> anyhow::Result<()> {
 }
 
 async fn record(service: &Service, operation: Operation, robot: &RobotName) {
-    Common::record(service, operation, ResourceType::Robot, robot, Some(&robot.project)).await;
+    let (kind, project) = (ResourceType::Robot, robot.project.clone());
+    service.record(&Caller::UNCHECKED, operation, kind, robot.to_string(), Some(project)).await;
 }

@@ -183,5 +183,5 @@ async fn admin(args: AdminArgs) -> anyhow::Result<()> {
 }
 
 async fn record(service: &Service, operation: Operation, user: &UserName) {
-    Common::record(service, operation, ResourceType::User, user, None).await;
+    service.record(&Caller::UNCHECKED, operation, ResourceType::User, user.as_str(), None).await;
 }

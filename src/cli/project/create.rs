@@ -83,5 +83,6 @@ pub(super) async fn delete(args: DeleteArgs) -> anyhow::Result<()> {
 }
 
 async fn record(service: &Service, operation: Operation, project: &ProjectName) {
-    Common::record(service, operation, ResourceType::Project, project, Some(project)).await;
+    let kind = ResourceType::Project;
+    service.record(&Caller::UNCHECKED, operation, kind, project.to_string(), Some(project.clone())).await;
 }

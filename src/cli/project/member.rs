@@ -3,9 +3,10 @@
 use serde_json::{Value, json};
 
 use crate::cli::accounts::{BATCH, Common};
-use crate::domain::access::{ProjectName, ProjectReference, Role};
+use crate::domain::access::{Caller, ProjectName, ProjectReference, Role};
 use crate::domain::account::UserName;
 use crate::domain::audit::{Operation, ResourceType};
+use crate::service::Service;
 
 #[derive(Debug, clap::Subcommand)]
 pub(in crate::cli) enum MemberCommand {
@@ -54,7 +55,7 @@ pub(super) async fn run(command: MemberCommand) -> anyhow::Result<()> {
 async fn set(args: SetArgs) -> anyhow::Result<()> {
     let service = args.common.open().await?;
     service.set_member(&ProjectReference::Name(args.project.clone()), &args.user, args.role).await?;
-    Common::record(&service, Operation::Update, ResourceType::Member, &args.user, Some(&args.project)).await;
+    record(&service, Operation::Update, &args.user, &args.project).await;
     let json = json!({ "project": args.project, "username": args.user, "role": args.role });
     args.common.say(&json, &format!("{} is {} of {} now", args.user, args.role, args.project));
     Ok(())
@@ -63,7 +64,7 @@ async fn set(args: SetArgs) -> anyhow::Result<()> {
 async fn remove(args: RemoveArgs) -> anyhow::Result<()> {
     let service = args.common.open().await?;
     service.remove_user_from(&ProjectReference::Name(args.project.clone()), &args.user).await?;
-    Common::record(&service, Operation::Delete, ResourceType::Member, &args.user, Some(&args.project)).await;
+    record(&service, Operation::Delete, &args.user, &args.project).await;
     let json = json!({ "project": args.project, "username": args.user });
     args.common.say(&json, &format!("took {} out of {}", args.user, args.project));
     Ok(())
@@ -88,4 +89,9 @@ async fn list(args: ListArgs) -> anyhow::Result<()> {
     }
     args.common.table(["USER", "ROLE"], &rows);
     Ok(())
+}
+
+async fn record(service: &Service, operation: Operation, user: &UserName, project: &ProjectName) {
+    let kind = ResourceType::Member;
+    service.record(&Caller::UNCHECKED, operation, kind, user.as_str(), Some(project.clone())).await;
 }

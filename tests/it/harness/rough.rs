@@ -27,6 +27,7 @@ pub fn trials() -> Vec<Trial> {
         trial("harness::a_rough_proxy_refuses_by_count_and_forwards_none_of_it".into(), refuses),
         trial("harness::a_refusal_arrives_before_a_large_body_is_sent".into(), refuses_early),
         trial("harness::a_rough_proxy_cuts_by_the_bytes_of_all_connections".into(), cuts),
+        trial("harness::a_cut_that_falls_on_a_refusal_is_made_up_for".into(), owes),
     ]
 }
 
@@ -100,6 +101,23 @@ async fn cuts() {
     assert!(broken >= 3, "{sent:?}");
     assert_eq!(received.load(SeqCst), whole * MIB, "what was cut is not half received");
     assert!(sent.bodies > whole * MIB && sent.bodies <= 20 * MIB, "what was lost is counted: {sent:?}");
+}
+
+async fn owes() {
+    let roughness = Roughness { cut_every: Some(2_000), refuse_every: Some(2) };
+    let (proxy, received) = rough(roughness).await;
+    let client = support::http();
+    // Heads of 1,000 bytes and a little more: the second brings the total to a cut.
+    let url = proxy.url().join(&format!("blob?{}", "x".repeat(1_000))).expect("a URL");
+    let mut answers = Vec::new();
+    for _ in 0..3 {
+        let answer = client.put(url.clone()).body("").send().await;
+        answers.push(answer.ok().map(|answer| answer.status().as_u16()));
+    }
+    assert_eq!(answers, [Some(200), Some(503), None]);
+    let ends: Vec<_> = proxy.requests().iter().map(|request| request.end).collect();
+    assert_eq!(ends, [End::Forwarded, End::Refused, End::Cut]);
+    assert_eq!(received.load(SeqCst), 0);
 }
 
 fn content(size: u64) -> Vec<u8> {

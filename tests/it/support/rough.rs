@@ -7,7 +7,7 @@ mod incoming;
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -33,8 +33,8 @@ const QUIET_TIMEOUT: Duration = Duration::from_mins(1);
 /// How rough a proxy is.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Roughness {
-    /// Cuts whichever connection brings the clients' total to a multiple of so many bytes. What it brought last is
-    /// lost.
+    /// Cuts whichever connection brings the clients' total to a multiple of so many bytes; where that is refused
+    /// anyway, the next one. What it brought last is lost.
     pub cut_every: Option<u64>,
     /// Refuses each so many-th request, counted over all connections, and closes its connection. The target never
     /// hears of it. The first, third, … refusal asks for a retry at once, the others say nothing of it.
@@ -88,6 +88,8 @@ struct Line {
     roughness: Roughness,
     /// Those that count towards the next cut.
     bytes: AtomicU64,
+    /// A cut that fell on a refused request, and is still to come.
+    owed: AtomicBool,
     /// Those that came after the connection's last answer: nothing is left to cut there.
     drained: AtomicU64,
     requests: Mutex<Vec<SeenRequest>>,
@@ -142,6 +144,7 @@ impl RoughProxy {
             target,
             roughness,
             bytes,
+            owed: AtomicBool::default(),
             drained,
             requests: Mutex::default(),
             open: watch::Sender::default(),
@@ -205,7 +208,8 @@ impl Line {
     /// Counts bytes of a client; whether they cost it its connection.
     fn count(&self, bytes: u64) -> bool {
         let before = self.bytes.fetch_add(bytes, SeqCst);
-        self.roughness.cut_every.is_some_and(|every| before / every != (before + bytes) / every)
+        let is_due = self.roughness.cut_every.is_some_and(|every| before / every != (before + bytes) / every);
+        is_due || self.owed.swap(false, SeqCst)
     }
 
     /// Notes a request whose head is here: its index, and whether it is to be refused, as the how many-th.

@@ -1,6 +1,7 @@
 //! What a client says on one connection, request by request.
 
 use std::io;
+use std::sync::atomic::Ordering::SeqCst;
 
 use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -71,6 +72,9 @@ impl<'a> Incoming<'a> {
             // What came with the head is the beginning of a body, which nobody will read.
             let body = (self.buffer.len() - length) as u64;
             self.line.update(request, |request| request.body += body);
+            if self.is_cut {
+                self.line.owed.store(true, SeqCst);
+            }
             return Err(Stop::Refused { asks_for_retry: !refusal.is_multiple_of(2) });
         }
         self.pass(length as u64, false, to).await?;

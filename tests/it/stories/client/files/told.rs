@@ -94,17 +94,23 @@ pub async fn exit_codes(stack: Arc<Stack>) {
         &["put", "cargo", "Team/Cargo"],
         &["put", "cargo", NAME, "--jobs", "0"],
         &["put", "cargo", NAME, "--server", "nowhere"],
-        &["put", "cargo", "team/cargo:v1"],
-        &["put", "--recursive", "cargo", "folder", NAME],
-        &["put", "--dry-run", "-", NAME],
-        &["put", "cargo", "cargo", NAME, "--resume", "00000000-0000-4000-8000-000000000000"],
-        &["rm", "--blob", "team/cargo:v1"],
         &["get", &there],
         &["get", "team/cargo@sha256:1", "-o", "back"],
         &["push", "cargo"],
         &["nothing"],
     ] {
         ours.failed(2, bad_usage).await;
+    }
+    let resume = "00000000-0000-4000-8000-000000000000";
+    for (bad_usage, told) in [
+        (&["put", "cargo", "team/cargo:v1"][..], "a blob has no tag"),
+        (&["put", "--recursive", "cargo", "folder", NAME], "one folder"),
+        (&["put", "--dry-run", "-", NAME], "standard input"),
+        (&["put", "cargo", "cargo", NAME, "--resume", resume], "--resume"),
+        (&["rm", "--blob", "team/cargo:v1"], "a blob has no tag"),
+    ] {
+        let complaint = ours.failed(2, bad_usage).await;
+        assert!(complaint.starts_with("error: ") && complaint.contains(told), "{bad_usage:?}: {complaint}");
     }
     for (failure, told) in [
         (&["put", "missing", NAME][..], "missing"),
