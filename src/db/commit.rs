@@ -9,28 +9,55 @@ use super::{Db, Result, in_transaction};
 use crate::domain::blob::{Blob, Standing};
 use crate::domain::upload::Upload;
 
+/// A blob whose object is gone, is going, or may never come to its place: the new upload's takes over.
+macro_rules! replaces {
+    ($column:literal) => {
+        concat!(
+            $column,
+            " = CASE WHEN blob.removal_id IS NULL AND blob.lost_at IS NULL AND blob.exposed = 0 THEN blob.",
+            $column,
+            " ELSE excluded.",
+            $column,
+            " END"
+        )
+    };
+}
+
 /// A second upload of the same bytes leaves the first one's proof standing. The row of a removal that has ended is
-/// taken over; one of any other removal fails the statement, and nothing of it is written.
+/// taken over, and so is one whose object is lost. The row of any other removal fails the statement, and so does one
+/// that is exposed, unless this upload's bytes are placed: nothing of it is written then.
 macro_rules! on_known_blob {
     ($removal:literal) => {
         concat!(
-            "ON CONFLICT (digest) DO UPDATE SET unlinked_at = NULL,
-                proof = CASE WHEN blob.removal_id IS NULL THEN blob.proof ELSE excluded.proof END,
-                created_at = CASE WHEN blob.removal_id IS NULL THEN blob.created_at ELSE excluded.created_at END,
-                placed_at = CASE WHEN blob.removal_id IS NULL THEN blob.placed_at ELSE excluded.placed_at END,
-                sealed_by = CASE WHEN blob.removal_id IS NULL THEN blob.sealed_by ELSE excluded.sealed_by END,
-                sealed_path = CASE WHEN blob.removal_id IS NULL THEN blob.sealed_path ELSE excluded.sealed_path END,
-                sealed_etag = CASE WHEN blob.removal_id IS NULL THEN blob.sealed_etag ELSE excluded.sealed_etag END,
-                sealed_until = CASE WHEN blob.removal_id IS NULL THEN blob.sealed_until ELSE excluded.sealed_until END,
-                placing_until =
-                    CASE WHEN blob.removal_id IS NULL THEN blob.placing_until ELSE excluded.placing_until END,
-                removing_until = CASE WHEN blob.removal_id = ",
+            "ON CONFLICT (digest) DO UPDATE SET unlinked_at = NULL, lost_at = NULL,
+                exposed = CASE
+                    WHEN blob.exposed > 0 AND excluded.placed_at IS NULL THEN blob.exposed + 1
+                    WHEN blob.removal_id IS NULL AND blob.lost_at IS NULL AND blob.exposed = 0 THEN 0
+                    ELSE excluded.exposed END, ",
+            replaces!("size"),
+            ", ",
+            replaces!("proof"),
+            ", ",
+            replaces!("created_at"),
+            ", ",
+            replaces!("placed_at"),
+            ", ",
+            replaces!("sealed_by"),
+            ", ",
+            replaces!("sealed_path"),
+            ", ",
+            replaces!("sealed_etag"),
+            ", ",
+            replaces!("sealed_until"),
+            ", ",
+            replaces!("placing_until"),
+            ", removing_until = CASE WHEN blob.removal_id = ",
             $removal,
             " THEN NULL ELSE blob.removing_until END,
                 removal_id = CASE WHEN blob.removal_id = ",
             $removal,
             " THEN NULL ELSE blob.removal_id END
-            WHERE blob.unlinked_at IS NOT NULL"
+            WHERE blob.unlinked_at IS NOT NULL OR blob.lost_at IS NOT NULL OR blob.exposed > 0"
         )
     };
 }
@@ -46,8 +73,8 @@ macro_rules! on_known_link {
 
 const INSERT_BLOB: &str = concat!(
     "INSERT INTO blob (digest, size, proof, created_at, placed_at, sealed_by, sealed_path, sealed_etag, sealed_until,
-        placing_until)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $4, $9) ",
+        placing_until, exposed)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $4, $9, $11) ",
     on_known_blob!("$10")
 );
 
@@ -64,8 +91,8 @@ pub(super) const COMMIT: &str = concat!(
     " RETURNING repository_name),
     stored AS (
         INSERT INTO blob (digest, size, proof, created_at, placed_at, sealed_by, sealed_path, sealed_etag,
-            sealed_until, placing_until)
-        SELECT $21, $22, $23, $20, $24, $25, $26, $27, $20, $28 FROM swapped ",
+            sealed_until, placing_until, exposed)
+        SELECT $21, $22, $23, $20, $24, $25, $26, $27, $20, $28, $30 FROM swapped ",
     on_known_blob!("$29"),
     " RETURNING digest),
     linked AS (
@@ -82,8 +109,9 @@ pub enum Committed {
     Done,
     /// The session is not what it was.
     Overtaken,
-    /// The blob's object was taken for removal after this finalize had looked for it.
-    Removing,
+    /// The blob was not as this finalize had found it: its object was taken for removal since, or another upload of
+    /// the same bytes was faster and is still exposed.
+    Changed,
 }
 
 impl Db {
@@ -101,7 +129,7 @@ impl Db {
         match committed {
             Ok(true) => Ok(Committed::Done),
             Ok(false) => Ok(Committed::Overtaken),
-            Err(error) if error.is_removed_blob() => Ok(Committed::Removing),
+            Err(error) if error.is_removed_blob() || error.is_exposed_blob() => Ok(Committed::Changed),
             Err(error) => Err(error),
         }
     }
@@ -115,10 +143,9 @@ impl Db {
         removal: Option<Uuid>,
     ) -> Result<bool> {
         let digest = blob.digest.to_string();
-        let (placed_at, sealed) = match &blob.standing {
-            Standing::Placed => (Some(blob.created_at), None),
-            Standing::Sealed(sealed) => (None, Some(sealed)),
-        };
+        let sealed = blob.standing.sealed();
+        let placed_at = sealed.is_none().then_some(blob.created_at);
+        let exposed = i16::from(matches!(blob.standing, Standing::Exposed(_)));
         let sealed_by = sealed.map(|sealed| sealed.upload.as_uuid());
         let sealed_path = sealed.map(|sealed| sealed.path.clone());
         let sealed_etag = sealed.and_then(|sealed| sealed.etag.clone());
@@ -134,6 +161,7 @@ impl Db {
                     .bind(sealed_etag)
                     .bind(placing_until)
                     .bind(removal)
+                    .bind(exposed)
                     .fetch_optional(pool)
                     .await?;
                 Ok(committed.is_some())
@@ -155,6 +183,7 @@ impl Db {
                             .bind(sealed_etag)
                             .bind(placing_until)
                             .bind(removal)
+                            .bind(exposed)
                             .execute(&mut *transaction)
                             .await?;
                         sqlx::query(LINK)

@@ -10,7 +10,7 @@ use std::fmt::Display;
 use chrono::{DateTime, Utc};
 use sqlx::FromRow;
 
-use super::blobs::BlobRow;
+use super::blobs::{BlobRow, blob_columns};
 use super::commit::LINK;
 use super::plans::Text;
 use super::quotas::{self, hold_project};
@@ -20,14 +20,28 @@ use crate::domain::digest::Digest;
 use crate::domain::name::RepositoryName;
 use crate::domain::quota::QuotaKind;
 
+/// Nobody links a blob whose bytes cannot be read: it may never come to its place.
+macro_rules! is_readable {
+    () => {
+        "blob.exposed = 0 AND blob.lost_at IS NULL"
+    };
+}
+pub(super) use is_readable;
+
 /// Fails on one that is being removed: see `blob_is_not_removed` in the migrations.
-pub(super) const REVIVE: &str =
-    "UPDATE blob SET unlinked_at = NULL WHERE digest = $1 AND unlinked_at IS NOT NULL";
+pub(super) const REVIVE: &str = concat!(
+    "UPDATE blob SET unlinked_at = NULL WHERE digest = $1 AND unlinked_at IS NOT NULL AND ",
+    is_readable!()
+);
 
 /// Shared: what every image is built on is mounted by many at once, and only whoever takes links away is kept off.
 pub(super) const HOLD: Text = Text {
-    postgres: "SELECT size FROM blob WHERE digest = $1 AND unlinked_at IS NULL FOR SHARE",
-    sqlite: "SELECT size FROM blob WHERE digest = $1 AND unlinked_at IS NULL",
+    postgres: concat!(
+        "SELECT size FROM blob WHERE digest = $1 AND unlinked_at IS NULL AND ",
+        is_readable!(),
+        " FOR SHARE"
+    ),
+    sqlite: concat!("SELECT size FROM blob WHERE digest = $1 AND unlinked_at IS NULL AND ", is_readable!()),
 };
 
 pub(super) const IS_COUNTED: &str =
@@ -111,11 +125,13 @@ pub(super) const MARK_UNNEEDED: Text = Text {
     sqlite: mark_unneeded!("SELECT value FROM json_each($2)"),
 };
 
-pub(super) const FIND: &str = "
-    SELECT blob.digest, blob.size, blob.proof, blob.created_at, blob.placed_at, blob.sealed_by, blob.sealed_path,
-        blob.sealed_etag, repository_blob.unreferenced_at IS NOT NULL AS is_unreferenced
+pub(super) const FIND: &str = concat!(
+    "SELECT ",
+    blob_columns!(),
+    ", repository_blob.unreferenced_at IS NOT NULL AS is_unreferenced
     FROM repository_blob JOIN blob ON blob.digest = repository_blob.digest
-    WHERE repository_blob.repository_name = $1 AND repository_blob.digest = $2";
+    WHERE repository_blob.repository_name = $1 AND repository_blob.digest = $2"
+);
 
 pub(super) const ASK_FOR: &str = "
     UPDATE repository_blob SET unreferenced_at = $3
@@ -288,8 +304,17 @@ impl Db {
 impl DbError {
     /// Whether a statement would have linked a blob that is being removed.
     pub(super) fn is_removed_blob(&self) -> bool {
+        self.violates("blob_is_not_removed")
+    }
+
+    /// Whether a statement would have rested on another upload's bytes that may never come to their place.
+    pub(super) fn is_exposed_blob(&self) -> bool {
+        self.violates("blob_is_exposed_once")
+    }
+
+    fn violates(&self, constraint: &str) -> bool {
         // SQLite names the constraint in its message alone.
         matches!(self, Self::Unavailable(sqlx::Error::Database(error))
-            if error.is_check_violation() && error.message().contains("blob_is_not_removed"))
+            if error.is_check_violation() && error.message().contains(constraint))
     }
 }

@@ -6,11 +6,13 @@
 //! those before tags, each in order, so that nobody waits in a circle. A project that has limits comes before all.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
+use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use sqlx::FromRow;
 
-use super::links::MARK_UNNEEDED;
+use super::links::{MARK_UNNEEDED, is_readable};
 use super::plans::Text;
 use super::quotas::{self, hold_project};
 use super::rows::signed;
@@ -23,11 +25,19 @@ use crate::domain::quota::QuotaKind;
 use crate::domain::reference::{Reference, Tag};
 
 pub(super) const LOCK_LINKS: Text = Text {
-    postgres: "SELECT digest, unreferenced_at IS NOT NULL FROM repository_blob
-        WHERE repository_name = $1 AND digest IN (SELECT jsonb_array_elements_text($2))
-        ORDER BY digest FOR NO KEY UPDATE",
-    sqlite: "SELECT digest, unreferenced_at IS NOT NULL FROM repository_blob
-        WHERE repository_name = $1 AND digest IN (SELECT value FROM json_each($2))",
+    postgres: concat!(
+        "SELECT repository_blob.digest, unreferenced_at IS NOT NULL
+        FROM repository_blob JOIN blob ON blob.digest = repository_blob.digest
+        WHERE repository_name = $1 AND repository_blob.digest IN (SELECT jsonb_array_elements_text($2)) AND ",
+        is_readable!(),
+        " ORDER BY repository_blob.digest FOR NO KEY UPDATE OF repository_blob"
+    ),
+    sqlite: concat!(
+        "SELECT repository_blob.digest, unreferenced_at IS NOT NULL
+        FROM repository_blob JOIN blob ON blob.digest = repository_blob.digest
+        WHERE repository_name = $1 AND repository_blob.digest IN (SELECT value FROM json_each($2)) AND ",
+        is_readable!()
+    ),
 };
 
 pub(super) const CHILDREN: Text = Text {
@@ -178,8 +188,8 @@ impl Db {
         &self,
         repository: &RepositoryName,
         digest: &Digest,
-        manifest: Manifest,
-        payload: Vec<u8>,
+        manifest: Arc<Manifest>,
+        payload: Bytes,
         tags: &BTreeSet<Tag>,
         now: DateTime<Utc>,
     ) -> Result<Pushed> {
@@ -224,7 +234,7 @@ impl Db {
                     .bind(manifest.artifact_type.as_ref().map(MediaType::as_str))
                     .bind(&annotations)
                     .bind(manifest.subject.map(|subject| subject.to_string()))
-                    .bind(&payload)
+                    .bind(payload.as_ref())
                     .bind(now)
                     .execute(&mut *transaction)
                     .await?;

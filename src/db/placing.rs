@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::blobs::BlobRow;
+use super::blobs::{BlobRow, blob_columns};
 use super::plans::Text;
 use super::sweep::{json, uuids};
 use super::{Db, Result, on_pool};
@@ -14,18 +14,20 @@ use crate::domain::digest::Digest;
 use crate::domain::upload::UploadId;
 
 /// Of two that claim at once the second finds a later time in the row, and leaves it.
-pub(super) const CLAIM: &str = "
-    UPDATE blob SET placing_until = $2
+pub(super) const CLAIM: &str = concat!(
+    "UPDATE blob SET placing_until = $2
     WHERE placing_until <= $1 AND sealed_by IS NOT NULL AND digest IN
         (SELECT digest FROM blob WHERE sealed_by IS NOT NULL AND placing_until <= $1 ORDER BY placing_until LIMIT $3)
-    RETURNING digest, size, proof, created_at, placed_at, sealed_by, sealed_path, sealed_etag";
+    RETURNING ",
+    blob_columns!()
+);
 
 pub(super) const RENEW: &str = "
     UPDATE blob SET placing_until = $3 WHERE digest = $1 AND sealed_by = $2 AND placed_at IS NULL";
 
 /// While a URL of the temporary object may live, its row keeps the object, and somebody looks again afterwards.
 pub(super) const PLACED: &str = "
-    UPDATE blob SET placed_at = COALESCE(placed_at, $3), placing_until = sealed_until,
+    UPDATE blob SET placed_at = COALESCE(placed_at, $3), exposed = 0, placing_until = sealed_until,
         sealed_by = CASE WHEN sealed_until <= $3 THEN NULL ELSE sealed_by END,
         sealed_path = CASE WHEN sealed_until <= $3 THEN NULL ELSE sealed_path END,
         sealed_etag = CASE WHEN sealed_until <= $3 THEN NULL ELSE sealed_etag END

@@ -11,16 +11,14 @@ use chrono::{DateTime, Utc};
 use sqlx::FromRow;
 use uuid::Uuid;
 
-use super::blobs::BlobRow;
+use super::blobs::{BlobRow, blob_columns};
 use super::plans::Text;
 use super::{Db, DbError, Result, in_transaction, on_pool};
 use crate::domain::blob::{Blob, Removal};
 use crate::domain::digest::Digest;
 
-pub(super) const FIND_STORED: &str = "
-    SELECT digest, size, COALESCE(proof, '') AS proof, created_at, placed_at, sealed_by, sealed_path, sealed_etag,
-        removal_id, removing_until
-    FROM blob WHERE digest = $1";
+pub(super) const FIND_STORED: &str =
+    concat!("SELECT ", blob_columns!(), ", removal_id, removing_until FROM blob WHERE digest = $1");
 
 /// Tombstones alone tell: see `links.rs`.
 macro_rules! is_removable {

@@ -25,11 +25,34 @@ pub struct Blob {
 pub enum Standing {
     /// Its content-addressed path.
     Placed,
-    /// Where they were proven; the copy to the content-addressed path is under way.
+    /// Where they were proven, under a temporary key that no URL writes to; the copy to the content-addressed path is
+    /// under way.
     Sealed(SealedObject),
+    /// They were proven under a temporary key that a client's URL may still write to. Nobody reads them there: the copy
+    /// to the content-addressed path is under way, and is proven again.
+    Exposed(SealedObject),
+    /// The object is known to be gone. Whoever uploads the bytes again brings the blob back.
+    Lost,
 }
 
-/// An upload's proven bytes, under a temporary key where no client can change them.
+impl Standing {
+    /// Whether the bytes can be read now, and are the ones that were proven.
+    #[must_use]
+    pub const fn is_readable(&self) -> bool {
+        matches!(self, Self::Placed | Self::Sealed(_))
+    }
+
+    /// Where they were proven, until they are placed.
+    #[must_use]
+    pub const fn sealed(&self) -> Option<&SealedObject> {
+        match self {
+            Self::Sealed(object) | Self::Exposed(object) => Some(object),
+            Self::Placed | Self::Lost => None,
+        }
+    }
+}
+
+/// An upload's proven bytes under their temporary key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SealedObject {
     pub upload: UploadId,

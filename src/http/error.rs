@@ -179,6 +179,7 @@ fn classify(error: &ServiceError) -> (StatusCode, &'static str) {
         }
         ServiceError::Refused(Refusal::Redeclared("digest"))
         | ServiceError::DigestMismatch(_)
+        | ServiceError::NotTheDigest(_)
         | ServiceError::ManifestMismatch(_)
         | ServiceError::OtherDigest(_)
         | ServiceError::ChecksumMismatch => (StatusCode::BAD_REQUEST, "DIGEST_INVALID"),

@@ -1,5 +1,6 @@
 //! Read and unlink published blobs.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -11,11 +12,17 @@ use crate::domain::digest::Digest;
 use crate::domain::name::RepositoryName;
 use crate::domain::range::ByteRange;
 use crate::storage::{Download, StorageError};
+use crate::telemetry::chain;
 
 /// How long a download waits for a blob that is just coming to its place. A URL of the temporary object would keep
 /// that for as long as the URL lives, and all but the largest blobs are copied sooner than this.
 const PATIENCE_FOR_PLACE: Duration = Duration::from_secs(1);
 const PLACE_POLL: Duration = Duration::from_millis(50);
+/// How long whoever asks for an exposed blob waits for it: the store's copy of a GiB takes about as long, and a client
+/// that is told to try again gives up after few times.
+pub(super) const PATIENCE_FOR_EXPOSED: Duration = Duration::from_secs(5);
+/// Looks at the objects of blobs that are being read, at once. What finds no turn is not looked at.
+pub(super) const LOOKS_AT_ONCE: usize = 2;
 
 /// A blob and the way to its bytes.
 #[expect(missing_debug_implementations, reason = "holds a stream")]
@@ -39,21 +46,65 @@ impl Service {
         Ok(link.blob)
     }
 
-    async fn link(&self, repository: &RepositoryName, digest: &Digest) -> Result<Link> {
-        self.db.find_link(repository, digest).await?.ok_or(ServiceError::BlobUnknown)
+    /// A blob that can be read. One that is exposed is waited for: it is on its way to its place.
+    pub(super) async fn link(&self, repository: &RepositoryName, digest: &Digest) -> Result<Link> {
+        let deadline = Instant::now() + PATIENCE_FOR_EXPOSED;
+        loop {
+            let link = self.db.find_link(repository, digest).await?.ok_or(ServiceError::BlobUnknown)?;
+            match link.blob.standing {
+                Standing::Placed | Standing::Sealed(_) => return Ok(link),
+                Standing::Lost => return Err(ServiceError::BlobUnknown),
+                Standing::Exposed(_) if Instant::now() < deadline => tokio::time::sleep(PLACE_POLL).await,
+                Standing::Exposed(_) => {
+                    return Err(ServiceError::Busy("the blob is still being put in its place".to_owned()));
+                }
+            }
+        }
     }
 
     /// The way to a blob's bytes, all or a range of them.
-    pub async fn blob_content(&self, blob: Blob, range: Option<ByteRange>) -> Result<BlobContent> {
+    pub async fn blob_content(self: &Arc<Self>, blob: Blob, range: Option<ByteRange>) -> Result<BlobContent> {
         let blob = self.held(blob).await?;
         match self.storage.download(&blob, range, self.settings().url_lifetime()).await {
-            Ok(download) => Ok(BlobContent { blob, download }),
+            Ok(download) => {
+                if let (Download::Url(_), Standing::Placed) = (&download, &blob.standing) {
+                    self.look_behind(&blob);
+                }
+                Ok(BlobContent { blob, download })
+            }
             Err(StorageError::NotFound) => {
-                tracing::error!(digest = %blob.digest, "a published blob is gone from the store");
+                self.lose(&blob).await?;
                 Err(ServiceError::BlobUnknown)
             }
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// Looks whether the object that a client was sent to is there: it alone meets one that is gone, and does not say.
+    /// The next push then is asked for the bytes.
+    fn look_behind(self: &Arc<Self>, blob: &Blob) {
+        let Ok(turn) = Arc::clone(&self.looks).try_acquire_owned() else { return };
+        let (service, blob) = (Arc::clone(self), blob.clone());
+        self.tasks.spawn(async move {
+            // What cannot be asked now is asked by the next download.
+            if let Err(error) = service.is_there(&blob).await {
+                tracing::debug!(digest = %blob.digest, error = %chain(&error), "a blob cannot be looked at");
+            }
+            drop(turn);
+        });
+    }
+
+    /// Notes that a placed blob's object is gone from the store, or not what it was.
+    pub(super) async fn lose(&self, blob: &Blob) -> Result<()> {
+        let Some(placed_at) = self.db.placed_at(&blob.digest).await? else { return Ok(()) };
+        // Placed anew since it was looked for.
+        if self.storage.has_blob(blob).await? {
+            return Ok(());
+        }
+        if self.db.mark_lost(&blob.digest, placed_at, self.clock.now()).await? {
+            tracing::error!(digest = %blob.digest, "a published blob is gone from the store");
+        }
+        Ok(())
     }
 
     /// A blob whose object stays for as long as a URL of it lives: while it is read where it was proven, its

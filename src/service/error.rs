@@ -69,6 +69,9 @@ pub enum ServiceError {
     Invalid(String),
     #[error("the bytes are {}, not {}; the upload has been discarded, begin another", .0.found, .0.expected)]
     DigestMismatch(Box<Mismatch>),
+    /// The same of bytes that did not pass through this server. What they are is not told.
+    #[error("the uploaded bytes are not {0}; the upload has been discarded, begin another")]
+    NotTheDigest(Digest),
     /// The session was completed or declared under another digest than this request names.
     #[error("this upload is {0}")]
     OtherDigest(Digest),
@@ -149,7 +152,7 @@ impl ServiceError {
     /// The verdict that ends the session, if this is one.
     pub(super) fn verdict(&self) -> Option<Failure> {
         let code = match self {
-            Self::DigestMismatch(_) => FailureCode::DigestMismatch,
+            Self::DigestMismatch(_) | Self::NotTheDigest(_) => FailureCode::DigestMismatch,
             Self::SizeInvalid(_) => FailureCode::SizeMismatch,
             Self::Vanished => FailureCode::Vanished,
             Self::QuotaExceeded(_) => FailureCode::QuotaExceeded,

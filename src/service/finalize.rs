@@ -196,7 +196,7 @@ impl Service {
                 if self.commit(&upload, owner, digest, &proven).await? {
                     return Ok(proven);
                 }
-                tracing::info!(upload = %upload.id, %digest, "the blob was taken for removal meanwhile");
+                tracing::info!(upload = %upload.id, %digest, "the blob changed meanwhile");
             }
             Err(ServiceError::Contended)
         };
@@ -229,25 +229,26 @@ impl Service {
         self.check_size(upload, &sealed)?;
         // The commit asks for nothing: what it adds is held. Mostly it was before it came.
         self.reserve(upload, sealed.size).await?;
-        let (proof, staged) = self.verify(upload, &sealed, digest, &told.midstates).await?;
+        let (proof, staged) = self.verify(upload.id, transfer, &sealed, digest, &told.midstates).await?;
         // "Already exists" is no proof of possession: only a proven upload is deduplicated. The object is
         // looked at as well, so that one removed behind our back is put in place again.
         let (removal, is_live) = match self.outlast_removal(&digest).await? {
-            Some(Stored::Live(blob)) => (None, Some(self.storage.has_blob(&blob).await?)),
+            Some(Stored::Live(blob)) => (None, Some(self.is_there(&blob).await?)),
             Some(Stored::Removing(removal)) => (Some(removal.id), None),
             None => (None, None),
         };
         match (staged, is_live) {
-            (Some(staged), Some(true)) => self.give_up(upload, &staged).await,
+            (Some(staged), Some(true)) => self.give_up(upload.id, &staged).await,
             (Some(staged), _) => self.storage.publish(&staged).await?,
-            (None, None) if !self.is_placed_behind(&sealed) => {
-                self.storage.place(&sealed, &digest).await.map_err(changed)?;
-            }
-            (None, Some(true) | None) => {
-                let standing = Standing::Sealed(sealed.object(upload.id));
+            (None, Some(true)) => {
+                let standing = sealed.standing(upload.id);
                 return Ok(Proven { sealed, proof, standing, removal });
             }
-            (None, Some(false)) => self.storage.place(&sealed, &digest).await.map_err(changed)?,
+            (None, None) if self.is_placed_behind(&sealed) => {
+                let standing = sealed.standing(upload.id);
+                return Ok(Proven { sealed, proof, standing, removal });
+            }
+            (None, _) => self.place(upload.id, &sealed, digest).await?,
         }
         Ok(Proven { sealed, proof, standing: Standing::Placed, removal })
     }
@@ -265,16 +266,17 @@ impl Service {
         }
     }
 
-    /// Whether the answer goes out before the copy. Not of what carries an uploader's headers: nobody is to read
-    /// it with them.
+    /// Whether the answer goes out before the copy. Nobody reads what is exposed before it is placed; what carries an
+    /// uploader's headers nobody is to read with them.
     fn is_placed_behind(&self, sealed: &Sealed) -> bool {
-        self.storage.place_copies() && sealed.size > PLACED_AT_ONCE && sealed.is_plain
+        let is_worth_it = sealed.size > PLACED_AT_ONCE && sealed.is_plain;
+        self.storage.place_copies() && (is_worth_it || sealed.is_exposed)
     }
 
     /// What was staged has proven what it had to, and is not wanted.
-    pub(super) async fn give_up(&self, upload: &Upload, staged: &Staged) {
+    pub(super) async fn give_up(&self, upload: UploadId, staged: &Staged) {
         if let Err(error) = self.storage.unstage(staged).await {
-            tracing::warn!(upload = %upload.id, error = %chain(&error), "what was staged is left to the cleaner");
+            tracing::warn!(%upload, error = %chain(&error), "what was staged is left to the cleaner");
         }
     }
 
@@ -291,8 +293,8 @@ impl Service {
         }
     }
 
-    /// Step 4. What another owner committed meanwhile is told by the state machine. False when the blob that was
-    /// found in its place, or put there, has been taken for removal since.
+    /// Step 4. What another owner committed meanwhile is told by the state machine. False when the blob is not
+    /// as it was found: it has been taken for removal, or another upload was faster and may yet fail.
     async fn commit(&self, claimed: &Upload, owner: Uuid, digest: Digest, proven: &Proven) -> Result<bool> {
         let Proven { sealed, proof, standing, removal } = proven;
         let mut before = claimed.clone();
@@ -308,7 +310,7 @@ impl Service {
             let placing_until = self.after(self.limits.lease);
             match self.db.commit_blob(&before, &after, &blob, placing_until, *removal).await? {
                 Committed::Done => return Ok(true),
-                Committed::Removing => return Ok(false),
+                Committed::Changed => return Ok(false),
                 // By a renewal of our own lease, or by somebody else.
                 Committed::Overtaken => before = self.read_again(before.id).await?,
             }

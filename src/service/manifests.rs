@@ -1,10 +1,12 @@
 //! Push, read and delete manifests and tags.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use tokio::sync::SemaphorePermit;
 
+use super::blobs::PATIENCE_FOR_EXPOSED;
 use super::{Result, Service, ServiceError};
 use crate::db::{ManifestDescription, Pushed, StoredManifest};
 use crate::domain::digest::{Algorithm, Digest, Mismatch};
@@ -66,7 +68,15 @@ impl Service {
         }
         let manifest = manifest?;
         let (subject, now) = (manifest.subject, self.clock.now());
-        let pushed = self.db.push_manifest(repository, &digest, manifest, payload.into(), &tags, now).await?;
+        let manifest = Arc::new(manifest);
+        let push =
+            || self.db.push_manifest(repository, &digest, Arc::clone(&manifest), payload.clone(), &tags, now);
+        let mut pushed = push().await?;
+        if let Pushed::Missing(missing) = &pushed
+            && self.come_to_place(repository, missing).await?
+        {
+            pushed = push().await?;
+        }
         match pushed {
             Pushed::Missing(missing) => Err(ServiceError::ReferencesUnknown(missing)),
             Pushed::Done => {
@@ -74,6 +84,23 @@ impl Service {
                 Ok(PushedManifest { digest, subject })
             }
         }
+    }
+
+    /// Waits for blobs that were uploaded and are on their way to their place; false when one of them is not.
+    async fn come_to_place(&self, repository: &RepositoryName, missing: &[Digest]) -> Result<bool> {
+        let waiting = async {
+            for digest in missing {
+                match self.link(repository, digest).await {
+                    Ok(_) => {}
+                    Err(ServiceError::BlobUnknown) => return Ok(false),
+                    Err(error) => return Err(error),
+                }
+            }
+            Ok(true)
+        };
+        tokio::time::timeout(PATIENCE_FOR_EXPOSED, waiting).await.unwrap_or_else(|_| {
+            Err(ServiceError::Busy("blobs of this manifest are still being put in their place".to_owned()))
+        })
     }
 
     pub async fn manifest(

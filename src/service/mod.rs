@@ -117,6 +117,8 @@ pub struct Service {
     /// Finalizes whose copy is not done yet, and copies under way.
     placings: Arc<Semaphore>,
     copies: Semaphore,
+    /// Looks at the objects of blobs that are being read.
+    looks: Arc<Semaphore>,
     large_manifests: Semaphore,
     hashing: Semaphore,
 }
@@ -138,6 +140,7 @@ impl Service {
             handover: CancellationToken::new(),
             hashers: Arc::new(Semaphore::new(read_back::HASHERS_AT_ONCE)),
             placings: Arc::new(Semaphore::new(place::PLACINGS_AT_ONCE)),
+            looks: Arc::new(Semaphore::new(blobs::LOOKS_AT_ONCE)),
             copies: Semaphore::new(place::COPIES_AT_ONCE as usize),
             large_manifests: Semaphore::new(manifests::LARGE_MANIFESTS),
             hashing: Semaphore::new(passwords::HASHES_AT_ONCE),

@@ -21,7 +21,12 @@ impl Service {
     ) -> Result<bool> {
         let Some(source) = self.readable_source(caller, digest, from).await? else { return Ok(false) };
         if !self.db.link_blob(to, digest, self.clock.now()).await? {
-            return Ok(false);
+            // On its way to its place, perhaps: sending it again costs more than a moment.
+            match self.link(&source, digest).await {
+                Ok(_) if self.db.link_blob(to, digest, self.clock.now()).await? => {}
+                Ok(_) | Err(ServiceError::BlobUnknown | ServiceError::Busy(_)) => return Ok(false),
+                Err(error) => return Err(error),
+            }
         }
         tracing::info!(repository = %to, from = %source, %digest, "blob mounted");
         Ok(true)

@@ -9,6 +9,7 @@ use tracing::Instrument;
 
 use super::finalize::Proven;
 use super::lease::RENEWALS_PER_LEASE;
+use super::verify::changed;
 use super::{Result, Service, ServiceError};
 use crate::db::Unplaced;
 use crate::domain::blob::{Blob, Standing};
@@ -36,6 +37,8 @@ impl Service {
         let service = Arc::clone(self);
         let settling = async move {
             match service.place_proven(id, &digest, &proven).await {
+                // Its second proof may have left a copy of its own.
+                Ok(true) if proven.sealed.is_exposed => service.discard_or_leave(id).await,
                 Ok(true) => service.discard_completed(id, &transfer, &proven.sealed).await,
                 // Somebody reads the temporary object, or another replica goes on.
                 Ok(false) | Err(ServiceError::Stopping) => {}
@@ -46,7 +49,7 @@ impl Service {
         self.tasks.spawn(settling.instrument(tracing::Span::current()));
     }
 
-    async fn place_proven(&self, id: UploadId, digest: &Digest, proven: &Proven) -> Result<bool> {
+    async fn place_proven(self: &Arc<Self>, id: UploadId, digest: &Digest, proven: &Proven) -> Result<bool> {
         // Where the blob was there before, or another upload of the same bytes was faster, nothing stands on this
         // one's object. Only the row can tell: it was written with the commit.
         if proven.standing == Standing::Placed || !self.db.holds_blob(id).await? {
@@ -57,7 +60,7 @@ impl Service {
 
     /// Goes on with blobs whose replica died, and lets go of temporary objects that nobody reads any more.
     /// Says how many came to their place, and for how many that failed.
-    pub(super) async fn place_abandoned(&self) -> Result<(u64, u64)> {
+    pub(super) async fn place_abandoned(self: &Arc<Self>) -> Result<(u64, u64)> {
         let (mut placed, mut failures) = (0, 0);
         while !self.handover.is_cancelled() {
             // No more than are copied at once: the claims of others would run out unused.
@@ -82,12 +85,16 @@ impl Service {
         Ok((placed, failures))
     }
 
-    async fn go_on_placing(&self, Unplaced { blob, sealed }: Unplaced) -> Result<()> {
+    async fn go_on_placing(self: &Arc<Self>, Unplaced { blob, sealed }: Unplaced) -> Result<()> {
         let upload = sealed.upload;
         let released = match blob.standing {
-            Standing::Placed => self.db.mark_placed(&blob.digest, upload, self.clock.now()).await?,
-            Standing::Sealed(_) => {
-                self.place_sealed(upload, &blob.digest, &Sealed::restore(&sealed, blob.size)?).await?
+            Standing::Sealed(_) | Standing::Exposed(_) => {
+                let is_exposed = matches!(blob.standing, Standing::Exposed(_));
+                let sealed = Sealed::restore(&sealed, blob.size, is_exposed)?;
+                self.place_sealed(upload, &blob.digest, &sealed).await?
+            }
+            Standing::Placed | Standing::Lost => {
+                self.db.mark_placed(&blob.digest, upload, self.clock.now()).await?
             }
         };
         if released {
@@ -97,7 +104,7 @@ impl Service {
     }
 
     /// Copies, and has the blob read from its place from then on. True when the temporary object may go.
-    async fn place_sealed(&self, id: UploadId, digest: &Digest, sealed: &Sealed) -> Result<bool> {
+    async fn place_sealed(self: &Arc<Self>, id: UploadId, digest: &Digest, sealed: &Sealed) -> Result<bool> {
         let renewing = async {
             loop {
                 tokio::time::sleep(self.limits.lease / RENEWALS_PER_LEASE).await;
@@ -108,10 +115,10 @@ impl Service {
         };
         let copying = async {
             let _turn = self.copies.acquire().await.map_err(|_| ServiceError::Stopping)?;
-            match self.storage.place(sealed, digest).await {
+            match self.place(id, sealed, *digest).await {
                 // Placed by another replica, whose claim ran out in the middle of it, and discarded since.
-                Err(StorageError::NotFound) if self.stands_placed(digest).await? => Ok(()),
-                placed => Ok(placed?),
+                Err(ServiceError::Vanished) if self.stands_placed(digest).await? => Ok(()),
+                placed => placed,
             }
         };
         let placed: Result<()> = tokio::select! {
@@ -124,8 +131,60 @@ impl Service {
             // claim the same blob again and again.
             self.db.renew_placing(digest, id, self.clock.now()).await?;
         }
-        placed?;
+        match placed {
+            Err(error) if sealed.is_exposed && error.verdict().is_some() => {
+                self.retract(id, digest, &error).await?;
+                return Ok(true);
+            }
+            placed => placed?,
+        }
         Ok(self.db.mark_placed(digest, id, self.clock.now()).await?)
+    }
+
+    /// Publishes proven bytes at the blob's place. Those that a client may have replaced since are proven again: as the
+    /// very copy that is published, or as one that no URL reaches and that is published then.
+    pub(super) async fn place(self: &Arc<Self>, id: UploadId, sealed: &Sealed, digest: Digest) -> Result<()> {
+        let gone = |error| match error {
+            StorageError::NotFound => ServiceError::Vanished,
+            error => changed(error),
+        };
+        if !sealed.is_exposed {
+            return self.storage.place(sealed, &digest).await.map_err(gone);
+        }
+        let fixed = self.storage.seal(id, &Transfer::Put, digest.algorithm(), false).await.map_err(gone)?;
+        if fixed.size != sealed.size {
+            return Err(ServiceError::NotTheDigest(digest));
+        }
+        match self.verify(id, &Transfer::Put, &fixed, digest, &[]).await? {
+            (_, Some(staged)) => self.storage.publish(&staged).await?,
+            (_, None) => self.storage.place(&fixed, &digest).await.map_err(gone)?,
+        }
+        Ok(())
+    }
+
+    /// Takes back a blob whose uploader replaced the bytes after they were proven. Nobody has read them, and nobody
+    /// else's upload rests on them. The session first: a crash in between leaves a blob that is tried again.
+    async fn retract(&self, id: UploadId, digest: &Digest, error: &ServiceError) -> Result<()> {
+        tracing::warn!(upload = %id, %digest, %error, "a completed upload's bytes were replaced; it is taken back");
+        if let Some(failure) = error.verdict() {
+            let upload = self.read_again(id).await?;
+            match self.transition(upload, |upload| Ok(upload.retract(failure.clone())?)).await {
+                Ok(_) | Err(ServiceError::Refused(_)) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        self.db.retract_blob(digest, id, self.clock.now()).await?;
+        Ok(())
+    }
+
+    /// Whether a blob's object can be read. One that is gone although its row says that it is in its place is noted,
+    /// so that the commit of an upload of the same bytes takes the row over.
+    pub(super) async fn is_there(&self, blob: &Blob) -> Result<bool> {
+        let is_there = self.storage.has_blob(blob).await?;
+        if !is_there && blob.standing == Standing::Placed {
+            self.lose(blob).await?;
+        }
+        Ok(is_there)
     }
 
     async fn stands_placed(&self, digest: &Digest) -> Result<bool> {

@@ -6,7 +6,7 @@ use super::{Result, Service, ServiceError};
 use crate::domain::blob::Proof;
 use crate::domain::digest::{Digest, Mismatch};
 use crate::domain::midstate::Midstate;
-use crate::domain::upload::{Transfer, Upload};
+use crate::domain::upload::{Transfer, UploadId};
 use crate::storage::{Evidence, Sealed, Staged, StorageError};
 
 impl Service {
@@ -14,14 +14,15 @@ impl Service {
     /// caller's to publish or to give up.
     pub(super) async fn verify(
         self: &Arc<Self>,
-        upload: &Upload,
+        upload: UploadId,
+        transfer: &Transfer,
         sealed: &Sealed,
         claimed: Digest,
         midstates: &[Midstate],
     ) -> Result<(Proof, Option<Staged>)> {
         let (mut staged, algorithm) = (None, claimed.algorithm());
-        let (computed, proof) = match (upload.state.transfer(), sealed.evidence) {
-            (Some(Transfer::Proxied(stored)), _) => {
+        let (computed, proof) = match (transfer, sealed.evidence) {
+            (Transfer::Proxied(stored), _) => {
                 if sealed.size != stored.received {
                     return Err(ServiceError::Vanished);
                 }
@@ -38,7 +39,7 @@ impl Service {
                 let staged = staged.insert(self.storage.stage(sealed, &claimed).await.map_err(changed)?);
                 (staged.sha256(), Proof::StoreCopy)
             }
-            (Some(Transfer::Multipart { plan, .. }), Evidence::None)
+            (Transfer::Multipart { plan, .. }, Evidence::None)
                 if self.read_back_parts(sealed, plan, midstates, claimed).await? =>
             {
                 (claimed, Proof::ReadBack)
@@ -54,7 +55,14 @@ impl Service {
         if let Some(staged) = staged {
             self.give_up(upload, &staged).await;
         }
-        Err(ServiceError::DigestMismatch(Box::new(Mismatch { expected: claimed, found: computed })))
+        Err(match transfer {
+            Transfer::Proxied(_) => {
+                ServiceError::DigestMismatch(Box::new(Mismatch { expected: claimed, found: computed }))
+            }
+            // Bytes that went past us need not be the caller's own: a store may let a URL copy another object. Its
+            // digest would be a key to it.
+            Transfer::Put | Transfer::Multipart { .. } => ServiceError::NotTheDigest(claimed),
+        })
     }
 }
 

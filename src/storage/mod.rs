@@ -7,7 +7,8 @@
 //! * What a store tells of an object's digest says its algorithm, and proves nothing of another one.
 //! * [`Storage::seal`] fixes what will be published: whatever a client still sends afterwards, reading and
 //!   placing the [`Sealed`] object yields the bytes that were sealed, or [`StorageError::Precondition`].
-//!   One that is proven [`Evidence::ByStaging`] is fixed by [`Storage::stage`] instead.
+//!   One that is proven [`Evidence::ByStaging`] is fixed by [`Storage::stage`] instead. One that is
+//!   exposed is never placed: what a new seal makes of it is proven once more, and placed.
 //! * [`Storage::place`] makes a blob appear whole or not at all, and leaves the sealed object where it is; so
 //!   does [`Storage::publish`], with the very bytes that were staged.
 //! * Every operation may be repeated: completing what is completed, placing what is placed and discarding
@@ -222,9 +223,11 @@ impl Storage {
 
     /// Publishes a sealed object whose digest was proven at its content-addressed path.
     pub async fn place(&self, sealed: &Sealed, digest: &Digest) -> Result<()> {
-        if sealed.evidence == Evidence::ByStaging {
+        if sealed.is_exposed || sealed.evidence == Evidence::ByStaging {
             // A client may have changed it since, and nothing here would notice.
-            return Err(StorageError::refused("place an object")("it is proven by staging it"));
+            return Err(StorageError::refused("place an object")(
+                "its bytes have to be proven as they are copied",
+            ));
         }
         on!(self, backend => backend.place(sealed, digest).await)
     }
@@ -297,8 +300,11 @@ impl Storage {
         }
     }
 
-    /// Whether a blob's object is there, of the right size.
+    /// Whether a blob's object is there, of the right size, and can be read.
     pub async fn has_blob(&self, blob: &Blob) -> Result<bool> {
+        if !blob.standing.is_readable() {
+            return Ok(false);
+        }
         let size = match self {
             Self::S3(backend) => backend.size(&stands_at(blob)?).await?,
             Self::Filesystem(backend) => backend.blob_size(&blob.digest).await?,
@@ -350,6 +356,7 @@ fn stands_at(blob: &Blob) -> Result<key::Key> {
     match &blob.standing {
         Standing::Placed => Ok(key::blob(&blob.digest)),
         Standing::Sealed(object) => key::sealed(object).ok_or(StorageError::NotFound),
+        Standing::Exposed(_) | Standing::Lost => Err(StorageError::NotFound),
     }
 }
 

@@ -1,12 +1,12 @@
-//! What is proven and published: objects that no client can change any more.
+//! What is proven and published.
 
 use super::key::{self, Key};
 use super::{Result, StorageError};
-use crate::domain::blob::{Proof, SealedObject};
+use crate::domain::blob::{Proof, SealedObject, Standing};
 use crate::domain::digest::Digest;
 use crate::domain::upload::UploadId;
 
-/// An object that no client can change any more, or that is staged before it is published.
+/// An object that no client can change any more, or that is proven again as it is published.
 #[derive(Debug, Clone)]
 pub struct Sealed {
     pub key: Key,
@@ -18,6 +18,8 @@ pub struct Sealed {
     /// Whether nothing but the bytes and our content type is stored with it: headers that an uploader sent beside
     /// the signed ones must not reach those who read the blob.
     pub is_plain: bool,
+    /// Whether a client's URL may still write to the key: what was proven there is proven again as it is placed.
+    pub is_exposed: bool,
 }
 
 /// What the store itself can say about the digest of an object.
@@ -49,9 +51,17 @@ impl Sealed {
     }
 
     /// From a blob's row; [`StorageError::NotFound`] for a path that no upload has.
-    pub fn restore(object: &SealedObject, size: u64) -> Result<Self> {
+    pub fn restore(object: &SealedObject, size: u64, is_exposed: bool) -> Result<Self> {
         let key = key::sealed(object).ok_or(StorageError::NotFound)?;
-        Ok(Self { key, size, etag: object.etag.clone(), evidence: Evidence::None, is_plain: true })
+        let etag = object.etag.clone();
+        Ok(Self { key, size, etag, evidence: Evidence::None, is_plain: true, is_exposed })
+    }
+
+    /// Where a blob made of these bytes stands until they are placed.
+    #[must_use]
+    pub fn standing(&self, upload: UploadId) -> Standing {
+        let object = self.object(upload);
+        if self.is_exposed { Standing::Exposed(object) } else { Standing::Sealed(object) }
     }
 }
 

@@ -4,6 +4,7 @@ mod accounts;
 mod activity;
 mod audit;
 mod digests;
+mod exposed;
 mod listings;
 mod manifests;
 mod plans;
@@ -57,6 +58,11 @@ pub fn cases() -> Vec<(&'static str, Case)> {
         ("a_tombstone_stands_exactly_where_no_repository_has_the_blob", |db| removal::tombstones(db).boxed()),
         ("a_wrong_tombstone_costs_no_blob", |db| removal::wrong_tombstone(db).boxed()),
         ("a_blob_that_is_being_placed_is_not_claimed", |db| removal::unplaced(db).boxed()),
+        ("nobody_rests_on_a_blob_that_a_url_still_writes_to", |db| exposed::not_rested_on(db).boxed()),
+        ("a_blob_whose_bytes_were_replaced_is_as_if_it_had_never_been_there", |db| {
+            exposed::retracted(db).boxed()
+        }),
+        ("a_blob_whose_object_is_lost_is_taken_over_by_the_next_upload", |db| exposed::lost(db).boxed()),
         ("of_all_replicas_one_does_a_chore", |db| removal::chores(db).boxed()),
         ("the_repositories_that_have_a_blob_are_found_by_its_digest", |db| digests::repositories(db).boxed()),
         ("all_replicas_get_the_same_signing_key", |db| signing_key(db).boxed()),

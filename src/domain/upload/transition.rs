@@ -155,6 +155,14 @@ impl Upload {
         Ok(self.with(State::Failed { failure }))
     }
 
+    /// Takes a completed upload back: its uploader replaced the bytes before they came to the blob's place.
+    pub fn retract(self, failure: Failure) -> Result<Self, Refusal> {
+        match self.state {
+            State::Completed { .. } => Ok(self.with(State::Failed { failure })),
+            ref state => Err(wrong_mode(state)),
+        }
+    }
+
     /// The client gives up. Aborting twice is not an error.
     pub fn abort(self, now: DateTime<Utc>) -> Result<Self, Refusal> {
         match &self.state {

@@ -52,7 +52,7 @@ impl Service {
     }
 
     /// One cleaning.
-    pub async fn clean(&self, dry_run: bool) -> Result<CleanupReport> {
+    pub async fn clean(self: &Arc<Self>, dry_run: bool) -> Result<CleanupReport> {
         let mut report = CleanupReport { dry_run, ..CleanupReport::default() };
         self.expire_sessions(&mut report).await?;
         if !dry_run {

@@ -52,7 +52,8 @@ impl Filesystem {
                 Transfer::Multipart { .. } | Transfer::Proxied(_) => None,
             };
             let evidence = recorded.map_or(Evidence::None, |it| Evidence::Digest(it, Proof::StoreChecksum));
-            Ok(Sealed { key: key::temp_sealed(upload, None), size, etag: None, evidence, is_plain: true })
+            let key = key::temp_sealed(upload, None);
+            Ok(Sealed { key, size, etag: None, evidence, is_plain: true, is_exposed: false })
         })
         .await
     }

@@ -60,6 +60,7 @@ impl From<Found> for Sealed {
             etag: found.etag,
             evidence: Evidence::None,
             is_plain: found.is_plain,
+            is_exposed: false,
         }
     }
 }
@@ -93,8 +94,9 @@ impl S3 {
             way => way,
         };
         match way {
-            // The URL of a PUT outlives the seal. One that the store holds to the digest cannot harm.
-            Way::StoreChecksum => Ok(found.evident(Proof::StoreChecksum)),
+            // The URL of a PUT outlives the seal. The store holds it to the digest, but may know a header that is a
+            // way round: so these bytes prove the digest, and are proven again before anybody reads them.
+            Way::StoreChecksum => Ok(Sealed { is_exposed: true, ..found.evident(Proof::StoreChecksum) }),
             // It fixes by itself what it publishes, so that no other copy is needed.
             Way::Gate => Ok(Sealed { evidence: Evidence::ByStaging, ..found.into() }),
             Way::SealingCopy => {
@@ -172,21 +174,6 @@ impl S3 {
     }
 
     pub async fn place(&self, sealed: &Sealed, digest: &Digest) -> Result<()> {
-        match self.place_version(sealed, digest).await {
-            // A client sent its PUT again. Where the store holds it to the digest the bytes are the same.
-            Err(StorageError::Precondition) => {
-                let found = self.head(sealed.key.clone()).await?;
-                let is_bound = self.capabilities().checksum_is_proof() && found.sha256 == Some(*digest);
-                if !is_bound || found.size != sealed.size {
-                    return Err(StorageError::Precondition);
-                }
-                self.place_version(&found.into(), digest).await
-            }
-            placed => placed,
-        }
-    }
-
-    async fn place_version(&self, sealed: &Sealed, digest: &Digest) -> Result<()> {
         let place = key::blob(digest);
         if sealed.size <= MAX_PART_SIZE {
             return self.copy(sealed, &place, None).await;

@@ -83,7 +83,8 @@ pub async fn stored_blob(db: &Db, byte: u8) -> Digest {
 pub async fn push_to(db: &Db, repository: &RepositoryName, content: &Content, tags: &[&str]) -> Pushed {
     let tags: BTreeSet<_> = tags.iter().map(|text| tag(text)).collect();
     let Content { digest, manifest, payload } = content;
-    db.push_manifest(repository, digest, manifest.clone(), payload.clone(), &tags, now()).await.expect("push")
+    let (manifest, payload) = (Arc::new(manifest.clone()), payload.clone().into());
+    db.push_manifest(repository, digest, manifest, payload, &tags, now()).await.expect("push")
 }
 
 pub async fn push(db: &Db, content: &Content, tags: &[&str]) {

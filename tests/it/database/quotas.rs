@@ -249,7 +249,7 @@ async fn refused(db: Arc<Db>) {
     let try_push = async |tags: &[&str]| {
         let tags = tags.iter().map(|tag| tag.parse().expect("a tag")).collect();
         let (digest, manifest, payload) = (&index.digest, index.manifest.clone(), index.payload.clone());
-        db.push_manifest(&name(NAME), digest, manifest, payload, &tags, now()).await
+        db.push_manifest(&name(NAME), digest, manifest.into(), payload.into(), &tags, now()).await
     };
     assert_eq!(shortage(try_push(&[]).await), short(QuotaKind::Bytes, 10, 8, length));
     limit(&db, PROJECT, 8 + signed(length), 2).await;

@@ -45,8 +45,11 @@ pub fn cases() -> Vec<Story> {
         ("an_upload_survives_a_restart_between_any_two_of_its_steps", |stack| {
             elsewhere::restarts(stack).boxed()
         }),
-        ("a_blob_is_read_where_it_was_proven_until_another_replica_has_placed_it", |stack| {
+        ("a_blob_that_a_url_still_writes_to_is_read_by_nobody_before_it_is_placed", |stack| {
             placing::after_a_kill(stack).boxed()
+        }),
+        ("an_uploader_who_replaces_proven_bytes_costs_nobody_else_anything", |stack| {
+            placing::replaced(stack).boxed()
         }),
         ("every_verb_says_that_an_expired_session_is_gone", |stack| expiry::every_verb(stack).boxed()),
         ("signing_again_and_appending_prolong_the_session", |stack| expiry::prolonged(stack).boxed()),

@@ -102,8 +102,8 @@ async fn one_step(db: &Db, client: u8, round: u8) -> Outcome {
                 "schemaVersion": 2, "manifests": [], "number": [client, round],
             }));
             let tags = [tag].into();
-            let push =
-                db.push_manifest(&repository, &index.digest, index.manifest, index.payload, &tags, now());
+            let (manifest, payload) = (index.manifest.into(), index.payload.into());
+            let push = db.push_manifest(&repository, &index.digest, manifest, payload, &tags, now());
             push.await.map(drop)
         }
         _ => {

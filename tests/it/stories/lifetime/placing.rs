@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
-use overside::domain::blob::{Proof, Standing};
+use overside::db::Committed;
+use overside::domain::blob::{Blob, Proof, SealedObject, Standing};
 use overside::domain::digest::Digest;
+use overside::domain::upload::{Lease, State, Transfer, Upload as Row};
 use url::Url;
 
-use super::{NAME, PATIENCE, POLL, now, passed};
-use crate::support::api::{self, Repository, Upload};
+use super::{NAME, PATIENCE, POLL, now};
+use crate::support::api::{self, Answer, Repository, Upload};
 use crate::support::process::signal;
 use crate::support::{FaultProxy, Stack, Store, Strike};
 
@@ -35,11 +37,10 @@ pub(super) async fn after_a_kill(stack: Arc<Stack>) {
     let db = api::database(&stack).await;
     let cleaning = stack.command(&["cleanup", "--sweep-grace", "1ms", "--dry-run", "--json"]).await;
     assert!(cleaning.stdout.contains(r#""swept_objects":0"#), "{cleaning:?}");
-    let read = repository.read(&digest).await.expect(200);
-    assert_eq!(api::digest_of(&read.body), digest);
-    let until = now() + chrono::TimeDelta::seconds(2);
+    // Its URL lives, and may be a way to replace what was proven.
+    unreadable(&repository, &digest).await;
 
-    // Placed as soon as the dead replica's claim has run out; the URL that was given out goes on working.
+    // Placed as soon as the dead replica's claim has run out.
     let deadline = tokio::time::Instant::now() + PATIENCE;
     while matches!(db.find_blob(&digest).await, Ok(Some(blob)) if blob.standing != Standing::Placed) {
         assert!(tokio::time::Instant::now() < deadline, "nobody has placed it");
@@ -47,14 +48,93 @@ pub(super) async fn after_a_kill(stack: Arc<Stack>) {
         assert_eq!(cleaning.code, Some(0), "{cleaning:?}");
     }
     assert_eq!(stack.store.blob_hash(&digest).await, Some(digest));
-    assert_ne!(stack.store.leftovers().await, Vec::<String>::new(), "what a URL may still lead to");
-
-    passed(until).await;
-    let cleaning = stack.command(&["cleanup", "--sweep-grace", "1ms"]).await;
-    assert_eq!(cleaning.code, Some(0), "{cleaning:?}");
     assert_eq!(stack.store.leftovers().await, Vec::<String>::new());
     assert_eq!(api::digest_of(&repository.read(&digest).await.expect(200).body), digest);
     db.close().await;
+}
+
+/// An exposed blob is waited for and then said to come: by whoever reads it, mounts it or refers to it.
+async fn unreadable(repository: &Repository, digest: &Digest) {
+    let http = &repository.http;
+    let base = repository.url("");
+    let base = base.split("/v2/").next().expect("a base");
+    let manifest = serde_json::json!({
+        "schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json",
+        "config": { "mediaType": "application/vnd.oci.empty.v1+json", "digest": digest, "size": 2 }, "layers": [],
+    });
+    let digest_text = digest.to_string();
+    let (read, head, push, mount) = tokio::join!(
+        Answer::to(http.get(repository.url(digest))),
+        Answer::to(http.head(repository.url(digest))),
+        Answer::to(http.put(format!("{base}/v2/{NAME}/manifests/v1")).body(manifest.to_string())),
+        Answer::to(
+            http.post(format!("{base}/v2/team/other/blobs/uploads/"))
+                .query(&[("mount", digest_text.as_str()), ("from", NAME)])
+                .header("content-length", 0)
+        ),
+    );
+    assert_eq!((read.status, read.header("retry-after")), (503, Some("1")), "{}", read.text());
+    assert_eq!((head.status, push.status, mount.status), (503, 503, 202), "{}", push.text());
+}
+
+/// What the uploader of an exposed blob puts in the place of proven bytes is read by nobody, and costs nobody else
+/// anything: not whoever uploads the true bytes meanwhile, nor whoever does afterwards.
+pub(super) async fn replaced(stack: Arc<Stack>) {
+    let server = stack.server(&["--clean-interval", "1h"]).await;
+    let (attacker, honest) =
+        (Repository::of(server.base_url(), NAME), Repository::of(server.base_url(), "team/honest"));
+    for is_contended in [true, false] {
+        let content = api::content(SIZE + usize::from(is_contended));
+        let digest = api::digest_of(&content);
+        let upload = exposed(&stack, &attacker, &digest, content.len()).await;
+        stack.store.write(&format!("temp/{}/data", upload.id()), &api::content(content.len() + 7)[7..]).await;
+        if is_contended {
+            push_signed(&honest, &content).await;
+            assert_eq!(api::digest_of(&honest.read(&digest).await.expect(200).body), digest);
+        }
+        let cleaning = stack.command(&["cleanup", "--json"]).await;
+        assert_eq!(cleaning.code, Some(0), "{cleaning:?}");
+        if !is_contended {
+            assert_eq!(stack.store.blob_hash(&digest).await, None, "nothing unproven is published");
+            attacker.read(&digest).await.refused(404, "BLOB_UNKNOWN");
+            assert_eq!(upload.state().await.expect(200).json()["status"], "failed");
+            push_signed(&honest, &content).await;
+        }
+        assert_eq!(stack.store.blob_hash(&digest).await, Some(digest));
+        assert_eq!(api::digest_of(&honest.read(&digest).await.expect(200).body), digest);
+        stack.settled().await;
+    }
+}
+
+async fn push_signed(repository: &Repository, content: &[u8]) {
+    let upload = repository.begin().await;
+    let digest = api::digest_of(content);
+    let terms = [("size", content.len().to_string()), ("digest", digest.to_string())];
+    let terms = terms.each_ref().map(|(name, value)| (*name, value.as_str()));
+    let signed = upload.sign(&terms).await.expect(200).json();
+    api::send(&upload.http, &signed, content.to_vec()).await;
+    upload.finalize(&digest).await.expect(201);
+}
+
+/// A session that a replica has completed whose bytes a URL still writes to, as one leaves it that died then.
+async fn exposed(stack: &Stack, repository: &Repository, digest: &Digest, size: usize) -> Upload {
+    let db = api::database(stack).await;
+    let upload = repository.begin().await;
+    let (begun, size) = (upload.row(stack).await, size as u64);
+    let lease = Lease { owner: uuid::Uuid::nil(), expires_at: now() };
+    let state = State::Finalizing { transfer: Transfer::Put, digest: *digest, lease };
+    let claimed = Row { state, ..begun.clone() };
+    assert!(db.swap_upload(&begun, &claimed, now()).await.expect("a swap"));
+    let claimed = upload.row(stack).await;
+    let completed =
+        Row { state: State::Completed { digest: *digest, size }, size: Some(size), ..claimed.clone() };
+    let object = SealedObject { upload: upload.id(), path: format!("temp/{}/data", upload.id()), etag: None };
+    let (proof, standing) = (Proof::StoreChecksum, Standing::Exposed(object));
+    let blob = Blob { digest: *digest, size, proof, created_at: now(), standing };
+    let committed = db.commit_blob(&claimed, &completed, &blob, now(), None).await;
+    assert_eq!(committed.expect("a commit"), Committed::Done);
+    db.close().await;
+    upload
 }
 
 /// Kills replicas one request later each time, until one dies between its commit and its copy.
