@@ -29,6 +29,7 @@ mod rm;
 mod robot;
 mod serve;
 mod user;
+mod verify;
 
 use std::io::Write;
 
@@ -61,6 +62,7 @@ enum Command {
     Quickstart(quickstart::QuickstartArgs),
     Cleanup(cleanup::CleanupArgs),
     Gc(gc::GcArgs),
+    Verify(verify::VerifyArgs),
     Config(Box<config::ConfigArgs>),
     /// Check the database and the store, and say what is wrong and how to mend it
     Doctor(doctor::DoctorArgs),
@@ -123,6 +125,7 @@ pub async fn run() -> std::process::ExitCode {
         Command::Quickstart(args) => quickstart::run(args).await,
         Command::Cleanup(args) => cleanup::run(args).await,
         Command::Gc(args) => gc::run(args).await,
+        Command::Verify(args) => verify::run(args).await,
         Command::Config(args) => {
             if let Err(error) = args.check() {
                 eprintln!("error: {error}");

@@ -22,6 +22,7 @@ mod referrers;
 mod removal;
 mod robots;
 mod rows;
+mod scrub;
 mod settings;
 mod swap;
 mod sweep;

@@ -8,7 +8,7 @@ use super::placing::{CLAIM, HELD, HOLD, HOLDS, PLACED, RENEW};
 use super::swap::SWAP;
 use super::sweep::{ABANDONED, DISCARDED, EXPIRE, FIND_ALL, FORGET, IS_PLACING, UNDISCARDED};
 use super::uploads::{COUNT_OPEN, FIND, INSERT, INSERT_UNLIMITED};
-use super::{Db, audit, links, manifests, quotas, referrers, removal, tags, usage};
+use super::{Db, audit, links, manifests, quotas, referrers, removal, scrub, tags, usage};
 
 /// One statement where the two databases need two texts.
 #[derive(Debug, Clone, Copy)]
@@ -57,6 +57,7 @@ impl Db {
             ("removable", self.text(removal::REMOVABLE)),
             ("claim_removal", self.text(removal::CLAIM)),
             ("forget_blob", removal::FORGET),
+            ("placed_blobs", scrub::PLACED),
             ("known_blobs", self.text(removal::KNOWN)),
             ("lock_links", self.text(manifests::LOCK_LINKS)),
             ("children", self.text(manifests::CHILDREN)),

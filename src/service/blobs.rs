@@ -94,14 +94,13 @@ impl Service {
         });
     }
 
-    /// Notes that a placed blob's object is gone from the store, or not what it was.
+    /// Notes that a placed blob's object is gone from the store, if it still is.
     pub(super) async fn lose(&self, blob: &Blob) -> Result<()> {
         let Some(placed_at) = self.db.placed_at(&blob.digest).await? else { return Ok(()) };
-        // Placed anew since it was looked for.
-        if self.storage.has_blob(blob).await? {
-            return Ok(());
-        }
-        if self.db.mark_lost(&blob.digest, placed_at, self.clock.now()).await? {
+        // Or it was placed anew since it was looked for.
+        if !self.storage.has_blob(blob).await?
+            && self.db.mark_lost(&blob.digest, placed_at, self.clock.now()).await?
+        {
             tracing::error!(digest = %blob.digest, "a published blob is gone from the store");
         }
         Ok(())

@@ -25,6 +25,7 @@ mod quotas;
 mod read_back;
 mod receive;
 mod robots;
+mod scrub;
 mod settings;
 mod sign;
 mod users;
@@ -66,6 +67,7 @@ pub use manifests::PushedManifest;
 pub use members::NewMember;
 pub use projects::{ProjectDescription, Quota};
 pub use robots::NewRobot;
+pub use scrub::{Flaw, ScrubReport, ScrubTerms};
 pub use sign::{ArrivedPart, Presigned, SignMode, SignRequest, SignedPart, SignedParts};
 pub use users::{FirstAdministrator, NewUser};
 

@@ -2,7 +2,7 @@
 
 use super::key::{self, Key};
 use super::{Result, StorageError};
-use crate::domain::blob::{Proof, SealedObject, Standing};
+use crate::domain::blob::{Blob, Proof, SealedObject, Standing};
 use crate::domain::digest::Digest;
 use crate::domain::upload::UploadId;
 
@@ -55,6 +55,13 @@ impl Sealed {
         let key = key::sealed(object).ok_or(StorageError::NotFound)?;
         let etag = object.etag.clone();
         Ok(Self { key, size, etag, evidence: Evidence::None, is_plain: true, is_exposed })
+    }
+
+    /// A published blob, to be read.
+    #[must_use]
+    pub fn placed(blob: &Blob) -> Self {
+        let (key, size) = (key::blob(&blob.digest), blob.size);
+        Self { key, size, etag: None, evidence: Evidence::None, is_plain: true, is_exposed: false }
     }
 
     /// Where a blob made of these bytes stands until they are placed.

@@ -3,6 +3,7 @@
 mod crash;
 mod grace;
 mod inside;
+mod lost;
 mod removal;
 mod report;
 
@@ -36,6 +37,12 @@ pub fn cases() -> Vec<Story> {
         ("an_object_without_a_row_is_swept_after_the_grace_and_not_before", |s| removal::strays(s).boxed()),
         ("a_dry_run_counts_what_a_collection_then_removes", |s| report::dry_run(s).boxed()),
         ("the_command_says_what_it_did_and_how_it_ended", |s| report::told(s).boxed()),
+        ("a_blob_whose_object_is_gone_is_asked_for_again_once_somebody_missed_it", |s| {
+            lost::pushed_again(s).boxed()
+        }),
+        ("verify_tells_what_is_missing_or_wrong_and_repairing_has_it_pushed_again", |s| {
+            lost::verified(s).boxed()
+        }),
         ("two_collectors_at_once_do_the_work_of_one", |s| inside::two_at_once(s).boxed()),
         ("the_loop_inside_serve_collects_as_the_command_does", |s| inside::serve(s).boxed()),
         ("a_kill_at_any_request_of_a_collector_to_the_store_loses_nothing", |s| {

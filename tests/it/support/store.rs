@@ -117,6 +117,18 @@ impl Store {
         }
     }
 
+    /// Removes a published blob's object, past the service.
+    pub async fn lose(&self, digest: &Digest) {
+        let key = overside::storage::key::blob(digest);
+        match self {
+            Self::S3 { client, prefix, .. } => {
+                let delete = client.delete_object().bucket(BUCKET).key(format!("{prefix}/{}", key.as_str()));
+                delete.send().await.expect("it is removed");
+            }
+            Self::Filesystem { root } => std::fs::remove_file(root.join(key.as_str())).expect("a file"),
+        }
+    }
+
     /// Removes what would otherwise fill the disk of a server that outlives the trial.
     pub async fn remove(&self) {
         if let Self::S3 { client, prefix, .. } = self {
