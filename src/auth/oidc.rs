@@ -1,15 +1,15 @@
 //! Tokens of others: issuers that an operator trusts (OIDC Core 1.0, OIDC Discovery 1.0), so that a CI job signs in with what its platform gives it and no secret is stored.
 
 mod config;
+mod keys;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use jsonwebtoken::dangerous::insecure_decode_claims;
-use jsonwebtoken::jwk::{Jwk, JwkSet, PublicKeyUse};
+use jsonwebtoken::jwk::JwkSet;
 use jsonwebtoken::{DecodingKey, Validation};
 use serde::Deserialize;
-use tokio::sync::RwLock;
-use tokio::time::Instant;
 use url::Url;
 
 use super::ring::{self, VERIFIED};
@@ -18,16 +18,15 @@ use crate::domain::access::{ProjectName, Role};
 
 pub use config::IssuerConfig;
 use config::is_safe;
+use keys::Keys;
 
 /// How far an issuer's clock may be from ours: what most verifiers allow.
 const LEEWAY: Duration = Duration::from_mins(1);
-/// How long keys are used without asking whether they still are the issuer's.
-const KEYS_KEPT: Duration = Duration::from_hours(1);
-/// Between two looks for a key that is not known: tokens with made-up keys must not have us ask without end.
-const LOOK_PAUSE: Duration = Duration::from_secs(5);
 const FETCH_TIMEOUT: Duration = Duration::from_secs(10);
 /// Longest answer of an issuer, in bytes; Google's keys are 2 KiB.
 const MAX_ANSWER: usize = 512 * 1024;
+/// Longest claim that says who somebody is, in characters: OpenID Connect's own has at most 255 (OIDC Core 1.0 §2).
+const MAX_SUBJECT_LENGTH: usize = 255;
 const DISCOVERY: &str = ".well-known/openid-configuration";
 
 /// Who bears a token, as its claims tell.
@@ -58,7 +57,9 @@ pub enum OidcError {
     UnknownIssuer,
     #[error("the token is signed with a key or algorithm that its issuer does not name")]
     UnknownKey,
-    #[error("the token has no claim {0:?} with a text")]
+    #[error(
+        "the token has no claim {0:?} with a text of at most {MAX_SUBJECT_LENGTH} characters on one line"
+    )]
     ClaimMissing(String),
     /// Nothing is wrong with the token as far as anybody knows.
     #[error("the keys of {issuer} cannot be had: {reason}")]
@@ -68,20 +69,14 @@ pub enum OidcError {
 /// Trusted issuers and their keys.
 #[derive(Debug, Default)]
 pub struct Oidc {
-    issuers: Vec<Issuer>,
+    issuers: Vec<Arc<Issuer>>,
 }
 
 #[derive(Debug)]
 struct Issuer {
     config: IssuerConfig,
     http: reqwest::Client,
-    keys: RwLock<Option<Keys>>,
-}
-
-#[derive(Debug, Clone)]
-struct Keys {
-    set: JwkSet,
-    fetched: Instant,
+    keys: Keys,
 }
 
 #[derive(Debug, Deserialize)]
@@ -107,7 +102,7 @@ impl Oidc {
                 .timeout(FETCH_TIMEOUT)
                 .redirect(reqwest::redirect::Policy::none())
                 .build()?;
-            Ok(Issuer { config: config.clone(), http, keys: RwLock::default() })
+            Ok(Arc::new(Issuer { config: config.clone(), http, keys: Keys::default() }))
         };
         Ok(Self { issuers: configs.iter().map(issuer).collect::<Result<_, reqwest::Error>>()? })
     }
@@ -146,41 +141,13 @@ impl Oidc {
         issuer.config.bearer(&claims)
     }
 
-    fn issuer(&self, token: &str) -> Option<&Issuer> {
+    fn issuer(&self, token: &str) -> Option<&Arc<Issuer>> {
         let claimed: IssuerClaim = insecure_decode_claims(token).ok()?;
         self.issuers.iter().find(|issuer| issuer.config.issuer == claimed.iss)
     }
 }
 
 impl Issuer {
-    /// The key of this name, or the only one there is where a token names none.
-    async fn key(&self, id: Option<&str>) -> Result<Jwk, OidcError> {
-        let kept = self.keys.read().await.clone();
-        let age = kept.as_ref().map_or(Duration::MAX, |keys| keys.fetched.elapsed());
-        let found = kept.as_ref().and_then(|keys| find(&keys.set, id));
-        if let Some(found) = found.clone().filter(|_| age < KEYS_KEPT) {
-            return Ok(found);
-        }
-        if age >= LOOK_PAUSE {
-            // One at a time; whoever waited finds what the one before has fetched.
-            let mut keys = self.keys.write().await;
-            if keys.as_ref().is_none_or(|keys| keys.fetched.elapsed() >= LOOK_PAUSE) {
-                match self.fetch().await {
-                    Ok(set) => *keys = Some(Keys { set, fetched: Instant::now() }),
-                    // What is known stays good while an issuer is away.
-                    Err(reason) if found.is_some() => {
-                        tracing::warn!(issuer = self.config.issuer, reason, "keys could not be renewed");
-                    }
-                    Err(reason) => {
-                        return Err(OidcError::Unreachable { issuer: self.config.issuer.clone(), reason });
-                    }
-                }
-            }
-            return keys.as_ref().and_then(|keys| find(&keys.set, id)).ok_or(OidcError::UnknownKey);
-        }
-        found.ok_or(OidcError::UnknownKey)
-    }
-
     async fn fetch(&self) -> Result<JwkSet, String> {
         let base = self.config.issuer.trim_end_matches('/');
         let url = Url::parse(&format!("{base}/{DISCOVERY}")).map_err(|error| error.to_string())?;
@@ -210,16 +177,6 @@ impl Issuer {
             body.extend_from_slice(&bytes);
         }
         serde_json::from_slice(&body).map_err(|error| format!("{url}: {error}"))
-    }
-}
-
-fn find(set: &JwkSet, id: Option<&str>) -> Option<Jwk> {
-    let signing =
-        |key: &&Jwk| key.common.public_key_use.as_ref().is_none_or(|usage| *usage == PublicKeyUse::Signature);
-    let mut keys = set.keys.iter().filter(signing);
-    match id {
-        Some(id) => keys.find(|key| key.common.key_id.as_deref() == Some(id)).cloned(),
-        None => keys.next().filter(|_| keys.next().is_none()).cloned(),
     }
 }
 

@@ -49,6 +49,10 @@ pub enum ManifestError {
     NoObject,
     #[error("the manifest's mediaType is {field}, its Content-Type {header}; they have to be the same")]
     OtherMediaType { field: MediaType, header: MediaType },
+    #[error(
+        "{0} is no type of a manifest: push it with the Content-Type, and the mediaType, of what it is, such as {IMAGE}"
+    )]
+    NotOfManifests(MediaType),
     #[error("the manifest has both layers and manifests; it can be an image or an index, not both")]
     Ambiguous,
     #[error("the manifest has no {0}, which its media type requires")]
@@ -110,6 +114,9 @@ impl Manifest {
         }
         let content: Content = serde_json::from_slice(payload)?;
         let media_type = content.media_type(content_type)?;
+        if !media_type.is_of_manifests() {
+            return Err(ManifestError::NotOfManifests(media_type));
+        }
         content.check(&media_type)?;
         let config_type = content.config.as_ref().and_then(|config| config.media_type.parse().ok());
         let layers = content.layers.into_iter().chain(content.blobs).flatten();
@@ -267,6 +274,10 @@ mod tests {
             assert!(refused.as_ref().is_err_and(|told| told.contains(reason)), "{reason}: {refused:?}");
         };
         refused(json!([]), None, "JSON object");
+        for page in ["text/html", "image/svg+xml"] {
+            refused(json!({ "config": config }), Some(page), "no type of a manifest");
+            refused(json!({ "mediaType": page, "config": config }), None, "no type of a manifest");
+        }
         refused(json!({ "schemaVersion": 1, "config": config }), None, "version 2");
         refused(json!({ "config": config }), None, "no schemaVersion");
         refused(json!({ "schemaVersion": 2, "layers": [] }), None, "no config");

@@ -25,6 +25,16 @@ impl MediaType {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// Whether a manifest can have this type: `application/vnd.…` (RFC 6838 §3.2), which those of OCI, of Docker and of
+    /// others have, or plain JSON. None of these does a browser run, as it does `text/html`, `image/svg+xml` and
+    /// whatever else is XML.
+    #[must_use]
+    pub fn is_of_manifests(&self) -> bool {
+        let text = self.0.to_ascii_lowercase();
+        let is_vendors = text.starts_with("application/vnd.") && !text.ends_with("+xml");
+        is_vendors || text == "application/json"
+    }
 }
 
 impl fmt::Display for MediaType {
@@ -77,6 +87,36 @@ mod tests {
                 prop_assert_eq!(media_type.as_str(), &text);
                 prop_assert!(text.bytes().all(|c| c.is_ascii_graphic() && c != b'"'));
             }
+        }
+    }
+
+    #[test]
+    fn a_manifest_has_no_type_that_a_browser_runs() {
+        let is_of_manifests =
+            |text: &str| text.parse().is_ok_and(|media_type: MediaType| media_type.is_of_manifests());
+        for good in [
+            "application/vnd.oci.image.manifest.v1+json",
+            "application/vnd.docker.distribution.manifest.list.v2+json",
+            "application/vnd.docker.distribution.manifest.v1+prettyjws",
+            "application/vnd.example.manifest",
+            "application/json",
+        ] {
+            assert!(is_of_manifests(good), "{good}");
+        }
+        for bad in [
+            "text/html",
+            "Text/HTML",
+            "text/plain",
+            "image/svg+xml",
+            "application/xhtml+xml",
+            "application/vnd.mozilla.xul+xml",
+            "application/vnd.mozilla.xul+XML",
+            "application/javascript",
+            "application/pdf",
+            "application/octet-stream",
+            "multipart/x-mixed-replace",
+        ] {
+            assert!(!is_of_manifests(bad), "{bad}");
         }
     }
 

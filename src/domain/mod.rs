@@ -2,6 +2,7 @@
 
 pub mod access;
 pub mod account;
+pub mod address;
 pub mod audit;
 pub mod blob;
 pub mod clock;

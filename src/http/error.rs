@@ -13,7 +13,7 @@ use crate::domain::digest::{Digest, DigestError};
 use crate::domain::name::NameError;
 use crate::domain::upload::{Failure, FailureCode, Refusal};
 use crate::service::ServiceError;
-use crate::telemetry::chain;
+use crate::telemetry::{chain, line_of_many};
 
 /// When a client may try again what failed for a passing reason.
 const RETRY_AFTER_SECONDS: HeaderValue = HeaderValue::from_static("1");
@@ -118,9 +118,7 @@ pub const fn failure_code(failure: &Failure) -> &'static str {
 impl From<ServiceError> for HttpError {
     fn from(error: ServiceError) -> Self {
         let (status, code) = classify(&error);
-        if status.is_server_error() {
-            tracing::error!(error = %chain(&error), "request failed");
-        }
+        log(&error, status);
         let http = match &error {
             ServiceError::Refused(Refusal::Failed(failure)) => {
                 Self::new(status, code, failure.message.clone())
@@ -139,6 +137,23 @@ impl From<ServiceError> for HttpError {
             }
             _ => http,
         }
+    }
+}
+
+/// What only an operator can mend is an error, once a second where every request meets it. What clients bring about by
+/// themselves, such as two that send one part, is none: they must not be able to fill the log with what looks like one.
+fn log(error: &ServiceError, status: StatusCode) {
+    match error {
+        ServiceError::Busy(_) | ServiceError::Contended | ServiceError::Stopping => {
+            tracing::debug!(error = %chain(error), "a client is to come back");
+        }
+        _ if status.is_server_error() => {
+            // Of its own kind: what happens all the time must not keep out of the log what happens once.
+            if let Some(others) = line_of_many(&error.to_string()) {
+                tracing::error!(error = %chain(error), others, "request failed");
+            }
+        }
+        _ => {}
     }
 }
 

@@ -1,6 +1,7 @@
 //! The front doors: parse into domain types, call one service verb, render.
 
 mod api;
+mod browser;
 pub mod endpoint;
 pub mod error;
 mod extract;
@@ -9,6 +10,7 @@ mod health;
 pub(crate) mod linger;
 mod oci;
 mod permit;
+mod request_id;
 mod signed;
 mod token;
 pub mod wire;
@@ -29,6 +31,7 @@ use tower_http::trace::{DefaultOnFailure, DefaultOnResponse, TraceLayer};
 use tracing::{Level, Span};
 
 use crate::service::Service;
+use crate::telemetry::plain;
 use endpoint::Endpoint;
 use error::HttpError;
 use gate::Visitor;
@@ -50,6 +53,9 @@ pub fn router(service: Arc<Service>) -> Router {
             HeaderValue::from_static("1"),
         ));
     let layers = tower::ServiceBuilder::new()
+        .layer(browser::not_to_be_guessed())
+        .layer(browser::not_to_be_run())
+        .map_request(request_id::without_unsafe)
         .set_x_request_id(MakeRequestUuid)
         .layer(
             TraceLayer::new_for_http()
@@ -93,15 +99,15 @@ async fn answer(service: Arc<Service>, endpoint: Endpoint, request: Request) -> 
     }
 }
 
-/// The path alone: queries carry signatures.
+/// The path alone: queries carry signatures. A method may be any word, and a path as long as all headers together.
 fn request_span(request: &Request) -> Span {
     let id =
         request.extensions().get::<RequestId>().and_then(|id| id.header_value().to_str().ok()).unwrap_or("");
     tracing::info_span!(
         "request",
         id,
-        method = %request.method(),
-        path = request.uri().path(),
+        method = &*plain(request.method().as_str()),
+        path = &*plain(request.uri().path()),
         upload = tracing::field::Empty,
     )
 }

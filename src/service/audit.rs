@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use super::{Result, Service};
 use crate::domain::access::{Caller, ProjectName};
 use crate::domain::audit::{AuditEntry, Deed, Operation, ResourceType, StoredAuditEntry};
-use crate::telemetry::chain;
+use crate::telemetry::{Throttle, chain};
 
 /// Entries that wait to be written: half a second of thousands of pulls a second.
 const WAITING: usize = 4_096;
@@ -17,6 +17,11 @@ const WAITING: usize = 4_096;
 const BATCH: usize = 512;
 /// The longest an entry waits while the database is there.
 const FLUSH_PAUSE: Duration = Duration::from_millis(500);
+
+/// Failed sign-ins by one name that are written at once: six people's whole patience.
+const FAILED_SIGN_INS: u32 = 30;
+/// Between those beyond: some thousand a day on each replica show that it goes on.
+const FAILED_SIGN_INS_PAUSE: Duration = Duration::from_secs(30);
 
 /// Entries on their way into the table.
 #[derive(Debug)]
@@ -26,12 +31,14 @@ pub(super) struct AuditBuffer {
     waiting: Mutex<(mpsc::Receiver<AuditEntry>, Vec<AuditEntry>)>,
     /// Half of the room is taken.
     hurry: Notify,
+    failed_sign_ins: Throttle,
 }
 
 impl AuditBuffer {
     pub fn new() -> Self {
         let (sender, receiver) = mpsc::channel(WAITING);
-        Self { sender, waiting: Mutex::new((receiver, Vec::new())), hurry: Notify::new() }
+        let failed_sign_ins = Throttle::new(FAILED_SIGN_INS, FAILED_SIGN_INS_PAUSE);
+        Self { sender, waiting: Mutex::new((receiver, Vec::new())), hurry: Notify::new(), failed_sign_ins }
     }
 }
 
@@ -71,15 +78,23 @@ impl Service {
         self.write_soon(AuditEntry::by(caller, deed, self.clock.now())).await;
     }
 
-    /// By a name that is somebody's: what else people type there may be their password.
-    pub(super) async fn record_failed_sign_in(&self, name: &str, address: Option<IpAddr>) {
+    /// By a name that is somebody's: what else people type there may be their password. These are the only entries that
+    /// strangers can cause, so of each name only so many are written, from wherever they come, and none waits for room.
+    pub(super) fn record_failed_sign_in(&self, name: &str, address: Option<IpAddr>) {
+        let Some(held_back) = self.audit.failed_sign_ins.admit(name, Instant::now()) else { return };
+        tracing::info!(
+            user = name,
+            address = address.map(tracing::field::display),
+            held_back,
+            "a sign-in failed"
+        );
         let deed = Deed {
             operation: Operation::Login,
             resource_type: ResourceType::User,
             resource: name.to_owned(),
             project: None,
         };
-        self.write_soon(AuditEntry::new(name, address, deed, self.clock.now())).await;
+        let _ = self.audit.sender.try_send(AuditEntry::new(name, address, deed, self.clock.now()));
     }
 
     async fn write_soon(&self, entry: AuditEntry) {

@@ -1,11 +1,11 @@
 //! Who a request comes from: what it signs in with becomes a [`Caller`].
 
 mod auth;
+mod patience;
 
 use std::net::IpAddr;
-use std::time::Duration;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 
 use super::{Result, Service, ServiceError};
 use crate::auth::oidc::OidcError;
@@ -15,18 +15,13 @@ use crate::auth::token::key_id;
 use crate::db::UserAccount;
 use crate::domain::access::{Authority, Caller, TokenGrants};
 use crate::domain::account::{RobotName, UserName};
-use crate::telemetry::chain;
+use crate::telemetry::{chain, line_of_many};
+use patience::{Kind, Subjects};
 
 pub use auth::Auth;
 
-/// Failed sign-ins as one user from one address that cost nothing: people mistype.
-const FREE_FAILURES: i64 = 5;
-/// The same from one address, whoever it tries to be: many people may be behind one.
-const FREE_FAILURES_OF_ADDRESS: i64 = 50;
-/// The longest a failed sign-in keeps the next one waiting.
-const LONGEST_WAIT: TimeDelta = TimeDelta::minutes(5);
-/// After so long without a failure all is forgotten.
-pub(super) const FAILURES_KEPT: TimeDelta = TimeDelta::minutes(30);
+/// Stands in the audit log for every name that nobody has.
+const NOBODY: &str = "?";
 
 /// What a request signs in with.
 #[derive(Clone)]
@@ -96,12 +91,14 @@ impl Service {
     async fn sign_in_as_bearer(&self, auth: &Auth, token: &str) -> Result<Authority> {
         let bearer = match auth.oidc.verify(token).await {
             Ok(bearer) => bearer,
-            Err(error @ OidcError::Unreachable { .. }) => {
-                tracing::warn!(error = %chain(&error), "a token cannot be verified");
+            // Who asked the issuer in vain has written it down.
+            Err(OidcError::Unreachable { .. }) => {
                 return Err(ServiceError::Busy("the token's issuer does not answer".to_owned()));
             }
             Err(error) => {
-                tracing::info!(error = %chain(&error), "a token of another issuer was refused");
+                if let Some(others) = line_of_many("token refused") {
+                    tracing::info!(error = %chain(&error), others, "a token of another issuer was refused");
+                }
                 return Err(ServiceError::CredentialsInvalid);
             }
         };
@@ -127,12 +124,7 @@ impl Service {
                 project: robot.project,
                 actions: found.actions,
             }),
-            _ => {
-                if is_known {
-                    self.record_failed_sign_in(&robot.to_string(), address).await;
-                }
-                Err(ServiceError::CredentialsInvalid)
-            }
+            _ => Err(self.refuse_secret(&robot.to_string(), is_known, address).await),
         }
     }
 
@@ -153,14 +145,23 @@ impl Service {
             {
                 Ok(user(found.user))
             }
-            Some(found) => {
-                self.record_failed_sign_in(&found.user.name, address).await;
-                Err(ServiceError::CredentialsInvalid)
-            }
-            None => Err(ServiceError::CredentialsInvalid),
+            Some(found) => Err(self.refuse_secret(&found.user.name, true, address).await),
+            None => Err(self.refuse_secret(&token.id.to_string(), false, address).await),
         }
     }
 
+    /// What is answered to a wrong secret, or one that has expired: it is counted, and beyond what is free it is not
+    /// written down any more. A right one is taken whatever has been counted: there is nothing to guess.
+    async fn refuse_secret(&self, name: &str, is_known: bool, address: Option<IpAddr>) -> ServiceError {
+        match self.count_attempt(&Subjects::new(Kind::Secret, name, address)).await {
+            Ok(()) if is_known => self.record_failed_sign_in(name, address),
+            Ok(()) => {}
+            Err(error) => return error,
+        }
+        ServiceError::CredentialsInvalid
+    }
+
+    /// Takes as long, is counted and is answered alike for a name that nobody has.
     pub(super) async fn sign_in_with_password(
         &self,
         auth: &Auth,
@@ -174,53 +175,31 @@ impl Service {
             Err(_) => None,
         };
         let stored = found.as_ref().and_then(|found| found.password_hash.clone());
-        let cached = stored.as_ref().map(|stored| auth.cache_key(password, stored));
-        if let (Some(account), Some(key)) = (&found, &cached)
-            && auth.is_known(key)
-        {
+        let cached = stored.as_ref().map(|stored| auth.cache_key(password, stored, address));
+        let is_known = || cached.as_ref().is_some_and(|key| auth.is_known(key));
+        if let Some(account) = found.as_ref().filter(|_| is_known()) {
             return Ok(user(account.clone()));
         }
-        let place = address.map_or_else(|| "unknown".to_owned(), |address| address.to_string());
-        // Names that are none are all one: a guesser must not fill the table.
-        let who = found.as_ref().map_or_else(|| "?".to_owned(), |found| found.name.clone());
-        let subjects = [(format!("{who} {place}"), FREE_FAILURES), (place, FREE_FAILURES_OF_ADDRESS)];
-        for (subject, free) in &subjects {
-            self.check_patience(subject, *free).await?;
+        // A client that sends the right one many times at once makes one attempt here: the others find it known.
+        let _turn = auth.turn(name, address).await;
+        if let Some(account) = found.as_ref().filter(|_| is_known()) {
+            return Ok(user(account.clone()));
         }
+        let subjects = Subjects::new(Kind::Password, name, address);
+        self.count_attempt(&subjects).await?;
         let fits = self.verify_password(Password::new(password.to_owned()), stored).await?;
         match (found, cached) {
             (Some(account), Some(key)) if fits => {
                 auth.remember(key);
-                self.db.clear_login_failures(&subjects[0].0).await?;
+                self.give_attempt_back(&subjects).await?;
                 Ok(user(account))
             }
-            _ => {
-                let now = self.clock.now();
-                for (subject, _) in &subjects {
-                    self.db.record_login_failure(subject, now, now - FAILURES_KEPT).await?;
-                }
-                tracing::info!(user = who, address = %subjects[1].0, "a sign-in failed");
-                self.record_failed_sign_in(&who, address).await;
+            (found, _) => {
+                let who = found.as_ref().map_or(NOBODY, |found| &found.name);
+                self.record_failed_sign_in(who, address);
                 Err(ServiceError::CredentialsInvalid)
             }
         }
-    }
-
-    /// Each failure beyond the free ones doubles the wait, from a second up.
-    async fn check_patience(&self, subject: &str, free: i64) -> Result<()> {
-        let Some((failures, last)) = self.db.login_failures(subject).await? else { return Ok(()) };
-        let Ok(doublings) = u32::try_from(failures - free) else { return Ok(()) };
-        let wait =
-            TimeDelta::seconds(1_i64.checked_shl(doublings.min(30)).unwrap_or(i64::MAX)).min(LONGEST_WAIT);
-        let (until, now) = (last + wait, self.clock.now());
-        if now >= until || last <= now - FAILURES_KEPT {
-            return Ok(());
-        }
-        let seconds = (until - now).num_seconds().unsigned_abs() + 1;
-        Err(ServiceError::TooManyRequests {
-            what: "sign-ins have failed",
-            retry_after: Duration::from_secs(seconds),
-        })
     }
 
     pub(super) fn is_unexpired(&self, expires_at: Option<DateTime<Utc>>) -> bool {

@@ -5,8 +5,9 @@ use std::str::FromStr;
 use serde_json::{Map, Value};
 use url::{Host, Url};
 
-use super::{Bearer, OidcError};
+use super::{Bearer, MAX_SUBJECT_LENGTH, OidcError};
 use crate::domain::access::{ProjectName, Role};
+use crate::telemetry::plain;
 
 /// One issuer, and what its claims mean here: `issuer=URL,audience=NAME[,user=CLAIM][,projects=CLAIM][,role=ROLE]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,8 +27,10 @@ pub struct IssuerConfig {
 impl IssuerConfig {
     pub(super) fn bearer(&self, claims: &Map<String, Value>) -> Result<Bearer, OidcError> {
         let missing = || OidcError::ClaimMissing(self.user_claim.clone());
-        let subject =
-            claims.get(&self.user_claim).and_then(Value::as_str).filter(|subject| !subject.is_empty());
+        // It is written into the audit log and into sessions.
+        let is_name =
+            |text: &&str| (1..=MAX_SUBJECT_LENGTH).contains(&text.chars().count()) && *plain(text) == **text;
+        let subject = claims.get(&self.user_claim).and_then(Value::as_str).filter(is_name);
         let named = self.projects_claim.as_ref().and_then(|claim| claims.get(claim));
         let texts = match named {
             Some(Value::String(text)) => vec![text.as_str()],
@@ -141,7 +144,10 @@ mod tests {
             Some(vec!["a".to_owned(), "b".to_owned()])
         );
         assert_eq!(projects(Value::Null).ok(), Some(vec![]));
-        let nobody = serde_json::json!({ "sub": 7 });
-        assert!(config.bearer(nobody.as_object().unwrap_or(&Map::new())).is_err());
+        let long = "x".repeat(256);
+        for nobody in [Value::from(7), "".into(), "a\nb".into(), "\u{1b}[31mroot".into(), long.into()] {
+            let nobody = serde_json::json!({ "sub": nobody });
+            assert!(config.bearer(nobody.as_object().unwrap_or(&Map::new())).is_err(), "{nobody}");
+        }
     }
 }

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::http::header::{
-    ACCEPT_RANGES, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, IF_RANGE, LOCATION,
-    RANGE,
+    ACCEPT_RANGES, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG,
+    IF_RANGE, LOCATION, RANGE,
 };
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -15,6 +15,7 @@ use crate::domain::blob::Blob;
 use crate::domain::digest::Digest;
 use crate::domain::name::RepositoryName;
 use crate::domain::range::RangeRequest;
+use crate::http::browser::ATTACHMENT;
 use crate::http::error::HttpError;
 use crate::http::extract::header;
 use crate::service::Service;
@@ -91,11 +92,13 @@ pub(super) async fn delete(service: &Arc<Service>, name: &RepositoryName, digest
     Ok(StatusCode::ACCEPTED.into_response())
 }
 
-/// What is known of a blob without its bytes. Content never changes under a digest.
+/// What is known of a blob without its bytes. Content never changes under a digest. Whatever its bytes are, a browser
+/// keeps them and shows nothing: see [`crate::http::browser`].
 fn described(status: StatusCode, blob: &Blob) -> Response {
     let mut response = status.into_response();
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
+    headers.insert(CONTENT_DISPOSITION, ATTACHMENT);
     headers.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
     headers.insert(CONTENT_DIGEST, location(blob.digest.to_string()));
     headers.insert(ETAG, location(quoted(&blob.digest)));

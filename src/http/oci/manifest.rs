@@ -19,6 +19,8 @@ use crate::http::error::HttpError;
 use crate::http::extract::{Parameters, content_length, whole};
 use crate::service::{Service, ServiceError};
 
+/// What a stored manifest is served as whose type a browser could run.
+const NEUTRAL_TYPE: HeaderValue = HeaderValue::from_static("application/octet-stream");
 const SUBJECT: HeaderName = HeaderName::from_static("oci-subject");
 /// One for each `tag=` (distribution-spec's coming version, "Pushing Manifests").
 pub(super) const TAG: HeaderName = HeaderName::from_static("oci-tag");
@@ -137,7 +139,10 @@ fn invalid(message: impl Into<String>) -> HttpError {
 fn described(status: StatusCode, digest: &Digest, media_type: &MediaType) -> Response {
     let mut response = status.into_response();
     let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, location(media_type.to_string()));
+    // Earlier versions took any type, `text/html` included.
+    let content_type =
+        if media_type.is_of_manifests() { location(media_type.to_string()) } else { NEUTRAL_TYPE };
+    headers.insert(CONTENT_TYPE, content_type);
     headers.insert(CONTENT_DIGEST, location(digest.to_string()));
     headers.insert(ETAG, location(quoted(digest)));
     response

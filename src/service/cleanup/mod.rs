@@ -8,7 +8,6 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::identity::FAILURES_KEPT;
 use super::{Result, Service};
 
 /// Abandoned finalizes taken over in one round: each is work of its own, and the next round takes more.
@@ -66,7 +65,7 @@ impl Service {
             self.forget_sessions(&mut report).await?;
             self.fold_usage().await?;
             report.forgotten_audit_entries = self.forget_audit_entries(sessions::ROWS).await?;
-            self.db.forget_login_failures(self.clock.now() - FAILURES_KEPT).await?;
+            self.db.forget_sign_ins().await?;
             self.db.sweep_activity().await?;
         }
         Ok(report)

@@ -1,18 +1,21 @@
 //! What signs and checks on a replica: keys, issuers, passwords that were right a moment ago.
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use rand::Rng;
 use sha2::{Digest, Sha256};
+use tokio::sync::MutexGuard;
 use tokio::time::Instant;
 use url::Url;
 
 use crate::auth::oidc::Oidc;
 use crate::auth::token::{StoredKey, TokenIssuer, TokenKeys};
 use crate::db::Db;
+use crate::domain::address::network;
 use crate::service::Result;
 
 /// How long a password that was right is not hashed again. It is looked up by the stored hash, so that one that was
@@ -20,6 +23,8 @@ use crate::service::Result;
 const PASSWORD_CACHE_TIME: Duration = Duration::from_mins(5);
 /// Passwords remembered at once: 64 bytes each.
 const PASSWORD_CACHE_SIZE: usize = 10_000;
+/// Sign-ins of one name from one network wait for each other, and share a lock with few others.
+const TURNS: usize = 256;
 /// Between two looks for keys that other replicas may have made.
 const KEY_RELOAD_PAUSE: Duration = Duration::from_secs(1);
 
@@ -35,6 +40,7 @@ pub struct Auth {
     pub key_lifetime: Duration,
     keys: RwLock<(Arc<TokenKeys>, DateTime<Utc>, Instant)>,
     known_passwords: Mutex<HashMap<[u8; 32], Instant>>,
+    turns: [tokio::sync::Mutex<()>; TURNS],
     /// Known passwords are kept as hashes that mean nothing elsewhere.
     pepper: [u8; 32],
 }
@@ -59,6 +65,7 @@ impl Auth {
             key_lifetime,
             keys: RwLock::new(keys),
             known_passwords: Mutex::default(),
+            turns: std::array::from_fn(|_| tokio::sync::Mutex::default()),
             pepper,
         })
     }
@@ -94,12 +101,25 @@ impl Auth {
         Ok(keys)
     }
 
-    pub(super) fn cache_key(&self, password: &str, stored: &str) -> [u8; 32] {
-        let mut hash = Sha256::new();
-        hash.update(self.pepper);
-        hash.update(stored.as_bytes());
-        hash.update([0]);
-        hash.update(password.as_bytes());
+    /// A password that was right is known where it came from, and nowhere else: whoever guesses from another place is
+    /// not to be told by it, however often they were refused.
+    pub(super) fn cache_key(&self, password: &str, stored: &str, address: Option<IpAddr>) -> [u8; 32] {
+        self.keyed_hash([stored, &network(address).network, password])
+    }
+
+    /// Held while a sign-in of this name from this network is looked at.
+    pub(super) async fn turn(&self, name: &str, address: Option<IpAddr>) -> MutexGuard<'_, ()> {
+        let [first, ..] = self.keyed_hash([name, &network(address).network, ""]);
+        self.turns[usize::from(first) % TURNS].lock().await
+    }
+
+    /// Each text with its length: no two lists of them give one hash.
+    fn keyed_hash(&self, texts: [&str; 3]) -> [u8; 32] {
+        let mut hash = Sha256::new_with_prefix(self.pepper);
+        for text in texts {
+            hash.update((text.len() as u64).to_be_bytes());
+            hash.update(text.as_bytes());
+        }
         hash.finalize().into()
     }
 

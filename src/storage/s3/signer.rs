@@ -38,6 +38,12 @@ pub(super) const MAX_URL_LIFETIME: Duration = Duration::from_hours(7 * 24);
 /// For errors: what the store failed to do.
 const SIGN: &str = "sign a request (are there AWS credentials?)";
 
+/// The parameters of a GET whose answer a browser keeps and does not show: its headers are the store's own, so the URL
+/// has to name them (S3 API Reference, `GetObject`). Objects are written as that type as well: stores that leave these
+/// out serve no other. In the order of their names, as they are signed.
+const INERT_GET: &str =
+    "response-content-disposition=attachment&response-content-type=application%2Foctet-stream&x-id=GetObject";
+
 /// Encoded everywhere but in paths, where the slash stays (S3 API Reference, `UriEncode`).
 const QUERY: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 const PATH: &AsciiSet = &QUERY.remove(b'/');
@@ -69,10 +75,10 @@ impl Signer {
         Ok(PresignedRequest { url, headers, expires_at: stamp.expires_at() })
     }
 
-    /// Signs a GET of an object.
+    /// Signs a GET of an object, which the store is to answer with a type that no browser shows or runs.
     pub async fn get(&self, key: &str, lifetime: Duration) -> Result<String> {
         let (target, stamp) = self.prepare(lifetime).await?;
-        Ok(whole(target, &stamp, "GET", "x-id=GetObject", key, &[]))
+        Ok(whole(target, &stamp, "GET", INERT_GET, key, &[]))
     }
 
     /// Signs the removal of an object.

@@ -39,9 +39,19 @@ pub fn cases() -> Vec<Story> {
         ("an_upload_is_its_beginners_alone", |s| sessions::owned(s).boxed()),
         ("a_url_that_outlives_its_upload_changes_nothing", |s| sessions::outlived(s).boxed()),
         ("guessing_a_password_becomes_slow_and_stays_the_guessers_trouble", |s| guessing::slowed(s).boxed()),
+        ("guesses_sent_at_once_are_counted_before_they_are_tried", |s| guessing::at_once(s).boxed()),
+        ("a_name_that_nobody_has_is_refused_and_slowed_like_any_other", |s| guessing::nobody(s).boxed()),
+        ("whoever_has_a_network_of_ipv6_guesses_as_often_as_whoever_has_an_address", |s| {
+            guessing::networks(s).boxed()
+        }),
+        ("wrong_secrets_become_slow_and_do_not_fill_the_log", |s| guessing::secrets(s).boxed()),
         ("signing_in_keeps_what_the_registry_takes_where_docker_keeps_it", |s| login::kept(s).boxed()),
         ("a_job_signs_in_with_what_its_platform_gives_it", |s| federated::accepted(s).boxed()),
         ("a_platforms_token_that_is_not_for_us_is_refused", |s| federated::refused(s).boxed()),
+        ("an_issuer_that_fails_keeps_nobody_waiting_whose_key_is_known", |s| federated::failing(s).boxed()),
+        ("nothing_that_a_token_says_of_itself_acts_on_whoever_reads_the_log", |s| {
+            federated::logged(s).boxed()
+        }),
         ("an_issuers_new_key_is_found_and_one_that_is_away_is_outlasted", |s| federated::rotated(s).boxed()),
     ]
 }

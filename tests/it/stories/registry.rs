@@ -1,5 +1,6 @@
 //! The registry, endpoint by endpoint (OCI distribution 1.1.1), as stock clients and the conformance suite use it.
 
+mod browsers;
 mod catalog;
 mod delete;
 mod digests;
@@ -46,6 +47,7 @@ pub fn cases() -> Vec<Story> {
         referrers::cases(),
         errors::cases(),
         races::cases(),
+        browsers::cases(),
     ]
     .concat()
 }

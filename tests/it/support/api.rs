@@ -11,9 +11,16 @@ use serde_json::Value;
 
 use super::Stack;
 
-/// Headers that differ from one answer to the next, or with the length of a URL in the body; and the one that all
-/// answers have alike.
-const VOLATILE: [&str; 4] = ["date", "x-request-id", "content-length", "overside-presigned-uploads"];
+/// Headers that differ from one answer to the next, or with the length of a URL in the body; and those that all answers
+/// have alike.
+const VOLATILE: [&str; 6] = [
+    "date",
+    "x-request-id",
+    "content-length",
+    "overside-presigned-uploads",
+    "x-content-type-options",
+    "content-security-policy",
+];
 
 /// A whole answer.
 #[derive(Debug)]

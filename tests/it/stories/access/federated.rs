@@ -1,7 +1,8 @@
 //! A CI platform that issues tokens to its jobs, played by this file.
 
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Json;
 use axum::routing::get;
@@ -20,6 +21,9 @@ use super::{PRIVATE, PUBLIC, Town, Visitor};
 use crate::support::Stack;
 use crate::support::api::Answer;
 
+/// How long it takes the platform to say that it fails: longer than all else that the story does meanwhile.
+const FAILING: Duration = Duration::from_secs(4);
+
 /// The keys that it shows, and whether it answers at all.
 type Shown = Arc<Mutex<Vec<Value>>>;
 
@@ -27,6 +31,10 @@ struct Platform {
     url: String,
     key: StoredKey,
     shown: Shown,
+    /// Whether it fails, after a while.
+    fails: Arc<AtomicBool>,
+    /// How often somebody has begun to look for its keys.
+    asked: Arc<AtomicUsize>,
     serving: tokio::task::JoinHandle<()>,
 }
 
@@ -38,16 +46,24 @@ impl Platform {
         let shown: Shown = Arc::new(Mutex::new(vec![jwk(&key)]));
         let discovery = json!({ "issuer": url, "jwks_uri": format!("{url}/keys") });
         let keys = Arc::clone(&shown);
-        let routes = axum::Router::new()
-            .route("/.well-known/openid-configuration", get(move || async move { Json(discovery) }))
-            .route(
-                "/keys",
-                get(move || async move { Json(json!({ "keys": *keys.lock().expect("no panic") })) }),
-            );
+        let (fails, asked) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+        let (is_failing, counted) = (Arc::clone(&fails), Arc::clone(&asked));
+        let discover = move || async move {
+            counted.fetch_add(1, SeqCst);
+            if is_failing.load(SeqCst) {
+                tokio::time::sleep(FAILING).await;
+                return Err(axum::http::StatusCode::BAD_GATEWAY);
+            }
+            Ok(Json(discovery))
+        };
+        let routes = axum::Router::new().route("/.well-known/openid-configuration", get(discover)).route(
+            "/keys",
+            get(move || async move { Json(json!({ "keys": *keys.lock().expect("no panic") })) }),
+        );
         let serving = tokio::spawn(async move {
             let _ = axum_serve(listener, routes).await;
         });
-        Self { url, key, shown, serving }
+        Self { url, key, shown, fails, asked, serving }
     }
 
     /// What `--oidc` takes.
@@ -199,4 +215,83 @@ pub async fn rotated(stack: Arc<Stack>) {
     let answer = ask(&unknown).await;
     assert_eq!(answer.header("retry-after"), Some("1"));
     answer.refused(503, "UNAVAILABLE");
+}
+
+pub async fn failing(stack: Arc<Stack>) {
+    let platform = Platform::new().await;
+    let town = Town::new(&stack, &["--oidc", &platform.flag()]).await;
+    let ask = async |token: &str| Answer::to(Visitor::bearer("job", token).http.get(town.url("/v2/"))).await;
+    let known = platform.token(&platform.claims());
+    ask(&known).await.expect(200);
+    let unknown = || signed(&StoredKey::generate(Clock::System.now()).expect("a key"), &platform.claims());
+    ask(&unknown()).await.refused(401, "UNAUTHORIZED");
+    assert_eq!(platform.asked.load(SeqCst), 1, "its keys are a moment old");
+    platform.fails.store(true, SeqCst);
+    tokio::time::sleep(Duration::from_secs(6)).await;
+
+    let strangers: Vec<_> = (0..12)
+        .map(|_| {
+            let (token, url) = (unknown(), town.url("/v2/"));
+            tokio::spawn(async move { Answer::to(Visitor::bearer("stranger", &token).http.get(url)).await })
+        })
+        .collect();
+    let begun = Instant::now();
+    while platform.asked.load(SeqCst) < 2 {
+        assert!(begun.elapsed() < Duration::from_secs(20), "nobody asks the platform");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    for _ in 0..3 {
+        ask(&known).await.expect(200);
+    }
+    assert!(
+        strangers.iter().any(|stranger| !stranger.is_finished()),
+        "whose key is known did not wait for it"
+    );
+    for stranger in strangers {
+        stranger.await.expect("a task").refused(503, "UNAVAILABLE");
+    }
+    assert_eq!(platform.asked.load(SeqCst), 2, "all of them asked together");
+    // It is not asked again at once, and to say so takes no time.
+    let begun = Instant::now();
+    for _ in 0..3 {
+        ask(&unknown()).await.refused(503, "UNAVAILABLE");
+    }
+    assert!(begun.elapsed() < FAILING, "{:?}", begun.elapsed());
+    assert_eq!(platform.asked.load(SeqCst), 2);
+    ask(&known).await.expect(200);
+}
+
+pub async fn logged(stack: Arc<Stack>) {
+    let platform = Platform::new().await;
+    let town = Town::new(&stack, &["--oidc", &platform.flag(), "--log", "debug"]).await;
+    let claims = URL_SAFE_NO_PAD.encode(platform.claims().to_string());
+    let colours = "\u{1b}[31m\u{9b}2J\nERROR forged \u{202e}";
+    for header in [
+        json!({ "alg": colours }),
+        json!({ "alg": "ES256", "kid": colours }),
+        json!({ "alg": "ES256", "typ": colours, "jku": colours }),
+        json!({ "alg": "ES256", "kid": [colours] }),
+        json!({ "alg": format!("{colours}{}", "x".repeat(20_000)) }),
+    ] {
+        let token = format!("{}.{claims}.AAAA", URL_SAFE_NO_PAD.encode(header.to_string()));
+        for visitor in [Visitor::bearer("odd", &token), Visitor::basic("odd", "odd", &token)] {
+            Answer::to(visitor.http.get(town.url("/v2/"))).await.refused(401, "UNAUTHORIZED");
+        }
+    }
+    // What is signed and still no name.
+    let mut named = platform.claims();
+    named["actor"] = json!(colours);
+    let visitor = Visitor::bearer("odd", &platform.token(&named));
+    Answer::to(visitor.http.get(town.url("/v2/"))).await.refused(401, "UNAUTHORIZED");
+    let path = format!("{}{}", town.url("/v2/"), "x".repeat(60_000));
+    Answer::to(crate::support::http().get(path)).await;
+
+    let logs = stack.whole_logs();
+    assert!(logs.contains("a token of another issuer was refused"), "{logs}");
+    for acting in ['\u{1b}', '\u{9b}', '\u{202e}'] {
+        assert!(!logs.contains(acting), "{acting:?} is in the log");
+    }
+    assert!(!logs.lines().any(|line| line.starts_with("ERROR")), "a line was forged");
+    let longest = logs.lines().map(str::len).max().unwrap_or_default();
+    assert!(longest < 10_000, "a line has {longest} bytes");
 }

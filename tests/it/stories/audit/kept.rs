@@ -109,8 +109,7 @@ fn hung_up(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
 
 fn retention(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
     const FAILURE: &str = "
-        INSERT INTO login_failure (subject, failures, last_at)
-        VALUES ('alice 127.0.0.1', 3, '2020-01-01T00:00:00+00:00')";
+        INSERT INTO sign_in_attempt (subject, attempts, last_at_ms) VALUES ('password 127.0.0.1', 3, 1577836800000)";
     const AGE: &str = "UPDATE audit_entry SET happened_at = $1 WHERE $1 < $2";
     async move {
         let server = stack.server(&[]).await;
@@ -135,7 +134,7 @@ fn retention(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
         let left = log_of(&stack, 2).await;
         assert_eq!(left.len(), 2, "{left:?}");
         assert!(left[0].contains("update configuration audit_retention=88d"), "{left:?}");
-        assert_eq!(stack.database.texts("SELECT subject FROM login_failure").await, Vec::<String>::new());
+        assert_eq!(stack.database.texts("SELECT subject FROM sign_in_attempt").await, Vec::<String>::new());
         assert_eq!(age(TimeDelta::days(91)).await, 2);
         assert_eq!(forgotten().await, 2);
         assert_eq!(forgotten().await, 0);

@@ -98,6 +98,16 @@ fn request_id(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
         let answer = Answer::to(http.post(url).header("x-request-id", "from-the-proxy-1")).await.expect(202);
         assert_eq!(answer.header("x-request-id"), Some("from-the-proxy-1"));
         assert!(server_log(&stack).contains("\"id\":\"from-the-proxy-1\""), "{}", server_log(&stack));
+        // One that is none is neither written down nor sent back.
+        for bad in
+            ["x".repeat(129), "x".repeat(60_000), "a b".to_owned(), "a\u{9b}31m".to_owned(), "<b>".to_owned()]
+        {
+            let answer =
+                Answer::to(http.get(format!("{}/v2/", server.base_url())).header("x-request-id", &bad));
+            let answer = answer.await.expect(200);
+            assert_eq!(answer.header("x-request-id").map(str::len), Some(36), "{bad:.20}");
+            assert!(!server_log(&stack).contains(&bad));
+        }
     }
     .boxed()
 }

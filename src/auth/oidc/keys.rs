@@ -1,0 +1,206 @@
+//! The keys of one issuer. Whoever sends tokens with made-up keys must not have us ask without end, nor have those wait
+//! whose keys are known: one request at a time goes to the issuer, for all who wait for it; one that has failed is
+//! remembered, and not repeated before a pause; and where the key is known, keys are renewed behind the answer.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, Shared};
+use jsonwebtoken::jwk::{Jwk, JwkSet, PublicKeyUse};
+use tokio::time::Instant;
+
+use super::{Issuer, OidcError};
+use crate::telemetry::plain;
+
+/// How old keys may be before whoever needs one waits for new ones: so long one that its issuer has taken back is still
+/// good.
+const KEYS_KEPT: Duration = Duration::from_hours(1);
+/// From this age on they are renewed behind the answers: where tokens keep coming nobody ever waits.
+const RENEWED_AT: Duration = Duration::from_mins(45);
+/// The longest that somebody waits whose key is known, where no token had come for an hour.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// Between two requests to an issuer for a key that is not known, and after one that failed for the first time.
+const LOOK_PAUSE: Duration = Duration::from_secs(5);
+/// The longest pause, where they fail again and again.
+const LONGEST_PAUSE: Duration = Duration::from_mins(2);
+
+/// A request to the issuer under way, which ends when its outcome has been noted.
+type Flight = Shared<BoxFuture<'static, ()>>;
+
+#[derive(Debug, Default)]
+pub(super) struct Keys(Mutex<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    fetched: Option<(JwkSet, Instant)>,
+    /// Since the last request that succeeded.
+    failure: Option<Failure>,
+    flight: Option<Flight>,
+}
+
+#[derive(Debug)]
+struct Failure {
+    at: Instant,
+    pause: Duration,
+    reason: String,
+}
+
+/// What has to be done before a key can be told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Errand {
+    None,
+    /// The issuer is asked, and nobody waits for that.
+    Behind,
+    /// The answer waits for the issuer's, so long at most.
+    Ahead(Duration),
+}
+
+impl State {
+    fn find(&self, id: Option<&str>) -> Option<Jwk> {
+        find(&self.fetched.as_ref()?.0, id)
+    }
+
+    fn errand(&self, is_known: bool, now: Instant) -> Errand {
+        let age = self.fetched.as_ref().map_or(Duration::MAX, |(_, at)| now.duration_since(*at));
+        let is_pausing = self.failure.as_ref().is_some_and(|failure| now < failure.at + failure.pause);
+        let fresh = if is_known { RENEWED_AT } else { LOOK_PAUSE };
+        if age < fresh || is_pausing {
+            return Errand::None;
+        }
+        // While an issuer is away what is known of it stays good.
+        match is_known {
+            true if age < KEYS_KEPT || self.failure.is_some() => Errand::Behind,
+            true => Errand::Ahead(PATIENCE),
+            false => Errand::Ahead(Duration::MAX),
+        }
+    }
+}
+
+impl Keys {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    #[cfg(test)]
+    pub fn set(&self, set: JwkSet) {
+        self.state().fetched = Some((set, Instant::now()));
+    }
+}
+
+impl Issuer {
+    /// The key of this name, or the only one there is where a token names none.
+    pub(super) async fn key(self: &Arc<Self>, id: Option<&str>) -> Result<Jwk, OidcError> {
+        let (found, errand) = {
+            let state = self.keys.state();
+            let found = state.find(id);
+            let errand = state.errand(found.is_some(), Instant::now());
+            (found, errand)
+        };
+        match errand {
+            Errand::None => {}
+            Errand::Behind => drop(self.flight()),
+            // Whoever gives up waiting leaves it under way.
+            Errand::Ahead(patience) => drop(tokio::time::timeout(patience, self.flight()).await),
+        }
+        let state = self.keys.state();
+        match (state.find(id).or(found), &state.failure) {
+            (Some(key), _) => Ok(key),
+            // It may be of a key that the issuer has made meanwhile.
+            (None, Some(failure)) => Err(OidcError::Unreachable {
+                issuer: self.config.issuer.clone(),
+                reason: failure.reason.clone(),
+            }),
+            (None, None) => Err(OidcError::UnknownKey),
+        }
+    }
+
+    /// The request that is under way, or a new one: in a task of its own, so that a client that hangs up leaves its
+    /// outcome to all others.
+    fn flight(self: &Arc<Self>) -> Flight {
+        let mut state = self.keys.state();
+        if let Some(flight) = &state.flight {
+            return flight.clone();
+        }
+        let issuer = Arc::clone(self);
+        let task = tokio::spawn(async move {
+            let outcome = issuer.fetch().await;
+            issuer.note(outcome);
+        });
+        let flight = task.map(drop).boxed().shared();
+        state.flight = Some(flight.clone());
+        flight
+    }
+
+    fn note(&self, outcome: Result<JwkSet, String>) {
+        let mut state = self.keys.state();
+        state.flight = None;
+        let now = Instant::now();
+        match outcome {
+            Ok(set) => {
+                state.fetched = Some((set, now));
+                state.failure = None;
+            }
+            Err(reason) => {
+                let before = state.failure.as_ref().map(|failure| failure.pause);
+                let pause = before.map_or(LOOK_PAUSE, |pause| (pause * 2).min(LONGEST_PAUSE));
+                let (issuer, reason) = (&self.config.issuer, plain(&reason).into_owned());
+                tracing::warn!(issuer, reason, pause = pause.as_secs(), "an issuer's keys cannot be had");
+                state.failure = Some(Failure { at: now, pause, reason });
+            }
+        }
+    }
+}
+
+fn find(set: &JwkSet, id: Option<&str>) -> Option<Jwk> {
+    let signing =
+        |key: &&Jwk| key.common.public_key_use.as_ref().is_none_or(|usage| *usage == PublicKeyUse::Signature);
+    let mut keys = set.keys.iter().filter(signing);
+    match id {
+        Some(id) => keys.find(|key| key.common.key_id.as_deref() == Some(id)).cloned(),
+        None => keys.next().filter(|_| keys.next().is_none()).cloned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn state(fetched: Option<u64>, failed: Option<(u64, u64)>, now: Instant) -> State {
+        let ago = |seconds| now.checked_sub(Duration::from_secs(seconds)).unwrap_or(now);
+        State {
+            fetched: fetched.map(|seconds| (JwkSet { keys: Vec::new() }, ago(seconds))),
+            failure: failed.map(|(seconds, pause)| Failure {
+                at: ago(seconds),
+                pause: Duration::from_secs(pause),
+                reason: String::new(),
+            }),
+            flight: None,
+        }
+    }
+
+    #[test]
+    fn whose_key_is_known_waits_for_an_issuer_at_most_once_and_shortly() {
+        // As if the machine had been up for a day: an instant cannot lie before that.
+        let now = Instant::now() + Duration::from_hours(24);
+        let errand = |fetched, failed| state(Some(fetched), failed, now).errand(true, now);
+        assert_eq!(errand(0, None), Errand::None);
+        assert_eq!(errand(2_699, Some((1, 5))), Errand::None);
+        assert_eq!(errand(2_700, None), Errand::Behind);
+        assert_eq!(errand(3_600, None), Errand::Ahead(PATIENCE));
+        assert_eq!(errand(3_600, Some((1, 5))), Errand::None);
+        assert_eq!(errand(90_000, Some((9, 5))), Errand::Behind);
+    }
+
+    #[test]
+    fn an_unknown_key_is_asked_for_once_in_a_pause() {
+        let now = Instant::now() + Duration::from_hours(24);
+        let errand = |fetched, failed| state(fetched, failed, now).errand(false, now);
+        assert_eq!(errand(None, None), Errand::Ahead(Duration::MAX));
+        assert_eq!(errand(Some(4), None), Errand::None);
+        assert_eq!(errand(Some(5), None), Errand::Ahead(Duration::MAX));
+        assert_eq!(errand(None, Some((4, 5))), Errand::None);
+        assert_eq!(errand(None, Some((5, 5))), Errand::Ahead(Duration::MAX));
+        assert_eq!(errand(Some(600), Some((30, 40))), Errand::None);
+    }
+}
