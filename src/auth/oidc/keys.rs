@@ -68,12 +68,12 @@ impl State {
         if age < fresh || is_pausing {
             return Errand::None;
         }
-        // While an issuer is away what is known of it stays good.
-        match is_known {
-            true if age < KEYS_KEPT || self.failure.is_some() => Errand::Behind,
-            true => Errand::Ahead(PATIENCE),
-            false => Errand::Ahead(Duration::MAX),
+        if !is_known {
+            return Errand::Ahead(Duration::MAX);
         }
+        // While an issuer is away what is known of it stays good.
+        let is_waiting_worth_it = age >= KEYS_KEPT && self.failure.is_none();
+        if is_waiting_worth_it { Errand::Ahead(PATIENCE) } else { Errand::Behind }
     }
 }
 
