@@ -1,5 +1,7 @@
 //! Every setting: one documented flag, one environment variable `OVERSIDE_*`.
 
+mod connections;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -13,8 +15,7 @@ use crate::auth::oidc::IssuerConfig;
 use crate::domain::part::{DEFAULT_PART_SIZE, MAX_OBJECT_SIZE, MAX_PART_SIZE, MIN_PART_SIZE};
 use crate::service::Limits;
 
-/// The usual limit on open files is 1,024: two for a connection, and some left for the database and the store.
-const DEFAULT_MAX_CONNECTIONS: usize = 480;
+pub use connections::ConnectionConfig;
 
 /// Where sessions and bytes are kept.
 #[derive(Debug, Clone, Args)]
@@ -124,7 +125,6 @@ pub enum AuthMode {
 
 /// The service itself.
 #[derive(Debug, Clone, Args)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub struct ServeConfig {
     /// Address and port to listen on; port 0 takes a free one and prints it
     #[arg(long, env = "OVERSIDE_LISTEN", default_value = "127.0.0.1:5000")]
@@ -156,14 +156,8 @@ pub struct ServeConfig {
     #[arg(long, env = "OVERSIDE_INSECURE_NO_AUTH")]
     pub insecure_no_auth: bool,
 
-    /// Most connections at once; further ones wait. Each may need two file descriptors (`ulimit -n`)
-    #[arg(long, env = "OVERSIDE_MAX_CONNECTIONS", default_value_t = DEFAULT_MAX_CONNECTIONS)]
-    pub max_connections: usize,
-
-    /// Believe `X-Forwarded-For`: its last address is who asks, in the audit log and where limits count addresses.
-    /// Only behind a proxy that sets it, and that nobody can go around
-    #[arg(long, env = "OVERSIDE_TRUST_FORWARDED_FOR")]
-    pub trust_forwarded_for: bool,
+    #[command(flatten)]
+    pub connections: ConnectionConfig,
 
     /// Time between two cleanings
     #[arg(long, env = "OVERSIDE_CLEAN_INTERVAL", default_value = "5m", value_parser = duration)]

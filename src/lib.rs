@@ -9,7 +9,7 @@
 //! * [`auth`]: passwords, secrets and signed tokens
 //! * [`http`]: the front doors
 //! * [`client`]: the protocol from the other side; [`cli`] is built on it
-//! * [`config`], [`server`], [`worker`], [`telemetry`]: what makes it a service
+//! * [`config`], [`server`], [`worker`], [`telemetry`]: what makes it a service; [`memory`]: what its requests share
 
 pub mod auth;
 pub mod cli;
@@ -18,6 +18,7 @@ pub mod config;
 pub mod db;
 pub mod domain;
 pub mod http;
+pub mod memory;
 pub mod server;
 pub mod service;
 pub mod storage;

@@ -14,7 +14,6 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use rand::Rng;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 use url::Url;
@@ -27,8 +26,8 @@ use crate::db::{Db, StoreProbe};
 use crate::domain::clock::Clock;
 use crate::domain::part::DEFAULT_PART_SIZE;
 use crate::http;
+use crate::http::connections::{Connections, Lingering, Occupied, Terms, Watched};
 use crate::http::gate::{Peer, forwarded_for};
-use crate::http::linger::Lingering;
 use crate::service::{Auth, FirstAdministrator, Limits, Service};
 use crate::storage::probe::{Capabilities, PROBE_VERSION};
 use crate::storage::s3::S3Settings;
@@ -179,7 +178,7 @@ pub struct Server {
     clean_interval: Duration,
     gc_interval: Duration,
     shutdown_grace: Duration,
-    max_connections: usize,
+    connection_terms: Terms,
     trusts_forwarded_for: bool,
 }
 
@@ -215,8 +214,8 @@ impl Server {
             clean_interval: config.clean_interval,
             gc_interval: config.gc_interval,
             shutdown_grace: config.shutdown_grace,
-            max_connections: config.max_connections,
-            trusts_forwarded_for: config.trust_forwarded_for,
+            connection_terms: config.connections.terms(),
+            trusts_forwarded_for: config.connections.trust_forwarded_for,
         })
     }
 
@@ -249,18 +248,20 @@ impl Server {
         let keeper = tokio::spawn(worker::keep_in_step(service()));
         let audit = tokio::spawn(worker::write_audit_log(service()));
         let connections = GracefulShutdown::new();
-        let turns = Arc::new(Semaphore::new(self.max_connections));
+        let entrance = Entrance {
+            router,
+            connections: Connections::new(self.connection_terms),
+            trusts_forwarded_for: self.trusts_forwarded_for,
+            can_sign_in: self.service.auth().is_some(),
+        };
         tokio::pin!(stop);
         loop {
             let accepted = tokio::select! {
-                accepted = accept(&self.listener, &turns) => accepted,
+                accepted = self.listener.accept() => accepted,
                 () = &mut stop => break,
             };
             match accepted {
-                Ok((stream, turn)) => {
-                    let router = router.clone();
-                    serve_connection(stream, router, &connections, turn, self.trusts_forwarded_for);
-                }
+                Ok((stream, _)) => entrance.serve(stream, &connections),
                 Err(error) => {
                     tracing::warn!(%error, "a connection could not be accepted");
                     tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -289,47 +290,60 @@ impl Server {
     }
 }
 
-/// The next connection, once there is room for it; until then it waits in the kernel's queue.
-async fn accept(
-    listener: &TcpListener,
-    turns: &Arc<Semaphore>,
-) -> std::io::Result<(TcpStream, OwnedSemaphorePermit)> {
-    let turn = Arc::clone(turns).acquire_owned().await.map_err(std::io::Error::other)?;
-    let (stream, _) = listener.accept().await?;
-    Ok((stream, turn))
+/// What every connection comes in by.
+struct Entrance {
+    router: Router,
+    connections: Arc<Connections>,
+    trusts_forwarded_for: bool,
+    can_sign_in: bool,
 }
 
-fn serve_connection(
-    stream: TcpStream,
-    router: Router,
-    connections: &GracefulShutdown,
-    turn: OwnedSemaphorePermit,
-    trusts_forwarded_for: bool,
-) {
-    // Small answers must not wait for the acknowledgement of the ones before.
-    let _ = stream.set_nodelay(true);
-    // HTTP/1.1 alone: that is what proxies speak to their backends, and the timer covers the first byte, where
-    // telling it from HTTP/2 would wait for a silent client without one.
-    let mut builder = http1::Builder::new();
-    builder.timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT).max_buf_size(READ_BUFFER);
-    let address = stream.peer_addr().ok().map(|address| address.ip());
-    let service = hyper::service::service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
-        let router = router.clone();
-        let waits = request.headers().contains_key(hyper::header::EXPECT);
-        let forwarded = trusts_forwarded_for.then(|| forwarded_for(request.headers())).flatten();
-        let mut request = request.map(|body| Body::new(Lingering::new(body, waits)));
-        if let Some(peer) = forwarded.or(address) {
-            request.extensions_mut().insert(Peer(peer));
-        }
-        async move { Ok::<_, Infallible>(router.oneshot(request).await.unwrap_or_else(|never| match never {})) }
-    });
-    let connection = connections.watch(builder.serve_connection(TokioIo::new(stream), service));
-    tokio::spawn(async move {
-        if let Err(error) = connection.await {
-            tracing::debug!(error = %error, "a connection ended badly");
-        }
-        drop(turn);
-    });
+impl Entrance {
+    /// Serves a connection in a task of its own; closes it where there is no room for it.
+    fn serve(&self, stream: TcpStream, watcher: &GracefulShutdown) {
+        let address = stream.peer_addr().ok().map(|address| address.ip());
+        let Some(connection) = self.connections.admit(address) else { return };
+        // Small answers must not wait for the acknowledgement of the ones before.
+        let _ = stream.set_nodelay(true);
+        // HTTP/1.1 alone: that is what proxies speak to their backends, and the timer covers the first byte, where
+        // telling it from HTTP/2 would wait for a silent client without one.
+        let mut builder = http1::Builder::new();
+        builder.timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT).max_buf_size(READ_BUFFER);
+        let (router, trusts, can_sign_in) =
+            (self.router.clone(), self.trusts_forwarded_for, self.can_sign_in);
+        let on = Arc::clone(&connection);
+        let service = hyper::service::service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
+            let (router, connection) = (router.clone(), Arc::clone(&on));
+            let waits = request.headers().contains_key(hyper::header::EXPECT);
+            let forwarded = trusts.then(|| forwarded_for(request.headers())).flatten();
+            let peer = forwarded.or(address);
+            let work = connection.begin(peer, http::claim(&request, can_sign_in));
+            let mut request = request.map(|body| Body::new(Lingering::new(body, waits)));
+            if let Some(peer) = peer {
+                request.extensions_mut().insert(Peer(peer));
+            }
+            request.extensions_mut().insert(connection);
+            async move {
+                let (work, response) = match work {
+                    Ok(work) => {
+                        (Some(work), router.oneshot(request).await.unwrap_or_else(|never| match never {}))
+                    }
+                    Err(crowded) => (None, http::crowded(request.uri(), crowded)),
+                };
+                Ok::<_, Infallible>(response.map(|body| Occupied::new(body, work)))
+            }
+        });
+        let stream = TokioIo::new(Watched::new(stream, connection.flow()));
+        let serving = watcher.watch(builder.serve_connection(stream, service));
+        tokio::spawn(async move {
+            tokio::select! {
+                served = serving => if let Err(error) = served {
+                    tracing::debug!(error = %error, "a connection ended badly");
+                },
+                () = connection.evicted() => tracing::debug!("a connection makes room for others"),
+            }
+        });
+    }
 }
 
 /// Ends when the process is asked to: SIGTERM, or Ctrl-C.

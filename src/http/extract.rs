@@ -7,7 +7,7 @@ use axum::body::Body;
 use axum::http::header::{CONTENT_LENGTH, CONTENT_RANGE, USER_AGENT};
 use axum::http::{HeaderMap, HeaderName, StatusCode, Uri};
 use bytes::Bytes;
-use futures_util::{Stream, StreamExt, stream};
+use futures_util::{Stream, TryStreamExt};
 use http_body_util::{BodyExt, Limited};
 use serde::de::DeserializeOwned;
 
@@ -16,8 +16,6 @@ use crate::domain::digest::{Algorithm, Digest};
 use crate::domain::range::parse_content_range;
 use crate::service::Chunk;
 
-/// Silence in the middle of a body after which its sender counts as gone.
-const BODY_IDLE_TIMEOUT: Duration = Duration::from_mins(1);
 /// JSON bodies: ten thousand parts of 128 bytes each (number, ETag, punctuation) with a midstate of 68 each, and
 /// room to spare.
 const MAX_JSON_SIZE: usize = 3 * 1024 * 1024;
@@ -126,16 +124,9 @@ pub(super) fn chunk(headers: &HeaderMap) -> Result<Chunk, HttpError> {
     Ok(Chunk { range, length: content_length(headers), whole: None })
 }
 
-/// The body's bytes as they come, broken off when the sender falls silent.
+/// The body's bytes as they come, broken off when the sender makes no progress (`connections::Lingering`).
 pub(super) fn bytes(body: Body) -> impl Stream<Item = std::io::Result<Bytes>> + Send + Unpin + 'static {
-    let next = |mut body: axum::body::BodyDataStream| async move {
-        let next = match tokio::time::timeout(BODY_IDLE_TIMEOUT, body.next()).await {
-            Ok(next) => next?.map_err(std::io::Error::other),
-            Err(_) => Err(std::io::Error::new(std::io::ErrorKind::TimedOut, "the sender fell silent")),
-        };
-        Some((next, body))
-    };
-    stream::unfold(body.into_data_stream(), next).boxed()
+    TryStreamExt::map_err(body.into_data_stream(), std::io::Error::other)
 }
 
 /// A small body, all of it. The error says how it broke off; nothing when it has more than `most` bytes.

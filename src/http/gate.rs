@@ -1,6 +1,7 @@
 //! Who is let in: every request of every front door comes through here, once it is known which endpoint it is for.
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 use axum::body::HttpBody;
 use axum::http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
@@ -8,6 +9,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
+use super::connections::Connection;
 use super::endpoint::{Endpoint, Need};
 use super::error::HttpError;
 use super::extract::content_length;
@@ -52,25 +54,25 @@ pub(super) struct Visitor {
     credentials: Result<Credentials, &'static str>,
     address: Option<IpAddr>,
     has_body: bool,
+    /// What the request came on.
+    connection: Option<Arc<Connection>>,
 }
 
 impl Visitor {
     pub fn of(request: &axum::extract::Request) -> Self {
         let address = request.extensions().get::<Peer>().map(|peer| peer.0);
         let has_body = content_length(request.headers()) != Some(0) && !request.body().is_end_stream();
-        Self { credentials: credentials(request.headers()), address, has_body }
+        let connection = request.extensions().get::<Arc<Connection>>().cloned();
+        Self { credentials: credentials(request.headers()), address, has_body, connection }
     }
 
-    pub const fn new(credentials: Credentials, address: Option<IpAddr>) -> Self {
-        Self { credentials: Ok(credentials), address, has_body: false }
+    /// The same visitor, who signs in with this.
+    pub fn with(self, credentials: Credentials) -> Self {
+        Self { credentials: Ok(credentials), ..self }
     }
 
     pub const fn has_body(&self) -> bool {
         self.has_body
-    }
-
-    pub const fn address(&self) -> Option<IpAddr> {
-        self.address
     }
 
     /// Who it is. Whoever signs in is counted also where the answer is no.
@@ -82,6 +84,9 @@ impl Visitor {
             Err(_) => return Err(ServiceError::CredentialsInvalid),
         };
         let caller = service.authenticate(credentials, self.address).await?;
+        if let Some(connection) = &self.connection {
+            connection.identify(caller.name())?;
+        }
         if caller.name().is_some() {
             service.admit_request(&caller)?;
         }

@@ -2,12 +2,12 @@
 
 mod api;
 mod browser;
+pub mod connections;
 pub mod endpoint;
 pub mod error;
 mod extract;
 pub(crate) mod gate;
 mod health;
-pub(crate) mod linger;
 mod oci;
 mod permit;
 mod request_id;
@@ -20,6 +20,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{Request, State};
+use axum::http::header::AUTHORIZATION;
 use axum::http::{HeaderName, HeaderValue, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodFilter, any, on};
@@ -30,8 +31,10 @@ use tower_http::set_header::SetResponseHeaderLayer;
 use tower_http::trace::{DefaultOnFailure, DefaultOnResponse, TraceLayer};
 use tracing::{Level, Span};
 
-use crate::service::Service;
+use crate::service::{Service, ServiceError};
+use crate::storage::signed_url::SIGNED_PATH;
 use crate::telemetry::plain;
+use connections::{Claim, Crowded};
 use endpoint::Endpoint;
 use error::HttpError;
 use gate::Visitor;
@@ -110,6 +113,23 @@ fn request_span(request: &Request) -> Span {
         path = &*plain(request.uri().path()),
         upload = tracing::field::Empty,
     )
+}
+
+/// The answer to a request that there is no room for.
+#[must_use]
+pub fn crowded(uri: &Uri, crowded: Crowded) -> Response {
+    in_terms_of(uri, ServiceError::from(crowded).into()).into_response()
+}
+
+/// What a request says of its sender before it is dispatched. Where nobody has to sign in, nobody can.
+#[must_use]
+pub fn claim(request: &hyper::Request<hyper::body::Incoming>, can_sign_in: bool) -> Claim {
+    let path = request.uri().path();
+    if [Endpoint::Alive, Endpoint::Ready].iter().any(|probe| probe.path() == path) {
+        return Claim::Probe;
+    }
+    let is_signed = path.starts_with(SIGNED_PATH) || request.headers().contains_key(AUTHORIZATION);
+    if can_sign_in && is_signed { Claim::Credentials } else { Claim::Nothing }
 }
 
 /// Harbor's words where its API is asked.

@@ -37,7 +37,6 @@ pub(super) async fn post(
     visitor: Visitor,
     request: Request,
 ) -> Result<Response, HttpError> {
-    let address = visitor.address();
     let body = whole(request.into_body(), MAX_FORM).await;
     let body = body.map_err(|broken| invalid(broken.unwrap_or("the form is too long")))?;
     let parameters = Parameters::of_form(&body);
@@ -47,7 +46,7 @@ pub(super) async fn post(
                 let value = parameters.once(name).map_err(invalid)?;
                 value.map(str::to_owned).ok_or_else(|| invalid(format!("grant_type=password needs {name}=")))
             };
-            Visitor::new(Credentials::Basic { name: field("username")?, secret: field("password")? }, address)
+            visitor.with(Credentials::Basic { name: field("username")?, secret: field("password")? })
         }
         // No refresh token was ever given out.
         Some("refresh_token") => {

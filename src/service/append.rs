@@ -141,7 +141,9 @@ impl Service {
         let announced = chunk.range.map(|range| range.end);
         let announced = announced.or(chunk.length.map(|length| received.saturating_add(length)));
         let mut reserved = self.reserve(upload, announced.unwrap_or_default()).await?;
-        let mut writer = self.storage.append(upload.id, stored, owner).await.map_err(vanished)?;
+        // Where nobody signs in, each upload is a caller of its own.
+        let caller = upload.user_id.clone().unwrap_or_else(|| upload.id.to_string());
+        let mut writer = self.storage.append(upload.id, stored, owner, &caller).await.map_err(vanished)?;
         let stopping = self.handover.cancelled();
         tokio::pin!(stopping);
         let ending = loop {

@@ -10,6 +10,14 @@ use crate::storage::signed_url::{Grant, SignatureError};
 use crate::storage::{PutTerms, Storage, StorageError};
 
 impl Service {
+    /// Whom a URL was signed for; nothing of its body is looked at.
+    pub async fn signed_for(&self, grant: &Grant, signature: &str) -> Result<Option<String>> {
+        let Storage::Filesystem(files) = &self.storage else { return Err(ServiceError::UploadUnknown) };
+        files.signer().verify(grant, signature, self.clock.now())?;
+        let upload = self.db.find_upload(grant.upload).await?.ok_or(ServiceError::UploadUnknown)?;
+        Ok(upload.user_id)
+    }
+
     /// Carries out one signed PUT and returns the ETag. `length` and `sha256` are what the request says of
     /// its body; they must be what was signed.
     pub async fn receive<B>(

@@ -161,9 +161,15 @@ impl Storage {
     }
 
     /// Opens a proxied upload for appending at its offset; `lease` names what this append writes anew.
-    pub async fn append(&self, upload: UploadId, stored: &Proxied, lease: Uuid) -> Result<Appender> {
+    pub async fn append(
+        &self,
+        upload: UploadId,
+        stored: &Proxied,
+        lease: Uuid,
+        caller: &str,
+    ) -> Result<Appender> {
         Ok(match self {
-            Self::S3(backend) => Appender::S3(Box::new(backend.append(upload, stored, lease).await?)),
+            Self::S3(backend) => Appender::S3(Box::new(backend.append(upload, stored, lease, caller).await?)),
             Self::Filesystem(backend) => Appender::Filesystem(backend.append(upload, stored).await?),
         })
     }

@@ -1,26 +1,28 @@
 //! Proxied uploads: whole parts go out while the body comes in, the rest waits in a tail object.
 //!
-//! A part takes its room in the server's memory before it is filled and gives it back when the store has it.
-//! Who does not fill it while others wait puts what there is into the store and gives the room back: senders
-//! that drip hold each other up, and nobody else. The few bytes before a part has room make a sender prove
-//! that it sends.
+//! A fast sender takes a part's memory before it fills it; that is given back when the store has the part, or when
+//! it turns out slow while others wait: then what there is goes into the store as an object of its own. A slow one
+//! takes memory for what is there, and does the same when there is no more of it ([`super::room`]).
+
+use std::sync::Arc;
 
 use bytes::Bytes;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::S3;
 use super::parcel::{Batch, Parcel};
-use super::room::Room;
+use super::room::{Pace, SCRAP};
 use crate::domain::part::{PartNumber, ReceivedPart};
 use crate::domain::upload::{Proxied, UploadId};
+use crate::memory::MemoryShare;
 use crate::storage::{Appended, Result, StorageError, key};
 
 /// Parts of one upload that travel at once while the next is filled: a store that writes to disk before it
 /// answers is kept busy, and one upload takes half of the budget for parts of 8 MiB.
 const PARTS_IN_FLIGHT: usize = 3;
-/// Collected before a part asks for room: what a sender pays for the seconds for which it may then keep others
-/// waiting. 480 connections (the default) hold 30 MiB.
+/// What every sender has without asking. 480 connections (the default) hold 30 MiB.
 const UNROOMED: usize = 64 * 1024;
 
 /// One append to a proxied upload.
@@ -29,6 +31,8 @@ pub struct S3Appender {
     store: S3,
     upload: UploadId,
     lease: Uuid,
+    caller: Arc<str>,
+    pace: Pace,
     part_size: usize,
     store_upload_id: Option<String>,
     next_part: u64,
@@ -44,8 +48,10 @@ struct Filling {
     stored: Vec<Segment>,
     /// What follows, in memory.
     batch: Batch,
-    /// None until [`UNROOMED`] bytes have come.
-    room: Option<Room>,
+    /// Memory for the whole part, of a fast sender.
+    whole: Option<MemoryShare>,
+    /// Memory for what there is beyond [`UNROOMED`], of any other.
+    scraps: Option<MemoryShare>,
 }
 
 /// The beginning of a part, or more of it, in an object of its own.
@@ -59,7 +65,13 @@ struct Segment {
 
 impl S3 {
     /// [`StorageError::NotFound`] when the tail that was acknowledged is gone.
-    pub async fn append(&self, upload: UploadId, stored: &Proxied, lease: Uuid) -> Result<S3Appender> {
+    pub async fn append(
+        &self,
+        upload: UploadId,
+        stored: &Proxied,
+        lease: Uuid,
+        caller: &str,
+    ) -> Result<S3Appender> {
         let in_memory = |size: u64| usize::try_from(size).map_err(StorageError::unavailable("hold a part"));
         let mut filling = Filling::default();
         if let Some(id) = stored.tail_id.filter(|_| stored.tail_size() > 0) {
@@ -72,6 +84,8 @@ impl S3 {
             store: self.clone(),
             upload,
             lease,
+            caller: caller.into(),
+            pace: Pace::default(),
             part_size: in_memory(stored.part_size)?,
             store_upload_id: stored.store_upload_id.clone(),
             next_part: stored.part_count() + 1,
@@ -111,21 +125,31 @@ impl Filling {
     fn len(&self) -> usize {
         self.stored.iter().map(|segment| segment.size).sum::<usize>() + self.batch.len()
     }
+
+    /// Bytes that there is memory for.
+    fn room(&self) -> usize {
+        if self.whole.is_some() {
+            return usize::MAX;
+        }
+        let scraps = self.scraps.as_ref().map_or(0, MemoryShare::size);
+        (UNROOMED + scraps).saturating_sub(self.batch.len())
+    }
 }
 
 impl S3Appender {
+    /// Waits for a part's memory where the sender is fast.
     pub async fn ready(&mut self) -> Result<()> {
-        if self.filling.room.is_none() && self.filling.batch.len() >= UNROOMED {
-            self.take_room().await?;
+        if self.filling.room() == 0 && self.pace.is_fast() {
+            self.take_whole().await?;
         }
+        self.pace.wait(Instant::now());
         Ok(())
     }
 
     pub async fn overstayed(&self) {
-        match &self.filling.room {
-            Some(room) => self.store.rooms.overstayed(room).await,
-            None => std::future::pending().await,
-        }
+        let Some(whole) = &self.filling.whole else { return std::future::pending().await };
+        tokio::time::sleep_until(self.pace.late_at(Instant::now())).await;
+        whole.wanted().await;
     }
 
     pub async fn spill(&mut self) -> Result<()> {
@@ -133,20 +157,23 @@ impl S3Appender {
         let segment = Segment { id: Uuid::new_v4(), size: parcel.size, crc32c: Some(parcel.crc32c) };
         self.store.send_object(&key::temp_tail(self.upload, segment.id), &parcel).await?;
         self.filling.stored.push(segment);
-        self.filling.room = None;
+        (self.filling.whole, self.filling.scraps) = (None, None);
+        self.pace.distrust();
         Ok(())
     }
 
     pub async fn write(&mut self, mut bytes: Bytes) -> Result<()> {
+        self.pace.arrived(bytes.len(), Instant::now());
         while !bytes.is_empty() {
-            self.ready().await?;
-            let left = self.part_size - self.filling.len();
-            let most = if self.filling.room.is_some() { left } else { left.min(UNROOMED) };
+            if self.filling.room() == 0 {
+                self.make_room().await?;
+            }
+            let most = self.filling.room().min(self.part_size - self.filling.len());
             self.filling.batch.push(bytes.split_to(bytes.len().min(most)));
             if self.filling.len() == self.part_size {
-                if self.filling.room.is_none() {
-                    // Nearly all of it lies in the store, and now comes into memory.
-                    self.take_room().await?;
+                if self.filling.whole.is_none() && !self.filling.stored.is_empty() {
+                    // Some of it lies in the store, and now comes into memory.
+                    self.take_whole().await?;
                 }
                 self.send_part().await?;
             }
@@ -171,9 +198,11 @@ impl S3Appender {
             [only] if filling.batch.is_empty() => return Ok(Some(only.id)),
             _ => {}
         }
-        let _room = match filling.room {
-            None if !filling.stored.is_empty() => Some(self.store.rooms.take(filling.len()).await?),
-            room => room,
+        let _whole = match filling.whole {
+            None if !filling.stored.is_empty() => {
+                Some(self.store.rooms.take(&self.caller, filling.len()).await)
+            }
+            whole => whole,
         };
         let parcel = self.store.gather(self.upload, &filling.stored, filling.batch).await?;
         self.store.send_object(&key::temp_tail(self.upload, self.lease), &parcel).await?;
@@ -183,6 +212,9 @@ impl S3Appender {
 
     /// Sends the full part on its way and goes on with another.
     async fn send_part(&mut self) -> Result<()> {
+        while self.in_flight.len() >= PARTS_IN_FLIGHT {
+            self.join_part().await?;
+        }
         let number =
             PartNumber::new(self.next_part).map_err(|error| StorageError::TooLarge(error.to_string()))?;
         let store_upload_id = match &self.store_upload_id {
@@ -190,23 +222,43 @@ impl S3Appender {
             None => self.store_upload_id.insert(self.store.create_multipart(self.upload).await?).clone(),
         };
         self.next_part += 1;
-        let Filling { stored, batch, room } = std::mem::take(&mut self.filling);
+        let Filling { stored, batch, whole, scraps } = std::mem::take(&mut self.filling);
         let (store, upload) = (self.store.clone(), self.upload);
         self.in_flight.spawn(async move {
             let parcel = store.gather(upload, &stored, batch).await?;
             let part = store.send_part(upload, &store_upload_id, number, &parcel).await?;
-            drop((parcel, room));
+            drop((parcel, whole, scraps));
             store.remove_spilled(upload, &stored).await;
             Ok(part)
         });
         Ok(())
     }
 
-    async fn take_room(&mut self) -> Result<()> {
+    /// Finds memory for more of the part: all of it for a fast sender; else a little more, once the store has what is
+    /// on its way if need be; else what there is goes into the store.
+    async fn make_room(&mut self) -> Result<()> {
+        if self.pace.is_fast() {
+            return self.take_whole().await;
+        }
+        loop {
+            let scraps = self.filling.scraps.get_or_insert_with(|| self.store.rooms.scraps(&self.caller));
+            if scraps.try_grow(SCRAP) {
+                return Ok(());
+            }
+            if self.in_flight.is_empty() {
+                return self.spill().await;
+            }
+            self.join_part().await?;
+        }
+    }
+
+    async fn take_whole(&mut self) -> Result<()> {
         while self.in_flight.len() >= PARTS_IN_FLIGHT {
             self.join_part().await?;
         }
-        self.filling.room = Some(self.store.rooms.take(self.part_size).await?);
+        self.filling.whole = Some(self.store.rooms.take(&self.caller, self.part_size).await);
+        self.filling.scraps = None;
+        self.pace.restart();
         Ok(())
     }
 

@@ -1,126 +1,157 @@
-//! Memory for parts of proxied uploads: one budget for the whole server, whatever the number of senders.
+//! Memory for parts of proxied uploads, and who gets how much of it.
+//!
+//! A sender that has shown that it is fast has a whole part's memory, which it fills at once: parts go out as they
+//! came in. One that is slow, or is not known yet, has memory for the bytes that are there. Where there is no more of
+//! that, these go into the store as objects of their own, and nobody waits for anybody.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
-use crate::storage::{Result, StorageError};
+use crate::memory::{MemoryBudget, MemoryShare};
 
 /// Parts held at once, of all appends: eight of 8 MiB, which is more than two cores hash while a store writes.
 /// A sender can make a byte take three (see `storage::rope`): with 64 connections, and everything else, the
 /// server still stays below 256 MiB.
-const BUDGET: u32 = 64 * 1024 * KIB;
-const KIB: u32 = 1024;
+const PARTS: usize = 64 * 1024 * 1024;
 /// Parts that there is room for, however large they are: one is filled while another travels.
-const LEAST_PARTS: u32 = 2;
-/// How long a part may be filled while others wait for its room: 8 MiB at 22 Mbit/s. A slower sender loses
-/// nothing but time; its bytes wait in the store instead of in memory.
-const PATIENCE: Duration = Duration::from_secs(3);
-/// Between looks whether somebody waits.
-const POLL: Duration = Duration::from_millis(250);
+const LEAST_PARTS: usize = 2;
+/// Bytes of those that are slow, or not known yet: with 480 connections, 32 KiB each besides what each has anyway.
+const SCRAPS: usize = 16 * 1024 * 1024;
+/// What they grow by.
+pub(super) const SCRAP: usize = 64 * 1024;
 
-/// Gives room to whoever asks first.
+/// Bytes after which a sender's pace is judged: more than what sockets have gathered while a request was looked at.
+const PROOF: u64 = 256 * 1024;
+/// A sender that is fast, in bytes a second: 22 Mbit/s fill a part of 8 MiB in three seconds.
+const FAST: u64 = 8 * 1024 * 1024 / 3;
+/// How far behind that a sender with a part's memory may fall: two round trips to the other side of the world.
+const GRACE: Duration = Duration::from_millis(500);
+
 #[derive(Debug)]
 pub(super) struct Rooms {
-    /// In KiB.
-    free: Arc<Semaphore>,
-    /// All there is, in KiB; grows with the largest part seen.
-    total: Mutex<u32>,
-    waiting: AtomicUsize,
+    parts: Arc<MemoryBudget>,
+    scraps: Arc<MemoryBudget>,
 }
 
-/// Room for one part, given back when it is dropped.
-#[derive(Debug)]
-pub(super) struct Room {
-    _permit: OwnedSemaphorePermit,
-    since: Instant,
+/// How fast a sender is. Only the time for which it was waited for counts.
+#[derive(Debug, Default)]
+pub(super) struct Pace {
+    bytes: u64,
+    time: Duration,
+    waiting_since: Option<Instant>,
+    is_fast: bool,
 }
-
-/// Counts one who waits, also one who gives up.
-struct Waiting<'a>(&'a AtomicUsize);
 
 impl Default for Rooms {
     fn default() -> Self {
-        let total = BUDGET / KIB;
-        Self {
-            free: Arc::new(Semaphore::new(total as usize)),
-            total: Mutex::new(total),
-            waiting: AtomicUsize::new(0),
-        }
+        Self { parts: MemoryBudget::new(PARTS, PARTS), scraps: MemoryBudget::new(SCRAPS, SCRAPS) }
     }
 }
 
 impl Rooms {
-    /// Waits for room for a part of this many bytes.
-    pub async fn take(&self, part_size: usize) -> Result<Room> {
-        let size = u32::try_from(part_size.div_ceil(KIB as usize))
-            .map_err(StorageError::unavailable("hold a part"))?;
-        self.grow(size.saturating_mul(LEAST_PARTS));
-        let _waiting = Waiting::new(&self.waiting);
-        let permit = Arc::clone(&self.free).acquire_many_owned(size).await;
-        let permit = permit.map_err(StorageError::unavailable("wait for room"))?;
-        Ok(Room { _permit: permit, since: Instant::now() })
+    /// Waits for memory for a part of this many bytes.
+    pub async fn take(&self, caller: &Arc<str>, part_size: usize) -> MemoryShare {
+        self.parts.grow_to(part_size.saturating_mul(LEAST_PARTS));
+        self.parts.take(caller, part_size).await
     }
 
-    /// Ends once this room has been held for long and others wait.
-    pub async fn overstayed(&self, room: &Room) {
-        tokio::time::sleep_until(room.since + PATIENCE).await;
-        while self.waiting.load(Ordering::Relaxed) == 0 {
-            tokio::time::sleep(POLL).await;
-        }
-    }
-
-    fn grow(&self, least: u32) {
-        let Ok(mut total) = self.total.lock() else { return };
-        if least > *total {
-            self.free.add_permits((least - *total) as usize);
-            *total = least;
-        }
+    /// Memory that grows with what is there.
+    pub fn scraps(&self, caller: &Arc<str>) -> MemoryShare {
+        self.scraps.share(caller)
     }
 }
 
-impl<'a> Waiting<'a> {
-    fn new(count: &'a AtomicUsize) -> Self {
-        count.fetch_add(1, Ordering::Relaxed);
-        Self(count)
+impl Pace {
+    /// The sender is waited for from now on.
+    pub fn wait(&mut self, now: Instant) {
+        self.waiting_since.get_or_insert(now);
+    }
+
+    /// So many bytes came.
+    pub fn arrived(&mut self, bytes: usize, now: Instant) {
+        if let Some(since) = self.waiting_since.take() {
+            self.time += now.saturating_duration_since(since);
+        }
+        self.bytes += bytes as u64;
+        if !self.is_fast && self.bytes >= PROOF {
+            self.is_fast = self.time <= due(self.bytes);
+            self.restart();
+        }
+    }
+
+    /// Judged by the last [`PROOF`] bytes, or by the last part that it filled.
+    pub const fn is_fast(&self) -> bool {
+        self.is_fast
+    }
+
+    /// It fills a part's memory from now on.
+    pub const fn restart(&mut self) {
+        self.bytes = 0;
+        self.time = Duration::ZERO;
+    }
+
+    /// It has to show anew that it is fast.
+    pub const fn distrust(&mut self) {
+        self.is_fast = false;
+        self.restart();
+    }
+
+    /// When it falls too far behind, if nothing comes until then.
+    pub fn late_at(&self, now: Instant) -> Instant {
+        self.waiting_since.unwrap_or(now) + (GRACE + due(self.bytes)).saturating_sub(self.time)
     }
 }
 
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
+/// For a fast sender to send so much.
+const fn due(bytes: u64) -> Duration {
+    Duration::from_millis(bytes * 1000 / FAST)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[tokio::test]
-    async fn who_holds_room_is_asked_to_go_only_when_others_wait() {
-        let rooms = Arc::new(Rooms::default());
-        let half = BUDGET as usize / 2;
-        let (room, _other) = (rooms.take(half).await.expect("room"), rooms.take(half).await.expect("room"));
-        // One who gave up waits no more.
-        assert!(tokio::time::timeout(POLL, rooms.take(1)).await.is_err(), "nothing is free");
-        let asked = tokio::time::timeout(PATIENCE + 2 * POLL, rooms.overstayed(&room)).await;
-        assert!(asked.is_err(), "nobody waits");
-        let waiting = tokio::spawn({
-            let rooms = Arc::clone(&rooms);
-            async move { rooms.take(1).await.map(drop) }
-        });
-        rooms.overstayed(&room).await;
-        drop(room);
-        waiting.await.expect("no panic").expect("room");
+    /// The pace of one who sends so many bytes every so often, for so long.
+    fn paced(bytes: usize, every: Duration, total: Duration) -> Pace {
+        let (mut pace, begun) = (Pace::default(), Instant::now());
+        let mut now = begun;
+        while now < begun + total {
+            pace.wait(now);
+            now += every;
+            pace.arrived(bytes, now);
+        }
+        pace
     }
 
-    #[tokio::test]
-    async fn two_parts_find_room_however_large_they_are() {
-        let rooms = Rooms::default();
-        let part = 5 << 30;
-        let _two = (rooms.take(part).await.expect("room"), rooms.take(part).await.expect("room"));
+    #[test]
+    fn a_sender_is_fast_once_it_has_shown_it() {
+        let ms = Duration::from_millis;
+        assert!(paced(32 << 10, ms(1), ms(100)).is_fast(), "32 MB/s");
+        assert!(!paced(32 << 10, ms(1), ms(5)).is_fast(), "a burst is no proof");
+        assert!(!paced(1 << 10, ms(100), ms(60_000)).is_fast(), "10 KB/s");
+        // What this server needs between two pieces does not count.
+        let (mut pace, now) = (Pace::default(), Instant::now());
+        for second in 0..10 {
+            let now = now + Duration::from_secs(second);
+            pace.wait(now);
+            pace.arrived(64 << 10, now + ms(1));
+        }
+        assert!(pace.is_fast());
+    }
+
+    #[test]
+    fn who_stalls_is_late_soon_and_has_to_show_anew_that_it_is_fast() {
+        let mut pace = paced(1 << 20, Duration::from_millis(10), Duration::from_secs(1));
+        pace.restart();
+        let now = Instant::now();
+        pace.wait(now);
+        assert_eq!(pace.late_at(now), now + GRACE);
+        pace.arrived(FAST.try_into().expect("a small number"), now);
+        pace.wait(now);
+        assert!(pace.late_at(now) >= now + GRACE + Duration::from_millis(990));
+        pace.distrust();
+        assert!(!pace.is_fast());
     }
 }

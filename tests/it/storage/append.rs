@@ -48,7 +48,7 @@ impl Chunked {
 
     async fn append(&mut self, storage: &Storage, bytes: &Bytes) {
         let mut appender = storage
-            .append(self.upload, &self.stored, Uuid::new_v4())
+            .append(self.upload, &self.stored, Uuid::new_v4(), "ann")
             .await
             .expect("the upload can be appended to");
         for piece in bytes.chunks(CUT) {
@@ -74,7 +74,7 @@ impl Chunked {
     /// Sends bytes and goes away before it was told that they are safe.
     async fn append_and_vanish(&self, storage: &Storage, bytes: &Bytes) {
         let mut appender = storage
-            .append(self.upload, &self.stored, Uuid::new_v4())
+            .append(self.upload, &self.stored, Uuid::new_v4(), "ann")
             .await
             .expect("the upload can be appended to");
         appender.write(bytes.clone()).await.expect("the bytes are taken");
@@ -127,7 +127,7 @@ async fn what_is_spilled_on_the_way_comes_together_again(storage: Arc<Storage>) 
     let head = bytes.len() / 8;
     chunked.append(&storage, &bytes.slice(..head)).await;
     let mut appender =
-        storage.append(chunked.upload, &chunked.stored, Uuid::new_v4()).await.expect("it is there");
+        storage.append(chunked.upload, &chunked.stored, Uuid::new_v4(), "ann").await.expect("it is there");
     let part = usize::try_from(MIN_PART_SIZE).expect("a size that fits in memory");
     // Also so close to the end of a part that its rest never asks for room, and twice within one.
     let mut at = head;
@@ -176,7 +176,7 @@ async fn an_append_to_bytes_that_are_gone_is_refused(storage: Arc<Storage>) {
     let mut chunked = Chunked::new();
     chunked.append(&storage, &content(47, 1000)).await;
     storage.discard(chunked.upload).await.expect("it can be discarded");
-    let appended = storage.append(chunked.upload, &chunked.stored, Uuid::new_v4()).await;
+    let appended = storage.append(chunked.upload, &chunked.stored, Uuid::new_v4(), "ann").await;
     assert!(matches!(appended, Err(StorageError::NotFound | StorageError::UploadNotFound)), "{appended:?}");
     let sealed =
         storage.seal(chunked.upload, &Transfer::Proxied(chunked.stored), Algorithm::Sha256, false).await;

@@ -112,7 +112,7 @@ async fn many_uploads_are_all_listed(storage: Arc<Storage>) {
 async fn append_nothing(storage: &Storage, upload: UploadId) {
     let stored = Chunked::new().stored;
     let appender =
-        storage.append(upload, &stored, Uuid::new_v4()).await.expect("the upload can be appended to");
+        storage.append(upload, &stored, Uuid::new_v4(), "ann").await.expect("the upload can be appended to");
     appender.finish().await.expect("the append can be finished");
 }
 

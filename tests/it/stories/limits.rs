@@ -1,6 +1,8 @@
 //! Limits and bad input: each is refused in clear words, and what was there before is as it was.
 
 mod bodies;
+mod connections;
+mod fairness;
 mod input;
 mod memory;
 pub(super) mod raw;
@@ -12,5 +14,14 @@ use crate::support::trial::Story;
 const NAME: &str = "team/app/model";
 
 pub fn cases() -> Vec<Story> {
-    [input::cases(), sizes::cases(), bodies::cases(), urls::cases(), memory::cases()].concat()
+    [
+        input::cases(),
+        sizes::cases(),
+        bodies::cases(),
+        urls::cases(),
+        memory::cases(),
+        connections::cases(),
+        fairness::cases(),
+    ]
+    .concat()
 }
