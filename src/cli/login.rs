@@ -51,6 +51,12 @@ pub(super) async fn login(args: LoginArgs) -> anyhow::Result<()> {
     let registry = args.registry.registry;
     // First: nobody should type a password before hearing that it cannot be kept.
     let credentials = Credentials::load()?;
+    let stranger = Client::connect(registry.url().clone(), args.tls.options(None)?)?;
+    // Also first: it is the registry's word alone that has the password go elsewhere.
+    if let Some(service) = stranger.token_service_elsewhere().await? {
+        let service = service.origin().ascii_serialization();
+        complain!("{registry} has passwords checked by {service}: yours goes there, whenever it is needed");
+    }
     let username = args.username.map_or_else(ask_for_name, Ok)?;
     let password = if args.password_stdin { read_line()? } else { ask_for_password()? };
     if username.is_empty() || password.is_empty() {
@@ -62,8 +68,8 @@ pub(super) async fn login(args: LoginArgs) -> anyhow::Result<()> {
     let keeper = credentials.store(registry.name(), &credential).await?;
     say!("signed in to {registry} as {username}");
     match keeper {
-        Keeper::Helper(program) => eprintln!("{program} keeps the password"),
-        Keeper::File(path) => eprintln!(
+        Keeper::Helper(program) => complain!("{program} keeps the password"),
+        Keeper::File(path) => complain!(
             "the password is in {}, not encrypted; a credential helper would keep it safer (credsStore in that file)",
             path.display()
         ),

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::remote::{RemoteArgs, RemoteName};
 use crate::client::manifest::Manifest;
-use crate::client::{RegistryAddress, copy};
+use crate::client::{RegistryAddress, copy, printable};
 use crate::domain::reference::Reference;
 use crate::http::wire::Platform;
 
@@ -96,7 +96,7 @@ fn list(names: &[String], as_json: bool) {
         say!("{}", Value::from(names));
     } else {
         for name in names {
-            say!("{name}");
+            say!("{}", printable(name));
         }
     }
 }
@@ -159,13 +159,14 @@ fn described(name: &RemoteName, manifest: &Manifest) -> String {
     }
     for child in &manifest.manifests {
         let platform = child.platform.as_ref().map(ToString::to_string).unwrap_or_default();
+        let platform = printable(&platform);
         lines.push(format!("manifest    {} {} {platform}", child.digest, child.size).trim_end().to_owned());
     }
     lines.extend(
         manifest.config.iter().map(|config| format!("config      {} {}", config.digest, config.size)),
     );
     for layer in &manifest.layers {
-        let title = layer.annotation(super::put::TITLE).unwrap_or_default();
+        let title = printable(layer.annotation(super::put::TITLE).unwrap_or_default());
         lines.push(format!("layer       {} {} {title}", layer.digest, layer.size).trim_end().to_owned());
     }
     lines.join("\n")

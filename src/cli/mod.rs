@@ -5,6 +5,11 @@ macro_rules! say {
     ($($argument:tt)*) => { $crate::cli::print_line(format_args!($($argument)*)) };
 }
 
+/// A complaint or a remark on standard error.
+macro_rules! complain {
+    ($($argument:tt)*) => { $crate::cli::print_error(format_args!($($argument)*)) };
+}
+
 mod accounts;
 mod artifact;
 mod cleanup;
@@ -35,6 +40,7 @@ use std::io::Write;
 
 use clap::{Parser, Subcommand};
 
+use crate::client::printable_lines;
 use crate::config::LogConfig;
 use crate::telemetry;
 
@@ -93,9 +99,15 @@ enum Command {
     Man(man::ManArgs),
 }
 
+/// Whatever is in it: names and titles are often a registry's, and a terminal obeys some of what it is shown.
 fn print_line(line: std::fmt::Arguments<'_>) {
     // Nobody is left to tell that nobody listens.
-    let _ = writeln!(std::io::stdout().lock(), "{line}");
+    let _ = writeln!(std::io::stdout().lock(), "{}", printable_lines(&line.to_string()));
+}
+
+/// As [`print_line`]: errors quote what registries say.
+fn print_error(line: std::fmt::Arguments<'_>) {
+    let _ = writeln!(std::io::stderr().lock(), "{}", printable_lines(&line.to_string()));
 }
 
 /// Bad usage: what clap answers, and what a setting that makes no sense gets.
@@ -111,13 +123,13 @@ pub async fn run() -> std::process::ExitCode {
     let cli = Cli::parse();
     let level = if matches!(cli.command, Command::Serve(_)) { "info,sqlx=warn" } else { "warn" };
     if let Err(error) = telemetry::init(&cli.log, level) {
-        eprintln!("error: {error}");
+        complain!("error: {error}");
         return BAD_USAGE.into();
     }
     let done = match cli.command {
         Command::Serve(args) => {
             if let Err(error) = args.config.check() {
-                eprintln!("error: {error}");
+                complain!("error: {error}");
                 return BAD_USAGE.into();
             }
             serve::run(*args).await
@@ -128,7 +140,7 @@ pub async fn run() -> std::process::ExitCode {
         Command::Verify(args) => verify::run(args).await,
         Command::Config(args) => {
             if let Err(error) = args.check() {
-                eprintln!("error: {error}");
+                complain!("error: {error}");
                 return BAD_USAGE.into();
             }
             config::run(*args).await
@@ -156,7 +168,7 @@ pub async fn run() -> std::process::ExitCode {
     match done {
         Ok(()) => 0.into(),
         Err(error) => {
-            eprintln!("error: {error:#}");
+            complain!("error: {error:#}");
             if error.is::<BadUsage>() { BAD_USAGE.into() } else { 1.into() }
         }
     }

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use indicatif::{HumanBytes, MultiProgress, ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 
-use crate::client::{Event, Outcome, Progress, Stage, Subject};
+use crate::client::{Event, Outcome, Progress, Stage, Subject, printable};
 use crate::domain::upload::UploadId;
 use crate::telemetry::chain;
 
@@ -18,6 +18,8 @@ use crate::telemetry::chain;
 const TICK: Duration = Duration::from_millis(100);
 /// A script is told of progress so often, for each blob.
 const EVENT_INTERVAL: Duration = Duration::from_secs(1);
+/// And a log that a finalize goes on.
+const LINE_INTERVAL: Duration = Duration::from_secs(30);
 /// Of a name so many characters are shown: a digest's algorithm and its first twelve digits.
 const NAME_WIDTH: usize = 19;
 const BAR: &str = "{prefix:19} {msg:>11} [{bar:24}] {bytes}/{total_bytes} {bytes_per_sec} {eta}";
@@ -127,6 +129,7 @@ impl Shown {
                 self.session = Some(*id);
                 self.event(subject, "session", &json!({ "upload_uuid": id }));
             }
+            Event::Finalizing { phase, done, total } => self.finalizing(subject, phase, *done, *total),
             Event::Finished(outcome) => self.end(subject, *outcome),
             Event::Retrying { error, after } => {
                 let text = chain(error);
@@ -143,8 +146,8 @@ impl Shown {
     fn say(&self, text: &str) {
         match &self.style {
             Style::Silent | Style::Events => {}
-            Style::Plain => eprintln!("{text}"),
-            Style::Bars { all, .. } => all.suspend(|| eprintln!("{text}")),
+            Style::Plain => complain!("{text}"),
+            Style::Bars { all, .. } => all.suspend(|| complain!("{text}")),
         }
     }
 
@@ -214,6 +217,24 @@ impl Shown {
         }
     }
 
+    fn finalizing(&mut self, subject: &Subject, phase: &str, done: u64, total: u64) {
+        let Some(work) = self.subjects.get_mut(&subject.id) else { return };
+        let text = format!("{phase} {}", of_total(done, total));
+        if let Some(bar) = &work.bar {
+            bar.set_message(text.clone());
+        }
+        let interval = if matches!(self.style, Style::Plain) { LINE_INTERVAL } else { EVENT_INTERVAL };
+        if work.told.elapsed() < interval {
+            return;
+        }
+        work.told = Instant::now();
+        let details = json!({ "stage": Stage::Finalizing, "phase": phase, "total": total, "done": done });
+        self.event(subject, "progress", &details);
+        if matches!(self.style, Style::Plain) {
+            self.say(&format!("{} {text}", shortened(&subject.name)));
+        }
+    }
+
     fn end(&mut self, subject: &Subject, outcome: Outcome) {
         self.event(subject, "finished", &json!({ "outcome": outcome }));
         let work = self.subjects.remove(&subject.id);
@@ -241,8 +262,24 @@ fn style(template: &str) -> ProgressStyle {
     ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
 }
 
-/// The beginning of a digest, the end of a path.
+/// `1.2 of 3.0 GiB`
+fn of_total(done: u64, total: u64) -> String {
+    const UNITS: [(u64, &str); 3] = [(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];
+    match UNITS.iter().find(|(unit, _)| total >= *unit) {
+        Some((unit, name)) => {
+            // In tenths, by whole numbers: a total may be any.
+            let tenths = |bytes: u64| u128::from(bytes) * 10 / u128::from(*unit);
+            let [done, total] =
+                [done, total].map(|bytes| format!("{}.{}", tenths(bytes) / 10, tenths(bytes) % 10));
+            format!("{done} of {total} {name}")
+        }
+        None => format!("{done} of {total} bytes"),
+    }
+}
+
+/// The beginning of a digest, the end of a path; a title is a stranger's text.
 fn shortened(name: &str) -> String {
+    let name = &*printable(name);
     let length = name.chars().count();
     if length <= NAME_WIDTH {
         name.to_owned()
@@ -308,6 +345,18 @@ mod tests {
         assert_eq!(shortened("file.bin"), "file.bin");
         assert_eq!(shortened(&subject(1).name), "sha256:000000000000");
         assert_eq!(shortened("a/very/long/path/to/model.bin"), "…/path/to/model.bin");
+    }
+
+    #[test]
+    fn what_is_done_is_told_in_the_unit_of_the_whole() {
+        for (done, total, text) in [
+            (1_300_000_000, 3 << 30, "1.2 of 3.0 GiB"),
+            (0, 5 << 20, "0.0 of 5.0 MiB"),
+            (12, 900, "12 of 900 bytes"),
+            (u64::MAX, u64::MAX, "17179869183.9 of 17179869183.9 GiB"),
+        ] {
+            assert_eq!(of_total(done, total), text);
+        }
     }
 
     #[test]

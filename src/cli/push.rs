@@ -10,6 +10,7 @@ use super::progress::{Display, OutputArgs};
 use super::remote::{RemoteArgs, RemoteName, TransferArgs};
 use crate::client::archive::{Archive, Image};
 use crate::client::copy::{CopyOptions, Origin, Target};
+use crate::client::printable;
 use crate::domain::reference::{Reference, Tag};
 
 /// Push an image out of an archive or a layout
@@ -146,7 +147,7 @@ fn tag_of(name: &str) -> Option<Tag> {
 fn listed(images: &[Image]) -> String {
     let name = |image: &Image| match &image.names[..] {
         [] => image.root.digest.to_string(),
-        names => names.join(" = "),
+        names => printable(&names.join(" = ")).into_owned(),
     };
     images.iter().map(name).collect::<Vec<_>>().join(", ")
 }

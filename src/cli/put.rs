@@ -97,7 +97,7 @@ pub async fn run(args: PutArgs) -> anyhow::Result<()> {
     if let (Err(error), Some(hint)) = (&done, put.hint())
         && error.downcast_ref::<Error>().is_none_or(is_resumable)
     {
-        eprintln!("{hint}");
+        complain!("{hint}");
     }
     done
 }
@@ -139,7 +139,7 @@ impl Put<'_> {
                 }
                 Err(error) if files.len() == 1 => return Err(error),
                 Err(error) => {
-                    eprintln!("error: {}: {error:#}", file.display());
+                    complain!("error: {}: {error:#}", file.display());
                     failed.push(file);
                 }
             }

@@ -5,14 +5,15 @@ use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use futures_util::lock::Mutex;
-use reqwest::header::{AUTHORIZATION, HeaderMap, WWW_AUTHENTICATE};
+use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue, WWW_AUTHENTICATE};
 use reqwest::{RequestBuilder, StatusCode};
 use serde::Deserialize;
 use url::Url;
 
 use super::call::{read_limited, read_refusal};
 use super::credentials::Credential;
-use super::{CALL_TIMEOUT, Error, Refusal, Result, is_loopback, peer};
+use super::destination::Destinations;
+use super::{CALL_TIMEOUT, Error, Refusal, Result, peer};
 use crate::domain::name::RepositoryName;
 
 /// Where a token service says nothing else (Docker's token specification).
@@ -115,7 +116,7 @@ impl Authenticator {
     /// is nothing.
     pub async fn apply(
         &self,
-        http: &reqwest::Client,
+        destinations: &Destinations,
         request: RequestBuilder,
         scope: &Scope,
     ) -> Result<(RequestBuilder, Option<String>)> {
@@ -130,8 +131,9 @@ impl Authenticator {
                 let value = if let Some(token) = valid {
                     token.value.clone()
                 } else {
-                    let token =
-                        self.fetch(http, &realm, service.as_deref(), rights, asked.as_deref()).await?;
+                    let token = self
+                        .fetch(destinations, &realm, service.as_deref(), rights, asked.as_deref())
+                        .await?;
                     let value = token.value.clone();
                     known.tokens.insert(scope.clone(), token);
                     value
@@ -153,16 +155,9 @@ impl Authenticator {
         if *scope == Scope::Password {
             return Ok(false);
         }
-        let lines = headers.get_all(WWW_AUTHENTICATE).iter().filter_map(|line| line.to_str().ok());
-        let challenges: Vec<_> = lines.filter_map(parse_challenge).collect();
-        let is_bearer = |challenge: &&Challenge| matches!(challenge, Challenge::Bearer { .. });
-        let chosen = challenges.iter().find(is_bearer).or(challenges.first()).cloned();
-        if let Some(Challenge::Bearer { realm, .. }) = &chosen
-            && registry.scheme() == "https"
-            && realm.scheme() != "https"
-            && !is_loopback(realm)
-        {
-            return Err(Error::protocol(&peer(registry), "a token service without HTTPS"));
+        let chosen = choose_challenge(headers);
+        if let Some(Challenge::Bearer { realm, .. }) = &chosen {
+            check_realm(registry, realm)?;
         }
         let mut known = self.known.lock().await;
         // Another request may have been given a new one meanwhile.
@@ -180,12 +175,13 @@ impl Authenticator {
 
     async fn fetch(
         &self,
-        http: &reqwest::Client,
+        destinations: &Destinations,
         realm: &Url,
         service: Option<&str>,
         rights: &[String],
         asked: Option<&str>,
     ) -> Result<Token> {
+        let http = destinations.to(realm)?;
         // What the registry names itself is asked for where we know nothing better.
         let asked = asked.filter(|_| rights.is_empty()).into_iter().flat_map(str::split_whitespace);
         let scopes: Vec<_> = rights.iter().map(String::as_str).chain(asked).collect();
@@ -236,11 +232,37 @@ impl Authenticator {
         let answer = serde_json::from_slice::<TokenAnswer>(&body).ok();
         let lifetime = answer.as_ref().and_then(|answer| answer.expires_in).map(Duration::from_secs);
         let value = answer.and_then(|answer| answer.token.or(answer.access_token));
+        // What no header can carry is none.
+        let value = value.filter(|value| HeaderValue::from_str(value).is_ok());
         let value = value.ok_or_else(|| Error::protocol(&service, "no token"))?;
         let lifetime = lifetime.unwrap_or_default().max(DEFAULT_LIFETIME);
         let ends = Instant::now().checked_add(lifetime).unwrap_or_else(Instant::now);
         Ok(Token { value, ends })
     }
+}
+
+/// The token service that a registry's 401 names, where that is another host: passwords go there.
+pub(super) fn token_service_elsewhere(registry: &Url, headers: &HeaderMap) -> Result<Option<Url>> {
+    let Some(Challenge::Bearer { realm, .. }) = choose_challenge(headers) else { return Ok(None) };
+    check_realm(registry, &realm)?;
+    Ok(Some(realm).filter(|realm| realm.host() != registry.host()))
+}
+
+/// A password that was to be encrypted goes nowhere unencrypted, to no port of this machine either: anybody on it may
+/// have opened that.
+fn check_realm(registry: &Url, realm: &Url) -> Result<()> {
+    if registry.scheme() == "https" && realm.scheme() != "https" {
+        return Err(Error::protocol(&peer(registry), "a token service without HTTPS"));
+    }
+    Ok(())
+}
+
+fn choose_challenge(headers: &HeaderMap) -> Option<Challenge> {
+    let lines = headers.get_all(WWW_AUTHENTICATE).iter().filter_map(|line| line.to_str().ok());
+    let mut challenges: Vec<_> = lines.filter_map(parse_challenge).collect();
+    let is_bearer = |challenge: &Challenge| matches!(challenge, Challenge::Bearer { .. });
+    let chosen = challenges.iter().position(is_bearer).unwrap_or_default();
+    (!challenges.is_empty()).then(|| challenges.swap_remove(chosen))
 }
 
 /// One line of `WWW-Authenticate` (RFC 9110 §11.6.1): `Bearer realm="…",service="…",scope="…"`.

@@ -12,17 +12,23 @@ use url::Url;
 
 use super::auth::Scope;
 use super::retry::{Backoff, is_passing, is_passing_at_store, retry_after};
-use super::{Client, Error, Refusal, Result, STALL_TIMEOUT, peer};
+use super::{Client, Error, Refusal, Result, STALL_TIMEOUT, peer, shortened};
 use crate::http::wire::{ErrorEnvelope, PRESIGNS};
 
 /// Tries to connect before the server has ever answered: enough for one that is starting, short for a typing error.
 const FIRST_CONTACT_ATTEMPTS: u32 = 3;
 /// Of a store's error so much is read: more than any of them needs.
 const MAX_ERROR_BODY: usize = 16 * 1024;
+/// Of a registry's error: one names every blob that a manifest lacks, and a manifest has at most some thousands.
+const MAX_ERROR_ANSWER: usize = 1024 * 1024;
 /// Of any other answer so much is taken: ten thousand signed URLs are a third of it.
 const MAX_ANSWER: usize = 32 * 1024 * 1024;
-/// Of an error that is no envelope so many characters are shown.
-const MAX_SHOWN: usize = 200;
+/// Of an error that is no envelope, or that tells what did not fit, so many characters are shown.
+pub(super) const MAX_SHOWN: usize = 200;
+/// Of an error's message: the longest of ours name a few digests.
+pub(super) const MAX_MESSAGE: usize = 1000;
+/// Of an error's code: the longest known have 30 characters.
+const MAX_CODE: usize = 100;
 
 /// A server's whole answer.
 #[derive(Debug)]
@@ -92,7 +98,11 @@ impl Client {
         let response = self.send_at(url, scope, || async { Ok(build()) }).await?;
         let (status, headers, peer) = (response.status(), response.headers().clone(), peer(url));
         let request = response.extensions().get().cloned();
-        let body = read_limited(response, MAX_ANSWER, &peer).await?;
+        let body = if status.is_client_error() || status.is_server_error() {
+            read_start(response, MAX_ERROR_ANSWER).await
+        } else {
+            read_limited(response, MAX_ANSWER, &peer).await?
+        };
         Ok(Answer { status, headers, body, peer, request })
     }
 
@@ -112,7 +122,8 @@ impl Client {
         }
         let mut is_second = false;
         loop {
-            let (request, token) = self.authenticator.apply(&self.http, build().await?, scope).await?;
+            let (request, token) =
+                self.authenticator.apply(&self.destinations, build().await?, scope).await?;
             let response = self.execute(request, url).await?;
             self.answered.store(true, Ordering::Relaxed);
             if response.headers().contains_key(PRESIGNS) {
@@ -135,7 +146,7 @@ impl Client {
         let failed = |error| Error::transport(&peer(url), error);
         let request = request.build().map_err(failed)?;
         let asked = Asked(format!("{} {}{}", request.method(), peer(request.url()), request.url().path()));
-        let mut response = self.http.execute(request).await.map_err(failed)?;
+        let mut response = self.destinations.to(url)?.execute(request).await.map_err(failed)?;
         response.extensions_mut().insert(asked);
         Ok(response)
     }
@@ -171,8 +182,11 @@ impl Answer {
     }
 
     pub(super) fn json<T: DeserializeOwned>(&self) -> Result<T> {
-        serde_json::from_slice(&self.body)
-            .map_err(|error| self.unexpected(format!("JSON that does not fit ({error})")))
+        serde_json::from_slice(&self.body).map_err(|error| {
+            // It quotes what it does not know.
+            let error = shortened(&error.to_string(), MAX_SHOWN);
+            self.unexpected(format!("JSON that does not fit ({error})"))
+        })
     }
 
     pub(super) fn header(&self, name: &str) -> Option<&str> {
@@ -202,16 +216,27 @@ pub(super) async fn read_limited(mut response: Response, limit: usize, peer: &st
 }
 
 /// Reads a store's refusal.
-pub(super) async fn refusal(mut response: Response) -> Refusal {
-    let mut body = Vec::new();
-    while let Ok(Ok(Some(chunk))) = timeout(STALL_TIMEOUT, response.chunk()).await {
-        body.extend_from_slice(&chunk[..chunk.len().min(MAX_ERROR_BODY - body.len())]);
-        if body.len() == MAX_ERROR_BODY {
-            break;
-        }
-    }
+pub(super) async fn refusal(response: Response) -> Refusal {
     let request = response.extensions().get::<Asked>().map(|asked| asked.0.clone());
-    Refusal { request, ..read_refusal(response.status(), response.headers(), &body) }
+    let (status, headers) = (response.status(), response.headers().clone());
+    let body = read_start(response, MAX_ERROR_BODY).await;
+    Refusal { request, ..read_refusal(status, &headers, &body) }
+}
+
+/// As much of a body as comes, in little time and up to `limit`: what an error says is a hint.
+async fn read_start(mut response: Response, limit: usize) -> Bytes {
+    let mut body = Vec::new();
+    let reading = async {
+        while let Ok(Some(chunk)) = response.chunk().await {
+            body.extend_from_slice(&chunk[..chunk.len().min(limit - body.len())]);
+            if body.len() == limit {
+                break;
+            }
+        }
+    };
+    // What has come by then says enough.
+    let _ = timeout(STALL_TIMEOUT, reading).await;
+    body.into()
 }
 
 /// Reads an error as OCI or S3 writes it, or as much of the text as helps.
@@ -228,6 +253,8 @@ pub(super) fn read_refusal(status: StatusCode, headers: &HeaderMap, body: &[u8])
             }
         }
     };
+    // A stranger's words, which end up on terminals.
+    let (code, message) = (shortened(&code, MAX_CODE), shortened(&message, MAX_MESSAGE));
     Refusal { status, code, message, retry_after: retry_after(headers), request: None }
 }
 

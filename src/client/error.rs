@@ -6,9 +6,11 @@ use std::time::Duration;
 use reqwest::StatusCode;
 
 use super::archive::ArchiveError;
+use super::destination::{Refused, Why};
 use crate::domain::digest::{Digest, Mismatch};
 use crate::domain::reference::{Reference, Tag};
 use crate::domain::upload::{Status, UploadId};
+use crate::http::wire::FailureState;
 
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -34,6 +36,9 @@ pub enum Error {
         #[source]
         source: reqwest::Error,
     },
+    /// The registry named a place that it has no reason to name.
+    #[error("the registry leads to {place}, and that is {why}; nothing was sent there")]
+    Destination { place: String, why: Why },
     /// It began, and ended in the middle.
     #[error("the connection to {peer} broke")]
     Broken {
@@ -62,8 +67,8 @@ pub enum Error {
     UploadUnknown(UploadId),
     #[error("upload {0} has expired; begin again")]
     UploadExpired(UploadId),
-    #[error("upload {id} cannot go on, it is {status}{}; begin again", reason.as_ref().map_or_else(String::new, |reason| format!(" ({reason})")))]
-    UploadEnded { id: UploadId, status: Status, reason: Option<String> },
+    #[error("upload {id} cannot go on, it is {status}{}; begin again", failure.as_ref().map_or_else(String::new, |failure| format!(" ({})", failure.message)))]
+    UploadEnded { id: UploadId, status: Status, failure: Option<FailureState> },
     #[error("upload {0} is for the bytes of a proxied client, not for a presigned one; begin again")]
     UploadProxied(UploadId),
     #[error("{peer} takes no chunks, so nothing whose size is not known; upload it as a file")]
@@ -79,6 +84,8 @@ pub enum Error {
         "the repository has no manifest {0}, or you may not read it; its tags are listed by: overside tags"
     )]
     ManifestUnknown(Reference),
+    #[error("{peer} lists more than {most} {of}; name what you look for more narrowly")]
+    ListingTooLong { peer: String, most: usize, of: &'static str },
     #[error("below {0} and about it are more manifests, or more floors of them, than an artifact has")]
     TooDeep(Digest),
     #[error("there is no image for {wanted}; there is one for {there}")]
@@ -151,25 +158,28 @@ fn unauthorized(peer: &str, signed_in: bool, refusal: &Refusal) -> String {
     }
 }
 
-/// Whether a request failed because of who the other side showed itself to be.
-fn is_certificate(error: &reqwest::Error) -> bool {
+/// The first cause of a failed request that is a `T`.
+fn cause<T: std::error::Error + 'static>(error: &reqwest::Error) -> Option<&T> {
     let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
     while let Some(error) = cause {
-        if matches!(error.downcast_ref(), Some(rustls::Error::InvalidCertificate(_))) {
-            return true;
+        if let Some(found) = error.downcast_ref() {
+            return Some(found);
         }
         // An I/O error leaves what it wraps out of the chain.
         let wrapped = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
         cause = wrapped.map(|wrapped| wrapped as _).or_else(|| error.source());
     }
-    false
+    None
 }
 
 impl Error {
     /// A failed request. The URL is left out: a signed one is a credential, and errors end up in logs.
     pub(super) fn transport(peer: &str, source: reqwest::Error) -> Self {
         let (peer, refused, source) = (peer.to_owned(), source.is_connect(), source.without_url());
-        if is_certificate(&source) {
+        if let Some(Refused(why)) = cause(&source) {
+            Self::Destination { place: peer, why: *why }
+        } else if matches!(cause(&source), Some(rustls::Error::InvalidCertificate(_))) {
+            // Whoever is at the other end showed itself to be somebody else.
             Self::Untrusted { peer, source }
         } else if refused {
             Self::Unreachable { peer, source }

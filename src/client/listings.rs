@@ -2,12 +2,13 @@
 
 use std::collections::BTreeSet;
 
+use bytes::Bytes;
 use reqwest::StatusCode;
 use reqwest::header::{ACCEPT, LINK};
 use serde::de::DeserializeOwned;
 use url::Url;
 
-use super::auth::Scope;
+use super::auth::{Scope, token_service_elsewhere};
 use super::call::Answer;
 use super::{CALL_TIMEOUT, Client, Error, Result};
 use crate::domain::digest::Digest;
@@ -19,6 +20,12 @@ use crate::http::wire::{Catalog, Descriptor};
 
 /// Entries asked for at a time; registries give fewer if they like.
 const PAGE: &str = "1000";
+/// Entries of one listing: what is kept of the longest is some hundred megabytes.
+const MAX_ENTRIES: usize = 1_000_000;
+/// Of one listing: all of those entries at a hundred on a page, as some registries give at most.
+const MAX_PAGES: usize = 10_000;
+/// Pages in a row with nothing on them: registries that filter what they have listed give some.
+const MAX_EMPTY_PAGES: usize = 20;
 
 /// Go's registries write `null` for a list that has nothing in it.
 #[derive(serde::Deserialize)]
@@ -41,6 +48,18 @@ impl Client {
             return Err(answer.unexpected("404 to /v2/; it is no registry"));
         }
         answer.expect(StatusCode::OK).map(|_| ())
+    }
+
+    /// Where passwords for this registry go, if that is another host than its own: the registry's word alone has them
+    /// go there, so people should hear of it before.
+    pub async fn token_service_elsewhere(&self) -> Result<Option<Url>> {
+        let url = self.url("v2/")?;
+        let request = self.http.get(url.clone()).timeout(CALL_TIMEOUT);
+        let answer = request.send().await.map_err(|error| Error::transport(&self.peer(), error))?;
+        match answer.status() {
+            StatusCode::UNAUTHORIZED => token_service_elsewhere(&self.base, answer.headers()),
+            _ => Ok(None),
+        }
     }
 
     /// The repositories that the caller may see.
@@ -99,10 +118,14 @@ impl Client {
         entries: impl Fn(P) -> Vec<T>,
     ) -> Result<Option<Vec<T>>> {
         let (mut listed, mut seen, mut next) = (Vec::new(), BTreeSet::new(), Some(first));
+        let (mut before, mut empty) = (Bytes::new(), 0);
         while let Some(url) = next {
             // A Link that leads back would have us list for ever.
             if !seen.insert(url.to_string()) {
                 return Err(Error::protocol(&self.peer(), "a listing that leads in a circle"));
+            }
+            if seen.len() > MAX_PAGES {
+                return Err(Error::ListingTooLong { peer: self.peer(), most: MAX_PAGES, of: "pages" });
             }
             let request = || self.http.get(url.clone()).header(ACCEPT, format!("{INDEX}, application/json"));
             let answer = self.call(Some(CALL_TIMEOUT), scope, request).await?;
@@ -117,7 +140,17 @@ impl Client {
                 own.set_query(next.query());
                 own
             });
-            listed.extend(entries(answer.json()?));
+            let page = entries(answer.json()?);
+            empty = if page.is_empty() { empty + 1 } else { 0 };
+            // Under another address again and again.
+            if empty > MAX_EMPTY_PAGES || (empty == 0 && answer.body == before) {
+                return Err(answer.unexpected("a listing that does not advance"));
+            }
+            if listed.len() + page.len() > MAX_ENTRIES {
+                return Err(Error::ListingTooLong { peer: self.peer(), most: MAX_ENTRIES, of: "entries" });
+            }
+            listed.extend(page);
+            before = answer.body;
         }
         Ok(Some(listed))
     }

@@ -5,9 +5,9 @@ use reqwest::{RequestBuilder, StatusCode};
 use url::Url;
 
 use super::auth::Scope;
-use super::call::Answer;
+use super::call::{Answer, MAX_SHOWN};
 use super::manifest::Manifest;
-use super::{CALL_TIMEOUT, Client, Error, Result};
+use super::{CALL_TIMEOUT, Client, Error, Result, shortened};
 use crate::domain::digest::{Digest, Mismatch};
 use crate::domain::manifest::{MAX_MANIFEST_SIZE, TYPES};
 use crate::domain::media_type::MediaType;
@@ -47,8 +47,11 @@ impl Client {
             Reference::Digest(digest) => Some(*digest),
             Reference::Tag(_) => answer.header(CONTENT_DIGEST).and_then(|digest| digest.parse().ok()),
         };
-        let manifest = Manifest::read(answer.body.clone(), media_type(&answer), told.as_ref())
-            .map_err(|error| answer.unexpected(format!("what is no manifest ({error})")))?;
+        let manifest =
+            Manifest::read(answer.body.clone(), media_type(&answer), told.as_ref()).map_err(|error| {
+                answer
+                    .unexpected(format!("what is no manifest ({})", shortened(&error.to_string(), MAX_SHOWN)))
+            })?;
         match told {
             Some(expected) if expected != manifest.descriptor.digest => {
                 let found = manifest.descriptor.digest;

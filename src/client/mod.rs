@@ -6,13 +6,15 @@
 //!   ├────> download ──> staged                  GET with Range into a file that is proven, then renamed
 //!   └────> archive                              images in files, checked whole before anything is sent
 //! all of them ──> call ──> auth, retry          one request: signed in, repeated where that helps
-//! content, source, state                        what is sent, and where an upload goes on
+//! content, source, state, arrived               what is sent, and where an upload goes on
+//! destination, printable                        what of a registry's words is not believed
 //! ```
 //! [`copy::copy`] and [`copy::pull`] move artifacts, [`Client::put_blob`] and [`Client::download`] blobs; [`Session`]
 //! is the presign protocol step by step.
 
 mod address;
 pub mod archive;
+mod arrived;
 mod auth;
 mod blobs;
 mod call;
@@ -20,13 +22,16 @@ mod chunked;
 mod content;
 pub mod copy;
 pub mod credentials;
+mod destination;
 mod download;
 mod error;
 mod listings;
 pub mod manifest;
 mod manifests;
 mod midstates;
+mod partial;
 mod parts;
+mod printable;
 mod progress;
 mod projects;
 mod put;
@@ -53,13 +58,16 @@ use crate::domain::upload::UploadId;
 use crate::http::wire::PresignedUpload;
 use auth::{Authenticator, Scope};
 use call::Answer;
+use destination::Destinations;
 
 pub(crate) use address::authority;
 pub use address::{AddressError, RegistryAddress};
 pub use content::{Content, RemoteBlob};
 pub use credentials::Credential;
+pub use destination::Why;
 pub use error::{Error, Refusal, Result};
 pub use midstates::Midstates;
+pub use printable::{printable, printable_lines, shortened};
 pub use progress::{Event, Outcome, Progress, Stage, Subject};
 pub use put::{Blob, PutOptions, PutOutcome};
 pub use retry::RetryPolicy;
@@ -81,6 +89,7 @@ const STALL_TIMEOUT: Duration = Duration::from_mins(1);
 #[derive(Debug, Clone)]
 pub struct Client {
     http: reqwest::Client,
+    destinations: Arc<Destinations>,
     /// Always ends with a slash.
     base: Url,
     policy: RetryPolicy,
@@ -119,18 +128,19 @@ impl Client {
         // Fails only where a provider is installed already, which is as good.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let authorities = Certificate::from_pem_bundle(&options.authorities).map_err(Error::Setup)?;
-        let http = reqwest::Client::builder()
-            .user_agent(concat!("overside/", env!("CARGO_PKG_VERSION")))
-            .connect_timeout(CONNECT_TIMEOUT)
-            .tcp_keepalive(KEEPALIVE_INTERVAL)
-            // Followed by hand, where it is known what may be sent on: a signed URL takes no credentials of ours.
-            .redirect(reqwest::redirect::Policy::none())
-            .tls_certs_merge(authorities)
-            .tls_danger_accept_invalid_certs(options.accept_invalid_certificates)
-            .build()
-            .map_err(Error::Setup)?;
+        let destinations = Destinations::new(&base, || {
+            reqwest::Client::builder()
+                .user_agent(concat!("overside/", env!("CARGO_PKG_VERSION")))
+                .connect_timeout(CONNECT_TIMEOUT)
+                .tcp_keepalive(KEEPALIVE_INTERVAL)
+                // Followed by hand, where it is known what may be sent on: a signed URL takes no credentials of ours.
+                .redirect(reqwest::redirect::Policy::none())
+                .tls_certs_merge(authorities.clone())
+                .tls_danger_accept_invalid_certs(options.accept_invalid_certificates)
+        })?;
         Ok(Self {
-            http,
+            http: destinations.own().clone(),
+            destinations: Arc::new(destinations),
             base,
             policy: RetryPolicy::default(),
             authenticator: Arc::new(Authenticator::new(credential)),

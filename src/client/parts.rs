@@ -5,15 +5,16 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use futures_util::lock::Mutex;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 
+use super::arrived::{Arrived, Naming, arrived, differing, naming};
 use super::content::Content;
-use super::progress::{Progress, Stage};
+use super::progress::{Event, Progress, Stage};
 use super::session::PresignTerms;
 use super::transfer::{Delivered, Delivery, Lanes, Signed, TransferOptions, Transferred};
 use super::{Error, Result, Session};
 use crate::domain::digest::Digest;
 use crate::domain::part::{Part, PartNumber, PartPlan, PartRange};
 use crate::domain::upload::TransferMode;
-use crate::http::wire::{CompletedPart, PresignedMultipart, PresignedUpload, ReceivedPart};
+use crate::http::wire::{CompletedPart, PresignedMultipart, PresignedUpload};
 
 /// URLs asked for at a time: few enough that none ages while it waits its turn, many enough to be one request in 100.
 const SIGNED_BATCH: usize = 100;
@@ -66,7 +67,7 @@ struct Multipart<'a> {
     terms: &'a PresignTerms,
     progress: &'a Progress,
     plan: PartPlan,
-    missing: BTreeSet<PartNumber>,
+    /// Of what this run has sent.
     etags: Mutex<BTreeMap<PartNumber, String>>,
 }
 
@@ -85,18 +86,74 @@ impl<'a> Multipart<'a> {
             .ok_or_else(|| {
                 Error::protocol(&session.client().peer(), "a part plan that does not fit the file")
             })?;
-        let missing = missing(&plan, &first.received);
-        let unsent: u64 = missing.iter().filter_map(|number| plan.part(*number)).map(|part| part.size).sum();
-        progress.started(Stage::Uploading, content.size(), content.size() - unsent);
-        Ok(Self { session, content, lanes, terms, progress, plan, missing, etags: Mutex::default() })
+        Ok(Self { session, content, lanes, terms, progress, plan, etags: Mutex::default() })
     }
 
-    /// Sends every missing part, as many at a time as there are lanes, and lists them with each `ETag` if these were all the parts.
-    async fn run(self, first: PresignedMultipart) -> Result<Option<Vec<CompletedPart>>> {
-        let given: BTreeSet<_> = first.parts.iter().map(|part| part.part_number).collect();
-        let rest: Vec<_> = self.missing.difference(&given).copied().collect();
-        let batches = batches(&rest);
-        let (mut batches, mut ready) = (batches.into_iter(), VecDeque::from(self.check(first)?));
+    /// Sends every missing part, and lists them with each `ETag` if these were all the parts.
+    async fn run(self, mut first: PresignedMultipart) -> Result<Option<Vec<CompletedPart>>> {
+        let arrived = arrived(&self.plan, std::mem::take(&mut first.received));
+        let missing: Vec<_> = self.plan.parts().filter(|part| !arrived.contains_key(&part.number)).collect();
+        let size = self.content.size();
+        self.progress.started(Stage::Uploading, size, size - size_of(&missing));
+        self.send_all(&missing, Some(first)).await?;
+        self.send_what_differs(&missing, &arrived).await?;
+        let etags = self.etags.into_inner();
+        let all = etags.len() == usize::from(self.plan.part_count());
+        let completed = |(part_number, etag)| CompletedPart { part_number, etag };
+        Ok(all.then(|| etags.into_iter().map(completed).collect()))
+    }
+
+    /// Sends again what the store has under an `ETag` that is not the MD5 of our bytes, if its ETags are MD5s.
+    async fn send_what_differs(&self, sent: &[Part], arrived: &Arrived) -> Result<()> {
+        if arrived.is_empty() {
+            return Ok(());
+        }
+        let mut known = match sent.first() {
+            Some(part) => self.naming(*part).await?,
+            None => Naming::Unknown,
+        };
+        if known == Naming::Opaque {
+            return Ok(());
+        }
+        let (mut differing, shown) = differing(self.content, &self.plan, arrived).await?;
+        if known == Naming::Unknown {
+            known = shown;
+        }
+        if known == Naming::Unknown
+            && let Some(part) = differing.pop()
+        {
+            // One is sent to see what the store calls it.
+            self.send_again(&[part]).await?;
+            known = self.naming(part).await?;
+        }
+        if known == Naming::Md5 { self.send_again(&differing).await } else { Ok(()) }
+    }
+
+    async fn send_again(&self, parts: &[Part]) -> Result<()> {
+        if parts.is_empty() {
+            return Ok(());
+        }
+        tracing::debug!(parts = parts.len(), "the store has other bytes under these numbers");
+        self.progress.report(Event::Lost(size_of(parts)));
+        self.send_all(parts, None).await
+    }
+
+    /// What the store's ETags are, by a part that this run has sent.
+    async fn naming(&self, part: Part) -> Result<Naming> {
+        let etag = self.etags.lock().await.get(&part.number).cloned();
+        match etag {
+            Some(etag) => naming(self.content, part, &etag).await,
+            None => Ok(Naming::Opaque),
+        }
+    }
+
+    /// Sends these parts, as many at a time as there are lanes, by what is signed already and what has to be.
+    async fn send_all(&self, parts: &[Part], first: Option<PresignedMultipart>) -> Result<()> {
+        let wanted: BTreeSet<_> = parts.iter().map(|part| part.number).collect();
+        let given = first.map(|first| self.check(first, &wanted)).transpose()?.unwrap_or_default();
+        let signed: BTreeSet<_> = given.iter().map(|(part, _)| part.number).collect();
+        let rest: Vec<_> = wanted.difference(&signed).copied().collect();
+        let (mut batches, mut ready) = (batches(&rest).into_iter(), VecDeque::from(given));
         let mut sending = FuturesUnordered::new();
         loop {
             while sending.len() < self.lanes.count() {
@@ -104,21 +161,16 @@ impl<'a> Multipart<'a> {
                     sending.push(self.send(part, signed));
                 } else if let Some(range) = batches.next() {
                     // Not before: a URL signed early is a URL that is old when its turn comes.
-                    ready.extend(self.check(self.sign(range).await?)?);
+                    ready.extend(self.check(self.sign(range).await?, &wanted)?);
                 } else {
                     break;
                 }
             }
             match sending.next().await {
                 Some(sent) => sent?,
-                None => break,
+                None => return Ok(()),
             }
         }
-        drop(sending);
-        let etags = self.etags.into_inner();
-        let all = etags.len() == usize::from(self.plan.part_count());
-        let completed = |(part_number, etag)| CompletedPart { part_number, etag };
-        Ok(all.then(|| etags.into_iter().map(completed).collect()))
     }
 
     async fn sign(&self, range: PartRange) -> Result<PresignedMultipart> {
@@ -130,10 +182,10 @@ impl<'a> Multipart<'a> {
         }
     }
 
-    /// The parts of a batch that are still missing, where they are those of the plan.
-    fn check(&self, batch: PresignedMultipart) -> Result<Vec<(Part, Signed)>> {
-        let wanted = batch.parts.into_iter().filter(|part| self.missing.contains(&part.part_number));
-        wanted
+    /// The parts of a batch that are wanted, where they are those of the plan.
+    fn check(&self, batch: PresignedMultipart, wanted: &BTreeSet<PartNumber>) -> Result<Vec<(Part, Signed)>> {
+        let parts = batch.parts.into_iter().filter(|part| wanted.contains(&part.part_number));
+        parts
             .map(|signed| match self.plan.part(signed.part_number) {
                 Some(part) if (part.offset, part.size) == (signed.offset, signed.size) => {
                     Ok((part, Signed::part(signed, batch.expires_at)))
@@ -153,13 +205,9 @@ impl<'a> Multipart<'a> {
     }
 }
 
-/// The parts that have not arrived, or not whole.
-fn missing(plan: &PartPlan, received: &[ReceivedPart]) -> BTreeSet<PartNumber> {
-    let received: BTreeMap<_, _> = received.iter().map(|part| (part.part_number, part.size)).collect();
-    plan.parts()
-        .filter(|part| received.get(&part.number) != Some(&part.size))
-        .map(|part| part.number)
-        .collect()
+/// In bytes.
+fn size_of(parts: &[Part]) -> u64 {
+    parts.iter().map(|part| part.size).sum()
 }
 
 /// Runs of consecutive numbers, none longer than a batch.

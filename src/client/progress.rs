@@ -15,7 +15,7 @@ use crate::domain::upload::UploadId;
 pub enum Stage {
     Hashing,
     Uploading,
-    /// The server proves and places the bytes; how far it is cannot be seen from here.
+    /// The server proves and places the bytes; how far it is tells [`Event::Finalizing`].
     Finalizing,
     Downloading,
 }
@@ -48,6 +48,8 @@ pub enum Event<'a> {
     Lost(u64),
     /// The upload session exists; what it has received can be resumed by its name.
     Session(UploadId),
+    /// What the server is doing with the bytes, in its own words, and of how many.
+    Finalizing { phase: &'a str, done: u64, total: u64 },
     /// A failure that is tried again.
     Retrying { error: &'a super::Error, after: Duration },
     /// Nothing more happens to this subject.

@@ -1,6 +1,7 @@
 //! A blob into a repository, from its hash to its publication, by the way that the registry has.
 
 use std::path::Path;
+use std::time::Duration;
 
 use super::chunked::{self, ChunkedUpload};
 use super::content::Content;
@@ -154,26 +155,8 @@ type Done = (Outcome, Option<TransferMode>);
 
 impl Put<'_> {
     async fn run(&self) -> Result<Done> {
-        if let Some(id) = self.options.resume {
-            return self.go_on(&self.client.session(self.repository, id)).await;
-        }
-        match self.remembered.and_then(UploadFile::read) {
-            Some(Begun::Upload(id)) => match self.go_on(&self.client.session(self.repository, id)).await {
-                // It has ended without us: nothing of it is left to go on with.
-                Err(
-                    Error::UploadUnknown(_)
-                    | Error::UploadExpired(_)
-                    | Error::UploadEnded { .. }
-                    | Error::UploadProxied(_),
-                ) => {}
-                done => return done,
-            },
-            Some(Begun::Location(location)) => {
-                if let Some(upload) = ChunkedUpload::resume(self.client, self.repository, location).await? {
-                    return self.through_server(upload).await;
-                }
-            }
-            None => {}
+        if let Some(done) = self.resume().await? {
+            return Ok(done);
         }
         let mount = self.options.mount_from.as_ref().filter(|from| *from != self.repository);
         if !self.client.presigns() {
@@ -190,6 +173,44 @@ impl Put<'_> {
         self.progress.report(Event::Session(session.id()));
         let sent = self.send(&session, signed, self.options.mode).await;
         self.ended(&session, sent).await
+    }
+
+    /// Goes on with what was begun before; none where nothing was, or nothing is left of it to go on with.
+    async fn resume(&self) -> Result<Option<Done>> {
+        let (id, was_asked_for) = match (self.options.resume, self.remembered.and_then(UploadFile::read)) {
+            (Some(id), _) => (id, true),
+            (None, Some(Begun::Upload(id))) => (id, false),
+            (None, Some(Begun::Location(location))) => {
+                let upload = ChunkedUpload::resume(self.client, self.repository, location).await?;
+                return match upload {
+                    Some(upload) => self.through_server(upload).await.map(Some),
+                    None => Ok(None),
+                };
+            }
+            (None, None) => return Ok(None),
+        };
+        let session = self.client.session(self.repository, id);
+        let error = match self.go_on(&session).await {
+            Ok(done) => return Ok(Some(done)),
+            Err(error) => error,
+        };
+        // Only now: the store kept other bytes than an earlier run sent, such as of a part that was cut.
+        if is_wrong(&error) && session.state().await.is_ok_and(|state| state.status == Status::Failed) {
+            self.progress.report(Event::Retrying { error: &error, after: Duration::ZERO });
+            return Ok(None);
+        }
+        match error {
+            // It has ended without us.
+            Error::UploadUnknown(_)
+            | Error::UploadExpired(_)
+            | Error::UploadEnded { .. }
+            | Error::UploadProxied(_)
+                if !was_asked_for =>
+            {
+                Ok(None)
+            }
+            error => Err(error),
+        }
     }
 
     fn remember(&self, begun: &Begun) -> Result<()> {
@@ -211,7 +232,7 @@ impl Put<'_> {
         match (state.status, state.mode) {
             (Status::Completed | Status::Finalizing, mode) => {
                 self.progress.started(Stage::Finalizing, self.blob.size(), 0);
-                session.finalize(self.blob.digest, None).await?;
+                session.finalize(self.blob.digest, None, self.progress).await?;
                 Ok((Outcome::Direct, mode))
             }
             (Status::Pending | Status::Uploading, Some(TransferMode::Proxied)) => {
@@ -262,18 +283,28 @@ impl Put<'_> {
             sha256_midstates: sent.plan.map(|plan| midstates.between(&plan)).unwrap_or_default(),
         };
         let told = (told != FinalizeBody::default()).then_some(&told);
-        match session.finalize(*digest, told).await {
+        match session.finalize(*digest, told, self.progress).await {
             Err(error) if is_incomplete(&error) => {
                 tracing::debug!(%error, "sending what is missing");
                 session.upload(content, *digest, &options, self.progress).await?;
                 content.check_unchanged().await?;
                 self.progress.started(Stage::Finalizing, content.size(), 0);
-                session.finalize(*digest, None).await?;
+                session.finalize(*digest, None, self.progress).await?;
             }
             finalized => finalized?,
         }
         Ok(sent.mode)
     }
+}
+
+/// Whether the bytes were found to be others than the digest says.
+fn is_wrong(error: &Error) -> bool {
+    let code = match error {
+        Error::Refused(refusal) => Some(refusal.code.as_str()),
+        Error::UploadEnded { failure, .. } => failure.as_ref().map(|failure| failure.code.as_str()),
+        _ => None,
+    };
+    code == Some("DIGEST_INVALID")
 }
 
 /// Whether finalizing failed for want of bytes, and the session still takes them.

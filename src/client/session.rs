@@ -4,23 +4,50 @@ use std::time::Duration;
 
 use reqwest::header::{ACCEPT, CONTENT_TYPE};
 use reqwest::{RequestBuilder, StatusCode};
+use serde::Deserialize;
+use tokio::time::timeout;
 use url::Url;
 
 use super::auth::Scope;
-use super::call::Answer;
+use super::call::{Answer, MAX_MESSAGE};
 use super::content::Content;
-use super::{CALL_TIMEOUT, Client, Error, Result};
+use super::progress::{Event, Progress};
+use super::{CALL_TIMEOUT, Client, Error, Result, shortened};
 use crate::domain::digest::Digest;
 use crate::domain::name::RepositoryName;
 use crate::domain::part::PartRange;
 use crate::domain::upload::{Status, TransferMode, UploadId};
-use crate::http::wire::{FinalizeBody, PresignedUpload, UploadState};
+use crate::http::wire::{FailureState, FinalizeBody, PresignedUpload, UploadState};
 
 /// First wait between two looks at a finalizing upload; doubles, so that small blobs do not wait for large ones' sake.
 const FIRST_POLL: Duration = Duration::from_millis(50);
 const LONGEST_POLL: Duration = Duration::from_secs(2);
 /// After so long somebody else's finalizing is asked for again: if its lease has expired, our request takes over.
 const FINALIZE_AGAIN: Duration = Duration::from_secs(30);
+
+/// So long a finalize is waited for in its own request: nothing is faster for a blob that is proven in seconds, and
+/// everything on the way lets a request be so old.
+const ANSWER_PATIENCE: Duration = Duration::from_secs(5);
+/// For a request that only has to be heard; its body has up to two megabytes.
+const REQUEST_PATIENCE: Duration = Duration::from_mins(5);
+/// Parts that are told within the shorter patience: with their midstates some 300 KB, seconds on a slow line.
+const MOST_TOLD_IN_PATIENCE: usize = 2_000;
+/// Of what the server says it is doing so many characters are shown.
+const MAX_PHASE: usize = 40;
+
+/// How far a finalize is, beside the rest of a session's state.
+#[derive(Deserialize)]
+struct Finalizing {
+    progress: Option<FinalizeProgress>,
+}
+
+#[derive(Deserialize)]
+struct FinalizeProgress {
+    phase: String,
+    /// In bytes.
+    done: u64,
+    total: u64,
+}
 
 /// One upload on the server.
 #[derive(Debug, Clone)]
@@ -98,9 +125,13 @@ impl Session {
 
     /// Where the session stands.
     pub async fn state(&self) -> Result<UploadState> {
+        self.ask_state().await?.json()
+    }
+
+    async fn ask_state(&self) -> Result<Answer> {
         let url = self.url()?;
         let answer = self.call(|http| http.get(url.clone()).header(ACCEPT, "application/json")).await?;
-        self.expect(answer, StatusCode::OK)?.json()
+        self.expect(answer, StatusCode::OK)
     }
 
     /// Gives the upload up. One that is gone already is fine.
@@ -115,24 +146,39 @@ impl Session {
 
     /// Has the server prove, place and publish the bytes, and waits for that: minutes, for a large blob.
     ///
+    /// No request is open for longer than some seconds, so no time limit on the way cuts it: what takes longer is
+    /// asked after, and reported to `progress` as far as the server tells.
+    ///
     /// What the client tells of its parts spares the server asking the store, and lets it prove them side by side.
     /// [`Error::Incomplete`] or a refusal `BLOB_UPLOAD_INVALID` when something is missing that can be sent.
-    pub async fn finalize(&self, digest: Digest, told: Option<&FinalizeBody>) -> Result<()> {
+    pub async fn finalize(
+        &self,
+        digest: Digest,
+        told: Option<&FinalizeBody>,
+        progress: &Progress,
+    ) -> Result<()> {
+        let mut respond_async = told.is_some_and(|told| told.parts.len() > MOST_TOLD_IN_PATIENCE);
         loop {
-            let refused = match self.request_finalize(digest, told, false).await {
-                Ok(StatusCode::CREATED) => return Ok(()),
-                Ok(_) => None,
-                Err(error) if may_be_at_work(&error) => Some(error),
-                Err(error) => return Err(error),
+            let patience = if respond_async { REQUEST_PATIENCE } else { ANSWER_PATIENCE };
+            let asked = timeout(patience, self.request_finalize(digest, told, respond_async)).await;
+            let was_cut = asked.is_err();
+            let refused = match asked {
+                Ok(Ok(StatusCode::CREATED)) => return Ok(()),
+                Ok(Err(error)) if may_be_at_work(&error) => Some(error),
+                Ok(Err(error)) => return Err(error),
+                Ok(Ok(_)) | Err(_) => None,
             };
-            let state = self.wait_while_finalizing(FINALIZE_AGAIN).await?;
+            let state = self.watch_finalizing(FINALIZE_AGAIN, progress).await?;
             match (state.status, refused) {
                 (Status::Finalizing, _) => {}
                 (Status::Completed, _) if state.digest == Some(digest) => return Ok(()),
+                // It had not come so far as to begin. Next time it only has to.
+                (Status::Pending | Status::Uploading, None) if was_cut && !respond_async => {}
                 (Status::Pending | Status::Uploading, None) => return Err(Error::Incomplete(self.id)),
                 (Status::Pending | Status::Uploading, Some(error)) => return Err(error),
                 _ => return Err(self.ended(state)),
             }
+            respond_async = true;
         }
     }
 
@@ -143,11 +189,21 @@ impl Session {
 
     /// The state once the upload is not being finalized any more, or after `patience`.
     pub async fn wait_while_finalizing(&self, patience: Duration) -> Result<UploadState> {
+        self.watch_finalizing(patience, &Progress::default()).await
+    }
+
+    async fn watch_finalizing(&self, patience: Duration, progress: &Progress) -> Result<UploadState> {
         let (mut waited, mut wait) = (Duration::ZERO, FIRST_POLL);
         loop {
-            let state = self.state().await?;
+            let answer = self.ask_state().await?;
+            let state: UploadState = answer.json()?;
             if state.status != Status::Finalizing || waited >= patience {
                 return Ok(state);
+            }
+            // From a server that tells nothing of it, there is nothing to tell.
+            if let Ok(Finalizing { progress: Some(seen) }) = answer.json() {
+                let phase = &*shortened(&seen.phase, MAX_PHASE);
+                progress.report(Event::Finalizing { phase, done: seen.done, total: seen.total });
             }
             tokio::time::sleep(wait).await;
             waited += wait;
@@ -196,7 +252,10 @@ impl Session {
             status => Error::UploadEnded {
                 id: self.id,
                 status,
-                reason: state.failure.map(|failure| failure.message),
+                failure: state.failure.map(|failure| FailureState {
+                    message: shortened(&failure.message, MAX_MESSAGE),
+                    ..failure
+                }),
             },
         }
     }

@@ -21,7 +21,7 @@ use crate::domain::hash::Hasher;
 const READ_SIZE: usize = 128 * 1024;
 /// Read size while hashing: large enough that system calls do not count beside SHA-256, and a divisor of the
 /// midstates' step.
-const HASH_READ_SIZE: usize = 1024 * 1024;
+pub(super) const HASH_READ_SIZE: usize = 1024 * 1024;
 
 /// What hashing a file tells.
 #[derive(Debug, Clone, PartialEq, Eq)]

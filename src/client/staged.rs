@@ -2,7 +2,7 @@
 //!
 //! Blocking code: it runs on threads where blocking is fine. What an interrupted run left is taken up again.
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{File, TryLockError};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::progress::{Progress, Stage};
 use super::source::hash_to_end;
-use super::{Error, Result};
+use super::{Error, Result, partial};
 use crate::domain::digest::{Digest, Mismatch};
 use crate::domain::hash::Hasher;
 
@@ -83,7 +83,8 @@ impl StagedFile {
             std::fs::remove_file(&path).map_err(Error::file("remove", &path))?;
             return Err(Error::DigestMismatch(Box::new(Mismatch { expected: digest, found })));
         }
-        file.sync_all().map_err(Error::file("sync", &path))?;
+        let finished = partial::share(&file).and_then(|()| file.sync_all());
+        finished.map_err(Error::file("finish", &path))?;
         std::fs::rename(&path, &target).map_err(Error::file("create", &target))?;
         sync_folder(&target)
     }
@@ -92,31 +93,15 @@ impl StagedFile {
 /// Opens and locks: two processes writing to one file would spoil it for both, and one of them after the rename.
 pub(super) fn open_locked(path: &Path, target: &Path) -> Result<File> {
     loop {
-        let mut options = OpenOptions::new();
-        let options = options.read(true).write(true).create(true).truncate(false);
-        let file = options.open(path).map_err(Error::file("create", path))?;
+        let file = partial::open(path).map_err(Error::file("create", path))?;
         match file.try_lock() {
-            Ok(()) if is_at(&file, path) => return Ok(file),
+            Ok(()) if partial::is_at(&file, path) => return Ok(file),
             // Renamed between our open and our lock: this is somebody's finished file now.
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Err(Error::DownloadInProgress(target.to_owned())),
             Err(TryLockError::Error(error)) => return Err(Error::file("lock", path)(error)),
         }
     }
-}
-
-#[cfg(unix)]
-pub(super) fn is_at(file: &File, path: &Path) -> bool {
-    use std::os::unix::fs::MetadataExt;
-    match (file.metadata(), std::fs::metadata(path)) {
-        (Ok(opened), Ok(there)) => (opened.dev(), opened.ino()) == (there.dev(), there.ino()),
-        _ => false,
-    }
-}
-
-#[cfg(not(unix))]
-pub(super) fn is_at(_file: &File, path: &Path) -> bool {
-    path.exists()
 }
 
 /// A rename survives a power cut only once the folder is on disk too.

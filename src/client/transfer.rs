@@ -17,7 +17,7 @@ use super::content::Content;
 use super::progress::{Event, Progress, Sent};
 use super::retry::{Backoff, is_passing_at_store};
 use super::session::PresignTerms;
-use super::{Error, Refusal, Result, STALL_TIMEOUT, Session, peer};
+use super::{Error, Refusal, Result, STALL_TIMEOUT, Session, peer, shortened};
 use crate::domain::clock::Clock;
 use crate::domain::part::{Part, PartPlan, PartRange};
 use crate::domain::upload::{Status, TransferMode};
@@ -27,6 +27,8 @@ use crate::http::wire::{CompletedPart, PresignedPart, PresignedPut, PresignedUpl
 pub(super) const DEFAULT_JOBS: usize = 4;
 /// After the last byte the store may still have to move a part of 5 GiB into place before it answers.
 const ANSWER_TIMEOUT: Duration = Duration::from_mins(5);
+/// Of a header's name so many characters are shown.
+const MAX_NAME: usize = 60;
 /// New signatures in a row that the store may refuse: one expires while it waits, a third one shows a wrong clock.
 const MAX_REFUSED_SIGNATURES: u32 = 3;
 
@@ -199,18 +201,22 @@ impl Delivery<'_> {
             .map_err(|_| Failure::Final(Error::protocol(&client.peer(), "a signed URL that is none")))?;
         let (store, sent) = (peer(&url), Sent::new(self.progress));
         let headers = signed_headers(&signed.headers, size)
-            .ok_or_else(|| Failure::Final(Error::protocol(&client.peer(), "headers that cannot be sent")))?;
+            .map_err(|what| Failure::Final(Error::protocol(&client.peer(), what)))?;
         let counter = sent.clone();
         let stream = self.content.stream(offset, size).await.map_err(passing_or_final)?;
         let body = Body::wrap_stream(stream.inspect_ok(move |bytes| counter.add(bytes.len())));
-        let request = client.http.put(url).headers(headers).body(body).send();
+        let connections = client.destinations.to(&url).map_err(Failure::Final)?;
+        let request = connections.put(url).headers(headers).body(body).send();
         let failure = match unless_stalled(request, &sent, size).await {
             Ok(Ok(response)) if response.status().is_success() => {
                 let etag = response.headers().get(ETAG).and_then(|etag| etag.to_str().ok());
                 return Ok(etag.map(str::to_owned));
             }
             Ok(Ok(response)) => classify(refusal(response).await),
-            Ok(Err(error)) => Failure::Broken(Error::transport(&store, error)),
+            Ok(Err(error)) => match Error::transport(&store, error) {
+                error if may_pass(&error) => Failure::Broken(error),
+                error => Failure::Final(error),
+            },
             Err(after) => Failure::Broken(Error::Stalled { peer: store, after }),
         };
         sent.take_back();
@@ -266,14 +272,41 @@ fn classify(refusal: Refusal) -> Failure {
     }
 }
 
+/// Headers that an upload to a store may need: what describes the bytes, binds them, or has them encrypted.
+///
+/// Any other would be a registry's way to have this machine say something for it: cloud metadata services ask for a
+/// header that no page can set, proxies and other services trust `Forwarded`, `Cookie` or `Authorization`.
+const UPLOAD_HEADERS: [&str; 8] = [
+    "content-length",
+    "content-md5",
+    "content-type",
+    "if-none-match",
+    "x-amz-content-sha256",
+    "x-amz-copy-source-if-match",
+    "x-amz-sdk-checksum-algorithm",
+    "x-ms-blob-type",
+];
+/// Such headers that come in families.
+const UPLOAD_HEADER_FAMILIES: [&str; 2] = ["x-amz-checksum-", "x-amz-server-side-encryption"];
+
 /// The headers as signed, and the length: with it the body goes out whole, without it chunked, which stores refuse.
-fn signed_headers(signed: &BTreeMap<String, String>, size: u64) -> Option<HeaderMap> {
+fn signed_headers(signed: &BTreeMap<String, String>, size: u64) -> Result<HeaderMap, String> {
     let mut headers = HeaderMap::with_capacity(signed.len() + 1);
     for (name, value) in signed {
-        headers.insert(name.parse::<HeaderName>().ok()?, value.parse().ok()?);
+        let parsed = name.parse::<HeaderName>().ok().zip(value.parse::<HeaderValue>().ok());
+        let (parsed, value) = parsed.ok_or_else(|| "headers that cannot be sent".to_owned())?;
+        let is_needed = UPLOAD_HEADERS.contains(&parsed.as_str())
+            || UPLOAD_HEADER_FAMILIES.iter().any(|family| parsed.as_str().starts_with(family));
+        if !is_needed {
+            return Err(format!(
+                "a header for the store, {}, that no upload needs",
+                shortened(name, MAX_NAME)
+            ));
+        }
+        headers.insert(parsed, value);
     }
     headers.insert(CONTENT_LENGTH, HeaderValue::from(size));
-    Some(headers)
+    Ok(headers)
 }
 
 /// The request's outcome, or how long it was waited for without a byte moving.

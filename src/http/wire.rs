@@ -65,6 +65,9 @@ pub struct ReceivedPart {
     pub part_number: PartNumber,
     /// In bytes.
     pub size: u64,
+    /// What the store calls these bytes: their MD5 on many stores, opaque on others. None from an older server.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub etag: Option<String>,
 }
 
 /// Optional body of the finalizing `PUT`: what the client knows and the server would otherwise have to find out.

@@ -51,16 +51,21 @@ pub struct SignedPart {
 }
 
 /// A part the store has, as clients are told of it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ArrivedPart {
     pub number: PartNumber,
     /// In bytes.
     pub size: u64,
+    /// Clients compare it with the MD5 of their own bytes: versitygw lists a part whose sender went away at its full
+    /// size, padded with zeros.
+    pub etag: String,
 }
 
 impl ArrivedPart {
-    fn of(part: &ReceivedPart) -> Self {
-        Self { number: part.number, size: part.size }
+    /// None for a part without an `ETag`: no upload can be completed with it, so it has not arrived.
+    fn of(part: ReceivedPart) -> Option<Self> {
+        let ReceivedPart { number, size, etag } = part;
+        (!etag.trim_matches('"').is_empty()).then_some(Self { number, size, etag })
     }
 }
 
@@ -235,7 +240,7 @@ impl Service {
 
     async fn received(&self, id: UploadId, store_upload_id: &str) -> Result<Vec<ArrivedPart>> {
         match self.storage.list_parts(id, store_upload_id).await {
-            Ok(parts) => Ok(parts.iter().map(ArrivedPart::of).collect()),
+            Ok(parts) => Ok(parts.into_iter().filter_map(ArrivedPart::of).collect()),
             Err(StorageError::UploadNotFound) => Err(ServiceError::Vanished),
             Err(error) => Err(error.into()),
         }

@@ -11,7 +11,7 @@ use super::GetArgs;
 use crate::cli::progress::Display;
 use crate::cli::put::TITLE;
 use crate::client::manifest::Manifest;
-use crate::client::{Client, Error, FileSource, Progress};
+use crate::client::{Client, Error, FileSource, Progress, printable};
 use crate::domain::reference::Reference;
 use crate::http::wire::Descriptor;
 
@@ -43,7 +43,7 @@ pub(super) async fn artifact(
             let (digest, size) = (layer.digest, layer.size);
             say!("{}", json!({ "event": "result", "digest": digest, "size": size, "file": file }));
         } else {
-            say!("{} {} {}", layer.digest, layer.size, file.display());
+            say!("{} {} {}", layer.digest, layer.size, printable(&file.display().to_string()));
         }
     }
     Ok(())

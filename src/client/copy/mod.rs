@@ -10,7 +10,7 @@ use futures_util::stream::{self, StreamExt, TryStreamExt};
 use super::manifest::Manifest;
 use super::progress::{Event, Outcome, Progress, Stage};
 use super::put::PutOptions;
-use super::{Client, Error, Result};
+use super::{Client, Error, Result, shortened};
 use crate::domain::name::RepositoryName;
 use crate::domain::reference::{Reference, Tag};
 use crate::http::wire::{Descriptor, Platform};
@@ -19,6 +19,11 @@ use plan::Walk;
 pub use origin::{Made, Origin};
 pub use plan::Plan;
 pub use pull::{PullOptions, plan_pull, pull};
+
+/// Platforms that an error names: more than images are built for.
+const MAX_PLATFORMS: usize = 30;
+/// Of each, in characters, on average.
+const MAX_PLATFORM_LENGTH: usize = 40;
 
 /// How an artifact is copied.
 #[derive(Debug, Clone, Default)]
@@ -79,8 +84,9 @@ pub fn select<'a>(index: &'a Manifest, wanted: &Platform) -> Result<&'a Descript
     };
     let platforms = || index.manifests.iter().filter_map(|entry| entry.platform.as_ref());
     index.manifests.iter().find(|entry| entry.platform.as_ref().is_some_and(fits)).ok_or_else(|| {
-        let there: Vec<_> = platforms().map(ToString::to_string).collect();
-        Error::PlatformUnknown { wanted: wanted.to_string(), there: there.join(", ") }
+        let there: Vec<_> = platforms().take(MAX_PLATFORMS).map(ToString::to_string).collect();
+        let there = shortened(&there.join(", "), MAX_PLATFORMS * MAX_PLATFORM_LENGTH);
+        Error::PlatformUnknown { wanted: wanted.to_string(), there }
     })
 }
 

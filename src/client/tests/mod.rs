@@ -5,5 +5,6 @@
 mod auth;
 mod chunked;
 mod download;
+mod hostile;
 mod put;
 mod server;

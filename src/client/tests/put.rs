@@ -182,6 +182,79 @@ async fn resuming_sends_only_what_has_not_arrived() {
     assert_eq!(put.server.world().finalize_body, "", "three parts were sent by somebody else");
 }
 
+/// A session in which these parts, counted from 0, arrived as they are, and those as nothing but zeros.
+fn begun(put: &Put, whole: &[usize], cut: &[usize]) -> PutOptions {
+    let id = UploadId::generate();
+    let mut world = put.server.world();
+    (world.id, world.status) = (Some(id), "uploading");
+    let part = |index: usize| put.bytes.chunks(PART_SIZE as usize).nth(index).unwrap().to_vec();
+    for (index, bytes) in whole
+        .iter()
+        .map(|index| (*index, part(*index)))
+        .chain(cut.iter().map(|index| (*index, vec![0; part(*index).len()])))
+    {
+        world.parts.insert(u16::try_from(index).unwrap() + 1, bytes.into());
+    }
+    PutOptions { resume: Some(id), ..PutOptions::default() }
+}
+
+#[tokio::test]
+async fn a_part_that_was_cut_and_padded_by_the_store_is_sent_again() {
+    // With parts to send, with none, and with none that is sound.
+    for (whole, cut, sent) in
+        [(&[0, 4][..], &[2][..], 4), (&[0, 1, 3, 4, 5], &[2], 1), (&[], &[0, 1, 2, 3, 4, 5], 6)]
+    {
+        let put = Put::new(5500, PART_SIZE).await;
+        put.server.world().names_by_md5 = true;
+        let options = begun(&put, whole, cut);
+        put.run(options).await.unwrap();
+        assert_eq!(put.server.world().blob.as_deref(), Some(&put.bytes[..]));
+        assert_eq!((put.server.count("PUT part/"), put.server.count("POST")), (sent, 0), "{whole:?} {cut:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_etag_that_is_no_md5_has_nothing_sent_again() {
+    let put = Put::new(5500, PART_SIZE).await;
+    let options = begun(&put, &[0, 2, 5], &[]);
+    put.run(options).await.unwrap();
+    assert_eq!(put.server.count("PUT part/"), 3);
+}
+
+#[tokio::test]
+async fn a_resumed_upload_that_turns_out_wrong_begins_anew_once() {
+    let put = Put::new(5500, PART_SIZE).await;
+    let options = begun(&put, &[0], &[2]);
+    put.run(options).await.unwrap();
+    assert_eq!(put.server.world().blob.as_deref(), Some(&put.bytes[..]));
+    assert_eq!((put.server.count("PUT part/"), put.server.count("POST")), (4 + 6, 1));
+
+    // One that was not resumed is wrong for good.
+    let put = Put::new(5500, PART_SIZE).await;
+    let options = begun(&put, &[0], &[]);
+    put.server.world().finalize_faults.extend([Fault::Wrong, Fault::Wrong]);
+    let error = put.run(options).await.unwrap_err();
+    assert_eq!(error.refusal().map(|refusal| refusal.code.as_str()), Some("DIGEST_INVALID"), "{error}");
+    assert_eq!(put.server.count("POST"), 1);
+}
+
+#[tokio::test]
+async fn a_finalize_that_takes_long_is_asked_after_and_its_progress_told() {
+    let put = Put::new(10, 0).await;
+    put.server.world().finalize_faults.push_back(Fault::Slow(3));
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let events = told.clone();
+    let progress = Progress::new(move |_, event| {
+        if let Event::Finalizing { phase, done, total } = event {
+            events.lock().unwrap().push((phase.to_owned(), done, total));
+        }
+    });
+    let client = put.server.client();
+    client.put_file(&repository(), &put.path(), &PutOptions::default(), &progress).await.unwrap();
+    let proving = |done| ("proving\\u001b[2J".to_owned(), done, 10);
+    assert_eq!(*told.lock().unwrap(), [proving(3), proving(2), proving(1)]);
+}
+
 #[tokio::test]
 async fn an_upload_that_is_complete_is_resumed_to_its_end() {
     let put = Put::new(2000, PART_SIZE).await;
@@ -193,7 +266,7 @@ async fn an_upload_that_is_complete_is_resumed_to_its_end() {
         (world.id, world.status, world.size) = (Some(id), "completed", 2000);
         world.blob = Some(put.bytes.clone().into());
     }
-    session.finalize(digest, None).await.unwrap();
+    session.finalize(digest, None, &Progress::default()).await.unwrap();
     assert!(put.run(PutOptions { resume: Some(id), ..PutOptions::default() }).await.unwrap().existed());
 }
 

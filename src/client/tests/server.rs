@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
+use axum::http::request::Parts;
 use axum::http::{HeaderName, HeaderValue, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::{Json, Router};
@@ -29,6 +30,10 @@ pub enum Fault {
     Status(u16, &'static str),
     /// A refusal, because the session's status is now this one.
     Moved(u16, &'static str),
+    /// The bytes are not those of the digest.
+    Wrong,
+    /// A finalize that goes on for so many looks at it, and whose own request is never answered.
+    Slow(u64),
     RetryAfter(&'static str),
     /// The connection ends without an answer.
     Break,
@@ -51,6 +56,8 @@ pub struct World {
     pub blob: Option<Bytes>,
     /// `METHOD path?query`, in order; parts as `PUT part N`.
     pub log: Vec<String>,
+    /// Looks at a finalize before it is over.
+    pub looks: u64,
     /// Body of the last finalize.
     pub finalize_body: String,
     pub put_faults: VecDeque<Fault>,
@@ -60,6 +67,8 @@ pub struct World {
     pub signatures: u64,
     /// Seconds until a URL expires, as the client is told.
     pub url_lifetime: i64,
+    /// The store calls parts by their MD5; else by their path.
+    pub names_by_md5: bool,
     /// A server that gives no URL with the `POST`.
     pub signs_by_get: bool,
     /// URLs with a lower number are refused.
@@ -121,27 +130,35 @@ impl Server {
 
 async fn answer(State(server): State<Server>, request: Request) -> Response {
     let (head, body) = request.into_parts();
+    let body = axum::body::to_bytes(body, usize::MAX).await.unwrap_or_default();
+    if head.method == Method::PUT && server.world().is_slow() {
+        return std::future::pending().await;
+    }
+    respond(&server, &head, body)
+}
+
+fn respond(server: &Server, head: &Parts, body: Bytes) -> Response {
     let path = head.uri.path().to_owned();
     let query: BTreeMap<String, String> =
         url::form_urlencoded::parse(head.uri.query().unwrap_or_default().as_bytes()).into_owned().collect();
-    let body = axum::body::to_bytes(body, usize::MAX).await.unwrap_or_default();
     let mut world = server.world();
     let header =
         |name: &str| head.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
     if let Some(target) = path.strip_prefix("/store/") {
         assert_eq!(header("transfer-encoding"), "", "a signed PUT goes out with its length");
         assert_eq!(header("content-length"), body.len().to_string());
-        assert_eq!((header("authorization"), header("x-signed")), ("", "yes"));
+        assert_eq!((header("authorization"), header("x-amz-checksum-crc32")), ("", "yes"));
         return world.store(target, &query, body);
     }
     world.log.push(format!("{} {path}?{}", head.method, head.uri.query().unwrap_or_default()));
-    match (head.method, path.starts_with("/v2/team/app/model/blobs/uploads/")) {
+    match (head.method.clone(), path.starts_with("/v2/team/app/model/blobs/uploads/")) {
         (Method::POST, true) if query.get("digest") == Some(&Digest::EMPTY.to_string()) => {
             StatusCode::CREATED.into_response()
         }
         (Method::POST, true) => {
             let id = UploadId::generate();
-            world.id = Some(id);
+            (world.id, world.status) = (Some(id), "pending");
+            world.parts.clear();
             let signed = if world.signs_by_get || !query.contains_key("presigned") {
                 ().into_response()
             } else {
@@ -182,16 +199,31 @@ fn fail(world: &mut World, fault: &Fault) -> Response {
             world.status = status;
             refuse(*code, "DENIED")
         }
+        Fault::Wrong => {
+            world.status = "failed";
+            refuse(400, "DIGEST_INVALID")
+        }
         Fault::Status(status, code) => refuse(*status, code),
         Fault::RetryAfter(value) => {
             (StatusCode::TOO_MANY_REQUESTS, [("retry-after", *value)]).into_response()
         }
         // Ends the connection's task without a word on standard error.
-        Fault::Break | Fault::Cut(_) | Fault::Whole => std::panic::resume_unwind(Box::new(())),
+        Fault::Break | Fault::Cut(_) | Fault::Whole | Fault::Slow(_) => {
+            std::panic::resume_unwind(Box::new(()))
+        }
     }
 }
 
 impl World {
+    /// Whether a finalize begins that is to take long. The PUT of one part or blob comes before it.
+    fn is_slow(&mut self) -> bool {
+        let is_sent = self.whole.is_some() || !self.parts.is_empty();
+        let Some(Fault::Slow(looks)) = self.finalize_faults.front().filter(|_| is_sent) else { return false };
+        (self.looks, self.status) = (*looks, "finalizing");
+        self.finalize_faults.clear();
+        true
+    }
+
     fn store(&mut self, target: &str, query: &BTreeMap<String, String>, body: Bytes) -> Response {
         self.log.push(format!("PUT {target}"));
         if let Some(fault) = self.put_faults.pop_front() {
@@ -200,11 +232,18 @@ impl World {
         if query["signature"].parse::<u64>().unwrap() < self.oldest_signature {
             return refuse(403, "AccessDenied");
         }
+        let etag = self.etag(target, &body);
         match target.strip_prefix("part/") {
             Some(number) => self.parts.insert(number.parse().unwrap(), body).map_or((), drop),
             None => self.whole = Some(body),
         }
-        [("etag", format!("\"{target}\""))].into_response()
+        [("etag", etag)].into_response()
+    }
+
+    fn etag(&self, target: &str, bytes: &[u8]) -> String {
+        use md5::{Digest as _, Md5};
+        let name = if self.names_by_md5 { hex::encode(Md5::digest(bytes)) } else { target.to_owned() };
+        format!("\"{name}\"")
     }
 
     fn presign(&mut self, query: &BTreeMap<String, String>) -> Response {
@@ -213,8 +252,10 @@ impl World {
         self.signatures += 1;
         let (base, signature) = (self.base.clone(), self.signatures);
         let url = |target: &str| format!("{base}/store/{target}?signature={signature}");
-        let (headers, expires_at) =
-            (json!({"x-signed": "yes"}), Clock::System.now() + chrono::TimeDelta::seconds(self.url_lifetime));
+        let (headers, expires_at) = (
+            json!({"x-amz-checksum-crc32": "yes"}),
+            Clock::System.now() + chrono::TimeDelta::seconds(self.url_lifetime),
+        );
         if self.part_size == 0 {
             let put = json!({"mode": "put", "method": "PUT", "presigned_url": url("whole"), "headers": headers,
                 "expires_at": expires_at, "size": self.size});
@@ -236,18 +277,26 @@ impl World {
                     "presigned_url": url(&format!("part/{}", part.number)), "headers": headers})
             })
             .collect();
-        let received: Vec<_> =
-            self.parts.iter().map(|(n, bytes)| json!({"part_number": n, "size": bytes.len()})).collect();
+        let received = self.parts.iter().map(|(number, bytes)| {
+            let etag = self.etag(&format!("part/{number}"), bytes);
+            json!({"part_number": number, "size": bytes.len(), "etag": etag})
+        });
+        let received: Vec<_> = received.collect();
         Json(json!({"mode": "multipart", "part_size": self.part_size, "part_count": plan.part_count(),
             "parts": parts, "received": received, "expires_at": expires_at}))
         .into_response()
     }
 
-    fn state(&self) -> Response {
+    fn state(&mut self) -> Response {
         let now = Clock::System.now();
+        if self.status == "finalizing" && self.looks == 0 {
+            (self.status, self.blob) = ("completed", self.whole.clone());
+        }
         let digest = self.blob.as_ref().map(|blob| digest_of(blob));
+        let progress = json!({"phase": "proving\u{1b}[2J", "done": self.looks, "total": 10});
+        self.looks = self.looks.saturating_sub(1);
         Json(json!({"upload_uuid": self.id, "repository_name": "team/app/model", "status": self.status,
-            "digest": digest, "created_at": now, "expires_at": now}))
+            "digest": digest, "progress": progress, "created_at": now, "expires_at": now}))
         .into_response()
     }
 
@@ -265,6 +314,7 @@ impl World {
             return refuse(400, "BLOB_UPLOAD_INVALID");
         }
         if digest_of(&bytes).to_string() != query["digest"] {
+            self.status = "failed";
             return refuse(400, "DIGEST_INVALID");
         }
         self.blob = Some(bytes);

@@ -4,6 +4,7 @@ mod copies;
 mod counted;
 mod files;
 mod foreign;
+mod hostile;
 mod images;
 mod interrupted;
 mod malformed;
@@ -19,6 +20,8 @@ const NAME: &str = "team/app/model";
 #[derive(Debug, Clone, Copy)]
 pub enum Need {
     Nothing,
+    /// No server of ours either.
+    Alone,
     Skopeo,
     /// Both foreign registries, and skopeo to look into them.
     Registries,
@@ -29,7 +32,7 @@ pub enum Need {
 impl Need {
     pub const fn is_there(self, servers: &Servers) -> bool {
         match self {
-            Self::Nothing => true,
+            Self::Nothing | Self::Alone => true,
             Self::Skopeo => servers.skopeo.is_some(),
             Self::Registries | Self::RegistriesAlone => {
                 servers.registry.is_some()
@@ -42,7 +45,7 @@ impl Need {
     /// What meets no server of ours is told once: no database or store has a part in it.
     pub const fn stacks(self) -> &'static [StackKind] {
         match self {
-            Self::RegistriesAlone => &[StackKind::SqliteFilesystem],
+            Self::Alone | Self::RegistriesAlone => &[StackKind::SqliteFilesystem],
             _ => &StackKind::ALL,
         }
     }
@@ -58,6 +61,7 @@ pub fn cases() -> Vec<(Need, Vec<Story>)> {
         (Need::Registries, foreign::cases()),
         (Need::RegistriesAlone, foreign::cases_without_us()),
         (Need::Nothing, files::cases()),
+        (Need::Alone, hostile::cases()),
         (Need::Nothing, tls::cases()),
     ]
 }

@@ -1,6 +1,6 @@
 //! A folder in the OCI image layout: blobs come first, the index that names them last.
 
-use std::fs::{self, OpenOptions};
+use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
@@ -16,8 +16,8 @@ use crate::client::archive::oci::{INDEX, LAYOUT, REFERENCE_NAME, check_layout_fi
 use crate::client::manifest::Manifest;
 use crate::client::progress::Stage;
 use crate::client::source::FileSource;
-use crate::client::staged::{StagedFile, is_at, sync_folder};
-use crate::client::{Error, Result};
+use crate::client::staged::{StagedFile, sync_folder};
+use crate::client::{Error, Result, partial};
 use crate::domain::digest::Digest;
 use crate::http::wire::Descriptor;
 
@@ -167,16 +167,15 @@ impl Folder {
     fn replace(&self, name: &str, content: impl FnOnce(&Self) -> Result<Vec<u8>>) -> Result<()> {
         let (target, path) = (self.path.join(name), self.path.join(format!("{name}{PARTIAL}")));
         let mut file = loop {
-            let mut options = OpenOptions::new();
-            let options = options.write(true).create(true).truncate(false);
-            let file = options.open(&path).map_err(Error::file("create", &path))?;
+            let file = partial::open(&path).map_err(Error::file("create", &path))?;
             file.lock().map_err(Error::file("lock", &path))?;
-            if is_at(&file, &path) {
+            if partial::is_at(&file, &path) {
                 break file;
             }
         };
         let content = content(self)?;
-        let written = file.set_len(0).and_then(|()| file.write_all(&content)).and_then(|()| file.sync_all());
+        let written = file.set_len(0).and_then(|()| file.write_all(&content));
+        let written = written.and_then(|()| partial::share(&file)).and_then(|()| file.sync_all());
         written.map_err(Error::file("write", &path))?;
         fs::rename(&path, &target).map_err(Error::file("create", &target))?;
         sync_folder(&target)

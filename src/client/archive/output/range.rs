@@ -39,7 +39,7 @@ impl RangeSlot {
     pub(super) fn open(tar: Arc<TarFile>, digest: &Digest, watch: &Watch) -> Result<Self> {
         let range = tar.range(digest).ok_or(ArchiveError::BlobUnknown(*digest))?.clone();
         let open = || -> io::Result<(File, Hasher, u64)> {
-            let mut file = File::options().read(true).write(true).open(&tar.path)?;
+            let mut file = tar.reopen()?;
             let marked = read_mark(&mut file, &range)?;
             file.seek(SeekFrom::Start(range.offset()))?;
             let hasher = Hasher::new(digest.algorithm());

@@ -22,7 +22,7 @@ use crate::client::archive::name;
 use crate::client::archive::oci::{INDEX, LAYOUT};
 use crate::client::progress::Stage;
 use crate::client::staged::{open_locked, sync_folder};
-use crate::client::{Error, Result};
+use crate::client::{Error, Result, partial};
 use crate::domain::digest::Digest;
 use crate::http::wire::Descriptor;
 
@@ -77,7 +77,7 @@ impl TarFile {
 
     /// Hashes what has its header.
     fn find_done(&self, watch: &Watch) -> io::Result<()> {
-        let mut file = File::options().read(true).write(true).open(&self.path)?;
+        let mut file = self.reopen()?;
         let mut finished = Vec::new();
         for range in &self.ranges {
             let mut header = vec![0; range.header.len()];
@@ -105,6 +105,11 @@ impl TarFile {
         Ok(())
     }
 
+    /// With a position of its own.
+    pub(super) fn reopen(&self) -> io::Result<File> {
+        partial::reopen(&self.file, &self.path)
+    }
+
     pub(super) fn is_done(&self, digest: Digest) {
         self.done.lock().unwrap_or_else(PoisonError::into_inner).insert(digest);
     }
@@ -123,7 +128,8 @@ impl TarFile {
         if let Some(missing) = self.missing().first() {
             return Err(ArchiveError::Unfinished(missing.digest).into());
         }
-        self.file.sync_all().map_err(Error::file("sync", &self.path))?;
+        let finished = partial::share(&self.file).and_then(|()| self.file.sync_all());
+        finished.map_err(Error::file("finish", &self.path))?;
         fs::rename(&self.path, &self.target).map_err(Error::file("create", &self.target))?;
         sync_folder(&self.target)
     }
