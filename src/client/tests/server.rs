@@ -56,8 +56,8 @@ pub struct World {
     pub blob: Option<Bytes>,
     /// `METHOD path?query`, in order; parts as `PUT part N`.
     pub log: Vec<String>,
-    /// Looks at a finalize before it is over.
-    pub looks: u64,
+    /// Looks at a finalize before it is over, where it is to end by itself.
+    pub looks: Option<u64>,
     /// Body of the last finalize.
     pub finalize_body: String,
     pub put_faults: VecDeque<Fault>,
@@ -219,7 +219,7 @@ impl World {
     fn is_slow(&mut self) -> bool {
         let is_sent = self.whole.is_some() || !self.parts.is_empty();
         let Some(Fault::Slow(looks)) = self.finalize_faults.front().filter(|_| is_sent) else { return false };
-        (self.looks, self.status) = (*looks, "finalizing");
+        (self.looks, self.status) = (Some(*looks), "finalizing");
         self.finalize_faults.clear();
         true
     }
@@ -289,12 +289,12 @@ impl World {
 
     fn state(&mut self) -> Response {
         let now = Clock::System.now();
-        if self.status == "finalizing" && self.looks == 0 {
-            (self.status, self.blob) = ("completed", self.whole.clone());
+        if self.looks == Some(0) {
+            (self.status, self.blob, self.looks) = ("completed", self.whole.clone(), None);
         }
         let digest = self.blob.as_ref().map(|blob| digest_of(blob));
         let progress = json!({"phase": "proving\u{1b}[2J", "done": self.looks, "total": 10});
-        self.looks = self.looks.saturating_sub(1);
+        self.looks = self.looks.map(|looks| looks - 1);
         Json(json!({"upload_uuid": self.id, "repository_name": "team/app/model", "status": self.status,
             "digest": digest, "progress": progress, "created_at": now, "expires_at": now}))
         .into_response()
