@@ -1,0 +1,1 @@
+"""What scripts/fuzz-http is made of."""
