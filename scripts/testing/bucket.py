@@ -11,8 +11,9 @@ REGION = "us-east-1"
 ACCESS_KEY, SECRET_KEY = "test", "test"
 
 
-def create_bucket(host, timeout):
+def create_bucket(host, timeout, keys=(ACCESS_KEY, SECRET_KEY)):
     """Whether the store has answered that the bucket is there; `timeout` is in seconds."""
+    access_key, secret_key = keys
     now = datetime.datetime.now(datetime.timezone.utc)
     stamp, day = now.strftime("%Y%m%dT%H%M%SZ"), now.strftime("%Y%m%d")
     payload = hashlib.sha256(b"").hexdigest()
@@ -22,10 +23,10 @@ def create_bucket(host, timeout):
     canonical = f"PUT\n/{BUCKET}\n\n{lines}\n{names}\n{payload}"
     scope = f"{day}/{REGION}/s3/aws4_request"
     to_sign = f"AWS4-HMAC-SHA256\n{stamp}\n{scope}\n{hashlib.sha256(canonical.encode()).hexdigest()}"
-    key = f"AWS4{SECRET_KEY}".encode()
+    key = f"AWS4{secret_key}".encode()
     for step in (day, REGION, "s3", "aws4_request", to_sign):
         key = hmac.digest(key, step.encode(), "sha256")
-    authorization = f"AWS4-HMAC-SHA256 Credential={ACCESS_KEY}/{scope}, SignedHeaders={names}, Signature={key.hex()}"
+    authorization = f"AWS4-HMAC-SHA256 Credential={access_key}/{scope}, SignedHeaders={names}, Signature={key.hex()}"
     request = urllib.request.Request(
         f"http://{host}/{BUCKET}", method="PUT", headers={**headers, "Authorization": authorization}
     )

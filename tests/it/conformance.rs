@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
-use libtest_mimic::Trial;
+use libtest_mimic::{Completion, Trial};
 use overside::db::Db;
 use overside::domain::clock::Clock;
 use overside::storage::probe::Capabilities;
@@ -15,15 +15,17 @@ use tokio::sync::Mutex;
 use url::Url;
 
 use crate::support::database::Database;
+use crate::support::other_store::OtherStore;
 use crate::support::servers::{BUCKET, Servers};
 use crate::support::trial::trial;
-use crate::support::{self, Store};
+use crate::support::{self, Store, bucket};
 
 /// Connections of one case's pool: enough for the cases that race, few enough for many trials side by side.
 const CONNECTIONS: u32 = 8;
 /// Any key does: these URLs are checked by the process that signed them.
 const SIGNING_KEY: [u8; SIGNING_KEY_LENGTH] = [7; SIGNING_KEY_LENGTH];
 
+type StorageCase = fn(Arc<Storage>) -> BoxFuture<'static, ()>;
 type Case<T> = (&'static str, fn(Arc<T>) -> BoxFuture<'static, ()>);
 
 /// Every database case on SQLite and PostgreSQL.
@@ -44,7 +46,7 @@ pub fn database(cases: Vec<Case<Db>>, servers: &Servers) -> Vec<Trial> {
     trials
 }
 
-/// Every storage case on the filesystem, SeaweedFS and LocalStack.
+/// Every storage case on the filesystem, SeaweedFS and LocalStack, and on the other stores that are there.
 pub fn storage(cases: Vec<Case<Storage>>, servers: &Servers) -> Vec<Trial> {
     let mut trials = Vec::new();
     for (name, case) in cases {
@@ -60,8 +62,20 @@ pub fn storage(cases: Vec<Case<Storage>>, servers: &Servers) -> Vec<Trial> {
             });
             trials.push(bucket.with_ignored_flag(is_missing));
         }
+        for (store, endpoint) in &servers.other_stores {
+            trials.push(on_other(*store, endpoint.clone(), name, case));
+        }
     }
     trials
+}
+
+/// Where the store cannot do what the case is about, the trial says so and is not run.
+fn on_other(store: OtherStore, endpoint: Url, case: &'static str, run: StorageCase) -> Trial {
+    let name = format!("storage::{}::{case}", store.name());
+    match store.cannot(case) {
+        Some(why) => Trial::ignorable_test(name, move || Ok(Completion::ignored_with(why))),
+        None => trial(name, move || async move { on_store(&Store::other(store, &endpoint), run).await }),
+    }
 }
 
 fn given(address: Option<Url>) -> Url {
@@ -94,7 +108,7 @@ async fn seen(endpoint: &Url, bucket: &S3) -> Capabilities {
 
 async fn open(store: &Store) -> Storage {
     match store {
-        Store::S3 { endpoint, prefix, .. } => {
+        Store::S3 { endpoint, prefix, other, .. } => {
             let settings = S3Settings {
                 bucket: BUCKET.to_owned(),
                 prefix: format!("{prefix}/"),
@@ -102,7 +116,11 @@ async fn open(store: &Store) -> Storage {
                 public_endpoint: None,
                 path_style: true,
             };
-            let bucket = S3::connect(settings).await;
+            let bucket = match other {
+                // As `overside` does: keys and region come from the environment.
+                None => S3::connect(settings).await,
+                Some(_) => S3::with_config(settings, &bucket::config(store.keys())),
+            };
             bucket.set_capabilities(seen(endpoint, &bucket).await);
             Storage::S3(bucket)
         }

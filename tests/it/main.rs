@@ -2,6 +2,7 @@
 //! without them it runs what the filesystem and SQLite allow, reports the rest as ignored and says so.
 //!
 //! Names: `harness::…`, `database::<database>::…`, `storage::<store>::…`, `<database>+<store>::<module>::<story>`.
+//! So all that is run on one store has `<store>::` in its name, which is how `scripts/test --stores` asks for it.
 
 mod conformance;
 mod database;
@@ -46,6 +47,11 @@ fn trials(servers: &Servers) -> Vec<Trial> {
     for (module, stories) in stories::all() {
         for story in stories {
             trials.extend(StackKind::ALL.map(|kind| trial::story(module, kind, story, servers)));
+        }
+    }
+    for store in servers.other_stores.keys() {
+        for story in stories::on_every_store() {
+            trials.push(trial::story("attacks", StackKind::SqliteOther(*store), story, servers));
         }
     }
     for (need, stories) in stories::client::cases() {

@@ -2,6 +2,7 @@
 
 mod access;
 mod api;
+mod attacks;
 mod audit;
 mod cleanup;
 pub mod client;
@@ -31,6 +32,7 @@ pub fn all() -> Vec<(&'static str, Vec<Story>)> {
         ("access", access::cases()),
         ("limits", limits::cases()),
         ("limits_at_run_time", limits_at_run_time::cases()),
+        ("attacks", attacks::cases()),
         ("audit", audit::cases()),
         ("lifetime", lifetime::cases()),
         ("cleanup", cleanup::cases()),
@@ -42,4 +44,9 @@ pub fn all() -> Vec<(&'static str, Vec<Story>)> {
         ("api", api::cases()),
         ("large", large::cases()),
     ]
+}
+
+/// What must hold on whatever store there is: these run on the stores of `scripts/test --stores` as well.
+pub fn on_every_store() -> Vec<Story> {
+    attacks::cases()
 }

@@ -7,6 +7,7 @@ pub mod command_line;
 pub mod database;
 pub mod image;
 pub mod layout;
+pub mod other_store;
 pub mod people;
 pub mod process;
 pub mod proxy;

@@ -1,20 +1,29 @@
 //! Which servers and clients there are to test with: `scripts/test-servers start` starts them and prints what is
 //! read here.
 
+use std::collections::BTreeMap;
 use std::env;
 use std::path::PathBuf;
 
 use url::Url;
 
+use super::other_store::OtherStore;
+
 /// The bucket that `scripts/test-servers` makes on every store.
 pub const BUCKET: &str = "overside";
-/// One pair of keys for every store; LocalStack takes no other pair for presigned URLs.
-pub const ACCESS_KEY: &str = "test";
-pub const SECRET_KEY: &str = "test";
+/// One pair of keys for the stores of every run; LocalStack takes no other pair for presigned URLs.
+pub const KEYS: Keys = Keys { access_key: "test", secret_key: "test" };
 pub const REGION: &str = "us-east-1";
 /// Who may use the registry that asks for a password, as `scripts/test-servers` sets it up.
 pub const REGISTRY_USER: &str = "overside";
 pub const REGISTRY_PASSWORD: &str = "secret";
+
+/// Whom a store takes us for.
+#[derive(Debug, Clone, Copy)]
+pub struct Keys {
+    pub access_key: &'static str,
+    pub secret_key: &'static str,
+}
 
 /// The addresses of the servers that are there, and where the clients are.
 #[derive(Debug, Clone)]
@@ -22,6 +31,8 @@ pub struct Servers {
     pub postgres: Option<Url>,
     pub seaweedfs: Option<Url>,
     pub localstack: Option<Url>,
+    /// None of them is missed where it is not there: they are a step of their own.
+    pub other_stores: BTreeMap<OtherStore, Url>,
     /// A registry that is not Overside and knows no presigned URLs: Debian's docker-registry, open to all.
     pub registry: Option<Url>,
     /// Another, for [`REGISTRY_USER`] only.
@@ -37,6 +48,10 @@ impl Servers {
             postgres: address("OVERSIDE_TEST_POSTGRES"),
             seaweedfs: address("OVERSIDE_TEST_SEAWEEDFS"),
             localstack: address("OVERSIDE_TEST_LOCALSTACK"),
+            other_stores: OtherStore::ALL
+                .into_iter()
+                .filter_map(|store| Some((store, address(&store.variable())?)))
+                .collect(),
             registry: address("OVERSIDE_TEST_REGISTRY"),
             registry_with_password: address("OVERSIDE_TEST_REGISTRY_WITH_PASSWORD"),
             skopeo: program("OVERSIDE_TEST_SKOPEO"),

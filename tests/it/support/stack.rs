@@ -12,8 +12,9 @@ use overside::domain::digest::Digest;
 use tempfile::TempDir;
 
 use super::database::Database;
+use super::other_store::OtherStore;
 use super::process::{Process, Server};
-use super::servers::{ACCESS_KEY, REGION, SECRET_KEY, Servers};
+use super::servers::{REGION, Servers};
 use super::store::Store;
 
 /// A command on a small database and store takes seconds; a longer one hangs.
@@ -30,6 +31,8 @@ pub enum StackKind {
     PostgresSeaweedFs,
     PostgresLocalStack,
     SqliteFilesystem,
+    /// One that only some runs have.
+    SqliteOther(OtherStore),
 }
 
 #[derive(Debug)]
@@ -58,15 +61,17 @@ impl StackKind {
             Self::PostgresSeaweedFs => "postgres+seaweedfs",
             Self::PostgresLocalStack => "postgres+localstack",
             Self::SqliteFilesystem => "sqlite+filesystem",
+            Self::SqliteOther(store) => store.stack_name(),
         }
     }
 
     /// Whether the servers it needs are there.
-    pub const fn is_there(self, servers: &Servers) -> bool {
+    pub fn is_there(self, servers: &Servers) -> bool {
         match self {
             Self::PostgresSeaweedFs => servers.postgres.is_some() && servers.seaweedfs.is_some(),
             Self::PostgresLocalStack => servers.postgres.is_some() && servers.localstack.is_some(),
             Self::SqliteFilesystem => true,
+            Self::SqliteOther(store) => servers.other_stores.contains_key(&store),
         }
     }
 }
@@ -74,14 +79,20 @@ impl StackKind {
 impl Stack {
     pub async fn fresh(kind: StackKind, servers: &Servers) -> Self {
         let folder = super::folder();
-        let endpoint = match kind {
-            StackKind::PostgresSeaweedFs => servers.seaweedfs.as_ref(),
-            StackKind::PostgresLocalStack => servers.localstack.as_ref(),
-            StackKind::SqliteFilesystem => None,
+        let store = match kind {
+            StackKind::PostgresSeaweedFs => servers.seaweedfs.as_ref().map(Store::s3),
+            StackKind::PostgresLocalStack => servers.localstack.as_ref().map(Store::s3),
+            StackKind::SqliteFilesystem => Some(Store::filesystem(folder.path())),
+            StackKind::SqliteOther(other) => {
+                servers.other_stores.get(&other).map(|endpoint| Store::other(other, endpoint))
+            }
         };
-        let (database, store) = match endpoint.zip(servers.postgres.as_ref()) {
-            Some((endpoint, postgres)) => (Database::postgres(postgres).await, Store::s3(endpoint)),
-            None => (Database::sqlite(folder.path()), Store::filesystem(folder.path())),
+        let store = store.expect("a story whose store is there");
+        let database = match (kind, &servers.postgres) {
+            (StackKind::PostgresSeaweedFs | StackKind::PostgresLocalStack, Some(postgres)) => {
+                Database::postgres(postgres).await
+            }
+            _ => Database::sqlite(folder.path()),
         };
         Self { kind, database, store, folder, logs: Mutex::default() }
     }
@@ -215,7 +226,8 @@ impl Stack {
         if let Store::S3 { endpoint, .. } = &self.store {
             command.env("OVERSIDE_S3_ENDPOINT", endpoint.as_str().trim_end_matches('/'));
             command.env("OVERSIDE_S3_PATH_STYLE", "true");
-            command.env("AWS_ACCESS_KEY_ID", ACCESS_KEY).env("AWS_SECRET_ACCESS_KEY", SECRET_KEY);
+            let keys = self.store.keys();
+            command.env("AWS_ACCESS_KEY_ID", keys.access_key).env("AWS_SECRET_ACCESS_KEY", keys.secret_key);
             command.env("AWS_REGION", REGION).env("AWS_EC2_METADATA_DISABLED", "true");
         }
         command

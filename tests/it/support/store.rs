@@ -11,7 +11,8 @@ use url::Url;
 use uuid::Uuid;
 
 use super::bucket;
-use super::servers::BUCKET;
+use super::other_store::{self, OtherStore};
+use super::servers::{self, BUCKET, Keys};
 
 /// Block that objects are hashed in, in bytes: a few per millisecond of hashing.
 const READ_BLOCK: usize = 1 << 20;
@@ -23,6 +24,8 @@ pub enum Store {
         client: Client,
         /// Below this prefix everything is this trial's; without a slash at the end.
         prefix: String,
+        /// None of the stores of every run.
+        other: Option<OtherStore>,
     },
     Filesystem {
         root: PathBuf,
@@ -30,9 +33,28 @@ pub enum Store {
 }
 
 impl Store {
+    /// A prefix of its own in the bucket of one of the stores of every run.
     pub fn s3(endpoint: &Url) -> Self {
+        Self::bucket(endpoint, None)
+    }
+
+    /// The same on a store that only some runs have.
+    pub fn other(store: OtherStore, endpoint: &Url) -> Self {
+        Self::bucket(endpoint, Some(store))
+    }
+
+    fn bucket(endpoint: &Url, other: Option<OtherStore>) -> Self {
         let prefix = format!("trial-{}", Uuid::now_v7().as_simple());
-        Self::S3 { endpoint: endpoint.clone(), client: bucket::client(endpoint), prefix }
+        let client = bucket::client(endpoint, keys(other));
+        Self::S3 { endpoint: endpoint.clone(), client, prefix, other }
+    }
+
+    /// Whom the store takes us for.
+    pub fn keys(&self) -> Keys {
+        match self {
+            Self::S3 { other, .. } => keys(*other),
+            Self::Filesystem { .. } => servers::KEYS,
+        }
     }
 
     pub fn filesystem(folder: &Path) -> Self {
@@ -50,12 +72,12 @@ impl Store {
     /// Everything temporary that is in the store now: each line one object, file, folder or multipart upload.
     pub async fn leftovers(&self) -> Vec<String> {
         match self {
-            Self::S3 { client, prefix, .. } => {
+            Self::S3 { client, prefix, other, .. } => {
                 let temporary = format!("{prefix}/{}", key::TEMP_PREFIX);
                 let mut found: Vec<String> =
                     bucket::objects(client, &temporary).await.into_iter().map(|(key, _)| key).collect();
                 // Also those at a final key: a copy to there is temporary until it is completed.
-                for (key, id) in bucket::multipart_uploads(client, &format!("{prefix}/")).await {
+                for (key, id) in multipart_uploads(client, &format!("{prefix}/"), *other).await {
                     found.push(format!("{key} (multipart upload {id})"));
                 }
                 found
@@ -131,8 +153,10 @@ impl Store {
 
     /// Removes what would otherwise fill the disk of a server that outlives the trial.
     pub async fn remove(&self) {
-        if let Self::S3 { client, prefix, .. } = self {
-            bucket::empty(client, &format!("{prefix}/")).await;
+        if let Self::S3 { client, prefix, other, .. } = self {
+            let prefix = format!("{prefix}/");
+            let multipart_uploads = multipart_uploads(client, &prefix, *other).await;
+            bucket::empty(client, &prefix, multipart_uploads).await;
         }
     }
 
@@ -149,6 +173,22 @@ impl Store {
             }
         }
     }
+}
+
+async fn multipart_uploads(
+    client: &Client,
+    prefix: &str,
+    other: Option<OtherStore>,
+) -> Vec<(String, String)> {
+    match other {
+        None => bucket::multipart_uploads(client, prefix).await,
+        Some(store) if store.has_multipart() => bucket::multipart_uploads_among_all(client, prefix).await,
+        Some(_) => Vec::new(),
+    }
+}
+
+const fn keys(other: Option<OtherStore>) -> Keys {
+    if other.is_some() { other_store::KEYS } else { servers::KEYS }
 }
 
 /// Everything below a folder, folders too.

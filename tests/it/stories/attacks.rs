@@ -1,0 +1,85 @@
+//! What the holder of an upload URL can do with headers that were not signed. A store obeys some of them, each
+//! store others; the promises are the product's and hold on all: nothing foreign can be read, nothing unproven is
+//! ever served under a digest, nothing is left.
+
+mod bound;
+mod copying;
+mod planted;
+mod racing;
+mod unsigned;
+
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+use serde_json::Value;
+
+use crate::support::api::{Answer, Repository, Upload, send};
+use crate::support::process::Server;
+use crate::support::stack::Stack;
+use crate::support::trial::Story;
+
+const NAME: &str = "stranger/app";
+
+pub fn cases() -> Vec<Story> {
+    vec![
+        ("a_put_url_copies_no_other_object_of_the_bucket", copying::by_a_put),
+        ("a_part_url_copies_no_other_object_of_the_bucket", copying::by_a_part),
+        ("an_upload_url_copies_nothing_from_another_bucket", copying::from_another_bucket),
+        ("a_url_bound_to_a_digest_publishes_no_other_bytes_whatever_is_sent_beside", bound::other_bytes),
+        ("an_archive_sent_to_a_put_url_is_not_unpacked_into_the_bucket", planted::archive),
+        ("headers_that_were_not_signed_are_not_published_and_leave_nothing", unsigned::published),
+        ("a_part_url_takes_on_nothing_from_headers_that_were_not_signed", unsigned::parts),
+        ("a_bound_put_that_races_with_its_finalize_never_changes_what_is_served", racing::bound),
+        ("a_part_that_races_with_its_finalize_never_changes_what_is_served", racing::parts),
+    ]
+}
+
+/// A replica whose cleaner stays out of what is looked at.
+async fn server(stack: &Stack) -> Server {
+    stack.server(&["--part-size", "5MiB", "--clean-interval", "1h"]).await
+}
+
+/// Asks for a URL. None where the service gives none on this store: then there is nothing to attack, and the bytes
+/// go through it.
+async fn signed(upload: &Upload, query: &[(&str, &str)]) -> Option<Value> {
+    let answer = upload.sign(query).await;
+    if answer.status == 200 {
+        let json = answer.json();
+        return (json["presigned_url"].is_string() || json["parts"].is_array()).then_some(json);
+    }
+    assert!(answer.status < 500, "{} {}", answer.status, answer.text());
+    None
+}
+
+/// Sends a body to a URL with the headers that came with it, and with these beside.
+async fn send_with(upload: &Upload, signed: &Value, beside: &[(&str, &str)], body: Vec<u8>) -> Answer {
+    let mut signed = signed.clone();
+    let headers = signed["headers"].as_object_mut().expect("headers");
+    for (name, value) in beside {
+        headers.retain(|signed, _| !signed.eq_ignore_ascii_case(name));
+        headers.insert((*name).to_owned(), (*value).into());
+    }
+    send(&upload.http, &signed, body).await
+}
+
+/// No answer of the service may tell what the digest of bytes is that came past it, or was copied past it.
+fn tells(answer: &Answer, secret: &overside::domain::digest::Digest) -> bool {
+    let secret = secret.to_string();
+    let in_headers = |headers: &HeaderMap| {
+        headers.iter().any(|(_, value): (&HeaderName, &HeaderValue)| value.as_bytes() == secret.as_bytes())
+    };
+    in_headers(&answer.headers) || answer.text().contains(&secret)
+}
+
+/// Ends what is still open, sweeps, and looks.
+async fn assert_nothing_left(stack: &Stack, uploads: &[Upload]) {
+    for upload in uploads {
+        // One that has ended is as good.
+        upload.abort().await;
+    }
+    let cleanup = stack.command(&["cleanup", "--sweep-grace", "1ms"]).await;
+    assert_eq!(cleanup.code, Some(0), "{cleanup:?}");
+    assert_eq!(stack.temp_leftovers().await, Vec::<String>::new());
+}
+
+fn repository(server: &Server) -> Repository {
+    Repository::of(server.base_url(), NAME)
+}

@@ -1,0 +1,132 @@
+//! A second request to a URL while what the first one sent is finalized: the worst moment for other bytes.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures_util::future::{BoxFuture, FutureExt};
+use overside::domain::digest::Digest;
+
+use super::{assert_nothing_left, repository, send_with, server, signed};
+use crate::support::api::{Repository, content, digest_of, send, send_parts};
+use crate::support::servers::BUCKET;
+use crate::support::{Stack, Store};
+
+/// Above what is placed before the answer, so that the copy to the blob's place is what is raced with.
+const SIZE: usize = 12 << 20;
+/// For a copy of that to be done, on a busy machine; and between two looks.
+const PLACED_LIMIT: Duration = Duration::from_mins(1);
+const POLL: Duration = Duration::from_millis(20);
+/// Between the finalize and the other request: before, at, and after what the store does for it.
+const DELAYS: [u64; 3] = [0, 15, 60];
+
+pub fn bound(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
+    async move {
+        let server = server(&stack).await;
+        let repository = repository(&server);
+        let other = other_object(&stack).await;
+        // By a copy of other bytes, and by the bytes themselves.
+        let beside: [&[(&str, &str)]; 2] =
+            [&[("x-amz-copy-source", other.as_str())], &[("x-amz-checksum-algorithm", "CRC32")]];
+        let mut uploads = Vec::new();
+        for (round, delay) in DELAYS.into_iter().enumerate() {
+            for (way, beside) in beside.into_iter().enumerate() {
+                let bytes = different(2 * round + way);
+                let (digest, size) = (digest_of(&bytes), SIZE.to_string());
+                let upload = repository.begin().await;
+                let query = [("size", size.as_str()), ("digest", &digest.to_string()), ("mode", "put")];
+                let Some(signed) = signed(&upload, &query).await else { continue };
+                send(&upload.http, &signed, bytes.clone()).await.expect(200);
+                let racing = async {
+                    tokio::time::sleep(Duration::from_millis(delay)).await;
+                    send_with(&upload, &signed, beside, content(SIZE)).await
+                };
+                let (finalized, _) = tokio::join!(upload.finalize(&digest), racing);
+                let case = format!("{beside:?} after {delay} ms");
+                assert!(finalized.status < 500, "{case}: {}", finalized.text());
+                let is_placed = watch(&stack, &repository, &digest, &bytes, &case).await;
+                assert!(finalized.status == 201 || !is_placed, "{case}: {}", finalized.text());
+                uploads.push(upload);
+                // An honest uploader of the true bytes, elsewhere, is not harmed by what happened here.
+                if round == 0 {
+                    let honest = Repository::of(server.base_url(), "honest/app");
+                    assert_eq!(honest.push(&bytes).await, digest);
+                    assert!(watch(&stack, &honest, &digest, &bytes, &case).await, "{case}");
+                }
+            }
+        }
+        assert_nothing_left(&stack, &uploads).await;
+    }
+    .boxed()
+}
+
+pub fn parts(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
+    async move {
+        let server = server(&stack).await;
+        let repository = repository(&server);
+        let other = other_object(&stack).await;
+        let mut uploads = Vec::new();
+        for (round, delay) in DELAYS.into_iter().enumerate() {
+            let bytes = different(10 + round);
+            let (digest, size) = (digest_of(&bytes), SIZE.to_string());
+            let upload = repository.begin().await;
+            let Some(signed) = signed(&upload, &[("size", &size), ("mode", "multipart")]).await else {
+                continue;
+            };
+            send_parts(&upload.http, &signed, &bytes).await;
+            let racing = async {
+                tokio::time::sleep(Duration::from_millis(delay)).await;
+                let beside =
+                    [("x-amz-copy-source", other.as_str()), ("x-amz-copy-source-range", "bytes=0-5242879")];
+                send_with(&upload, &signed["parts"][0], &beside, content(5 << 20)).await
+            };
+            let (finalized, _) = tokio::join!(upload.finalize(&digest), racing);
+            let case = format!("a part after {delay} ms");
+            assert!(finalized.status < 500, "{case}: {}", finalized.text());
+            let is_placed = watch(&stack, &repository, &digest, &bytes, &case).await;
+            assert!(finalized.status == 201 || !is_placed, "{case}: {}", finalized.text());
+            uploads.push(upload);
+        }
+        assert_nothing_left(&stack, &uploads).await;
+    }
+    .boxed()
+}
+
+/// Reads the digest until nothing is done behind the answers any more: the true bytes, or none, at every look. Says
+/// whether they are there in the end.
+async fn watch(stack: &Stack, repository: &Repository, digest: &Digest, bytes: &[u8], case: &str) -> bool {
+    let deadline = Instant::now() + PLACED_LIMIT;
+    let mut is_settled = false;
+    loop {
+        let read = repository.read(digest).await;
+        match read.status {
+            200 => assert!(read.body == bytes, "{case}: other bytes are served"),
+            status => assert!(matches!(status, 404 | 503), "{case}: {status} {}", read.text()),
+        }
+        if is_settled {
+            return read.status == 200;
+        }
+        assert!(Instant::now() < deadline, "{case}: not placed within {PLACED_LIMIT:?}");
+        tokio::time::sleep(POLL).await;
+        // Once more after that: what was placed is what is served from now on.
+        is_settled = stack.database.unsettled().await == 0;
+    }
+}
+
+/// An object of other bytes and the same length, as a copy would name it.
+async fn other_object(stack: &Stack) -> String {
+    stack.store.write("other", &content(SIZE)).await;
+    match &stack.store {
+        Store::S3 { prefix, .. } => format!("{BUCKET}/{prefix}/other"),
+        Store::Filesystem { .. } => format!("{BUCKET}/other"),
+    }
+}
+
+/// Other bytes in every round.
+fn different(round: usize) -> Vec<u8> {
+    let mut bytes = content(SIZE);
+    bytes
+        .iter_mut()
+        .step_by(1009)
+        .for_each(|byte| *byte = byte.wrapping_add(1 + u8::try_from(round).unwrap_or(0)));
+    bytes
+}
