@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
-use libtest_mimic::{Completion, Trial};
+use libtest_mimic::Trial;
 use overside::db::Db;
 use overside::domain::clock::Clock;
 use overside::storage::probe::Capabilities;
@@ -17,7 +17,7 @@ use url::Url;
 use crate::support::database::Database;
 use crate::support::other_store::OtherStore;
 use crate::support::servers::{BUCKET, Servers};
-use crate::support::trial::trial;
+use crate::support::trial::{left_out, trial};
 use crate::support::{self, Store, bucket};
 
 /// Connections of one case's pool: enough for the cases that race, few enough for many trials side by side.
@@ -73,7 +73,7 @@ pub fn storage(cases: Vec<Case<Storage>>, servers: &Servers) -> Vec<Trial> {
 fn on_other(store: OtherStore, endpoint: Url, case: &'static str, run: StorageCase) -> Trial {
     let name = format!("storage::{}::{case}", store.name());
     match store.cannot(case) {
-        Some(why) => Trial::ignorable_test(name, move || Ok(Completion::ignored_with(why))),
+        Some(why) => left_out(name, why),
         None => trial(name, move || async move { on_store(&Store::other(store, &endpoint), run).await }),
     }
 }

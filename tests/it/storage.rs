@@ -25,7 +25,7 @@ use overside::domain::part::{Part, PartPlan, ReceivedPart};
 use overside::domain::range::ByteRange;
 use overside::domain::upload::{Transfer, UploadId};
 use overside::storage::{
-    Download, Evidence, PresignedRequest, PutTerms, Sealed, Storage, StorageError, TempEntry, TempOwner,
+    Download, Evidence, PresignedRequest, PutTerms, Sealed, Storage, StorageError, TempEntry, TempOwner, key,
 };
 use tokio::sync::mpsc;
 
@@ -229,6 +229,25 @@ async fn read_range(storage: &Storage, sealed: &Sealed, range: ByteRange) -> Res
 /// Publishes a sealed object as the service does. [`StorageError::ChecksumMismatch`] where it is staged, and shown
 /// to be something else.
 async fn place(storage: &Storage, sealed: &Sealed, digest: &Digest) -> Result<(), StorageError> {
+    if !sealed.is_exposed {
+        return place_fixed(storage, sealed, digest).await;
+    }
+    storage.place(sealed, digest).await.expect_err("a URL still writes to it");
+    let upload = key::temp_owner(sealed.key.as_str()).expect("it is an upload's");
+    let fixed = storage.seal(upload, &Transfer::Put, digest.algorithm(), false).await?;
+    let is_proven = match fixed.evidence {
+        Evidence::ByStaging => true,
+        Evidence::Digest(told, _) => told == *digest,
+        Evidence::None => digest_of(&read(storage, &fixed).await?) == *digest,
+    };
+    if !is_proven {
+        return Err(StorageError::ChecksumMismatch);
+    }
+    place_fixed(storage, &fixed, digest).await
+}
+
+/// The same of what no URL writes to any more.
+async fn place_fixed(storage: &Storage, sealed: &Sealed, digest: &Digest) -> Result<(), StorageError> {
     if sealed.evidence != Evidence::ByStaging {
         return storage.place(sealed, digest).await;
     }

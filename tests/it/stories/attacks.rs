@@ -8,10 +8,10 @@ mod planted;
 mod racing;
 mod unsigned;
 
-use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+use overside::domain::digest::Digest;
 use serde_json::Value;
 
-use crate::support::api::{Answer, Repository, Upload, send};
+use crate::support::api::{Answer, Repository, Upload};
 use crate::support::process::Server;
 use crate::support::stack::Stack;
 use crate::support::trial::Story;
@@ -49,24 +49,25 @@ async fn signed(upload: &Upload, query: &[(&str, &str)]) -> Option<Value> {
     None
 }
 
-/// Sends a body to a URL with the headers that came with it, and with these beside.
-async fn send_with(upload: &Upload, signed: &Value, beside: &[(&str, &str)], body: Vec<u8>) -> Answer {
-    let mut signed = signed.clone();
-    let headers = signed["headers"].as_object_mut().expect("headers");
-    for (name, value) in beside {
-        headers.retain(|signed, _| !signed.eq_ignore_ascii_case(name));
-        headers.insert((*name).to_owned(), (*value).into());
+/// Sends a body to a URL with the headers that came with it, and with these beside. Whether it was taken: a store that
+/// refuses may hang up in the middle of the body.
+async fn send_with(upload: &Upload, signed: &Value, beside: &[(&str, &str)], body: Vec<u8>) -> bool {
+    let mut put = upload.http.put(signed["presigned_url"].as_str().expect("a URL")).body(body);
+    for (name, value) in signed["headers"].as_object().expect("headers") {
+        if !beside.iter().any(|(other, _)| name.eq_ignore_ascii_case(other)) {
+            put = put.header(name, value.as_str().expect("text"));
+        }
     }
-    send(&upload.http, &signed, body).await
+    for (name, value) in beside {
+        put = put.header(*name, *value);
+    }
+    put.send().await.is_ok_and(|answer| answer.status().is_success())
 }
 
 /// No answer of the service may tell what the digest of bytes is that came past it, or was copied past it.
-fn tells(answer: &Answer, secret: &overside::domain::digest::Digest) -> bool {
+fn tells(answer: &Answer, secret: &Digest) -> bool {
     let secret = secret.to_string();
-    let in_headers = |headers: &HeaderMap| {
-        headers.iter().any(|(_, value): (&HeaderName, &HeaderValue)| value.as_bytes() == secret.as_bytes())
-    };
-    in_headers(&answer.headers) || answer.text().contains(&secret)
+    answer.headers.values().any(|value| value == secret.as_str()) || answer.text().contains(&secret)
 }
 
 /// Ends what is still open, sweeps, and looks.

@@ -47,6 +47,6 @@ pub fn all() -> Vec<(&'static str, Vec<Story>)> {
 }
 
 /// What must hold on whatever store there is: these run on the stores of `scripts/test --stores` as well.
-pub fn on_every_store() -> Vec<Story> {
-    attacks::cases()
+pub fn on_every_store() -> Vec<(&'static str, Vec<Story>)> {
+    vec![("attacks", attacks::cases())]
 }

@@ -5,7 +5,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use libtest_mimic::{Failed, Trial};
+use libtest_mimic::{Completion, Failed, Trial};
 use tokio::runtime::Builder;
 
 use super::servers::Servers;
@@ -47,6 +47,11 @@ pub fn story(module: &str, kind: StackKind, (name, case): Story, servers: &Serve
         within(LIMIT, async move { stack.remove().await }).await.map_err(Failed::from)
     };
     Trial::test(full_name, move || on_runtime(&threads, run)).with_ignored_flag(!is_there)
+}
+
+/// A trial that is not run, and says why.
+pub fn left_out(name: String, why: &'static str) -> Trial {
+    Trial::ignorable_test(name, move || Ok(Completion::ignored_with(why)))
 }
 
 /// Two workers: as many as the smallest machine this is tested on has cores.

@@ -45,7 +45,7 @@ pub fn other_bytes(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
             if let Some(signed) = signed(&upload, &query).await {
                 let sent = send_with(&upload, &signed, &beside, other.clone()).await;
                 let finalized = upload.finalize(&digest).await;
-                assert_eq!(finalized.status, 400, "{beside:?}, sent: {}: {}", sent.status, finalized.text());
+                assert_eq!(finalized.status, 400, "{beside:?}, sent: {sent}: {}", finalized.text());
                 assert!(!tells(&finalized, &own), "{beside:?}: {}", finalized.text());
             }
             repository.read(&digest).await.expect(404);
