@@ -32,7 +32,6 @@ pub fn all() -> Vec<(&'static str, Vec<Story>)> {
         ("access", access::cases()),
         ("limits", limits::cases()),
         ("limits_at_run_time", limits_at_run_time::cases()),
-        ("attacks", attacks::cases()),
         ("audit", audit::cases()),
         ("lifetime", lifetime::cases()),
         ("cleanup", cleanup::cases()),
@@ -46,7 +45,7 @@ pub fn all() -> Vec<(&'static str, Vec<Story>)> {
     ]
 }
 
-/// What must hold on whatever store there is: these run on the stores of `scripts/test --stores` as well.
+/// What must hold on whatever store there is: a step of their own, on the stores of `scripts/test --stores`.
 pub fn on_every_store() -> Vec<(&'static str, Vec<Story>)> {
     vec![("attacks", attacks::cases())]
 }
