@@ -214,6 +214,7 @@ fn classify(error: &ServiceError) -> (StatusCode, &'static str) {
         | ServiceError::QuotaExceeded(_) => (StatusCode::FORBIDDEN, "DENIED"),
         ServiceError::Token(_)
         | ServiceError::Password(PasswordError::Hash(_))
+        | ServiceError::StoreRefused(_)
         | ServiceError::Db(DbError::Corrupt { .. }) => (StatusCode::INTERNAL_SERVER_ERROR, "UNKNOWN"),
         ServiceError::Busy(_)
         | ServiceError::Contended

@@ -107,7 +107,10 @@ impl Service {
                     // An upload that ended meanwhile took its bytes along, perhaps while they were being read:
                     // its end is the better answer.
                     Err(ended @ ServiceError::Refused(_))
-                        if matches!(error, ServiceError::Vanished | ServiceError::Storage(_)) =>
+                        if matches!(
+                            error,
+                            ServiceError::Vanished | ServiceError::Storage(_) | ServiceError::StoreRefused(_)
+                        ) =>
                     {
                         return Err(ended);
                     }

@@ -101,6 +101,11 @@ pub enum ServiceError {
     Db(#[source] DbError),
     #[error("the store is not available; try again shortly")]
     Storage(#[source] StorageError),
+    /// Asking again changes nothing: a policy, or a store that cannot do it.
+    #[error(
+        "{0}, and would again; whoever runs this server finds out more with `overside doctor` and in its log"
+    )]
+    StoreRefused(#[source] StorageError),
     #[error("an internal task ended early; try again")]
     Interrupted(#[from] tokio::task::JoinError),
 }
@@ -123,6 +128,9 @@ impl From<StorageError> for ServiceError {
             StorageError::Busy(message) => Self::Busy(message.to_owned()),
             StorageError::Incomplete => Self::BodyIncomplete,
             StorageError::ChecksumMismatch => Self::ChecksumMismatch,
+            error @ (StorageError::Refused { .. } | StorageError::Unsupported { .. }) => {
+                Self::StoreRefused(error)
+            }
             error => Self::Storage(error),
         }
     }

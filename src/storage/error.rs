@@ -34,6 +34,13 @@ pub enum StorageError {
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// The store does not know how to do this, or answers in a way that is none.
+    #[error("the store does not know how to {action}")]
+    Unsupported {
+        action: &'static str,
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// The store did not do it, for a reason of its own.
     #[error("the store failed to {action}")]
     Unavailable {
@@ -50,6 +57,14 @@ impl StorageError {
         E: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
         move |source| Self::Unavailable { action, source: source.into() }
+    }
+
+    /// For `map_err`: the store does not know how to do `action`.
+    pub fn unsupported<E>(action: &'static str) -> impl FnOnce(E) -> Self
+    where
+        E: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        move |source| Self::Unsupported { action, source: source.into() }
     }
 
     /// For `map_err`: the store refused to do `action`.

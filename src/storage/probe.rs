@@ -25,7 +25,7 @@ pub use capability::{Answer, Capabilities, Capability};
 pub use way::{UploadKind, Way};
 
 /// Raised whenever what is asked changes, or how: what an older probe saw then counts no more.
-pub const PROBE_VERSION: i64 = 1;
+pub const PROBE_VERSION: i64 = 2;
 
 const CONTENT: &[u8] = b"overside probes this bucket";
 /// Of the same length: what is refused must be refused for its content.

@@ -25,6 +25,7 @@ pub enum Capability {
     CopyComputes,
     CopyOfPartsComputes,
     GateComputes,
+    TinyPartCopies,
     ConditionalPut,
     ConditionalPutRaced,
     ConditionalCopy,
@@ -50,13 +51,14 @@ pub enum Answer {
 pub struct Capabilities(BTreeMap<Capability, Answer>);
 
 impl Capability {
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::ChecksumEnforced,
         Self::RefusalHarmless,
         Self::ContentHashEnforced,
         Self::CopyComputes,
         Self::CopyOfPartsComputes,
         Self::GateComputes,
+        Self::TinyPartCopies,
         Self::ConditionalPut,
         Self::ConditionalPutRaced,
         Self::ConditionalCopy,
@@ -81,6 +83,7 @@ impl Capability {
             Self::GateComputes => {
                 "does the copy into a multipart upload compute it before anything is visible"
             }
+            Self::TinyPartCopies => "does a copy of a few bytes become a part of a multipart upload",
             Self::ConditionalPut => "does If-None-Match keep a PUT from overwriting",
             Self::ConditionalPutRaced => "does one of eight such PUTs at once win",
             Self::ConditionalCopy => "does If-None-Match keep a copy from overwriting",
@@ -106,6 +109,10 @@ impl Capability {
             (Self::CopyComputes | Self::CopyOfPartsComputes, false) => "a copy proves nothing",
             (Self::GateComputes, true) => "a blob up to 5 GiB is proven by the copy that publishes it",
             (Self::GateComputes, false) => "a blob is proven before it is copied to its place",
+            (Self::TinyPartCopies, true) => "the end of an upload through the service is joined by a copy",
+            (Self::TinyPartCopies, false) => {
+                "the end of an upload through the service, less than a part, is read and sent once more"
+            }
             (Self::RangedReads, true) => "a blob that must be read is read in ranges side by side",
             (Self::RangedReads, false) => "blobs that must be read cannot be published",
             (Self::UploadsByPrefix, true) => "multipart uploads left over are found and aborted",
@@ -119,7 +126,7 @@ impl Capability {
 }
 
 impl Capabilities {
-    pub(super) fn new(answers: impl IntoIterator<Item = (Capability, Answer)>) -> Self {
+    pub(in crate::storage) fn new(answers: impl IntoIterator<Item = (Capability, Answer)>) -> Self {
         Self(answers.into_iter().collect())
     }
 

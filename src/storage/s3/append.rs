@@ -226,7 +226,8 @@ impl S3Appender {
         let (store, upload) = (self.store.clone(), self.upload);
         self.in_flight.spawn(async move {
             let parcel = store.gather(upload, &stored, batch).await?;
-            let part = store.send_part(upload, &store_upload_id, number, &parcel).await?;
+            let data = key::temp_data(upload);
+            let part = store.send_part(&data, &store_upload_id, number, &parcel).await?;
             drop((parcel, whole, scraps));
             store.remove_spilled(upload, &stored).await;
             Ok(part)

@@ -1,6 +1,8 @@
 //! An S3 bucket, or whatever speaks its protocol: the client, its settings and its errors.
 
 pub mod append;
+mod assemble;
+mod distrust;
 mod examine;
 mod multipart;
 mod parcel;
@@ -33,10 +35,9 @@ use aws_smithy_http_client::tls;
 use bytes::Bytes;
 
 use super::key::Key;
-use super::probe::{Capabilities, Capability};
+use super::probe::Capabilities;
 use super::{Result, StorageError};
 use crate::domain::clock::Clock;
-use crate::telemetry::chain;
 use signer::{CredentialCache, Signer};
 
 /// The content type of everything stored: opaque bytes, and no browser is tempted to render them.
@@ -77,6 +78,8 @@ pub struct S3 {
     credentials: Option<SharedCredentialsProvider>,
     /// What the bucket was seen to do; nothing is assumed before the probe has run.
     capabilities: Arc<RwLock<Arc<Capabilities>>>,
+    /// What it did not do although the probe saw it.
+    distrusted: Arc<distrust::Distrusted>,
     /// Memory for parts on their way.
     rooms: Arc<room::Rooms>,
     /// The store, over plain HTTP, did not answer for CRC32C.
@@ -140,6 +143,7 @@ impl S3 {
             settings: Arc::new(settings),
             credentials: shared.credentials_provider(),
             capabilities: Arc::default(),
+            distrusted: Arc::default(),
             rooms: Arc::default(),
             no_crc32c: Arc::default(),
             clock: clock.clone(),
@@ -152,30 +156,11 @@ impl S3 {
         *self.capabilities.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(capabilities);
     }
 
+    /// What can be relied on now: what the probe saw, but for what was not done since.
     #[must_use]
     pub fn capabilities(&self) -> Arc<Capabilities> {
-        Arc::clone(&self.capabilities.read().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    /// Passes an outcome on. A store that no longer does what it was seen to do, because it was changed
-    /// meanwhile or never does it for such an object, is not asked again: the next try goes another way.
-    fn relying_on<T>(&self, capability: Capability, outcome: Result<T>) -> Result<T> {
-        match outcome {
-            Err(
-                error @ (StorageError::Refused { .. }
-                | StorageError::InvalidPart(_)
-                | StorageError::TooLarge(_)
-                | StorageError::ChecksumMismatch),
-            ) => {
-                let reason = chain(&error);
-                tracing::warn!(?capability, %reason, "the store does not do what the probe saw; it is not asked again");
-                let mut seen = self.capabilities.write().unwrap_or_else(PoisonError::into_inner);
-                Arc::make_mut(&mut seen).distrust(capability, reason.clone());
-                // Worth another try, whatever the refusal is otherwise taken for.
-                Err(StorageError::unavailable("do what the probe saw")(reason))
-            }
-            outcome => outcome,
-        }
+        let seen = Arc::clone(&self.capabilities.read().unwrap_or_else(PoisonError::into_inner));
+        self.distrusted.apply(seen)
     }
 
     /// Tells this store from every other: what was seen of one says nothing about another.
@@ -226,6 +211,11 @@ impl S3 {
         let timeouts =
             TimeoutConfig::builder().connect_timeout(CONNECT_TIMEOUT).read_timeout(SLOW_OPERATION_TIMEOUT);
         aws_sdk_s3::Config::builder().timeout_config(timeouts.build())
+    }
+
+    /// Overrides for copies. The SDK would repeat one that a time limit cut off, and be cut off again.
+    pub(super) fn patiently_once() -> Builder {
+        Self::patiently().retry_config(RetryConfig::disabled())
     }
 
     /// Writes a small object.
@@ -293,6 +283,10 @@ where
                 _,
             ) => StorageError::ChecksumMismatch,
             (Some("SlowDown"), _) => StorageError::Busy("the store asks for patience"),
+            (Some("NotImplemented"), _) | (_, Some(501)) => {
+                StorageError::unsupported(action)(describe(&error))
+            }
+            _ if is_unreadable(&error) => StorageError::unsupported(action)(describe(&error)),
             (_, Some(status)) if is_refusal(status) => StorageError::refused(action)(describe(&error)),
             _ => StorageError::unavailable(action)(describe(&error)),
         }
@@ -301,7 +295,15 @@ where
 
 /// Whether a status blames the request, and would again. A timeout and too many requests pass.
 const fn is_refusal(status: u16) -> bool {
-    matches!(status, 400..=407 | 409..=424 | 426..=428 | 430..=499 | 501)
+    matches!(status, 400..=407 | 409..=424 | 426..=428 | 430..=499)
+}
+
+/// Whether the whole answer came, says that it was done, and is none that S3 has. An answer that broke off is kept
+/// by nobody.
+fn is_unreadable<E>(error: &SdkError<E, HttpResponse>) -> bool {
+    let SdkError::ResponseError(unread) = error else { return false };
+    let raw = unread.raw();
+    raw.status().is_success() && raw.body().bytes().is_some_and(|body| !body.is_empty())
 }
 
 /// One line for the log. Never the request: its headers carry a signature.

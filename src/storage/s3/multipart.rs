@@ -7,7 +7,7 @@ use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart};
 
 use super::{CONTENT_TYPE, S3, classify};
 use crate::domain::part::{PartNumber, ReceivedPart};
-use crate::domain::upload::{Proxied, UploadId};
+use crate::domain::upload::UploadId;
 use crate::storage::key::Key;
 use crate::storage::{Result, StorageError, key};
 
@@ -121,35 +121,6 @@ impl S3 {
         match aborted.map_err(classify("abort a multipart upload")) {
             Ok(_) | Err(StorageError::UploadNotFound | StorageError::NotFound) => Ok(()),
             Err(error) => Err(error),
-        }
-    }
-
-    /// Whole parts and a tail become one object. The tail goes in by a copy inside the store. Without
-    /// whole parts the tail object is the upload already.
-    pub async fn assemble_proxied(
-        &self,
-        upload: UploadId,
-        stored: &Proxied,
-        parts: &[ReceivedPart],
-    ) -> Result<()> {
-        let Some(store_upload_id) = &stored.store_upload_id else { return Ok(()) };
-        let assembled = async {
-            let mut parts = parts.to_vec();
-            if let Some(tail) = stored.tail_id.filter(|_| stored.tail_size() > 0) {
-                let number = PartNumber::new(stored.part_count() + 1)
-                    .map_err(|error| StorageError::InvalidPart(error.to_string()))?;
-                let tail = key::temp_tail(upload, tail);
-                let etag = self
-                    .copy_part(&key::temp_data(upload), store_upload_id, number, &tail, None, None)
-                    .await?;
-                parts.push(ReceivedPart { number, size: stored.tail_size(), etag });
-            }
-            self.complete_multipart(upload, store_upload_id, &parts).await
-        };
-        match assembled.await {
-            // Completed by an owner that crashed after it: sealing finds the object and checks its size.
-            Err(StorageError::UploadNotFound) => Ok(()),
-            other => other,
         }
     }
 }

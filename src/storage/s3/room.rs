@@ -21,6 +21,8 @@ const LEAST_PARTS: usize = 2;
 const SCRAPS: usize = 16 * 1024 * 1024;
 /// What they grow by.
 pub(super) const SCRAP: usize = 64 * 1024;
+/// Who asks for what finalizing needs: all of it together has the share of one user.
+pub(super) const OWN_WORK: &str = "";
 
 /// Bytes after which a sender's pace is judged: more than what sockets have gathered while a request was looked at.
 const PROOF: u64 = 256 * 1024;

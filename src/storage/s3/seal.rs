@@ -242,7 +242,7 @@ impl S3 {
             .metadata_directive(MetadataDirective::Replace)
             .content_type(CONTENT_TYPE)
             .customize()
-            .config_override(Self::patiently())
+            .config_override(Self::patiently_once())
             .send()
             .await
             .map(drop)
@@ -269,7 +269,7 @@ impl S3 {
         }
     }
 
-    pub(super) async fn copy_part(
+    pub(in crate::storage) async fn copy_part(
         &self,
         to: &Key,
         store_upload_id: &str,
@@ -289,7 +289,7 @@ impl S3 {
             .set_copy_source_range(range.map(|range| format!("bytes={}-{}", range.start, range.end - 1)))
             .set_copy_source_if_match(etag)
             .customize()
-            .config_override(Self::patiently())
+            .config_override(Self::patiently_once())
             .send()
             .await
             .map_err(classify("copy a part"))?;

@@ -10,8 +10,7 @@ use aws_sdk_s3::primitives::ByteStream;
 use super::parcel::{Batch, Parcel};
 use super::{CONTENT_TYPE, S3, classify};
 use crate::domain::part::{PartNumber, ReceivedPart};
-use crate::domain::upload::UploadId;
-use crate::storage::key::{self, Key};
+use crate::storage::key::Key;
 use crate::storage::{Result, StorageError};
 
 /// How the store can tell that what arrived is what was sent. The proof "streamed" rests on it.
@@ -32,7 +31,7 @@ enum Binding {
 impl S3 {
     pub(super) async fn send_part(
         &self,
-        upload: UploadId,
+        key: &Key,
         store_upload_id: &str,
         number: PartNumber,
         parcel: &Parcel,
@@ -42,7 +41,7 @@ impl S3 {
                 .client
                 .upload_part()
                 .bucket(self.bucket())
-                .key(self.path(&key::temp_data(upload)))
+                .key(self.path(key))
                 .upload_id(store_upload_id)
                 .part_number(i32::from(number.get()))
                 .set_checksum_crc32_c(binding.checksum(parcel))
@@ -149,7 +148,12 @@ where
         let error = classify(action)(error);
         let as_invalid = matches!(
             (status, &error),
-            (Some(400 | 501), StorageError::Refused { .. } | StorageError::Unavailable { .. })
+            (
+                Some(400 | 501),
+                StorageError::Refused { .. }
+                    | StorageError::Unsupported { .. }
+                    | StorageError::Unavailable { .. }
+            )
         );
         Refused { error, as_invalid }
     }

@@ -38,7 +38,7 @@ impl S3 {
             .await
             .map_err(classify("begin a multipart upload"))?;
         let store_upload_id =
-            created.upload_id.ok_or_else(|| StorageError::refused(STAGE)("no upload id"))?;
+            created.upload_id.ok_or_else(|| StorageError::unsupported(STAGE)("no upload id"))?;
         match self.stage_part(from, &place, &store_upload_id).await {
             Ok((etag, sha256)) => Ok(Staged { place, store_upload_id, etag, size: from.size, sha256 }),
             Err(error) => {
@@ -66,14 +66,15 @@ impl S3 {
             // Spares a copy in vain. The proof does not rest on it: an ETag is an MD5, and MD5 collides.
             .set_copy_source_if_match(from.etag.clone())
             .customize()
-            .config_override(Self::patiently())
+            .config_override(Self::patiently_once())
             .send()
             .await
             .map_err(classify("copy a part"))?;
-        let part = copied.copy_part_result.ok_or("it tells nothing").map_err(StorageError::refused(STAGE))?;
+        let part =
+            copied.copy_part_result.ok_or("it tells nothing").map_err(StorageError::unsupported(STAGE))?;
         let computed = part.checksum_sha256().and_then(Digest::from_base64);
-        let computed = computed.ok_or("it tells none").map_err(StorageError::refused(STAGE))?;
-        let etag = part.e_tag.ok_or("it tells no ETag").map_err(StorageError::refused(STAGE))?;
+        let computed = computed.ok_or("it tells none").map_err(StorageError::unsupported(STAGE))?;
+        let etag = part.e_tag.ok_or("it tells no ETag").map_err(StorageError::unsupported(STAGE))?;
         // The size was looked at before: a URL that still writes may have put more, or less, there since, and
         // nobody checked that against what was declared and what is allowed.
         match &self.list_parts_at(place, store_upload_id).await?[..] {

@@ -18,6 +18,7 @@ mod protocol;
 mod quotas;
 mod registry;
 mod service;
+mod slow_store;
 mod smoke;
 
 use crate::support::trial::Story;
@@ -41,6 +42,7 @@ pub fn all() -> Vec<(&'static str, Vec<Story>)> {
         ("quotas", quotas::cases()),
         ("service", service::cases()),
         ("api", api::cases()),
+        ("slow_store", slow_store::cases()),
         ("large", large::cases()),
     ]
 }
