@@ -50,6 +50,16 @@ pub struct StoreConfig {
     #[arg(long, env = "OVERSIDE_S3_PATH_STYLE")]
     pub s3_path_style: bool,
 
+    /// How long one copy inside the S3 store may take; blobs are copied in parts that fit, and proven otherwise where
+    /// that is not enough. Less than after what the store, or a proxy before it, cuts requests off
+    #[arg(long, env = "OVERSIDE_COPY_TIMEOUT", default_value = "110s", value_parser = duration)]
+    pub copy_timeout: Duration,
+
+    /// Prove what clients send to the bucket by copies inside it, also where reading it back was seen to be faster:
+    /// no byte of it passes this server, unless no copy proves it
+    #[arg(long, env = "OVERSIDE_AVOID_READING_BACK")]
+    pub avoid_reading_back: bool,
+
     /// The address clients reach this server at; the filesystem store's signed URLs are made for it
     /// [default: the address it listens on]
     #[arg(long, env = "OVERSIDE_PUBLIC_URL", value_name = "URL")]

@@ -30,7 +30,7 @@ use crate::http::connections::{Connections, Lingering, Occupied, Terms, Watched}
 use crate::http::gate::{Peer, forwarded_for};
 use crate::service::{Auth, FirstAdministrator, Limits, Service};
 use crate::storage::probe::{Capabilities, PROBE_VERSION};
-use crate::storage::s3::S3Settings;
+use crate::storage::s3::{CopyTerms, S3Settings};
 use crate::storage::signed_url::{SIGNING_KEY_LENGTH, UrlSigner};
 use crate::storage::{Filesystem, S3, Storage, UploadKind};
 use crate::worker;
@@ -58,14 +58,18 @@ pub async fn open_database(config: &StoreConfig) -> anyhow::Result<Db> {
 /// A bucket, reached but not probed.
 pub async fn connect_s3(config: &StoreConfig, bucket: &str, prefix: &str) -> S3 {
     let endpoint = |url: &Option<Url>| url.as_ref().map(|url| url.as_str().trim_end_matches('/').to_owned());
-    S3::connect(S3Settings {
+    let store = S3::connect(S3Settings {
         bucket: bucket.to_owned(),
         prefix: prefix.to_owned(),
         endpoint: endpoint(&config.s3_endpoint),
         public_endpoint: endpoint(&config.s3_public_endpoint),
         path_style: config.s3_path_style,
     })
-    .await
+    .await;
+    store.with_copy_terms(CopyTerms {
+        time_limit: config.copy_timeout,
+        avoid_reading_back: config.avoid_reading_back,
+    })
 }
 
 /// A folder; its signed URLs lead to `--public-url`.
@@ -89,7 +93,11 @@ async fn open_storage(config: &StoreConfig, db: &Db, clock: &Clock) -> anyhow::R
         StorageLocation::File(path) => {
             Ok(Storage::Filesystem(open_filesystem(config, path, db, clock).await?))
         }
-        StorageLocation::S3 { bucket, prefix } => Ok(Storage::S3(connect_s3(config, bucket, prefix).await)),
+        StorageLocation::S3 { bucket, prefix } => {
+            let store = connect_s3(config, bucket, prefix).await;
+            store.set_pace(db.find_pace(&store.identity()).await?.unwrap_or_default());
+            Ok(Storage::S3(store))
+        }
     }
 }
 

@@ -87,6 +87,9 @@ async fn probe(store: S3, db: Option<&Db>, report: &mut Report) -> anyhow::Resul
     report.findings.extend(tables::findings(&seen));
     if let Some(db) = db {
         keep_probe(&store, &seen, db, &Clock::System).await?;
+        let pace = db.find_pace(&store.identity()).await?.unwrap_or_default();
+        report.findings.push(tables::pace(&pace, Clock::System.now()));
+        store.set_pace(pace);
     }
     store.set_capabilities(seen);
     report.proofs = tables::proofs(&Storage::S3(store));

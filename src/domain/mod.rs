@@ -12,6 +12,7 @@ pub mod manifest;
 pub mod media_type;
 pub mod midstate;
 pub mod name;
+pub mod pace;
 pub mod part;
 pub mod project;
 pub mod quota;

@@ -203,6 +203,7 @@ impl Service {
         match committed.await {
             Ok(proven) => {
                 tracing::info!(upload = %upload.id, %digest, proof = %proven.proof, "upload completed");
+                self.keep_pace().await;
                 let turn = Arc::clone(&self.placings).acquire_owned().await;
                 if let (Ok(turn), Some(transfer)) = (turn, upload.state.transfer()) {
                     self.settle_behind(turn, upload.id, transfer.clone(), proven, digest);
@@ -229,7 +230,8 @@ impl Service {
         self.check_size(upload, &sealed)?;
         // The commit asks for nothing: what it adds is held. Mostly it was before it came.
         self.reserve(upload, sealed.size).await?;
-        let (proof, staged) = self.verify(upload.id, transfer, &sealed, digest, &told.midstates).await?;
+        let fixed = self.verify_fixed(upload.id, transfer, sealed, digest, &told.midstates).await?;
+        let (sealed, proof, staged) = fixed;
         // "Already exists" is no proof of possession: only a proven upload is deduplicated. The object is
         // looked at as well, so that one removed behind our back is put in place again.
         let (removal, is_live) = match self.outlast_removal(&digest).await? {

@@ -17,6 +17,7 @@ mod listings;
 mod manifests;
 mod members;
 mod mount;
+mod pace;
 mod passwords;
 mod personal_tokens;
 mod place;

@@ -131,6 +131,7 @@ impl Service {
             // claim the same blob again and again.
             self.db.renew_placing(digest, id, self.clock.now()).await?;
         }
+        self.keep_pace().await;
         match placed {
             Err(error) if sealed.is_exposed && error.verdict().is_some() => {
                 self.retract(id, digest, &error).await?;
@@ -155,9 +156,9 @@ impl Service {
         if fixed.size != sealed.size {
             return Err(ServiceError::NotTheDigest(digest));
         }
-        match self.verify(id, &Transfer::Put, &fixed, digest, &[]).await? {
-            (_, Some(staged)) => self.storage.publish(&staged).await?,
-            (_, None) => self.storage.place(&fixed, &digest).await.map_err(gone)?,
+        match self.verify_fixed(id, &Transfer::Put, fixed, digest, &[]).await? {
+            (_, _, Some(staged)) => self.storage.publish(&staged).await?,
+            (fixed, _, None) => self.storage.place(&fixed, &digest).await.map_err(gone)?,
         }
         Ok(())
     }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::verify::changed;
@@ -37,8 +38,10 @@ struct Reading {
 impl Service {
     /// Reads the object once and tells its digest.
     pub(super) async fn read_back(self: &Arc<Self>, sealed: &Sealed, algorithm: Algorithm) -> Result<Digest> {
-        let whole = ByteRange { start: 0, end: sealed.size };
-        Ok(self.hash_range(sealed, whole, Hasher::new(algorithm)).await?.finish())
+        let (whole, began) = (ByteRange { start: 0, end: sealed.size }, Instant::now());
+        let digest = self.hash_range(sealed, whole, Hasher::new(algorithm)).await?.finish();
+        self.storage.record_reading(sealed.size, began.elapsed());
+        Ok(digest)
     }
 
     /// Reads the object part by part, each hashed from the midstate claimed before it. True is a proof that it is
@@ -58,13 +61,14 @@ impl Service {
             let before = index.checked_sub(1).and_then(|index| midstates.get(index)).copied();
             self.check_part(sealed, part, before, midstates.get(index).copied(), claimed)
         });
-        let mut checks = stream::iter(checks).buffer_unordered(HASHERS_AT_ONCE);
+        let (mut checks, began) = (stream::iter(checks).buffer_unordered(HASHERS_AT_ONCE), Instant::now());
         while let Some(fits) = checks.next().await {
             if !fits? {
                 tracing::info!("the midstates do not fit the bytes; reading them in order");
                 return Ok(false);
             }
         }
+        self.storage.record_reading(sealed.size, began.elapsed());
         Ok(true)
     }
 

@@ -38,6 +38,7 @@ use uuid::Uuid;
 
 use crate::domain::blob::{Blob, Standing};
 use crate::domain::digest::{Algorithm, Digest};
+use crate::domain::pace::{Pace, Work};
 use crate::domain::part::{MAX_OBJECT_SIZE, MAX_PART_COUNT, Part, ReceivedPart};
 use crate::domain::range::ByteRange;
 use crate::domain::upload::{Proxied, Transfer, UploadId};
@@ -46,6 +47,7 @@ pub use appender::Appender;
 pub use error::StorageError;
 pub use filesystem::Filesystem;
 pub use finding::{Finding, Verdict};
+
 pub use probe::{UploadKind, Way};
 pub use published::{BlobCursor, BlobEntry, BlobPage};
 pub use s3::S3;
@@ -221,6 +223,38 @@ impl Storage {
         }
     }
 
+    /// Fixes what is proven by reading it after all, because no copy proved it: what [`Storage::seal`] gave with
+    /// [`Evidence::ByStaging`].
+    pub async fn seal_for_reading(
+        &self,
+        upload: UploadId,
+        transfer: &Transfer,
+        sealed: &Sealed,
+    ) -> Result<Sealed> {
+        match self {
+            Self::S3(backend) => backend.seal_for_reading(upload, transfer, sealed).await,
+            // It fixes everything alike.
+            Self::Filesystem(_) => Ok(sealed.clone()),
+        }
+    }
+
+    /// Takes in how long it took to read this many bytes.
+    pub fn record_reading(&self, bytes: u64, took: Duration) {
+        match self {
+            Self::S3(backend) => backend.record(Work::Reading, bytes, took),
+            Self::Filesystem(_) => {}
+        }
+    }
+
+    /// What was seen of the store's pace and is worth keeping for whoever starts next, with the store's identity.
+    #[must_use]
+    pub fn unkept_pace(&self) -> Option<(String, Pace)> {
+        match self {
+            Self::S3(backend) => backend.unkept_pace().map(|pace| (backend.identity(), pace)),
+            Self::Filesystem(_) => None,
+        }
+    }
+
     /// Reads a range of a sealed object and hands its bytes over as they come, exactly as many as asked for.
     /// Ends early, and well, when nobody takes them any more.
     pub async fn read(&self, sealed: &Sealed, range: ByteRange, to: &mpsc::Sender<Bytes>) -> Result<()> {
@@ -266,7 +300,7 @@ impl Storage {
         }
     }
 
-    /// How the digest of an upload of this kind is proven here.
+    /// How the digest of an upload of this kind, of a size of which nothing special was seen, is proven here.
     #[must_use]
     pub fn way(&self, kind: UploadKind) -> Way {
         match (self, kind) {

@@ -24,6 +24,7 @@ use overside::domain::clock::Clock;
 use overside::domain::digest::Digest;
 use overside::domain::hash::Hasher;
 use overside::domain::name::RepositoryName;
+use overside::domain::pace::{Largest, Pace};
 use overside::domain::part::{PartNumber, PartPlan, ReceivedPart};
 use overside::domain::upload::{Failure, FailureCode, Lease, Proxied, State, Transfer, Upload};
 use uuid::Uuid;
@@ -233,6 +234,16 @@ async fn probes(db: Arc<Db>) {
     db.save_probe("one", 2, &probe("third", 3)).await.expect("save");
     assert_eq!(db.find_probe("one", 1).await.expect("find"), None);
     assert_eq!(db.find_probe("one", 2).await.expect("find"), Some(probe("third", 3)));
+
+    let largest = Some(Largest { bytes: 8 << 20, until: at(9) });
+    let pace = Pace { copying: Some(7), largest, ..Pace::default() };
+    assert_eq!(db.find_pace("one").await.expect("find"), None);
+    db.save_pace("one", &pace).await.expect("save");
+    // The next probe asks other things.
+    db.save_probe("one", 3, &probe("fourth", 4)).await.expect("save");
+    assert_eq!(db.find_pace("one").await.expect("find"), Some(pace));
+    db.save_pace("nobody's", &pace).await.expect("nothing to do");
+    assert_eq!(db.find_pace("nobody's").await.expect("find"), None);
 }
 
 async fn racing_commits(db: Arc<Db>) {

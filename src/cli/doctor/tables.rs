@@ -1,7 +1,10 @@
 //! What a bucket was seen to do, and what that makes of each kind of upload.
 
+use bytesize::ByteSize;
+use chrono::{DateTime, Utc};
 use serde::Serialize;
 
+use crate::domain::pace::Pace;
 use crate::storage::probe::{Answer, Capabilities, Capability};
 use crate::storage::{Finding, Storage, UploadKind, Way};
 
@@ -64,6 +67,33 @@ pub(super) fn findings(seen: &Capabilities) -> Vec<Finding> {
         findings.push(Finding::warning("left-overs", detail, mend));
     }
     findings
+}
+
+/// What to expect of copies and of proofs, by what was measured.
+pub(super) fn pace(pace: &Pace, now: DateTime<Utc>) -> Finding {
+    let rate = |what: &str, rate: Option<u64>| {
+        rate.map_or_else(|| format!("{what}: not seen yet"), |rate| format!("{what}: {}/s", ByteSize(rate)))
+    };
+    let rates = [
+        rate("a copy that proves", pace.proving),
+        rate("a copy", pace.copying),
+        rate("reading back", pace.reading),
+    ]
+    .join("; ");
+    let sooner = if pace.reads_sooner(u64::MAX) {
+        "; parts of 64 MiB or more together are read back, which is sooner (--avoid-reading-back proves by copies)"
+    } else {
+        ""
+    };
+    match pace.largest.filter(|largest| now < largest.until) {
+        None => Finding::good("pace", format!("{rates}{sooner}")),
+        Some(largest) => Finding::warning(
+            "pace",
+            format!("copies of more than {} took too long; {rates}{sooner}", ByteSize(largest.bytes)),
+            "raise the time that the store, or a proxy before it, gives one request; until then larger blobs are \
+             copied in parts and proven by reading",
+        ),
+    }
 }
 
 pub(super) fn print(asked: &[Asked], proofs: &[Proven]) {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::S3;
 use super::room::OWN_WORK;
+use crate::domain::pace::Work;
 use crate::domain::part::{PartNumber, ReceivedPart};
 use crate::domain::upload::{Proxied, UploadId};
 use crate::storage::key::{self, Key};
@@ -49,7 +50,7 @@ impl S3 {
         size: u64,
     ) -> Result<ReceivedPart> {
         let data = key::temp_data(upload);
-        if self.capabilities().has(Capability::TinyPartCopies) {
+        if self.capabilities().has(Capability::TinyPartCopies) && self.largest_copy(Work::Copying) >= size {
             let copied = self.copy_part(&data, store_upload_id, number, tail, None, None).await;
             match self.relying_on(Capability::TinyPartCopies, copied) {
                 Ok(etag) => return Ok(ReceivedPart { number, size, etag }),

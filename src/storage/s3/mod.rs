@@ -2,6 +2,7 @@
 
 pub mod append;
 mod assemble;
+mod copying;
 mod distrust;
 mod examine;
 mod multipart;
@@ -17,7 +18,7 @@ mod sweep;
 
 use std::error::Error;
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
 use aws_config::retry::RetryConfig;
@@ -40,6 +41,8 @@ use super::{Result, StorageError};
 use crate::domain::clock::Clock;
 use signer::{CredentialCache, Signer};
 
+pub use copying::CopyTerms;
+
 /// The content type of everything stored: opaque bytes, and no browser is tempted to render them.
 pub(super) const CONTENT_TYPE: &str = "application/octet-stream";
 
@@ -47,7 +50,7 @@ pub(super) const CONTENT_TYPE: &str = "application/octet-stream";
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// The first byte of an answer to an ordinary request; a part of 8 MiB at 1 Mbit/s takes this long.
 const READ_TIMEOUT: Duration = Duration::from_secs(70);
-/// Copy and complete answer only when the store is done: 5 GiB at the 10 MiB/s of a slow one.
+/// Completing answers only when the store is done: 5 GiB at the 10 MiB/s of a slow one.
 const SLOW_OPERATION_TIMEOUT: Duration = Duration::from_mins(9);
 /// Tries of one request; stores ask for patience with 503 SlowDown.
 const ATTEMPTS: u32 = 4;
@@ -80,6 +83,9 @@ pub struct S3 {
     capabilities: Arc<RwLock<Arc<Capabilities>>>,
     /// What it did not do although the probe saw it.
     distrusted: Arc<distrust::Distrusted>,
+    /// How fast it was seen to be.
+    pace: Arc<Mutex<copying::SeenPace>>,
+    copy_terms: CopyTerms,
     /// Memory for parts on their way.
     rooms: Arc<room::Rooms>,
     /// The store, over plain HTTP, did not answer for CRC32C.
@@ -144,6 +150,8 @@ impl S3 {
             credentials: shared.credentials_provider(),
             capabilities: Arc::default(),
             distrusted: Arc::default(),
+            pace: Arc::default(),
+            copy_terms: CopyTerms::default(),
             rooms: Arc::default(),
             no_crc32c: Arc::default(),
             clock: clock.clone(),
@@ -160,7 +168,7 @@ impl S3 {
     #[must_use]
     pub fn capabilities(&self) -> Arc<Capabilities> {
         let seen = Arc::clone(&self.capabilities.read().unwrap_or_else(PoisonError::into_inner));
-        self.distrusted.apply(seen)
+        self.distrusted.apply(seen, tokio::time::Instant::now())
     }
 
     /// Tells this store from every other: what was seen of one says nothing about another.
@@ -213,9 +221,13 @@ impl S3 {
         aws_sdk_s3::Config::builder().timeout_config(timeouts.build())
     }
 
-    /// Overrides for copies. The SDK would repeat one that a time limit cut off, and be cut off again.
-    pub(super) fn patiently_once() -> Builder {
-        Self::patiently().retry_config(RetryConfig::disabled())
+    /// Overrides for copies. The SDK would repeat one that a time limit cut off, and be cut off again. What their
+    /// time is, [`S3::timed`] says.
+    pub(super) fn patiently_once(&self) -> Builder {
+        let timeouts = TimeoutConfig::builder()
+            .connect_timeout(CONNECT_TIMEOUT)
+            .read_timeout(self.copy_terms.time_limit + CONNECT_TIMEOUT);
+        aws_sdk_s3::Config::builder().timeout_config(timeouts.build()).retry_config(RetryConfig::disabled())
     }
 
     /// Writes a small object.
@@ -300,10 +312,13 @@ const fn is_refusal(status: u16) -> bool {
 
 /// Whether the whole answer came, says that it was done, and is none that S3 has. An answer that broke off is kept
 /// by nobody.
-fn is_unreadable<E>(error: &SdkError<E, HttpResponse>) -> bool {
-    let SdkError::ResponseError(unread) = error else { return false };
-    let raw = unread.raw();
-    raw.status().is_success() && raw.body().bytes().is_some_and(|body| !body.is_empty())
+fn is_unreadable<E>(error: &SdkError<E, HttpResponse>) -> bool
+where
+    E: ProvideErrorMetadata,
+{
+    let is_whole = |answer: &HttpResponse| answer.body().bytes().is_some_and(|body| !body.is_empty());
+    error.code().is_none()
+        && error.raw_response().is_some_and(|answer| answer.status().is_success() && is_whole(answer))
 }
 
 /// One line for the log. Never the request: its headers carry a signature.

@@ -63,6 +63,11 @@ impl Batch {
 }
 
 impl Parcel {
+    /// In order.
+    pub fn pieces(&self) -> impl Iterator<Item = &[u8]> {
+        self.pieces.iter().map(AsRef::as_ref)
+    }
+
     /// In one piece, which the SDK hashes and signs.
     pub fn joined(&self) -> ByteStream {
         Bytes::from(self.pieces.concat()).into()

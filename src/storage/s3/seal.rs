@@ -3,26 +3,23 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use aws_sdk_s3::types::{ChecksumAlgorithm, ChecksumMode, ChecksumType, MetadataDirective};
+use aws_sdk_s3::types::{ChecksumAlgorithm, ChecksumMode, ChecksumType};
 use bytes::Bytes;
-use futures_util::{StreamExt, TryStreamExt, stream};
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
-use super::{CONTENT_TYPE, S3, classify};
+use super::copying::is_worth_another_way;
+use super::{S3, classify};
 use crate::domain::blob::Proof;
 use crate::domain::digest::{Algorithm, Digest};
-use crate::domain::part::{MAX_PART_SIZE, PartNumber, PartPlan, ReceivedPart};
+use crate::domain::pace::Work;
 use crate::domain::range::ByteRange;
 use crate::domain::upload::{Transfer, UploadId};
 use crate::storage::key::Key;
 use crate::storage::probe::Capability;
 use crate::storage::{Evidence, Result, Sealed, StorageError, UploadKind, Way, key};
+use crate::telemetry::chain;
 
-/// Parts of a copy above 5 GiB: large enough that 48.8 TiB fit, small enough that several run side by side.
-const COPY_PART_SIZE: u64 = 512 * 1024 * 1024;
-/// Copies of parts under way at once; they cost the store, not us.
-const COPIES_IN_FLIGHT: usize = 4;
 /// Silence in the middle of a body after which the store counts as gone.
 const READ_IDLE_TIMEOUT: Duration = Duration::from_mins(1);
 /// Times that one range may break off before the store counts as gone. The SDK repeats a request until its
@@ -84,9 +81,7 @@ impl S3 {
         if kind == UploadKind::BoundPut && !(capabilities.checksum_is_proof() && found.sha256.is_some()) {
             kind = UploadKind::of(transfer, false, found.size);
         }
-        // What we wrote ourselves, and what was completed, no URL writes to any more.
-        let out_of_reach = !matches!(transfer, Transfer::Put);
-        let way = match capabilities.way(kind) {
+        let way = match self.way(kind, found.size) {
             // It computes and enforces no other digest.
             _ if algorithm != Algorithm::Sha256 => Way::ReadBack,
             // Not every store takes an empty part, and nothing is read back quickly.
@@ -104,30 +99,63 @@ impl S3 {
                     UploadKind::Parts => Capability::CopyOfPartsComputes,
                     _ => Capability::CopyComputes,
                 };
-                let sealed = self.seal_by_copy(upload, &found, Some(ChecksumAlgorithm::Sha256)).await;
-                self.relying_on(capability, sealed)
+                let sealed = self.seal_by_proving_copy(upload, &found).await;
+                match self.relying_on(capability, sealed) {
+                    Err(error) if is_worth_another_way(&error) => {
+                        tracing::warn!(%upload, error = %chain(&error), "no copy proves it; it is read instead");
+                        self.seal_for_reading(upload, transfer, &found.into()).await
+                    }
+                    sealed => sealed,
+                }
             }
-            Way::Streamed | Way::ReadBack if out_of_reach => Ok(found.into()),
-            // Any other URL can replace the bytes after they were proven, and no condition on the ETag stops
-            // that: it is an MD5 on most stores, and collisions of MD5 are made in seconds. So what is
-            // proven and published is a copy that no URL reaches.
-            Way::Streamed | Way::ReadBack => self.seal_by_copy(upload, &found, None).await,
+            Way::Streamed | Way::ReadBack => self.seal_for_reading(upload, transfer, &found.into()).await,
         }
     }
 
-    /// Seals by a copy to where no URL writes, with a checksum that the store computes on the way or without.
-    async fn seal_by_copy(
+    /// How an upload of this kind and size is proven: the cheapest proof, as long as copies of this size succeed and
+    /// reading is not known to prove it sooner.
+    #[must_use]
+    pub fn way(&self, kind: UploadKind, size: u64) -> Way {
+        match self.capabilities().way(kind) {
+            Way::Gate | Way::SealingCopy
+                if size > self.largest_copy(Work::Proving)
+                    // A PUT, whose URL lives, has to be copied before it can be read.
+                    || kind == UploadKind::Parts
+                        && !self.copy_terms.avoid_reading_back
+                        && self.pace().reads_sooner(size) =>
+            {
+                Way::ReadBack
+            }
+            way => way,
+        }
+    }
+
+    /// Fixes what is proven by reading it.
+    pub async fn seal_for_reading(
         &self,
         upload: UploadId,
-        found: &Found,
-        checksum: Option<ChecksumAlgorithm>,
+        transfer: &Transfer,
+        found: &Sealed,
     ) -> Result<Sealed> {
-        let (key, computes) = (key::temp_sealed(upload, Some(Uuid::new_v4())), checksum.is_some());
-        self.copy(&found.clone().into(), &key, checksum).await?;
+        let sealed = Sealed { evidence: Evidence::None, ..found.clone() };
+        // What we wrote ourselves, and what was completed, no URL writes to any more.
+        if !matches!(transfer, Transfer::Put) {
+            return Ok(sealed);
+        }
+        // Any other URL can replace the bytes after they were proven, and no condition on the ETag stops
+        // that: it is an MD5 on most stores, and collisions of MD5 are made in seconds. So what is
+        // proven and published is a copy that no URL reaches.
+        let key = self.duplicate(&sealed, || key::temp_sealed(upload, Some(Uuid::new_v4())), None).await?;
+        Ok(self.head(key).await?.into())
+    }
+
+    /// Seals by a copy to where no URL writes, with a checksum that the store computes on the way.
+    async fn seal_by_proving_copy(&self, upload: UploadId, found: &Found) -> Result<Sealed> {
+        let key = key::temp_sealed(upload, Some(Uuid::new_v4()));
+        self.copy(&found.clone().into(), &key, Some(ChecksumAlgorithm::Sha256)).await?;
         let copied = self.head(key).await?;
         // Where the store says that it is the checksum of the whole, and no other: a hash of hashes looks alike.
-        let told = computes && copied.is_full_object;
-        Ok(if told { copied.evident(Proof::StoreCopy) } else { copied.into() })
+        Ok(if copied.is_full_object { copied.evident(Proof::StoreCopy) } else { copied.into() })
     }
 
     pub async fn read(&self, sealed: &Sealed, range: ByteRange, to: &mpsc::Sender<Bytes>) -> Result<()> {
@@ -174,17 +202,7 @@ impl S3 {
     }
 
     pub async fn place(&self, sealed: &Sealed, digest: &Digest) -> Result<()> {
-        let place = key::blob(digest);
-        if sealed.size <= MAX_PART_SIZE {
-            return self.copy(sealed, &place, None).await;
-        }
-        let store_upload_id = self.create_multipart_at(&place).await?;
-        let placed = self.copy_in_parts(sealed, &place, &store_upload_id).await;
-        if placed.is_err() {
-            // Best effort: the sweep finds what a store that is down keeps.
-            let _ = self.abort_multipart_at(&self.path(&place), &store_upload_id).await;
-        }
-        placed
+        self.duplicate(sealed, || key::blob(digest), Some(digest)).await.map(drop)
     }
 
     pub async fn size(&self, key: &Key) -> Result<Option<u64>> {
@@ -221,81 +239,5 @@ impl S3 {
             etag: found.e_tag,
             key,
         })
-    }
-
-    /// One copy inside the store, of exactly the version that was looked at.
-    pub(in crate::storage) async fn copy(
-        &self,
-        from: &Sealed,
-        to: &Key,
-        checksum: Option<ChecksumAlgorithm>,
-    ) -> Result<()> {
-        self.client
-            .copy_object()
-            .bucket(self.bucket())
-            .key(self.path(to))
-            .copy_source(self.copy_source(&from.key))
-            .set_copy_source_if_match(from.etag.clone())
-            .set_checksum_algorithm(checksum)
-            // Or headers that the uploader sent beside the signed ones, such as Content-Encoding, would be
-            // published with the bytes and make every client's digest fail.
-            .metadata_directive(MetadataDirective::Replace)
-            .content_type(CONTENT_TYPE)
-            .customize()
-            .config_override(Self::patiently_once())
-            .send()
-            .await
-            .map(drop)
-            .map_err(classify("copy an object"))
-    }
-
-    async fn copy_in_parts(&self, sealed: &Sealed, place: &Key, store_upload_id: &str) -> Result<()> {
-        let plan = PartPlan::new(sealed.size, COPY_PART_SIZE)
-            .map_err(|error| StorageError::TooLarge(error.to_string()))?;
-        let copies = plan.parts().map(|part| async move {
-            let range = ByteRange { start: part.offset, end: part.offset + part.size };
-            let etag = self
-                .copy_part(place, store_upload_id, part.number, &sealed.key, Some(range), sealed.etag.clone())
-                .await?;
-            Ok::<_, StorageError>(ReceivedPart { number: part.number, size: part.size, etag })
-        });
-        let parts: Vec<_> = stream::iter(copies).buffered(COPIES_IN_FLIGHT).try_collect().await?;
-        match self.complete_multipart_at(place, store_upload_id, &parts).await {
-            // A try that timed out at our end had completed it.
-            Err(StorageError::UploadNotFound) if self.head(place.clone()).await?.size == sealed.size => {
-                Ok(())
-            }
-            completed => completed,
-        }
-    }
-
-    pub(in crate::storage) async fn copy_part(
-        &self,
-        to: &Key,
-        store_upload_id: &str,
-        number: PartNumber,
-        from: &Key,
-        range: Option<ByteRange>,
-        etag: Option<String>,
-    ) -> Result<String> {
-        let copied = self
-            .client
-            .upload_part_copy()
-            .bucket(self.bucket())
-            .key(self.path(to))
-            .upload_id(store_upload_id)
-            .part_number(i32::from(number.get()))
-            .copy_source(self.copy_source(from))
-            .set_copy_source_range(range.map(|range| format!("bytes={}-{}", range.start, range.end - 1)))
-            .set_copy_source_if_match(etag)
-            .customize()
-            .config_override(Self::patiently_once())
-            .send()
-            .await
-            .map_err(classify("copy a part"))?;
-        copied
-            .copy_part_result
-            .and_then(|result| result.e_tag)
-            .ok_or_else(|| StorageError::unavailable("name the copied part")("no ETag"))
     }
 }

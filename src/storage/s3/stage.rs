@@ -12,6 +12,7 @@ use aws_sdk_s3::types::{ChecksumAlgorithm, CompletedMultipartUpload, CompletedPa
 
 use super::{CONTENT_TYPE, S3, classify};
 use crate::domain::digest::Digest;
+use crate::domain::pace::Work;
 use crate::domain::part::PartNumber;
 use crate::storage::key::{self, Key};
 use crate::storage::probe::Capability;
@@ -55,7 +56,7 @@ impl S3 {
         place: &Key,
         store_upload_id: &str,
     ) -> Result<(String, Digest)> {
-        let copied = self
+        let copy = self
             .client
             .upload_part_copy()
             .bucket(self.bucket())
@@ -66,10 +67,9 @@ impl S3 {
             // Spares a copy in vain. The proof does not rest on it: an ETag is an MD5, and MD5 collides.
             .set_copy_source_if_match(from.etag.clone())
             .customize()
-            .config_override(Self::patiently_once())
-            .send()
-            .await
-            .map_err(classify("copy a part"))?;
+            .config_override(self.patiently_once());
+        let copied = async { copy.send().await.map_err(classify("copy a part")) };
+        let copied = self.timed(Work::Proving, from.size, copied).await?;
         let part =
             copied.copy_part_result.ok_or("it tells nothing").map_err(StorageError::unsupported(STAGE))?;
         let computed = part.checksum_sha256().and_then(Digest::from_base64);

@@ -8,6 +8,8 @@ use tokio::sync::mpsc;
 use uuid::Uuid;
 
 use super::*;
+use crate::domain::upload::UploadId;
+use crate::storage::key;
 use crate::storage::s3::S3Settings;
 
 /// What such a store makes of the checksum.
