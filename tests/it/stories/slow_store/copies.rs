@@ -54,9 +54,9 @@ fn silent(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
         let Some(proxy) = published(&stack, Copies::Silent, &["--copy-timeout", "1s"]).await else {
             return;
         };
-        // The proving one, and the one of the smallest size; then no copy is tried for some minutes. Of the smallest
-        // size several travel at once.
-        assert!((2..=3).contains(&proxy.hindered()), "{}", proxy.hindered());
+        // The proving one, and the parts of one of the smallest size, mostly; then no copy is tried for some minutes.
+        // Whoever remembers nothing asks for eleven.
+        assert!(proxy.hindered() < 8, "{}", proxy.hindered());
     }
     .boxed()
 }
