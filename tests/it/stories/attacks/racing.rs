@@ -16,8 +16,9 @@ const SIZE: usize = 12 << 20;
 /// For a copy of that to be done, on a busy machine; and between two looks.
 const PLACED_LIMIT: Duration = Duration::from_mins(1);
 const POLL: Duration = Duration::from_millis(20);
-/// Between the finalize and the other request: before, at, and after what the store does for it.
-const DELAYS: [u64; 3] = [0, 15, 60];
+/// Between the finalize and the other request: before, at, and after what the store does for it. An answer takes an
+/// unoptimised build up to some hundred milliseconds, and what is not placed yet is the most tempting.
+const DELAYS: [u64; 4] = [0, 60, 200, 400];
 
 pub fn bound(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
     async move {
