@@ -25,7 +25,7 @@ const LEEWAY: Duration = Duration::from_mins(1);
 const FETCH_TIMEOUT: Duration = Duration::from_secs(10);
 /// Longest answer of an issuer, in bytes; Google's keys are 2 KiB.
 const MAX_ANSWER: usize = 512 * 1024;
-/// Longest claim that says who somebody is, in characters: OpenID Connect's own has at most 255 (OIDC Core 1.0 §2).
+/// Longest claim that says who somebody is, in characters: `sub` itself has at most 255 (OIDC Core 1.0 §2).
 const MAX_SUBJECT_LENGTH: usize = 255;
 const DISCOVERY: &str = ".well-known/openid-configuration";
 

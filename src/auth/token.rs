@@ -98,6 +98,9 @@ struct Claims {
     iss: String,
     /// Empty for an anonymous one.
     sub: String,
+    /// The id of the account, which its name may outlive.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    account: Option<i64>,
     aud: String,
     exp: i64,
     nbf: i64,
@@ -144,6 +147,7 @@ impl TokenIssuer {
         let claims = Claims {
             iss: ISSUER.to_owned(),
             sub: grants.name.clone().unwrap_or_default(),
+            account: grants.account,
             aud: self.service.clone(),
             exp: (now + lifetime).timestamp(),
             nbf: now.timestamp(),
@@ -174,6 +178,7 @@ impl TokenIssuer {
             });
         Ok(TokenGrants {
             name: (!claims.sub.is_empty()).then_some(claims.sub),
+            account: claims.account,
             repositories: repositories.collect(),
             catalog: claims.access.iter().any(|access| access.kind == REGISTRY && access.name == CATALOG),
         })

@@ -21,7 +21,9 @@ pub(super) const FIND_TOKEN: &str = "
     FROM access_token JOIN user_account ON user_account.id = access_token.user_id WHERE access_token.id = $1";
 
 pub(super) const FIND_ROBOT: &str = "
-    SELECT robot.actions, robot.secret_hash, robot.expires_at, robot.is_disabled
+    SELECT robot.id, robot.actions, robot.secret_hash, robot.expires_at, robot.is_disabled,
+        (SELECT owner.name FROM user_account AS owner
+            WHERE owner.name = project.owner_name AND NOT owner.is_admin) AS owner_name
     FROM robot JOIN project ON project.id = robot.project_id WHERE project.name = $1 AND robot.name = $2";
 
 /// One look for everybody, a member or not, there or not: it takes the same time.
@@ -59,6 +61,9 @@ pub struct TokenAccount {
 /// A robot, as a sign-in is decided by.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RobotAccount {
+    pub id: i64,
+    /// Who has made its project, unless they run the service or are gone.
+    pub owner: Option<String>,
     pub actions: Actions,
     pub secret_hash: SecretHash,
     pub expires_at: Option<DateTime<Utc>>,
@@ -84,6 +89,8 @@ struct TokenRow {
 
 #[derive(Debug, FromRow)]
 struct RobotRow {
+    id: i64,
+    owner_name: Option<String>,
     actions: String,
     secret_hash: Vec<u8>,
     expires_at: Option<DateTime<Utc>>,
@@ -127,6 +134,8 @@ impl Db {
             .await)?;
         let account = |row: RobotRow| {
             Ok(RobotAccount {
+                id: row.id,
+                owner: row.owner_name,
                 actions: row.actions.parse().map_err(|error| corrupt("robot", "actions", robot, &error))?,
                 secret_hash: secret("robot", robot, row.secret_hash)?,
                 expires_at: row.expires_at,

@@ -5,7 +5,7 @@ use sqlx::FromRow;
 
 use super::plans::Text;
 use super::{Db, Result, in_transaction, on_pool};
-use crate::domain::access::ProjectName;
+use crate::domain::access::{ProjectName, ProjectReference};
 use crate::domain::audit::{AuditEntry, StoredAuditEntry};
 
 macro_rules! insert {
@@ -35,9 +35,11 @@ macro_rules! select {
     };
 }
 
-pub(super) const OF_PROJECT: &str = select!("WHERE project_name = $1", "LIMIT $2 OFFSET $3");
+pub(super) const OF_PROJECT: &str = select!("WHERE project_id = $1", "LIMIT $2 OFFSET $3");
+pub(super) const OF_NAME: &str = select!("WHERE project_name = $1", "LIMIT $2 OFFSET $3");
 const ALL: &str = select!("", "LIMIT $1 OFFSET $2");
-const COUNT_OF_PROJECT: &str = "SELECT COUNT(*) FROM audit_entry WHERE project_name = $1";
+const COUNT_OF_PROJECT: &str = "SELECT COUNT(*) FROM audit_entry WHERE project_id = $1";
+const COUNT_OF_NAME: &str = "SELECT COUNT(*) FROM audit_entry WHERE project_name = $1";
 const COUNT_ALL: &str = "SELECT COUNT(*) FROM audit_entry";
 
 /// Several cleaners each take entries that the others have not locked. PostgreSQL gets an array: told a list of unknown
@@ -99,18 +101,23 @@ impl Db {
         }
     }
 
-    /// Entries of a project, or all of them, newest first; with them how many there are.
+    /// Entries of a project, or all of them, newest first; with them how many there are. By a name also those of projects
+    /// that had it before.
     pub async fn audit_entries(
         &self,
-        project: Option<&ProjectName>,
+        project: Option<&ProjectReference>,
         limit: u32,
         offset: u64,
     ) -> Result<(Vec<StoredAuditEntry>, u64)> {
         let (limit, offset) = (i64::from(limit), i64::try_from(offset).unwrap_or(i64::MAX));
         let (rows, count): (Vec<EntryRow>, i64) = match project {
-            Some(project) => on_pool!(self, pool => (
-                sqlx::query_as(OF_PROJECT).bind(project.as_str()).bind(limit).bind(offset).fetch_all(pool).await?,
-                sqlx::query_scalar(COUNT_OF_PROJECT).bind(project.as_str()).fetch_one(pool).await?,
+            Some(ProjectReference::Id(id)) => on_pool!(self, pool => (
+                sqlx::query_as(OF_PROJECT).bind(id).bind(limit).bind(offset).fetch_all(pool).await?,
+                sqlx::query_scalar(COUNT_OF_PROJECT).bind(id).fetch_one(pool).await?,
+            )),
+            Some(ProjectReference::Name(name)) => on_pool!(self, pool => (
+                sqlx::query_as(OF_NAME).bind(name.as_str()).bind(limit).bind(offset).fetch_all(pool).await?,
+                sqlx::query_scalar(COUNT_OF_NAME).bind(name.as_str()).fetch_one(pool).await?,
             )),
             None => on_pool!(self, pool => (
                 sqlx::query_as(ALL).bind(limit).bind(offset).fetch_all(pool).await?,

@@ -5,8 +5,6 @@
 //! has what those that were waited for have committed; blobs before links, each in order, so that nobody waits
 //! in a circle.
 
-use std::fmt::Display;
-
 use chrono::{DateTime, Utc};
 use sqlx::FromRow;
 
@@ -137,10 +135,6 @@ pub(super) const ASK_FOR: &str = "
     UPDATE repository_blob SET unreferenced_at = $3
     WHERE repository_name = $1 AND digest = $2 AND unreferenced_at IS NOT NULL";
 
-/// A few of them: what every image has, millions of repositories have.
-pub(super) const REPOSITORIES: &str =
-    "SELECT repository_name FROM repository_blob WHERE digest = $1 LIMIT $2";
-
 /// A blob as a repository has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Link {
@@ -175,22 +169,6 @@ impl Db {
             .await)?;
         let link = |LinkRow { blob, is_unreferenced }| Ok(Link { blob: blob.try_into()?, is_unreferenced });
         row.map(link).transpose()
-    }
-
-    /// At most `limit` of the repositories that have a blob, in no order.
-    pub async fn repositories_with(&self, digest: &Digest, limit: u32) -> Result<Vec<RepositoryName>> {
-        let names: Vec<String> = on_pool!(self, pool => sqlx::query_scalar(REPOSITORIES)
-            .bind(digest.to_string())
-            .bind(i64::from(limit))
-            .fetch_all(pool)
-            .await)?;
-        let corrupt = |name: &str, reason: &dyn Display| DbError::Corrupt {
-            table: "repository_blob",
-            column: "repository_name",
-            row: format!("{name}@{digest}"),
-            reason: reason.to_string(),
-        };
-        names.iter().map(|name| name.parse().map_err(|error| corrupt(name, &error))).collect()
     }
 
     /// Somebody wants to refer to an unreferenced blob: its grace begins anew. False when it has none, because it

@@ -41,7 +41,7 @@ impl Db {
             ("pushed_before", self.text(manifests::THERE)),
             ("usage", usage::USAGE),
             ("find", FIND),
-            ("count_open", COUNT_OPEN),
+            ("count_open", self.text(COUNT_OPEN)),
             ("swap", SWAP),
             ("parts", PARTS),
             ("find_blob", FIND_BLOB),
@@ -78,7 +78,6 @@ impl Db {
             ("has_repository", tags::EXISTS),
             ("repositories", tags::REPOSITORIES),
             ("referrers", referrers::REFERRERS),
-            ("repositories_with", links::REPOSITORIES),
             ("expire", self.text(EXPIRE)),
             ("abandoned", ABANDONED),
             ("undiscarded", UNDISCARDED),
@@ -93,6 +92,7 @@ impl Db {
             ("holds_blob", HOLDS),
             ("held_uploads", self.text(HELD)),
             ("audit_entries_of_project", audit::OF_PROJECT),
+            ("audit_entries_of_name", audit::OF_NAME),
             ("forget_audit_entries", self.text(audit::FORGET)),
         ];
         if let Self::Postgres(_) = self {

@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use sqlx::FromRow;
 
 use super::accounts::corrupt;
+use super::ends::{ABORT_OF_PROJECT, abort_sessions};
 use super::{Db, DbError, Inserted, Result, in_transaction, on_pool};
 use crate::domain::access::{ProjectName, ProjectReference};
 use crate::domain::project::{NewProject, Project, ProjectChanges, QuotaLimit};
@@ -67,7 +68,19 @@ const UPDATE: &str = "
         ($3 IS NULL OR storage_granted < 0 OR $3 BETWEEN 0 AND storage_granted)
         AND ($4 IS NULL OR count_granted < 0 OR $4 BETWEEN 0 AND count_granted)))";
 
-const DELETE: &str = concat!("DELETE FROM project WHERE id = $1 AND NOT ", has_repositories!("project.name"));
+const NAME: &str = "SELECT name FROM project WHERE id = $1";
+const DELETE: &str = concat!(
+    "DELETE FROM project WHERE id = $1 AND NOT ",
+    has_repositories!("project.name"),
+    " RETURNING storage_granted, count_granted"
+);
+
+const FORMER: &str = "SELECT storage_granted, count_granted FROM former_project WHERE name = $1";
+const FORGET_FORMER: &str = "DELETE FROM former_project WHERE name = $1";
+const KEEP_FORMER: &str = "
+    INSERT INTO former_project (name, storage_granted, count_granted) VALUES ($1, $2, $3)
+    ON CONFLICT (name) DO UPDATE
+    SET storage_granted = excluded.storage_granted, count_granted = excluded.count_granted";
 
 /// From one name to the next in the indexes, as for the catalog.
 const COUNT_REPOSITORIES: &str = "
@@ -129,6 +142,11 @@ impl TryFrom<ProjectRow> for Project {
     }
 }
 
+/// The lower of two limits, each negative for none.
+fn narrower(one: i64, other: i64) -> i64 {
+    if one < 0 || other < 0 { one.max(other) } else { one.min(other) }
+}
+
 impl Db {
     pub async fn find_project(&self, project: &ProjectReference) -> Result<Option<Project>> {
         let row: Option<ProjectRow> = match project {
@@ -141,7 +159,9 @@ impl Db {
         row.map(Project::try_from).transpose()
     }
 
-    /// Its owner becomes its admin. A project whose name has repositories already is made only where `adopt` says so.
+    /// Its owner becomes its admin. A project whose name has repositories already is made only where `adopt` says so; and
+    /// unless it does, what was granted to an earlier project of the name is the most that this one may have, and uploads
+    /// that were begun there are at their end.
     pub async fn insert_project(
         &self,
         project: &NewProject,
@@ -149,14 +169,17 @@ impl Db {
         adopt: bool,
         now: DateTime<Utc>,
     ) -> Result<Inserted> {
-        let project = project.clone();
+        let (project, abort) = (project.clone(), self.text(ABORT_OF_PROJECT));
         let (owner, name) = (owner.map(|(id, _)| id), owner.map_or("", |(_, name)| name).to_owned());
         in_transaction!(self, transaction => {
+            let former = sqlx::query_as(FORMER).bind(project.name.as_str());
+            let former: Option<(i64, i64)> = former.fetch_optional(&mut *transaction).await?;
+            let (storage, count) = former.filter(|_| !adopt).unwrap_or((-1, -1));
             let id: Option<i64> = sqlx::query_scalar(INSERT)
                 .bind(project.name.as_str())
                 .bind(project.is_public)
-                .bind(project.storage_limit.get())
-                .bind(project.count_limit.get())
+                .bind(narrower(project.storage_limit.get(), storage))
+                .bind(narrower(project.count_limit.get(), count))
                 .bind(name)
                 .bind(now)
                 .bind(adopt)
@@ -164,6 +187,12 @@ impl Db {
                 .await?;
             if let Some((id, owner)) = id.zip(owner) {
                 sqlx::query(INSERT_ADMIN).bind(id).bind(owner).bind(now).execute(&mut *transaction).await?;
+            }
+            if id.is_some() {
+                sqlx::query(FORGET_FORMER).bind(project.name.as_str()).execute(&mut *transaction).await?;
+                if !adopt {
+                    abort_sessions!(transaction, abort, project.name.as_str(), now);
+                }
             }
             Inserted::from(id)
         })
@@ -191,18 +220,34 @@ impl Db {
         Ok(updated > 0)
     }
 
-    /// With its members and robots, if it has no repository.
-    pub async fn delete_project(&self, id: i64) -> Result<DeletedProject> {
-        let deleted = on_pool!(self, pool => sqlx::query(DELETE)
-            .bind(id)
-            .execute(pool)
-            .await
-            .map(|done| done.rows_affected()))?;
-        if deleted > 0 {
-            return Ok(DeletedProject::Done);
-        }
-        let found = self.find_project(&ProjectReference::Id(id)).await?;
-        Ok(found.map_or(DeletedProject::Absent, |_| DeletedProject::InUse))
+    /// With its members, robots and open sessions, if it has no repository. What it was granted is kept for its name, as
+    /// far as a new project would get more bytes than that: so many, or -1.
+    pub async fn delete_project(
+        &self,
+        id: i64,
+        given_to_new: i64,
+        now: DateTime<Utc>,
+    ) -> Result<DeletedProject> {
+        let abort = self.text(ABORT_OF_PROJECT);
+        in_transaction!(self, transaction => {
+            let name: Option<String> =
+                sqlx::query_scalar(NAME).bind(id).fetch_optional(&mut *transaction).await?;
+            let Some(name) = name else { return Ok(DeletedProject::Absent) };
+            // First: what is being committed there meanwhile has either ended here or is a repository below.
+            abort_sessions!(transaction, abort, &name, now);
+            let granted: Option<(i64, i64)> =
+                sqlx::query_as(DELETE).bind(id).fetch_optional(&mut *transaction).await?;
+            let Some((storage, count)) = granted else {
+                transaction.rollback().await?;
+                return Ok(DeletedProject::InUse);
+            };
+            let storage = if narrower(storage, given_to_new) == given_to_new { -1 } else { storage };
+            if storage >= 0 || count >= 0 {
+                let keep = sqlx::query(KEEP_FORMER).bind(&name).bind(storage).bind(count);
+                keep.execute(&mut *transaction).await?;
+            }
+            DeletedProject::Done
+        })
     }
 
     pub async fn count_repositories(&self, project: &ProjectName) -> Result<u64> {

@@ -4,8 +4,9 @@ use chrono::{DateTime, Utc};
 use sqlx::FromRow;
 
 use super::accounts::{NOBODY, corrupt};
+use super::ends::{ABORT_OF_USER, abort_sessions};
 use super::plans::Text;
-use super::{Db, DbError, Inserted, Result, on_pool};
+use super::{Db, DbError, Inserted, Result, in_transaction, on_pool};
 use crate::auth::secret::SecretHash;
 use crate::domain::access::{Actions, ProjectName};
 use crate::domain::account::{Robot, RobotName};
@@ -65,7 +66,9 @@ const INSERT: &str = "
 const SET_SECRET: &str = "UPDATE robot SET secret_hash = $2 WHERE id = $1";
 const UPDATE: &str = "
     UPDATE robot SET description = COALESCE($2, description), is_disabled = COALESCE($3, is_disabled) WHERE id = $1";
-const DELETE: &str = "DELETE FROM robot WHERE id = $1";
+const DELETE: &str = "
+    DELETE FROM robot WHERE id = $1
+    RETURNING name, (SELECT project.name FROM project WHERE project.id = robot.project_id)";
 
 /// Who looks at robots, and at which.
 #[derive(Debug, Clone, Default)]
@@ -163,17 +166,23 @@ impl Db {
         now: DateTime<Utc>,
         expires_at: Option<DateTime<Utc>>,
     ) -> Result<Inserted> {
-        let id: Option<i64> = on_pool!(self, pool => sqlx::query_scalar(INSERT)
-            .bind(name.project.as_str())
-            .bind(&name.name)
-            .bind(description)
-            .bind(actions.to_string())
-            .bind(secret_hash.0.as_slice())
-            .bind(now)
-            .bind(expires_at)
-            .fetch_optional(pool)
-            .await)?;
-        Ok(id.into())
+        let (name, description, secret_hash) = (name.clone(), description.to_owned(), *secret_hash);
+        in_transaction!(self, transaction => {
+            let id: Option<i64> = sqlx::query_scalar(INSERT)
+                .bind(name.project.as_str())
+                .bind(&name.name)
+                .bind(&description)
+                .bind(actions.to_string())
+                .bind(secret_hash.0.as_slice())
+                .bind(now)
+                .bind(expires_at)
+                .fetch_optional(&mut *transaction)
+                .await?;
+            if id.is_some() {
+                abort_sessions!(transaction, ABORT_OF_USER, name.to_string(), now);
+            }
+            Inserted::from(id)
+        })
     }
 
     /// False when there is no such robot.
@@ -204,13 +213,18 @@ impl Db {
         Ok(updated > 0)
     }
 
-    /// False when there is no such robot.
-    pub async fn delete_robot(&self, id: i64) -> Result<bool> {
-        let deleted = on_pool!(self, pool => sqlx::query(DELETE)
-            .bind(id)
-            .execute(pool)
-            .await
-            .map(|done| done.rows_affected()))?;
-        Ok(deleted > 0)
+    /// With its open sessions; false when there is no such robot.
+    pub async fn delete_robot(&self, id: i64, now: DateTime<Utc>) -> Result<bool> {
+        in_transaction!(self, transaction => {
+            let deleted: Option<(String, String)> =
+                sqlx::query_as(DELETE).bind(id).fetch_optional(&mut *transaction).await?;
+            if let Some((name, project)) = &deleted {
+                let project = project.parse().map_err(|error| corrupt("project", "name", project, &error))?;
+                let robot =
+                    RobotName::new(project, name).map_err(|error| corrupt("robot", "name", &id, &error))?;
+                abort_sessions!(transaction, ABORT_OF_USER, robot.to_string(), now);
+            }
+            deleted.is_some()
+        })
     }
 }

@@ -2,9 +2,11 @@
 
 use chrono::{DateTime, Utc};
 
+use super::plans::Text;
 use super::quotas::{LOCK, TAKE, hold_project};
 use super::rows::{StateColumns, UploadRow, select_upload, signed};
 use super::{Db, Result, in_transaction, on_pool};
+use crate::domain::access::Share;
 use crate::domain::quota::QuotaKind;
 use crate::domain::upload::{Upload, UploadId};
 
@@ -23,11 +25,30 @@ macro_rules! insert_statement {
 pub(super) const INSERT: &str =
     insert_statement!("VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $11, $12, $13)");
 
+/// A user with the robots of the projects they have made, or a project's robots: whoever may make robots would otherwise
+/// have another share with each. Those of whoever runs the service are everybody's.
+const COUNTED_TOGETHER: &str = "
+    SELECT 'robot$' || project.name || '+' || robot.name
+    FROM project JOIN robot ON robot.project_id = project.id
+    WHERE project.name = $2 OR (project.owner_name = $1 AND NOT EXISTS (
+        SELECT 1 FROM user_account WHERE user_account.name = project.owner_name AND user_account.is_admin))";
+
 /// Sessions whose time is up are as good as ended. Counting stops at the limit.
-pub(super) const COUNT_OPEN: &str = "
-    SELECT COUNT(*) FROM (
-        SELECT 1 FROM blob_upload_session
-        WHERE user_id = $1 AND status IN ('pending', 'uploading', 'finalizing') AND expires_at > $2 LIMIT $3) AS open";
+macro_rules! count_open {
+    ($names:literal) => {
+        concat!(
+            "SELECT COUNT(*) FROM (
+                SELECT 1 FROM blob_upload_session WHERE ",
+            $names,
+            " AND status IN ('pending', 'uploading', 'finalizing') AND expires_at > $2 LIMIT $3) AS open"
+        )
+    };
+}
+
+pub(super) const COUNT_OPEN: Text = Text {
+    postgres: count_open!("user_id = ANY ($1)"),
+    sqlite: count_open!("user_id IN (SELECT value FROM json_each($1))"),
+};
 
 /// One statement also for what would have to be reserved, wherever nothing limits the project.
 pub(super) const INSERT_UNLIMITED: &str = insert_statement!(
@@ -92,14 +113,25 @@ impl Db {
         row.map(Upload::try_from).transpose()
     }
 
-    /// Sessions that a user has open, counted up to `most`.
-    pub async fn count_open_uploads(&self, user: &str, now: DateTime<Utc>, most: u64) -> Result<u64> {
-        let count: i64 = on_pool!(self, pool => sqlx::query_scalar(COUNT_OPEN)
-            .bind(user)
-            .bind(now)
-            .bind(i64::try_from(most).unwrap_or(i64::MAX))
-            .fetch_one(pool)
-            .await)?;
+    /// Sessions that are open in one share, counted up to `most`.
+    pub async fn count_open_uploads(&self, share: &Share, now: DateTime<Utc>, most: u64) -> Result<u64> {
+        let (user, project) = match share {
+            Share::User(name) => (Some(name.clone()), None),
+            Share::Project(name) => (None, Some(name.as_str())),
+        };
+        let robots: Vec<String> = on_pool!(self, pool =>
+            sqlx::query_scalar(COUNTED_TOGETHER).bind(&user).bind(project).fetch_all(pool).await)?;
+        let names: Vec<String> = user.into_iter().chain(robots).collect();
+        let (sql, most) = (self.text(COUNT_OPEN), i64::try_from(most).unwrap_or(i64::MAX));
+        let count: i64 = match self {
+            Self::Postgres(pool) => {
+                sqlx::query_scalar(sql).bind(&names).bind(now).bind(most).fetch_one(pool).await?
+            }
+            Self::Sqlite(pool) => {
+                let names = serde_json::json!(names);
+                sqlx::query_scalar(sql).bind(names).bind(now).bind(most).fetch_one(pool).await?
+            }
+        };
         Ok(count.unsigned_abs())
     }
 }

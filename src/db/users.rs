@@ -3,7 +3,8 @@
 use chrono::{DateTime, Utc};
 use sqlx::FromRow;
 
-use super::{Db, Inserted, Result, on_pool};
+use super::ends::{ABORT_OF_USER, abort_sessions};
+use super::{Db, Inserted, Result, in_transaction, on_pool};
 use crate::domain::account::{FederatedIdentity, User, UserName};
 
 macro_rules! select_user {
@@ -35,7 +36,7 @@ const INSERT_FIRST: &str = "
 
 const SET_PASSWORD: &str = "UPDATE user_account SET password_hash = $2 WHERE id = $1";
 const SET_ADMIN: &str = "UPDATE user_account SET is_admin = $2 WHERE id = $1";
-const DELETE: &str = "DELETE FROM user_account WHERE id = $1";
+const DELETE: &str = "DELETE FROM user_account WHERE id = $1 RETURNING name";
 
 #[derive(Debug, FromRow)]
 struct UserRow {
@@ -98,16 +99,23 @@ impl Db {
         identity: Option<&FederatedIdentity>,
         now: DateTime<Utc>,
     ) -> Result<Inserted> {
-        let id: Option<i64> = on_pool!(self, pool => sqlx::query_scalar(INSERT)
-            .bind(name.as_str())
-            .bind(password_hash)
-            .bind(is_admin)
-            .bind(identity.map(|identity| &identity.issuer))
-            .bind(identity.map(|identity| &identity.subject))
-            .bind(now)
-            .fetch_optional(pool)
-            .await)?;
-        Ok(id.into())
+        let (name, password_hash) = (name.clone(), password_hash.map(str::to_owned));
+        let (issuer, subject) = identity.cloned().map(|identity| (identity.issuer, identity.subject)).unzip();
+        in_transaction!(self, transaction => {
+            let id: Option<i64> = sqlx::query_scalar(INSERT)
+                .bind(name.as_str())
+                .bind(&password_hash)
+                .bind(is_admin)
+                .bind(&issuer)
+                .bind(&subject)
+                .bind(now)
+                .fetch_optional(&mut *transaction)
+                .await?;
+            if id.is_some() {
+                abort_sessions!(transaction, ABORT_OF_USER, name.as_str(), now);
+            }
+            Inserted::from(id)
+        })
     }
 
     /// An administrator, unless there is any user.
@@ -148,13 +156,15 @@ impl Db {
         Ok(updated > 0)
     }
 
-    /// With tokens and memberships; false when there is no such user.
-    pub async fn delete_user(&self, id: i64) -> Result<bool> {
-        let deleted = on_pool!(self, pool => sqlx::query(DELETE)
-            .bind(id)
-            .execute(pool)
-            .await
-            .map(|done| done.rows_affected()))?;
-        Ok(deleted > 0)
+    /// With tokens, memberships and open sessions; false when there is no such user.
+    pub async fn delete_user(&self, id: i64, now: DateTime<Utc>) -> Result<bool> {
+        in_transaction!(self, transaction => {
+            let name: Option<String> =
+                sqlx::query_scalar(DELETE).bind(id).fetch_optional(&mut *transaction).await?;
+            if let Some(name) = &name {
+                abort_sessions!(transaction, ABORT_OF_USER, name, now);
+            }
+            name.is_some()
+        })
     }
 }

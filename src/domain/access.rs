@@ -222,6 +222,22 @@ impl FromStr for Role {
     }
 }
 
+/// Whose limits something counts against: a user's, or those of a project whose robots belong to no single user.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Share {
+    User(String),
+    Project(ProjectName),
+}
+
+impl fmt::Display for Share {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::User(name) => write!(f, "user {name}"),
+            Self::Project(name) => write!(f, "project {name}"),
+        }
+    }
+}
+
 /// Whom a request comes from, and what that is known by.
 #[derive(Debug, Clone)]
 pub struct Caller {
@@ -261,6 +277,8 @@ pub enum Authority {
 pub struct TokenGrants {
     /// Who it was issued to; none for an anonymous one.
     pub name: Option<String>,
+    /// The id of that user or robot, where it has one: another of the same name is somebody else.
+    pub account: Option<i64>,
     pub repositories: Vec<(RepositoryName, Actions)>,
     /// Whether it was issued for listing repositories.
     pub catalog: bool,

@@ -22,6 +22,9 @@ const MAX_JSON_SIZE: usize = 3 * 1024 * 1024;
 /// A small body must be here within this.
 const SMALL_BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// Longest value of a parameter, in bytes: no name, digest or media type has more than a few hundred.
+const MAX_VALUE: usize = 1024;
+
 /// The query, each parameter at most once. Unknown ones are left to whoever sent them.
 #[derive(Debug)]
 pub(super) struct Parameters(Vec<(String, String)>);
@@ -38,7 +41,16 @@ impl Parameters {
     }
 
     pub fn text(&self, name: &str) -> Result<Option<&str>, HttpError> {
-        self.once(name).map_err(HttpError::invalid)
+        self.short(name).map_err(HttpError::invalid)
+    }
+
+    /// As [`Self::once`], of what goes into a statement or is compared with something: databases refuse what is far
+    /// longer than anything that they have.
+    pub fn short(&self, name: &str) -> Result<Option<&str>, String> {
+        match self.once(name)? {
+            Some(value) if value.len() > MAX_VALUE => Err(format!("{name}= has at most {MAX_VALUE} bytes")),
+            value => Ok(value),
+        }
     }
 
     /// The error is a sentence; which code goes with it is the endpoint's to say.
@@ -66,11 +78,11 @@ impl Parameters {
     }
 
     pub fn digest(&self, name: &str) -> Result<Option<Digest>, HttpError> {
-        Ok(self.text(name)?.map(str::parse).transpose()?)
+        Ok(self.once(name).map_err(HttpError::invalid)?.map(str::parse).transpose()?)
     }
 
     pub fn algorithm(&self, name: &str) -> Result<Option<Algorithm>, HttpError> {
-        Ok(self.text(name)?.map(str::parse).transpose()?)
+        Ok(self.once(name).map_err(HttpError::invalid)?.map(str::parse).transpose()?)
     }
 
     /// A whole number of bytes or seconds.

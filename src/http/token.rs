@@ -71,6 +71,7 @@ async fn answer(
     let asked = asked(parameters)?;
     let issued = async {
         let caller = visitor.identify(service).await?;
+        service.admit_token(&caller)?;
         let grants = service.grants(&caller, asked).await?;
         service.issue_token(&grants).await
     };
@@ -110,7 +111,7 @@ fn asked(parameters: &Parameters) -> Result<TokenGrants, HttpError> {
     if repositories.len() > MAX_SCOPES {
         return Err(invalid(format!("a token is good for at most {MAX_SCOPES} repositories")));
     }
-    Ok(TokenGrants { name: None, repositories: repositories.into_iter().collect(), catalog })
+    Ok(TokenGrants { name: None, account: None, repositories: repositories.into_iter().collect(), catalog })
 }
 
 fn invalid_scope(scope: &str) -> HttpError {

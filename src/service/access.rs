@@ -97,7 +97,12 @@ impl Service {
             }
         }
         let catalog = asked.catalog && is_account(&caller.authority);
-        Ok(TokenGrants { name: caller.name().map(str::to_owned), repositories, catalog })
+        let account = match (&caller.authority, caller.name()) {
+            (Authority::Token(token), _) => token.account,
+            (_, Some(name)) => self.standing(name).await?.and_then(|standing| standing.account),
+            (_, None) => None,
+        };
+        Ok(TokenGrants { name: caller.name().map(str::to_owned), account, repositories, catalog })
     }
 
     /// Whose rights a caller has: of a token, those of whoever it was issued to, as they are now.

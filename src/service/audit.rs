@@ -6,9 +6,11 @@ use std::time::Duration;
 use tokio::sync::{Mutex, Notify, mpsc};
 use tokio::time::Instant;
 
-use super::{Result, Service};
-use crate::domain::access::{Caller, ProjectName};
+use super::{Result, Service, ServiceError};
+use crate::domain::access::{Caller, ProjectName, ProjectReference};
 use crate::domain::audit::{AuditEntry, Deed, Operation, ResourceType, StoredAuditEntry};
+use crate::domain::digest::Digest;
+use crate::domain::name::RepositoryName;
 use crate::telemetry::{Throttle, chain};
 
 /// Entries that wait to be written: half a second of thousands of pulls a second.
@@ -60,7 +62,10 @@ impl Service {
     /// The same of several things that were one request.
     pub async fn record_all(&self, caller: &Caller, deeds: Vec<Deed>) {
         let now = self.clock.now();
-        let entries: Vec<_> = deeds.into_iter().map(|deed| AuditEntry::by(caller, deed, now)).collect();
+        self.write_down(deeds.into_iter().map(|deed| AuditEntry::by(caller, deed, now)).collect()).await;
+    }
+
+    async fn write_down(&self, entries: Vec<AuditEntry>) {
         if entries.is_empty() {
             return;
         }
@@ -71,6 +76,23 @@ impl Service {
                 let _ = self.audit.sender.try_send(entry);
             }
         }
+    }
+
+    /// Writes down that a blob has been pushed whose client did not wait for that.
+    pub(super) async fn record_push(
+        &self,
+        name: &str,
+        address: Option<IpAddr>,
+        repository: &RepositoryName,
+        digest: &Digest,
+    ) {
+        let deed = Deed {
+            operation: Operation::Push,
+            resource_type: ResourceType::Blob,
+            resource: format!("{repository}@{digest}"),
+            project: Some(repository.project()),
+        };
+        self.write_down(vec![AuditEntry::new(name, address, deed, self.clock.now())]).await;
     }
 
     /// Writes down what changed nothing, soon. Where too many entries wait it waits with them: none is dropped.
@@ -131,14 +153,25 @@ impl Service {
         }
     }
 
-    /// Entries of a project, or all, newest first; with them how many there are.
-    pub async fn audit_entries(
+    /// All entries, newest first; with them how many there are.
+    pub async fn audit_entries(&self, limit: u32, offset: u64) -> Result<(Vec<StoredAuditEntry>, u64)> {
+        Ok(self.db.audit_entries(None, limit, offset).await?)
+    }
+
+    /// A project's entries, and none of another that had its name before: whoever makes a project is not to read who did
+    /// what in one that is gone. Of a name that no project has, all of them, for whoever may see everything.
+    pub async fn audit_entries_of_project(
         &self,
-        project: Option<&ProjectName>,
+        project: &ProjectReference,
         limit: u32,
         offset: u64,
     ) -> Result<(Vec<StoredAuditEntry>, u64)> {
-        Ok(self.db.audit_entries(project, limit, offset).await?)
+        let reference = match (self.db.find_project(project).await?, project) {
+            (Some(found), _) => ProjectReference::Id(found.id),
+            (None, ProjectReference::Name(name)) => ProjectReference::Name(name.clone()),
+            (None, ProjectReference::Id(_)) => return Err(ServiceError::Unknown("project")),
+        };
+        Ok(self.db.audit_entries(Some(&reference), limit, offset).await?)
     }
 
     /// Deletes entries older than they are kept, at most `limit` in one statement; says how many.

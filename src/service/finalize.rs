@@ -10,6 +10,7 @@
 //! there, and nobody waits while the store copies 50 GiB. `place.rs` has steps 5 and 6.
 
 mod assemble;
+mod claimant;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,10 +19,13 @@ use tokio::task::JoinHandle;
 use tracing::Instrument;
 use uuid::Uuid;
 
+use claimant::Claimant;
+
 use super::lease::POLL_INTERVAL;
 use super::verify::changed;
 use super::{Result, Service, ServiceError};
 use crate::db::{Committed, Stored};
+use crate::domain::access::Caller;
 use crate::domain::blob::{Blob, Proof, Standing};
 use crate::domain::digest::{Algorithm, Digest};
 use crate::domain::midstate::Midstate;
@@ -68,14 +72,6 @@ pub(super) struct Proven {
     removal: Option<Uuid>,
 }
 
-/// Who wants an upload finalized.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Claimant {
-    Client,
-    /// Takes over for one that died. No sign of life: what can never succeed must expire.
-    Cleaner,
-}
-
 /// What finalizing came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Finalized {
@@ -86,17 +82,20 @@ pub enum Finalized {
 
 impl Service {
     /// Finalizes as `digest`. Asked twice, or on two replicas at once, it gives one blob and two successes.
-    /// With `wait` unset it answers as soon as the session is claimed. `upload` was read for this request.
+    /// For a caller who is `absent` it answers as soon as the session is claimed, and the audit log has the push once it
+    /// has succeeded. `upload` was read for this request.
     pub async fn finalize(
         self: &Arc<Self>,
         mut upload: Upload,
         digest: Digest,
         told: Told,
-        wait: bool,
+        absent: Option<&Caller>,
     ) -> Result<Finalized> {
         let deadline = tokio::time::Instant::now() + WAIT_FOR_OTHERS;
+        let wait = absent.is_none();
+        let claimant = absent.map_or(Claimant::Client, |caller| Claimant::Absent(caller.clone()));
         loop {
-            let claimed = self.claim(upload.clone(), digest, told.clone(), Claimant::Client);
+            let claimed = self.claim(upload.clone(), digest, told.clone(), claimant.clone());
             let error = match claimed.await {
                 Ok(_) if !wait => return Ok(Finalized::Accepted),
                 Ok(working) => match working.await? {
@@ -167,13 +166,22 @@ impl Service {
         let claimed = self.transition(upload, |upload| {
             let upload = upload.claim(digest, self.lease_for(owner), self.clock.now())?;
             Ok(match claimant {
-                Claimant::Client => upload.touch(self.after(self.settings().upload_lifetime())),
+                Claimant::Client | Claimant::Absent(_) => {
+                    upload.touch(self.after(self.settings().upload_lifetime()))
+                }
                 Claimant::Cleaner => upload,
             })
         });
         let upload = claimed.await?;
         let service = Arc::clone(self);
-        let work = async move { service.finalize_claimed(upload, owner, digest, told).await };
+        let work = async move {
+            let begun = upload.clone();
+            let outcome = Arc::clone(&service).finalize_claimed(upload, owner, digest, told).await;
+            if outcome.is_ok() {
+                service.record_finalized(claimant, &begun, &digest).await;
+            }
+            outcome
+        };
         Ok(self.tasks.spawn(work.instrument(tracing::Span::current())))
     }
 

@@ -2,6 +2,7 @@
 
 mod auth;
 mod patience;
+mod standing;
 
 use std::net::IpAddr;
 
@@ -19,6 +20,7 @@ use crate::telemetry::{chain, line_of_many};
 use patience::{Kind, Subjects};
 
 pub use auth::Auth;
+pub(super) use standing::Standings;
 
 /// Stands in the audit log for every name that nobody has.
 const NOBODY: &str = "?";
@@ -63,8 +65,15 @@ impl Service {
         let now = self.clock.now();
         let Ok(key_id) = key_id(token) else { return Err(ServiceError::CredentialsInvalid) };
         let keys = auth.verifying_keys(&self.db, &key_id, now).await?;
-        let verified = auth.issuer.verify(&keys, token);
-        verified.map(Authority::Token).map_err(|_| ServiceError::CredentialsInvalid)
+        let grants = auth.issuer.verify(&keys, token).map_err(|_| ServiceError::CredentialsInvalid)?;
+        // Whom it was issued to may be gone, and somebody else have the name.
+        if let Some(name) = &grants.name {
+            let standing = self.standing(name).await?.ok_or(ServiceError::CredentialsInvalid)?;
+            if grants.account.is_some() && grants.account != standing.account {
+                return Err(ServiceError::CredentialsInvalid);
+            }
+        }
+        Ok(Authority::Token(grants))
     }
 
     async fn sign_in(
@@ -119,11 +128,12 @@ impl Service {
         let (fits, is_known) = (hash.is_of(secret), found.is_some());
         let alive = found.filter(|found| !found.is_disabled && self.is_unexpired(found.expires_at));
         match alive {
-            Some(found) if fits => Ok(Authority::Robot {
-                name: robot.to_string(),
-                project: robot.project,
-                actions: found.actions,
-            }),
+            Some(found) if fits => {
+                let name = robot.to_string();
+                // Whose limits it counts against.
+                self.standing(&name).await?;
+                Ok(Authority::Robot { name, project: robot.project, actions: found.actions })
+            }
             _ => Err(self.refuse_secret(&robot.to_string(), is_known, address).await),
         }
     }

@@ -24,6 +24,7 @@ mod place;
 mod projects;
 mod quotas;
 mod read_back;
+mod readiness;
 mod receive;
 mod robots;
 mod scrub;
@@ -51,6 +52,8 @@ use crate::storage::Storage;
 use crate::telemetry::chain;
 use admission::Admission;
 use audit::AuditBuffer;
+use identity::Standings;
+use readiness::LastReadiness;
 
 pub(crate) use admission::EXCHANGE_PAUSE;
 
@@ -67,6 +70,7 @@ pub use listings::{MAX_PAGE, Page};
 pub use manifests::PushedManifest;
 pub use members::NewMember;
 pub use projects::{ProjectDescription, Quota};
+pub use readiness::Readiness;
 pub use robots::NewRobot;
 pub use scrub::{Flaw, ScrubReport, ScrubTerms};
 pub use sign::{ArrivedPart, Presigned, SignMode, SignRequest, SignedPart, SignedParts};
@@ -111,6 +115,8 @@ pub struct Service {
     settings: RwLock<Arc<Settings>>,
     admission: Admission,
     audit: AuditBuffer,
+    standings: Standings,
+    readiness: LastReadiness,
     /// Work that goes on when the request that began it is gone.
     tasks: TaskTracker,
     /// Cancelled when work in flight must be handed over.
@@ -139,6 +145,8 @@ impl Service {
             settings: RwLock::new(Arc::new(settings)),
             admission: Admission::new(),
             audit: AuditBuffer::new(),
+            standings: Standings::default(),
+            readiness: LastReadiness::default(),
             tasks: TaskTracker::new(),
             handover: CancellationToken::new(),
             hashers: Arc::new(Semaphore::new(read_back::HASHERS_AT_ONCE)),

@@ -1,7 +1,9 @@
 //! Link a blob that another repository has: no byte is sent.
 
+use super::access::{is_unbound, user_id};
 use super::{Result, Service, ServiceError};
-use crate::domain::access::{Action, Caller};
+use crate::db::BlobReader;
+use crate::domain::access::{Action, Authority, Caller};
 use crate::domain::digest::Digest;
 use crate::domain::name::RepositoryName;
 
@@ -40,21 +42,38 @@ impl Service {
         digest: &Digest,
         from: Option<&RepositoryName>,
     ) -> Result<Option<RepositoryName>> {
-        let may_read = async |repository: &RepositoryName| {
-            Ok::<_, ServiceError>(self.actions(caller, repository).await?.contains(Action::Pull))
-        };
-        let Some(from) = from else {
-            for candidate in self.db.repositories_with(digest, SOURCES_LOOKED_AT).await? {
-                if may_read(&candidate).await? {
-                    return Ok(Some(candidate));
-                }
-            }
-            return Ok(None);
-        };
+        let Some(from) = from else { return self.any_readable_source(caller, digest).await };
+        let may_read = self.actions(caller, from).await?.contains(Action::Pull);
         // Asked first: whether it has the blob must not show in the time either.
-        if may_read(from).await? && self.db.find_link(from, digest).await?.is_some() {
+        if may_read && self.db.find_link(from, digest).await?.is_some() {
             return Ok(Some(from.clone()));
         }
         Ok(None)
+    }
+
+    /// One statement, whatever it finds: that many repositories have a blob which the caller may not read must not show
+    /// in the time that it takes to look at each.
+    async fn any_readable_source(&self, caller: &Caller, digest: &Digest) -> Result<Option<RepositoryName>> {
+        let reader = match &caller.authority {
+            Authority::Token(token) => {
+                let readable =
+                    token.repositories.iter().filter(|(_, actions)| actions.contains(Action::Pull));
+                let named = readable.map(|(name, _)| name.clone()).collect();
+                return Ok(self.db.find_link_of_any(digest, named).await?);
+            }
+            Authority::Federated { roles, .. } => BlobReader {
+                projects: roles.iter().map(|(name, _)| name.clone()).collect(),
+                ..BlobReader::default()
+            },
+            Authority::Robot { project, actions, .. } if actions.contains(Action::Pull) => {
+                BlobReader { projects: vec![project.clone()], ..BlobReader::default() }
+            }
+            authority => BlobReader {
+                is_all: is_unbound(authority),
+                user: user_id(authority),
+                ..BlobReader::default()
+            },
+        };
+        Ok(self.db.find_readable_link(digest, &reader, SOURCES_LOOKED_AT).await?)
     }
 }

@@ -27,7 +27,9 @@ pub struct Quota {
 }
 
 impl Service {
-    /// Makes a project, whose admin the caller becomes; the id it got. What is not said of its limits is none.
+    /// Makes a project, whose admin the caller becomes; the id it got. What is not said of its limits is the default, or
+    /// less: a limit that an administrator had set outlasts the project, or its admins would be rid of it by making the
+    /// project anew.
     pub async fn create_project(
         &self,
         caller: &Caller,
@@ -107,11 +109,15 @@ impl Service {
         ))
     }
 
-    /// With its members and robots, if it has no repository.
+    /// With its members, robots and open uploads, if it has no repository.
     pub async fn delete_project(&self, project: &ProjectReference) -> Result<()> {
         let project = self.find_project(project).await?;
-        match self.db.delete_project(project.id).await? {
-            DeletedProject::Done => Ok(()),
+        let given_to_new = self.default_storage_limit().get();
+        match self.db.delete_project(project.id, given_to_new, self.clock.now()).await? {
+            DeletedProject::Done => {
+                self.standings.forget();
+                Ok(())
+            }
             DeletedProject::Absent => Err(UNKNOWN),
             DeletedProject::InUse => Err(ServiceError::InUse(
                 "the project has repositories; delete their manifests and blobs first",

@@ -78,7 +78,9 @@ impl Service {
         is_disabled: Option<bool>,
     ) -> Result<()> {
         check_description(description.unwrap_or_default())?;
-        if self.db.update_robot(id, description, is_disabled).await? { Ok(()) } else { Err(UNKNOWN) }
+        let is_updated = self.db.update_robot(id, description, is_disabled).await?;
+        self.standings.forget();
+        if is_updated { Ok(()) } else { Err(UNKNOWN) }
     }
 
     /// The robot's new secret; from now on the old one is worth nothing.
@@ -88,7 +90,9 @@ impl Service {
     }
 
     pub async fn delete_robot(&self, id: i64) -> Result<()> {
-        if self.db.delete_robot(id).await? { Ok(()) } else { Err(UNKNOWN) }
+        let is_deleted = self.db.delete_robot(id, self.clock.now()).await?;
+        self.standings.forget();
+        if is_deleted { Ok(()) } else { Err(UNKNOWN) }
     }
 }
 

@@ -92,12 +92,14 @@ impl Service {
         self.user(own_id(caller)?).await
     }
 
-    /// With tokens and memberships. Nobody deletes themselves: so an administrator stays.
+    /// With tokens, memberships and open uploads. Nobody deletes themselves: so an administrator stays.
     pub async fn delete_user(&self, caller: &Caller, id: i64) -> Result<()> {
         if user_id(&caller.authority) == Some(id) {
             return Err(ServiceError::Forbidden("nobody deletes themselves; another administrator can"));
         }
-        if self.db.delete_user(id).await? { Ok(()) } else { Err(UNKNOWN) }
+        let is_deleted = self.db.delete_user(id, self.clock.now()).await?;
+        self.standings.forget();
+        if is_deleted { Ok(()) } else { Err(UNKNOWN) }
     }
 
     /// Lets a user run the service, or no longer. Nobody steps down: so an administrator stays.

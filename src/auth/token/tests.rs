@@ -49,7 +49,7 @@ impl Fixture {
 
 fn grants(repository: &str, actions: Actions) -> TokenGrants {
     let repositories = repository.parse().map(|name| (name, actions)).into_iter().collect();
-    TokenGrants { name: Some("alice".to_owned()), repositories, catalog: false }
+    TokenGrants { name: Some("alice".to_owned()), account: Some(7), repositories, catalog: false }
 }
 
 /// One of a token's parts, read.

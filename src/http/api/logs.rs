@@ -2,24 +2,27 @@
 
 use super::page::Page;
 use super::{Answer, Call};
-use crate::domain::access::ProjectName;
+use crate::domain::audit::StoredAuditEntry;
 use crate::http::extract::Parameters;
 use crate::http::wire::AuditLog;
-use crate::service::ServiceError;
 
 /// By its name also of a project that is gone: what was done there stays done.
 pub(super) async fn of_project(call: &Call) -> Answer {
-    let name = call.service.project_name(&call.project).await?;
-    page(call, Some(&name.ok_or(ServiceError::Unknown("project"))?)).await
+    let page = Page::of(&Parameters::of(&call.parts.uri))?;
+    let found = call.service.audit_entries_of_project(&call.project, page.limit(), page.offset()).await?;
+    Ok(rendered(call, page, found))
 }
 
 pub(super) async fn all(call: &Call) -> Answer {
-    page(call, None).await
+    let page = Page::of(&Parameters::of(&call.parts.uri))?;
+    Ok(rendered(call, page, call.service.audit_entries(page.limit(), page.offset()).await?))
 }
 
-async fn page(call: &Call, project: Option<&ProjectName>) -> Answer {
-    let page = Page::of(&Parameters::of(&call.parts.uri))?;
-    let (entries, total) = call.service.audit_entries(project, page.limit(), page.offset()).await?;
+fn rendered(
+    call: &Call,
+    page: Page,
+    (entries, total): (Vec<StoredAuditEntry>, u64),
+) -> axum::response::Response {
     let entries: Vec<_> = entries.into_iter().map(AuditLog::from).collect();
-    Ok(page.of_list(&entries, total, &call.parts.uri))
+    page.of_list(&entries, total, &call.parts.uri)
 }

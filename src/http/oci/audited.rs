@@ -87,8 +87,10 @@ impl Audited {
     }
 
     fn deeds(&self, response: &Response) -> Vec<Deed> {
-        // A session that has begun is no blob yet; what is not modified was not pulled.
-        let is_begun = matches!(self.what, What::Blob(None)) && response.status() != StatusCode::CREATED;
+        // A session that has begun is no blob yet, and neither is one whose client does not wait: the service writes that
+        // down when it is. What is not modified was not pulled.
+        let is_push = self.operation == Operation::Push && matches!(self.what, What::Blob(_));
+        let is_begun = is_push && response.status() != StatusCode::CREATED;
         if !response.status().is_success() || is_begun {
             return Vec::new();
         }

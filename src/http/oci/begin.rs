@@ -121,7 +121,7 @@ async fn monolithic(
     let body = bytes(request.into_body());
     let uploaded = async {
         let appended = service.append(upload.clone(), whole, body).await?;
-        service.finalize(appended, digest, Told::default(), true).await
+        service.finalize(appended, digest, Told::default(), None).await
     };
     match uploaded.await {
         Ok(_) => Ok(created(name, &digest)),

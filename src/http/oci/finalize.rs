@@ -37,7 +37,7 @@ pub(super) async fn finalize(
             "finalize with ?digest=, what the bytes should be",
         )
     })?;
-    let wait = !lists(request.headers(), &PREFER, RESPOND_ASYNC);
+    let absent = lists(request.headers(), &PREFER, RESPOND_ASYNC).then_some(caller);
     let mut upload = service.upload(caller, name, id).await?;
     let mut told = Told::default();
     match &upload.state {
@@ -63,7 +63,7 @@ pub(super) async fn finalize(
         // Under way or ended: a repeated request gets the one answer, whatever its body.
         _ => {}
     }
-    match service.finalize(upload, digest, told, wait).await? {
+    match service.finalize(upload, digest, told, absent).await? {
         Finalized::Completed(digest) => {
             let mut response = created(name, &digest);
             uuid_headers(&mut response, id);

@@ -97,7 +97,7 @@ fn last(parameters: &Parameters) -> Result<&str, HttpError> {
 }
 
 fn once<'a>(parameters: &'a Parameters, name: &str) -> Result<Option<&'a str>, HttpError> {
-    parameters.once(name).map_err(unusable)
+    parameters.short(name).map_err(unusable)
 }
 
 /// The code is Docker's; OCI has none for it.

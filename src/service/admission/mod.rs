@@ -6,7 +6,6 @@ mod rate;
 mod slots;
 
 use std::future::Future;
-use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -16,7 +15,9 @@ use uuid::Uuid;
 
 use super::{Result, Service, ServiceError};
 use crate::domain::access::Caller;
+use crate::domain::address::network;
 use crate::domain::settings::{Setting, Settings};
+use crate::telemetry::Throttle;
 use rate::Rates;
 use slots::Slots;
 
@@ -32,6 +33,11 @@ const BEGINNING_LOCKS: usize = 64;
 /// Stands in for no limit.
 const UNLIMITED: u64 = u64::MAX;
 
+/// Tokens that whoever did not sign in gets from one network at once, and the pause between those beyond: fifty clients
+/// behind one address each begin a pull every second. Each token costs a signature and a look at every project asked for.
+const ANONYMOUS_TOKENS: u32 = 100;
+const ANONYMOUS_TOKENS_PAUSE: Duration = Duration::from_millis(20);
+
 /// What this replica has let in, and what it knows of the others.
 #[derive(Debug)]
 pub(super) struct Admission {
@@ -40,6 +46,7 @@ pub(super) struct Admission {
     downloads: Slots,
     request_rate: AtomicU64,
     rates: Mutex<Rates>,
+    anonymous_tokens: Throttle,
     /// Whether the table has a row of this replica that says more than nothing.
     has_told: AtomicBool,
     beginning: [tokio::sync::Mutex<()>; BEGINNING_LOCKS],
@@ -60,6 +67,7 @@ impl Admission {
             downloads: Slots::default(),
             request_rate: AtomicU64::new(UNLIMITED),
             rates: Mutex::default(),
+            anonymous_tokens: Throttle::new(ANONYMOUS_TOKENS, ANONYMOUS_TOKENS_PAUSE),
             has_told: AtomicBool::new(false),
             beginning: std::array::from_fn(|_| tokio::sync::Mutex::default()),
         }
@@ -85,11 +93,32 @@ impl Service {
     /// Counts a request of this caller; fails where that is one too many.
     pub fn admit_request(&self, caller: &Caller) -> Result<()> {
         let Some(rate) = self.admission.rate() else { return Ok(()) };
-        let admitted = self.admission.rates().admit(&subject(caller), rate, Instant::now());
+        let subject = match caller.name() {
+            Some(name) => self.standings.share(name).to_string(),
+            None => format!("address {}", network(caller.address).network),
+        };
+        let admitted = self.admission.rates().admit(&subject, rate, Instant::now());
         admitted.map_err(|wait| ServiceError::TooManyRequests {
             what: "requests of one user in a second",
             retry_after: Duration::from_secs(wait.as_secs() + 1),
         })
+    }
+
+    /// Counts a token that somebody wants who may not have signed in; fails where that is one too many. Whoever has signed
+    /// in was counted then.
+    pub fn admit_token(&self, caller: &Caller) -> Result<()> {
+        if caller.name().is_some() {
+            return Ok(());
+        }
+        self.admit_request(caller)?;
+        let network = network(caller.address).network;
+        match self.admission.anonymous_tokens.admit(&network, Instant::now()) {
+            Some(_) => Ok(()),
+            None => Err(ServiceError::TooManyRequests {
+                what: "tokens for one address in a second without signing in",
+                retry_after: RETRY_SLOT,
+            }),
+        }
     }
 
     /// Takes a slot for as long as bytes move; fails where there is none.
@@ -110,28 +139,16 @@ impl Service {
     ) -> Result<T> {
         let most = self.settings().limit(Setting::OpenSessionsPerUser);
         let (Some(most), Some(user)) = (most, caller.name()) else { return begin.await };
-        let lock = user.bytes().fold(0_usize, |hash, byte| hash.wrapping_mul(31).wrapping_add(byte.into()));
+        let share = self.standings.share(user);
+        let lock = share
+            .to_string()
+            .bytes()
+            .fold(0_usize, |hash, byte| hash.wrapping_mul(31).wrapping_add(byte.into()));
         let _turn = self.admission.beginning[lock % BEGINNING_LOCKS].lock().await;
-        if self.db.count_open_uploads(user, self.clock.now(), most).await? >= most {
+        if self.db.count_open_uploads(&share, self.clock.now(), most).await? >= most {
             let what = "open uploads of one user";
             return Err(ServiceError::TooManyRequests { what, retry_after: RETRY_SESSION });
         }
         begin.await
-    }
-}
-
-/// Whose requests are counted together: a user's, or those of one address. Whoever has one address of IPv6 has 2^64.
-fn subject(caller: &Caller) -> String {
-    match (caller.name(), caller.address) {
-        (Some(name), _) => format!("user {name}"),
-        (None, Some(IpAddr::V6(address))) => {
-            let [a, b, c, d, ..] = address.segments();
-            address.to_ipv4_mapped().map_or_else(
-                || format!("address {a:x}:{b:x}:{c:x}:{d:x}::/64"),
-                |address| format!("address {address}"),
-            )
-        }
-        (None, Some(IpAddr::V4(address))) => format!("address {address}"),
-        (None, None) => "address unknown".to_owned(),
     }
 }

@@ -32,12 +32,12 @@ fn new_project(name: &str, is_public: bool) -> NewProject {
     NewProject { name: name.parse().expect("a name"), is_public, storage_limit, count_limit }
 }
 
-async fn user(db: &Db, name: &str) -> i64 {
+pub(super) async fn user(db: &Db, name: &str) -> i64 {
     let name = name.parse().expect("a name");
     created(db.insert_user(&name, None, false, None, now()).await.expect("a row"))
 }
 
-async fn project(db: &Db, name: &str, is_public: bool) -> i64 {
+pub(super) async fn project(db: &Db, name: &str, is_public: bool) -> i64 {
     created(db.insert_project(&new_project(name, is_public), None, true, now()).await.expect("a row"))
 }
 
@@ -84,7 +84,7 @@ async fn one_of_a_name(db: Arc<Db>) {
     let nobody = id + 1000;
     assert!(!db.set_password(nobody, "hash").await.expect("an answer"));
     assert!(!db.set_administrator(nobody, true).await.expect("an answer"));
-    assert!(!db.delete_user(nobody).await.expect("an answer"));
+    assert!(!db.delete_user(nobody, now()).await.expect("an answer"));
     let (page, total) = db.users(1, 1).await.expect("users");
     assert_eq!((page.len(), page[0].name.as_str(), total), (1, "alice", 2), "upper case is before lower");
 }
@@ -116,7 +116,7 @@ async fn end_of_a_user(db: Arc<Db>) {
     assert!(!db.update_member(other, member, Role::Admin).await.expect("an answer"), "of another project");
     assert!(!db.delete_member(other, member).await.expect("an answer"), "of another project");
 
-    assert!(db.delete_user(alice).await.expect("an answer"));
+    assert!(db.delete_user(alice, now()).await.expect("an answer"));
     assert_eq!(db.find_token_account(token.id).await.expect("an answer"), None);
     assert_eq!(db.members(team, 10, 0).await.expect("members"), (vec![], 0));
     // Whoever has gone meanwhile is no error.
@@ -155,9 +155,9 @@ async fn projects(db: Arc<Db>) {
     assert!(!db.update_project(id + 1000, &changes, true, now()).await.expect("an answer"));
 
     let adopted = project(&db, "old", false).await;
-    assert_eq!(db.delete_project(adopted).await.expect("an answer"), DeletedProject::InUse);
-    assert_eq!(db.delete_project(id).await.expect("an answer"), DeletedProject::Done);
-    assert_eq!(db.delete_project(id).await.expect("an answer"), DeletedProject::Absent);
+    assert_eq!(db.delete_project(adopted, -1, now()).await.expect("an answer"), DeletedProject::InUse);
+    assert_eq!(db.delete_project(id, -1, now()).await.expect("an answer"), DeletedProject::Done);
+    assert_eq!(db.delete_project(id, -1, now()).await.expect("an answer"), DeletedProject::Absent);
 }
 
 /// Links a blob of this size, and nothing else, to a repository.
@@ -193,7 +193,7 @@ async fn borders(db: Arc<Db>) {
     assert_eq!(used(&none).await, (0, 0));
     let empty = project(&db, "te", false).await;
     assert_eq!(
-        db.delete_project(empty).await.expect("an answer"),
+        db.delete_project(empty, -1, now()).await.expect("an answer"),
         DeletedProject::Done,
         "neighbours are others"
     );
@@ -283,8 +283,8 @@ async fn robots(db: Arc<Db>) {
     let account = db.find_robot_account(&robot.name).await.expect("an answer").expect("the robot");
     assert!(account.is_disabled && account.secret_hash == secret.hash());
     assert_eq!(account.actions, robot.actions);
-    assert!(db.delete_robot(ids[0]).await.expect("an answer"));
-    assert!(!db.delete_robot(ids[0]).await.expect("an answer"));
+    assert!(db.delete_robot(ids[0], now()).await.expect("an answer"));
+    assert!(!db.delete_robot(ids[0], now()).await.expect("an answer"));
     assert!(!db.set_robot_secret(ids[0], &secret.hash()).await.expect("an answer"));
     assert_eq!(db.find_robot_by_name(&robot.name).await.expect("an answer"), None);
 }

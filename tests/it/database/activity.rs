@@ -5,6 +5,7 @@ use std::sync::Arc;
 use chrono::TimeDelta;
 use futures_util::future::FutureExt;
 use overside::db::Db;
+use overside::domain::access::Share;
 use overside::domain::upload::Upload;
 use uuid::Uuid;
 
@@ -76,7 +77,10 @@ async fn open_sessions(db: Arc<Db>) {
     assert!(db.swap_upload(&ended, &aborted, now()).await.expect("swap"));
     let over = Upload { expires_at: now() - TimeDelta::seconds(1), ..of("alice") };
     db.insert_upload(&over, "temp/x/").await.expect("insert");
-    let count = async |user, most| db.count_open_uploads(user, now(), most).await.expect("counted");
+    let count = async |user: &str, most| {
+        let share = Share::User(user.to_owned());
+        db.count_open_uploads(&share, now(), most).await.expect("counted")
+    };
     assert_eq!((count("alice", 100).await, count("alice", 2).await), (3, 2));
     assert_eq!((count("bob", 100).await, count("carol", 100).await), (1, 0));
 }

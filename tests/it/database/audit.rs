@@ -6,7 +6,7 @@ use std::sync::Arc;
 use chrono::TimeDelta;
 use futures_util::future::FutureExt;
 use overside::db::Db;
-use overside::domain::access::ProjectName;
+use overside::domain::access::{ProjectName, ProjectReference};
 use overside::domain::audit::{AuditEntry, Deed, Operation, ResourceType};
 
 use super::{Case, now};
@@ -20,6 +20,10 @@ pub fn cases() -> Vec<(&'static str, Case)> {
 
 fn project(name: &str) -> ProjectName {
     name.parse().expect("a project's name")
+}
+
+fn named(name: &str) -> ProjectReference {
+    ProjectReference::Name(project(name))
 }
 
 fn entry(name: &str, resource: &str, age: TimeDelta) -> AuditEntry {
@@ -39,17 +43,17 @@ async fn pages(db: Arc<Db>) {
     entries.push(entry("bob", "other/app:v1", none));
     entries.push(entry("bob", "", none));
     db.insert_audit_entries(&entries).await.expect("written");
-    let (page, total) = db.audit_entries(Some(&project("team")), 3, 0).await.expect("read");
+    let (page, total) = db.audit_entries(Some(&named("team")), 3, 0).await.expect("read");
     let resources: Vec<_> = page.iter().map(|entry| entry.resource.as_str()).collect();
     assert_eq!((resources.as_slice(), total), (["team/app:v6", "team/app:v5", "team/app:v4"].as_slice(), 7));
     assert_eq!(page[0].username, "alice \"'é", "a NUL keeps nothing out of the log");
     assert_eq!((page[0].operation.as_str(), page[0].resource_type.as_str()), ("push", "artifact"));
     assert_eq!(page[0].client_address.as_deref(), Some("192.0.2.7"));
     assert_eq!(page[0].happened_at, entries[6].happened_at);
-    let (page, total) = db.audit_entries(Some(&project("team")), 3, 6).await.expect("read");
+    let (page, total) = db.audit_entries(Some(&named("team")), 3, 6).await.expect("read");
     assert_eq!((page.len(), page[0].resource.as_str(), total), (1, "team/app:v0", 7));
-    assert_eq!(db.audit_entries(Some(&project("team")), 3, 99).await.expect("read").0, []);
-    assert_eq!(db.audit_entries(Some(&project("nobodys")), 3, 0).await.expect("read"), (Vec::new(), 0));
+    assert_eq!(db.audit_entries(Some(&named("team")), 3, 99).await.expect("read").0, []);
+    assert_eq!(db.audit_entries(Some(&named("nobodys")), 3, 0).await.expect("read"), (Vec::new(), 0));
     let (all, total) = db.audit_entries(None, 100, 0).await.expect("read");
     assert_eq!((all.len(), total), (9, 9));
 }

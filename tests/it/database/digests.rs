@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use chrono::TimeDelta;
-use overside::db::{Committed, Db, Unlinked};
-use overside::domain::digest::{Algorithm, Digest};
+use overside::db::{BlobReader, Committed, Db, Unlinked};
+use overside::domain::access::Role;
+use overside::domain::digest::Algorithm;
 use overside::domain::hash::{Hasher, SHA512_STATE_LENGTH};
 use overside::domain::part::{PartNumber, ReceivedPart};
 use overside::domain::upload::{Proxied, State, Transfer, Upload};
@@ -64,12 +65,15 @@ pub async fn algorithm_changed(db: Arc<Db>) {
 
 pub async fn repositories(db: Arc<Db>) {
     let digest = Hasher::digest(Algorithm::Sha512, b"many have it");
-    let having = async |limit| {
-        let mut having = db.repositories_with(&digest, limit).await.expect("repositories");
-        having.sort_unstable();
-        having
+    let found = async |reader: BlobReader| {
+        db.find_readable_link(&digest, &reader, 16).await.expect("an answer").map(|found| found.to_string())
     };
-    assert_eq!(having(16).await, []);
+    let of_any = async |names: &[&str]| {
+        let names = names.iter().map(|text| name(text)).collect();
+        db.find_link_of_any(&digest, names).await.expect("an answer").map(|found| found.to_string())
+    };
+    let all = || BlobReader { is_all: true, ..BlobReader::default() };
+    assert_eq!((found(all()).await, of_any(&["a/first"]).await), (None, None));
     let claimed = Upload { state: finalizing(now()), repository: name("a/first"), ..begun() };
     let pending = Upload { state: State::Pending { store_asked: false }, ..claimed.clone() };
     db.insert_upload(&pending, "temp/x/").await.expect("insert");
@@ -81,9 +85,21 @@ pub async fn repositories(db: Arc<Db>) {
     for other in ["b/second", "c/third"] {
         assert!(db.link_blob(&name(other), &digest, now()).await.expect("link"));
     }
-    assert_eq!(having(16).await, ["a/first", "b/second", "c/third"].map(name));
-    assert_eq!(having(2).await.len(), 2);
-    assert_eq!(db.repositories_with(&Digest::EMPTY, 16).await.expect("repositories"), []);
+    let user = super::accounts::user(&db, "alice").await;
+    let alice = || BlobReader { user: Some(user), ..BlobReader::default() };
+    assert!(found(all()).await.is_some());
+    assert_eq!((found(BlobReader::default()).await, found(alice()).await), (None, None));
+    let project = super::accounts::project(&db, "b", false).await;
+    assert_eq!(found(alice()).await, None);
+    db.insert_member(project, user, Role::Guest, now()).await.expect("a member");
+    assert_eq!(found(alice()).await.as_deref(), Some("b/second"));
+    assert_eq!(found(BlobReader::default()).await, None);
+    let of_b = BlobReader { projects: vec!["b".parse().expect("a name")], ..BlobReader::default() };
+    assert_eq!(found(of_b).await.as_deref(), Some("b/second"));
+    super::accounts::project(&db, "c", true).await;
+    assert_eq!(found(BlobReader::default()).await.as_deref(), Some("c/third"));
+    assert_eq!(of_any(&["x/none", "a/first"]).await.as_deref(), Some("a/first"));
+    assert_eq!((of_any(&["x/none"]).await, of_any(&[]).await), (None, None));
     assert_eq!(db.unlink_blob(&name("b/second"), &digest, now()).await.expect("unlink"), Unlinked::Done);
-    assert_eq!(having(16).await, ["a/first", "c/third"].map(name));
+    assert_eq!(found(alice()).await.as_deref(), Some("c/third"));
 }

@@ -92,7 +92,6 @@ const TOLD: [(&str, &str); 16] = [
     ("find_link", "'team/7', 'sha256:7'"),
     ("tags", "'team/tags', 'sha256:5', 101"),
     ("repositories", "'team/5', 101"),
-    ("repositories_with", "'sha256:7', 16"),
     ("expire", "now(), 1000"),
     ("abandoned", "now(), 100"),
     ("undiscarded", "now(), 100, 0"),
@@ -101,7 +100,8 @@ const TOLD: [(&str, &str); 16] = [
     ("lock_project", "'p7'"),
     ("sum_usage", "'p7'"),
     ("fold_usage", "'p7', 1000"),
-    ("audit_entries_of_project", "'team/7', 10, 0"),
+    ("audit_entries_of_project", "7, 10, 0"),
+    ("audit_entries_of_name", "'team/7', 10, 0"),
     ("forget_audit_entries", "now() - interval '90 days', 1000"),
     ("mark_discarded", "ARRAY[gen_random_uuid(), gen_random_uuid()], now()"),
 ];

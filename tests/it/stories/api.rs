@@ -1,6 +1,7 @@
 //! Users, projects and what belongs to them: the API in Harbor's shape, and the same from the command line.
 
 mod commands;
+mod ends;
 mod envelope;
 mod first;
 mod logged;
@@ -29,6 +30,7 @@ pub fn cases() -> Vec<Story> {
         users::cases(),
         tokens::cases(),
         quotas::cases(),
+        ends::cases(),
         envelope::cases(),
         open::cases(),
         first::cases(),
