@@ -7,18 +7,25 @@ use axum::body::Body;
 use axum::http::header::{CONTENT_LENGTH, CONTENT_RANGE, USER_AGENT};
 use axum::http::{HeaderMap, HeaderName, StatusCode, Uri};
 use bytes::Bytes;
-use futures_util::{Stream, TryStreamExt};
+use futures_util::{Stream, StreamExt, TryStreamExt};
 use http_body_util::{BodyExt, Limited};
 use serde::de::DeserializeOwned;
+use tokio::time::Instant;
 
 use super::error::HttpError;
+use crate::domain::access::Caller;
 use crate::domain::digest::{Algorithm, Digest};
 use crate::domain::range::parse_content_range;
-use crate::service::Chunk;
+use crate::memory::MemoryShare;
+use crate::service::{Chunk, Service, ServiceError, UNCOUNTED_BODY};
 
-/// JSON bodies: ten thousand parts of 128 bytes each (number, ETag, punctuation) with a midstate of 68 each, and
-/// room to spare.
-const MAX_JSON_SIZE: usize = 3 * 1024 * 1024;
+/// A large body that others wait for the memory of, in bytes a millisecond: 512 kbit/s bring the largest manifest in
+/// a minute.
+const HELD_PACE: u64 = 64;
+/// How far behind that its sender may fall: two round trips to the other side of the world, and a lost packet.
+const HELD_GRACE: Duration = Duration::from_secs(1);
+/// Of a body that broke off.
+pub(super) const INCOMPLETE: &str = "the body ended before it was complete";
 /// A small body must be here within this.
 const SMALL_BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -146,21 +153,85 @@ pub(super) async fn whole(body: Body, most: usize) -> Result<Bytes, Option<&'sta
     match tokio::time::timeout(SMALL_BODY_TIMEOUT, Limited::new(body, most).collect()).await {
         Ok(Ok(collected)) => Ok(collected.to_bytes()),
         Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => Err(None),
-        _ => Err(Some("the body ended before it was complete")),
+        _ => Err(Some(INCOMPLETE)),
     }
 }
 
-/// An optional JSON body of bounded size.
-pub(super) async fn json<T: DeserializeOwned + Default>(body: Body) -> Result<T, HttpError> {
-    let bytes = whole(body, MAX_JSON_SIZE).await.map_err(|broken| {
-        broken.map_or_else(
-            || {
-                let message = format!("a JSON body has at most {MAX_JSON_SIZE} bytes");
-                HttpError::new(StatusCode::PAYLOAD_TOO_LARGE, "SIZE_INVALID", message)
-            },
-            HttpError::invalid,
-        )
-    })?;
+/// A body that is held whole, with the memory that it takes.
+pub(super) struct HeldBody {
+    pub bytes: Bytes,
+    pub memory: Option<MemoryShare>,
+}
+
+/// Why a body is not held.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum NotHeld {
+    TooLong,
+    Incomplete,
+    /// Others wait for the memory that its sender does not fill.
+    Slow,
+}
+
+impl NotHeld {
+    /// With the endpoint's own code for the first two.
+    pub fn into_error(self, too_long: HttpError, incomplete: HttpError) -> HttpError {
+        match self {
+            Self::TooLong => too_long,
+            Self::Incomplete => incomplete,
+            Self::Slow => ServiceError::TooManyRequests {
+                what: "large bodies at once to wait for a slow one",
+                retry_after: Duration::from_secs(1),
+            }
+            .into(),
+        }
+    }
+}
+
+/// Reads a body of at most so many bytes. The beginning is read at once; for the rest there has to be memory. Whoever
+/// has that and does not fill it gives it back when others wait.
+pub(super) async fn held(
+    service: &Service,
+    caller: &Caller,
+    length: Option<u64>,
+    body: Body,
+    most: usize,
+) -> Result<HeldBody, NotHeld> {
+    let announced = length.map_or(Ok(most), usize::try_from).map_err(|_| NotHeld::TooLong)?;
+    if announced > most {
+        return Err(NotHeld::TooLong);
+    }
+    let mut body = bytes(body);
+    let mut collected = Vec::with_capacity(announced.min(UNCOUNTED_BODY));
+    let (mut memory, mut begun): (Option<MemoryShare>, _) = (None, Instant::now());
+    loop {
+        let due = begun + HELD_GRACE + Duration::from_millis(collected.len() as u64 / HELD_PACE);
+        let late = async {
+            let Some(memory) = &memory else { return std::future::pending().await };
+            tokio::time::sleep_until(due).await;
+            memory.wanted().await;
+        };
+        let piece = tokio::select! {
+            biased;
+            piece = body.next() => piece,
+            () = late => return Err(NotHeld::Slow),
+        };
+        let Some(piece) = piece else { return Ok(HeldBody { bytes: collected.into(), memory }) };
+        let piece = piece.map_err(|_| NotHeld::Incomplete)?;
+        let length = collected.len() + piece.len();
+        if length > most {
+            return Err(NotHeld::TooLong);
+        }
+        if memory.is_none() && length > UNCOUNTED_BODY {
+            memory = Some(service.memory_for_body(caller, announced).await);
+            collected.reserve_exact(announced.saturating_sub(collected.len()));
+            begun = Instant::now();
+        }
+        collected.extend_from_slice(&piece);
+    }
+}
+
+/// An optional JSON object.
+pub(super) fn json<T: DeserializeOwned + Default>(bytes: &[u8]) -> Result<T, HttpError> {
     if bytes.is_empty() {
         return Ok(T::default());
     }
@@ -168,5 +239,5 @@ pub(super) async fn json<T: DeserializeOwned + Default>(body: Body) -> Result<T,
     if bytes.trim_ascii_start().first() != Some(&b'{') {
         return Err(HttpError::invalid("the JSON body: it is no object"));
     }
-    serde_json::from_slice(&bytes).map_err(|error| HttpError::invalid(format!("the JSON body: {error}")))
+    serde_json::from_slice(bytes).map_err(|error| HttpError::invalid(format!("the JSON body: {error}")))
 }

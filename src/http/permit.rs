@@ -10,6 +10,7 @@ use bytes::Bytes;
 use hyper::body::{Frame, SizeHint};
 
 use super::endpoint::Endpoint;
+use crate::memory::MemoryShare;
 use crate::service::{Load, Service, ServiceError, Slot};
 
 /// What a request may use until it has been answered.
@@ -45,25 +46,33 @@ impl Permit {
     /// The answer, with its slot in the body: a client reads that long after the handler is done.
     pub fn into(self, response: Response) -> Response {
         match self.download {
-            Some(slot) => response.map(|body| Body::new(Holding { body, _slot: slot })),
+            Some(slot) => response.map(|body| Body::new(Holding { body, _held: slot })),
             None => response,
         }
     }
 }
 
+/// A body that keeps memory until it is sent.
+pub(super) fn keeping(body: Body, memory: Option<MemoryShare>) -> Body {
+    match memory {
+        Some(memory) => Body::new(Holding { body, _held: memory }),
+        None => body,
+    }
+}
+
 /// The request, with a slot in its body.
 pub(super) fn holding(request: Request, slot: Slot) -> Request {
-    request.map(|body| Body::new(Holding { body, _slot: slot }))
+    request.map(|body| Body::new(Holding { body, _held: slot }))
 }
 
-/// A body that holds a slot until it is dropped.
+/// A body that holds something until it is dropped.
 #[derive(Debug)]
-struct Holding {
+struct Holding<T> {
     body: Body,
-    _slot: Slot,
+    _held: T,
 }
 
-impl HttpBody for Holding {
+impl<T: Unpin> HttpBody for Holding<T> {
     type Data = Bytes;
     type Error = axum::Error;
 

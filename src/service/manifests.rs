@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use tokio::sync::SemaphorePermit;
 
 use super::blobs::PATIENCE_FOR_EXPOSED;
 use super::{Result, Service, ServiceError};
@@ -16,11 +15,6 @@ use crate::domain::media_type::MediaType;
 use crate::domain::name::RepositoryName;
 use crate::domain::reference::{Reference, Tag};
 
-/// Longest manifest that is read at once, in bytes; an image of a thousand layers has half of it.
-const SMALL_MANIFEST: u64 = 256 * 1024;
-/// Longer ones under way at once: each is there three times, as it came, whole and parsed.
-pub(super) const LARGE_MANIFESTS: usize = 8;
-
 /// A manifest as it was pushed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PushedManifest {
@@ -30,15 +24,6 @@ pub struct PushedManifest {
 }
 
 impl Service {
-    /// Waits until there is memory for a manifest of this length in bytes: to be asked before its body is read, and
-    /// held until it is stored.
-    pub async fn room_for_manifest(&self, length: Option<u64>) -> Result<Option<SemaphorePermit<'_>>> {
-        if length.is_some_and(|length| length <= SMALL_MANIFEST) {
-            return Ok(None);
-        }
-        Ok(Some(self.large_manifests.acquire().await.map_err(|_| ServiceError::Stopping)?))
-    }
-
     /// Stores a manifest under its digest and points `tags` and, if it is one, `reference` to it: all of it or
     /// nothing.
     pub async fn push_manifest(

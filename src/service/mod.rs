@@ -6,6 +6,7 @@ mod admission;
 mod append;
 mod audit;
 mod blobs;
+mod bodies;
 mod cleanup;
 mod collect;
 mod create;
@@ -52,6 +53,7 @@ use crate::storage::Storage;
 use crate::telemetry::chain;
 use admission::Admission;
 use audit::AuditBuffer;
+use bodies::BodyMemory;
 use identity::Standings;
 use readiness::LastReadiness;
 
@@ -61,6 +63,7 @@ pub use access::{ProjectRight, Requirement};
 pub use admission::{Load, Slot};
 pub use append::Chunk;
 pub use blobs::BlobContent;
+pub use bodies::UNCOUNTED_BODY;
 pub use cleanup::CleanupReport;
 pub use collect::CollectReport;
 pub use error::ServiceError;
@@ -128,7 +131,7 @@ pub struct Service {
     copies: Semaphore,
     /// Looks at the objects of blobs that are being read.
     looks: Arc<Semaphore>,
-    large_manifests: Semaphore,
+    bodies: BodyMemory,
     hashing: Semaphore,
 }
 
@@ -153,7 +156,7 @@ impl Service {
             placings: Arc::new(Semaphore::new(place::PLACINGS_AT_ONCE)),
             looks: Arc::new(Semaphore::new(blobs::LOOKS_AT_ONCE)),
             copies: Semaphore::new(place::COPIES_AT_ONCE as usize),
-            large_manifests: Semaphore::new(manifests::LARGE_MANIFESTS),
+            bodies: BodyMemory::new(),
             hashing: Semaphore::new(passwords::HASHES_AT_ONCE),
         })
     }

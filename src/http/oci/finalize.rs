@@ -13,7 +13,7 @@ use crate::domain::digest::Digest;
 use crate::domain::name::RepositoryName;
 use crate::domain::upload::{State, Transfer, Upload, UploadId};
 use crate::http::error::HttpError;
-use crate::http::extract::{Parameters, bytes, chunk, content_length, json, lists};
+use crate::http::extract::{INCOMPLETE, Parameters, bytes, chunk, content_length, held, json, lists};
 use crate::http::permit::holding;
 use crate::http::wire::FinalizeBody;
 use crate::service::{Chunk, Finalized, Load, NamedPart, Service, Told};
@@ -22,6 +22,10 @@ use crate::service::{Chunk, Finalized, Load, NamedPart, Service, Told};
 const PREFER: HeaderName = HeaderName::from_static("prefer");
 const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
 const RESPOND_ASYNC: &str = "respond-async";
+/// A JSON body without its parts, in bytes.
+const LONGEST_BODY: usize = 4 * 1024;
+/// What it says of one part, in bytes: number, ETag and punctuation in 128, a midstate in 68, and white space.
+const LONGEST_PART: usize = 256;
 
 pub(super) async fn finalize(
     service: &Arc<Service>,
@@ -39,7 +43,7 @@ pub(super) async fn finalize(
     })?;
     let absent = lists(request.headers(), &PREFER, RESPOND_ASYNC).then_some(caller);
     let mut upload = service.upload(caller, name, id).await?;
-    let mut told = Told::default();
+    let (mut told, mut memory) = (Told::default(), None);
     match &upload.state {
         // With nothing sent so far the body is the blob, even an empty one. Where it can be neither, the claim
         // will say so.
@@ -52,8 +56,14 @@ pub(super) async fn finalize(
         {
             upload = append(service, upload, digest, request).await?;
         }
-        State::Uploading { transfer: Transfer::Put | Transfer::Multipart { .. }, .. } => {
-            let body: FinalizeBody = json(request.into_body()).await?;
+        State::Uploading { transfer: transfer @ (Transfer::Put | Transfer::Multipart { .. }), .. } => {
+            let most = longest_body(transfer);
+            let length = content_length(request.headers());
+            let body = held(service, caller, length, request.into_body(), most).await;
+            let held =
+                body.map_err(|error| error.into_error(too_long(most), HttpError::invalid(INCOMPLETE)))?;
+            let body: FinalizeBody = json(&held.bytes)?;
+            memory = held.memory;
             let named = body.parts.into_iter();
             told = Told {
                 parts: named.map(|part| NamedPart { number: part.part_number, etag: part.etag }).collect(),
@@ -63,7 +73,9 @@ pub(super) async fn finalize(
         // Under way or ended: a repeated request gets the one answer, whatever its body.
         _ => {}
     }
-    match service.finalize(upload, digest, told, absent).await? {
+    let finalized = service.finalize(upload, digest, told, absent).await?;
+    drop(memory);
+    match finalized {
         Finalized::Completed(digest) => {
             let mut response = created(name, &digest);
             uuid_headers(&mut response, id);
@@ -77,6 +89,21 @@ pub(super) async fn finalize(
             Ok(response)
         }
     }
+}
+
+/// What a client has to tell of its upload, in bytes.
+fn longest_body(transfer: &Transfer) -> usize {
+    let parts = match transfer {
+        Transfer::Multipart { plan, .. } => plan.part_count().into(),
+        Transfer::Put | Transfer::Proxied(_) => 0,
+    };
+    LONGEST_BODY + parts * LONGEST_PART
+}
+
+fn too_long(most: usize) -> HttpError {
+    let message =
+        format!("a JSON body has at most {most} bytes here: the parts of this upload, and nothing else");
+    HttpError::new(StatusCode::PAYLOAD_TOO_LARGE, "SIZE_INVALID", message)
 }
 
 async fn append(

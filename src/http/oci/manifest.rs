@@ -10,13 +10,15 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 
 use super::{Answer, CONTENT_DIGEST, is_known, location, quoted};
+use crate::domain::access::Caller;
 use crate::domain::digest::Digest;
 use crate::domain::manifest::MAX_MANIFEST_SIZE;
 use crate::domain::media_type::MediaType;
 use crate::domain::name::RepositoryName;
 use crate::domain::reference::{InvalidReference, Reference, Tag};
 use crate::http::error::HttpError;
-use crate::http::extract::{Parameters, content_length, whole};
+use crate::http::extract::{HeldBody, INCOMPLETE, Parameters, content_length, held};
+use crate::http::permit::keeping;
 use crate::service::{Service, ServiceError};
 
 /// What a stored manifest is served as whose type a browser could run.
@@ -30,6 +32,7 @@ const MAX_TAGS: usize = 50;
 
 pub(super) async fn get(
     service: &Arc<Service>,
+    caller: &Caller,
     name: &RepositoryName,
     reference: Result<Reference, InvalidReference>,
     headers: &HeaderMap,
@@ -41,13 +44,13 @@ pub(super) async fn get(
         // The bytes are known, and need not be read to say so.
         return head(service, name, Ok(reference), headers).await;
     }
-    let manifest = service.manifest(name, &reference).await?;
+    let (manifest, memory) = service.manifest_to_send(caller, name, &reference).await?;
     if is_known(headers, &manifest.digest) {
         return Ok(described(StatusCode::NOT_MODIFIED, &manifest.digest, &manifest.media_type));
     }
     let mut response = described(StatusCode::OK, &manifest.digest, &manifest.media_type);
     response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(manifest.payload.len()));
-    *response.body_mut() = Body::from(manifest.payload);
+    *response.body_mut() = keeping(Body::from(manifest.payload), memory);
     Ok(response)
 }
 
@@ -68,6 +71,7 @@ pub(super) async fn head(
 
 pub(super) async fn put(
     service: &Arc<Service>,
+    caller: &Caller,
     name: &RepositoryName,
     reference: Result<Reference, InvalidReference>,
     request: Request,
@@ -88,12 +92,9 @@ pub(super) async fn put(
         HttpError::new(StatusCode::PAYLOAD_TOO_LARGE, "SIZE_INVALID", message)
     };
     let length = content_length(request.headers());
-    if length.is_some_and(|length| length > MAX_MANIFEST_SIZE as u64) {
-        return Err(too_large());
-    }
-    let _room = service.room_for_manifest(length).await?;
-    let payload = whole(request.into_body(), MAX_MANIFEST_SIZE).await;
-    let payload = payload.map_err(|broken| broken.map_or_else(too_large, invalid))?;
+    let body = held(service, caller, length, request.into_body(), MAX_MANIFEST_SIZE).await;
+    let HeldBody { bytes: payload, memory: _memory } =
+        body.map_err(|error| error.into_error(too_large(), invalid(INCOMPLETE)))?;
     let pushed = service.push_manifest(name, reference, tags.clone(), content_type, payload).await?;
     let place = location(format!("/v2/{name}/manifests/{}", pushed.digest));
     let digest = location(pushed.digest.to_string());

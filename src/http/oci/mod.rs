@@ -101,13 +101,13 @@ async fn answer(
         }
         (Endpoint::DeleteBlob, Route::Blob(name, digest)) => blob::delete(service, &name, &digest).await,
         (Endpoint::ReadManifest, Route::Manifest(name, reference)) => {
-            manifest::get(service, &name, reference, request.headers()).await
+            manifest::get(service, caller, &name, reference, request.headers()).await
         }
         (Endpoint::DescribeManifest, Route::Manifest(name, reference)) => {
             manifest::head(service, &name, reference, request.headers()).await
         }
         (Endpoint::PushManifest, Route::Manifest(name, reference)) => {
-            manifest::put(service, &name, reference, request).await
+            manifest::put(service, caller, &name, reference, request).await
         }
         (Endpoint::DeleteManifest, Route::Manifest(name, reference)) => {
             manifest::delete(service, &name, reference).await

@@ -1,4 +1,4 @@
-//! What one user sends slowly holds up nobody else.
+//! What one user sends slowly, or much of at once, holds up nobody else and does not fill the memory.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -6,14 +6,18 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use futures_util::future::{BoxFuture, FutureExt, join_all};
 use futures_util::stream;
-use reqwest::Body;
+use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use reqwest::{Body, Method};
+use serde_json::json;
 use tokio::task::JoinHandle;
 
-use crate::support::Stack;
-use crate::support::api::{Upload, content, digest_of};
+use super::NAME;
+use crate::support::api::{Repository, Upload, content, digest_of};
+use crate::support::image::IMAGE;
 use crate::support::people::{self, Person};
 use crate::support::process::Server;
 use crate::support::trial::Story;
+use crate::support::{Stack, Store};
 
 /// Uploads that trickle: many times as many as there are parts in the budget of memory.
 const TRICKLING: usize = 100;
@@ -28,8 +32,27 @@ const PUSHED: usize = 16_000_000;
 const SLOWER: u32 = 6;
 const BUSY: Duration = Duration::from_secs(15);
 
+/// Manifests whose senders have stopped: more than fill the budget for them.
+const STALLED: usize = 12;
+const LARGE: usize = 4 << 20;
+/// A stalled body is given up after this long at the earliest.
+const UNHINDERED: Duration = Duration::from_secs(25);
+
+/// Finalizing requests at once, each with all the JSON that the largest upload may have.
+const FINALIZING: usize = 64;
+const PARTS: usize = 10_000;
+/// What the service may hold resident with these on their way, and some time after them, in bytes: one caller's bodies
+/// and what is read of them, and what it holds otherwise. Without a budget it was 240 MB, and stayed.
+const MEMORY_LIMIT: u64 = 160 << 20;
+const MEMORY_AFTER: u64 = 128 << 20;
+const AFTER: Duration = Duration::from_secs(20);
+
 pub fn cases() -> Vec<Story> {
-    vec![("uploads_of_one_user_that_trickle_do_not_slow_a_push_of_anothers", trickling)]
+    vec![
+        ("uploads_of_one_user_that_trickle_do_not_slow_a_push_of_anothers", trickling),
+        ("manifests_of_one_user_that_stall_do_not_hold_up_those_of_others", stalled),
+        ("finalizing_bodies_at_once_share_one_budget_of_memory", finalizing),
+    ]
 }
 
 /// Two users, each with a project of their own.
@@ -76,4 +99,71 @@ fn trickle(upload: &Upload) -> JoinHandle<()> {
     });
     let patch = upload.http.patch(&upload.url).body(Body::wrap_stream(drops));
     tokio::spawn(async move { drop(patch.send().await) })
+}
+
+fn stalled(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
+    async move {
+        let (server, ann, bob) = ann_and_bob(&stack, &[]).await;
+        let anns = ann.repository(server.base_url(), "anns/app");
+        let senders: Vec<_> = (0..STALLED)
+            .map(|number| {
+                let first = stream::iter([Ok::<_, std::io::Error>(Bytes::from(vec![b' '; LARGE / 4]))]);
+                let body = futures_util::StreamExt::chain(first, stream::pending());
+                let put = anns.manifest(Method::PUT, format!("v{number}")).header(CONTENT_TYPE, IMAGE);
+                let put = put.header(CONTENT_LENGTH, LARGE).body(Body::wrap_stream(body));
+                tokio::spawn(async move { drop(put.send().await) })
+            })
+            .collect();
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        let bobs = bob.repository(server.base_url(), "bobs/app");
+        let image = bobs.image("large").await.padded(LARGE);
+        let begun = Instant::now();
+        bobs.put("v1", &image).await.expect(201);
+        assert!(bobs.get("v1").await.expect(200).body == image.payload);
+        assert!(begun.elapsed() < UNHINDERED, "{:?}", begun.elapsed());
+        senders.iter().for_each(JoinHandle::abort);
+    }
+    .boxed()
+}
+
+fn finalizing(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
+    async move {
+        let server = stack.server(&["--part-size", "5MiB"]).await;
+        let repository = Repository::of(server.base_url(), NAME);
+        let size = (PARTS * (5 << 20)).to_string();
+        let part = |number: usize| json!({ "part_number": number, "etag": "e".repeat(100) });
+        let midstates = vec!["0".repeat(64); PARTS - 1];
+        let parts: Vec<_> = (1..=PARTS).map(part).collect();
+        let body = Bytes::from(json!({ "parts": parts, "sha256_midstates": midstates }).to_string());
+        let uploads = join_all((0..FINALIZING).map(|_| async {
+            let upload = repository.begin().await;
+            let query = [("size", size.as_str()), ("mode", "multipart"), ("parts", "1-1")];
+            upload.sign(&query).await.expect(200);
+            upload
+        }));
+        let uploads = uploads.await;
+        let before = server.memory();
+        let digest = digest_of(b"nothing of it was sent");
+        let refusals = uploads.iter().map(|upload| async {
+            let message =
+                upload.finalize_with(&digest, body.clone()).await.refused(400, "BLOB_UPLOAD_INVALID");
+            assert!(!message.starts_with("the JSON body"), "{message}");
+        });
+        join_all(refusals).await;
+        let during = server.memory();
+        assert!(during.peak < MEMORY_LIMIT, "{before:?} before, {during:?}");
+        let deadline = Instant::now() + AFTER;
+        while server.memory().now > MEMORY_AFTER {
+            assert!(Instant::now() < deadline, "{:?} is kept, {before:?} before", server.memory());
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+        // What a session has no reason to tell is not read.
+        let upload = repository.begin().await;
+        upload.sign(&[("size", "6000000"), ("mode", "multipart")]).await.expect(200);
+        upload.finalize_with(&digest, body.slice(..5_000)).await.refused(413, "SIZE_INVALID");
+        if matches!(stack.store, Store::S3 { .. }) {
+            join_all(uploads.iter().map(|upload| async { upload.abort().await.expect(204) })).await;
+        }
+    }
+    .boxed()
 }

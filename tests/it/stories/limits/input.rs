@@ -273,12 +273,12 @@ fn bodies(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
             let message = upload.finalize_with(&digest, body).await.refused(400, "BLOB_UPLOAD_INVALID");
             assert!(message.starts_with("the JSON body: "), "{body}: {message}");
         }
-        for bytes in [vec![0xff_u8; 10], vec![b'['; 100_000]] {
+        for bytes in [vec![0xff_u8; 10], vec![b'['; 4_000]] {
             upload.finalize_with(&digest, bytes).await.refused(400, "BLOB_UPLOAD_INVALID");
         }
         let huge = format!("{{\"parts\":[{}]}}", " ".repeat(3 << 20));
         let message = upload.finalize_with(&digest, huge).await.refused(413, "SIZE_INVALID");
-        assert!(message.contains("3145728 bytes"), "{message}");
+        assert!(message.contains("4096 bytes"), "{message}");
         assert_eq!(upload.state().await.json()["status"], "uploading");
         upload.finalize(&digest).await.expect(201);
         assert_eq!(stack.temp_leftovers().await, Vec::<String>::new());
