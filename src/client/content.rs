@@ -18,7 +18,7 @@ pub enum Content {
     File(FileSource),
     /// Configs and the like; nothing large.
     Bytes(Bytes),
-    Remote(RemoteBlob),
+    Remote(Box<RemoteBlob>),
 }
 
 /// A blob of a registry, read in ranges as it is needed and never kept.
@@ -37,7 +37,7 @@ pub(super) type ByteStream = BoxStream<'static, io::Result<Bytes>>;
 impl Content {
     /// In bytes.
     #[must_use]
-    pub const fn size(&self) -> u64 {
+    pub fn size(&self) -> u64 {
         match self {
             Self::File(file) => file.size(),
             Self::Bytes(bytes) => bytes.len() as u64,

@@ -124,7 +124,7 @@ mod tests {
 
     #[test]
     fn copies_get_smaller_until_they_fit_and_grow_again_when_it_was_long_ago() {
-        let (mut pace, time) = (Pace::default(), Duration::from_secs(120));
+        let (mut pace, time) = (Pace::default(), Duration::from_mins(2));
         assert_eq!(pace.largest_copy(Work::Copying, time, now()), MAX_PART_SIZE);
         pace.took_too_long(3072 * MIB, now());
         assert_eq!(pace.largest_copy(Work::Copying, time, now()), 192 * MIB);
@@ -143,8 +143,8 @@ mod tests {
     fn copies_fit_the_time_at_the_rate_that_was_seen() {
         let mut pace = Pace::default();
         pace.record(Work::Copying, 100 * MIB, Duration::from_secs(10));
-        assert_eq!(pace.largest_copy(Work::Copying, Duration::from_secs(60), now()), 300 * MIB);
-        assert_eq!(pace.largest_copy(Work::Proving, Duration::from_secs(60), now()), MAX_PART_SIZE);
+        assert_eq!(pace.largest_copy(Work::Copying, Duration::from_mins(1), now()), 300 * MIB);
+        assert_eq!(pace.largest_copy(Work::Proving, Duration::from_mins(1), now()), MAX_PART_SIZE);
         pace.record(Work::Copying, 8 * MIB, Duration::from_hours(1));
         pace.record(Work::Copying, 1, Duration::from_hours(1));
         assert_eq!(pace.copying, Some((10 * MIB * 3 + 8 * MIB / 3600) / 4));

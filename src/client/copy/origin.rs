@@ -58,12 +58,12 @@ impl Origin {
         let digest = descriptor.digest;
         let blob = match self {
             Self::Registry(client, repository) => Blob {
-                content: Content::Remote(RemoteBlob {
+                content: Content::Remote(Box::new(RemoteBlob {
                     client: client.clone(),
                     repository: repository.clone(),
                     digest,
                     size: descriptor.size,
-                }),
+                })),
                 digest,
                 midstates: Midstates::default(),
             },

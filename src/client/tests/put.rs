@@ -187,7 +187,8 @@ fn begun(put: &Put, whole: &[usize], cut: &[usize]) -> PutOptions {
     let id = UploadId::generate();
     let mut world = put.server.world();
     (world.id, world.status) = (Some(id), "uploading");
-    let part = |index: usize| put.bytes.chunks(PART_SIZE as usize).nth(index).unwrap().to_vec();
+    let part =
+        |index: usize| put.bytes.chunks(usize::try_from(PART_SIZE).unwrap()).nth(index).unwrap().to_vec();
     for (index, bytes) in whole
         .iter()
         .map(|index| (*index, part(*index)))

@@ -42,9 +42,9 @@ impl<S> Watched<S> {
             Poll::Ready(Ok(length)) => {
                 self.flow.moved(length);
                 if length < offered {
-                    self.patience.moved(length)
+                    self.patience.moved(length);
                 } else {
-                    self.patience.restart()
+                    self.patience.restart();
                 }
                 Poll::Ready(Ok(length))
             }
@@ -114,7 +114,7 @@ mod tests {
         let watched = |stream| Watched::within(window, stream, Arc::new(Flow::new(Instant::now())));
         let (ours, _theirs) = duplex(BUFFER);
         let begun = Instant::now();
-        let error = watched(ours).write_all(&[0; 10 * BUFFER]).await.expect_err("nobody reads");
+        let error = watched(ours).write_all(&vec![0; 10 * BUFFER]).await.expect_err("nobody reads");
         assert_eq!(error.kind(), ErrorKind::TimedOut);
         assert!(begun.elapsed() >= window, "{:?}", begun.elapsed());
 

@@ -261,8 +261,9 @@ impl S3 {
         }
         let store_upload_id = self.create_multipart_at(to).await?;
         let written = async {
-            let algorithm = digest.map(|digest| digest.algorithm()).unwrap_or_default();
-            let (parts, found) = self.write_parts(from, to, &store_upload_id, algorithm).await?;
+            let algorithm = digest.map(Digest::algorithm).unwrap_or_default();
+            // Boxed: the rare way must not make every finalize's future as large as itself.
+            let (parts, found) = Box::pin(self.write_parts(from, to, &store_upload_id, algorithm)).await?;
             if digest.is_some_and(|digest| *digest != found) {
                 return Err(StorageError::ChecksumMismatch);
             }
@@ -293,8 +294,8 @@ impl S3 {
                 parcel.pieces().for_each(|piece| hasher.update(piece));
                 (hasher, parcel)
             });
-            let (hashed, parcel) = hashing.await.map_err(StorageError::unavailable("hash a part"))?;
-            hasher = hashed;
+            let (resumed, parcel) = hashing.await.map_err(StorageError::unavailable("hash a part"))?;
+            hasher = resumed;
             let (store, to, id) = (self.clone(), to.clone(), store_upload_id.to_owned());
             sending.spawn(async move {
                 let sent = store.send_part(&to, &id, part.number, &parcel).await;

@@ -63,7 +63,7 @@ fn stalled(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
         for _ in 0..MORE_THAN_MOST / 2 {
             let mut stream = raw::connect(server.base_url()).await;
             let head = format!("GET /v2/open/model/blobs/{digest} HTTP/1.1\r\nhost: test\r\n\r\n");
-            stream.write_all(head.as_bytes()).await.expect("it takes the head");
+            stream.write_all(head.as_bytes()).await.expect("it takes the request");
             let mut status = [0; 12];
             // The last ones are told that there is no room, and may be pushed out before they have read it.
             let read = tokio::time::timeout(ANSWER_LIMIT, stream.read_exact(&mut status)).await;
