@@ -71,7 +71,7 @@ impl Blob {
 
     /// In bytes.
     #[must_use]
-    pub const fn size(&self) -> u64 {
+    pub fn size(&self) -> u64 {
         self.content.size()
     }
 }

@@ -71,7 +71,7 @@ pub struct PresignTerms {
 
 impl PresignTerms {
     /// For a whole blob, in whatever parts the server plans.
-    pub(super) const fn whole(content: &Content, digest: Digest, mode: Option<TransferMode>) -> Self {
+    pub(super) fn whole(content: &Content, digest: Digest, mode: Option<TransferMode>) -> Self {
         Self { size: Some(content.size()), digest: Some(digest), mode, parts: None }
     }
 

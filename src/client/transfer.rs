@@ -187,7 +187,7 @@ impl Delivery<'_> {
         }
     }
 
-    const fn extent(&self) -> (u64, u64) {
+    fn extent(&self) -> (u64, u64) {
         match self.part {
             Some(part) => (part.offset, part.size),
             None => (0, self.content.size()),
