@@ -66,19 +66,11 @@ pub async fn at_once(stack: Arc<Stack>) {
     let town = Town::new(&stack, &[]).await;
     let other = stack.server(&["--auth", "token"]).await;
     let guesser = [127, 0, 0, 2];
-<<<<<<< HEAD
     let wrong = (0..40).map(|number| {
         let server = if number % 2 == 0 { &town.server } else { &other };
         async move { sign_in(server, guesser, "developer", &format!("guess {number}")).await }
     });
     let answers = join_all(wrong).await;
-=======
-    let attempts = (0..40).map(|number| {
-        let server = if number % 2 == 0 { &town.server } else { &other };
-        async move { sign_in(server, guesser, "developer", &format!("guess {number}")).await }
-    });
-    let answers = join_all(attempts).await;
->>>>>>> 8d93c24 (clippy has nothing to say: similar names, and functions that are not const any more)
     let tried = answers.iter().filter(|answer| answer.status == 401).count();
     // Those that are free, and where the machine is slow one more after each wait.
     assert!((5..=8).contains(&tried), "{tried} of 40 guesses were tried");
