@@ -238,7 +238,7 @@ impl Service {
         self.check_size(upload, &sealed)?;
         // The commit asks for nothing: what it adds is held. Mostly it was before it came.
         self.reserve(upload, sealed.size).await?;
-        let fixed = self.verify_fixed(upload.id, transfer, sealed, digest, &told.midstates).await?;
+        let fixed = Box::pin(self.verify_fixed(upload.id, transfer, sealed, digest, &told.midstates)).await?;
         let (sealed, proof, staged) = fixed;
         // "Already exists" is no proof of possession: only a proven upload is deduplicated. The object is
         // looked at as well, so that one removed behind our back is put in place again.

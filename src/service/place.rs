@@ -156,7 +156,7 @@ impl Service {
         if fixed.size != sealed.size {
             return Err(ServiceError::NotTheDigest(digest));
         }
-        match self.verify_fixed(id, &Transfer::Put, fixed, digest, &[]).await? {
+        match Box::pin(self.verify_fixed(id, &Transfer::Put, fixed, digest, &[])).await? {
             (_, _, Some(staged)) => self.storage.publish(&staged).await?,
             (fixed, _, None) => self.storage.place(&fixed, &digest).await.map_err(gone)?,
         }

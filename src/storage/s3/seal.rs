@@ -99,16 +99,18 @@ impl S3 {
                     UploadKind::Parts => Capability::CopyOfPartsComputes,
                     _ => Capability::CopyComputes,
                 };
-                let sealed = self.seal_by_proving_copy(upload, &found).await;
+                let sealed = Box::pin(self.seal_by_proving_copy(upload, &found)).await;
                 match self.relying_on(capability, sealed) {
                     Err(error) if is_worth_another_way(&error) => {
                         tracing::warn!(%upload, error = %chain(&error), "no copy proves it; it is read instead");
-                        self.seal_for_reading(upload, transfer, &found.into()).await
+                        Box::pin(self.seal_for_reading(upload, transfer, &found.into())).await
                     }
                     sealed => sealed,
                 }
             }
-            Way::Streamed | Way::ReadBack => self.seal_for_reading(upload, transfer, &found.into()).await,
+            Way::Streamed | Way::ReadBack => {
+                Box::pin(self.seal_for_reading(upload, transfer, &found.into())).await
+            }
         }
     }
 

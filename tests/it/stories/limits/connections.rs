@@ -62,13 +62,8 @@ fn stalled(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
         let mut held = Vec::new();
         for _ in 0..MORE_THAN_MOST / 2 {
             let mut stream = raw::connect(server.base_url()).await;
-<<<<<<< HEAD
-            let head = format!("GET /v2/open/model/blobs/{digest} HTTP/1.1\r\nhost: test\r\n\r\n");
-            stream.write_all(head.as_bytes()).await.expect("it takes the request");
-=======
             let request = format!("GET /v2/open/model/blobs/{digest} HTTP/1.1\r\nhost: test\r\n\r\n");
-            stream.write_all(request.as_bytes()).await.expect("it takes the head");
->>>>>>> 8d93c24 (clippy has nothing to say: similar names, and functions that are not const any more)
+            stream.write_all(request.as_bytes()).await.expect("it takes the request");
             let mut status = [0; 12];
             // The last ones are told that there is no room, and may be pushed out before they have read it.
             let read = tokio::time::timeout(ANSWER_LIMIT, stream.read_exact(&mut status)).await;
