@@ -196,7 +196,7 @@ impl Service {
             for _ in 0..REMOVALS_MET {
                 let heartbeat = self.keep_lease(upload.clone(), owner);
                 let proven = tokio::select! {
-                    proven = self.prove(&upload, digest, &told) => proven,
+                    proven = Box::pin(self.prove(&upload, digest, &told)) => proven,
                     () = heartbeat.lost.cancelled() => Err(Refusal::LeaseLost.into()),
                     () = self.handover.cancelled() => Err(ServiceError::Stopping),
                 }?;
