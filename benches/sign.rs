@@ -10,6 +10,7 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use overside::domain::clock::Clock;
 use overside::domain::part::{DEFAULT_PART_SIZE, MAX_PART_COUNT, Part, PartNumber, PartPlan};
 use overside::domain::upload::UploadId;
+use overside::storage::probe::{Capabilities, Capability};
 use overside::storage::s3::{S3, S3Settings};
 use overside::storage::signed_url::{Grant, SIGNING_KEY_LENGTH, UrlSigner};
 use overside::storage::{Storage, key};
@@ -37,7 +38,10 @@ fn store(session_token: Option<&str>) -> Storage {
         public_endpoint: None,
         path_style: false,
     };
-    Storage::S3(S3::with_config(settings, &shared))
+    let store = S3::with_config(settings, &shared);
+    let seen = Capability::FOR_URLS.into_iter().chain([Capability::CopySourceRefused]);
+    store.set_capabilities(Capabilities::seen(seen));
+    Storage::S3(store)
 }
 
 fn part_of_an_upload(criterion: &mut Criterion) {

@@ -60,7 +60,22 @@ pub struct StoreConfig {
     #[arg(long, env = "OVERSIDE_AVOID_READING_BACK")]
     pub avoid_reading_back: bool,
 
-    /// The address clients reach this server at; the filesystem store's signed URLs are made for it
+    /// The access key that clients' PUTs to the bucket are signed with: one that may only put below PREFIX/temp/, so that
+    /// no URL permits more. Its secret comes from
+    /// `OVERSIDE_S3_UPLOAD_SECRET_KEY` or a file
+    #[arg(long, env = "OVERSIDE_S3_UPLOAD_ACCESS_KEY", value_name = "KEY")]
+    pub s3_upload_access_key: Option<String>,
+
+    /// A file with the secret of --s3-upload-access-key
+    #[arg(
+        long,
+        env = "OVERSIDE_S3_UPLOAD_SECRET_KEY_FILE",
+        value_name = "FILE",
+        requires = "s3_upload_access_key"
+    )]
+    pub s3_upload_secret_key_file: Option<PathBuf>,
+
+    /// The address clients reach this server at; URLs that this server signs itself are made for it
     /// [default: the address it listens on]
     #[arg(long, env = "OVERSIDE_PUBLIC_URL", value_name = "URL")]
     pub public_url: Option<Url>,

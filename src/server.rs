@@ -1,6 +1,7 @@
 //! Wiring: from settings to a service that listens, and its end in good order.
 
 use std::convert::Infallible;
+use std::env;
 use std::future::Future;
 use std::path::Path;
 use std::sync::Arc;
@@ -29,8 +30,8 @@ use crate::http;
 use crate::http::connections::{Connections, Lingering, Occupied, Terms, Watched};
 use crate::http::gate::{Peer, forwarded_for};
 use crate::service::{Auth, FirstAdministrator, Limits, Service};
-use crate::storage::probe::{Capabilities, PROBE_VERSION};
-use crate::storage::s3::{CopyTerms, S3Settings};
+use crate::storage::probe::{Capabilities, Capability, PROBE_VERSION};
+use crate::storage::s3::{CopyTerms, S3Settings, UploadKey};
 use crate::storage::signed_url::{SIGNING_KEY_LENGTH, UrlSigner};
 use crate::storage::{Filesystem, S3, Storage, UploadKind};
 use crate::worker;
@@ -46,6 +47,9 @@ const HAND_OVER_TIMEOUT: Duration = Duration::from_secs(4);
 /// Pause after `accept` failed: out of file descriptors, most likely, and spinning frees none.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+/// The secret of `--s3-upload-access-key`. No flag: a command line is everybody's to read.
+const UPLOAD_SECRET_KEY: &str = "OVERSIDE_S3_UPLOAD_SECRET_KEY";
+
 /// Connects the database; brings its schema up to date.
 pub async fn open_database(config: &StoreConfig) -> anyhow::Result<Db> {
     let db = Db::connect(&config.database, config.database_connections)
@@ -55,9 +59,10 @@ pub async fn open_database(config: &StoreConfig) -> anyhow::Result<Db> {
     Ok(db)
 }
 
-/// A bucket, reached but not probed.
-pub async fn connect_s3(config: &StoreConfig, bucket: &str, prefix: &str) -> S3 {
+/// A bucket, named but not asked.
+pub async fn connect_s3(config: &StoreConfig, bucket: &str, prefix: &str) -> anyhow::Result<S3> {
     let endpoint = |url: &Option<Url>| url.as_ref().map(|url| url.as_str().trim_end_matches('/').to_owned());
+    let key = upload_key(config)?;
     let store = S3::connect(S3Settings {
         bucket: bucket.to_owned(),
         prefix: prefix.to_owned(),
@@ -66,10 +71,35 @@ pub async fn connect_s3(config: &StoreConfig, bucket: &str, prefix: &str) -> S3 
         path_style: config.s3_path_style,
     })
     .await;
-    store.with_copy_terms(CopyTerms {
+    let store = store.with_copy_terms(CopyTerms {
         time_limit: config.copy_timeout,
         avoid_reading_back: config.avoid_reading_back,
+    });
+    Ok(match key {
+        Some(key) => store.with_upload_key(key),
+        None => store,
     })
+}
+
+fn upload_key(config: &StoreConfig) -> anyhow::Result<Option<UploadKey>> {
+    let Some(access_key) = config.s3_upload_access_key.clone() else { return Ok(None) };
+    let secret_key = match (&config.s3_upload_secret_key_file, env::var(UPLOAD_SECRET_KEY)) {
+        (Some(file), _) => std::fs::read_to_string(file)
+            .with_context(|| format!("cannot read --s3-upload-secret-key-file {}", file.display()))?,
+        (None, Ok(secret)) => secret,
+        (None, Err(_)) => anyhow::bail!(
+            "--s3-upload-access-key has no secret; set {UPLOAD_SECRET_KEY} or name a file with --s3-upload-secret-key-file"
+        ),
+    };
+    Ok(Some(UploadKey { access_key, secret_key: secret_key.trim().to_owned() }))
+}
+
+/// Signs URLs that lead back to `--public-url`.
+async fn url_signer(config: &StoreConfig, db: &Db, clock: &Clock) -> anyhow::Result<UrlSigner> {
+    let public_url = config.public_url.clone().map_or_else(|| Url::parse("http://127.0.0.1"), Ok)?;
+    let mut fresh = [0; SIGNING_KEY_LENGTH];
+    rand::rng().fill_bytes(&mut fresh);
+    Ok(UrlSigner::new(db.signing_key("upload-url", fresh, clock.now()).await?, public_url))
 }
 
 /// A folder; its signed URLs lead to `--public-url`.
@@ -79,11 +109,8 @@ pub async fn open_filesystem(
     db: &Db,
     clock: &Clock,
 ) -> anyhow::Result<Filesystem> {
-    let public_url = config.public_url.clone().map_or_else(|| Url::parse("http://127.0.0.1"), Ok)?;
-    let mut fresh = [0; SIGNING_KEY_LENGTH];
-    rand::rng().fill_bytes(&mut fresh);
-    let key = db.signing_key("upload-url", fresh, clock.now()).await?;
-    let files = Filesystem::open_at(path.to_owned(), UrlSigner::new(key, public_url), clock.clone()).await;
+    let signer = url_signer(config, db, clock).await?;
+    let files = Filesystem::open_at(path.to_owned(), signer, clock.clone()).await;
     files.with_context(|| format!("cannot use the folder {}", path.display()))
 }
 
@@ -94,9 +121,9 @@ async fn open_storage(config: &StoreConfig, db: &Db, clock: &Clock) -> anyhow::R
             Ok(Storage::Filesystem(open_filesystem(config, path, db, clock).await?))
         }
         StorageLocation::S3 { bucket, prefix } => {
-            let store = connect_s3(config, bucket, prefix).await;
+            let store = connect_s3(config, bucket, prefix).await?;
             store.set_pace(db.find_pace(&store.identity()).await?.unwrap_or_default());
-            Ok(Storage::S3(store))
+            Ok(Storage::S3(store.with_own_urls(url_signer(config, db, clock).await?)))
         }
     }
 }
@@ -116,24 +143,47 @@ const NO_UPLOADS: Limits = Limits {
 const UNUSABLE: &str = "cannot use the store; `overside doctor` says what is wrong";
 
 /// Sees what a bucket can be relied on for, or takes over what was seen of it lately.
-async fn probe(storage: &Storage, db: &Db, clock: &Clock, refresh: bool) -> anyhow::Result<()> {
+async fn probe(storage: &Storage, db: &Db, clock: &Clock, config: &ServeConfig) -> anyhow::Result<()> {
     let Storage::S3(store) = storage else { return Ok(()) };
     // Looked at before it is written to: SeaweedFS makes a bucket of whatever name is written to, also a
     // misspelt one.
     store.check().await.context(UNUSABLE)?;
-    let seen = if refresh { None } else { seen_lately(store, db, clock).await? };
-    let seen = if let Some(seen) = seen {
+    let seen = if config.probe_refresh { None } else { seen_lately(store, db, clock).await? };
+    let mut seen = if let Some(seen) = seen {
         seen
     } else {
         let seen = store.probe().await.context(UNUSABLE)?;
         keep_probe(store, &seen, db, clock).await?;
         seen
     };
+    warn_of_holes(store, &seen);
+    if config.store_independent_proofs {
+        tracing::info!("every presigned upload is read back");
+        seen = seen.without_proofs();
+    }
     for kind in UploadKind::ALL {
         tracing::info!(upload = kind.description(), proof = %seen.way(kind).proof(), "how uploads are proven here");
     }
     store.set_capabilities(seen);
     Ok(())
+}
+
+/// Never silently: the bytes of every upload go through this machine, or a key that was to protect does not.
+fn warn_of_holes(store: &S3, seen: &Capabilities) {
+    for hole in seen.url_holes() {
+        tracing::warn!(
+            reason = %hole,
+            "uploads do not go to the bucket directly but through this service: the store would let the URLs do more \
+             than put one object. Use another store or version, or sign uploads with a key that may only put below \
+             temp/ (--s3-upload-access-key); `overside doctor` says which policy it needs"
+        );
+    }
+    if store.upload_key().is_some() && !seen.has(Capability::UploadKeyRestricted) {
+        tracing::warn!(
+            "the key of --s3-upload-access-key was not seen to be restricted to puts below temp/, so it protects \
+             nothing; `overside doctor` says which policy it needs"
+        );
+    }
 }
 
 async fn seen_lately(store: &S3, db: &Db, clock: &Clock) -> anyhow::Result<Option<Capabilities>> {
@@ -203,13 +253,7 @@ impl Server {
         let clock = Clock::System;
         let db = open_database(&store).await?;
         let storage = open_storage(&store, &db, &clock).await?;
-        if config.store_independent_proofs {
-            // Nothing counts as seen, so nothing is relied on.
-            tracing::info!("every presigned upload is read back");
-            storage.check().await.context(UNUSABLE)?;
-        } else {
-            probe(&storage, &db, &clock, config.probe_refresh).await?;
-        }
+        probe(&storage, &db, &clock, config).await?;
         let auth = match config.auth {
             AuthMode::None => None,
             AuthMode::Token => Some(open_auth(config, &store, &db, &clock).await?),

@@ -1,6 +1,7 @@
 //! `overside doctor`
 
 mod tables;
+mod urls;
 
 use serde::Serialize;
 
@@ -35,6 +36,9 @@ struct Report {
     /// How the digest of each kind of upload is proven here.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     proofs: Vec<Proven>,
+    /// What the key that clients' PUTs are signed with must be allowed, and no more, where one is needed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    upload_policy: Option<serde_json::Value>,
 }
 
 pub(super) async fn run(args: DoctorArgs) -> anyhow::Result<()> {
@@ -42,8 +46,9 @@ pub(super) async fn run(args: DoctorArgs) -> anyhow::Result<()> {
     let db = examine_database(&args.store, &mut report.findings).await;
     match &args.store.storage {
         StorageLocation::S3 { bucket, prefix } => {
-            let store = connect_s3(&args.store, bucket, prefix).await;
-            report.findings.extend(store.examine(&Clock::System).await);
+            let store = connect_s3(&args.store, bucket, prefix).await?;
+            // Boxed: it holds dozens of requests, one after the other.
+            report.findings.extend(Box::pin(store.examine(&Clock::System)).await);
             if !report.findings.iter().any(Finding::is_broken) {
                 probe(store, db.as_ref(), &mut report).await?;
             }
@@ -75,16 +80,18 @@ pub(super) async fn run(args: DoctorArgs) -> anyhow::Result<()> {
 
 /// Asks the bucket anew, and keeps the answers for whoever starts next.
 async fn probe(store: S3, db: Option<&Db>, report: &mut Report) -> anyhow::Result<()> {
-    let seen = match store.probe().await {
+    let seen = match store.probe_everything().await {
         Ok(seen) => seen,
         Err(error) => {
-            let mend = "allow s3:PutObject, s3:GetObject and s3:DeleteObject";
+            let mend = "allow s3:PutObject, s3:GetObject and s3:DeleteObject, on a store that knows multipart uploads";
             report.findings.push(Finding::broken("probe", chain(&error), mend));
             return Ok(());
         }
     };
     report.probe = tables::asked(&seen);
     report.findings.extend(tables::findings(&seen));
+    report.findings.extend(urls::findings(&store, &seen));
+    report.upload_policy = urls::policy(&store, &seen);
     if let Some(db) = db {
         keep_probe(&store, &seen, db, &Clock::System).await?;
         let pace = db.find_pace(&store.identity()).await?.unwrap_or_default();
@@ -133,5 +140,8 @@ fn print(report: &Report, json: bool) -> anyhow::Result<()> {
         }
     }
     tables::print(&report.probe, &report.proofs);
+    if let Some(policy) = &report.upload_policy {
+        say!("\nPolicy of a key for --s3-upload-access-key\n{}", serde_json::to_string_pretty(policy)?);
+    }
     Ok(())
 }

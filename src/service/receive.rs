@@ -1,4 +1,5 @@
-//! Take the bytes of a self-signed URL: the filesystem backend's side of the presign protocol.
+//! Take the bytes of a URL that this service signed itself: the filesystem's, and those of a bucket whose own URLs
+//! would permit too much.
 
 use bytes::Bytes;
 use futures_util::Stream;
@@ -7,13 +8,13 @@ use super::{Result, Service, ServiceError};
 use crate::domain::digest::{Algorithm, Digest};
 use crate::domain::upload::{State, Transfer, Upload};
 use crate::storage::signed_url::{Grant, SignatureError};
-use crate::storage::{PutTerms, Storage, StorageError};
+use crate::storage::{PutTerms, StorageError};
 
 impl Service {
     /// Whom a URL was signed for; nothing of its body is looked at.
     pub async fn signed_for(&self, grant: &Grant, signature: &str) -> Result<Option<String>> {
-        let Storage::Filesystem(files) = &self.storage else { return Err(ServiceError::UploadUnknown) };
-        files.signer().verify(grant, signature, self.clock.now())?;
+        let signer = self.storage.own_urls().ok_or(ServiceError::UploadUnknown)?;
+        signer.verify(grant, signature, self.clock.now())?;
         let upload = self.db.find_upload(grant.upload).await?.ok_or(ServiceError::UploadUnknown)?;
         Ok(upload.user_id)
     }
@@ -31,9 +32,8 @@ impl Service {
     where
         B: Stream<Item = std::io::Result<Bytes>> + Send + Unpin,
     {
-        // A store with URLs of its own has no door here.
-        let Storage::Filesystem(files) = &self.storage else { return Err(ServiceError::UploadUnknown) };
-        files.signer().verify(grant, signature, self.clock.now())?;
+        let signer = self.storage.own_urls().ok_or(ServiceError::UploadUnknown)?;
+        signer.verify(grant, signature, self.clock.now())?;
         if (grant.terms.length.is_some() && grant.terms.length != length)
             || signed_sha256(grant).is_some_and(|signed| sha256 != Some(signed))
         {
@@ -44,11 +44,11 @@ impl Service {
         let received = match (transfer(&upload), grant.part) {
             (Some(Transfer::Put), None) => {
                 let terms = PutTerms { size: length.or(grant.terms.length), digest: grant.terms.digest };
-                files.receive_put(upload.id, terms, self.limits.max_blob_size, body).await
+                self.storage.receive_put(upload.id, terms, self.limits.max_blob_size, body).await
             }
-            (Some(Transfer::Multipart { plan, .. }), Some(number)) => {
+            (Some(Transfer::Multipart { plan, store_upload_id }), Some(number)) => {
                 let part = plan.part(number).ok_or(SignatureError::Mismatch)?;
-                files.receive_part(upload.id, part, body).await
+                self.storage.receive_part(upload.id, store_upload_id, part, body).await
             }
             _ => return Err(SignatureError::Mismatch.into()),
         };

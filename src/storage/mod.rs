@@ -32,6 +32,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
+use futures_util::Stream;
 use futures_util::stream::BoxStream;
 use tokio::sync::mpsc;
 use uuid::Uuid;
@@ -52,6 +53,7 @@ pub use probe::{UploadKind, Way};
 pub use published::{BlobCursor, BlobEntry, BlobPage};
 pub use s3::S3;
 pub use sealed::{Evidence, Sealed, Staged};
+use signed_url::UrlSigner;
 pub use temporary::{TempCursor, TempEntry, TempKind, TempOwner, TempPage};
 
 /// A store.
@@ -79,6 +81,20 @@ pub struct PutTerms {
     /// Signed as `x-amz-checksum-sha256` where it is one. S3 knows no header for another algorithm that it would hold
     /// the body to, so there it binds nothing; the filesystem holds the body to either.
     pub digest: Option<Digest>,
+}
+
+/// The content type of everything stored: opaque bytes, and no browser is tempted to render them.
+const CONTENT_TYPE: &str = "application/octet-stream";
+
+impl PutTerms {
+    /// What a PUT on these terms must carry, beside the host that the client's own HTTP library sends.
+    fn headers(self) -> Vec<(String, String)> {
+        let mut headers = vec![("content-type".to_owned(), CONTENT_TYPE.to_owned())];
+        headers.extend(self.size.map(|size| ("content-length".to_owned(), size.to_string())));
+        let checksum = self.digest.and_then(|digest| digest.to_base64());
+        headers.extend(checksum.map(|checksum| ("x-amz-checksum-sha256".to_owned(), checksum)));
+        headers
+    }
 }
 
 /// How a blob reaches the client.
@@ -130,11 +146,50 @@ impl Storage {
         lifetime: Duration,
     ) -> Result<PartSigner> {
         Ok(match self {
-            Self::S3(backend) => {
-                PartSigner::S3(backend.part_signer(upload, store_upload_id, lifetime).await?)
-            }
-            Self::Filesystem(backend) => PartSigner::Filesystem(backend.part_signer(upload, lifetime)),
+            Self::S3(backend) => backend.part_signer(upload, store_upload_id, lifetime).await?,
+            Self::Filesystem(backend) => PartSigner::Own(backend.part_signer(upload, lifetime)),
         })
+    }
+
+    /// What signs the URLs that lead back to this service, and checks those that come back. None where this process
+    /// signs none.
+    #[must_use]
+    pub const fn own_urls(&self) -> Option<&UrlSigner> {
+        match self {
+            Self::S3(backend) => backend.own_urls(),
+            Self::Filesystem(backend) => Some(backend.signer()),
+        }
+    }
+
+    /// Takes the body of a PUT that this service signed, and tells the ETag that it got. A body that is not what
+    /// `terms` say, or longer than `max_size` bytes, does not count. [`StorageError::UploadNotFound`] once there is
+    /// no place for it any more.
+    pub async fn receive_put(
+        &self,
+        upload: UploadId,
+        terms: PutTerms,
+        max_size: u64,
+        body: impl Stream<Item = std::io::Result<Bytes>> + Send + Unpin,
+    ) -> Result<String> {
+        match self {
+            Self::S3(backend) => backend.receive_put(upload, terms, max_size, body).await,
+            Self::Filesystem(backend) => backend.receive_put(upload, terms, max_size, body).await,
+        }
+    }
+
+    /// Takes the body of a part that this service signed, and tells the ETag that it got. A body of another length
+    /// does not count.
+    pub async fn receive_part(
+        &self,
+        upload: UploadId,
+        store_upload_id: &str,
+        part: Part,
+        body: impl Stream<Item = std::io::Result<Bytes>> + Send + Unpin,
+    ) -> Result<String> {
+        match self {
+            Self::S3(backend) => backend.receive_part(upload, store_upload_id, part, body).await,
+            Self::Filesystem(backend) => backend.receive_part(upload, part, body).await,
+        }
     }
 
     /// Begins a multipart upload to the upload's data key and names it.
@@ -403,8 +458,10 @@ fn stands_at(blob: &Blob) -> Result<key::Key> {
 /// Signs the PUTs of one upload's parts, each at the cost of a hash or two.
 #[derive(Debug)]
 pub enum PartSigner {
+    /// URLs of the bucket.
     S3(s3::signer::PartSigner),
-    Filesystem(signed_url::PartSigner),
+    /// URLs that lead back to this service.
+    Own(signed_url::PartSigner),
 }
 
 impl PartSigner {
@@ -413,7 +470,7 @@ impl PartSigner {
     pub fn sign(&self, part: Part) -> PresignedRequest {
         match self {
             Self::S3(signer) => signer.sign(part),
-            Self::Filesystem(signer) => signer.sign(part),
+            Self::Own(signer) => signer.sign(part),
         }
     }
 
@@ -422,7 +479,7 @@ impl PartSigner {
     pub fn expires_at(&self) -> DateTime<Utc> {
         match self {
             Self::S3(signer) => signer.expires_at(),
-            Self::Filesystem(signer) => signer.expires_at(),
+            Self::Own(signer) => signer.expires_at(),
         }
     }
 }

@@ -4,16 +4,23 @@
 //! answered with no, and with the reason. Only a bucket that cannot be written and read at all is an error.
 
 mod access;
+mod archive;
 mod capability;
 mod checksum;
 mod condition;
 mod content_hash;
 mod copy;
+mod guards;
+mod headers;
 mod source;
+mod upload_key;
+mod urls;
 mod way;
 
 use bytes::Bytes;
 use tokio::join;
+
+use urls::Holder;
 
 use super::key::Key;
 use super::{Result, S3, StorageError, key};
@@ -22,14 +29,30 @@ use crate::domain::hash::Hasher;
 use crate::domain::upload::UploadId;
 
 pub use capability::{Answer, Capabilities, Capability};
+pub use guards::UrlGuards;
+#[cfg(test)]
+pub(super) use guards::{CHECKSUM_ALGORITHM, COPY_CONDITION};
 pub use way::{UploadKind, Way};
 
 /// Raised whenever what is asked changes, or how: what an older probe saw then counts no more.
-pub const PROBE_VERSION: i64 = 2;
+pub const PROBE_VERSION: i64 = 3;
+
+/// For errors: what a store refused that Overside cannot do without.
+const MULTIPART: &str =
+    "take an upload in parts, which no blob above 5 GiB and no push of a stock client goes without";
 
 const CONTENT: &[u8] = b"overside probes this bucket";
 /// Of the same length: what is refused must be refused for its content.
 const OTHER: &[u8] = b"overside probes THIS bucket";
+
+/// How much is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Depth {
+    /// What something rests on.
+    Needed,
+    /// And what is good to know of a store.
+    Everything,
+}
 
 /// One probe under way.
 #[derive(Debug)]
@@ -41,11 +64,20 @@ struct Probe<'a> {
 }
 
 impl S3 {
-    /// Probes the bucket and removes what that needed.
+    /// Asks the bucket what the service rests on, and removes what that needed.
     pub async fn probe(&self) -> Result<Capabilities> {
+        self.probe_to(Depth::Needed).await
+    }
+
+    /// Asks the bucket all there is to ask, for whoever looks at the answers.
+    pub async fn probe_everything(&self) -> Result<Capabilities> {
+        self.probe_to(Depth::Everything).await
+    }
+
+    async fn probe_to(&self, depth: Depth) -> Result<Capabilities> {
         let probe = Probe { store: self, run: UploadId::generate() };
         let probed = match probe.is_usable().await {
-            Ok(()) => Ok(probe.ask().await),
+            Ok(()) => Ok(probe.ask(depth).await),
             Err(error) => Err(error),
         };
         let discarded = self.discard(probe.run).await;
@@ -60,25 +92,64 @@ impl Probe<'_> {
     async fn is_usable(&self) -> Result<()> {
         let key = self.key("usable");
         self.store.put(&key, Bytes::from_static(CONTENT)).await?;
-        if self.store.read_object(&key).await? == CONTENT {
-            return Ok(());
+        if self.store.read_object(&key).await? != CONTENT {
+            return Err(StorageError::refused("give back what was written")("it gives other bytes"));
         }
-        Err(StorageError::refused("give back what was written")("it gives other bytes"))
+        match self.of_parts("usable-parts", vec![Bytes::from_static(CONTENT)], false).await {
+            Ok(key) if self.store.read_object(&key).await? == CONTENT => Ok(()),
+            Ok(_) => Err(StorageError::refused(MULTIPART)("it gives other bytes than the part's")),
+            Err(error @ (StorageError::Unavailable { .. } | StorageError::Busy(_))) => Err(error),
+            Err(error) => Err(StorageError::refused(MULTIPART)(error)),
+        }
     }
 
-    async fn ask(&self) -> Capabilities {
+    async fn ask(&self, depth: Depth) -> Capabilities {
         // Boxed: a dozen requests side by side would be more than a thread's stack holds.
-        let (checksums, copying, access, puts, copies, completes, content_hash) = join!(
+        let (urls, checksums, copying, access, more) = join!(
+            Box::pin(self.urls()),
             Box::pin(self.checksums()),
             Box::pin(self.copies()),
             Box::pin(self.access()),
+            Box::pin(self.more(depth)),
+        );
+        Capabilities::new([&urls[..], &checksums, &copying, &access, &more].concat())
+    }
+
+    /// What clients' URLs permit.
+    async fn urls(&self) -> Vec<(Capability, Answer)> {
+        let mut answers = Vec::new();
+        if let Some(key) = self.store.upload_key() {
+            let asked = async {
+                let signer = self.store.probing_signer(true).await?;
+                self.upload_key_restricted(&signer, key).await
+            };
+            answers.push((Capability::UploadKeyRestricted, asked.await.into()));
+        }
+        // What a key that may do more is not seen to be able to do is no comfort.
+        let is_restricted = answers.iter().any(|(_, answer)| *answer == Answer::Yes);
+        let holder = async { Holder::new(self.store.probing_signer(is_restricted).await?) };
+        match holder.await {
+            Ok(holder) => answers.extend(self.client_urls(&holder).await),
+            Err(error) => {
+                let why = Answer::from(error);
+                answers.extend(Capability::FOR_URLS.map(|capability| (capability, why.clone())));
+            }
+        }
+        answers
+    }
+
+    /// What nothing rests on.
+    async fn more(&self, depth: Depth) -> Vec<(Capability, Answer)> {
+        if depth == Depth::Needed {
+            return Vec::new();
+        }
+        let (puts, copies, completes, content_hash) = join!(
             Box::pin(self.conditional_put()),
             Box::pin(self.conditional_copy()),
             Box::pin(self.conditional_complete()),
             Box::pin(self.content_hash()),
         );
-        let answers = [&checksums[..], &copying, &access, &puts, &copies, &completes, &content_hash].concat();
-        Capabilities::new(answers)
+        [&puts[..], &copies, &completes, &content_hash].concat()
     }
 
     fn key(&self, name: &'static str) -> Key {

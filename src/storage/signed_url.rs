@@ -1,17 +1,19 @@
-//! URLs that Overside signs itself, where the store cannot: the filesystem backend's presigned PUTs.
+//! URLs that Overside signs itself: the presigned PUTs of the filesystem backend, which has no others, and of a bucket
+//! whose own URLs would permit more than they should.
 //!
 //! HMAC-SHA256 over everything a grant allows: method, path (which names the upload, and the part),
 //! expiry, length and checksum. Nothing of it can be changed, left out or moved to another upload.
 
 use std::fmt::{self, Write};
 use std::sync::Arc;
+use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use url::Url;
 
-use super::PresignedRequest;
+use super::{PresignedRequest, PutTerms};
 use crate::domain::digest::Digest;
 use crate::domain::part::{Part, PartNumber};
 use crate::domain::upload::UploadId;
@@ -96,6 +98,14 @@ impl Grant {
     }
 }
 
+/// When a URL that is signed now ends, in whole seconds, as the URL says it.
+#[must_use]
+pub fn expiry(now: DateTime<Utc>, lifetime: Duration) -> DateTime<Utc> {
+    let now = now.trunc_subsecs(0);
+    let lifetime = TimeDelta::from_std(lifetime).unwrap_or_default();
+    now.checked_add_signed(lifetime).unwrap_or(now).trunc_subsecs(0)
+}
+
 /// Digits only: `u64::from_str` would take a leading `+`.
 fn number(text: &str) -> Option<u64> {
     text.bytes().all(|c| c.is_ascii_digit()).then(|| text.parse().ok())?
@@ -140,6 +150,15 @@ impl UrlSigner {
         url.push_str("&signature=");
         url.push_str(&hex::encode(self.mac(grant).finalize().into_bytes()));
         url
+    }
+
+    /// Signs the PUT of a whole blob, which must carry what a store's own presigned PUT would have it carry.
+    #[must_use]
+    pub fn put(&self, upload: UploadId, terms: PutTerms, expires_at: DateTime<Utc>) -> PresignedRequest {
+        let granted =
+            GrantTerms { expires: expires_at.timestamp(), length: terms.size, digest: terms.digest };
+        let url = self.sign(&Grant { upload, part: None, terms: granted });
+        PresignedRequest { url, headers: terms.headers(), expires_at }
     }
 
     /// Prepares to sign the parts of one upload.

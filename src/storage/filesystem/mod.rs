@@ -40,11 +40,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 
 use crate::domain::clock::Clock;
 use crate::domain::upload::UploadId;
-use crate::storage::signed_url::{Grant, GrantTerms, PartSigner, UrlSigner};
+use crate::storage::signed_url::{PartSigner, UrlSigner, expiry};
 use crate::storage::{PresignedRequest, PutTerms, StorageError, key};
 
 use directory::UploadDirectory;
@@ -103,14 +103,7 @@ impl Filesystem {
     ) -> Result<PresignedRequest> {
         let directory = self.directory(upload);
         blocking(move || directory.create()).await?;
-        let expires_at = self.expires(lifetime);
-        let grant = GrantTerms { expires: expires_at.timestamp(), length: terms.size, digest: terms.digest };
-        let mut headers = vec![("content-type".to_owned(), "application/octet-stream".to_owned())];
-        headers.extend(terms.size.map(|length| ("content-length".to_owned(), length.to_string())));
-        let checksum = terms.digest.and_then(|digest| digest.to_base64());
-        headers.extend(checksum.map(|checksum| ("x-amz-checksum-sha256".to_owned(), checksum)));
-        let url = self.signer.sign(&Grant { upload, part: None, terms: grant });
-        Ok(PresignedRequest { url, headers, expires_at })
+        Ok(self.signer.put(upload, terms, self.expires(lifetime)))
     }
 
     pub(super) fn part_signer(&self, upload: UploadId, lifetime: Duration) -> PartSigner {
@@ -132,11 +125,8 @@ impl Filesystem {
         self.root.join(key.as_str())
     }
 
-    /// In whole seconds, as the URLs say it.
     fn expires(&self, lifetime: Duration) -> DateTime<Utc> {
-        let now = self.clock.now().trunc_subsecs(0);
-        let lifetime = TimeDelta::from_std(lifetime).unwrap_or_default();
-        now.checked_add_signed(lifetime).unwrap_or(now).trunc_subsecs(0)
+        expiry(self.clock.now(), lifetime)
     }
 }
 

@@ -17,7 +17,7 @@ use crate::domain::part::{MIN_PART_SIZE, Part, PartPlan, ReceivedPart};
 use crate::domain::range::ByteRange;
 use crate::domain::upload::{Proxied, Transfer};
 use crate::storage::Sealed;
-use crate::storage::signed_url::SIGNING_KEY_LENGTH;
+use crate::storage::signed_url::{Grant, GrantTerms, SIGNING_KEY_LENGTH};
 
 type Outcome = std::result::Result<(), Box<dyn std::error::Error>>;
 

@@ -19,6 +19,15 @@ const FRESH_IF_OPEN: TimeDelta = TimeDelta::minutes(10);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Capability {
+    SignatureEnforced,
+    TermsEnforced,
+    CopySourceRefused,
+    CopySourceGuarded,
+    ArchivesKeptWhole,
+    HeadersStayBehind,
+    ChecksumAlgorithmRefused,
+    ChecksumAlgorithmGuarded,
+    UploadKeyRestricted,
     ChecksumEnforced,
     RefusalHarmless,
     ContentHashEnforced,
@@ -51,7 +60,16 @@ pub enum Answer {
 pub struct Capabilities(BTreeMap<Capability, Answer>);
 
 impl Capability {
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 24] = [
+        Self::SignatureEnforced,
+        Self::TermsEnforced,
+        Self::CopySourceRefused,
+        Self::CopySourceGuarded,
+        Self::ArchivesKeptWhole,
+        Self::HeadersStayBehind,
+        Self::ChecksumAlgorithmRefused,
+        Self::ChecksumAlgorithmGuarded,
+        Self::UploadKeyRestricted,
         Self::ChecksumEnforced,
         Self::RefusalHarmless,
         Self::ContentHashEnforced,
@@ -73,6 +91,23 @@ impl Capability {
     #[must_use]
     pub const fn question(self) -> &'static str {
         match self {
+            Self::SignatureEnforced => "is a URL refused whose signature is wrong, or another key's",
+            Self::TermsEnforced => "is a PUT refused of another length, or without a header that was signed",
+            Self::CopySourceRefused => "does a PUT URL or a part's stay one where x-amz-copy-source is added",
+            Self::CopySourceGuarded => {
+                "does it where x-amz-copy-source-if-match is signed, and does it still work"
+            }
+            Self::ArchivesKeptWhole => "is a tar kept whole where X-Amz-Meta-Snowball-Auto-Extract is added",
+            Self::HeadersStayBehind => {
+                "do headers that an uploader adds stay behind when its object is copied"
+            }
+            Self::ChecksumAlgorithmRefused => {
+                "is a body that the signed checksum does not fit refused where another algorithm is named"
+            }
+            Self::ChecksumAlgorithmGuarded => {
+                "is it where x-amz-checksum-algorithm is signed, and does the URL still work"
+            }
+            Self::UploadKeyRestricted => "can the key for uploads do no more than put below temp/",
             Self::ChecksumEnforced => "is a body refused that the signed x-amz-checksum-sha256 does not fit",
             Self::RefusalHarmless => "does a refused write leave the object as it was",
             Self::ContentHashEnforced => {
@@ -99,6 +134,26 @@ impl Capability {
     #[must_use]
     pub const fn meaning(self, yes: bool) -> &'static str {
         match (self, yes) {
+            (Self::SignatureEnforced | Self::TermsEnforced, true) => "a URL permits what it was signed for",
+            (Self::SignatureEnforced | Self::TermsEnforced, false) => {
+                "uploads go through the service; this is no store to keep blobs in"
+            }
+            (Self::CopySourceRefused, true) => "a URL to write to reads nothing",
+            (Self::CopySourceRefused, false) => "a URL to write to reads the bucket, unless it is guarded",
+            (Self::CopySourceGuarded, true) => "every PUT URL is signed with it",
+            (Self::CopySourceGuarded | Self::ArchivesKeptWhole | Self::HeadersStayBehind, false) => {
+                "uploads go through the service"
+            }
+            (Self::ArchivesKeptWhole, true) => "a URL writes one object",
+            (Self::HeadersStayBehind, true) => "what is published is bytes and nothing else",
+            (Self::ChecksumAlgorithmRefused, true) => "nothing takes a declared digest back",
+            (Self::ChecksumAlgorithmRefused, false) => {
+                "a declared digest can be taken back, unless it is guarded"
+            }
+            (Self::ChecksumAlgorithmGuarded, true) => "every URL with a declared digest is signed with it",
+            (Self::ChecksumAlgorithmGuarded, false) => "a declared digest is proven like any other",
+            (Self::UploadKeyRestricted, true) => "whatever a client's URL permits, this is all of it",
+            (Self::UploadKeyRestricted, false) => "the key for uploads protects nothing",
             (Self::ChecksumEnforced, true) => "a PUT with a declared digest stores those bytes or nothing",
             (Self::ChecksumEnforced, false) => "a declared digest is proven like any other",
             (Self::RefusalHarmless, true) => "the checksum the store reports can be believed",
@@ -126,6 +181,12 @@ impl Capability {
 }
 
 impl Capabilities {
+    /// Of a bucket that was seen to do this.
+    #[must_use]
+    pub fn seen(capabilities: impl IntoIterator<Item = Capability>) -> Self {
+        Self::new(capabilities.into_iter().map(|capability| (capability, Answer::Yes)))
+    }
+
     pub(in crate::storage) fn new(answers: impl IntoIterator<Item = (Capability, Answer)>) -> Self {
         Self(answers.into_iter().collect())
     }
@@ -138,7 +199,37 @@ impl Capabilities {
     /// Whether the checksum that the store reports of what one PUT wrote is a proof of the bytes it holds.
     #[must_use]
     pub fn checksum_is_proof(&self) -> bool {
-        self.has(Capability::ChecksumEnforced) && self.has(Capability::RefusalHarmless)
+        self.has(Capability::ChecksumEnforced)
+            && self.has(Capability::RefusalHarmless)
+            && (self.has(Capability::ChecksumAlgorithmRefused)
+                || self.has(Capability::ChecksumAlgorithmGuarded))
+    }
+
+    /// With nothing left that a proof could rest on.
+    #[must_use]
+    pub fn without_proofs(mut self) -> Self {
+        for capability in [
+            Capability::ChecksumEnforced,
+            Capability::CopyComputes,
+            Capability::CopyOfPartsComputes,
+            Capability::GateComputes,
+        ] {
+            self.distrust(capability, "the settings ask for proofs that do not rest on the store".to_owned());
+        }
+        self
+    }
+
+    /// Why it is not relied on; none where it is, or was not asked.
+    #[must_use]
+    pub fn reason(&self, capability: Capability) -> Option<&str> {
+        match self.0.get(&capability)? {
+            Answer::Yes => None,
+            Answer::No(reason) | Answer::Open(reason) => Some(reason),
+        }
+    }
+
+    pub(super) fn answer(&self, capability: Capability) -> Option<&Answer> {
+        self.0.get(&capability)
     }
 
     /// Every question that was asked, with its answer.

@@ -80,7 +80,7 @@ impl Probe<'_> {
         Ok(key)
     }
 
-    async fn of_parts(&self, name: &'static str, contents: Vec<Bytes>, told: bool) -> Result<Key> {
+    pub(super) async fn of_parts(&self, name: &'static str, contents: Vec<Bytes>, told: bool) -> Result<Key> {
         let key = self.key(name);
         let store_upload_id = self.store.create_multipart_at(&key).await?;
         let made = self.complete_of(&key, &store_upload_id, contents, told).await;

@@ -108,24 +108,26 @@ impl Capabilities {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Answer;
     use super::*;
 
     fn ways(seen: &[Capability]) -> [Way; 5] {
-        let seen = Capabilities::new(seen.iter().map(|capability| (*capability, Answer::Yes)));
+        let seen = Capabilities::seen(seen.iter().copied());
         UploadKind::ALL.map(|kind| seen.way(kind))
     }
 
     #[test]
     fn the_cheapest_proof_that_was_seen_to_be_one_is_taken() {
         use Capability::{
-            ChecksumEnforced, CopyComputes, CopyOfPartsComputes, GateComputes, RefusalHarmless,
+            ChecksumAlgorithmGuarded, ChecksumEnforced, CopyComputes, CopyOfPartsComputes, GateComputes,
+            RefusalHarmless,
         };
         use Way::{Gate, ReadBack, SealingCopy, StoreChecksum, Streamed};
         assert_eq!(ways(&[]), [ReadBack, ReadBack, ReadBack, ReadBack, Streamed]);
         // Enforced, but a refused write damages the object: no proof.
         assert_eq!(ways(&[ChecksumEnforced]), ways(&[]));
-        let enforced = [ChecksumEnforced, RefusalHarmless];
+        // Enforced, but who names another algorithm is not held to it: no proof either.
+        assert_eq!(ways(&[ChecksumEnforced, RefusalHarmless]), ways(&[]));
+        let enforced = [ChecksumEnforced, RefusalHarmless, ChecksumAlgorithmGuarded];
         assert_eq!(ways(&enforced), [StoreChecksum, ReadBack, ReadBack, ReadBack, Streamed]);
         assert_eq!(ways(&[CopyComputes]), [SealingCopy, SealingCopy, ReadBack, ReadBack, Streamed]);
         assert_eq!(ways(&[CopyOfPartsComputes]), [ReadBack, ReadBack, SealingCopy, ReadBack, Streamed]);

@@ -11,6 +11,7 @@ use crate::domain::digest::Algorithm;
 use crate::domain::part::{MIN_PART_SIZE, Part, PartNumber};
 use crate::domain::range::ByteRange;
 use crate::domain::upload::{Transfer, UploadId};
+use crate::storage::probe::UrlGuards;
 use crate::storage::{Finding, PutTerms, Result, Sealed, StorageError, key};
 use crate::telemetry::chain;
 
@@ -79,7 +80,9 @@ impl S3 {
             "set --s3-public-endpoint to an address that clients, and this machine, reach the store at";
         let terms = PutTerms { size: Some(CONTENT.len() as u64), digest: None };
         let sent = async {
-            let request = self.presign_put(run, terms, PROBE_TIMEOUT).await?;
+            let headers = UrlGuards::default().put_headers(terms);
+            let path = self.path(&key::temp_data(run));
+            let request = self.upload_signer.put(&path, headers, PROBE_TIMEOUT).await?;
             accepted(send(http, &request, Bytes::from_static(CONTENT)).await?)
         };
         match sent.await {
@@ -94,7 +97,8 @@ impl S3 {
             let store_upload_id = self.create_multipart(run).await?;
             let second =
                 Part { number: first.number.next().unwrap_or(first.number), offset: first.size, size: 1 };
-            let signer = self.part_signer(run, &store_upload_id, PROBE_TIMEOUT).await?;
+            let path = self.path(&key::temp_data(run));
+            let signer = self.upload_signer.parts(&path, &store_upload_id, Vec::new(), PROBE_TIMEOUT).await?;
             for part in [first, second] {
                 let size = usize::try_from(part.size).unwrap_or_default();
                 let request = signer.sign(part);

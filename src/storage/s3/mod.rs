@@ -8,6 +8,7 @@ mod examine;
 mod multipart;
 mod parcel;
 pub(in crate::storage) mod presign;
+mod relay;
 mod remove;
 mod room;
 mod seal;
@@ -17,6 +18,7 @@ mod stage;
 mod sweep;
 
 use std::error::Error;
+use std::fmt::{self, Write};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
@@ -27,7 +29,7 @@ use aws_config::{BehaviorVersion, SdkConfig};
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::http::HttpResponse;
 use aws_sdk_s3::config::{
-    Builder, RequestChecksumCalculation, ResponseChecksumValidation, SharedCredentialsProvider,
+    Builder, Credentials, RequestChecksumCalculation, ResponseChecksumValidation, SharedCredentialsProvider,
     StalledStreamProtectionConfig,
 };
 use aws_sdk_s3::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
@@ -37,14 +39,12 @@ use bytes::Bytes;
 
 use super::key::Key;
 use super::probe::Capabilities;
-use super::{Result, StorageError};
+use super::signed_url::UrlSigner;
+use super::{CONTENT_TYPE, Result, StorageError};
 use crate::domain::clock::Clock;
 use signer::{CredentialCache, Signer};
 
 pub use copying::CopyTerms;
-
-/// The content type of everything stored: opaque bytes, and no browser is tempted to render them.
-pub(super) const CONTENT_TYPE: &str = "application/octet-stream";
 
 /// Reaching the store at all: two SYN retransmissions.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -69,14 +69,41 @@ pub struct S3Settings {
     pub path_style: bool,
 }
 
+/// A key of its own that clients' PUTs are signed with: whatever a store lets the holder of a URL do, it can do no
+/// more than this key may.
+#[derive(Clone)]
+pub struct UploadKey {
+    pub access_key: String,
+    pub secret_key: String,
+}
+
+impl UploadKey {
+    pub(in crate::storage) fn credentials(&self) -> Credentials {
+        Credentials::new(&self.access_key, &self.secret_key, None, None, "--s3-upload-access-key")
+    }
+}
+
+impl fmt::Debug for UploadKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("UploadKey").field("access_key", &self.access_key).finish_non_exhaustive()
+    }
+}
+
 /// A bucket and the prefix below which everything of ours lies.
 #[derive(Debug, Clone)]
 pub struct S3 {
     client: Client,
     /// Signs for the host that clients see.
     signer: Arc<Signer>,
+    /// Signs clients' PUTs for that host: with the key for uploads, where there is one.
+    upload_signer: Arc<Signer>,
     /// Signs for the host that this server calls.
     own_signer: Arc<Signer>,
+    /// Signs for that host as clients' PUTs are signed.
+    own_upload_signer: Arc<Signer>,
+    upload_key: Option<UploadKey>,
+    /// Signs URLs that lead back to this service; none where it takes no uploads.
+    own_urls: Option<UrlSigner>,
     settings: Arc<S3Settings>,
     credentials: Option<SharedCredentialsProvider>,
     /// What the bucket was seen to do; nothing is assumed before the probe has run.
@@ -129,12 +156,12 @@ impl S3 {
             config = config.region(aws_config::Region::new("us-east-1"));
         }
         if let Some(endpoint) = &settings.endpoint {
-            config = config.endpoint_url(endpoint);
+            config = config.endpoint_url(base_url(endpoint));
         }
         let public = settings.public_endpoint.clone().or_else(|| settings.endpoint.clone());
         let mut public_config = config.clone();
         if let Some(endpoint) = public {
-            public_config = public_config.endpoint_url(endpoint);
+            public_config = public_config.endpoint_url(base_url(&endpoint));
         }
         let credentials = Arc::new(CredentialCache::new(shared.credentials_provider(), clock.clone()));
         let signer = |sdk: &Client| {
@@ -142,9 +169,14 @@ impl S3 {
             Arc::new(Signer::new(sdk.clone(), bucket, credentials, clock.clone()))
         };
         let client = Client::from_conf(config.build());
+        let (public, own) = (signer(&Client::from_conf(public_config.build())), signer(&client));
         Self {
-            signer: signer(&Client::from_conf(public_config.build())),
-            own_signer: signer(&client),
+            upload_signer: Arc::clone(&public),
+            own_upload_signer: Arc::clone(&own),
+            signer: public,
+            own_signer: own,
+            upload_key: None,
+            own_urls: None,
             client,
             settings: Arc::new(settings),
             credentials: shared.credentials_provider(),
@@ -159,6 +191,61 @@ impl S3 {
         }
     }
 
+    /// Signs clients' PUTs with a key of their own.
+    #[must_use]
+    pub fn with_upload_key(mut self, key: UploadKey) -> Self {
+        let provider = SharedCredentialsProvider::new(key.credentials());
+        let credentials = Arc::new(CredentialCache::new(Some(provider), self.clock.clone()));
+        self.upload_signer = Arc::new(self.signer.with_credentials(Arc::clone(&credentials)));
+        self.own_upload_signer = Arc::new(self.own_signer.with_credentials(credentials));
+        self.upload_key = Some(key);
+        self
+    }
+
+    /// Signs with this what does not go to the bucket directly.
+    #[must_use]
+    pub fn with_own_urls(self, signer: UrlSigner) -> Self {
+        Self { own_urls: Some(signer), ..self }
+    }
+
+    pub(super) const fn own_urls(&self) -> Option<&UrlSigner> {
+        self.own_urls.as_ref()
+    }
+
+    pub(super) fn require_own_urls(&self) -> Result<&UrlSigner> {
+        self.own_urls
+            .as_ref()
+            .ok_or("nothing was seen of the bucket that makes its own URLs safe")
+            .map_err(StorageError::unavailable("sign a URL"))
+    }
+
+    /// What signs clients' PUTs, for the host that they see if this server reaches that as well. Else for the one that it
+    /// calls: the store behind both is the same, and so is what it makes of a URL.
+    pub(in crate::storage) async fn probing_signer(&self, with_upload_key: bool) -> Result<Arc<Signer>> {
+        let (public, own) = if with_upload_key {
+            (&self.upload_signer, &self.own_upload_signer)
+        } else {
+            (&self.signer, &self.own_signer)
+        };
+        let (origin, own_origin) = (public.origin().await?, own.origin().await?);
+        if origin == own_origin {
+            return Ok(Arc::clone(own));
+        }
+        let answered = self.http()?.head(&origin).timeout(CONNECT_TIMEOUT).send().await;
+        if answered.is_err() {
+            tracing::info!(
+                endpoint = %origin,
+                "clients' way to the store does not lead there from here; what URLs permit is tried on this server's"
+            );
+        }
+        Ok(Arc::clone(if answered.is_ok() { public } else { own }))
+    }
+
+    #[must_use]
+    pub const fn upload_key(&self) -> Option<&UploadKey> {
+        self.upload_key.as_ref()
+    }
+
     /// Takes over what a probe saw.
     pub fn set_capabilities(&self, capabilities: Capabilities) {
         *self.capabilities.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(capabilities);
@@ -171,11 +258,16 @@ impl S3 {
         self.distrusted.apply(seen, tokio::time::Instant::now())
     }
 
-    /// Tells this store from every other: what was seen of one says nothing about another.
+    /// Tells this store, and the way clients go to it, from every other: what was seen of one says nothing about
+    /// another.
     #[must_use]
     pub fn identity(&self) -> String {
-        let S3Settings { endpoint, bucket, prefix, .. } = &*self.settings;
-        format!("{} s3://{bucket}/{prefix}", endpoint.as_deref().unwrap_or("AWS"))
+        let S3Settings { endpoint, public_endpoint, bucket, prefix, .. } = &*self.settings;
+        let mut identity = format!("{} s3://{bucket}/{prefix}", endpoint.as_deref().unwrap_or("AWS"));
+        // Writing to a string cannot fail.
+        let _ = public_endpoint.as_ref().map(|public| write!(identity, " by {public}"));
+        let _ = self.upload_key.as_ref().map(|key| write!(identity, " as {}", key.access_key));
+        identity
     }
 
     #[must_use]
@@ -249,7 +341,7 @@ impl S3 {
         self.remove_path(&self.path(key)).await
     }
 
-    pub(super) async fn remove_path(&self, path: &str) -> Result<()> {
+    pub(in crate::storage) async fn remove_path(&self, path: &str) -> Result<()> {
         match self.client.delete_object().bucket(self.bucket()).key(path).send().await {
             Ok(_) => Ok(()),
             Err(error) => match classify("delete an object")(error) {
@@ -265,6 +357,14 @@ impl S3 {
             Err(error) => Err(StorageError::unavailable("reach the bucket")(describe(&error))),
         }
     }
+}
+
+/// An endpoint as the SDK takes it. Below a path it needs the slash at the end: it puts the bucket's name right behind
+/// what it is given (aws-sdk-rust issue 1387).
+fn base_url(endpoint: &str) -> String {
+    let endpoint = endpoint.trim_end_matches('/');
+    let has_path = endpoint.split_once("://").is_some_and(|(_, rest)| rest.contains('/'));
+    if has_path { format!("{endpoint}/") } else { endpoint.to_owned() }
 }
 
 /// Sorts an SDK error into the caller's terms, by error code and then by status.
@@ -321,12 +421,24 @@ where
         && error.raw_response().is_some_and(|answer| answer.status().is_success() && is_whole(answer))
 }
 
+/// What caused it all, in its own words.
+fn innermost(error: &(dyn Error + 'static)) -> String {
+    let mut cause = error;
+    while let Some(deeper) = cause.source() {
+        cause = deeper;
+    }
+    cause.to_string()
+}
+
 /// One line for the log. Never the request: its headers carry a signature.
 pub(super) fn describe<E>(error: &SdkError<E, HttpResponse>) -> String
 where
     E: ProvideErrorMetadata + Error + Send + Sync + 'static,
 {
     match (error, error.raw_response().map(|response| response.status().as_u16())) {
+        (_, Some(status)) if is_unreadable(error) => {
+            format!("its answer (HTTP {status}) is none to this request: {}", innermost(error))
+        }
         (SdkError::ServiceError(_), Some(status)) => format!(
             "{} (HTTP {status}): {}",
             error.code().unwrap_or("no error code"),

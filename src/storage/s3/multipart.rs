@@ -35,7 +35,11 @@ impl S3 {
         self.list_parts_at(&key::temp_data(upload), store_upload_id).await
     }
 
-    pub(super) async fn list_parts_at(&self, key: &Key, store_upload_id: &str) -> Result<Vec<ReceivedPart>> {
+    pub(in crate::storage) async fn list_parts_at(
+        &self,
+        key: &Key,
+        store_upload_id: &str,
+    ) -> Result<Vec<ReceivedPart>> {
         let mut pages = self
             .client
             .list_parts()

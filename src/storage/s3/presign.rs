@@ -1,28 +1,36 @@
 //! Presigned requests. Every header that is named here is signed, so what is named is bound: one operation,
-//! one key, one length, one checksum.
+//! one key, one length, one checksum. What is not named is the store's to obey: see [`UrlGuards`].
 
 use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::signer::PartSigner;
-use super::{CONTENT_TYPE, S3};
+use super::S3;
 use crate::domain::digest::Digest;
 use crate::domain::upload::UploadId;
 use crate::storage::key::{self, Key};
-use crate::storage::{PresignedRequest, PutTerms, Result, StorageError};
+use crate::storage::probe::UrlGuards;
+use crate::storage::signed_url::expiry;
+use crate::storage::{PartSigner, PresignedRequest, PutTerms, Result, StorageError};
 
 /// A tiny object, there and back, at a store worth using.
 pub(in crate::storage) const PROBE_TIMEOUT: Duration = Duration::from_secs(30);
 
 impl S3 {
+    /// Signs a PUT to the bucket, or one that leads back to this service where the bucket's URLs would permit more
+    /// than that.
     pub async fn presign_put(
         &self,
         upload: UploadId,
         terms: PutTerms,
         lifetime: Duration,
     ) -> Result<PresignedRequest> {
-        self.signer.put(&self.path(&key::temp_data(upload)), put_headers(terms), lifetime).await
+        let Some(guards) = self.capabilities().url_guards() else {
+            let expires_at = expiry(self.clock.now(), lifetime);
+            return Ok(self.require_own_urls()?.put(upload, terms, expires_at));
+        };
+        let path = self.path(&key::temp_data(upload));
+        self.upload_signer.put(&path, guards.put_headers(terms), lifetime).await
     }
 
     /// Prepares to sign the parts of a multipart upload; may have to fetch credentials.
@@ -32,7 +40,14 @@ impl S3 {
         store_upload_id: &str,
         lifetime: Duration,
     ) -> Result<PartSigner> {
-        self.signer.parts(&self.path(&key::temp_data(upload)), store_upload_id, lifetime).await
+        let Some(guards) = self.capabilities().url_guards() else {
+            let expires_at = expiry(self.clock.now(), lifetime);
+            return Ok(PartSigner::Own(self.require_own_urls()?.parts(upload, expires_at)));
+        };
+        let path = self.path(&key::temp_data(upload));
+        let signer =
+            self.upload_signer.parts(&path, store_upload_id, guards.part_headers(), lifetime).await?;
+        Ok(PartSigner::S3(signer))
     }
 
     /// Signs a GET of an object that stands for a blob.
@@ -48,26 +63,24 @@ impl S3 {
         digest: &Digest,
     ) -> Result<reqwest::StatusCode> {
         let terms = PutTerms { size: Some(content.len() as u64), digest: Some(*digest) };
-        let request = self.own_signer.put(&self.path(key), put_headers(terms), PROBE_TIMEOUT).await?;
+        let headers = UrlGuards::default().put_headers(terms);
+        let request = self.own_signer.put(&self.path(key), headers, PROBE_TIMEOUT).await?;
         send(&http_client()?, &request, Bytes::from_static(content)).await
     }
 }
 
-/// What a PUT on these terms must carry, beside the host that the client's own HTTP library sends.
-fn put_headers(terms: PutTerms) -> Vec<(String, String)> {
-    let mut headers = vec![("content-type".to_owned(), CONTENT_TYPE.to_owned())];
-    headers.extend(terms.size.map(|size| ("content-length".to_owned(), size.to_string())));
-    let checksum = terms.digest.and_then(|digest| digest.to_base64());
-    headers.extend(checksum.map(|checksum| ("x-amz-checksum-sha256".to_owned(), checksum)));
-    headers
-}
-
 /// A client of presigned URLs, for those that this server tries itself.
 pub(in crate::storage) fn http_client() -> Result<reqwest::Client> {
+    http_client_with(|builder| builder)
+}
+
+/// As [`http_client`], set up further.
+pub(in crate::storage) fn http_client_with(
+    set_up: impl FnOnce(reqwest::ClientBuilder) -> reqwest::ClientBuilder,
+) -> Result<reqwest::Client> {
     // Fails only where a provider is installed already, which is as good.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    reqwest::Client::builder()
-        .timeout(PROBE_TIMEOUT)
+    set_up(reqwest::Client::builder().timeout(PROBE_TIMEOUT))
         .build()
         .map_err(StorageError::unavailable("be reached with the system's certificates"))
 }

@@ -50,7 +50,7 @@ const PATH: &AsciiSet = &QUERY.remove(b'/');
 
 /// Signs for one bucket at one endpoint. Never calls it.
 #[derive(Debug)]
-pub(super) struct Signer {
+pub(in crate::storage) struct Signer {
     sdk: Client,
     bucket: String,
     credentials: Arc<CredentialCache>,
@@ -59,8 +59,18 @@ pub(super) struct Signer {
 }
 
 impl Signer {
-    pub fn new(sdk: Client, bucket: String, credentials: Arc<CredentialCache>, clock: Clock) -> Self {
+    pub(in crate::storage::s3) fn new(
+        sdk: Client,
+        bucket: String,
+        credentials: Arc<CredentialCache>,
+        clock: Clock,
+    ) -> Self {
         Self { sdk, bucket, credentials, clock, target: OnceCell::new() }
+    }
+
+    /// Signs for the same place with other credentials.
+    pub(in crate::storage::s3) fn with_credentials(&self, credentials: Arc<CredentialCache>) -> Self {
+        Self::new(self.sdk.clone(), self.bucket.clone(), credentials, self.clock.clone())
     }
 
     /// Signs a PUT of a whole object that carries these headers.
@@ -88,17 +98,28 @@ impl Signer {
         Ok(PresignedRequest { url, headers: Vec::new(), expires_at: stamp.expires_at() })
     }
 
-    /// Prepares to sign the parts of one multipart upload.
-    pub async fn parts(&self, key: &str, store_upload_id: &str, lifetime: Duration) -> Result<PartSigner> {
+    /// Prepares to sign the parts of one multipart upload, whose PUTs carry these headers as well.
+    pub async fn parts(
+        &self,
+        key: &str,
+        store_upload_id: &str,
+        headers: Vec<(String, String)>,
+        lifetime: Duration,
+    ) -> Result<PartSigner> {
         let (target, stamp) = self.prepare(lifetime).await?;
-        Ok(PartSigner::new(target, stamp, key, store_upload_id))
+        Ok(PartSigner::new(target, stamp, key, store_upload_id, headers))
+    }
+
+    /// Scheme, host and port of the endpoint, as URLs to this bucket have them.
+    pub async fn origin(&self) -> Result<String> {
+        // Any life will do: nothing is signed.
+        let (target, _) = self.prepare(Duration::from_secs(1)).await?;
+        Ok(target.origin().to_owned())
     }
 
     /// Whether the endpoint is spoken to over TLS, wherever its address was configured.
     pub async fn is_tls(&self) -> Result<bool> {
-        // Any life will do: nothing is signed.
-        let (target, _) = self.prepare(Duration::from_secs(1)).await?;
-        Ok(target.origin().starts_with("https:"))
+        Ok(self.origin().await?.starts_with("https:"))
     }
 
     async fn prepare(&self, lifetime: Duration) -> Result<(&Target, Stamp)> {

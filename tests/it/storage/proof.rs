@@ -39,16 +39,10 @@ fn bucket(storage: &Storage) -> Option<&S3> {
     }
 }
 
-/// Has this bucket taken for one that was seen to do no more than this.
+/// Has this bucket taken for one that was seen to do no more than this, beside keeping its URLs to what they are for.
 fn seen_to(bucket: &S3, capabilities: &[Capability]) {
-    let seen = capabilities.iter().map(|capability| (capability, serde_json::json!({ "answer": "yes" })));
-    let seen: serde_json::Map<_, _> = seen
-        .map(|(capability, yes)| {
-            let name = serde_json::to_value(capability).expect("a name");
-            (name.as_str().expect("text").to_owned(), yes)
-        })
-        .collect();
-    bucket.set_capabilities(serde_json::from_value(seen.into()).expect("capabilities"));
+    let urls = Capability::FOR_URLS.into_iter().chain([Capability::CopySourceRefused]);
+    bucket.set_capabilities(Capabilities::seen(urls.chain(capabilities.iter().copied())));
 }
 
 /// Parts, completed: what a client that uploads in parts leaves.
@@ -68,17 +62,21 @@ async fn sealed_parts(storage: &Storage, bytes: &Bytes) -> Sealed {
 
 async fn a_probe_finds_the_same_again_and_leaves_nothing(storage: Arc<Storage>) {
     let Some(bucket) = bucket(&storage) else { return };
-    // Who wins a race is chance where the store does not decide it.
-    let decided = |seen: &Capabilities| {
-        let raced = [Capability::ConditionalCopyRaced, Capability::ConditionalCompleteRaced];
-        seen.iter()
-            .map(|(capability, answer)| (capability, answer.clone()))
-            .filter(|(capability, _)| !raced.contains(capability))
-            .collect::<Vec<_>>()
-    };
+    let once = bucket.probe().await.expect("the bucket can be probed");
     let again = bucket.probe().await.expect("the bucket can be probed");
-    assert_eq!(decided(&again), decided(&bucket.capabilities()));
-    assert_eq!(again.iter().count(), Capability::ALL.len());
+    let has = |seen: &Capabilities| Capability::ALL.map(|capability| seen.has(capability));
+    assert_eq!(has(&again), has(&once));
+    assert_eq!(again.url_guards().is_some(), again.url_holes().is_empty());
+    // Whoever looks at them has all the answers; the guards are tried where they are needed.
+    let everything = bucket.probe_everything().await.expect("the bucket can be probed");
+    let is_not_asked = [
+        Capability::CopySourceGuarded,
+        Capability::ChecksumAlgorithmGuarded,
+        Capability::UploadKeyRestricted,
+    ];
+    let asked: Vec<_> = everything.iter().map(|(capability, _)| capability).collect();
+    let mut missing = Capability::ALL.into_iter().filter(|capability| !asked.contains(capability));
+    assert!(missing.all(|capability| is_not_asked.contains(&capability)), "{asked:?}");
     for capability in [Capability::ChecksumEnforced, Capability::RangedReads, Capability::UploadsByPrefix] {
         assert!(again.has(capability), "{capability:?}");
     }

@@ -3,14 +3,17 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use futures_util::stream;
 use overside::domain::digest::{Algorithm, Digest};
 use overside::domain::hash::Hasher;
+use overside::domain::part::{Part, PartNumber};
 use overside::domain::upload::{Transfer, UploadId};
 use overside::storage::probe::Capability;
 use overside::storage::{Evidence, PutTerms, Storage, StorageError};
 
 use super::{
-    Case, MIB, Signed, content, digest_of, download, is_placed, place, read, sized, terms_of, uploaded,
+    CUT, Case, MAX_SIZE, MIB, Signed, content, digest_of, download, is_placed, place, read, sized, terms_of,
+    uploaded,
 };
 
 pub fn cases() -> Vec<Case> {
@@ -26,6 +29,7 @@ pub fn cases() -> Vec<Case> {
         a_replayed_put_changes_nothing_that_was_sealed,
         a_put_that_is_to_be_a_sha512_is_fixed_before_it_is_proven,
         nothing_is_sealed_where_nothing_was_sent,
+        a_body_through_the_service_is_stored_whole_or_not_at_all,
     ]
 }
 
@@ -187,5 +191,48 @@ async fn nothing_is_sealed_where_nothing_was_sent(storage: Arc<Storage>) {
         assert!(matches!(sealed, Err(StorageError::NotFound)), "{sealed:?}");
         // And again with an upload that has begun.
         Signed::put(&storage, upload, PutTerms { size: None, digest: None }).await;
+    }
+}
+
+/// What a URL that the service signed itself is for, on a bucket as well.
+async fn a_body_through_the_service_is_stored_whole_or_not_at_all(storage: Arc<Storage>) {
+    let (upload, bytes) = (UploadId::generate(), content(16, MIB + 3));
+    let terms = terms_of(&bytes);
+    Signed::put(&storage, upload, terms).await;
+    let pieces = |bytes: &Bytes| {
+        let pieces: Vec<_> = bytes.chunks(CUT).map(|piece| Ok(bytes.slice_ref(piece))).collect();
+        stream::iter(pieces)
+    };
+    let receive = |bytes: Bytes| {
+        let storage = Arc::clone(&storage);
+        async move { storage.receive_put(upload, terms, MAX_SIZE, pieces(&bytes)).await }
+    };
+    for (body, expected) in [
+        (content(17, MIB + 3), "ChecksumMismatch"),
+        (bytes.slice(..bytes.len() - 1), "Incomplete"),
+        (content(16, MIB + 4), "TooLarge"),
+    ] {
+        let refused = receive(body).await.expect_err(expected);
+        assert!(format!("{refused:?}").starts_with(expected), "{refused:?}");
+        let sealed = storage.seal(upload, &Transfer::Put, Algorithm::Sha256, true).await;
+        assert!(matches!(sealed, Err(StorageError::NotFound)), "{expected}: {sealed:?}");
+    }
+    receive(bytes.clone()).await.expect("it is what was signed");
+    let sealed = storage.seal(upload, &Transfer::Put, Algorithm::Sha256, true).await;
+    let sealed = sealed.expect("it can be sealed");
+    assert!(read(&storage, &sealed).await.expect("it can be read") == bytes);
+
+    let upload = UploadId::generate();
+    let store_upload_id = storage.create_multipart(upload).await.expect("a multipart upload can be begun");
+    let part = Part { number: PartNumber::FIRST, offset: 0, size: bytes.len() as u64 };
+    for (body, is_whole) in [(bytes.slice(1..), false), (bytes.clone(), true)] {
+        let received = storage.receive_part(upload, &store_upload_id, part, pieces(&body)).await;
+        assert_eq!(received.is_ok(), is_whole, "{received:?}");
+        let listed = storage.list_parts(upload, &store_upload_id).await.expect("a list");
+        let listed: Vec<_> = listed.into_iter().filter(|listed| listed.size == part.size).collect();
+        assert_eq!(listed.len(), usize::from(is_whole), "{listed:?}");
+        if let (Ok(etag), [listed]) = (received, &listed[..]) {
+            assert_eq!(etag.trim_matches('"'), listed.etag.trim_matches('"'));
+        }
     }
 }

@@ -7,6 +7,7 @@ mod input;
 mod memory;
 pub(super) mod raw;
 mod sizes;
+mod unsigned;
 mod urls;
 
 use crate::support::trial::Story;
@@ -19,6 +20,7 @@ pub fn cases() -> Vec<Story> {
         sizes::cases(),
         bodies::cases(),
         urls::cases(),
+        unsigned::cases(),
         memory::cases(),
         connections::cases(),
         fairness::cases(),

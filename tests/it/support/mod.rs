@@ -8,6 +8,7 @@ pub mod copies;
 pub mod database;
 pub mod image;
 pub mod layout;
+pub mod obedient;
 pub mod other_store;
 pub mod people;
 pub mod process;

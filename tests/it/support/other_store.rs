@@ -85,7 +85,8 @@ impl OtherStore {
     }
 }
 
-const NEED_MULTIPART: [&str; 23] = [
+const NEED_MULTIPART: [&str; 24] = [
+    "a_body_through_the_service_is_stored_whole_or_not_at_all",
     "a_copy_that_seals_tells_the_digest_of_what_it_sealed",
     "a_late_part_does_not_bring_a_discarded_upload_back",
     "a_part_of_another_length_is_refused_and_not_listed",

@@ -26,21 +26,37 @@ pub struct PartSigner {
     url: String,
     /// The URL between the part's number and the signature.
     query: String,
+    /// What every part's PUT must carry beside its length.
+    headers: Vec<(String, String)>,
     stamp: Stamp,
 }
 
 impl PartSigner {
-    pub(super) fn new(target: &Target, stamp: Stamp, key: &str, store_upload_id: &str) -> Self {
+    /// `more` are headers that every part's PUT must carry: in the order of their names, which follow `host`.
+    pub(super) fn new(
+        target: &Target,
+        stamp: Stamp,
+        key: &str,
+        store_upload_id: &str,
+        more: Vec<(String, String)>,
+    ) -> Self {
         let (path, host) = (target.path(key), target.host());
         let upload_id = encode(store_upload_id, QUERY);
-        let headers = ["content-length", "host"];
+        let mut headers = vec!["content-length", "host"];
+        headers.extend(more.iter().map(|(name, _)| name.as_str()));
         let query = stamp.canonical_query(&headers);
+        let mut lines = format!("\nhost:{host}\n");
+        for (name, value) in &more {
+            // Writing to a string cannot fail.
+            let _ = writeln!(lines, "{name}:{value}");
+        }
         Self {
             hash: stamp::hash(&format!("PUT\n{path}\n{query}&partNumber=")),
             after_number: format!("&uploadId={upload_id}&x-id=UploadPart\ncontent-length:"),
-            after_length: format!("\nhost:{host}\n\n{}\nUNSIGNED-PAYLOAD", headers.join(";")),
+            after_length: format!("{lines}\n{}\nUNSIGNED-PAYLOAD", headers.join(";")),
             url: format!("{}{path}?x-id=UploadPart&partNumber=", target.origin()),
             query: format!("&uploadId={upload_id}&{}", stamp.url_query(&headers)),
+            headers: more,
             stamp,
         }
     }
@@ -66,7 +82,8 @@ impl PartSigner {
         hash.update(&self.after_length);
         url.push_str(&self.query);
         self.stamp.sign(hash, &mut url);
-        let headers = vec![("content-length".to_owned(), size)];
+        let mut headers = vec![("content-length".to_owned(), size)];
+        headers.extend_from_slice(&self.headers);
         PresignedRequest { url, headers, expires_at: self.expires_at() }
     }
 }

@@ -6,6 +6,7 @@ use std::error::Error;
 use std::time::Duration;
 
 use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_sdk_s3::config::http::HttpRequest;
 use aws_sdk_s3::config::{Credentials, ProvideCredentials, SharedCredentialsProvider};
 use aws_sdk_s3::presigning::{PresignedRequest as Presigned, PresigningConfig};
 use chrono::{DateTime, TimeDelta, Utc};
@@ -18,7 +19,9 @@ use crate::domain::clock::Clock;
 use crate::domain::digest::Digest;
 use crate::domain::part::{MAX_PART_SIZE, Part, PartNumber};
 use crate::domain::upload::UploadId;
-use crate::storage::s3::{CONTENT_TYPE, S3, S3Settings};
+use crate::storage::probe::{CHECKSUM_ALGORITHM, COPY_CONDITION, Capabilities, Capability, UrlGuards};
+use crate::storage::s3::{CONTENT_TYPE, S3, S3Settings, UploadKey};
+use crate::storage::signed_url::{SIGNING_KEY_LENGTH, UrlSigner};
 use crate::storage::{PresignedRequest, PutTerms, key};
 
 type Outcome<T = ()> = Result<T, Box<dyn Error + Send + Sync>>;
@@ -66,7 +69,9 @@ fn store(place: Place, provider: impl ProvideCredentials + 'static, clock: &Cloc
         .use_dual_stack(place.dual_stack)
         .credentials_provider(SharedCredentialsProvider::new(provider))
         .build();
-    S3::with_clock(place.settings, &shared, clock)
+    let store = S3::with_clock(place.settings, &shared, clock);
+    store.set_capabilities(Capabilities::seen(guards().concat()));
+    store
 }
 
 fn ours(request: PresignedRequest) -> (String, Vec<(String, String)>) {
@@ -99,15 +104,35 @@ fn parameters(url: &str) -> (&str, Vec<&str>) {
     (address, parameters)
 }
 
+/// With every guard and with none.
+fn guards() -> [Vec<Capability>; 2] {
+    let guarded = vec![Capability::CopySourceGuarded, Capability::ChecksumAlgorithmGuarded];
+    let refused = vec![Capability::CopySourceRefused, Capability::ChecksumAlgorithmRefused];
+    [guarded, refused].map(|seen| [seen, Capability::FOR_URLS.to_vec()].concat())
+}
+
 /// Everything that is signed at one moment, by both.
 async fn compare(store: &S3, clock: &Clock, asked: &Asked) -> Outcome {
     let (sdk, bucket, lifetime) = (&store.signer.sdk, store.bucket(), asked.lifetime);
     let temp = store.path(&key::temp_data(asked.upload));
     let (size, digest) = (asked.terms.size, asked.terms.digest);
+    let guards = store.capabilities().url_guards().ok_or("URLs of the bucket are signed")?;
+    // What the SDK has no setter for.
+    let guard = |is_bound: bool| {
+        let headers = UrlGuards { checksum_algorithm: guards.checksum_algorithm && is_bound, ..guards };
+        move |request: &mut HttpRequest| {
+            let names =
+                [(headers.copy_source, COPY_CONDITION), (headers.checksum_algorithm, CHECKSUM_ALGORITHM)];
+            for (_, (name, value)) in names.into_iter().filter(|(is_signed, _)| *is_signed) {
+                request.headers_mut().insert(name, value);
+            }
+        }
+    };
 
     let sdk_put = sdk.put_object().bucket(bucket).key(&temp).content_type(CONTENT_TYPE);
     let sdk_put = sdk_put.set_content_length(size.map(i64::try_from).transpose()?);
     let sdk_put = sdk_put.set_checksum_sha256(digest.and_then(|digest| digest.to_base64()));
+    let sdk_put = sdk_put.customize().mutate_request(guard(digest.is_some()));
     let sdk_put = sdk_put.presigned(config(clock, lifetime)?).await?;
     let put = store.presign_put(asked.upload, asked.terms, lifetime).await?;
     let ends = clock.now() + TimeDelta::from_std(lifetime)?;
@@ -119,6 +144,7 @@ async fn compare(store: &S3, clock: &Clock, asked: &Asked) -> Outcome {
     for &part in &asked.parts {
         let sdk_part = sdk.upload_part().bucket(bucket).key(&temp).upload_id(&asked.store_upload_id);
         let sdk_part = sdk_part.part_number(part.number.get().into()).content_length(part.size.try_into()?);
+        let sdk_part = sdk_part.customize().mutate_request(guard(false));
         let sdk_part = sdk_part.presigned(config(clock, lifetime)?).await?;
         assert_eq!(ours(signer.sign(part)), theirs(&sdk_part));
     }
@@ -174,10 +200,102 @@ proptest! {
         let clock = Clock::manual(time(first));
         let store = store(place, identity, &clock);
         // Twice by one signer: what it keeps of the first day must not show on the next.
-        for asked in asked {
+        for (asked, seen) in asked.into_iter().zip(guards()) {
+            store.set_capabilities(Capabilities::seen(seen));
             let compared = runtime.block_on(compare(&store, &clock, &asked));
             prop_assert!(compared.is_ok(), "{compared:?}");
             clock.advance(TimeDelta::seconds(later));
         }
     }
+}
+
+/// The SDK puts the bucket's name right behind a path (aws-sdk-rust issue 1387), and its own presigner with it: here it
+/// is no specification.
+#[tokio::test]
+async fn an_endpoint_below_a_path_is_asked_below_it() {
+    let clock = Clock::manual(time(TIMES.start));
+    for (endpoint, path_style, expected) in [
+        ("https://host/storage/v1/s3", true, "https://host/storage/v1/s3/bucket/prefix/"),
+        ("https://host/storage/v1/s3/", true, "https://host/storage/v1/s3/bucket/prefix/"),
+        ("https://host/storage/v1/s3", false, "https://bucket.host/storage/v1/s3/prefix/"),
+        ("https://host/storage/v1/s3//", false, "https://bucket.host/storage/v1/s3/prefix/"),
+        ("https://host:8443", true, "https://host:8443/bucket/prefix/"),
+        ("https://host:8443/", false, "https://bucket.host:8443/prefix/"),
+    ] {
+        for endpoints in [(endpoint, None), ("http://within", Some(endpoint))] {
+            let settings = S3Settings {
+                bucket: "bucket".to_owned(),
+                prefix: "prefix/".to_owned(),
+                endpoint: Some(endpoints.0.to_owned()),
+                public_endpoint: endpoints.1.map(str::to_owned),
+                path_style,
+            };
+            let place = Place { settings, region: "eu-central-1".to_owned(), fips: false, dual_stack: false };
+            let store = store(place, Credentials::new("id", "secret", None, None, "test"), &clock);
+            let (upload, lifetime) = (UploadId::generate(), Duration::from_mins(1));
+            let put = store.presign_put(upload, PutTerms { size: None, digest: None }, lifetime).await;
+            let part = store.part_signer(upload, "id", lifetime).await.expect("a signer");
+            let part = part.sign(Part { number: PartNumber::FIRST, offset: 0, size: 1 });
+            let get = store.presign_get(&key::temp_data(upload), lifetime).await.expect("a URL");
+            for url in [put.expect("a URL").url, part.url, get] {
+                assert!(url.starts_with(&format!("{expected}temp/")), "{endpoint} {path_style}: {url}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_may_permit_too_much_leads_back_to_this_service() {
+    let clock = Clock::manual(time(TIMES.start));
+    let settings = S3Settings {
+        bucket: "bucket".to_owned(),
+        prefix: String::new(),
+        endpoint: Some("http://within".to_owned()),
+        public_endpoint: None,
+        path_style: true,
+    };
+    let place = Place { settings, region: "eu-central-1".to_owned(), fips: false, dual_stack: false };
+    let store = store(place, Credentials::new("id", "secret", None, None, "test"), &clock);
+    store.set_capabilities(Capabilities::default());
+    let (upload, lifetime) = (UploadId::generate(), Duration::from_mins(1));
+    let terms = PutTerms { size: Some(1), digest: None };
+    // A process that signs no URLs of its own has none to give.
+    assert!(store.presign_put(upload, terms, lifetime).await.is_err());
+    let signer = UrlSigner::new([7; SIGNING_KEY_LENGTH], "https://overside.example".parse().expect("a URL"));
+    let store = store.with_own_urls(signer);
+    let put = store.presign_put(upload, terms, lifetime).await.expect("a URL");
+    let parts = store.part_signer(upload, "id", lifetime).await.expect("a signer");
+    let part = parts.sign(Part { number: PartNumber::FIRST, offset: 0, size: 1 });
+    for request in [put, part] {
+        assert!(request.url.starts_with("https://overside.example/signed/"), "{}", request.url);
+        assert_eq!(request.expires_at, clock.now() + TimeDelta::minutes(1));
+    }
+}
+
+#[tokio::test]
+async fn puts_are_signed_with_the_key_for_uploads_and_nothing_else_is() {
+    let clock = Clock::manual(time(TIMES.start));
+    let settings = S3Settings {
+        bucket: "bucket".to_owned(),
+        prefix: String::new(),
+        endpoint: Some("http://within".to_owned()),
+        public_endpoint: Some("http://without".to_owned()),
+        path_style: true,
+    };
+    let place = Place { settings, region: "eu-central-1".to_owned(), fips: false, dual_stack: false };
+    let store = store(place, Credentials::new("main", "secret", None, None, "test"), &clock);
+    let identity = store.identity();
+    let key = UploadKey { access_key: "uploads".to_owned(), secret_key: "hidden".to_owned() };
+    let store = store.with_upload_key(key);
+    assert_ne!(store.identity(), identity, "what was seen with one key says nothing of another");
+    assert!(!format!("{store:?}").contains("hidden"));
+    let (upload, lifetime) = (UploadId::generate(), Duration::from_mins(1));
+    let put = store.presign_put(upload, PutTerms { size: None, digest: None }, lifetime).await;
+    let parts = store.part_signer(upload, "id", lifetime).await.expect("a signer");
+    let part = parts.sign(Part { number: PartNumber::FIRST, offset: 0, size: 1 });
+    let get = store.presign_get(&key::temp_data(upload), lifetime).await.expect("a URL");
+    let credential =
+        |url: &str| url.contains("http://without/") && url.contains("X-Amz-Credential=uploads%2F");
+    assert!(credential(&put.expect("a URL").url) && credential(&part.url));
+    assert!(get.contains("X-Amz-Credential=main%2F"));
 }
