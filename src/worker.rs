@@ -6,7 +6,7 @@ use std::time::Duration;
 use rand::RngExt;
 use tokio_util::sync::CancellationToken;
 
-use crate::service::{EXCHANGE_PAUSE, Service};
+use crate::service::{CLOCK_PAUSE, EXCHANGE_PAUSE, Service};
 use crate::telemetry::chain;
 
 /// Takes over what died and cleans, again and again until `stop`.
@@ -74,6 +74,16 @@ pub async fn keep_in_step(service: Arc<Service>) {
             tracing::warn!(error = %chain(error), "settings and limits are as they were until the database answers");
         }
         is_in_step = outcome.is_ok();
+    }
+}
+
+/// Keeps this replica's idea of the database's time right.
+pub async fn keep_time(service: Arc<Service>) {
+    loop {
+        tokio::time::sleep(CLOCK_PAUSE).await;
+        if let Err(error) = service.correct_clock().await {
+            tracing::debug!(error = %chain(&error), "the database's clock could not be read");
+        }
     }
 }
 

@@ -6,6 +6,7 @@ mod activity;
 mod audit;
 mod blobs;
 mod chores;
+mod clock;
 mod commit;
 mod ends;
 mod keys;
@@ -105,6 +106,10 @@ pub enum DbError {
     /// No failure of the database: what was to be written does not fit into its project, and was not written.
     #[error(transparent)]
     NoRoom(Box<Shortage>),
+    #[error(
+        "the database took {0:?} to tell the time, so nobody knows what it is; try again once it is less busy"
+    )]
+    SlowClock(Duration),
     #[error("the database task ended early")]
     Interrupted(#[from] tokio::task::JoinError),
 }

@@ -1,5 +1,7 @@
 //! What can go wrong at a store, in the caller's terms.
 
+use std::time::Duration;
+
 /// A storage failure. The cause is for the log; the text is safe to show.
 #[derive(Debug, thiserror::Error)]
 pub enum StorageError {
@@ -27,6 +29,13 @@ pub enum StorageError {
     /// The body ended early or broke.
     #[error("the body ended before it was complete")]
     Incomplete,
+    /// Nothing may be removed: what a stopped process or a queue still sends would remove what came later.
+    #[error(
+        "the store still carries out a request that ended {} s ago by the database's clock, so nothing is removed; set the \
+         clocks of the store and of the database, by NTP for instance",
+        .lag.as_secs()
+    )]
+    IgnoresEnd { lag: Duration },
     /// The store does not do this at all, or not for us; asking again would change nothing.
     #[error("the store refused to {action}")]
     Refused {

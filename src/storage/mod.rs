@@ -371,6 +371,16 @@ impl Storage {
         on!(self, backend => backend.remove_blob(digest, until).await)
     }
 
+    /// Makes sure that a removal whose time was up `lag` ago, by our clock, has no effect any more; else
+    /// [`StorageError::IgnoresEnd`].
+    pub async fn check_ends(&self, lag: Duration) -> Result<()> {
+        match self {
+            Self::S3(store) => store.check_ends(lag).await,
+            // Looks at our clock itself, under a lock.
+            Self::Filesystem(_) => Ok(()),
+        }
+    }
+
     /// Lists what is published, a page at a time.
     pub async fn blob_entries(&self, cursor: Option<BlobCursor>) -> Result<BlobPage> {
         on!(self, backend => backend.blob_entries(cursor).await)
