@@ -114,6 +114,16 @@ pub enum DbError {
     Interrupted(#[from] tokio::task::JoinError),
 }
 
+impl DbError {
+    /// Whether the database could not write for want of room.
+    #[must_use]
+    pub fn is_disk_full(&self) -> bool {
+        let Self::Unavailable(sqlx::Error::Database(error)) = self else { return false };
+        // `disk_full` of PostgreSQL; SQLITE_FULL.
+        error.code().is_some_and(|code| matches!(&*code, "53100" | "13"))
+    }
+}
+
 type Result<T> = std::result::Result<T, DbError>;
 
 /// What became of a wish to add something that has a name of its own.
