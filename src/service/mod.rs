@@ -61,7 +61,7 @@ pub use access::{ProjectRight, Requirement};
 pub use admission::{Load, Slot};
 pub use append::Chunk;
 pub use blobs::BlobContent;
-pub use cleanup::CleanupReport;
+pub use cleanup::{CleaningTurn, CleanupReport};
 pub use collect::CollectReport;
 pub use error::ServiceError;
 pub use finalize::{Finalized, NamedPart, Told};

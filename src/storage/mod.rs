@@ -52,7 +52,7 @@ pub use probe::{UploadKind, Way};
 pub use published::{BlobCursor, BlobEntry, BlobPage};
 pub use s3::S3;
 pub use sealed::{Evidence, Sealed, Staged};
-pub use temporary::{TempCursor, TempEntry, TempKind, TempOwner, TempPage};
+pub use temporary::{TempCursor, TempEntry, TempKind, TempListing, TempOwner, TempPage};
 
 /// A store.
 #[derive(Debug)]
@@ -386,9 +386,9 @@ impl Storage {
         on!(self, backend => backend.blob_entries(cursor).await)
     }
 
-    /// Lists what is temporary, a page at a time.
-    pub async fn temp_entries(&self, cursor: Option<TempCursor>) -> Result<TempPage> {
-        on!(self, backend => backend.temp_entries(cursor).await)
+    /// Lists what is temporary, a page of one listing at a time.
+    pub async fn temp_entries(&self, listing: TempListing, cursor: Option<TempCursor>) -> Result<TempPage> {
+        on!(self, backend => backend.temp_entries(listing, cursor).await)
     }
 
     /// Removes one thing that was listed; one that is gone is fine.

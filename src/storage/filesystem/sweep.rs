@@ -10,19 +10,23 @@ use std::time::SystemTime;
 use super::directory::remove_file;
 use super::discard::{discard, remove_directory};
 use super::{Filesystem, Result, blocking};
-use crate::storage::{StorageError, TempCursor, TempEntry, TempKind, TempOwner, TempPage, key};
+use crate::storage::{StorageError, TempCursor, TempEntry, TempKind, TempListing, TempOwner, TempPage, key};
 
 /// As S3's listings.
 const PAGE_SIZE: usize = 1000;
 
 impl Filesystem {
     /// One entry for each upload's directory, and for whatever else lies beside them.
-    pub(in crate::storage) async fn temp_entries(&self, cursor: Option<TempCursor>) -> Result<TempPage> {
-        let after = match cursor {
-            None => String::new(),
-            Some(TempCursor::Objects(name)) => name,
+    pub(in crate::storage) async fn temp_entries(
+        &self,
+        listing: TempListing,
+        cursor: Option<TempCursor>,
+    ) -> Result<TempPage> {
+        let after = match (listing, cursor) {
+            (TempListing::Objects, None) => String::new(),
+            (TempListing::Objects, Some(TempCursor::Objects(name))) => name,
             // Multipart uploads are directories too, and were listed with them.
-            Some(TempCursor::Multiparts(..)) => return Ok(TempPage { entries: Vec::new(), next: None }),
+            _ => return Ok(TempPage { entries: Vec::new(), next: None }),
         };
         let root = Arc::clone(&self.root);
         blocking(move || page(&root, &after).map_err(StorageError::unavailable("list what is temporary")))
