@@ -27,6 +27,7 @@ mod rows;
 mod scrub;
 mod settings;
 mod sign_ins;
+mod sqlite_file;
 mod swap;
 mod sweep;
 mod tags;
@@ -207,9 +208,7 @@ impl Db {
             return Ok(Self::Postgres(pool.connect_with(options).await?));
         }
         let path = url.strip_prefix("sqlite://").ok_or(DbError::UnknownScheme)?;
-        if let Some(folder) = std::path::Path::new(path).parent() {
-            tokio::fs::create_dir_all(folder).await.map_err(sqlx::Error::Io)?;
-        }
+        sqlite_file::make_private(path.as_ref()).map_err(sqlx::Error::Io)?;
         let options = SqliteConnectOptions::new()
             .filename(path)
             .create_if_missing(true)
