@@ -1,5 +1,7 @@
 //! What a listing of everything temporary tells.
 
+use std::collections::VecDeque;
+
 use chrono::{DateTime, Utc};
 
 use crate::domain::digest::Digest;
@@ -66,10 +68,20 @@ impl TempListing {
     }
 }
 
+/// Where the listing of a directory goes on.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct NameCursor {
+    /// Names that were read and are still to be listed, in order.
+    pub(super) left: VecDeque<String>,
+    /// After them there may be others that were not read yet.
+    pub(super) more_after: Option<String>,
+}
+
 /// Where a listing goes on; made by the backend that reads it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TempCursor {
     Objects(String),
     /// Key marker and upload id marker.
     Multiparts(String, String),
+    Names(NameCursor),
 }
