@@ -229,7 +229,8 @@ pub(super) fn sum_up(project: &ProjectName, rows: &[(i64, i64, i64)]) -> Result<
         table: "project_usage",
         column: "bytes, reserved or tags",
         row: project.to_string(),
-        reason: "the sum is beyond 64 bits; `overside project usage --recount --correct` counts it anew".to_owned(),
+        reason: "the sum is beyond 64 bits; `overside project usage --recount --correct` counts it anew"
+            .to_owned(),
     })
 }
 
