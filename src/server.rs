@@ -60,18 +60,22 @@ pub async fn open_database(config: &StoreConfig) -> anyhow::Result<Db> {
 }
 
 /// A bucket, named but not asked.
-pub async fn connect_s3(config: &StoreConfig, bucket: &str, prefix: &str) -> anyhow::Result<S3> {
+pub async fn connect_s3(
+    config: &StoreConfig,
+    bucket: &str,
+    prefix: &str,
+    clock: &Clock,
+) -> anyhow::Result<S3> {
     let endpoint = |url: &Option<Url>| url.as_ref().map(|url| url.as_str().trim_end_matches('/').to_owned());
     let key = upload_key(config)?;
-    let store = S3::connect(S3Settings {
+    let settings = S3Settings {
         bucket: bucket.to_owned(),
         prefix: prefix.to_owned(),
         endpoint: endpoint(&config.s3_endpoint),
         public_endpoint: endpoint(&config.s3_public_endpoint),
         path_style: config.s3_path_style,
-    })
-    .await;
-    let store = store.with_copy_terms(CopyTerms {
+    };
+    let store = S3::connect(settings, clock).await.with_copy_terms(CopyTerms {
         time_limit: config.copy_timeout,
         avoid_reading_back: config.avoid_reading_back,
     });
@@ -121,7 +125,7 @@ async fn open_storage(config: &StoreConfig, db: &Db, clock: &Clock) -> anyhow::R
             Ok(Storage::Filesystem(open_filesystem(config, path, db, clock).await?))
         }
         StorageLocation::S3 { bucket, prefix } => {
-            let store = connect_s3(config, bucket, prefix).await?;
+            let store = connect_s3(config, bucket, prefix, clock).await?;
             store.set_pace(db.find_pace(&store.identity()).await?.unwrap_or_default());
             Ok(Storage::S3(store.with_own_urls(url_signer(config, db, clock).await?)))
         }
@@ -140,6 +144,7 @@ const NO_UPLOADS: Limits = Limits {
     retention: Duration::MAX,
 };
 
+const NO_TIME: &str = "cannot read the database's clock, which all replicas share";
 const UNUSABLE: &str = "cannot use the store; `overside doctor` says what is wrong";
 
 /// Sees what a bucket can be relied on for, or takes over what was seen of it lately.
@@ -201,8 +206,8 @@ pub async fn keep_probe(store: &S3, seen: &Capabilities, db: &Db, clock: &Clock)
 
 /// A service that verifies and publishes nothing, for `cleanup`: it relies on nothing that a probe would show.
 pub async fn open_service(config: &StoreConfig, limits: Limits) -> anyhow::Result<Arc<Service>> {
-    let clock = Clock::System;
     let db = open_database(config).await?;
+    let clock = db.clock().await.context(NO_TIME)?;
     let storage = open_storage(config, &db, &clock).await?;
     let service = Service::new(db, storage, clock, limits, None);
     service.refresh_settings().await.context("cannot read the settings")?;
@@ -250,8 +255,8 @@ impl Server {
         if store.public_url.is_none() {
             store.public_url = Some(Url::parse(&format!("http://{}", listener.local_addr()?))?);
         }
-        let clock = Clock::System;
         let db = open_database(&store).await?;
+        let clock = db.clock().await.context(NO_TIME)?;
         let storage = open_storage(&store, &db, &clock).await?;
         probe(&storage, &db, &clock, config).await?;
         let auth = match config.auth {
@@ -298,6 +303,7 @@ impl Server {
         let collector = tokio::spawn(worker::collect(service(), self.gc_interval, cleaning.clone()));
         // To the end: requests in flight are limited and written down as well.
         let keeper = tokio::spawn(worker::keep_in_step(service()));
+        let timekeeper = tokio::spawn(worker::keep_time(service()));
         let audit = tokio::spawn(worker::write_audit_log(service()));
         let connections = GracefulShutdown::new();
         let entrance = Entrance {
@@ -333,7 +339,7 @@ impl Server {
             let answered = tokio::time::timeout(HAND_OVER_TIMEOUT, finished);
             let _ = tokio::join!(self.service.hand_over(HAND_OVER_TIMEOUT), answered);
         }
-        for task in [keeper, audit] {
+        for task in [keeper, timekeeper, audit] {
             task.abort();
         }
         cleaner.abort();

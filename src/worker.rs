@@ -6,7 +6,7 @@ use std::time::Duration;
 use rand::RngExt;
 use tokio_util::sync::CancellationToken;
 
-use crate::service::{EXCHANGE_PAUSE, Service};
+use crate::service::{CLOCK_PAUSE, CleanupReport, EXCHANGE_PAUSE, Service, ServiceError};
 use crate::telemetry::chain;
 
 /// Takes over what died and cleans, again and again until `stop`.
@@ -19,9 +19,10 @@ pub async fn clean(service: Arc<Service>, interval: Duration, stop: Cancellation
                 tracing::warn!(error = %chain(&error), "abandoned finalizes wait for the next round");
             }
         }
-        match service.clean(false).await {
-            Ok(report) if report.is_empty() => {}
-            Ok(report) => tracing::info!(
+        match clean_in_turn(&service).await {
+            Ok(None) => tracing::debug!("another replica is cleaning"),
+            Ok(Some(report)) if report.is_empty() => {}
+            Ok(Some(report)) => tracing::info!(
                 expired = report.expired_sessions,
                 placed = report.placed_blobs,
                 discarded = report.discarded_sessions,
@@ -37,6 +38,14 @@ pub async fn clean(service: Arc<Service>, interval: Duration, stop: Cancellation
             }
         }
     }
+}
+
+/// None while another replica cleans.
+async fn clean_in_turn(service: &Arc<Service>) -> Result<Option<CleanupReport>, ServiceError> {
+    let Some(turn) = service.take_cleaning_turn().await? else { return Ok(None) };
+    let report = service.clean(false).await;
+    turn.give_back().await;
+    Ok(Some(report))
 }
 
 /// Collects blobs that no repository has, again and again until `stop`.
@@ -74,6 +83,16 @@ pub async fn keep_in_step(service: Arc<Service>) {
             tracing::warn!(error = %chain(error), "settings and limits are as they were until the database answers");
         }
         is_in_step = outcome.is_ok();
+    }
+}
+
+/// Keeps this replica's idea of the database's time right.
+pub async fn keep_time(service: Arc<Service>) {
+    loop {
+        tokio::time::sleep(CLOCK_PAUSE).await;
+        if let Err(error) = service.correct_clock().await {
+            tracing::debug!(error = %chain(&error), "the database's clock could not be read");
+        }
     }
 }
 

@@ -53,6 +53,9 @@ def install(names, installers):
             if name == "registry":
                 install_registry()
                 continue
+            if name == "faketime":
+                install_faketime()
+                continue
             if name == "clients" and not skopeo():
                 apt_install("skopeo")
             install_environment(name)
@@ -107,6 +110,18 @@ def install_registry():
 def registry():
     unpacked = INSTALLED / "registry/usr/bin/docker-registry"
     return unpacked if unpacked.exists() else shutil.which("docker-registry")
+
+
+def install_faketime():
+    if not faketime():
+        apt_install("faketime")
+    if not faketime():
+        fail("the package faketime brought no libfaketime.so.1 below /usr/lib")
+
+
+def faketime():
+    """The library that a process is to preload."""
+    return next(iter(glob.glob("/usr/lib/*/faketime/libfaketime.so.1")), None)
 
 
 def skopeo():

@@ -1,10 +1,16 @@
 //! `overside cleanup`
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use anyhow::Context;
 
 use crate::config::{LimitConfig, StoreConfig};
 use crate::server::open_service;
-use crate::service::CleanupReport;
+use crate::service::{CleanupReport, Service};
+
+/// How often one that waits for another cleaning looks again: as short as most of them are.
+const TURN_POLL: Duration = Duration::from_millis(200);
 
 /// Remove what expired and abandoned uploads left; for cron, safe beside running servers.
 ///
@@ -26,9 +32,7 @@ pub(super) struct CleanupArgs {
 
 pub(super) async fn run(args: CleanupArgs) -> anyhow::Result<()> {
     let service = open_service(&args.store, args.limits.limits()).await?;
-    let report = service.clean(args.dry_run).await.context(
-        "cannot clean up; `overside doctor` says what is wrong, and the next run goes on from here",
-    )?;
+    let report = if args.dry_run { service.clean(true).await } else { clean_in_turn(&service).await? };
     if args.json {
         say!("{}", serde_json::to_string(&report)?);
         return done(&report);
@@ -44,7 +48,34 @@ pub(super) async fn run(args: CleanupArgs) -> anyhow::Result<()> {
     done(&report)
 }
 
+/// Waits for whoever else is cleaning.
+async fn clean_in_turn(service: &Arc<Service>) -> anyhow::Result<CleanupReport> {
+    let mut is_told = false;
+    let turn = loop {
+        let turn = service.take_cleaning_turn().await;
+        if let Some(turn) = turn.context("cannot ask the database whether somebody else is cleaning")? {
+            break turn;
+        }
+        if !is_told {
+            eprintln!("a server or another command is cleaning; waiting for its end");
+            is_told = true;
+        }
+        tokio::time::sleep(TURN_POLL).await;
+    };
+    let report = service.clean(false).await;
+    turn.give_back().await;
+    Ok(report)
+}
+
 fn done(report: &CleanupReport) -> anyhow::Result<()> {
+    for failed in &report.failed_steps {
+        eprintln!("error: cannot {}: {}", failed.step, failed.error);
+    }
+    if !report.failed_steps.is_empty() {
+        anyhow::bail!(
+            "cannot clean up all; `overside doctor` says what is wrong, and the next run goes on from here"
+        );
+    }
     if report.failures > 0 {
         anyhow::bail!("{} left-overs could not be removed; the log says why", report.failures);
     }

@@ -44,20 +44,25 @@ struct Report {
 pub(super) async fn run(args: DoctorArgs) -> anyhow::Result<()> {
     let mut report = Report::default();
     let db = examine_database(&args.store, &mut report.findings).await;
+    // The service signs by the database's clock, so that is what the store's is compared with.
+    let clock = match &db {
+        Some(db) => db.clock().await?,
+        None => Clock::System,
+    };
     match &args.store.storage {
         StorageLocation::S3 { bucket, prefix } => {
-            let store = connect_s3(&args.store, bucket, prefix).await?;
+            let store = connect_s3(&args.store, bucket, prefix, &clock).await?;
             // Boxed: it holds dozens of requests, one after the other.
-            report.findings.extend(Box::pin(store.examine(&Clock::System)).await);
+            report.findings.extend(Box::pin(store.examine(&clock)).await);
             if !report.findings.iter().any(Finding::is_broken) {
-                probe(store, db.as_ref(), &mut report).await?;
+                probe(store, db.as_ref(), &clock, &mut report).await?;
             }
         }
         StorageLocation::File(path) => {
             let mend =
                 "make the folder writable for the user Overside runs as, or choose another with --storage";
             let opened = match &db {
-                Some(db) => open_filesystem(&args.store, path, db, &Clock::System).await,
+                Some(db) => open_filesystem(&args.store, path, db, &clock).await,
                 None => Err(anyhow::anyhow!("the URL-signing key is in the database")),
             };
             report.findings.push(match opened {
@@ -79,7 +84,7 @@ pub(super) async fn run(args: DoctorArgs) -> anyhow::Result<()> {
 }
 
 /// Asks the bucket anew, and keeps the answers for whoever starts next.
-async fn probe(store: S3, db: Option<&Db>, report: &mut Report) -> anyhow::Result<()> {
+async fn probe(store: S3, db: Option<&Db>, clock: &Clock, report: &mut Report) -> anyhow::Result<()> {
     let seen = match store.probe_everything().await {
         Ok(seen) => seen,
         Err(error) => {
@@ -93,9 +98,9 @@ async fn probe(store: S3, db: Option<&Db>, report: &mut Report) -> anyhow::Resul
     report.findings.extend(urls::findings(&store, &seen));
     report.upload_policy = urls::policy(&store, &seen);
     if let Some(db) = db {
-        keep_probe(&store, &seen, db, &Clock::System).await?;
+        keep_probe(&store, &seen, db, clock).await?;
         let pace = db.find_pace(&store.identity()).await?.unwrap_or_default();
-        report.findings.push(tables::pace(&pace, Clock::System.now()));
+        report.findings.push(tables::pace(&pace, clock.now()));
         store.set_pace(pace);
     }
     store.set_capabilities(seen);

@@ -92,7 +92,7 @@ impl UploadFile {
             begun: begun.clone(),
         };
         let folder = self.path.parent().unwrap_or(Path::new("."));
-        fs::create_dir_all(folder).map_err(Error::file("create", folder))?;
+        private_folder(folder).map_err(Error::file("create", folder))?;
         let beside = self.path.with_extension(format!("{}.tmp", std::process::id()));
         let written = private(&beside).and_then(|mut file| {
             file.write_all(&serde_json::to_vec(&state)?)?;
@@ -106,6 +106,17 @@ impl UploadFile {
         // What stays is refused by the server, and removed then.
         let _ = fs::remove_file(&self.path);
     }
+}
+
+#[cfg(unix)]
+fn private_folder(path: &Path) -> std::io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt;
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
+}
+
+#[cfg(not(unix))]
+fn private_folder(path: &Path) -> std::io::Result<()> {
+    fs::create_dir_all(path)
 }
 
 #[cfg(unix)]
@@ -174,6 +185,8 @@ mod tests {
         {
             use std::os::unix::fs::PermissionsExt;
             assert_eq!(fs::metadata(&file.path).unwrap().permissions().mode() & 0o777, 0o600);
+            let folder = file.path.parent().unwrap();
+            assert_eq!(fs::metadata(folder).unwrap().permissions().mode() & 0o777, 0o700);
         }
         file.remove();
         assert_eq!(file.read(), None);

@@ -202,6 +202,17 @@ impl Db {
             (self.text(quotas::LOCK), self.text(quotas::TAKE), self.text(THERE));
         let project = repository.project();
         let (repository, digest) = (repository.to_string(), digest.to_string());
+        // SQLite has one writer: whoever pushes what will be refused must not keep the others from being it.
+        if let Self::Sqlite(pool) = self {
+            let links = sqlx::query_as::<_, (String, bool)>(lock).bind(&repository).bind(&wanted);
+            let links = links.fetch_all(pool).await?.into_iter().map(|(digest, _)| digest).collect();
+            let listed = sqlx::query_scalar(children).bind(&repository).bind(json(&manifest.manifests));
+            let listed: Vec<String> = listed.fetch_all(pool).await?;
+            let missing = missing(&manifest, &links, &listed.into_iter().collect());
+            if !missing.is_empty() {
+                return Ok(Pushed::Missing(missing));
+            }
+        }
         in_transaction!(self, transaction => {
             let room = hold_project!(transaction, lock_project, take, &project);
             let links = sqlx::query_as(lock).bind(&repository).bind(&wanted);
@@ -213,11 +224,7 @@ impl Db {
                 let found = sqlx::query_scalar(children).bind(&repository).bind(json(&manifest.manifests));
                 listed = found.fetch_all(&mut *transaction).await?.into_iter().collect();
             }
-            let is_missing = |found: &BTreeSet<String>, digest: &Digest| !found.contains(&digest.to_string());
-            let blobs_missing = manifest.blobs.iter().filter(|digest| is_missing(&links, digest));
-            let manifests_missing =
-                manifest.manifests.iter().filter(|digest| is_missing(&listed, digest) && is_missing(&links, digest));
-            let missing: Vec<_> = blobs_missing.chain(manifests_missing).copied().collect();
+            let missing = missing(&manifest, &links, &listed);
             if missing.is_empty() {
                 if let Some(room) = room {
                     let found =
@@ -344,6 +351,15 @@ const fn by(reference: &Reference, tag: &'static str, digest: &'static str) -> &
         Reference::Tag(_) => tag,
         Reference::Digest(_) => digest,
     }
+}
+
+/// What a manifest needs that is neither linked nor listed in its repository.
+fn missing(manifest: &Manifest, links: &BTreeSet<String>, listed: &BTreeSet<String>) -> Vec<Digest> {
+    let is_missing = |found: &BTreeSet<String>, digest: &Digest| !found.contains(&digest.to_string());
+    let blobs = manifest.blobs.iter().filter(|digest| is_missing(links, digest));
+    let manifests = manifest.manifests.iter();
+    let manifests = manifests.filter(|digest| is_missing(listed, digest) && is_missing(links, digest));
+    blobs.chain(manifests).copied().collect()
 }
 
 fn json<'a>(digests: impl IntoIterator<Item = &'a Digest>) -> serde_json::Value {

@@ -6,6 +6,7 @@ mod activity;
 mod audit;
 mod blobs;
 mod chores;
+mod clock;
 mod commit;
 mod ends;
 mod keys;
@@ -26,6 +27,7 @@ mod rows;
 mod scrub;
 mod settings;
 mod sign_ins;
+mod sqlite_file;
 mod swap;
 mod sweep;
 mod tags;
@@ -105,8 +107,22 @@ pub enum DbError {
     /// No failure of the database: what was to be written does not fit into its project, and was not written.
     #[error(transparent)]
     NoRoom(Box<Shortage>),
+    #[error(
+        "the database took {0:?} to tell the time, so nobody knows what it is; try again once it is less busy"
+    )]
+    SlowClock(Duration),
     #[error("the database task ended early")]
     Interrupted(#[from] tokio::task::JoinError),
+}
+
+impl DbError {
+    /// Whether the database could not write for want of room.
+    #[must_use]
+    pub fn is_disk_full(&self) -> bool {
+        let Self::Unavailable(sqlx::Error::Database(error)) = self else { return false };
+        // `disk_full` of PostgreSQL; SQLITE_FULL.
+        error.code().is_some_and(|code| matches!(&*code, "53100" | "13"))
+    }
 }
 
 type Result<T> = std::result::Result<T, DbError>;
@@ -192,9 +208,7 @@ impl Db {
             return Ok(Self::Postgres(pool.connect_with(options).await?));
         }
         let path = url.strip_prefix("sqlite://").ok_or(DbError::UnknownScheme)?;
-        if let Some(folder) = std::path::Path::new(path).parent() {
-            tokio::fs::create_dir_all(folder).await.map_err(sqlx::Error::Io)?;
-        }
+        sqlite_file::make_private(path.as_ref()).map_err(sqlx::Error::Io)?;
         let options = SqliteConnectOptions::new()
             .filename(path)
             .create_if_missing(true)

@@ -135,8 +135,7 @@ macro_rules! fold {
         let project: &$crate::domain::access::ProjectName = $project;
         let taken = sqlx::query_as($take).bind(project.as_str()).bind($crate::db::quotas::FOLDED_AT_ONCE);
         let taken: Vec<(i64, i64, i64)> = taken.fetch_all(&mut *$transaction).await?;
-        let add = |sum: (i64, i64, i64), row: &(i64, i64, i64)| (sum.0 + row.0, sum.1 + row.1, sum.2 + row.2);
-        let (bytes, reserved, tags) = taken.iter().fold((0, 0, 0), add);
+        let (bytes, reserved, tags) = $crate::db::quotas::sum_up(project, &taken)?;
         if (bytes, reserved, tags) != (0, 0, 0) {
             sqlx::query($crate::db::quotas::ADD)
                 .bind(project.as_str())
@@ -221,6 +220,34 @@ impl Db {
     }
 }
 
+/// The sum of rows of a project's ledger. The database refuses a sum that a BIGINT does not hold; so does this.
+pub(super) fn sum_up(project: &ProjectName, rows: &[(i64, i64, i64)]) -> Result<(i64, i64, i64)> {
+    let add = |sum: (i64, i64, i64), row: &(i64, i64, i64)| {
+        Some((sum.0.checked_add(row.0)?, sum.1.checked_add(row.1)?, sum.2.checked_add(row.2)?))
+    };
+    rows.iter().try_fold((0, 0, 0), add).ok_or_else(|| DbError::Corrupt {
+        table: "project_usage",
+        column: "bytes, reserved or tags",
+        row: project.to_string(),
+        reason: "the sum is beyond 64 bits; `overside project usage --recount --correct` counts it anew"
+            .to_owned(),
+    })
+}
+
 pub(super) fn unsigned(value: i64) -> u64 {
     u64::try_from(value).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sum_beyond_what_a_row_holds_is_no_small_or_negative_one() {
+        let project = "team/app".parse::<crate::domain::name::RepositoryName>().expect("a name").project();
+        assert_eq!(sum_up(&project, &[(3, 2, 1), (-1, 0, 1)]).expect("it fits"), (2, 2, 2));
+        for rows in [[(i64::MAX, 0, 0), (1, 0, 0)], [(0, i64::MIN, 0), (0, -1, 0)]] {
+            assert!(matches!(sum_up(&project, &rows), Err(DbError::Corrupt { .. })));
+        }
+    }
 }

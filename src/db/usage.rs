@@ -105,9 +105,9 @@ impl RecountRow {
     /// How much of each is missing in what was kept.
     const fn missing(&self) -> [i64; 3] {
         [
-            self.counted_bytes - self.kept.bytes,
-            self.counted_reserved - self.kept.reserved,
-            self.counted_tags - self.kept.tags,
+            self.counted_bytes.saturating_sub(self.kept.bytes),
+            self.counted_reserved.saturating_sub(self.kept.reserved),
+            self.counted_tags.saturating_sub(self.kept.tags),
         ]
     }
 }

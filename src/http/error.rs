@@ -216,6 +216,7 @@ fn classify(error: &ServiceError) -> (StatusCode, &'static str) {
         | ServiceError::Password(PasswordError::Hash(_))
         | ServiceError::StoreRefused(_)
         | ServiceError::Db(DbError::Corrupt { .. }) => (StatusCode::INTERNAL_SERVER_ERROR, "UNKNOWN"),
+        ServiceError::NoSpace(_) => (StatusCode::INSUFFICIENT_STORAGE, "UNAVAILABLE"),
         ServiceError::Busy(_)
         | ServiceError::Contended
         | ServiceError::Stopping

@@ -8,6 +8,8 @@
 //! A push may link a blob again at any moment before the claim, which takes the tombstone away. After the claim it
 //! cannot: whoever finalizes as this digest waits for the removal's end and puts the blob in its place anew. The
 //! claim ends by itself, and with it every right to delete: the request to the store is presigned to end before.
+//! Claims are made and compared by the database's clock, requests end by the store's: the margin between the two
+//! ends is what these may be apart, and the store is asked whether they are.
 
 use std::time::Duration;
 
@@ -31,8 +33,13 @@ const REMOVALS: u32 = 64;
 const REMOVALS_AT_ONCE: usize = 8;
 /// Life of the requests that delete: a store that needs longer is down.
 const REMOVAL_TIME: Duration = Duration::from_secs(30);
-/// How far the store's clock may be behind ours. Replicas' clocks are kept by NTP.
-const CLOCK_SKEW: Duration = Duration::from_secs(30);
+/// How far the store's clock may be behind the database's. The store is asked, by a request that ended so long ago,
+/// before anything is claimed: where it would still be carried out nothing is removed.
+const STORE_LAG: Duration = Duration::from_secs(15);
+/// From the end of the requests that delete to the claim's, when a finalizer takes the row over. Holds the store's
+/// lag, the fraction of a second that its times do not have, and what this replica and a finalizer may misjudge the
+/// database's clock by: 2.5 s each (`db/clock.rs`), and what a quartz drifts from one look at it to the next.
+const CLOCK_MARGIN: Duration = Duration::from_secs(30);
 
 /// Between two listings of everything published: ten million blobs are ten thousand requests, and what they look for
 /// is left by a crash alone.
@@ -113,6 +120,7 @@ impl Service {
             return Ok(());
         }
         while !self.handover.is_cancelled() {
+            self.storage.check_ends(STORE_LAG).await?;
             let (removal, deadline) = self.removal();
             let claimed = self.db.claim_removals(before, self.clock.now(), removal, REMOVALS).await?;
             let last = claimed.len() < REMOVALS as usize;
@@ -148,6 +156,9 @@ impl Service {
     }
 
     async fn sweep_some(&self, strays: &[BlobEntry], report: &mut CollectReport) -> Result<()> {
+        if !report.dry_run {
+            self.storage.check_ends(STORE_LAG).await?;
+        }
         let (removal, deadline) = self.removal();
         let mut claimed = Vec::with_capacity(strays.len());
         for stray in strays {
@@ -172,7 +183,7 @@ impl Service {
     /// A right to delete from now on, and when the last request under it must end.
     fn removal(&self) -> (Removal, DateTime<Utc>) {
         let deadline = self.after(REMOVAL_TIME);
-        (Removal { id: Uuid::new_v4(), until: self.after(REMOVAL_TIME + CLOCK_SKEW) }, deadline)
+        (Removal { id: Uuid::new_v4(), until: self.after(REMOVAL_TIME + CLOCK_MARGIN) }, deadline)
     }
 
     /// Deletes the objects and then the rows; says how many, and their bytes. What fails is claimed again once the

@@ -99,6 +99,12 @@ pub enum ServiceError {
     Stopping,
     #[error("the database is not available; try again shortly")]
     Db(#[source] DbError),
+    /// The cause is for the log: it names the operator's paths.
+    #[error(
+        "the server has no room left: its disk is full, or a limit on files is reached; nothing of this request was kept, \
+         and it can be sent again once the operator has made room"
+    )]
+    NoSpace(#[source] Box<dyn std::error::Error + Send + Sync>),
     #[error("the store is not available; try again shortly")]
     Storage(#[source] StorageError),
     /// Asking again changes nothing: a policy, or a store that cannot do it.
@@ -114,6 +120,7 @@ impl From<DbError> for ServiceError {
     fn from(error: DbError) -> Self {
         match error {
             DbError::NoRoom(shortage) => Self::QuotaExceeded(shortage),
+            error if error.is_disk_full() => Self::NoSpace(Box::new(error)),
             error => Self::Db(error),
         }
     }
@@ -131,6 +138,7 @@ impl From<StorageError> for ServiceError {
             error @ (StorageError::Refused { .. } | StorageError::Unsupported { .. }) => {
                 Self::StoreRefused(error)
             }
+            error @ StorageError::Full { .. } => Self::NoSpace(Box::new(error)),
             error => Self::Storage(error),
         }
     }
@@ -153,6 +161,7 @@ impl ServiceError {
                 | Self::Stopping
                 | Self::Db(_)
                 | Self::Storage(_)
+                | Self::NoSpace(_)
                 | Self::Interrupted(_)
         )
     }

@@ -64,7 +64,7 @@ pub use admission::{Load, Slot};
 pub use append::Chunk;
 pub use blobs::BlobContent;
 pub use bodies::UNCOUNTED_BODY;
-pub use cleanup::CleanupReport;
+pub use cleanup::{CleaningTurn, CleanupReport};
 pub use collect::CollectReport;
 pub use error::ServiceError;
 pub use finalize::{Finalized, NamedPart, Told};
@@ -83,6 +83,11 @@ type Result<T> = std::result::Result<T, ServiceError>;
 
 /// Tries of a compare-and-swap before a session counts as contended; each lost one means another won.
 const SWAP_ATTEMPTS: usize = 32;
+
+/// Between two looks at the database's clock: a quartz is off by some milliseconds after it.
+pub(crate) const CLOCK_PAUSE: Duration = Duration::from_secs(10);
+/// More than a quartz and NTP move a clock in [`CLOCK_PAUSE`], by far.
+const NOTABLE_CLOCK_STEP: TimeDelta = TimeDelta::seconds(1);
 
 /// What an operator may set. The first two hold until an administrator sets something else: see [`Settings`].
 #[derive(Debug, Clone)]
@@ -215,6 +220,19 @@ impl Service {
     #[must_use]
     pub fn now(&self) -> DateTime<Utc> {
         self.clock.now()
+    }
+
+    /// Looks at the database's clock again.
+    pub async fn correct_clock(&self) -> Result<()> {
+        let moved = self.db.correct_clock(&self.clock).await?;
+        if moved.abs() > NOTABLE_CLOCK_STEP {
+            let seconds = moved.as_seconds_f64();
+            tracing::warn!(
+                seconds,
+                "the database's clock was set, or this machine's stood still; leases and expiry follow the database"
+            );
+        }
+        Ok(())
     }
 
     #[must_use]

@@ -7,6 +7,7 @@ use futures_util::StreamExt;
 use tokio::sync::OwnedSemaphorePermit;
 use tracing::Instrument;
 
+use super::cleanup::CleanupReport;
 use super::finalize::Proven;
 use super::lease::RENEWALS_PER_LEASE;
 use super::verify::changed;
@@ -59,9 +60,8 @@ impl Service {
     }
 
     /// Goes on with blobs whose replica died, and lets go of temporary objects that nobody reads any more.
-    /// Says how many came to their place, and for how many that failed.
-    pub(super) async fn place_abandoned(self: &Arc<Self>) -> Result<(u64, u64)> {
-        let (mut placed, mut failures) = (0, 0);
+    /// Counts how many came to their place, and for how many that failed.
+    pub(super) async fn place_abandoned(self: &Arc<Self>, report: &mut CleanupReport) -> Result<()> {
         while !self.handover.is_cancelled() {
             // No more than are copied at once: the claims of others would run out unused.
             let until = self.after(self.limits.lease);
@@ -71,9 +71,9 @@ impl Service {
                 claimed.into_iter().map(|unplaced| self.go_on_placing(unplaced)).collect();
             while let Some(outcome) = outcomes.next().await {
                 match outcome {
-                    Ok(()) => placed += 1,
+                    Ok(()) => report.placed_blobs += 1,
                     Err(error) => {
-                        failures += 1;
+                        report.failures += 1;
                         tracing::warn!(error = %chain(&error), "a blob cannot be placed");
                     }
                 }
@@ -82,7 +82,7 @@ impl Service {
                 break;
             }
         }
-        Ok((placed, failures))
+        Ok(())
     }
 
     async fn go_on_placing(self: &Arc<Self>, Unplaced { blob, sealed }: Unplaced) -> Result<()> {

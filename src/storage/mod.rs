@@ -54,7 +54,7 @@ pub use published::{BlobCursor, BlobEntry, BlobPage};
 pub use s3::S3;
 pub use sealed::{Evidence, Sealed, Staged};
 use signed_url::UrlSigner;
-pub use temporary::{TempCursor, TempEntry, TempKind, TempOwner, TempPage};
+pub use temporary::{TempCursor, TempEntry, TempKind, TempListing, TempOwner, TempPage};
 
 /// A store.
 #[derive(Debug)]
@@ -426,14 +426,20 @@ impl Storage {
         on!(self, backend => backend.remove_blob(digest, until).await)
     }
 
+    /// Fails with [`StorageError::IgnoresEnd`] where a removal that ended `lag` ago, by our clock, still has an effect.
+    pub async fn check_ends(&self, lag: Duration) -> Result<()> {
+        // A filesystem looks at our clock itself, under a lock.
+        if let Self::S3(store) = self { store.check_ends(lag).await } else { Ok(()) }
+    }
+
     /// Lists what is published, a page at a time.
     pub async fn blob_entries(&self, cursor: Option<BlobCursor>) -> Result<BlobPage> {
         on!(self, backend => backend.blob_entries(cursor).await)
     }
 
-    /// Lists what is temporary, a page at a time.
-    pub async fn temp_entries(&self, cursor: Option<TempCursor>) -> Result<TempPage> {
-        on!(self, backend => backend.temp_entries(cursor).await)
+    /// Lists what is temporary, a page of one listing at a time.
+    pub async fn temp_entries(&self, listing: TempListing, cursor: Option<TempCursor>) -> Result<TempPage> {
+        on!(self, backend => backend.temp_entries(listing, cursor).await)
     }
 
     /// Removes one thing that was listed; one that is gone is fine.

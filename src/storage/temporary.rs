@@ -1,5 +1,7 @@
 //! What a listing of everything temporary tells.
 
+use std::collections::VecDeque;
+
 use chrono::{DateTime, Utc};
 
 use crate::domain::digest::Digest;
@@ -38,10 +40,48 @@ pub struct TempPage {
     pub next: Option<TempCursor>,
 }
 
+/// What is temporary is told by listings that can fail one by one: a store may know or allow only one of them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum TempListing {
+    #[default]
+    Objects,
+    Multiparts,
+}
+
+impl TempListing {
+    /// The one after it.
+    #[must_use]
+    pub const fn next(self) -> Option<Self> {
+        match self {
+            Self::Objects => Some(Self::Multiparts),
+            Self::Multiparts => None,
+        }
+    }
+
+    /// For the report of a cleaning.
+    #[must_use]
+    pub const fn purpose(self) -> &'static str {
+        match self {
+            Self::Objects => "sweep temporary objects",
+            Self::Multiparts => "sweep incomplete multipart uploads",
+        }
+    }
+}
+
+/// Where the listing of a directory goes on.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct NameCursor {
+    /// Names that were read and are still to be listed, in order.
+    pub(super) left: VecDeque<String>,
+    /// After them there may be others that were not read yet.
+    pub(super) more_after: Option<String>,
+}
+
 /// Where a listing goes on; made by the backend that reads it.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TempCursor {
     Objects(String),
-    /// Index into the prefixes that are listed for multipart uploads, key marker and upload id marker.
-    Multiparts(usize, Option<(String, String)>),
+    /// Key marker and upload id marker.
+    Multiparts(String, String),
+    Names(NameCursor),
 }

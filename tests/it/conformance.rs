@@ -126,7 +126,7 @@ async fn open(store: &Store) -> Storage {
             };
             let bucket = match other {
                 // As `overside` does: keys and region come from the environment.
-                None => S3::connect(settings).await,
+                None => S3::connect(settings, &Clock::System).await,
                 Some(_) => S3::with_config(settings, &bucket::config(store.keys())),
             };
             bucket.set_capabilities(seen(endpoint, &bucket).await);

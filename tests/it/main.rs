@@ -68,6 +68,14 @@ fn trials(servers: &Servers) -> Vec<Trial> {
             }));
         }
     }
+    for story in stories::clocks::cases() {
+        // Replicas on SQLite are on one machine and have its clock.
+        let kinds = [StackKind::PostgresSeaweedFs, StackKind::PostgresLocalStack];
+        trials.extend(kinds.map(|kind| {
+            let is_there = kind.is_there(servers) && servers.faketime.is_some();
+            trial::story("clocks", kind, story, servers).with_ignored_flag(!is_there)
+        }));
+    }
     for (client, stories) in stories::clients::cases() {
         for story in stories {
             trials.extend(StackKind::ALL.map(|kind| {

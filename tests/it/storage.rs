@@ -25,7 +25,8 @@ use overside::domain::part::{Part, PartPlan, ReceivedPart};
 use overside::domain::range::ByteRange;
 use overside::domain::upload::{Transfer, UploadId};
 use overside::storage::{
-    Download, Evidence, PresignedRequest, PutTerms, Sealed, Storage, StorageError, TempEntry, TempOwner, key,
+    Download, Evidence, PresignedRequest, PutTerms, Sealed, Storage, StorageError, TempEntry, TempListing,
+    TempOwner, key,
 };
 use tokio::sync::mpsc;
 
@@ -289,15 +290,20 @@ async fn is_placed(storage: &Storage, digest: &Digest, size: usize) -> bool {
 
 /// Everything temporary, over all pages.
 async fn all_temporary(storage: &Storage) -> Vec<TempEntry> {
-    let (mut entries, mut cursor) = (Vec::new(), None);
-    loop {
-        let page = storage.temp_entries(cursor).await.expect("what is temporary can be listed");
-        entries.extend(page.entries);
-        cursor = page.next;
-        if cursor.is_none() {
-            return entries;
+    let (mut entries, mut listing) = (Vec::new(), Some(TempListing::default()));
+    while let Some(now) = listing {
+        let mut cursor = None;
+        loop {
+            let page = storage.temp_entries(now, cursor).await.expect("what is temporary can be listed");
+            entries.extend(page.entries);
+            cursor = page.next;
+            if cursor.is_none() {
+                break;
+            }
         }
+        listing = now.next();
     }
+    entries
 }
 
 /// What of it belongs to one upload.

@@ -1,14 +1,18 @@
-//! Clean up: expired sessions, what ended ones left, what no session knows. Safe with several at once:
-//! every removal is of something that can no longer be needed, and may be repeated.
+//! Clean up: expired sessions, what ended ones left, what no session knows. One replica does so at a time, and several
+//! at once would be safe: every removal is of something that can no longer be needed, and may be repeated.
 
 mod sessions;
 mod sweep;
+mod turn;
 
 use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::{Result, Service};
+pub use turn::CleaningTurn;
+
+use super::{Result, Service, ServiceError};
+use crate::telemetry::chain;
 
 /// Abandoned finalizes taken over in one round: each is work of its own, and the next round takes more.
 const TAKEN_OVER: u32 = 100;
@@ -32,8 +36,18 @@ pub struct CleanupReport {
     pub forgotten_sessions: u64,
     /// Entries of the audit log older than they are kept.
     pub forgotten_audit_entries: u64,
-    /// What could not be removed; the log says why.
+    /// What could not be removed, and steps that failed; the log says why.
     pub failures: u64,
+    /// What was left out because it failed as a whole.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub failed_steps: Vec<FailedStep>,
+}
+
+/// A step of a cleaning that failed, and with what.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct FailedStep {
+    pub step: &'static str,
+    pub error: String,
 }
 
 impl CleanupReport {
@@ -41,6 +55,18 @@ impl CleanupReport {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         *self == Self { dry_run: self.dry_run, ..Self::default() }
+    }
+
+    /// Takes down a step that failed.
+    fn note<T>(&mut self, step: &'static str, outcome: Result<T>) -> Option<T> {
+        let error = match outcome {
+            Ok(done) => return Some(done),
+            Err(error) => chain(&error),
+        };
+        tracing::warn!(step, %error, "a step of the cleaning failed; the others go on");
+        self.failures += 1;
+        self.failed_steps.push(FailedStep { step, error });
+        None
     }
 }
 
@@ -50,24 +76,34 @@ impl Service {
         self.take_over(TAKEN_OVER).await
     }
 
-    /// One cleaning.
-    pub async fn clean(self: &Arc<Self>, dry_run: bool) -> Result<CleanupReport> {
+    /// One cleaning. What one step fails with keeps no other from its work, and is told in the report: a store may
+    /// refuse one listing for ever.
+    pub async fn clean(self: &Arc<Self>, dry_run: bool) -> CleanupReport {
         let mut report = CleanupReport { dry_run, ..CleanupReport::default() };
-        self.expire_sessions(&mut report).await?;
+        let expired = self.expire_sessions(&mut report).await;
+        report.note("end expired sessions", expired);
         if !dry_run {
-            let (placed, failures) = self.place_abandoned().await?;
-            report.placed_blobs += placed;
-            report.failures += failures;
+            let placed = self.place_abandoned(&mut report).await;
+            report.note("place blobs whose replica died", placed);
         }
-        self.discard_sessions(&mut report).await?;
-        self.sweep(&mut report).await?;
+        let discarded = self.discard_sessions(&mut report).await;
+        report.note("discard what ended sessions left", discarded);
+        self.sweep(&mut report).await;
         if !dry_run {
-            self.forget_sessions(&mut report).await?;
-            self.fold_usage().await?;
-            report.forgotten_audit_entries = self.forget_audit_entries(sessions::ROWS).await?;
-            self.db.forget_sign_ins().await?;
-            self.db.sweep_activity().await?;
+            let forgotten = self.forget_sessions(&mut report).await;
+            report.note("forget old sessions", forgotten);
+            report.note("sum up what projects use", self.fold_usage().await);
+            let entries = self.forget_audit_entries(sessions::ROWS).await;
+            report.forgotten_audit_entries =
+                report.note("forget old audit entries", entries).unwrap_or_default();
+            let failures = self.db.forget_sign_ins().await;
+            report.note("forget old failed sign-ins", failures.map_err(ServiceError::from));
+            let activity = self.db.sweep_activity().await;
+            report.note(
+                "forget what replicas that are gone had under way",
+                activity.map_err(ServiceError::from),
+            );
         }
-        Ok(report)
+        report
     }
 }

@@ -5,14 +5,24 @@ use std::collections::{HashMap, HashSet};
 use super::CleanupReport;
 use crate::domain::upload::{Transfer, Upload, UploadId};
 use crate::service::{Result, Service};
-use crate::storage::{TempEntry, TempKind, TempOwner};
+use crate::storage::{TempEntry, TempKind, TempListing, TempOwner};
 use crate::telemetry::chain;
 
 impl Service {
-    pub(super) async fn sweep(&self, report: &mut CleanupReport) -> Result<()> {
+    /// Listings one after the other; where one fails the next one goes on.
+    pub(super) async fn sweep(&self, report: &mut CleanupReport) {
+        let mut listing = Some(TempListing::default());
+        while let Some(now) = listing {
+            let swept = self.sweep_listing(now, report).await;
+            report.note(now.purpose(), swept);
+            listing = now.next();
+        }
+    }
+
+    async fn sweep_listing(&self, listing: TempListing, report: &mut CleanupReport) -> Result<()> {
         let mut cursor = None;
         while !self.handover.is_cancelled() {
-            let page = self.storage.temp_entries(cursor).await?;
+            let page = self.storage.temp_entries(listing, cursor).await?;
             // Sessions are read after the listing: one that is alive now may have been the owner then, and
             // one that has ended never comes back to life.
             let owners: HashSet<_> = page.entries.iter().filter_map(owner).collect();

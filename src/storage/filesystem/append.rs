@@ -22,10 +22,16 @@ pub struct FileAppender {
     is_first: bool,
 }
 
+/// The data file. Dropped before its bytes are to count it is cut back to those that did before: bytes that did not fit
+/// on the disk, or that nobody will ask for, must not keep others off it until somebody appends again.
 #[derive(Debug)]
 struct Target {
     data: File,
+    /// Held while the file is cut back: fields are dropped after [`Drop::drop`].
     lock: UploadLock,
+    /// Bytes that count whatever becomes of this append.
+    received: u64,
+    is_finished: bool,
 }
 
 impl Filesystem {
@@ -53,7 +59,8 @@ impl Filesystem {
             // Cuts off what an append wrote that never told the database.
             data.set_len(received).map_err(failed())?;
             data.seek(SeekFrom::Start(received)).map_err(failed())?;
-            let writer = BlockWriter::new(Target { data, lock }, Target::write);
+            let target = Target { data, lock, received, is_finished: false };
+            let writer = BlockWriter::new(target, Target::write);
             Ok(FileAppender { writer, directory, is_first: received == 0 })
         })
         .await
@@ -69,6 +76,16 @@ impl Target {
     }
 }
 
+impl Drop for Target {
+    fn drop(&mut self) {
+        if !self.is_finished
+            && let Err(error) = self.data.set_len(self.received)
+        {
+            tracing::warn!(%error, "what an append left behind is cut off by the next one");
+        }
+    }
+}
+
 impl FileAppender {
     pub(in crate::storage) async fn write(&mut self, bytes: Bytes) -> Result<()> {
         self.writer.push(bytes).await
@@ -76,13 +93,14 @@ impl FileAppender {
 
     pub(in crate::storage) async fn finish(self) -> Result<Appended> {
         let Self { writer, directory, is_first } = self;
-        let Target { data, lock } = writer.finish().await?;
+        let mut target = writer.finish().await?;
         blocking(move || {
-            data.sync_data().map_err(StorageError::unavailable("sync the data file"))?;
+            target.data.sync_data().map_err(StorageError::unavailable("sync the data file"))?;
             if is_first {
                 directory.sync()?;
             }
-            lock.still_there()?;
+            target.lock.still_there()?;
+            target.is_finished = true;
             Ok(Appended { store_upload_id: None, tail_id: None, parts: Vec::new() })
         })
         .await

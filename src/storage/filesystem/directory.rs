@@ -1,7 +1,7 @@
 //! One upload's directory: the names in it, and how they are made durable.
 
 use std::fs::{self, File, OpenOptions};
-use std::io;
+use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
@@ -12,8 +12,8 @@ use crate::domain::part::PartNumber;
 use crate::domain::upload::UploadId;
 use crate::storage::{StorageError, key};
 
-/// As for directories: the service's user writes, its group may read.
-const FILE_MODE: u32 = 0o640;
+/// As for directories: their owner's alone, whatever the umask.
+const FILE_MODE: u32 = 0o600;
 /// What a PUT under way is called, up to its random end.
 pub(super) const STAGED_PREFIX: &str = "staged-";
 
@@ -120,6 +120,11 @@ pub(super) fn writable(read: bool) -> OpenOptions {
     let mut options = OpenOptions::new();
     options.read(read).write(true).truncate(false).mode(FILE_MODE);
     options
+}
+
+/// Writes a small file anew.
+pub(super) fn write_small(path: &Path, content: &[u8]) -> io::Result<()> {
+    writable(false).create(true).truncate(true).open(path)?.write_all(content)
 }
 
 /// For `map_err`: what it means when the file is not there; anything else is the store failing to do `action`.

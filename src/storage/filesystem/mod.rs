@@ -51,8 +51,8 @@ use directory::UploadDirectory;
 
 type Result<T> = std::result::Result<T, StorageError>;
 
-/// Nobody but the service's user and group needs to see blobs by name.
-const DIRECTORY_MODE: u32 = 0o750;
+/// Nobody but the service's user needs to see blobs, or even their names.
+const DIRECTORY_MODE: u32 = 0o700;
 /// Overwritten by every [`Filesystem::check`] and left: one name, so nothing piles up.
 const CHECK_FILE: &str = ".writable";
 
@@ -113,8 +113,8 @@ impl Filesystem {
     /// Writes a byte: a full disk or a read-only mount shows here and not first in a client's upload.
     pub(super) async fn check(&self) -> Result<()> {
         let path = self.root.join(CHECK_FILE);
-        blocking(move || fs::write(path, b"\n").map_err(StorageError::unavailable("write below its root")))
-            .await
+        let write = move || directory::write_small(&path, b"\n");
+        blocking(move || write().map_err(StorageError::unavailable("write below its root"))).await
     }
 
     fn directory(&self, upload: UploadId) -> UploadDirectory {

@@ -88,13 +88,30 @@ impl PartFile {
     fn write(&mut self, block: &[Bytes]) -> Result<()> {
         let _held = self.hold()?;
         for piece in block {
-            self.data
-                .write_all_at(piece, self.part.offset + self.written)
-                .map_err(StorageError::unavailable("write a block of a part"))?;
+            let written = self.data.write_all_at(piece, self.part.offset + self.written);
+            let written = written.map_err(StorageError::unavailable("write a block of a part"));
+            if let Err(StorageError::Full { .. }) = &written {
+                self.give_back_room();
+            }
+            written?;
             self.written += piece.len() as u64;
         }
         Ok(())
     }
+
+    /// What a part that did not fit has written keeps nobody else off the disk: the part is sent again as a whole.
+    #[cfg(target_os = "linux")]
+    fn give_back_room(&self) {
+        use rustix::fs::{FallocateFlags, fallocate};
+        let mode = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+        if let Err(error) = fallocate(&self.data, mode, self.part.offset, self.part.size) {
+            tracing::warn!(%error, "what a part left behind stays until the upload ends");
+        }
+    }
+
+    /// Other systems have no such call: it stays until the upload ends.
+    #[cfg(not(target_os = "linux"))]
+    fn give_back_room(&self) {}
 
     fn commit(self) -> Result<String> {
         self.data.sync_data().map_err(StorageError::unavailable("sync a part"))?;

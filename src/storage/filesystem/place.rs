@@ -23,7 +23,7 @@ use crate::storage::{Sealed, StorageError, key};
 /// Read ahead of a download: few enough trips to the file threads, little memory for each client.
 const DOWNLOAD_BLOCK_SIZE: usize = 256 * 1024;
 /// As a sealed file's.
-const BLOB_MODE: u32 = 0o444;
+const BLOB_MODE: u32 = 0o400;
 
 impl Filesystem {
     pub(in crate::storage) async fn place(&self, sealed: &Sealed, digest: &Digest) -> Result<()> {

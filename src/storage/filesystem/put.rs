@@ -10,7 +10,7 @@ use futures_util::{Stream, TryStreamExt};
 use uuid::Uuid;
 
 use super::blocks::BlockWriter;
-use super::directory::{STAGED_PREFIX, UploadDirectory, missing, remove_file, writable};
+use super::directory::{STAGED_PREFIX, UploadDirectory, missing, remove_file, writable, write_small};
 use super::lock::{Access, UploadLock, wait_for};
 use super::{Filesystem, Result, blocking};
 use crate::domain::digest::Digest;
@@ -143,7 +143,8 @@ struct Checksum {
 /// The lock must be held exclusively. Not synced: a record that a crash cuts short is one that is not believed.
 fn record_checksum(directory: &UploadDirectory, checksum: &Checksum) -> Result<()> {
     let staged = directory.checksum().with_extension("digest.new");
-    fs::write(&staged, format!("{} {} {}\n", checksum.digest, checksum.size, checksum.inode))
+    let record = format!("{} {} {}\n", checksum.digest, checksum.size, checksum.inode);
+    write_small(&staged, record.as_bytes())
         .and_then(|()| fs::rename(staged, directory.checksum()))
         .map_err(missing(StorageError::UploadNotFound, "record a checksum"))
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
-use super::directory::{remove_file, sync};
+use super::directory::{remove_file, sync, writable};
 use super::lock::{Access, wait_for};
 use super::{Filesystem, Result, blocking};
 use crate::domain::digest::{Algorithm, Digest};
@@ -53,7 +53,7 @@ impl Filesystem {
 
 /// Keeps those who remove from those who publish; given back when the file is closed.
 pub(super) fn lock(root: &Path, access: Access) -> Result<File> {
-    let file = File::options().create(true).truncate(false).write(true).open(root.join(LOCK_FILE));
+    let file = writable(false).create(true).open(root.join(LOCK_FILE));
     let file = file.map_err(StorageError::unavailable("open the lock on what is published"))?;
     wait_for(&file, access)?;
     Ok(file)

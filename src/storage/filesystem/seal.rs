@@ -16,7 +16,7 @@ use crate::domain::upload::{Transfer, UploadId};
 use crate::storage::{Evidence, Sealed, StorageError, key};
 
 /// Published bytes never change; the mode says so to whoever looks around in the store.
-const SEALED_MODE: u32 = 0o444;
+const SEALED_MODE: u32 = 0o400;
 /// One read, in bytes: small enough that what a few of them leave behind in the allocator's arena of each
 /// thread they were made on, up to eight a core, stays a few MiB; a system call is still cheap beside hashing it.
 const READ_SIZE: u64 = 64 * 1024;

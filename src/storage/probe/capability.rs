@@ -126,7 +126,7 @@ impl Capability {
             Self::ConditionalComplete => "does If-None-Match keep a completed upload from overwriting",
             Self::ConditionalCompleteRaced => "does one of eight such completions at once win",
             Self::RangedReads => "does a ranged read give exactly the range",
-            Self::UploadsByPrefix => "are multipart uploads listed by the beginning of their key",
+            Self::UploadsByPrefix => "are multipart uploads that have begun listed",
         }
     }
 

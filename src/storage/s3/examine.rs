@@ -163,9 +163,10 @@ impl S3 {
         answer.status().map(|_| Finding::warning("versioning", detail, mend))
     }
 
-    /// Compares our clock with the `Date` of any answer, also one that refuses us.
+    /// Compares the clock that signs with the `Date` of any answer, also one that refuses us.
     async fn clock_skew(&self, http: &reqwest::Client, clock: &Clock) -> Finding {
-        let mend = "set this machine's clock, by NTP for instance: signatures carry the time";
+        let mend =
+            "set the clocks of the database and the store, by NTP for instance: signatures carry the time";
         let endpoint = match &self.settings.endpoint {
             Some(endpoint) => endpoint.clone(),
             None => format!("https://{}.s3.amazonaws.com", self.bucket()),

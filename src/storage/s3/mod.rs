@@ -123,19 +123,19 @@ pub struct S3 {
 }
 
 impl S3 {
-    /// Connects with the standard AWS credential chain: environment, profile, web identity, instance.
-    pub async fn connect(settings: S3Settings) -> Self {
+    /// Connects with the standard AWS credential chain: environment, profile, web identity, instance. `clock` says
+    /// when URLs begin and end.
+    pub async fn connect(settings: S3Settings, clock: &Clock) -> Self {
         let http = aws_smithy_http_client::Builder::new()
             .tls_provider(tls::Provider::Rustls(tls::rustls_provider::CryptoMode::Ring))
             .build_https();
         let shared = aws_config::defaults(BehaviorVersion::v2026_01_12()).http_client(http).load().await;
-        Self::with_config(settings, &shared)
+        Self::with_clock(settings, &shared, clock)
     }
 
     /// Connects with credentials, region and HTTP client as given.
     #[must_use]
     pub fn with_config(settings: S3Settings, shared: &SdkConfig) -> Self {
-        // The real time, whatever the sessions' clock says: the store judges signatures by its own.
         Self::with_clock(settings, shared, &Clock::System)
     }
 

@@ -8,6 +8,7 @@ use reqwest::StatusCode;
 use super::sweep::time;
 use super::{S3, classify};
 use crate::domain::digest::Digest;
+use crate::domain::upload::UploadId;
 use crate::storage::{BlobCursor, BlobEntry, BlobPage, Result, StorageError, key};
 
 const REMOVE: &str = "delete a blob";
@@ -37,6 +38,22 @@ impl S3 {
         }
     }
 
+    /// Makes sure that the store refuses a removal that ended `lag` ago: that it looks at a request's end at all, and that
+    /// its clock is no further behind ours. Asked by such a request for what nobody has.
+    pub async fn check_ends(&self, lag: Duration) -> Result<()> {
+        let nothing = self.path(&key::temp_data(UploadId::generate()));
+        let url = self.own_signer.ended_delete(&nothing, lag).await?;
+        let sent = self.http()?.delete(&url).send().await;
+        let answer = sent.map_err(reqwest::Error::without_url).map_err(StorageError::unavailable(REMOVE))?;
+        match answer.status() {
+            // Tells a refusal from a store that did it, and found nothing.
+            StatusCode::BAD_REQUEST | StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Ok(()),
+            StatusCode::NOT_FOUND => Err(StorageError::IgnoresEnd { lag }),
+            status if status.is_success() => Err(StorageError::IgnoresEnd { lag }),
+            status => Err(StorageError::unavailable(REMOVE)(format!("it answered {status}"))),
+        }
+    }
+
     pub async fn blob_entries(&self, cursor: Option<BlobCursor>) -> Result<BlobPage> {
         let listing = self
             .client
@@ -58,5 +75,60 @@ impl S3 {
             entries,
             next: page.next_continuation_token().map(|token| BlobCursor(token.to_owned())),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_sdk_s3::config::{BehaviorVersion, Credentials, SharedCredentialsProvider};
+    use axum::Router;
+    use axum::http::Method;
+    use chrono::TimeDelta;
+
+    use super::*;
+    use crate::domain::clock::Clock;
+    use crate::storage::s3::S3Settings;
+
+    const LAG: Duration = Duration::from_secs(15);
+
+    /// A store that judges a presigned request by a clock that is so far behind, as SigV4 has it.
+    async fn store(behind: TimeDelta) -> S3 {
+        let judge = move |method: Method, uri: axum::http::Uri| async move {
+            let query = uri.query().unwrap_or_default();
+            let value =
+                |name: &str| query.split('&').find_map(|pair| pair.strip_prefix(name)).expect("it is signed");
+            let signed = chrono::NaiveDateTime::parse_from_str(value("X-Amz-Date="), "%Y%m%dT%H%M%SZ");
+            let life = TimeDelta::seconds(value("X-Amz-Expires=").parse().expect("seconds"));
+            assert_eq!(method, Method::DELETE);
+            let is_over = signed.expect("a time").and_utc() + life < Clock::System.now() - behind;
+            if is_over { StatusCode::FORBIDDEN } else { StatusCode::NO_CONTENT }
+        };
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let endpoint = format!("http://{}", listener.local_addr().expect("an address"));
+        tokio::spawn(async move { axum::serve(listener, Router::new().fallback(judge)).await });
+        let settings = S3Settings {
+            bucket: "bucket".to_owned(),
+            prefix: String::new(),
+            endpoint: Some(endpoint),
+            public_endpoint: None,
+            path_style: true,
+        };
+        let credentials = Credentials::new("key", "secret", None, None, "tests");
+        let shared = aws_config::SdkConfig::builder()
+            .behavior_version(BehaviorVersion::v2026_01_12())
+            .credentials_provider(SharedCredentialsProvider::new(credentials))
+            .build();
+        S3::with_config(settings, &shared)
+    }
+
+    #[tokio::test]
+    async fn a_store_whose_clock_is_further_behind_than_a_removal_tolerates_is_found_out() {
+        for behind in [-TimeDelta::minutes(5), TimeDelta::zero(), TimeDelta::seconds(5)] {
+            store(behind).await.check_ends(LAG).await.expect("its clock is good enough");
+        }
+        for behind in [TimeDelta::seconds(20), TimeDelta::minutes(5), TimeDelta::days(10_000)] {
+            let found = store(behind).await.check_ends(LAG).await;
+            assert!(matches!(found, Err(StorageError::IgnoresEnd { .. })), "{found:?}");
+        }
     }
 }

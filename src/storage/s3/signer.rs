@@ -98,6 +98,13 @@ impl Signer {
         Ok(PresignedRequest { url, headers: Vec::new(), expires_at: stamp.expires_at() })
     }
 
+    /// Signs the removal of an object by a request that ended `ago`: what no store may carry out any more.
+    pub async fn ended_delete(&self, key: &str, ago: Duration) -> Result<String> {
+        let life = Duration::from_secs(1);
+        let (target, stamp) = self.prepare_before(ago + life, life).await?;
+        Ok(whole(target, &stamp, "DELETE", "x-id=DeleteObject", key, &[]))
+    }
+
     /// Prepares to sign the parts of one multipart upload, whose PUTs carry these headers as well.
     pub async fn parts(
         &self,
@@ -123,6 +130,11 @@ impl Signer {
     }
 
     async fn prepare(&self, lifetime: Duration) -> Result<(&Target, Stamp)> {
+        self.prepare_before(Duration::ZERO, lifetime).await
+    }
+
+    /// As somebody would have who signed `ago`.
+    async fn prepare_before(&self, ago: Duration, lifetime: Duration) -> Result<(&Target, Stamp)> {
         let held = self.credentials.get().await?;
         let target = self
             .target
@@ -131,7 +143,7 @@ impl Signer {
             })
             .await?;
         // Taken last: whatever was waited for must not shorten the URL's life.
-        let now = self.clock.now().trunc_subsecs(0);
+        let now = (self.clock.now() - ago).trunc_subsecs(0);
         Ok((target, Stamp::new(&held, target.scope(), now, lifetime)?))
     }
 }

@@ -16,6 +16,7 @@ pub fn cases() -> Vec<Case> {
     super::suite![
         a_removed_blob_is_gone_and_removing_it_again_is_fine,
         nothing_is_removed_once_the_time_is_up,
+        a_removal_that_has_ended_is_refused,
         a_removed_blob_can_be_placed_again,
         every_blob_is_listed_with_its_size_and_nothing_else,
         removing_beside_placing_removes_no_other_blob,
@@ -62,6 +63,12 @@ async fn nothing_is_removed_once_the_time_is_up(storage: Arc<Storage>) {
         assert!(refused.is_err(), "{refused:?}");
     }
     assert!(is_placed(&storage, &digest, 1_000).await);
+}
+
+async fn a_removal_that_has_ended_is_refused(storage: Arc<Storage>) {
+    for lag in [1, 15, 60] {
+        storage.check_ends(Duration::from_secs(lag)).await.expect("a store that looks at a request's end");
+    }
 }
 
 async fn a_removed_blob_can_be_placed_again(storage: Arc<Storage>) {

@@ -52,6 +52,10 @@ pub fn cases() -> Vec<Story> {
         ("the_loop_inside_serve_cleans_as_the_command_does", |s| many::inside_serve(s).boxed()),
         ("the_command_says_what_it_did_and_how_it_ended", |s| command::told(s).boxed()),
         ("a_command_that_cannot_clean_fails_and_says_why", |s| command::failures(s).boxed()),
+        ("a_store_that_refuses_one_listing_is_cleaned_by_the_others", |s| {
+            command::refused_listing(s).boxed()
+        }),
+        ("a_cleaning_waits_for_the_end_of_another", |s| command::in_turn(s).boxed()),
     ]
 }
 

@@ -3,6 +3,7 @@
 mod bodies;
 mod connections;
 mod fairness;
+mod full;
 mod input;
 mod memory;
 pub(super) mod raw;
@@ -24,6 +25,7 @@ pub fn cases() -> Vec<Story> {
         memory::cases(),
         connections::cases(),
         fairness::cases(),
+        full::cases(),
     ]
     .concat()
 }

@@ -7,6 +7,7 @@ mod audit;
 mod cleanup;
 pub mod client;
 pub mod clients;
+pub mod clocks;
 mod concurrency;
 mod crash;
 mod garbage;
@@ -23,8 +24,8 @@ mod smoke;
 
 use crate::support::trial::Story;
 
-/// Every module of stories with its name, but for those that need more than a stack: see [`client`] and
-/// [`clients`].
+/// Every module of stories with its name, but for those that need more than a stack: see [`client`], [`clients`]
+/// and [`clocks`].
 pub fn all() -> Vec<(&'static str, Vec<Story>)> {
     vec![
         ("smoke", smoke::cases()),

@@ -3,6 +3,7 @@
 mod commands;
 mod doctor;
 mod door;
+mod files;
 mod health;
 mod logs;
 mod probe;
@@ -20,6 +21,7 @@ pub fn cases() -> Vec<Story> {
         probe::cases(),
         commands::cases(),
         settings::cases(),
+        files::cases(),
     ]
     .concat()
 }

@@ -6,6 +6,7 @@ pub mod bucket;
 pub mod command_line;
 pub mod copies;
 pub mod database;
+pub mod holding;
 pub mod image;
 pub mod layout;
 pub mod obedient;

@@ -40,6 +40,8 @@ pub struct Servers {
     pub skopeo: Option<PathBuf>,
     /// The interpreter of an environment with the oras and dxf packages.
     pub python: Option<PathBuf>,
+    /// The library of libfaketime that gives a process another clock.
+    pub faketime: Option<PathBuf>,
 }
 
 impl Servers {
@@ -56,6 +58,7 @@ impl Servers {
             registry_with_password: address("OVERSIDE_TEST_REGISTRY_WITH_PASSWORD"),
             skopeo: program("OVERSIDE_TEST_SKOPEO"),
             python: program("OVERSIDE_TEST_CLIENTS"),
+            faketime: program("OVERSIDE_TEST_FAKETIME"),
         }
     }
 
@@ -68,6 +71,7 @@ impl Servers {
             ("docker-registry", self.registry.is_some() && self.registry_with_password.is_some()),
             ("skopeo", self.skopeo.is_some()),
             ("the Python clients", self.python.is_some()),
+            ("libfaketime", self.faketime.is_some()),
         ];
         is_there.into_iter().filter_map(|(name, is_there)| (!is_there).then_some(name)).collect()
     }

@@ -62,7 +62,7 @@ async fn a_seal_interrupted_after_the_rename_goes_on() -> Outcome {
     fs::rename(directory.data(), directory.sealed())?;
     let sealed = fixture.seal_put(upload).await?;
     assert_eq!((sealed.size, sealed.digest()), (5, Some(digest_of(b"bytes"))));
-    assert_eq!(fs::metadata(directory.sealed())?.permissions().mode() & 0o777, 0o444);
+    assert_eq!(fs::metadata(directory.sealed())?.permissions().mode() & 0o777, 0o400);
     assert_eq!(fixture.read(&sealed).await?, "bytes");
     Ok(())
 }

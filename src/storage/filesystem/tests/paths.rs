@@ -5,7 +5,7 @@ use std::os::unix::fs::symlink;
 use chrono::{DateTime, Utc};
 
 use super::*;
-use crate::storage::{TempEntry, TempKind, TempOwner};
+use crate::storage::{TempEntry, TempKind, TempListing, TempOwner};
 
 fn entry(key: &str) -> TempEntry {
     let kind = TempKind::Object { key: key.to_owned() };
@@ -56,7 +56,7 @@ async fn a_symbolic_link_is_removed_and_not_followed() -> Outcome {
     symlink(&outside, fixture.store.directory(upload).path().join("link"))?;
     symlink(&outside, fixture.temp().join("link"))?;
     symlink(&outside, fixture.temp().join(other.to_string()))?;
-    let page = fixture.store.temp_entries(None).await?;
+    let page = fixture.store.temp_entries(TempListing::Objects, None).await?;
     assert_eq!(page.entries.len(), 3);
     for entry in &page.entries {
         fixture.store.remove_temp(entry).await?;
@@ -72,7 +72,7 @@ async fn whatever_lies_among_the_uploads_is_listed_and_can_be_removed() -> Outco
     fs::write(fixture.temp().join("file"), b"")?;
     fs::create_dir_all(fixture.temp().join("folder/in/folder"))?;
     fs::create_dir_all(fixture.temp().join(format!("discarded-{}", UploadId::generate())))?;
-    let page = fixture.store.temp_entries(None).await?;
+    let page = fixture.store.temp_entries(TempListing::Objects, None).await?;
     assert_eq!(page.entries.len(), 3);
     for entry in page.entries.iter().chain(&page.entries) {
         assert_eq!(entry.owner, TempOwner::Nobody);
@@ -93,8 +93,11 @@ async fn an_upload_is_as_young_as_what_was_last_written_in_it() -> Outcome {
     for path in [directory.path().to_owned(), directory.lock(), directory.data(), directory.checksum()] {
         date(&path, long_ago)?;
     }
-    let modified =
-        async || Ok::<_, StorageError>(fixture.store.temp_entries(None).await?.entries[0].modified);
+    let modified = async || {
+        Ok::<_, StorageError>(
+            fixture.store.temp_entries(TempListing::Objects, None).await?.entries[0].modified,
+        )
+    };
     assert_eq!(modified().await?, DateTime::<Utc>::from(long_ago));
     let later = long_ago + Duration::from_secs(5);
     date(&directory.data(), later)?;

@@ -1,16 +1,24 @@
 //! What is no manifest is refused with the reason, and nothing of it is kept.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::future::{BoxFuture, FutureExt};
 use serde_json::json;
+use sqlx::Connection;
 
 use super::NAME;
 use crate::stories::protocol::assert_answer;
 use crate::support::Stack;
 use crate::support::api::{Repository, digest_of};
+use crate::support::database::Database;
 use crate::support::image::{IMAGE, INDEX, LAYER, Manifest, descriptor};
 use crate::support::trial::Story;
+
+/// For an answer that waits for nobody, on a busy machine; less than the 30 seconds that a writer waits for another.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// To see that somebody waits.
+const HEAD_START: Duration = Duration::from_secs(1);
 
 pub fn cases() -> Vec<Story> {
     vec![
@@ -18,6 +26,7 @@ pub fn cases() -> Vec<Story> {
         ("manifests_that_two_clients_could_read_as_two_things_are_refused", ambiguous),
         ("schema_1_is_refused", schema_1),
         ("json_as_deep_as_a_manifest_can_be_crashes_nothing", deep),
+        ("a_manifest_that_will_be_refused_waits_for_no_writer_and_keeps_none_waiting", refused_unlocked),
     ]
 }
 
@@ -188,6 +197,26 @@ fn deep(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
         }
         assert_eq!(repository.get("v1").await.expect(200).body, image.payload);
         assert!(!stack.logs().contains("panicked"));
+    }
+    .boxed()
+}
+
+/// On a database with one writer at a time. A connection of ours is that one, so whatever needs to write waits.
+fn refused_unlocked(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
+    async move {
+        let Database::Sqlite { url } = &stack.database else { return };
+        let server = stack.server(&["--clean-interval", "1h", "--gc-interval", "1h"]).await;
+        let repository = Repository::of(server.base_url(), NAME);
+        let whole = repository.tagged("v1").await;
+        let lacking = whole.with("layers", json!([descriptor(LAYER, b"never pushed")]));
+        let mut writer = sqlx::SqliteConnection::connect(url).await.expect("the stack's SQLite opens");
+        sqlx::query("BEGIN IMMEDIATE").execute(&mut writer).await.expect("nobody else writes");
+        let refused = tokio::time::timeout(PATIENCE, repository.put("v2", &lacking)).await;
+        refused.expect("it waits for nobody").refused(404, "MANIFEST_BLOB_UNKNOWN");
+        let written = tokio::time::timeout(HEAD_START, repository.put("v2", &whole)).await;
+        assert!(written.is_err(), "the writer that is there is no obstacle to another: {written:?}");
+        sqlx::query("ROLLBACK").execute(&mut writer).await.expect("it ends");
+        repository.put("v2", &whole).await.expect(201);
     }
     .boxed()
 }

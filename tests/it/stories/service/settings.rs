@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::{BoxFuture, FutureExt};
+use overside::domain::clock::Clock;
 use overside::domain::upload::UploadId;
 use overside::storage::s3::{S3, S3Settings};
 use overside::storage::{PutTerms, key};
@@ -81,14 +82,14 @@ fn virtual_hosted(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
             (false, format!("http://{BUCKET}.localhost:{port}/below/temp/")),
             (true, format!("http://localhost:{port}/{BUCKET}/below/temp/")),
         ] {
-            let store = S3::connect(S3Settings {
+            let settings = S3Settings {
                 bucket: BUCKET.to_owned(),
                 prefix: "below/".to_owned(),
                 endpoint: Some(format!("http://localhost:{port}")),
                 public_endpoint: None,
                 path_style,
-            })
-            .await;
+            };
+            let store = S3::connect(settings, &Clock::System).await;
             let terms = PutTerms { size: Some(10), digest: None };
             let signed = store.presign_put(UploadId::generate(), terms, Duration::from_mins(1)).await;
             let signed = signed.expect("the environment has keys");
