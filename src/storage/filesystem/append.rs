@@ -29,9 +29,8 @@ struct Target {
     data: File,
     /// Held while the file is cut back: fields are dropped after [`Drop::drop`].
     lock: UploadLock,
-    /// Bytes that count whatever becomes of this append.
-    received: u64,
-    is_finished: bool,
+    /// Bytes that count whatever becomes of this append; none once all do.
+    cut_to: Option<u64>,
 }
 
 impl Filesystem {
@@ -59,7 +58,7 @@ impl Filesystem {
             // Cuts off what an append wrote that never told the database.
             data.set_len(received).map_err(failed())?;
             data.seek(SeekFrom::Start(received)).map_err(failed())?;
-            let target = Target { data, lock, received, is_finished: false };
+            let target = Target { data, lock, cut_to: Some(received) };
             let writer = BlockWriter::new(target, Target::write);
             Ok(FileAppender { writer, directory, is_first: received == 0 })
         })
@@ -78,8 +77,8 @@ impl Target {
 
 impl Drop for Target {
     fn drop(&mut self) {
-        if !self.is_finished
-            && let Err(error) = self.data.set_len(self.received)
+        if let Some(received) = self.cut_to
+            && let Err(error) = self.data.set_len(received)
         {
             tracing::warn!(%error, "what an append left behind is cut off by the next one");
         }
@@ -100,7 +99,7 @@ impl FileAppender {
                 directory.sync()?;
             }
             target.lock.still_there()?;
-            target.is_finished = true;
+            target.cut_to.take();
             Ok(Appended { store_upload_id: None, tail_id: None, parts: Vec::new() })
         })
         .await
