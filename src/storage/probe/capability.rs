@@ -151,11 +151,12 @@ impl Capability {
                 "a declared digest can be taken back, unless it is guarded"
             }
             (Self::ChecksumAlgorithmGuarded, true) => "every URL with a declared digest is signed with it",
-            (Self::ChecksumAlgorithmGuarded, false) => "a declared digest is proven like any other",
             (Self::UploadKeyRestricted, true) => "whatever a client's URL permits, this is all of it",
             (Self::UploadKeyRestricted, false) => "the key for uploads protects nothing",
             (Self::ChecksumEnforced, true) => "a PUT with a declared digest stores those bytes or nothing",
-            (Self::ChecksumEnforced, false) => "a declared digest is proven like any other",
+            (Self::ChecksumAlgorithmGuarded | Self::ChecksumEnforced, false) => {
+                "a declared digest is proven like any other"
+            }
             (Self::RefusalHarmless, true) => "the checksum the store reports can be believed",
             (Self::RefusalHarmless, false) => "the checksum the store reports is not believed",
             (Self::ContentHashEnforced, true) => "a URL alone could bind its body",

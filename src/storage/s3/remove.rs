@@ -91,7 +91,7 @@ mod tests {
 
     const LAG: Duration = Duration::from_secs(15);
 
-    /// A store that judges a presigned request by a clock that is so far behind, as SigV4 has it.
+    /// A store that judges a presigned request by a clock that is so far behind, as `SigV4` has it.
     async fn store(behind: TimeDelta) -> S3 {
         let judge = move |method: Method, uri: axum::http::Uri| async move {
             let query = uri.query().unwrap_or_default();

@@ -102,8 +102,8 @@ impl S3 {
         Ok(TempPage { entries: entries.collect(), next })
     }
 
-    /// Of the whole bucket, and those below our prefix are picked here: MinIO lists none for a prefix that is no key
-    /// (minio issue 20989).
+    /// Of the whole bucket, and those below our prefix are picked here: `MinIO` lists none for a prefix that is no
+    /// key (minio issue 20989).
     async fn temp_multiparts(&self, markers: Option<(String, String)>) -> Result<TempPage> {
         let MultipartPage { uploads, next } = self.list_multiparts("", markers).await?;
         let entries = uploads.into_iter().filter_map(|(path, store_upload_id, modified)| {

@@ -127,16 +127,13 @@ impl Line {
     }
 
     async fn copy(&self, put: &Put, source: String) -> Response<Full<Bytes>> {
-        let copied = match &put.part {
-            Some((id, number)) => {
-                let copy = self.client.upload_part_copy().bucket(BUCKET).key(&put.key).upload_id(id);
-                copy.part_number(*number).copy_source(source).send().await.map(drop).is_ok()
-            }
-            None => {
-                let copy = self.client.copy_object().bucket(BUCKET).key(&put.key).copy_source(source);
-                let copy = copy.metadata_directive(MetadataDirective::Replace);
-                copy.send().await.map(drop).is_ok()
-            }
+        let copied = if let Some((id, number)) = &put.part {
+            let copy = self.client.upload_part_copy().bucket(BUCKET).key(&put.key).upload_id(id);
+            copy.part_number(*number).copy_source(source).send().await.map(drop).is_ok()
+        } else {
+            let copy = self.client.copy_object().bucket(BUCKET).key(&put.key).copy_source(source);
+            let copy = copy.metadata_directive(MetadataDirective::Replace);
+            copy.send().await.map(drop).is_ok()
         };
         if copied { told(200, "CopyObjectResult") } else { told(404, "NoSuchKey") }
     }
@@ -144,15 +141,12 @@ impl Line {
     async fn write(&self, put: &Put, request: Request<Incoming>) -> Response<Full<Bytes>> {
         let Ok(body) = request.into_body().collect().await else { return told(400, "IncompleteBody") };
         let body = body.to_bytes().into();
-        let written = match &put.part {
-            Some((id, number)) => {
-                let write = self.client.upload_part().bucket(BUCKET).key(&put.key).upload_id(id);
-                write.part_number(*number).body(body).send().await.map(|part| part.e_tag).ok()
-            }
-            None => {
-                let write = self.client.put_object().bucket(BUCKET).key(&put.key).body(body);
-                write.send().await.map(|object| object.e_tag).ok()
-            }
+        let written = if let Some((id, number)) = &put.part {
+            let write = self.client.upload_part().bucket(BUCKET).key(&put.key).upload_id(id);
+            write.part_number(*number).body(body).send().await.map(|part| part.e_tag).ok()
+        } else {
+            let write = self.client.put_object().bucket(BUCKET).key(&put.key).body(body);
+            write.send().await.map(|object| object.e_tag).ok()
         };
         let mut answer = told(if written.is_some() { 200 } else { 400 }, "Written");
         if let Some(etag) = written.flatten() {

@@ -34,7 +34,7 @@ async fn server(stack: &Stack) -> Server {
     Server::start(&mut shell, &stack.folder().join("full.log")).await
 }
 
-fn refused(answer: Answer) {
+fn refused(answer: &Answer) {
     let message = answer.refused(507, "UNAVAILABLE");
     assert!(message.contains("no room") && !message.contains("try again shortly"), "{message}");
 }
@@ -58,7 +58,7 @@ fn chunk(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
         let upload = repository.begin().await;
         let whole = content(SAVED + 10);
         upload.patch(None, whole[..SAVED].to_vec()).await.expect(202);
-        refused(upload.patch(None, vec![7; MOST]).await);
+        refused(&upload.patch(None, vec![7; MOST]).await);
         assert_eq!(upload.state().await.json()["received_offset"], SAVED);
         assert!(on_disk(&stack, &upload) < SAVED + (64 << 10), "{}", on_disk(&stack, &upload));
 
@@ -78,13 +78,13 @@ fn signed(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
         let size = (MOST + (4 << 20)).to_string();
         let put = repository.begin().await;
         let terms = put.sign(&[("size", &size), ("mode", "put")]).await.expect(200).json();
-        refused(send(&put.http, &terms, vec![7; MOST + (4 << 20)]).await);
+        refused(&send(&put.http, &terms, vec![7; MOST + (4 << 20)]).await);
         assert!(on_disk(&stack, &put) < 64 << 10, "{}", on_disk(&stack, &put));
 
         // The third of four parts goes from 10 to 15 MiB.
         let parts = repository.begin().await;
         let terms = parts.sign(&[("size", &size), ("mode", "multipart")]).await.expect(200).json();
-        refused(send(&parts.http, &terms["parts"][2], vec![7; 5 << 20]).await);
+        refused(&send(&parts.http, &terms["parts"][2], vec![7; 5 << 20]).await);
         assert!(on_disk(&stack, &parts) < 64 << 10, "{}", on_disk(&stack, &parts));
         send(&parts.http, &terms["parts"][0], vec![7; 5 << 20]).await.expect(200);
     }
