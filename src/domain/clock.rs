@@ -147,7 +147,7 @@ mod tests {
         assert_eq!(clock.correct(reading(start, 10_000, 20, 4_610_000)), TimeDelta::milliseconds(3_599_980));
         assert_eq!(clock.at(start + Duration::from_millis(10_020)), told(4_610_000));
         // And back.
-        assert_eq!(clock.correct(reading(start, 20_000, 20, 1_020_000)), TimeDelta::milliseconds(-3_599_960));
+        assert_eq!(clock.correct(reading(start, 20_000, 20, 1_020_000)), TimeDelta::milliseconds(-3_599_980));
         assert_eq!(clock.at(start + Duration::from_millis(20_020)), told(1_020_020));
     }
 }
