@@ -20,9 +20,10 @@ pub async fn at_once(stack: Arc<Stack>) {
     }
     assert_eq!(stack.temp_leftovers().await, Vec::<String>::new(), "after aborts");
     let other = Digest::from_sha256([7; 32]);
-    for upload in one_of_each(&repository, &content).await {
+    for (index, upload) in one_of_each(&repository, &content).await.into_iter().enumerate() {
         let told = upload.finalize(&other).await.refused(400, "DIGEST_INVALID");
-        assert!(told.contains(&api::digest_of(&content).to_string()), "{told}");
+        // Of bytes that went past the service it is not told what they are; the last upload's went through it.
+        assert_eq!(told.contains(&api::digest_of(&content).to_string()), index == 2, "{told}");
         assert_eq!(upload.row(&stack).await.state.status(), Status::Failed);
     }
     assert_eq!(stack.temp_leftovers().await, Vec::<String>::new(), "after mismatches");

@@ -121,10 +121,9 @@ fn wrong_digest(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
                 _ => drop(upload.patch(None, bytes.clone()).await.expect(202)),
             }
             let first = upload.finalize(&wrong).await.refused(400, "DIGEST_INVALID");
-            assert!(
-                first.contains(&right.to_string()) && first.contains(&wrong.to_string()),
-                "{way}: {first}"
-            );
+            // What bytes are that went past the service is not told: they may be another's.
+            let told = first.contains(&right.to_string());
+            assert!(first.contains(&wrong.to_string()) && told == (way == "proxied"), "{way}: {first}");
             assert_eq!(stack.temp_leftovers().await, Vec::<String>::new(), "{way}");
             assert_eq!(upload.row(&stack).await.state.status(), Status::Failed, "{way}");
             // Too late, and in the same words.

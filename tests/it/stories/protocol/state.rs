@@ -130,7 +130,7 @@ fn ended(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
           "expires_at": "<time>",
           "failure": {
             "code": "DIGEST_INVALID",
-            "message": "the bytes are sha256:84d89877f0d4041efb6bf91a16f0248f2fd573e6af05c19f96bedb9f882f7882, not sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855; the upload has been discarded, begin another"
+            "message": "the uploaded bytes are not sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855; the upload has been discarded, begin another"
           },
           "repository_name": "team/app/model",
           "size": 10,
