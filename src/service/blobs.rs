@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::cleanup::CleanupReport;
 use super::{Result, Service, ServiceError};
 use crate::db::{Link, Unlinked};
 use crate::domain::blob::{Blob, Standing};
@@ -21,6 +22,8 @@ const PLACE_POLL: Duration = Duration::from_millis(50);
 /// How long whoever asks for an exposed blob waits for it: the store's copy of a GiB takes about as long, and a client
 /// that is told to try again gives up after few times.
 pub(super) const PATIENCE_FOR_EXPOSED: Duration = Duration::from_secs(5);
+/// Between two looks whether it is there; the first one is over soon for all but the largest blobs.
+const EXPOSED_POLL: Duration = Duration::from_millis(100);
 /// Looks at the objects of blobs that are being read, at once. What finds no turn is not looked at.
 pub(super) const LOOKS_AT_ONCE: usize = 2;
 
@@ -33,12 +36,16 @@ pub struct BlobContent {
 
 impl Service {
     /// A blob as a repository has it.
-    pub async fn blob(&self, repository: &RepositoryName, digest: &Digest) -> Result<Blob> {
+    pub async fn blob(self: &Arc<Self>, repository: &RepositoryName, digest: &Digest) -> Result<Blob> {
         Ok(self.link(repository, digest).await?.blob)
     }
 
     /// A blob that a client asks for before it pushes a manifest: if it is there, it stays for long enough.
-    pub async fn blob_to_refer_to(&self, repository: &RepositoryName, digest: &Digest) -> Result<Blob> {
+    pub async fn blob_to_refer_to(
+        self: &Arc<Self>,
+        repository: &RepositoryName,
+        digest: &Digest,
+    ) -> Result<Blob> {
         let link = self.link(repository, digest).await?;
         if link.is_unreferenced && !self.db.renew_link(repository, digest, self.clock.now()).await? {
             return self.blob(repository, digest).await;
@@ -47,19 +54,34 @@ impl Service {
     }
 
     /// A blob that can be read. One that is exposed is waited for: it is on its way to its place.
-    pub(super) async fn link(&self, repository: &RepositoryName, digest: &Digest) -> Result<Link> {
+    pub(super) async fn link(self: &Arc<Self>, repository: &RepositoryName, digest: &Digest) -> Result<Link> {
         let deadline = Instant::now() + PATIENCE_FOR_EXPOSED;
         loop {
             let link = self.db.find_link(repository, digest).await?.ok_or(ServiceError::BlobUnknown)?;
             match link.blob.standing {
                 Standing::Placed | Standing::Sealed(_) => return Ok(link),
                 Standing::Lost => return Err(ServiceError::BlobUnknown),
-                Standing::Exposed(_) if Instant::now() < deadline => tokio::time::sleep(PLACE_POLL).await,
+                Standing::Exposed(_) if Instant::now() < deadline => {
+                    tokio::time::sleep(EXPOSED_POLL).await;
+                    self.go_on_behind();
+                }
                 Standing::Exposed(_) => {
                     return Err(ServiceError::Busy("the blob is still being put in its place".to_owned()));
                 }
             }
         }
+    }
+
+    /// Whoever waits for a blob has it placed, where the replica that was to do so died: nobody waits for the cleaner.
+    fn go_on_behind(self: &Arc<Self>) {
+        let Ok(turn) = Arc::clone(&self.looks).try_acquire_owned() else { return };
+        let service = Arc::clone(self);
+        self.tasks.spawn(async move {
+            if let Err(error) = service.place_abandoned(&mut CleanupReport::default()).await {
+                tracing::debug!(error = %chain(&error), "abandoned blobs are placed later");
+            }
+            drop(turn);
+        });
     }
 
     /// The way to a blob's bytes, all or a range of them.

@@ -27,7 +27,7 @@ impl Service {
     /// Stores a manifest under its digest and points `tags` and, if it is one, `reference` to it: all of it or
     /// nothing.
     pub async fn push_manifest(
-        &self,
+        self: &Arc<Self>,
         repository: &RepositoryName,
         reference: Reference,
         mut tags: BTreeSet<Tag>,
@@ -72,7 +72,11 @@ impl Service {
     }
 
     /// Waits for blobs that were uploaded and are on their way to their place; false when one of them is not.
-    async fn come_to_place(&self, repository: &RepositoryName, missing: &[Digest]) -> Result<bool> {
+    async fn come_to_place(
+        self: &Arc<Self>,
+        repository: &RepositoryName,
+        missing: &[Digest],
+    ) -> Result<bool> {
         let waiting = async {
             for digest in missing {
                 match self.link(repository, digest).await {

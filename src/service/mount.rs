@@ -1,5 +1,7 @@
 //! Link a blob that another repository has: no byte is sent.
 
+use std::sync::Arc;
+
 use super::access::{is_unbound, user_id};
 use super::{Result, Service, ServiceError};
 use crate::db::BlobReader;
@@ -15,7 +17,7 @@ impl Service {
     /// Links a blob of `from` into `to`, or of any repository without `from` (OCI distribution 1.1, "automatic
     /// content discovery"). False where the caller has to upload it, which tells nothing of whether it exists.
     pub async fn mount(
-        &self,
+        self: &Arc<Self>,
         caller: &Caller,
         to: &RepositoryName,
         digest: &Digest,

@@ -65,7 +65,7 @@ fn algorithm(parameters: &Parameters, named: Option<Digest>) -> Result<Algorithm
 /// Whether the blob could be had from another repository. One that cannot be read is no error, and neither is a
 /// name that no repository has: the client uploads instead.
 async fn mounted(
-    service: &Service,
+    service: &Arc<Service>,
     caller: &Caller,
     to: &RepositoryName,
     digest: &Digest,

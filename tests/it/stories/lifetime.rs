@@ -45,8 +45,11 @@ pub fn cases() -> Vec<Story> {
         ("an_upload_survives_a_restart_between_any_two_of_its_steps", |stack| {
             elsewhere::restarts(stack).boxed()
         }),
-        ("a_blob_that_a_url_still_writes_to_is_read_by_nobody_before_it_is_placed", |stack| {
+        ("a_blob_whose_replica_died_before_it_was_placed_is_placed_for_whoever_waits", |stack| {
             placing::after_a_kill(stack).boxed()
+        }),
+        ("a_blob_that_a_url_still_writes_to_is_read_by_nobody_before_it_is_placed", |stack| {
+            placing::read_by_nobody(stack).boxed()
         }),
         ("an_uploader_who_replaces_proven_bytes_costs_nobody_else_anything", |stack| {
             placing::replaced(stack).boxed()

@@ -34,23 +34,29 @@ pub(super) async fn after_a_kill(stack: Arc<Stack>) {
     assert_eq!(stack.store.objects().await, [], "nothing is placed");
 
     // No cleaner takes it for a left-over, whatever it thinks of ages.
-    let db = api::database(&stack).await;
     let cleaning = stack.command(&["cleanup", "--sweep-grace", "1ms", "--dry-run", "--json"]).await;
     assert!(cleaning.stdout.contains(r#""swept_objects":0"#), "{cleaning:?}");
-    // Its URL lives, and may be a way to replace what was proven.
-    unreadable(&repository, &digest).await;
-
-    // Placed as soon as the dead replica's claim has run out.
+    // Whoever waits for it has it placed as soon as the dead replica's claim has run out.
     let deadline = tokio::time::Instant::now() + PATIENCE;
-    while matches!(db.find_blob(&digest).await, Ok(Some(blob)) if blob.standing != Standing::Placed) {
+    while Answer::to(repository.http.head(repository.url(digest))).await.status != 200 {
         assert!(tokio::time::Instant::now() < deadline, "nobody has placed it");
-        let cleaning = stack.command(&["cleanup", "--sweep-grace", "1ms"]).await;
-        assert_eq!(cleaning.code, Some(0), "{cleaning:?}");
     }
     assert_eq!(stack.store.blob_hash(&digest).await, Some(digest));
+    stack.settled().await;
     assert_eq!(stack.store.leftovers().await, Vec::<String>::new());
     assert_eq!(api::digest_of(&repository.read(&digest).await.expect(200).body), digest);
-    db.close().await;
+}
+
+/// A URL that still writes to proven bytes may be a way to replace them.
+pub(super) async fn read_by_nobody(stack: Arc<Stack>) {
+    let server = stack.server(&["--clean-interval", "1h"]).await;
+    let repository = Repository::of(server.base_url(), NAME);
+    let content = api::content(SIZE);
+    let digest = api::digest_of(&content);
+    let an_hour = chrono::TimeDelta::hours(1);
+    let upload = exposed(&stack, &repository, &digest, content.len(), an_hour).await;
+    stack.store.write(&format!("temp/{}/data", upload.id()), &content).await;
+    unreadable(&repository, &digest).await;
 }
 
 /// An exposed blob is waited for and then said to come: by whoever reads it, mounts it or refers to it.
@@ -86,7 +92,7 @@ pub(super) async fn replaced(stack: Arc<Stack>) {
     for is_contended in [true, false] {
         let content = api::content(SIZE + usize::from(is_contended));
         let digest = api::digest_of(&content);
-        let upload = exposed(&stack, &attacker, &digest, content.len()).await;
+        let upload = exposed(&stack, &attacker, &digest, content.len(), chrono::TimeDelta::zero()).await;
         stack.store.write(&format!("temp/{}/data", upload.id()), &api::content(content.len() + 7)[7..]).await;
         if is_contended {
             push_signed(&honest, &content).await;
@@ -116,8 +122,15 @@ async fn push_signed(repository: &Repository, content: &[u8]) {
     upload.finalize(&digest).await.expect(201);
 }
 
-/// A session that a replica has completed whose bytes a URL still writes to, as one leaves it that died then.
-async fn exposed(stack: &Stack, repository: &Repository, digest: &Digest, size: usize) -> Upload {
+/// A session that a replica has completed whose bytes a URL still writes to, as one leaves it that died then: its claim
+/// on placing them goes on for a while.
+async fn exposed(
+    stack: &Stack,
+    repository: &Repository,
+    digest: &Digest,
+    size: usize,
+    claimed_for: chrono::TimeDelta,
+) -> Upload {
     let db = api::database(stack).await;
     let upload = repository.begin().await;
     let (begun, size) = (upload.row(stack).await, size as u64);
@@ -131,7 +144,7 @@ async fn exposed(stack: &Stack, repository: &Repository, digest: &Digest, size: 
     let object = SealedObject { upload: upload.id(), path: format!("temp/{}/data", upload.id()), etag: None };
     let (proof, standing) = (Proof::StoreChecksum, Standing::Exposed(object));
     let blob = Blob { digest: *digest, size, proof, created_at: now(), standing };
-    let committed = db.commit_blob(&claimed, &completed, &blob, now(), None).await;
+    let committed = db.commit_blob(&claimed, &completed, &blob, now() + claimed_for, None).await;
     assert_eq!(committed.expect("a commit"), Committed::Done);
     db.close().await;
     upload
