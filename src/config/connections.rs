@@ -17,8 +17,8 @@ pub struct ConnectionConfig {
     pub max_connections: usize,
 
     /// Most connections of one client address (of IPv6, one /64), and requests under way for it without signing in.
-    /// Behind a proxy all connections come from the proxy's: say --trust-forwarded-for, or set this to
-    /// --max-connections [default: a quarter of --max-connections; this machine's own addresses: no limit]
+    /// Behind a proxy all connections come from the proxy's: have its forwarded addresses trusted, or set this as high
+    /// as all connections [default: a quarter of those; this machine's own addresses: no limit]
     #[arg(long, env = "OVERSIDE_CONNECTIONS_PER_ADDRESS", value_parser = count)]
     pub connections_per_address: Option<usize>,
 
