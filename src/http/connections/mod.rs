@@ -1,8 +1,8 @@
 //! Connections, so that nobody who holds some of them shuts the others out.
 //!
-//! * Whoever keeps us waiting, with a request or in taking an answer, has to make progress ([`flow`]).
+//! * Whoever keeps us waiting, with a request or in taking an answer, has to make progress (`flow`).
 //! * A newcomer is never left waiting: where there are as many connections as there may be, one that is idle goes,
-//!   first of those where nobody signed in ([`table`]).
+//!   first of those where nobody signed in (`table`).
 //! * Requests under way never have all connections. Of what they have, those of somebody who signed in take from
 //!   those of strangers, and whoever has many loses to whoever has few.
 

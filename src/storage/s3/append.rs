@@ -2,7 +2,7 @@
 //!
 //! A fast sender takes a part's memory before it fills it; that is given back when the store has the part, or when
 //! it turns out slow while others wait: then what there is goes into the store as an object of its own. A slow one
-//! takes memory for what is there, and does the same when there is no more of it ([`super::room`]).
+//! takes memory for what is there, and does the same when there is no more of it (`room`).
 
 use std::sync::Arc;
 
