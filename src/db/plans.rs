@@ -5,7 +5,7 @@ use super::blobs::FIND as FIND_BLOB;
 use super::commit::COMMIT;
 use super::parts::{PARTS, SWAP_WITH_PARTS};
 use super::placing::{CLAIM, HELD, HOLD, HOLDS, PLACED, RENEW};
-use super::swap::SWAP;
+use super::swap::{RENEW as RENEW_LEASE, SWAP};
 use super::sweep::{ABANDONED, DISCARDED, EXPIRE, FIND_ALL, FORGET, IS_PLACING, UNDISCARDED};
 use super::uploads::{COUNT_OPEN, FIND, INSERT, INSERT_UNLIMITED};
 use super::{Db, audit, links, manifests, quotas, referrers, removal, scrub, tags, usage};
@@ -43,6 +43,7 @@ impl Db {
             ("find", FIND),
             ("count_open", self.text(COUNT_OPEN)),
             ("swap", SWAP),
+            ("renew_lease", RENEW_LEASE),
             ("parts", PARTS),
             ("find_blob", FIND_BLOB),
             ("find_link", links::FIND),

@@ -11,7 +11,7 @@ use super::DbError;
 use crate::domain::digest::Digest;
 use crate::domain::part::PartPlan;
 use crate::domain::upload::{
-    Failure, Lease, Proxied, State, Status, Transfer, TransferMode, Upload, UploadId,
+    Failure, Lease, Progress, Proxied, State, Status, Transfer, TransferMode, Upload, UploadId,
 };
 
 const TABLE: &str = "blob_upload_session";
@@ -23,7 +23,8 @@ macro_rules! select_upload {
         concat!(
             "SELECT upload_uuid, repository_name, user_id, status, transfer_mode, digest_algorithm, declared_digest,
                 claimed_digest, final_digest, size, part_size, store_upload_id, received_offset, hash_state, tail_id, lease_owner,
-                lease_expires_at, failure_reason, metadata, reserved, revision, created_at, updated_at, expires_at
+                lease_expires_at, failure_reason, metadata, reserved, revision, progress_phase, progress_done,
+                progress_total, created_at, updated_at, expires_at
             FROM blob_upload_session ",
             $rest
         )
@@ -54,6 +55,9 @@ pub(super) struct UploadRow {
     metadata: serde_json::Value,
     reserved: i64,
     revision: i64,
+    progress_phase: Option<String>,
+    progress_done: Option<i64>,
+    progress_total: Option<i64>,
     created_at: DateTime<Utc>,
     updated_at: DateTime<Utc>,
     expires_at: DateTime<Utc>,
@@ -142,7 +146,8 @@ impl TryFrom<UploadRow> for Upload {
         };
         let claimed = parse_digest("claimed_digest", &row.claimed_digest)?;
         let done = parse_digest("final_digest", &row.final_digest)?;
-        let state = match row.parse("status", &row.status)? {
+        let status = row.parse("status", &row.status)?;
+        let state = match status {
             Status::Pending => State::Pending { store_asked: row.transfer_mode.is_some() },
             Status::Uploading => {
                 State::Uploading { transfer: row.transfer(size)?, append_lease: row.lease() }
@@ -169,6 +174,7 @@ impl TryFrom<UploadRow> for Upload {
             repository: row.parse("repository_name", &row.repository_name)?,
             algorithm: row.parse("digest_algorithm", &row.digest_algorithm)?,
             declared_digest: parse_digest("declared_digest", &row.declared_digest)?,
+            progress: row.progress(status)?,
             user_id: row.user_id,
             size,
             created_at: row.created_at,
@@ -204,6 +210,17 @@ impl UploadRow {
                 tail_id: self.tail_id,
             }),
         })
+    }
+
+    /// What was told of a finalize that has ended says nothing any more.
+    fn progress(&self, status: Status) -> Result<Option<Progress>, DbError> {
+        let (Status::Finalizing, Some(phase)) = (status, &self.progress_phase) else { return Ok(None) };
+        let bytes = |column, value: Option<i64>| self.unsigned(column, self.present(column, value)?);
+        Ok(Some(Progress {
+            phase: self.parse("progress_phase", phase)?,
+            done: bytes("progress_done", self.progress_done)?,
+            total: bytes("progress_total", self.progress_total)?,
+        }))
     }
 
     fn lease(&self) -> Option<Lease> {

@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
+use super::rows::signed;
 use super::{Db, Result, on_pool};
 use crate::domain::upload::Upload;
 
@@ -52,7 +53,31 @@ macro_rules! swap {
 }
 pub(super) use swap;
 
+/// What a renewal changes, and nothing else: the heartbeat of a finalize of hours writes this row again and again.
+pub(super) const RENEW: &str = "
+    UPDATE blob_upload_session SET lease_expires_at = $4, expires_at = $5, updated_at = $6, progress_phase = $7,
+        progress_done = $8, progress_total = $9, revision = revision + 1
+    WHERE upload_uuid = $1 AND status = $2 AND revision = $3";
+
 impl Db {
+    /// Persists a longer lease, and what its owner is at; false when `before` no longer stands.
+    pub async fn renew_lease(&self, before: &Upload, after: &Upload, now: DateTime<Utc>) -> Result<bool> {
+        let renewed = on_pool!(self, pool => sqlx::query(RENEW)
+            .bind(before.id.as_uuid())
+            .bind(before.state.status().as_str())
+            .bind(before.revision)
+            .bind(after.state.lease().map(|lease| lease.expires_at))
+            .bind(after.expires_at)
+            .bind(now)
+            .bind(after.progress.map(|progress| progress.phase.as_str()))
+            .bind(after.progress.map(|progress| signed(progress.done)))
+            .bind(after.progress.map(|progress| signed(progress.total)))
+            .execute(pool)
+            .await
+            .map(|done| done.rows_affected()))?;
+        Ok(renewed == 1)
+    }
+
     /// Persists the transition from `before` to `after`; false when `before` no longer stands.
     pub async fn swap_upload(&self, before: &Upload, after: &Upload, now: DateTime<Utc>) -> Result<bool> {
         let swapped = on_pool!(self, pool =>

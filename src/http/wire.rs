@@ -9,7 +9,7 @@ use crate::domain::digest::Digest;
 use crate::domain::media_type::MediaType;
 use crate::domain::midstate::Midstate;
 use crate::domain::part::PartNumber;
-use crate::domain::upload::{Status, TransferMode, UploadId};
+use crate::domain::upload::{Progress, Status, TransferMode, UploadId};
 
 /// The header with which a registry says that it gives presigned URLs for uploads. Other registries take
 /// `presigned=true` for something to ignore, or to refuse.
@@ -109,6 +109,9 @@ pub struct UploadState {
     pub digest: Option<Digest>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<FailureState>,
+    /// What a finalize is at; told every some seconds, so a short one has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub progress: Option<Progress>,
     pub created_at: DateTime<Utc>,
     pub expires_at: DateTime<Utc>,
 }

@@ -81,7 +81,7 @@ impl Service {
         B: Stream<Item = std::io::Result<Bytes>> + Send + Unpin,
     {
         let stored = proxied(upload)?.clone();
-        let heartbeat = self.keep_lease(upload.clone(), owner);
+        let heartbeat = self.keep_lease(upload.clone(), owner, None);
         let outcome = tokio::select! {
             outcome = self.store_chunk(upload, owner, &stored, chunk, body) => outcome,
             () = heartbeat.lost.cancelled() => Err(Refusal::LeaseLost.into()),

@@ -22,6 +22,7 @@ use uuid::Uuid;
 use claimant::Claimant;
 
 use super::lease::POLL_INTERVAL;
+use super::progress::ProgressCounter;
 use super::verify::changed;
 use super::{Result, Service, ServiceError};
 use crate::db::{Committed, Stored};
@@ -30,7 +31,7 @@ use crate::domain::blob::{Blob, Proof, Standing};
 use crate::domain::digest::{Algorithm, Digest};
 use crate::domain::midstate::Midstate;
 use crate::domain::part::PartNumber;
-use crate::domain::upload::{Refusal, State, Transfer, Upload, UploadId};
+use crate::domain::upload::{Phase, Refusal, State, Transfer, Upload, UploadId};
 use crate::storage::{Sealed, Staged, StorageError};
 use crate::telemetry::chain;
 
@@ -192,11 +193,12 @@ impl Service {
         digest: Digest,
         told: Told,
     ) -> Result<Digest> {
+        let progress = ProgressCounter::new(upload.size.unwrap_or_default());
         let committed = async {
             for _ in 0..REMOVALS_MET {
-                let heartbeat = self.keep_lease(upload.clone(), owner);
+                let heartbeat = self.keep_lease(upload.clone(), owner, Some(progress.clone()));
                 let proven = tokio::select! {
-                    proven = Box::pin(self.prove(&upload, digest, &told)) => proven,
+                    proven = Box::pin(self.prove(&upload, digest, &told, &progress)) => proven,
                     () = heartbeat.lost.cancelled() => Err(Refusal::LeaseLost.into()),
                     () = self.handover.cancelled() => Err(ServiceError::Stopping),
                 }?;
@@ -223,11 +225,18 @@ impl Service {
     }
 
     /// Steps 2 and 3: assemble and verify. Where placing costs nothing it is done here as well.
-    async fn prove(self: &Arc<Self>, upload: &Upload, digest: Digest, told: &Told) -> Result<Proven> {
+    async fn prove(
+        self: &Arc<Self>,
+        upload: &Upload,
+        digest: Digest,
+        told: &Told,
+        progress: &ProgressCounter,
+    ) -> Result<Proven> {
         let transfer = upload.state.transfer().ok_or(Refusal::LeaseLost)?;
         check_midstates(transfer, digest, &told.midstates)?;
         self.assemble(upload, transfer, &told.parts).await?;
         let bound = upload.declared_digest.is_some();
+        progress.enter(Phase::Copying, upload.size.unwrap_or_default());
         let sealed = match self.storage.seal(upload.id, transfer, digest.algorithm(), bound).await {
             Ok(sealed) => sealed,
             Err(StorageError::NotFound | StorageError::UploadNotFound) => {
@@ -238,8 +247,11 @@ impl Service {
         self.check_size(upload, &sealed)?;
         // The commit asks for nothing: what it adds is held. Mostly it was before it came.
         self.reserve(upload, sealed.size).await?;
-        let fixed = Box::pin(self.verify_fixed(upload.id, transfer, sealed, digest, &told.midstates)).await?;
+        let midstates = &told.midstates;
+        let fixed =
+            Box::pin(self.verify_fixed(upload.id, transfer, sealed, digest, midstates, progress)).await?;
         let (sealed, proof, staged) = fixed;
+        progress.enter(Phase::Placing, sealed.size);
         // "Already exists" is no proof of possession: only a proven upload is deduplicated. The object is
         // looked at as well, so that one removed behind our back is put in place again.
         let (removal, is_live) = match self.outlast_removal(&digest).await? {

@@ -7,8 +7,9 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 use uuid::Uuid;
 
-use super::{Result, Service, ServiceError};
-use crate::domain::upload::{Lease, Refusal, Upload};
+use super::progress::ProgressCounter;
+use super::{Result, SWAP_ATTEMPTS, Service, ServiceError};
+use crate::domain::upload::{Lease, Progress, Refusal, Upload};
 
 /// Renewals within one lease: two may be lost to a slow database before others take over.
 pub(super) const RENEWALS_PER_LEASE: u32 = 3;
@@ -32,13 +33,26 @@ impl Service {
 
     /// `upload` is the session as the lease was taken on it. Each renewal is one statement, from the one before;
     /// it moves the revision on, so that whoever holds an older one reads again before it writes.
-    pub(super) fn keep_lease(self: &Arc<Self>, mut upload: Upload, owner: Uuid) -> Heartbeat {
+    /// What the work is at goes along.
+    pub(super) fn keep_lease(
+        self: &Arc<Self>,
+        mut upload: Upload,
+        owner: Uuid,
+        progress: Option<ProgressCounter>,
+    ) -> Heartbeat {
         let lost = CancellationToken::new();
         let (service, token) = (Arc::clone(self), lost.clone());
         let renewing = tokio::spawn(async move {
             loop {
                 tokio::time::sleep(service.limits.lease / RENEWALS_PER_LEASE).await;
-                match service.renew(upload.clone(), service.lease_for(owner)).await {
+                match service
+                    .renew(
+                        upload.clone(),
+                        service.lease_for(owner),
+                        progress.as_ref().map(ProgressCounter::now),
+                    )
+                    .await
+                {
                     Ok(renewed) => upload = renewed,
                     Err(ServiceError::Refused(_) | ServiceError::UploadUnknown) => return token.cancel(),
                     Err(error) => {
@@ -53,7 +67,7 @@ impl Service {
     /// Lets others claim the session now.
     pub(super) async fn release_lease(&self, upload: Upload, owner: Uuid) {
         let id = upload.id;
-        match self.renew(upload, Lease { owner, expires_at: self.clock.now() }).await {
+        match self.renew(upload, Lease { owner, expires_at: self.clock.now() }, None).await {
             Ok(_) | Err(ServiceError::Refused(Refusal::LeaseLost)) => {}
             Err(error) => tracing::warn!(upload = %id, %error, "a lease runs out instead of being released"),
         }
@@ -71,7 +85,15 @@ impl Service {
         }
     }
 
-    async fn renew(&self, upload: Upload, lease: Lease) -> Result<Upload> {
-        self.transition(upload, |upload| Ok(upload.renew(lease)?)).await
+    async fn renew(&self, mut before: Upload, lease: Lease, progress: Option<Progress>) -> Result<Upload> {
+        for _ in 0..SWAP_ATTEMPTS {
+            let after = Upload { progress, ..before.clone().renew(lease)? };
+            let now = self.clock.now();
+            if self.db.renew_lease(&before, &after, now).await? {
+                return Ok(after.persisted(now));
+            }
+            before = self.read_again(before.id).await?;
+        }
+        Err(ServiceError::Contended)
     }
 }

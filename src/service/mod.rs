@@ -22,6 +22,7 @@ mod pace;
 mod passwords;
 mod personal_tokens;
 mod place;
+mod progress;
 mod projects;
 mod quotas;
 mod read_back;

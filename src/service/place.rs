@@ -10,6 +10,7 @@ use tracing::Instrument;
 use super::cleanup::CleanupReport;
 use super::finalize::Proven;
 use super::lease::RENEWALS_PER_LEASE;
+use super::progress::ProgressCounter;
 use super::verify::changed;
 use super::{Result, Service, ServiceError};
 use crate::db::Unplaced;
@@ -156,7 +157,8 @@ impl Service {
         if fixed.size != sealed.size {
             return Err(ServiceError::NotTheDigest(digest));
         }
-        match Box::pin(self.verify_fixed(id, &Transfer::Put, fixed, digest, &[])).await? {
+        let progress = ProgressCounter::new(sealed.size);
+        match Box::pin(self.verify_fixed(id, &Transfer::Put, fixed, digest, &[], &progress)).await? {
             (_, _, Some(staged)) => self.storage.publish(&staged).await?,
             (fixed, _, None) => self.storage.place(&fixed, &digest).await.map_err(gone)?,
         }

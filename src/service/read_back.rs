@@ -10,13 +10,15 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
+use super::progress::ProgressCounter;
 use super::verify::changed;
 use super::{Result, Service, ServiceError};
 use crate::domain::digest::{Algorithm, Digest};
 use crate::domain::hash::Hasher;
 use crate::domain::midstate::Midstate;
-use crate::domain::part::{Part, PartPlan};
+use crate::domain::part::PartPlan;
 use crate::domain::range::ByteRange;
+use crate::domain::upload::Phase;
 use crate::storage::{Sealed, StorageError};
 
 /// One ranged read: long enough to make its round trip cheap. Memory does not depend on it.
@@ -37,9 +39,15 @@ struct Reading {
 
 impl Service {
     /// Reads the object once and tells its digest.
-    pub(super) async fn read_back(self: &Arc<Self>, sealed: &Sealed, algorithm: Algorithm) -> Result<Digest> {
+    pub(super) async fn read_back(
+        self: &Arc<Self>,
+        sealed: &Sealed,
+        algorithm: Algorithm,
+        progress: &ProgressCounter,
+    ) -> Result<Digest> {
+        progress.enter(Phase::ReadingBack, sealed.size);
         let (whole, began) = (ByteRange { start: 0, end: sealed.size }, Instant::now());
-        let digest = self.hash_range(sealed, whole, Hasher::new(algorithm)).await?.finish();
+        let digest = self.hash_range(sealed, whole, Hasher::new(algorithm), progress).await?.finish();
         self.storage.record_reading(sealed.size, began.elapsed());
         Ok(digest)
     }
@@ -53,13 +61,26 @@ impl Service {
         plan: &PartPlan,
         midstates: &[Midstate],
         claimed: Digest,
+        progress: &ProgressCounter,
     ) -> Result<bool> {
         if midstates.is_empty() {
             return Ok(false);
         }
+        progress.enter(Phase::ReadingBack, sealed.size);
         let checks = plan.parts().enumerate().map(|(index, part)| {
             let before = index.checked_sub(1).and_then(|index| midstates.get(index)).copied();
-            self.check_part(sealed, part, before, midstates.get(index).copied(), claimed)
+            let after = midstates.get(index).copied();
+            async move {
+                let hasher = match before {
+                    None => Some(Hasher::default()),
+                    Some(before) => before.resume(part.offset),
+                };
+                // Parts that end inside a block have no midstates.
+                let Some(hasher) = hasher else { return Ok(false) };
+                let range = ByteRange { start: part.offset, end: part.offset + part.size };
+                let hasher = self.hash_range(sealed, range, hasher, progress).await?;
+                Ok::<_, ServiceError>(leads_to(hasher, after, claimed))
+            }
         });
         let (mut checks, began) = (stream::iter(checks).buffer_unordered(HASHERS_AT_ONCE), Instant::now());
         while let Some(fits) = checks.next().await {
@@ -72,36 +93,13 @@ impl Service {
         Ok(true)
     }
 
-    /// Whether a part leads from one claimed midstate to the next; from the initial one without `before`, to the
-    /// digest without `after`.
-    async fn check_part(
-        self: &Arc<Self>,
-        sealed: &Sealed,
-        part: Part,
-        before: Option<Midstate>,
-        after: Option<Midstate>,
-        claimed: Digest,
-    ) -> Result<bool> {
-        let hasher = match before {
-            None => Some(Hasher::default()),
-            Some(before) => before.resume(part.offset),
-        };
-        // Parts that end inside a block have no midstates.
-        let Some(hasher) = hasher else { return Ok(false) };
-        let range = ByteRange { start: part.offset, end: part.offset + part.size };
-        let hasher = self.hash_range(sealed, range, hasher).await?;
-        Ok(match after {
-            Some(after) => Midstate::of(&hasher) == Some(after),
-            None => hasher.finish() == claimed,
-        })
-    }
-
     /// Reads a range in pieces that travel while the ones before are hashed.
     async fn hash_range(
         self: &Arc<Self>,
         sealed: &Sealed,
         range: ByteRange,
         hasher: Hasher,
+        progress: &ProgressCounter,
     ) -> Result<Hasher> {
         let turn = Arc::clone(&self.hashers).acquire_owned().await.map_err(|_| ServiceError::Stopping)?;
         let (to_hasher, pieces) = mpsc::channel(PIECES_AHEAD);
@@ -120,8 +118,10 @@ impl Service {
             }
             let Some(mut reading) = ahead.pop_front() else { break };
             while let Some(piece) = reading.pieces.recv().await {
+                let bytes = piece.len() as u64;
                 // Nobody takes it only when hashing panicked, which is told below.
                 let _ = to_hasher.send(piece).await;
+                progress.advance(bytes);
             }
             reading.outcome.await?.map_err(changed)?;
         }
@@ -134,6 +134,14 @@ impl Service {
         let (service, sealed) = (Arc::clone(self), sealed.clone());
         let outcome = tokio::spawn(async move { service.storage.read(&sealed, range, &to).await });
         Reading { pieces, outcome: AbortOnDropHandle::new(outcome) }
+    }
+}
+
+/// Whether what was hashed comes to the midstate claimed after it, or, after the last part, to the digest.
+fn leads_to(hasher: Hasher, after: Option<Midstate>, claimed: Digest) -> bool {
+    match after {
+        Some(after) => Midstate::of(&hasher) == Some(after),
+        None => hasher.finish() == claimed,
     }
 }
 

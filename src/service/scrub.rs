@@ -6,6 +6,7 @@ use std::sync::Arc;
 use futures_util::{StreamExt, stream};
 use serde::Serialize;
 
+use super::progress::ProgressCounter;
 use super::read_back::HASHERS_AT_ONCE;
 use super::{Result, Service, ServiceError};
 use crate::domain::blob::{Blob, Standing};
@@ -121,7 +122,14 @@ impl Service {
         let flaw = if !self.storage.has_blob(&placed).await? {
             Some(Flaw::Missing)
         } else if terms.is_deep {
-            match self.read_back(&Sealed::placed(&placed), blob.digest.algorithm()).await {
+            match self
+                .read_back(
+                    &Sealed::placed(&placed),
+                    blob.digest.algorithm(),
+                    &ProgressCounter::new(blob.size),
+                )
+                .await
+            {
                 Ok(found) if found == blob.digest => None,
                 Ok(_) => Some(Flaw::WrongBytes),
                 // Removed or shortened meanwhile.

@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
+use super::progress::ProgressCounter;
 use super::{Result, Service, ServiceError};
 use crate::domain::blob::Proof;
 use crate::domain::digest::{Digest, Mismatch};
 use crate::domain::midstate::Midstate;
-use crate::domain::upload::{Transfer, UploadId};
+use crate::domain::upload::{Phase, Transfer, UploadId};
 use crate::storage::{Evidence, Sealed, Staged, StorageError};
 use crate::telemetry::chain;
 
@@ -20,14 +21,15 @@ impl Service {
         sealed: Sealed,
         claimed: Digest,
         midstates: &[Midstate],
+        progress: &ProgressCounter,
     ) -> Result<(Sealed, Proof, Option<Staged>)> {
-        let verified = self.verify(upload, transfer, &sealed, claimed, midstates).await;
+        let verified = self.verify(upload, transfer, &sealed, claimed, midstates, progress).await;
         let (sealed, verified) = match verified {
             Err(ServiceError::Storage(error)) if sealed.evidence == Evidence::ByStaging => {
                 tracing::warn!(%upload, error = %chain(&error), "the copy that was to prove it failed; it is read");
                 let sealed =
                     self.storage.seal_for_reading(upload, transfer, &sealed).await.map_err(changed)?;
-                let verified = self.verify(upload, transfer, &sealed, claimed, midstates).await;
+                let verified = self.verify(upload, transfer, &sealed, claimed, midstates, progress).await;
                 (sealed, verified)
             }
             verified => (sealed, verified),
@@ -44,6 +46,7 @@ impl Service {
         sealed: &Sealed,
         claimed: Digest,
         midstates: &[Midstate],
+        progress: &ProgressCounter,
     ) -> Result<(Proof, Option<Staged>)> {
         let (mut staged, algorithm) = (None, claimed.algorithm());
         let (computed, proof) = match (transfer, sealed.evidence) {
@@ -56,22 +59,23 @@ impl Service {
                     (streamed, Proof::Streamed)
                 } else {
                     // What it was hashed with was a guess, and wrong.
-                    (self.read_back(sealed, algorithm).await?, Proof::ReadBack)
+                    (self.read_back(sealed, algorithm, progress).await?, Proof::ReadBack)
                 }
             }
             (_, Evidence::Digest(computed, proof)) if computed.algorithm() == algorithm => (computed, proof),
             (_, Evidence::ByStaging) => {
+                progress.enter(Phase::Copying, sealed.size);
                 let staged = staged.insert(self.storage.stage(sealed, &claimed).await.map_err(changed)?);
                 (staged.sha256(), Proof::StoreCopy)
             }
             (Transfer::Multipart { plan, .. }, Evidence::None)
-                if self.read_back_parts(sealed, plan, midstates, claimed).await? =>
+                if self.read_back_parts(sealed, plan, midstates, claimed, progress).await? =>
             {
                 (claimed, Proof::ReadBack)
             }
             // A digest by another algorithm says nothing of this one.
             (_, Evidence::None | Evidence::Digest(..)) => {
-                (self.read_back(sealed, algorithm).await?, Proof::ReadBack)
+                (self.read_back(sealed, algorithm, progress).await?, Proof::ReadBack)
             }
         };
         if computed == claimed {

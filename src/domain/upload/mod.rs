@@ -9,6 +9,7 @@
 //! Transitions live in `transition.rs`, those of an append in `proxied.rs`; they are pure and consume the session. `db::uploads` persists each
 //! by compare-and-swap on status and revision, so of two that race one is told to look again.
 
+mod progress;
 mod proxied;
 mod transition;
 
@@ -23,6 +24,7 @@ use super::digest::{Algorithm, Digest};
 use super::name::RepositoryName;
 use super::part::PartPlan;
 
+pub use progress::{Phase, Progress};
 pub use proxied::Proxied;
 pub use transition::Refusal;
 
@@ -86,6 +88,8 @@ pub struct Upload {
     pub reserved: u64,
     /// Counts the writes to the row; with the status it is what compare-and-swap compares.
     pub revision: i64,
+    /// Of whoever finalizes it, as of the last renewal of the lease; nothing rests on it.
+    pub progress: Option<Progress>,
     pub state: State,
 }
 
@@ -370,6 +374,7 @@ impl Upload {
             metadata,
             reserved: 0,
             revision: 0,
+            progress: None,
             state: State::Pending { store_asked: false },
         }
     }

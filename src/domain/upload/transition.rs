@@ -117,7 +117,7 @@ impl Upload {
             },
         };
         self.check_digest(digest)?;
-        Ok(self.with(State::Finalizing { transfer, digest, lease }))
+        Ok(Self { progress: None, ..self.with(State::Finalizing { transfer, digest, lease }) })
     }
 
     /// Prolongs a lease that is still ours.

@@ -98,6 +98,7 @@ fn state(upload: &Upload) -> wire::UploadState {
             }),
             _ => None,
         },
+        progress: upload.progress,
         created_at: upload.created_at,
         expires_at: upload.expires_at,
     }

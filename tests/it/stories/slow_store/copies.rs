@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use futures_util::future::{BoxFuture, FutureExt};
 use overside::domain::blob::Proof;
+use serde_json::json;
 
-use crate::support::api::{Repository, content, database, digest_of, send, send_parts};
+use crate::support::api::{Repository, Upload, content, database, digest_of, send, send_parts};
 use crate::support::copies::{Copies, CopyProxy, GATEWAY_TIMEOUT};
 use crate::support::trial::Story;
 use crate::support::{Stack, Store};
@@ -17,6 +18,7 @@ const SIZE: u64 = 12 << 20;
 /// A copy of all of it takes longer than the proxy waits, one of 8 MiB does not.
 const SLOW: Copies =
     Copies::Slow { bytes_per_second: 8 << 20, whole: SIZE, limit: Duration::from_millis(1200) };
+const POLL: Duration = Duration::from_millis(50);
 /// For what is placed behind the answer, by tries that fail after seconds.
 const SETTLING: Duration = Duration::from_mins(1);
 
@@ -25,6 +27,7 @@ pub fn cases() -> Vec<Story> {
         ("copies_that_are_cut_off_after_a_time_are_made_in_parts_that_fit_it", cut_off),
         ("an_upload_completes_on_a_store_that_fails_every_copy", failed),
         ("an_upload_completes_on_a_store_that_never_answers_a_copy", silent),
+        ("who_waits_for_a_finalize_is_told_what_it_is_at", told),
     ]
 }
 
@@ -92,4 +95,43 @@ async fn published(stack: &Stack, copies: Copies, flags: &[&str]) -> Option<Copy
     }
     assert_eq!(stack.objects().await.len(), 2);
     Some(proxy)
+}
+
+fn told(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
+    async move {
+        let Store::S3 { endpoint, .. } = &stack.store else { return };
+        let proxy = CopyProxy::in_front_of(endpoint, Copies::Pass).await;
+        let flags = ["--s3-endpoint", proxy.url(), "--copy-timeout", "3s", "--lease", "600ms"];
+        let (server, other) = (stack.server(&flags).await, stack.server(&flags).await);
+        proxy.set(Copies::Silent);
+        let bytes = content(usize::try_from(SIZE).expect("small"));
+        let upload = Repository::of(server.base_url(), "team/slow").begin().await;
+        let signed =
+            upload.sign(&[("size", &SIZE.to_string()), ("mode", "multipart")]).await.expect(200).json();
+        send_parts(&upload.http, &signed, &bytes).await;
+
+        let finalizing = tokio::spawn({
+            let (upload, digest) = (upload.clone(), digest_of(&bytes));
+            async move { upload.finalize(&digest).await }
+        });
+        // Whichever replica is asked.
+        let watched = Upload {
+            http: upload.http.clone(),
+            url: upload.url.replace(server.base_url(), other.base_url()),
+        };
+        let mut seen = Vec::new();
+        while !finalizing.is_finished() {
+            let progress = watched.state().await.expect(200).json()["progress"].clone();
+            if !progress.is_null() && !seen.contains(&progress) {
+                seen.push(progress);
+            }
+            tokio::time::sleep(POLL).await;
+        }
+        finalizing.await.expect("no panic").expect(201);
+        assert_eq!(seen.first(), Some(&json!({ "phase": "copying", "done": 0, "total": SIZE })), "{seen:?}");
+        let done = watched.state().await.expect(200).json();
+        assert!(done["progress"].is_null(), "{done}");
+        stack.settled_within(SETTLING).await;
+    }
+    .boxed()
 }

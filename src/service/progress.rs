@@ -1,0 +1,29 @@
+//! What a finalize is at, for whoever waits: counted here, told to the database with each renewal of its lease.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::domain::upload::{Phase, Progress};
+
+/// Shared between the work and the heartbeat of its lease.
+#[derive(Debug, Clone)]
+pub(super) struct ProgressCounter(Arc<Mutex<Progress>>);
+
+impl ProgressCounter {
+    /// Of a finalize that begins, of an upload of `total` bytes as far as that is known.
+    pub fn new(total: u64) -> Self {
+        Self(Arc::new(Mutex::new(Progress { phase: Phase::Assembling, done: 0, total })))
+    }
+
+    /// `total` bytes of another phase are to come.
+    pub fn enter(&self, phase: Phase, total: u64) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Progress { phase, done: 0, total };
+    }
+
+    pub fn advance(&self, bytes: u64) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).done += bytes;
+    }
+
+    pub fn now(&self) -> Progress {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
