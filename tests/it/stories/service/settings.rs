@@ -6,6 +6,7 @@ use std::time::Duration;
 use futures_util::future::{BoxFuture, FutureExt};
 use overside::domain::clock::Clock;
 use overside::domain::upload::UploadId;
+use overside::storage::probe::{Capabilities, Capability};
 use overside::storage::s3::{S3, S3Settings};
 use overside::storage::{PutTerms, key};
 use url::Url;
@@ -90,6 +91,9 @@ fn virtual_hosted(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
                 path_style,
             };
             let store = S3::connect(settings, &Clock::System).await;
+            // A bucket whose URLs are good for nothing else, else they would not lead to it.
+            let seen = Capability::FOR_URLS.into_iter().chain([Capability::CopySourceRefused]);
+            store.set_capabilities(Capabilities::seen(seen));
             let terms = PutTerms { size: Some(10), digest: None };
             let signed = store.presign_put(UploadId::generate(), terms, Duration::from_mins(1)).await;
             let signed = signed.expect("the environment has keys");
