@@ -19,6 +19,7 @@ pub mod db;
 pub mod domain;
 pub mod http;
 pub mod memory;
+mod open;
 pub mod server;
 pub mod service;
 pub mod storage;

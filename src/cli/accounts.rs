@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::auth::password::Password;
 use crate::config::StoreConfig;
-use crate::server::open_accounts;
+use crate::open;
 use crate::service::Service;
 
 /// Rows read at a time.
@@ -34,7 +34,7 @@ pub(super) struct PasswordSource {
 
 impl Common {
     pub async fn open(&self) -> anyhow::Result<Arc<Service>> {
-        open_accounts(&self.store).await
+        open::accounts(&self.store).await
     }
 
     /// One object, or a sentence about it.

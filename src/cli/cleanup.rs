@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::Context;
 
 use crate::config::{LimitConfig, StoreConfig};
-use crate::server::open_service;
+use crate::open;
 use crate::service::{CleanupReport, Service};
 
 /// How often one that waits for another cleaning looks again: as short as most of them are.
@@ -31,7 +31,7 @@ pub(super) struct CleanupArgs {
 }
 
 pub(super) async fn run(args: CleanupArgs) -> anyhow::Result<()> {
-    let service = open_service(&args.store, args.limits.limits()).await?;
+    let service = open::service(&args.store, args.limits.limits()).await?;
     let report = if args.dry_run { service.clean(true).await } else { clean_in_turn(&service).await? };
     if args.json {
         say!("{}", serde_json::to_string(&report)?);

@@ -6,7 +6,7 @@ use clap::Subcommand;
 use crate::config::{LimitConfig, StoreConfig};
 use crate::domain::access::Caller;
 use crate::domain::settings::{InvalidSetting, Setting, Value};
-use crate::server::open_service;
+use crate::open;
 use crate::service::Service;
 
 /// Read and change what running servers take over within a second.
@@ -76,7 +76,7 @@ pub(super) async fn run(args: ConfigArgs) -> anyhow::Result<()> {
         Action::Set { name, value, common } => (common, Some(name), Some((name, Some(name.parse(&value)?)))),
         Action::Unset { name, common } => (common, Some(name), Some((name, None))),
     };
-    let service = open_service(&common.store, common.limits.limits()).await?;
+    let service = open::service(&common.store, common.limits.limits()).await?;
     if let Some(change) = change {
         let changed = service.change_settings(&Caller::UNCHECKED, &[change]).await;
         changed.context("cannot change the setting; `overside doctor` says what is wrong")?;

@@ -10,7 +10,7 @@ use tables::{Asked, Proven};
 use crate::config::{StorageLocation, StoreConfig};
 use crate::db::Db;
 use crate::domain::clock::Clock;
-use crate::server::{connect_s3, keep_probe, open_filesystem};
+use crate::open;
 use crate::storage::{Finding, S3, Storage};
 use crate::telemetry::chain;
 
@@ -51,7 +51,7 @@ pub(super) async fn run(args: DoctorArgs) -> anyhow::Result<()> {
     };
     match &args.store.storage {
         StorageLocation::S3 { bucket, prefix } => {
-            let store = connect_s3(&args.store, bucket, prefix, &clock).await?;
+            let store = open::s3(&args.store, bucket, prefix, &clock).await?;
             // Boxed: it holds dozens of requests, one after the other.
             report.findings.extend(Box::pin(store.examine(&clock)).await);
             if !report.findings.iter().any(Finding::is_broken) {
@@ -62,7 +62,7 @@ pub(super) async fn run(args: DoctorArgs) -> anyhow::Result<()> {
             let mend =
                 "make the folder writable for the user Overside runs as, or choose another with --storage";
             let opened = match &db {
-                Some(db) => open_filesystem(&args.store, path, db, &clock).await,
+                Some(db) => open::filesystem(&args.store, path, db, &clock).await,
                 None => Err(anyhow::anyhow!("the URL-signing key is in the database")),
             };
             report.findings.push(match opened {
@@ -98,7 +98,7 @@ async fn probe(store: S3, db: Option<&Db>, clock: &Clock, report: &mut Report) -
     report.findings.extend(urls::findings(&store, &seen));
     report.upload_policy = urls::policy(&store, &seen);
     if let Some(db) = db {
-        keep_probe(&store, &seen, db, clock).await?;
+        open::keep_probe(&store, &seen, db, clock).await?;
         let pace = db.find_pace(&store.identity()).await?.unwrap_or_default();
         report.findings.push(tables::pace(&pace, clock.now()));
         store.set_pace(pace);

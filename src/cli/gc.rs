@@ -4,7 +4,7 @@ use anyhow::Context;
 use bytesize::ByteSize;
 
 use crate::config::{LimitConfig, StoreConfig};
-use crate::server::open_service;
+use crate::open;
 use crate::service::CollectReport;
 
 /// Remove blobs that no repository has any more; for cron, safe beside running servers.
@@ -27,7 +27,7 @@ pub(super) struct GcArgs {
 }
 
 pub(super) async fn run(args: GcArgs) -> anyhow::Result<()> {
-    let service = open_service(&args.store, args.limits.limits()).await?;
+    let service = open::service(&args.store, args.limits.limits()).await?;
     let report = service.collect(args.dry_run).await.context(
         "cannot collect; `overside doctor` says what is wrong, and the next run goes on from here",
     )?;

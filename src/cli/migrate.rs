@@ -1,7 +1,7 @@
 //! `overside migrate`
 
 use crate::config::StoreConfig;
-use crate::server::open_database;
+use crate::open;
 
 /// Bring the database's schema up to date.
 #[derive(Debug, clap::Args)]
@@ -11,7 +11,7 @@ pub(super) struct MigrateArgs {
 }
 
 pub(super) async fn run(args: MigrateArgs) -> anyhow::Result<()> {
-    open_database(&args.store).await?.close().await;
+    open::database(&args.store).await?.close().await;
     say!("the database is up to date");
     Ok(())
 }

@@ -4,7 +4,7 @@ use anyhow::Context;
 
 use crate::config::{LimitConfig, StoreConfig};
 use crate::domain::digest::Digest;
-use crate::server::open_service;
+use crate::open;
 use crate::service::{Flaw, ScrubReport, ScrubTerms};
 
 /// Compare the blobs that the database tells of with the objects in the store; safe beside running servers.
@@ -32,7 +32,7 @@ pub(super) struct VerifyArgs {
 }
 
 pub(super) async fn run(args: VerifyArgs) -> anyhow::Result<()> {
-    let service = open_service(&args.store, args.limits.limits()).await?;
+    let service = open::service(&args.store, args.limits.limits()).await?;
     let terms = ScrubTerms { is_deep: args.deep, is_repairing: args.repair };
     let found = |flaw: Flaw, blob: &crate::domain::blob::Blob| {
         if !args.json {

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use reqwest::header::{ACCEPT, CONTENT_TYPE};
 use reqwest::{RequestBuilder, StatusCode};
-use serde::Deserialize;
 use tokio::time::timeout;
 use url::Url;
 
@@ -34,20 +33,6 @@ const REQUEST_PATIENCE: Duration = Duration::from_mins(5);
 const MOST_TOLD_IN_PATIENCE: usize = 2_000;
 /// Of what the server says it is doing so many characters are shown.
 const MAX_PHASE: usize = 40;
-
-/// How far a finalize is, beside the rest of a session's state.
-#[derive(Deserialize)]
-struct Finalizing {
-    progress: Option<FinalizeProgress>,
-}
-
-#[derive(Deserialize)]
-struct FinalizeProgress {
-    phase: String,
-    /// In bytes.
-    done: u64,
-    total: u64,
-}
 
 /// One upload on the server.
 #[derive(Debug, Clone)]
@@ -125,13 +110,9 @@ impl Session {
 
     /// Where the session stands.
     pub async fn state(&self) -> Result<UploadState> {
-        self.ask_state().await?.json()
-    }
-
-    async fn ask_state(&self) -> Result<Answer> {
         let url = self.url()?;
         let answer = self.call(|http| http.get(url.clone()).header(ACCEPT, "application/json")).await?;
-        self.expect(answer, StatusCode::OK)
+        self.expect(answer, StatusCode::OK)?.json()
     }
 
     /// Gives the upload up. One that is gone already is fine.
@@ -195,13 +176,12 @@ impl Session {
     async fn watch_finalizing(&self, patience: Duration, progress: &Progress) -> Result<UploadState> {
         let (mut waited, mut wait) = (Duration::ZERO, FIRST_POLL);
         loop {
-            let answer = self.ask_state().await?;
-            let state: UploadState = answer.json()?;
+            let state = self.state().await?;
             if state.status != Status::Finalizing || waited >= patience {
                 return Ok(state);
             }
             // From a server that tells nothing of it, there is nothing to tell.
-            if let Ok(Finalizing { progress: Some(seen) }) = answer.json() {
+            if let Some(seen) = state.progress {
                 let phase = &*shortened(&seen.phase, MAX_PHASE);
                 progress.report(Event::Finalizing { phase, done: seen.done, total: seen.total });
             }

@@ -9,7 +9,7 @@ use crate::domain::digest::Digest;
 use crate::domain::media_type::MediaType;
 use crate::domain::midstate::Midstate;
 use crate::domain::part::PartNumber;
-use crate::domain::upload::{Progress, Status, TransferMode, UploadId};
+use crate::domain::upload::{Status, TransferMode, UploadId};
 
 /// The header with which a registry says that it gives presigned URLs for uploads. Other registries take
 /// `presigned=true` for something to ignore, or to refuse.
@@ -111,9 +111,18 @@ pub struct UploadState {
     pub failure: Option<FailureState>,
     /// What a finalize is at; told every some seconds, so a short one has none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub progress: Option<Progress>,
+    pub progress: Option<FinalizeProgress>,
     pub created_at: DateTime<Utc>,
     pub expires_at: DateTime<Utc>,
+}
+
+/// How far a finalize is: so many bytes of its phase.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FinalizeProgress {
+    /// `assembling`, `copying`, `reading-back`, `placing`; a client takes any other as well.
+    pub phase: String,
+    pub done: u64,
+    pub total: u64,
 }
 
 /// Why a session failed: an OCI error code and a sentence.

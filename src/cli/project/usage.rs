@@ -8,7 +8,7 @@ use crate::config::StoreConfig;
 use crate::db::Db;
 use crate::domain::access::ProjectName;
 use crate::domain::quota::Usage;
-use crate::server::open_database;
+use crate::open;
 
 /// Projects read at once.
 const PAGE: u32 = 100;
@@ -32,7 +32,7 @@ pub(in crate::cli) struct UsageArgs {
 }
 
 pub(super) async fn run(args: UsageArgs) -> anyhow::Result<()> {
-    let db = open_database(&args.store).await?;
+    let db = open::database(&args.store).await?;
     let shown = show_all(&db, &args).await;
     db.close().await;
     let wrong = shown.context("cannot read the usage; `overside doctor` says what is wrong")?;

@@ -2,13 +2,11 @@
 
 use std::str::FromStr;
 
-use serde::{Deserialize, Serialize};
-
 use super::UnknownValue;
 
 /// How far a finalize has come. `done` of `total` bytes of the phase; a copy that the store makes in one is done all
 /// at once.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Progress {
     pub phase: Phase,
     pub done: u64,
@@ -16,8 +14,7 @@ pub struct Progress {
 }
 
 /// The steps that take long.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Phase {
     /// The store makes one object of the parts.
     Assembling,

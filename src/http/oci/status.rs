@@ -98,7 +98,11 @@ fn state(upload: &Upload) -> wire::UploadState {
             }),
             _ => None,
         },
-        progress: upload.progress,
+        progress: upload.progress.map(|progress| wire::FinalizeProgress {
+            phase: progress.phase.as_str().to_owned(),
+            done: progress.done,
+            total: progress.total,
+        }),
         created_at: upload.created_at,
         expires_at: upload.expires_at,
     }

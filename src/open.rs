@@ -1,0 +1,196 @@
+//! From settings to a database, a store and a service on both.
+
+use std::env;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use rand::Rng;
+use url::Url;
+
+use crate::auth::oidc::Oidc;
+use crate::auth::token::TokenIssuer;
+use crate::config::{ServeConfig, StorageLocation, StoreConfig};
+use crate::db::{Db, StoreProbe};
+use crate::domain::clock::Clock;
+use crate::domain::part::DEFAULT_PART_SIZE;
+use crate::service::{Auth, Limits, Service};
+use crate::storage::probe::{Capabilities, Capability, PROBE_VERSION};
+use crate::storage::s3::{CopyTerms, S3Settings, UploadKey};
+use crate::storage::signed_url::{SIGNING_KEY_LENGTH, UrlSigner};
+use crate::storage::{Filesystem, S3, Storage, UploadKind};
+
+/// The secret of `--s3-upload-access-key`. No flag: a command line is everybody's to read.
+const UPLOAD_SECRET_KEY: &str = "OVERSIDE_S3_UPLOAD_SECRET_KEY";
+
+/// Connects the database; brings its schema up to date.
+pub async fn database(config: &StoreConfig) -> anyhow::Result<Db> {
+    let db = Db::connect(&config.database, config.database_connections)
+        .await
+        .context("cannot reach the database; check --database, and that the server is up")?;
+    db.migrate().await.context("cannot bring the database's schema up to date")?;
+    Ok(db)
+}
+
+/// A bucket, named but not asked.
+pub async fn s3(config: &StoreConfig, bucket: &str, prefix: &str, clock: &Clock) -> anyhow::Result<S3> {
+    let endpoint = |url: &Option<Url>| url.as_ref().map(|url| url.as_str().trim_end_matches('/').to_owned());
+    let key = upload_key(config)?;
+    let settings = S3Settings {
+        bucket: bucket.to_owned(),
+        prefix: prefix.to_owned(),
+        endpoint: endpoint(&config.s3_endpoint),
+        public_endpoint: endpoint(&config.s3_public_endpoint),
+        path_style: config.s3_path_style,
+    };
+    let store = S3::connect(settings, clock).await.with_copy_terms(CopyTerms {
+        time_limit: config.copy_timeout,
+        avoid_reading_back: config.avoid_reading_back,
+    });
+    Ok(match key {
+        Some(key) => store.with_upload_key(key),
+        None => store,
+    })
+}
+
+fn upload_key(config: &StoreConfig) -> anyhow::Result<Option<UploadKey>> {
+    let Some(access_key) = config.s3_upload_access_key.clone() else { return Ok(None) };
+    let secret_key = match (&config.s3_upload_secret_key_file, env::var(UPLOAD_SECRET_KEY)) {
+        (Some(file), _) => std::fs::read_to_string(file)
+            .with_context(|| format!("cannot read --s3-upload-secret-key-file {}", file.display()))?,
+        (None, Ok(secret)) => secret,
+        (None, Err(_)) => anyhow::bail!(
+            "--s3-upload-access-key has no secret; set {UPLOAD_SECRET_KEY} or name a file with --s3-upload-secret-key-file"
+        ),
+    };
+    Ok(Some(UploadKey { access_key, secret_key: secret_key.trim().to_owned() }))
+}
+
+/// Signs URLs that lead back to `--public-url`.
+async fn url_signer(config: &StoreConfig, db: &Db, clock: &Clock) -> anyhow::Result<UrlSigner> {
+    let public_url = config.public_url.clone().map_or_else(|| Url::parse("http://127.0.0.1"), Ok)?;
+    let mut fresh = [0; SIGNING_KEY_LENGTH];
+    rand::rng().fill_bytes(&mut fresh);
+    Ok(UrlSigner::new(db.signing_key("upload-url", fresh, clock.now()).await?, public_url))
+}
+
+/// A folder; its signed URLs lead to `--public-url`.
+pub async fn filesystem(
+    config: &StoreConfig,
+    path: &Path,
+    db: &Db,
+    clock: &Clock,
+) -> anyhow::Result<Filesystem> {
+    let signer = url_signer(config, db, clock).await?;
+    let files = Filesystem::open_at(path.to_owned(), signer, clock.clone()).await;
+    files.with_context(|| format!("cannot use the folder {}", path.display()))
+}
+
+/// Opens the store, or names it: nothing is asked of a bucket yet.
+pub async fn storage(config: &StoreConfig, db: &Db, clock: &Clock) -> anyhow::Result<Storage> {
+    match &config.storage {
+        StorageLocation::File(path) => Ok(Storage::Filesystem(filesystem(config, path, db, clock).await?)),
+        StorageLocation::S3 { bucket, prefix } => {
+            let store = s3(config, bucket, prefix, clock).await?;
+            store.set_pace(db.find_pace(&store.identity()).await?.unwrap_or_default());
+            Ok(Storage::S3(store.with_own_urls(url_signer(config, db, clock).await?)))
+        }
+    }
+}
+
+/// Of a service that nobody uploads to.
+const NO_UPLOADS: Limits = Limits {
+    upload_lifetime: Duration::ZERO,
+    url_lifetime: Duration::ZERO,
+    lease: Duration::ZERO,
+    part_size: DEFAULT_PART_SIZE,
+    max_blob_size: 0,
+    sweep_grace: Duration::MAX,
+    collect_grace: Duration::MAX,
+    retention: Duration::MAX,
+};
+
+pub const NO_TIME: &str = "cannot read the database's clock, which all replicas share";
+const UNUSABLE: &str = "cannot use the store; `overside doctor` says what is wrong";
+
+/// Sees what a bucket can be relied on for, or takes over what was seen of it lately.
+pub async fn probe(storage: &Storage, db: &Db, clock: &Clock, config: &ServeConfig) -> anyhow::Result<()> {
+    let Storage::S3(store) = storage else { return Ok(()) };
+    // Looked at before it is written to: SeaweedFS makes a bucket of whatever name is written to, also a
+    // misspelt one.
+    store.check().await.context(UNUSABLE)?;
+    let seen = if config.probe_refresh { None } else { seen_lately(store, db, clock).await? };
+    let mut seen = if let Some(seen) = seen {
+        seen
+    } else {
+        let seen = store.probe().await.context(UNUSABLE)?;
+        keep_probe(store, &seen, db, clock).await?;
+        seen
+    };
+    warn_of_holes(store, &seen);
+    if config.store_independent_proofs {
+        tracing::info!("every presigned upload is read back");
+        seen = seen.without_proofs();
+    }
+    for kind in UploadKind::ALL {
+        tracing::info!(upload = kind.description(), proof = %seen.way(kind).proof(), "how uploads are proven here");
+    }
+    store.set_capabilities(seen);
+    Ok(())
+}
+
+/// Never silently: the bytes of every upload go through this machine, or a key that was to protect does not.
+fn warn_of_holes(store: &S3, seen: &Capabilities) {
+    for hole in seen.url_holes() {
+        tracing::warn!(
+            reason = %hole,
+            "uploads do not go to the bucket directly but through this service: the store would let the URLs do more \
+             than put one object. Use another store or version, or sign uploads with a key that may only put below \
+             temp/ (--s3-upload-access-key); `overside doctor` says which policy it needs"
+        );
+    }
+    if store.upload_key().is_some() && !seen.has(Capability::UploadKeyRestricted) {
+        tracing::warn!(
+            "the key of --s3-upload-access-key was not seen to be restricted to puts below temp/, so it protects \
+             nothing; `overside doctor` says which policy it needs"
+        );
+    }
+}
+
+async fn seen_lately(store: &S3, db: &Db, clock: &Clock) -> anyhow::Result<Option<Capabilities>> {
+    let Some(probe) = db.find_probe(&store.identity(), PROBE_VERSION).await? else { return Ok(None) };
+    // What cannot be read is asked again.
+    let seen = serde_json::from_value::<Capabilities>(probe.capabilities).ok();
+    Ok(seen.filter(|seen| seen.is_fresh(probe.probed_at, clock.now())))
+}
+
+/// Keeps what was seen of a bucket for all who start.
+pub async fn keep_probe(store: &S3, seen: &Capabilities, db: &Db, clock: &Clock) -> anyhow::Result<()> {
+    let probe = StoreProbe { capabilities: serde_json::to_value(seen)?, probed_at: clock.now() };
+    Ok(db.save_probe(&store.identity(), PROBE_VERSION, &probe).await?)
+}
+
+/// A service that verifies and publishes nothing, for `cleanup`: it relies on nothing that a probe would show.
+pub async fn service(config: &StoreConfig, limits: Limits) -> anyhow::Result<Arc<Service>> {
+    let db = database(config).await?;
+    let clock = db.clock().await.context(NO_TIME)?;
+    let storage = storage(config, &db, &clock).await?;
+    let service = Service::new(db, storage, clock, limits, None);
+    service.refresh_settings().await.context("cannot read the settings")?;
+    Ok(service)
+}
+
+/// A service for whoever keeps its accounts beside it.
+pub async fn accounts(config: &StoreConfig) -> anyhow::Result<Arc<Service>> {
+    service(config, NO_UPLOADS).await
+}
+
+/// What signs and checks tokens.
+pub async fn auth(config: &ServeConfig, store: &StoreConfig, db: &Db, clock: &Clock) -> anyhow::Result<Auth> {
+    let public_url = store.public_url.clone().context("a service with tokens has an address")?;
+    let issuer = TokenIssuer { service: config.token_service.clone(), lifetime: config.token_lifetime };
+    let oidc = Oidc::new(&config.oidc).context("cannot set up a client for OIDC issuers")?;
+    let auth = Auth::open(db, issuer, public_url, oidc, config.token_key_lifetime, clock.now()).await;
+    auth.context("cannot read the keys that tokens are signed with")
+}
