@@ -22,8 +22,9 @@ const PLACE_POLL: Duration = Duration::from_millis(50);
 /// How long whoever asks for an exposed blob waits for it: the store's copy of a GiB takes about as long, and a client
 /// that is told to try again gives up after few times.
 pub(super) const PATIENCE_FOR_EXPOSED: Duration = Duration::from_secs(5);
-/// Between two looks whether it is there; the first one is over soon for all but the largest blobs.
-const EXPOSED_POLL: Duration = Duration::from_millis(100);
+/// Until the first look whether it is there: soon, for all but the largest blobs. Each next one comes after twice
+/// that, so that a crowd that waits is no load.
+const FIRST_EXPOSED_POLL: Duration = Duration::from_millis(50);
 /// Looks at the objects of blobs that are being read, at once. What finds no turn is not looked at.
 pub(super) const LOOKS_AT_ONCE: usize = 2;
 
@@ -56,13 +57,15 @@ impl Service {
     /// A blob that can be read. One that is exposed is waited for: it is on its way to its place.
     pub(super) async fn link(self: &Arc<Self>, repository: &RepositoryName, digest: &Digest) -> Result<Link> {
         let deadline = Instant::now() + PATIENCE_FOR_EXPOSED;
+        let mut wait = FIRST_EXPOSED_POLL;
         loop {
             let link = self.db.find_link(repository, digest).await?.ok_or(ServiceError::BlobUnknown)?;
             match link.blob.standing {
                 Standing::Placed | Standing::Sealed(_) => return Ok(link),
                 Standing::Lost => return Err(ServiceError::BlobUnknown),
                 Standing::Exposed(_) if Instant::now() < deadline => {
-                    tokio::time::sleep(EXPOSED_POLL).await;
+                    tokio::time::sleep_until(deadline.min(Instant::now() + wait)).await;
+                    wait *= 2;
                     self.go_on_behind();
                 }
                 Standing::Exposed(_) => {

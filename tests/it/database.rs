@@ -16,6 +16,7 @@ mod sweep;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::support::trial::not_here;
 use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::future::{BoxFuture, FutureExt, join_all};
 use overside::db::{Committed, Db, DbError, StoreProbe, Unlinked};
@@ -344,7 +345,7 @@ async fn corrupt(db: Arc<Db>) {
 async fn severed(db: Arc<Db>) {
     const SEVER: &str = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
         WHERE datname = current_database() AND pid <> pg_backend_pid()";
-    let Db::Postgres(pool) = &*db else { return };
+    let Db::Postgres(pool) = &*db else { not_here("a file has no connections to lose") };
     let ask_at_once = || join_all((0..8).map(|_| db.find_upload(begun().id)));
     for answer in ask_at_once().await {
         answer.expect("an answer");

@@ -15,6 +15,7 @@ use super::{
     Case, MIB, Signed, all_temporary, content, digest_of, download, is_placed, read, send_parts, sized,
     terms_of, transfer,
 };
+use crate::support::trial::not_here;
 
 pub fn cases() -> Vec<Case> {
     super::suite![
@@ -61,7 +62,7 @@ async fn sealed_parts(storage: &Storage, bytes: &Bytes) -> Sealed {
 }
 
 async fn a_probe_finds_the_same_again_and_leaves_nothing(storage: Arc<Storage>) {
-    let Some(bucket) = bucket(&storage) else { return };
+    let Some(bucket) = bucket(&storage) else { not_here("it is about buckets") };
     let once = bucket.probe().await.expect("the bucket can be probed");
     let again = bucket.probe().await.expect("the bucket can be probed");
     let has = |seen: &Capabilities| Capability::ALL.map(|capability| seen.has(capability));
@@ -115,7 +116,7 @@ async fn what_is_staged_is_published_whole_and_not_before(storage: Arc<Storage>)
 
 async fn what_is_staged_and_given_up_was_never_there(storage: Arc<Storage>) {
     if bucket(&storage).is_none() {
-        return;
+        not_here("it is about buckets");
     }
     let bytes = content(81, MIN_PART_SIZE + 1);
     let claimed = digest_of(b"something else");
@@ -134,7 +135,7 @@ async fn what_is_staged_and_given_up_was_never_there(storage: Arc<Storage>) {
 
 async fn what_is_staged_lies_at_its_blobs_place(storage: Arc<Storage>) {
     if bucket(&storage).is_none() {
-        return;
+        not_here("it is about buckets");
     }
     let bytes = content(82, MIN_PART_SIZE + 1);
     let digest = digest_of(&bytes);
@@ -152,7 +153,7 @@ async fn what_is_staged_lies_at_its_blobs_place(storage: Arc<Storage>) {
 async fn a_staged_copy_is_told_by_its_own_bytes_and_not_by_a_checksum_its_uploader_told(
     storage: Arc<Storage>,
 ) {
-    let Some(bucket) = bucket(&storage) else { return };
+    let Some(bucket) = bucket(&storage) else { not_here("it is about buckets") };
     let (upload, bytes, other) = (UploadId::generate(), content(83, 1000), content(84, 1000));
     let signed = Signed::put(&storage, upload, terms_of(&bytes)).await;
     signed.send(&storage, &bytes).await.expect("the body is taken");
@@ -172,7 +173,7 @@ async fn a_staged_copy_is_told_by_its_own_bytes_and_not_by_a_checksum_its_upload
 
 async fn a_put_that_is_replayed_while_it_is_staged_publishes_nothing_else(storage: Arc<Storage>) {
     if bucket(&storage).is_none() {
-        return;
+        not_here("it is about buckets");
     }
     let (upload, bytes) = (UploadId::generate(), content(85, 100_000));
     let digest = digest_of(&bytes);
@@ -210,7 +211,7 @@ async fn a_put_that_is_replayed_while_it_is_staged_publishes_nothing_else(storag
 }
 
 async fn a_copy_that_seals_tells_the_digest_of_what_it_sealed(storage: Arc<Storage>) {
-    let Some(bucket) = bucket(&storage) else { return };
+    let Some(bucket) = bucket(&storage) else { not_here("it is about buckets") };
     let computing = [Capability::CopyComputes, Capability::CopyOfPartsComputes];
     let computes = computing.into_iter().all(|capability| bucket.capabilities().has(capability));
     seen_to(bucket, &computing);
@@ -235,7 +236,7 @@ async fn a_copy_that_seals_tells_the_digest_of_what_it_sealed(storage: Arc<Stora
 }
 
 async fn what_a_store_does_no_longer_is_not_relied_on_again(storage: Arc<Storage>) {
-    let Some(bucket) = bucket(&storage) else { return };
+    let Some(bucket) = bucket(&storage) else { not_here("it is about buckets") };
     let bytes = content(91, MIN_PART_SIZE + 1);
     let sealed = sealed_parts(&storage, &bytes).await;
     // A part that the store refuses for good, whatever it was seen to do: it is of no version that exists.
@@ -260,7 +261,7 @@ async fn an_empty_blob_needs_no_proof_by_copy(storage: Arc<Storage>) {
 
 async fn many_staging_one_digest_at_once_publish_one_blob(storage: Arc<Storage>) {
     if bucket(&storage).is_none() {
-        return;
+        not_here("it is about buckets");
     }
     let bytes = content(92, MIB);
     let digest = digest_of(&bytes);

@@ -29,9 +29,7 @@ where
     F: Future<Output = ()> + Send + 'static,
 {
     let threads = name.clone();
-    Trial::test(name, move || {
-        on_runtime(&threads, async { within(LIMIT, case()).await.map_err(Failed::from) })
-    })
+    Trial::ignorable_test(name, move || on_runtime(&threads, within(LIMIT, case())))
 }
 
 /// A trial that runs a story on a fresh stack, and shows the service's logs when it fails.
@@ -41,12 +39,14 @@ pub fn story(module: &str, kind: StackKind, (name, case): Story, servers: &Serve
     let limit = if name.starts_with(SLOW_PREFIX) { SLOW_LIMIT } else { LIMIT };
     let run = async move {
         let stack = Arc::new(within(LIMIT, async move { Stack::fresh(kind, &servers).await }).await?);
-        if let Err(message) = within(limit, case(stack.clone())).await {
-            return Err(Failed::from(format!("{message}\n{}", stack.logs())));
-        }
-        within(LIMIT, async move { stack.remove().await }).await.map_err(Failed::from)
+        let ran = within(limit, case(stack.clone())).await.map_err(|end| match end {
+            End::Failed(message) => End::Failed(format!("{message}\n{}", stack.logs())),
+            end => end,
+        });
+        let removed = within(LIMIT, async move { stack.remove().await }).await;
+        ran.and(removed)
     };
-    Trial::test(full_name, move || on_runtime(&threads, run)).with_ignored_flag(!is_there)
+    Trial::ignorable_test(full_name, move || on_runtime(&threads, run)).with_ignored_flag(!is_there)
 }
 
 /// A trial that is not run, and says why.
@@ -54,36 +54,58 @@ pub fn left_out(name: String, why: &'static str) -> Trial {
     Trial::ignorable_test(name, move || Ok(Completion::ignored_with(why)))
 }
 
+/// Ends a case that has nothing to show on this stack: it is reported as not run, with the reason.
+pub fn not_here(why: &'static str) -> ! {
+    std::panic::resume_unwind(Box::new(NotHere(why)))
+}
+
+struct NotHere(&'static str);
+
+/// How a case ends that does not run to its own end.
+enum End {
+    Failed(String),
+    NotHere(&'static str),
+}
+
 /// Two workers: as many as the smallest machine this is tested on has cores.
-fn on_runtime(name: &str, future: impl Future<Output = Result<(), Failed>>) -> Result<(), Failed> {
+fn on_runtime(name: &str, future: impl Future<Output = Result<(), End>>) -> Result<Completion, Failed> {
     // Threads carry the trial's name, so that a panic's own line says whose it is.
     let runtime = Builder::new_multi_thread().worker_threads(2).thread_name(name).enable_all().build()?;
     let result = runtime.block_on(future);
     runtime.shutdown_timeout(SHUTDOWN_LIMIT);
-    result
+    match result {
+        Ok(()) => Ok(Completion::Completed),
+        Err(End::NotHere(why)) => Ok(Completion::ignored_with(why)),
+        Err(End::Failed(message)) => Err(message.into()),
+    }
 }
 
 async fn within<T: Send + 'static>(
     limit: Duration,
     future: impl Future<Output = T> + Send + 'static,
-) -> Result<T, String> {
+) -> Result<T, End> {
     let task = tokio::spawn(future);
     let abort = task.abort_handle();
     match tokio::time::timeout(limit, task).await {
         Ok(Ok(value)) => Ok(value),
-        Ok(Err(error)) => Err(error.try_into_panic().map_or_else(|error| error.to_string(), message)),
+        Ok(Err(error)) => {
+            Err(error.try_into_panic().map_or_else(|error| End::Failed(error.to_string()), end))
+        }
         Err(_) => {
             abort.abort();
-            Err(format!("was not done within {limit:?}"))
+            Err(End::Failed(format!("was not done within {limit:?}")))
         }
     }
 }
 
-fn message(panic: Box<dyn Any + Send>) -> String {
-    match panic.downcast::<String>() {
-        Ok(text) => *text,
-        Err(panic) => {
-            panic.downcast::<&str>().map_or_else(|_| "panicked".to_owned(), |text| (*text).to_owned())
-        }
+fn end(panic: Box<dyn Any + Send>) -> End {
+    match panic.downcast::<NotHere>() {
+        Ok(not_here) => End::NotHere(not_here.0),
+        Err(panic) => End::Failed(match panic.downcast::<String>() {
+            Ok(text) => *text,
+            Err(panic) => {
+                panic.downcast::<&str>().map_or_else(|_| "panicked".to_owned(), |text| (*text).to_owned())
+            }
+        }),
     }
 }

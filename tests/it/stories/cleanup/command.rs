@@ -11,6 +11,7 @@ use url::Url;
 
 use super::{NAME, NO_GRACE, age, clean_until_empty};
 use crate::support::api::{self, Repository};
+use crate::support::trial::not_here;
 use crate::support::{Stack, Store};
 
 pub async fn told(stack: Arc<Stack>) {
@@ -75,7 +76,7 @@ pub async fn failures(stack: Arc<Stack>) {
 
 /// The store refuses one list for ever: what the others tell of goes all the same, and the command says what failed.
 pub async fn refused_listing(stack: Arc<Stack>) {
-    let Store::S3 { endpoint, .. } = &stack.store else { return };
+    let Store::S3 { endpoint, .. } = &stack.store else { not_here("it is about buckets") };
     let server = stack.server(&["--clean-interval", "1h"]).await;
     let repository = Repository::of(server.base_url(), NAME);
     for refused in ["list-type=2", "uploads"] {

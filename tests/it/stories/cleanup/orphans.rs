@@ -11,6 +11,7 @@ use uuid::Uuid;
 use super::{NAME, NO_GRACE, age, clean, clean_until_empty, now, report, rewrite};
 use crate::support::api::{self, Repository};
 use crate::support::servers::BUCKET;
+use crate::support::trial::not_here;
 use crate::support::{Stack, Store};
 
 pub async fn swept(stack: Arc<Stack>) {
@@ -42,7 +43,7 @@ pub async fn swept(stack: Arc<Stack>) {
 
 pub async fn placing(stack: Arc<Stack>) {
     // A folder's blobs are renamed into their place: nothing ever lies half-way there.
-    let Store::S3 { client, prefix, .. } = &stack.store else { return };
+    let Store::S3 { client, prefix, .. } = &stack.store else { not_here("it is about buckets") };
     let server = stack.server(&[]).await;
     let repository = Repository::of(server.base_url(), NAME);
     let content = api::content(1_000);

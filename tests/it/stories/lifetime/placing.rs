@@ -11,6 +11,7 @@ use url::Url;
 use super::{NAME, PATIENCE, POLL, now};
 use crate::support::api::{self, Answer, Repository, Upload};
 use crate::support::process::signal;
+use crate::support::trial::not_here;
 use crate::support::{FaultProxy, Stack, Store, Strike};
 
 /// Too large for the answer to wait for its copy.
@@ -30,7 +31,9 @@ pub(super) async fn after_a_kill(stack: Arc<Stack>) {
         return;
     }
     // A store that proves by its copies has placed what it proves: there is nothing between the two either.
-    let Some(digest) = completed_but_not_placed(&stack, &repository).await else { return };
+    let Some(digest) = completed_but_not_placed(&stack, &repository).await else {
+        not_here("it is about a store that copies what it has proven")
+    };
     assert_eq!(stack.store.objects().await, [], "nothing is placed");
 
     // No cleaner takes it for a left-over, whatever it thinks of ages.

@@ -11,7 +11,7 @@ use super::NAME;
 use crate::support::api::{Answer, Repository, Upload, content, digest_of, send, send_parts};
 use crate::support::obedient::{Obedience, ObedientStore};
 use crate::support::servers::BUCKET;
-use crate::support::trial::Story;
+use crate::support::trial::{Story, not_here};
 use crate::support::{Stack, StackKind, Store};
 
 /// Below the least size of a part: the whole upload is one.
@@ -58,7 +58,7 @@ fn url_of(signed: &Value) -> &str {
 fn guarded(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
     async move {
         let obedience = Obedience { copies: true, heeds_condition: true, ..Obedience::default() };
-        let Some(store) = obedient(&stack, obedience).await else { return };
+        let Some(store) = obedient(&stack, obedience).await else { not_here("it is about buckets") };
         let server = stack.server(&["--s3-endpoint", store.url.as_str()]).await;
         let source = secret(&stack, server.base_url()).await;
         let repository = Repository::of(server.base_url(), NAME);
@@ -99,7 +99,7 @@ fn guarded(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
 fn relayed(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
     async move {
         let obedience = Obedience { copies: true, ..Obedience::default() };
-        let Some(store) = obedient(&stack, obedience).await else { return };
+        let Some(store) = obedient(&stack, obedience).await else { not_here("it is about buckets") };
         let through = ["--s3-endpoint", store.url.as_str()];
         let server = stack.server(&[&through[..], &["--part-size", "5MiB"]].concat()).await;
         let source = secret(&stack, server.base_url()).await;
@@ -162,7 +162,7 @@ fn relayed(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
 fn named(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
     async move {
         let obedience = Obedience { forgets_checksums: true, ..Obedience::default() };
-        let Some(store) = obedient(&stack, obedience).await else { return };
+        let Some(store) = obedient(&stack, obedience).await else { not_here("it is about buckets") };
         let server = stack.server(&["--s3-endpoint", store.url.as_str()]).await;
         let upload = Repository::of(server.base_url(), NAME).begin().await;
         let bytes = content(SIZE);
@@ -184,7 +184,7 @@ fn named(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
 fn trusting(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
     async move {
         let obedience = Obedience { trusts_everybody: true, ..Obedience::default() };
-        let Some(store) = obedient(&stack, obedience).await else { return };
+        let Some(store) = obedient(&stack, obedience).await else { not_here("it is about buckets") };
         assert_eq!(stack.command(&["migrate"]).await.code, Some(0));
         let doctor = stack.command(&["doctor", "--json", "--s3-endpoint", store.url.as_str()]).await;
         assert_eq!(doctor.code, Some(1), "{}", doctor.stdout);
@@ -203,7 +203,7 @@ fn trusting(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
 fn without_parts(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
     async move {
         let obedience = Obedience { has_no_parts: true, ..Obedience::default() };
-        let Some(store) = obedient(&stack, obedience).await else { return };
+        let Some(store) = obedient(&stack, obedience).await else { not_here("it is about buckets") };
         let mut serve = stack.binary();
         serve.args(["serve", "--s3-endpoint", store.url.as_str()]);
         let done = stack.run(&mut serve).await;

@@ -10,7 +10,7 @@ use overside::domain::upload::Status;
 use super::NAME;
 use crate::support::api::{Repository, Upload, content, database, digest_of, send, send_parts};
 use crate::support::process::Server;
-use crate::support::trial::Story;
+use crate::support::trial::{Story, not_here};
 use crate::support::{FaultProxy, Stack, Store};
 
 const SIZE: usize = 12 << 20;
@@ -62,7 +62,9 @@ async fn talk<T>(proxy: &FaultProxy, work: impl Future<Output = T>) -> (T, u64) 
 
 fn proven(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
     async move {
-        let Some((server, proxy)) = counted(&stack).await else { return };
+        let Some((server, proxy)) = counted(&stack).await else {
+            not_here("it is about a store that computes SHA-256")
+        };
         let repository = Repository::of(server.base_url(), NAME);
         for (way, size) in [("put", SIZE), ("multipart", SIZE + 1), ("put", 1), ("multipart", 7)] {
             let bytes = content(size);
@@ -81,7 +83,9 @@ fn proven(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
 
 fn wrong(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
     async move {
-        let Some((server, proxy)) = counted(&stack).await else { return };
+        let Some((server, proxy)) = counted(&stack).await else {
+            not_here("it is about a store that computes SHA-256")
+        };
         let repository = Repository::of(server.base_url(), NAME);
         let (bytes, claimed) = (content(SIZE), digest_of(b"something else"));
         for way in ["put", "multipart"] {
@@ -103,7 +107,9 @@ fn wrong(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
 /// That a blob is there is no proof that whoever finalizes it has its bytes.
 fn again(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
     async move {
-        let Some((server, proxy)) = counted(&stack).await else { return };
+        let Some((server, proxy)) = counted(&stack).await else {
+            not_here("it is about a store that computes SHA-256")
+        };
         let repository = Repository::of(server.base_url(), NAME);
         let (bytes, mut other) = (content(SIZE), content(SIZE));
         other[SIZE / 2] ^= 1;

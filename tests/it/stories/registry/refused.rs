@@ -13,7 +13,7 @@ use crate::support::Stack;
 use crate::support::api::{Repository, digest_of};
 use crate::support::database::Database;
 use crate::support::image::{IMAGE, INDEX, LAYER, Manifest, descriptor};
-use crate::support::trial::Story;
+use crate::support::trial::{Story, not_here};
 
 /// For an answer that waits for nobody, on a busy machine; less than the 30 seconds that a writer waits for another.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -204,7 +204,7 @@ fn deep(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
 /// On a database with one writer at a time. A connection of ours is that one, so whatever needs to write waits.
 fn refused_unlocked(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
     async move {
-        let Database::Sqlite { url } = &stack.database else { return };
+        let Database::Sqlite { url } = &stack.database else { not_here("it is about SQLite") };
         let server = stack.server(&["--clean-interval", "1h", "--gc-interval", "1h"]).await;
         let repository = Repository::of(server.base_url(), NAME);
         let whole = repository.tagged("v1").await;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use futures_util::future::{BoxFuture, FutureExt};
 use serde_json::Value;
 
-use crate::support::trial::Story;
+use crate::support::trial::{Story, not_here};
 use crate::support::{FaultProxy, Stack, Store};
 
 /// A look at the bucket, and what a server asks when it is asked whether it is ready.
@@ -22,7 +22,7 @@ pub fn cases() -> Vec<Story> {
 
 fn kept(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
     async move {
-        let Store::S3 { endpoint, .. } = &stack.store else { return };
+        let Store::S3 { endpoint, .. } = &stack.store else { not_here("it is about buckets") };
         let proxy = FaultProxy::in_front_of(endpoint).await;
         let through = ["--s3-endpoint", proxy.url().as_str()];
         let requests = async |flags: &[&str]| {

@@ -10,7 +10,7 @@ use serde_json::json;
 
 use crate::support::api::{Repository, Upload, content, database, digest_of, send, send_parts};
 use crate::support::copies::{Copies, CopyProxy, GATEWAY_TIMEOUT};
-use crate::support::trial::Story;
+use crate::support::trial::{Story, not_here};
 use crate::support::{Stack, Store};
 
 /// More than the smallest copy that is tried.
@@ -33,7 +33,7 @@ pub fn cases() -> Vec<Story> {
 
 fn cut_off(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
     async move {
-        let Some(proxy) = published(&stack, SLOW, &[]).await else { return };
+        let Some(proxy) = published(&stack, SLOW, &[]).await else { not_here("it is about buckets") };
         // One that was to prove and came to nothing, then parts of it, and no larger ones again: for each of two
         // uploads the two parts of a copy to the blob's place, and for the PUT those of the copy that seals it.
         assert_eq!(proxy.hindered(), 1 + 3 * 2);
@@ -99,7 +99,7 @@ async fn published(stack: &Stack, copies: Copies, flags: &[&str]) -> Option<Copy
 
 fn told(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
     async move {
-        let Store::S3 { endpoint, .. } = &stack.store else { return };
+        let Store::S3 { endpoint, .. } = &stack.store else { not_here("it is about buckets") };
         let proxy = CopyProxy::in_front_of(endpoint, Copies::Pass).await;
         let flags = ["--s3-endpoint", proxy.url(), "--copy-timeout", "3s", "--lease", "600ms"];
         let (server, other) = (stack.server(&flags).await, stack.server(&flags).await);

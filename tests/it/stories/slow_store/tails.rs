@@ -6,7 +6,7 @@ use futures_util::future::{BoxFuture, FutureExt};
 
 use crate::support::api::{Repository, content, digest_of};
 use crate::support::copies::{Copies, CopyProxy, GATEWAY_TIMEOUT, INLINED, MANGLED};
-use crate::support::trial::Story;
+use crate::support::trial::{Story, not_here};
 use crate::support::{Stack, Store};
 
 /// One part and a tail.
@@ -22,7 +22,7 @@ pub fn cases() -> Vec<Story> {
 
 fn without_copies(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
     async move {
-        let Store::S3 { endpoint, .. } = &stack.store else { return };
+        let Store::S3 { endpoint, .. } = &stack.store else { not_here("it is about buckets") };
         let proxy = CopyProxy::in_front_of(endpoint, Copies::Pass).await;
         let server = stack.server(&["--s3-endpoint", proxy.url(), "--part-size", "5MiB"]).await;
         let repository = Repository::of(server.base_url(), "team/slow");
@@ -40,7 +40,7 @@ fn without_copies(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
 
 fn remembered(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
     async move {
-        let Store::S3 { endpoint, .. } = &stack.store else { return };
+        let Store::S3 { endpoint, .. } = &stack.store else { not_here("it is about buckets") };
         let proxy = CopyProxy::in_front_of(endpoint, Copies::PartsRefused(MANGLED)).await;
         let through_proxy = ["--s3-endpoint", proxy.url()];
         assert_eq!(stack.command(&["migrate"]).await.code, Some(0));
