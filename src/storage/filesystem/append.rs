@@ -67,7 +67,9 @@ impl Filesystem {
 }
 
 impl Target {
+    /// Nothing is written to a file that was discarded meanwhile: it would stay on the disk, and nobody's quota has it.
     fn write(&mut self, block: &[Bytes]) -> Result<()> {
+        self.lock.still_there()?;
         let mut pieces = block.iter();
         pieces
             .try_for_each(|piece| self.data.write_all(piece))

@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 
 use super::directory::{UploadDirectory, missing, size_of, writable};
 use super::lock::{Access, UploadLock};
-use super::put::recorded_checksum;
+use super::put::{recorded_checksum, remove_staged};
 use super::{Filesystem, Result, blocking};
 use crate::domain::blob::Proof;
 use crate::domain::range::ByteRange;
@@ -117,6 +117,7 @@ fn prepare(directory: &UploadDirectory, transfer: &Transfer) -> Result<()> {
 /// loses the rename in between leads back here.
 pub(super) fn seal_data(directory: &UploadDirectory) -> Result<()> {
     if directory.sealed_size()?.is_none() {
+        remove_staged(directory)?;
         fs::rename(directory.data(), directory.sealed())
             .map_err(missing(StorageError::NotFound, "seal the data file"))?;
     }

@@ -7,6 +7,7 @@ mod full;
 mod input;
 mod memory;
 pub(super) mod raw;
+mod resent;
 mod sizes;
 mod unsigned;
 mod urls;
@@ -26,6 +27,7 @@ pub fn cases() -> Vec<Story> {
         connections::cases(),
         fairness::cases(),
         full::cases(),
+        resent::cases(),
     ]
     .concat()
 }

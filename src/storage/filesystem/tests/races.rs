@@ -17,21 +17,117 @@ async fn a_put_whose_client_vanished_is_cleared_away_by_the_next() -> Outcome {
     Ok(())
 }
 
+/// The bytes of all files below a folder that this process has open, those without a name included.
+fn held_below(folder: &Path) -> u64 {
+    let open = fs::read_dir("/proc/self/fd").into_iter().flatten().flatten();
+    let held =
+        open.filter(|entry| fs::read_link(entry.path()).is_ok_and(|target| target.starts_with(folder)));
+    held.filter_map(|entry| Some(fs::metadata(entry.path()).ok()?.len())).sum()
+}
+
+/// A PUT that has sent two blocks, and sends no more before it is told to.
+struct Stalled {
+    sender: mpsc::Sender<std::io::Result<Bytes>>,
+    put: tokio::task::JoinHandle<Result<String>>,
+}
+
+impl Stalled {
+    async fn begin(
+        fixture: &Fixture,
+        upload: UploadId,
+    ) -> std::result::Result<Self, Box<dyn std::error::Error>> {
+        let (sender, slow) = slow_body();
+        let store = fixture.store.clone();
+        let put = tokio::spawn(async move { store.receive_put(upload, ANY, 8 * MAX_SIZE, slow).await });
+        sender.send(Ok(Bytes::from(vec![9; 2 * blocks::BLOCK_SIZE]))).await?;
+        sender.send(Ok(Bytes::new())).await?;
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        Ok(Self { sender, put })
+    }
+
+    /// Sends two blocks more, and tells what becomes of it.
+    async fn go_on(self) -> std::result::Result<Result<String>, tokio::task::JoinError> {
+        // It may have found out already.
+        let _ = self.sender.send(Ok(Bytes::from(vec![9; 2 * blocks::BLOCK_SIZE]))).await;
+        drop(self.sender);
+        self.put.await
+    }
+}
+
 #[tokio::test]
-async fn a_put_does_not_clear_away_one_that_is_under_way() -> Outcome {
+async fn a_put_sent_again_takes_over_and_one_at_a_time_is_on_the_disk() -> Outcome {
     let fixture = Fixture::new().await?;
     let upload = fixture.begin_put().await?;
-    let (sender, slow) = slow_body();
-    let store = fixture.store.clone();
-    let first = tokio::spawn(async move { store.receive_put(upload, ANY, MAX_SIZE, slow).await });
-    sender.send(Ok(Bytes::from_static(b"first, "))).await?;
-    sender.send(Ok(Bytes::from_static(b"and last"))).await?;
-    fixture.put(upload, b"second").await?;
-    drop(sender);
-    first.await??;
+    let mut stalled = Vec::new();
+    for _ in 0..4 {
+        stalled.push(Stalled::begin(&fixture, upload).await?);
+        assert!(held_below(&fixture.temp()) <= 2 * blocks::BLOCK_SIZE as u64, "more than one PUT's bytes");
+    }
+    fixture.put(upload, b"the last one").await?;
+    for older in stalled {
+        let outcome = older.go_on().await?;
+        assert!(matches!(outcome, Err(StorageError::Busy(_))), "{outcome:?}");
+    }
+    assert_eq!(fixture.names(upload), ["data", "data.digest", "lock"]);
     let sealed = fixture.seal_put(upload).await?;
-    assert_eq!(fixture.read(&sealed).await?, "first, and last");
-    assert_eq!(sealed.digest(), Some(digest_of(b"first, and last")));
+    assert_eq!(fixture.read(&sealed).await?, "the last one");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_put_sent_again_is_not_on_the_disk_beside_the_whole_one() -> Outcome {
+    let fixture = Fixture::new().await?;
+    let upload = fixture.begin_put().await?;
+    let whole = vec![9; 2 * blocks::BLOCK_SIZE];
+    let bound = PutTerms { size: Some(whole.len() as u64), digest: Some(digest_of(&whole)) };
+    for terms in [ANY, bound, bound] {
+        let bytes = stream::iter([Ok(Bytes::from(whole.clone()))]);
+        fixture.store.receive_put(upload, terms, MAX_SIZE, bytes).await?;
+        assert_eq!(fixture.names(upload), ["data", "data.digest", "lock"]);
+    }
+    let again = Stalled::begin(&fixture, upload).await?;
+    assert_eq!(fixture.names(upload).len(), 2, "the lock, and what comes");
+    let other = fixture.store.receive_put(upload, bound, MAX_SIZE, stream::iter([Ok(Bytes::from(whole))]));
+    other.await?;
+    assert!(matches!(again.go_on().await?, Err(StorageError::Busy(_))));
+    assert_eq!(fixture.seal_put(upload).await?.digest(), bound.digest);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_put_whose_upload_was_sealed_or_discarded_holds_nothing_and_stores_nothing_more() -> Outcome {
+    let fixture = Fixture::new().await?;
+    for seals in [false, true] {
+        let upload = fixture.begin_put().await?;
+        let stalled = Stalled::begin(&fixture, upload).await?;
+        if seals {
+            fs::write(fixture.store.directory(upload).data(), "whole")?;
+            fixture.seal_put(upload).await?;
+        } else {
+            fixture.store.discard(upload).await?;
+        }
+        assert_eq!(held_below(&fixture.temp()), 0, "the sender still has the file open");
+        let outcome = stalled.go_on().await?;
+        assert!(matches!(outcome, Err(StorageError::UploadNotFound)), "{outcome:?}");
+        assert_eq!(held_below(&fixture.temp()), 0);
+        fixture.store.discard(upload).await?;
+        assert_eq!(names(&fixture.temp()), [] as [&str; 0]);
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_append_stores_nothing_more_once_its_upload_was_discarded() -> Outcome {
+    let fixture = Fixture::new().await?;
+    let upload = UploadId::generate();
+    let mut appender = fixture.store.append(upload, &received(0)).await?;
+    appender.write(Bytes::from(vec![9; 3 * blocks::BLOCK_SIZE])).await?;
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    fixture.store.discard(upload).await?;
+    assert_eq!(held_below(&fixture.temp()), 0, "it still has the file open");
+    let late = appender.write(Bytes::from(vec![9; 3 * blocks::BLOCK_SIZE])).await;
+    assert!(matches!(late, Err(StorageError::UploadNotFound)), "{late:?}");
+    assert_eq!(held_below(&fixture.temp()), 0);
     Ok(())
 }
 
