@@ -52,7 +52,7 @@ pub(super) async fn login(args: LoginArgs) -> anyhow::Result<()> {
     // First: nobody should type a password before hearing that it cannot be kept.
     let credentials = Credentials::load()?;
     let stranger = Client::connect(registry.url().clone(), args.tls.options(None)?)?;
-    // Also first: it is the registry's word alone that has the password go elsewhere.
+    // Also first: a password may go elsewhere, and nobody should type one that goes nowhere.
     if let Some(service) = stranger.token_service_elsewhere().await? {
         let service = service.origin().ascii_serialization();
         complain!("{registry} has passwords checked by {service}: yours goes there, whenever it is needed");

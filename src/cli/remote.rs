@@ -30,7 +30,7 @@ pub struct RemoteArgs {
     tls: TlsArgs,
 }
 
-/// Whom to believe that they are the registry.
+/// Whom to believe that they are the registry, or belong to it.
 #[derive(Debug, Clone, clap::Args)]
 pub struct TlsArgs {
     /// Certificate authorities to trust besides the system's, in PEM
@@ -39,6 +39,9 @@ pub struct TlsArgs {
     /// Take any certificate, and with it whoever is in between
     #[arg(long)]
     insecure: bool,
+    /// Where a registry may have passwords checked besides its own domain; may be given again
+    #[arg(long, value_name = "URL", env = "OVERSIDE_TOKEN_SERVICE", value_delimiter = ',')]
+    token_service: Vec<Url>,
 }
 
 /// How much at a time.
@@ -161,7 +164,12 @@ impl TlsArgs {
             Some(file) => std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?,
             None => Vec::new(),
         };
-        Ok(ConnectOptions { credential, authorities, accept_invalid_certificates: self.insecure })
+        Ok(ConnectOptions {
+            credential,
+            token_services: self.token_service.clone(),
+            authorities,
+            accept_invalid_certificates: self.insecure,
+        })
     }
 }
 

@@ -13,6 +13,7 @@ use url::Url;
 use super::call::{read_limited, read_refusal};
 use super::credentials::Credential;
 use super::destination::Destinations;
+use super::token_service::is_trusted;
 use super::{CALL_TIMEOUT, Error, Refusal, Result, peer};
 use crate::domain::name::RepositoryName;
 
@@ -49,6 +50,8 @@ struct Token {
 /// What is known of one registry's ways.
 pub(super) struct Authenticator {
     credential: Option<Credential>,
+    /// Token services that its owner has named.
+    named: Vec<Url>,
     known: Mutex<Known>,
 }
 
@@ -97,8 +100,8 @@ impl std::fmt::Debug for Authenticator {
 }
 
 impl Authenticator {
-    pub fn new(credential: Option<Credential>) -> Self {
-        Self { credential, known: Mutex::default() }
+    pub fn new(credential: Option<Credential>, named: Vec<Url>) -> Self {
+        Self { credential, named, known: Mutex::default() }
     }
 
     fn apply_basic(&self, request: RequestBuilder) -> RequestBuilder {
@@ -158,6 +161,9 @@ impl Authenticator {
         let chosen = choose_challenge(headers);
         if let Some(Challenge::Bearer { realm, .. }) = &chosen {
             check_realm(registry, realm)?;
+            if self.has_credential() {
+                self.trust(registry, realm)?;
+            }
         }
         let mut known = self.known.lock().await;
         // Another request may have been given a new one meanwhile.
@@ -171,6 +177,21 @@ impl Authenticator {
         };
         known.challenge = chosen;
         Ok(can_answer)
+    }
+
+    /// The token service that a registry's 401 names, where that is another host: passwords go there.
+    pub fn token_service_elsewhere(&self, registry: &Url, headers: &HeaderMap) -> Result<Option<Url>> {
+        let Some(Challenge::Bearer { realm, .. }) = choose_challenge(headers) else { return Ok(None) };
+        check_realm(registry, &realm)?;
+        self.trust(registry, &realm)?;
+        Ok(Some(realm).filter(|realm| realm.host() != registry.host()))
+    }
+
+    fn trust(&self, registry: &Url, realm: &Url) -> Result<()> {
+        if is_trusted(registry, realm, &self.named) {
+            return Ok(());
+        }
+        Err(Error::TokenService { registry: peer(registry), service: peer(realm) })
     }
 
     async fn fetch(
@@ -239,13 +260,6 @@ impl Authenticator {
         let ends = Instant::now().checked_add(lifetime).unwrap_or_else(Instant::now);
         Ok(Token { value, ends })
     }
-}
-
-/// The token service that a registry's 401 names, where that is another host: passwords go there.
-pub(super) fn token_service_elsewhere(registry: &Url, headers: &HeaderMap) -> Result<Option<Url>> {
-    let Some(Challenge::Bearer { realm, .. }) = choose_challenge(headers) else { return Ok(None) };
-    check_realm(registry, &realm)?;
-    Ok(Some(realm).filter(|realm| realm.host() != registry.host()))
 }
 
 /// A password that was to be encrypted goes nowhere unencrypted, to no port of this machine either: anybody on it may

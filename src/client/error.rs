@@ -39,6 +39,12 @@ pub enum Error {
     /// The registry named a place that it has no reason to name.
     #[error("the registry leads to {place}, and that is {why}; nothing was sent there")]
     Destination { place: String, why: Why },
+    /// The registry has its passwords checked by somebody who may be anybody.
+    #[error(
+        "{registry} wants your password sent to {service}, which is not in its own domain; nothing was sent there. If you \
+         know that it belongs to {registry}, name it: --token-service {service}"
+    )]
+    TokenService { registry: String, service: String },
     /// It began, and ended in the middle.
     #[error("the connection to {peer} broke")]
     Broken {

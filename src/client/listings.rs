@@ -8,7 +8,7 @@ use reqwest::header::{ACCEPT, LINK};
 use serde::de::DeserializeOwned;
 use url::Url;
 
-use super::auth::{Scope, token_service_elsewhere};
+use super::auth::Scope;
 use super::call::Answer;
 use super::{CALL_TIMEOUT, Client, Error, Result};
 use crate::domain::digest::Digest;
@@ -50,14 +50,16 @@ impl Client {
         answer.expect(StatusCode::OK).map(|_| ())
     }
 
-    /// Where passwords for this registry go, if that is another host than its own: the registry's word alone has them
-    /// go there, so people should hear of it before.
+    /// Where passwords for this registry go, if that is another host than its own: people should hear of it before.
+    /// [`Error::TokenService`] where they do not go.
     pub async fn token_service_elsewhere(&self) -> Result<Option<Url>> {
         let url = self.url("v2/")?;
         let request = self.http.get(url.clone()).timeout(CALL_TIMEOUT);
         let answer = request.send().await.map_err(|error| Error::transport(&self.peer(), error))?;
         match answer.status() {
-            StatusCode::UNAUTHORIZED => token_service_elsewhere(&self.base, answer.headers()),
+            StatusCode::UNAUTHORIZED => {
+                self.authenticator.token_service_elsewhere(&self.base, answer.headers())
+            }
             _ => Ok(None),
         }
     }

@@ -43,6 +43,7 @@ mod staged;
 mod state;
 #[cfg(test)]
 mod tests;
+mod token_service;
 mod transfer;
 
 use std::sync::Arc;
@@ -104,6 +105,8 @@ pub struct Client {
 #[derive(Debug, Clone, Default)]
 pub struct ConnectOptions {
     pub credential: Option<Credential>,
+    /// Where the credential may go besides the registry's own domain: scheme, host and port of token services.
+    pub token_services: Vec<Url>,
     /// More certificate authorities to trust than the system's, in PEM.
     pub authorities: Vec<u8>,
     /// Takes any certificate: whoever is in between reads and changes everything.
@@ -143,7 +146,7 @@ impl Client {
             destinations: Arc::new(destinations),
             base,
             policy: RetryPolicy::default(),
-            authenticator: Arc::new(Authenticator::new(credential)),
+            authenticator: Arc::new(Authenticator::new(credential, options.token_services)),
             answered: Arc::default(),
             presigns: Arc::default(),
         })

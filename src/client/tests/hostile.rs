@@ -73,7 +73,10 @@ impl Hostile {
         let base = format!("http://{}", self.registry).parse().unwrap();
         let (username, password) = ("alice".to_owned(), "secret".to_owned());
         let credential = Some(Credential::Basic { username, password });
-        Client::connect(base, ConnectOptions { credential, ..ConnectOptions::default() }).unwrap()
+        // What is nobody's token service is none where its owner names it either.
+        let token_services = vec![METADATA.parse().unwrap()];
+        let options = ConnectOptions { credential, token_services, ..ConnectOptions::default() };
+        Client::connect(base, options).unwrap()
     }
 
     /// A client that has seen the registry at a public address.
@@ -228,15 +231,17 @@ async fn a_password_goes_to_no_metadata_service_and_from_a_public_registry_to_no
 
 #[tokio::test]
 async fn a_token_service_on_another_host_is_told_of_before_it_gets_a_password() {
-    for (realm, elsewhere) in [
-        ("https://auth.example/token", Some("https://auth.example/token")),
-        ("http://127.0.0.1:9/token", None),
-    ] {
+    for (realm, elsewhere) in
+        [("http://localhost:9/token", Some("http://localhost:9/token")), ("http://127.0.0.1:9/token", None)]
+    {
         let hostile = with_realm(move |_| realm.to_owned()).await;
         let told = hostile.client().token_service_elsewhere().await.unwrap();
         assert_eq!(told.as_ref().map(url::Url::as_str), elsewhere);
         assert_eq!(*hostile.requests.lock().unwrap(), 1, "it is only looked at");
     }
+    let hostile = with_realm(|_| "https://auth.example/token".to_owned()).await;
+    let error = hostile.client().token_service_elsewhere().await.unwrap_err();
+    assert!(error.to_string().contains("--token-service https://auth.example"), "{error}");
 }
 
 #[tokio::test]
