@@ -1,4 +1,5 @@
-//! Memory that requests share: a budget in bytes, taken before they hold anything, and given out fairly.
+//! Memory that requests share: a budget in bytes, taken before they hold anything, and given out fairly. Turns at what
+//! few can do at once are shared in the same way: a budget of so many, of which each takes one.
 
 use std::collections::HashMap;
 use std::collections::VecDeque;
@@ -143,6 +144,12 @@ impl State {
 }
 
 impl MemoryShare {
+    /// Whose it is.
+    #[must_use]
+    pub const fn caller(&self) -> &Arc<str> {
+        &self.caller
+    }
+
     /// In bytes.
     #[must_use]
     pub const fn size(&self) -> usize {

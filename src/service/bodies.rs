@@ -23,8 +23,8 @@ const SERVED: usize = 32 * 1024 * 1024;
 /// For a larger manifest to find memory: those that are read are gone by then, and those that nobody reads keep theirs
 /// for longer.
 const SERVED_WAIT: Duration = Duration::from_secs(10);
-/// Those who did not sign in are one caller.
-const STRANGERS: &str = "";
+/// Those who did not sign in are one caller, and what is nobody's work is theirs.
+pub(super) const NOBODY: &str = "";
 
 #[derive(Debug)]
 pub(super) struct BodyMemory {
@@ -82,5 +82,5 @@ impl Service {
 }
 
 fn name(caller: &Caller) -> Arc<str> {
-    caller.name().unwrap_or(STRANGERS).into()
+    caller.name().unwrap_or(NOBODY).into()
 }

@@ -21,6 +21,7 @@ use uuid::Uuid;
 
 use claimant::Claimant;
 
+use super::bodies::NOBODY;
 use super::lease::POLL_INTERVAL;
 use super::progress::ProgressCounter;
 use super::verify::changed;
@@ -193,7 +194,8 @@ impl Service {
         digest: Digest,
         told: Told,
     ) -> Result<Digest> {
-        let progress = ProgressCounter::new(upload.size.unwrap_or_default());
+        let caller = upload.user_id.as_deref().unwrap_or(NOBODY);
+        let progress = ProgressCounter::new(caller.into(), upload.size.unwrap_or_default());
         let committed = async {
             for _ in 0..REMOVALS_MET {
                 let heartbeat = self.keep_lease(upload.clone(), owner, Some(progress.clone()));
@@ -214,8 +216,8 @@ impl Service {
             Ok(proven) => {
                 tracing::info!(upload = %upload.id, %digest, proof = %proven.proof, "upload completed");
                 self.keep_pace().await;
-                let turn = Arc::clone(&self.placings).acquire_owned().await;
-                if let (Ok(turn), Some(transfer)) = (turn, upload.state.transfer()) {
+                let turn = self.placings.take(progress.caller(), 1).await;
+                if let Some(transfer) = upload.state.transfer() {
                     self.settle_behind(turn, upload.id, transfer.clone(), proven, digest);
                 }
                 Ok(digest)
@@ -270,7 +272,7 @@ impl Service {
                 let standing = sealed.standing(upload.id);
                 return Ok(Proven { sealed, proof, standing, removal });
             }
-            (None, _) => self.place(upload.id, &sealed, digest).await?,
+            (None, _) => self.place(upload.id, progress.caller(), &sealed, digest).await?,
         }
         Ok(Proven { sealed, proof, standing: Standing::Placed, removal })
     }

@@ -50,6 +50,7 @@ use crate::domain::clock::Clock;
 use crate::domain::name::RepositoryName;
 use crate::domain::settings::Settings;
 use crate::domain::upload::{Upload, UploadId};
+use crate::memory::MemoryBudget;
 use crate::storage::Storage;
 use crate::telemetry::chain;
 use admission::Admission;
@@ -131,10 +132,10 @@ pub struct Service {
     /// Cancelled when work in flight must be handed over.
     handover: CancellationToken,
     /// Threads that hash what is read back.
-    hashers: Arc<Semaphore>,
+    hashers: Arc<MemoryBudget>,
     /// Finalizes whose copy is not done yet, and copies under way.
-    placings: Arc<Semaphore>,
-    copies: Semaphore,
+    placings: Arc<MemoryBudget>,
+    copies: Arc<MemoryBudget>,
     /// Looks at the objects of blobs that are being read.
     looks: Arc<Semaphore>,
     bodies: BodyMemory,
@@ -158,10 +159,10 @@ impl Service {
             readiness: LastReadiness::default(),
             tasks: TaskTracker::new(),
             handover: CancellationToken::new(),
-            hashers: Arc::new(Semaphore::new(read_back::HASHERS_AT_ONCE)),
-            placings: Arc::new(Semaphore::new(place::PLACINGS_AT_ONCE)),
+            hashers: MemoryBudget::new(read_back::HASHERS_AT_ONCE, read_back::HASHERS_AT_ONCE),
+            placings: MemoryBudget::new(place::PLACINGS_AT_ONCE, place::PLACINGS_AT_ONCE / 2),
             looks: Arc::new(Semaphore::new(blobs::LOOKS_AT_ONCE)),
-            copies: Semaphore::new(place::COPIES_AT_ONCE as usize),
+            copies: MemoryBudget::new(place::COPIES_AT_ONCE as usize, place::COPIES_AT_ONCE as usize),
             bodies: BodyMemory::new(),
             hashing: Semaphore::new(passwords::HASHES_AT_ONCE),
         })

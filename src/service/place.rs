@@ -4,9 +4,9 @@
 use std::sync::Arc;
 
 use futures_util::StreamExt;
-use tokio::sync::OwnedSemaphorePermit;
 use tracing::Instrument;
 
+use super::bodies::NOBODY;
 use super::cleanup::CleanupReport;
 use super::finalize::Proven;
 use super::lease::RENEWALS_PER_LEASE;
@@ -17,20 +17,21 @@ use crate::db::Unplaced;
 use crate::domain::blob::{Blob, Standing};
 use crate::domain::digest::Digest;
 use crate::domain::upload::{Transfer, UploadId};
+use crate::memory::MemoryShare;
 use crate::storage::{Sealed, StorageError};
 use crate::telemetry::chain;
 
-/// Copies under way at once: they cost the store, and it serves uploads with the same disks.
+/// Copies under way at once, to whose users they are given in turn: they cost the store, and it serves uploads with the same disks.
 pub(super) const COPIES_AT_ONCE: u32 = 4;
-/// Placings that may wait for their turn, at some kilobytes each; beyond it finalizing waits as well, which
-/// holds uploads to the pace of the store's copies.
+/// Placings that may wait for their turn, at some kilobytes each, half of them of one user; beyond it finalizing waits
+/// as well, which holds uploads to the pace of the store's copies.
 pub(super) const PLACINGS_AT_ONCE: usize = 256;
 
 impl Service {
     /// Ends a finalize in a task of its own: places the blob where that is still to be done, and discards.
     pub(super) fn settle_behind(
         self: &Arc<Self>,
-        turn: OwnedSemaphorePermit,
+        turn: MemoryShare,
         id: UploadId,
         transfer: Transfer,
         proven: Proven,
@@ -38,7 +39,7 @@ impl Service {
     ) {
         let service = Arc::clone(self);
         let settling = async move {
-            match service.place_proven(id, &digest, &proven).await {
+            match service.place_proven(id, turn.caller(), &digest, &proven).await {
                 // Its second proof may have left a copy of its own.
                 Ok(true) if proven.sealed.is_exposed => service.discard_or_leave(id).await,
                 Ok(true) => service.discard_completed(id, &transfer, &proven.sealed).await,
@@ -51,13 +52,19 @@ impl Service {
         self.tasks.spawn(settling.instrument(tracing::Span::current()));
     }
 
-    async fn place_proven(self: &Arc<Self>, id: UploadId, digest: &Digest, proven: &Proven) -> Result<bool> {
+    async fn place_proven(
+        self: &Arc<Self>,
+        id: UploadId,
+        caller: &Arc<str>,
+        digest: &Digest,
+        proven: &Proven,
+    ) -> Result<bool> {
         // Where the blob was there before, or another upload of the same bytes was faster, nothing stands on this
         // one's object. Only the row can tell: it was written with the commit.
         if proven.standing == Standing::Placed || !self.db.holds_blob(id).await? {
             return Ok(true);
         }
-        self.place_sealed(id, digest, &proven.sealed).await
+        self.place_sealed(id, caller, digest, &proven.sealed).await
     }
 
     /// Goes on with blobs whose replica died, and lets go of temporary objects that nobody reads any more.
@@ -92,7 +99,7 @@ impl Service {
             Standing::Sealed(_) | Standing::Exposed(_) => {
                 let is_exposed = matches!(blob.standing, Standing::Exposed(_));
                 let sealed = Sealed::restore(&sealed, blob.size, is_exposed)?;
-                self.place_sealed(upload, &blob.digest, &sealed).await?
+                self.place_sealed(upload, &NOBODY.into(), &blob.digest, &sealed).await?
             }
             Standing::Placed | Standing::Lost => {
                 self.db.mark_placed(&blob.digest, upload, self.clock.now()).await?
@@ -105,7 +112,13 @@ impl Service {
     }
 
     /// Copies, and has the blob read from its place from then on. True when the temporary object may go.
-    async fn place_sealed(self: &Arc<Self>, id: UploadId, digest: &Digest, sealed: &Sealed) -> Result<bool> {
+    async fn place_sealed(
+        self: &Arc<Self>,
+        id: UploadId,
+        caller: &Arc<str>,
+        digest: &Digest,
+        sealed: &Sealed,
+    ) -> Result<bool> {
         let renewing = async {
             loop {
                 tokio::time::sleep(self.limits.lease / RENEWALS_PER_LEASE).await;
@@ -115,8 +128,8 @@ impl Service {
             }
         };
         let copying = async {
-            let _turn = self.copies.acquire().await.map_err(|_| ServiceError::Stopping)?;
-            match self.place(id, sealed, *digest).await {
+            let _turn = self.copies.take(caller, 1).await;
+            match self.place(id, caller, sealed, *digest).await {
                 // Placed by another replica, whose claim ran out in the middle of it, and discarded since.
                 Err(ServiceError::Vanished) if self.stands_placed(digest).await? => Ok(()),
                 placed => placed,
@@ -145,7 +158,13 @@ impl Service {
 
     /// Publishes proven bytes at the blob's place. Those that a client may have replaced since are proven again: as the
     /// very copy that is published, or as one that no URL reaches and that is published then.
-    pub(super) async fn place(self: &Arc<Self>, id: UploadId, sealed: &Sealed, digest: Digest) -> Result<()> {
+    pub(super) async fn place(
+        self: &Arc<Self>,
+        id: UploadId,
+        caller: &Arc<str>,
+        sealed: &Sealed,
+        digest: Digest,
+    ) -> Result<()> {
         let gone = |error| match error {
             StorageError::NotFound => ServiceError::Vanished,
             error => changed(error),
@@ -157,7 +176,7 @@ impl Service {
         if fixed.size != sealed.size {
             return Err(ServiceError::NotTheDigest(digest));
         }
-        let progress = ProgressCounter::new(sealed.size);
+        let progress = ProgressCounter::new(Arc::clone(caller), sealed.size);
         match Box::pin(self.verify_fixed(id, &Transfer::Put, fixed, digest, &[], &progress)).await? {
             (_, _, Some(staged)) => self.storage.publish(&staged).await?,
             (fixed, _, None) => self.storage.place(&fixed, &digest).await.map_err(gone)?,

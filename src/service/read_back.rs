@@ -28,7 +28,7 @@ const READS_AHEAD: usize = 3;
 /// Pieces that each read holds ready. A piece is what came from a socket at once, at most some 400 KiB, so
 /// that a read-back needs a few MiB whatever it reads.
 const PIECES_AHEAD: usize = 4;
-/// Hashing threads at once, over all finalizes; the kernel shares the cores between them and the requests.
+/// Hashing threads at once, over all finalizes, to whose users they are given in turn; the kernel shares the cores between them and the requests.
 pub(super) const HASHERS_AT_ONCE: usize = 4;
 
 /// One ranged read under way.
@@ -101,7 +101,7 @@ impl Service {
         hasher: Hasher,
         progress: &ProgressCounter,
     ) -> Result<Hasher> {
-        let turn = Arc::clone(&self.hashers).acquire_owned().await.map_err(|_| ServiceError::Stopping)?;
+        let turn = self.hashers.take(progress.caller(), 1).await;
         let (to_hasher, pieces) = mpsc::channel(PIECES_AHEAD);
         let hashing = tokio::task::spawn_blocking(move || {
             let hasher = hash(hasher, pieces);

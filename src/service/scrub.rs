@@ -6,6 +6,7 @@ use std::sync::Arc;
 use futures_util::{StreamExt, stream};
 use serde::Serialize;
 
+use super::bodies::NOBODY;
 use super::progress::ProgressCounter;
 use super::read_back::HASHERS_AT_ONCE;
 use super::{Result, Service, ServiceError};
@@ -126,7 +127,7 @@ impl Service {
                 .read_back(
                     &Sealed::placed(&placed),
                     blob.digest.algorithm(),
-                    &ProgressCounter::new(blob.size),
+                    &ProgressCounter::new(NOBODY.into(), blob.size),
                 )
                 .await
             {

@@ -70,6 +70,21 @@ impl HoldingProxy {
         seen.expect("such a request comes").expect("the proxy runs");
     }
 
+    /// Requests that were held so far.
+    pub fn held(&self) -> u64 {
+        *self.line.held.borrow()
+    }
+
+    /// Lets so many go on, those that are held before those that come.
+    pub fn let_pass(&self, requests: usize) {
+        self.line.released.add_permits(requests);
+    }
+
+    /// Whoever comes now is held again, whatever was allowed before.
+    pub fn hold(&self) {
+        self.line.released.forget_permits(Semaphore::MAX_PERMITS);
+    }
+
     /// Lets what is held go on, and holds nothing any more.
     pub fn release(&self) {
         self.line.released.add_permits(Semaphore::MAX_PERMITS / 2);

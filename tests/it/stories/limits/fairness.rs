@@ -6,6 +6,8 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use futures_util::future::{BoxFuture, FutureExt, join_all};
 use futures_util::stream;
+use overside::domain::digest::Algorithm;
+use overside::domain::hash::Hasher;
 use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use reqwest::{Body, Method};
 use serde_json::json;
@@ -13,10 +15,11 @@ use tokio::task::JoinHandle;
 
 use super::NAME;
 use crate::support::api::{Repository, Upload, content, digest_of};
+use crate::support::holding::HoldingProxy;
 use crate::support::image::IMAGE;
 use crate::support::people::{self, Person};
 use crate::support::process::Server;
-use crate::support::trial::Story;
+use crate::support::trial::{Story, not_here};
 use crate::support::{Stack, Store};
 
 /// Uploads that trickle: many times as many as there are parts in the budget of memory.
@@ -47,8 +50,16 @@ const MEMORY_LIMIT: u64 = 160 << 20;
 const MEMORY_AFTER: u64 = 128 << 20;
 const AFTER: Duration = Duration::from_secs(20);
 
+/// Finalizes of one user whose bytes have to be read back: many times as many as are hashed at once.
+const HASHED: usize = 40;
+/// Of them that may be done before somebody else's one: those whose turn it was when that came, and a few more.
+const BEFORE: usize = 8;
+/// For one read to be answered, hashed and committed, on a busy machine.
+const ONE: Duration = Duration::from_mins(1);
+
 pub fn cases() -> Vec<Story> {
     vec![
+        ("one_finalize_waits_for_no_more_than_a_turn_of_another_users_many", hashed),
         ("uploads_of_one_user_that_trickle_do_not_slow_a_push_of_anothers", trickling),
         ("manifests_of_one_user_that_stall_do_not_hold_up_those_of_others", stalled),
         ("finalizing_bodies_at_once_share_one_budget_of_memory", finalizing),
@@ -61,6 +72,60 @@ async fn ann_and_bob(stack: &Stack, flags: &[&str]) -> (Server, Person, Person) 
     people::project(stack, "anns", &[(&ann, "developer")]).await;
     people::project(stack, "bobs", &[(&bob, "developer")]).await;
     (stack.guarded_server(flags).await, ann, bob)
+}
+
+fn hashed(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
+    async move {
+        let Store::S3 { endpoint, .. } = &stack.store else { not_here("no proxy slows a disk") };
+        let proxy = HoldingProxy::in_front_of(endpoint, "GET", "/temp/").await;
+        proxy.let_pass(1000);
+        let through = proxy.url().as_str().trim_end_matches('/');
+        let (server, ann, bob) = ann_and_bob(&stack, &["--s3-endpoint", through]).await;
+        let finalize = |upload: Upload, bytes: Vec<u8>| {
+            // No store computes it, so the bytes are read.
+            let digest = Hasher::digest(Algorithm::Sha512, &bytes);
+            tokio::spawn(async move { upload.finalize(&digest).await })
+        };
+        let sent = async |repository: &Repository, bytes: &[u8]| {
+            let upload = repository.begin().await;
+            upload.put(bytes).await;
+            upload
+        };
+        let anns = ann.repository(server.base_url(), "anns/model");
+        let bytes: Vec<_> = (1..=HASHED).map(content).collect();
+        let uploads = join_all(bytes.iter().map(|bytes| sent(&anns, bytes))).await;
+        let bobs = sent(&bob.repository(server.base_url(), "bobs/model"), b"one of bob's").await;
+        proxy.hold();
+        let before = proxy.held();
+        let many: Vec<_> =
+            uploads.into_iter().zip(bytes).map(|(upload, bytes)| finalize(upload, bytes)).collect();
+        let deadline = Instant::now() + ONE;
+        while proxy.held() < before + 4 {
+            assert!(Instant::now() < deadline, "{} reads", proxy.held() - before);
+            tokio::time::sleep(BETWEEN).await;
+        }
+        // For the others to come to where they wait, and then for his.
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        let one = finalize(bobs, b"one of bob's".to_vec());
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let done = || many.iter().filter(|task| task.is_finished()).count() + usize::from(one.is_finished());
+        while !one.is_finished() {
+            let done_before = done();
+            assert!(done_before <= BEFORE, "{done_before} others came before");
+            proxy.let_pass(1);
+            let deadline = Instant::now() + ONE;
+            while done() == done_before {
+                assert!(Instant::now() < deadline, "nothing goes on after {done_before}");
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        }
+        proxy.release();
+        one.await.expect("no panic").expect(201);
+        for task in many {
+            task.await.expect("no panic").expect(201);
+        }
+    }
+    .boxed()
 }
 
 fn trickling(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
