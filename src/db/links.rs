@@ -200,6 +200,16 @@ impl Db {
         let project = repository.project();
         let (repository, digest) = (repository.to_string(), digest.to_string());
         let (hold, lock, take) = (self.text(HOLD), self.text(quotas::LOCK), self.text(quotas::TAKE));
+        if let Some(room) = self.look_at_room(&project).await? {
+            let size =
+                on_pool!(self, pool => sqlx::query_scalar(hold).bind(&digest).fetch_optional(pool).await)?;
+            let is_counted: bool = on_pool!(self, pool => sqlx::query_scalar(IS_COUNTED)
+                .bind(project.as_str())
+                .bind(&digest)
+                .fetch_one(pool)
+                .await)?;
+            room.check(QuotaKind::Bytes, size.filter(|_| !is_counted).unwrap_or_default())?;
+        }
         let linked: Result<bool> = in_transaction!(self, transaction => {
             let room = hold_project!(transaction, lock, take, &project);
             sqlx::query(REVIVE).bind(&digest).execute(&mut *transaction).await?;

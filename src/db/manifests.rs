@@ -14,7 +14,7 @@ use sqlx::FromRow;
 
 use super::links::{MARK_UNNEEDED, is_readable};
 use super::plans::Text;
-use super::quotas::{self, hold_project};
+use super::quotas::{self, Room, hold_project};
 use super::rows::signed;
 use super::{Db, DbError, Result, in_transaction, on_pool};
 use crate::domain::digest::Digest;
@@ -212,6 +212,11 @@ impl Db {
             if !missing.is_empty() {
                 return Ok(Pushed::Missing(missing));
             }
+            if let Some(room) = self.look_at_room(&project).await? {
+                let found =
+                    sqlx::query_as(there).bind(&repository).bind(&digest).bind(serde_json::json!(tags));
+                check(&room, found.fetch_one(pool).await?, payload.len(), tags.len())?;
+            }
         }
         in_transaction!(self, transaction => {
             let room = hold_project!(transaction, lock_project, take, &project);
@@ -229,10 +234,7 @@ impl Db {
                 if let Some(room) = room {
                     let found =
                         sqlx::query_as(there).bind(&repository).bind(&digest).bind(serde_json::json!(tags));
-                    // Should they be deleted now, that makes the room they need.
-                    let (is_there, tags_there): (bool, i64) = found.fetch_one(&mut *transaction).await?;
-                    room.check(QuotaKind::Bytes, if is_there { 0 } else { signed(payload.len() as u64) })?;
-                    room.check(QuotaKind::Tags, signed(tags.len() as u64) - tags_there)?;
+                    check(&room, found.fetch_one(&mut *transaction).await?, payload.len(), tags.len())?;
                 }
                 sqlx::query(INSERT)
                     .bind(&repository)
@@ -351,6 +353,13 @@ const fn by(reference: &Reference, tag: &'static str, digest: &'static str) -> &
         Reference::Tag(_) => tag,
         Reference::Digest(_) => digest,
     }
+}
+
+/// Whether a project has room for a manifest of so many bytes and for so many tags, of which some are there. Should
+/// those be deleted now, that makes the room they need.
+fn check(room: &Room, (is_there, tags_there): (bool, i64), bytes: usize, tags: usize) -> Result<()> {
+    room.check(QuotaKind::Bytes, if is_there { 0 } else { signed(bytes as u64) })?;
+    room.check(QuotaKind::Tags, signed(tags as u64) - tags_there)
 }
 
 /// What a manifest needs that is neither linked nor listed in its repository.

@@ -157,6 +157,17 @@ impl Db {
             sqlx::query_scalar(IS_LIMITED).bind(project.as_str()).fetch_one(pool).await)?)
     }
 
+    /// What a project that has limits has room for, on SQLite: there one writes at a time, and whoever will be refused is
+    /// to be it neither before nor after waiting for others. Nothing is locked, so who writes looks again.
+    pub(super) async fn look_at_room(&self, project: &ProjectName) -> Result<Option<Room>> {
+        let Self::Sqlite(pool) = self else { return Ok(None) };
+        let limits = sqlx::query_as(LOCK.sqlite).bind(project.as_str()).fetch_optional(pool).await?;
+        let Some((storage_limit, count_limit)) = limits else { return Ok(None) };
+        let sum = sqlx::query_as(SUM).bind(project.as_str()).fetch_one(pool);
+        let (bytes, tags, _): (i64, i64, i64) = sum.await?;
+        Ok(Some(Room { project: project.clone(), storage_limit, count_limit, bytes, tags }))
+    }
+
     /// Has at least `least` bytes held for an open session, and up to `most` where there is room for them; says how
     /// many are. None where nothing limits the project, and nothing is held. Fails with [`DbError::NoRoom`].
     pub async fn reserve(
@@ -170,6 +181,11 @@ impl Db {
             return Ok(None);
         }
         let (least, most, project) = (signed(least), signed(most), project.clone());
+        if let Some(room) = self.look_at_room(&project).await? {
+            let held: Option<i64> = on_pool!(self, pool =>
+                sqlx::query_scalar(RESERVED).bind(upload.as_uuid()).fetch_optional(pool).await)?;
+            room.check(QuotaKind::Bytes, held.map_or(0, |held| (least - held).max(0)))?;
+        }
         let (lock, take) = (self.text(LOCK), self.text(TAKE));
         let held: Result<Option<i64>> = in_transaction!(self, transaction => {
             let room = hold_project!(transaction, lock, take, &project);

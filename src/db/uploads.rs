@@ -88,6 +88,9 @@ impl Db {
             return Ok(());
         }
         let project = upload.repository.project();
+        if let Some(room) = self.look_at_room(&project).await? {
+            room.check(QuotaKind::Bytes, signed(upload.reserved))?;
+        }
         let inserted = on_pool!(self, pool => insert!(INSERT_UNLIMITED, upload, temp_path)
             .bind(project.as_str())
             .execute(pool)

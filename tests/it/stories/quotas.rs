@@ -24,6 +24,7 @@ pub fn cases() -> Vec<Story> {
         }),
         ("a_body_of_unknown_length_is_broken_off_where_the_room_ends", |s| refused::streamed(s).boxed()),
         ("mounts_manifests_and_tags_that_do_not_fit_are_refused", |s| refused::in_the_database(s).boxed()),
+        ("what_does_not_fit_waits_for_no_writer_and_keeps_none_waiting", |s| refused::unlocked(s).boxed()),
         ("where_room_is_limited_no_url_is_given_out_without_a_length", |s| {
             refused::without_a_size(s).boxed()
         }),

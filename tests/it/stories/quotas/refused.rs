@@ -1,17 +1,23 @@
 //! What does not fit.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::stream;
 use reqwest::Body;
 use serde_json::json;
+use sqlx::Connection;
 
 use super::{NAME, PROJECT, careful, short, short_of, usage, with_digest};
 use crate::support::Stack;
 use crate::support::api::{self, Answer, Repository, content, digest_of};
+use crate::support::database::Database;
 use crate::support::image;
+use crate::support::trial::not_here;
 
 const LIMIT: i64 = 10_000;
+/// For answers that wait for nobody, on a busy machine; less than the 30 seconds that a writer waits for another.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 pub async fn before_a_byte(stack: Arc<Stack>) {
     let server = stack.server(&["--part-size", "5MiB"]).await;
@@ -60,6 +66,39 @@ pub async fn before_a_byte(stack: Arc<Stack>) {
     let mut stored: Vec<u64> = stack.objects().await.into_iter().map(|(_, size)| size).collect();
     stored.sort_unstable();
     assert_eq!(stored, [2_000, 8_000]);
+}
+
+/// On a database with one writer at a time. A connection of ours is that one, so whatever needs to write waits.
+pub async fn unlocked(stack: Arc<Stack>) {
+    let Database::Sqlite { url } = &stack.database else { not_here("it is about SQLite") };
+    let server = stack.server(&["--clean-interval", "1h", "--gc-interval", "1h"]).await;
+    let [repository, source] = [NAME, "elsewhere/app"].map(|name| Repository::of(server.base_url(), name));
+    let image = repository.tagged("v1").await;
+    let larger = image.padded(10_001);
+    let digest = source.push(&content(10_001)).await;
+    let session = repository.begin().await;
+    stack.database.limit(PROJECT, [LIMIT, 1]).await;
+    let mut writer = sqlx::SqliteConnection::connect(url).await.expect("the stack's SQLite opens");
+    sqlx::query("BEGIN IMMEDIATE").execute(&mut writer).await.expect("nobody else writes");
+    let begin = |query: &[(&str, &str)]| {
+        let begin = repository.http.post(repository.url("uploads/")).query(query);
+        Answer::to(begin.header("content-length", 0))
+    };
+    let size = ("size", "10001");
+    tokio::time::timeout(PATIENCE, async {
+        repository.put("v1", &larger).await.refused(403, "DENIED");
+        repository.put("v2", &image).await.refused(403, "DENIED");
+        let mount = [("mount", digest.to_string()), ("from", "elsewhere/app".to_owned())];
+        let mount =
+            repository.http.post(repository.url("uploads/")).query(&mount).header("content-length", 0);
+        Answer::to(mount).await.refused(403, "DENIED");
+        begin(&[("presigned", "true"), ("mode", "put"), size]).await.refused(403, "DENIED");
+        session.sign(&[("mode", "put"), size]).await.refused(403, "DENIED");
+    })
+    .await
+    .expect("it waits for nobody");
+    sqlx::query("ROLLBACK").execute(&mut writer).await.expect("it ends");
+    repository.put("v1", &image).await.expect(201);
 }
 
 /// A body that says no length, in pieces.
