@@ -1,5 +1,7 @@
 //! `/healthz`: the process answers. `/readyz`: so do the database and the store.
 
+use std::sync::Arc;
+
 use axum::http::StatusCode;
 
 use crate::service::{Readiness, Service};
@@ -8,7 +10,7 @@ pub(super) const fn alive() -> &'static str {
     "ok\n"
 }
 
-pub(super) async fn ready(service: &Service) -> (StatusCode, &'static str) {
+pub(super) async fn ready(service: &Arc<Service>) -> (StatusCode, &'static str) {
     match service.readiness().await {
         Readiness::Ready => (StatusCode::OK, "ready\n"),
         Readiness::Away => {

@@ -1,5 +1,6 @@
 //! Whether this replica can serve: asked by whoever likes, so the database and the store are asked once for all of them.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::Mutex;
@@ -22,24 +23,29 @@ pub enum Readiness {
 }
 
 /// The last answer, and when it came. Whoever holds the lock is asking, and the others wait for that.
-pub(super) type LastReadiness = Mutex<Option<(Readiness, Instant)>>;
+pub(super) type LastReadiness = Arc<Mutex<Option<(Readiness, Instant)>>>;
 
 impl Service {
     /// Whether the database and the store answer, as seen within the last second.
-    pub async fn readiness(&self) -> Readiness {
-        let mut last = self.readiness.lock().await;
+    pub async fn readiness(self: &Arc<Self>) -> Readiness {
+        let mut last = Arc::clone(&self.readiness).lock_owned().await;
         if let Some((readiness, _)) = last.filter(|(_, at)| at.elapsed() < REMEMBERED) {
             return readiness;
         }
-        let readiness = match tokio::time::timeout(PATIENCE, self.check()).await {
-            Ok(Ok(())) => Readiness::Ready,
-            Ok(Err(error)) => {
-                tracing::warn!(error = %chain(&error), "not ready");
-                Readiness::Away
-            }
-            Err(_) => Readiness::Slow,
-        };
-        *last = Some((readiness, Instant::now()));
-        readiness
+        let service = Arc::clone(self);
+        // To its end, whoever waits for it: of many who ask and hang up each would be a look of its own.
+        let looking = self.outlive(async move {
+            let readiness = match tokio::time::timeout(PATIENCE, service.check()).await {
+                Ok(Ok(())) => Readiness::Ready,
+                Ok(Err(error)) => {
+                    tracing::warn!(error = %chain(&error), "not ready");
+                    Readiness::Away
+                }
+                Err(_) => Readiness::Slow,
+            };
+            *last = Some((readiness, Instant::now()));
+            readiness
+        });
+        looking.await.unwrap_or(Readiness::Away)
     }
 }

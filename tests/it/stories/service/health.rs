@@ -3,22 +3,29 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use futures_util::future::{BoxFuture, FutureExt};
+use futures_util::future::{BoxFuture, FutureExt, join_all};
+use tokio::io::AsyncWriteExt;
 
 use super::door::Door;
+use crate::stories::limits::raw;
 use crate::support::api::{Answer, Repository, digest_of};
 use crate::support::database::Database;
-use crate::support::trial::Story;
+use crate::support::holding::HoldingProxy;
+use crate::support::trial::{Story, not_here};
 use crate::support::{Stack, Store};
 
 /// For the service to find out that something is gone, or back.
 const NOTICE_LIMIT: Duration = Duration::from_mins(1);
 const POLL: Duration = Duration::from_millis(50);
+/// Who ask, and who hang up before they are answered: in less than the service waits for its store.
+const ASKING: usize = 400;
+const HANGING_UP: u64 = 50;
 
 pub fn cases() -> Vec<Story> {
     vec![
         ("a_service_whose_store_is_away_is_alive_but_not_ready", store_away),
         ("a_service_whose_database_is_away_is_alive_but_not_ready", database_away),
+        ("however_many_ask_whether_it_is_ready_the_store_is_asked_once_a_second", asked_by_many),
     ]
 }
 
@@ -82,6 +89,41 @@ fn database_away(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
         becomes(server.base_url(), 200).await;
         upload.finalize(&digest_of(b"0123456789")).await.expect(201);
         assert_eq!(stack.temp_leftovers().await, Vec::<String>::new());
+    }
+    .boxed()
+}
+
+fn asked_by_many(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
+    async move {
+        let Store::S3 { endpoint, .. } = &stack.store else {
+            not_here("no proxy counts what a disk is asked")
+        };
+        let proxy = HoldingProxy::in_front_of(endpoint, "HEAD", "").await;
+        proxy.let_pass(10_000);
+        let server = stack.server(&["--s3-endpoint", proxy.url().as_str().trim_end_matches('/')]).await;
+        let url = format!("{}/readyz", server.base_url());
+        let (http, before, begun) = (crate::support::http(), proxy.held(), Instant::now());
+        for _ in 0..ASKING / 20 {
+            for answer in join_all((0..20).map(|_| Answer::to(http.get(&url)))).await {
+                answer.expect(200);
+            }
+        }
+        let (looks, most) = (proxy.held() - before, begun.elapsed().as_secs() + 2);
+        assert!(looks <= most, "{looks} looks in {:?}", begun.elapsed());
+
+        // Nor do those who hang up before they have their answer, while the store is slow.
+        tokio::time::sleep(Duration::from_millis(1100)).await;
+        proxy.hold();
+        let before = proxy.held();
+        for _ in 0..HANGING_UP {
+            let mut stream = raw::connect(server.base_url()).await;
+            stream.write_all(raw::request("GET", "/readyz", "").as_bytes()).await.expect("it listens");
+            tokio::time::sleep(Duration::from_millis(30)).await;
+        }
+        let looks = proxy.held() - before;
+        assert!((1..=3).contains(&looks), "{looks} looks for {HANGING_UP} who hang up");
+        proxy.release();
+        becomes(server.base_url(), 200).await;
     }
     .boxed()
 }
