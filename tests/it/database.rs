@@ -5,6 +5,7 @@ mod activity;
 mod audit;
 mod digests;
 mod exposed;
+mod full;
 mod listings;
 mod manifests;
 mod plans;
@@ -69,6 +70,7 @@ pub fn cases() -> Vec<(&'static str, Case)> {
         ("the_repositories_that_have_a_blob_are_found_by_its_digest", |db| digests::repositories(db).boxed()),
         ("all_replicas_get_the_same_signing_key", |db| signing_key(db).boxed()),
         ("what_a_store_was_seen_to_do_is_kept_until_it_is_seen_anew", |db| probes(db).boxed()),
+        ("a_full_database_says_so_and_goes_on_once_there_is_room", |db| full::recovers(db).boxed()),
         ("migrating_twice_and_at_once_is_fine", |db| migrate(db).boxed()),
         ("a_corrupt_row_is_named_by_table_column_and_row", |db| corrupt(db).boxed()),
     ];

@@ -35,6 +35,7 @@ pub fn cases() -> Vec<Story> {
         ("what_is_private_looks_like_what_is_not_there", |s| hidden::answers(s).boxed()),
         ("a_digest_is_no_right_to_what_it_names", |s| hidden::digests(s).boxed()),
         ("a_mount_takes_only_what_its_caller_may_read", |s| hidden::mounts(s).boxed()),
+        ("what_a_mount_asks_of_the_database_does_not_tell_who_has_the_blob", |s| hidden::asked(s).boxed()),
         ("the_catalog_has_what_its_reader_may_pull", |s| hidden::catalog(s).boxed()),
         ("an_upload_is_its_beginners_alone", |s| sessions::owned(s).boxed()),
         ("a_url_that_outlives_its_upload_changes_nothing", |s| sessions::outlived(s).boxed()),

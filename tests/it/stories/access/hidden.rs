@@ -1,6 +1,7 @@
 //! What whoever may not see something learns of it: nothing.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use overside::domain::digest::Digest;
 use overside::http::endpoint::{Endpoint, Need};
@@ -9,9 +10,11 @@ use serde_json::json;
 
 use super::tokens::token;
 use super::{NOWHERE, PRIVATE, PUBLIC, Town, Visitor};
-use crate::support::Stack;
 use crate::support::api::{Answer, digest_of};
+use crate::support::database::Database;
 use crate::support::image::{CONFIG, descriptor, image};
+use crate::support::trial::not_here;
+use crate::support::{FaultProxy, Stack};
 
 pub async fn answers(stack: Arc<Stack>) {
     let town = Town::new(&stack, &[]).await;
@@ -88,6 +91,11 @@ pub async fn digests(stack: Arc<Stack>) {
     assert_eq!(stack.temp_leftovers().await, Vec::<String>::new());
 }
 
+/// Repositories that have a blob and that the caller may not read.
+const REPOSITORIES: usize = 20;
+const SAMPLES: usize = 15;
+const BETWEEN_LOOKS: Duration = Duration::from_millis(100);
+
 /// How a mount of a blob into the public project is answered.
 async fn mount(town: &Town, visitor: &Visitor, digest: &Digest, from: Option<&str>) -> u16 {
     let mut query = vec![("mount", digest.to_string())];
@@ -137,6 +145,38 @@ pub async fn mounts(stack: Arc<Stack>) {
         assert_eq!(mount(&town, &bearer, &other, Some("inner/other")).await, expected, "{scopes:?}");
     }
     assert_eq!(stack.temp_leftovers().await, Vec::<String>::new());
+}
+
+/// As many statements, and as much of an answer, whether nobody has a blob or many whom the caller knows nothing of.
+pub async fn asked(stack: Arc<Stack>) {
+    let Database::Postgres { .. } = &stack.database else { not_here("no proxy counts what a file is asked") };
+    let proxy = FaultProxy::in_front_of(&stack.database.url().parse().expect("a URL")).await;
+    let flags = ["--database", proxy.url().as_str(), "--clean-interval", "1h", "--gc-interval", "1h"];
+    let town = Town::new(&stack, &flags).await;
+    let accounts = crate::support::accounts::Accounts::of(&stack).await;
+    accounts.member(PUBLIC, "stranger", overside::domain::access::Role::Developer).await;
+    for number in 0..REPOSITORIES {
+        town.repository("developer", &format!("{PRIVATE}/app{number}")).push(b"private layer").await;
+    }
+    let digests = [digest_of(b"private layer"), digest_of(b"that nobody ever had")];
+    let mut seen = [Vec::new(), Vec::new()];
+    for _ in 0..SAMPLES {
+        for (digest, seen) in digests.iter().zip(&mut seen) {
+            let (requests, traffic) = (proxy.requests(), proxy.traffic());
+            assert_eq!(mount(&town, town.visitor("stranger"), digest, None).await, 202);
+            // What it does behind its answer, too.
+            let mut last = 0;
+            while last != proxy.requests() {
+                last = proxy.requests();
+                tokio::time::sleep(BETWEEN_LOOKS).await;
+            }
+            seen.push((last - requests, proxy.traffic().to_client - traffic.to_client));
+        }
+    }
+    // Other work of the service is in some of them.
+    let [there, nowhere] = seen.map(|seen| seen.into_iter().min().expect("samples"));
+    assert_eq!(there.0, nowhere.0, "statements");
+    assert!(there.1.abs_diff(nowhere.1) < 64, "{} bytes of answers, and {}", there.1, nowhere.1);
 }
 
 pub async fn catalog(stack: Arc<Stack>) {
