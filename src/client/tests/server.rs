@@ -293,7 +293,8 @@ impl World {
             (self.status, self.blob, self.looks) = ("completed", self.whole.clone(), None);
         }
         let digest = self.blob.as_ref().map(|blob| digest_of(blob));
-        let progress = json!({"phase": "proving\u{1b}[2J", "done": self.looks, "total": 10});
+        let progress =
+            self.looks.map(|looks| json!({"phase": "proving\u{1b}[2J", "done": looks, "total": 10}));
         self.looks = self.looks.map(|looks| looks - 1);
         Json(json!({"upload_uuid": self.id, "repository_name": "team/app/model", "status": self.status,
             "digest": digest, "progress": progress, "created_at": now, "expires_at": now}))

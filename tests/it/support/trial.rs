@@ -41,7 +41,7 @@ pub fn story(module: &str, kind: StackKind, (name, case): Story, servers: &Serve
         let stack = Arc::new(within(LIMIT, async move { Stack::fresh(kind, &servers).await }).await?);
         let ran = within(limit, case(stack.clone())).await.map_err(|end| match end {
             End::Failed(message) => End::Failed(format!("{message}\n{}", stack.logs())),
-            end => end,
+            end @ End::NotHere(_) => end,
         });
         let removed = within(LIMIT, async move { stack.remove().await }).await;
         ran.and(removed)
