@@ -20,6 +20,7 @@ pub mod domain;
 pub mod http;
 pub mod memory;
 mod open;
+mod probing;
 pub mod server;
 pub mod service;
 pub mod storage;

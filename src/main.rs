@@ -2,5 +2,5 @@
 
 #[tokio::main]
 async fn main() -> std::process::ExitCode {
-    overside::cli::run().await
+    Box::pin(overside::cli::run()).await
 }

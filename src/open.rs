@@ -12,14 +12,13 @@ use url::Url;
 use crate::auth::oidc::Oidc;
 use crate::auth::token::TokenIssuer;
 use crate::config::{ServeConfig, StorageLocation, StoreConfig};
-use crate::db::{Db, StoreProbe};
+use crate::db::Db;
 use crate::domain::clock::Clock;
 use crate::domain::part::DEFAULT_PART_SIZE;
 use crate::service::{Auth, Limits, Service};
-use crate::storage::probe::{Capabilities, Capability, PROBE_VERSION};
 use crate::storage::s3::{CopyTerms, S3Settings, UploadKey};
 use crate::storage::signed_url::{SIGNING_KEY_LENGTH, UrlSigner};
-use crate::storage::{Filesystem, S3, Storage, UploadKind};
+use crate::storage::{Filesystem, S3, Storage};
 
 /// The secret of `--s3-upload-access-key`. No flag: a command line is everybody's to read.
 const UPLOAD_SECRET_KEY: &str = "OVERSIDE_S3_UPLOAD_SECRET_KEY";
@@ -112,65 +111,6 @@ const NO_UPLOADS: Limits = Limits {
 };
 
 pub const NO_TIME: &str = "cannot read the database's clock, which all replicas share";
-const UNUSABLE: &str = "cannot use the store; `overside doctor` says what is wrong";
-
-/// Sees what a bucket can be relied on for, or takes over what was seen of it lately.
-pub async fn probe(storage: &Storage, db: &Db, clock: &Clock, config: &ServeConfig) -> anyhow::Result<()> {
-    let Storage::S3(store) = storage else { return Ok(()) };
-    // Looked at before it is written to: SeaweedFS makes a bucket of whatever name is written to, also a
-    // misspelt one.
-    store.check().await.context(UNUSABLE)?;
-    let seen = if config.probe_refresh { None } else { seen_lately(store, db, clock).await? };
-    let mut seen = if let Some(seen) = seen {
-        seen
-    } else {
-        let seen = store.probe().await.context(UNUSABLE)?;
-        keep_probe(store, &seen, db, clock).await?;
-        seen
-    };
-    warn_of_holes(store, &seen);
-    if config.store_independent_proofs {
-        tracing::info!("every presigned upload is read back");
-        seen = seen.without_proofs();
-    }
-    for kind in UploadKind::ALL {
-        tracing::info!(upload = kind.description(), proof = %seen.way(kind).proof(), "how uploads are proven here");
-    }
-    store.set_capabilities(seen);
-    Ok(())
-}
-
-/// Never silently: the bytes of every upload go through this machine, or a key that was to protect does not.
-fn warn_of_holes(store: &S3, seen: &Capabilities) {
-    for hole in seen.url_holes() {
-        tracing::warn!(
-            reason = %hole,
-            "uploads do not go to the bucket directly but through this service: the store would let the URLs do more \
-             than put one object. Use another store or version, or sign uploads with a key that may only put below \
-             temp/ (--s3-upload-access-key); `overside doctor` says which policy it needs"
-        );
-    }
-    if store.upload_key().is_some() && !seen.has(Capability::UploadKeyRestricted) {
-        tracing::warn!(
-            "the key of --s3-upload-access-key was not seen to be restricted to puts below temp/, so it protects \
-             nothing; `overside doctor` says which policy it needs"
-        );
-    }
-}
-
-async fn seen_lately(store: &S3, db: &Db, clock: &Clock) -> anyhow::Result<Option<Capabilities>> {
-    let Some(probe) = db.find_probe(&store.identity(), PROBE_VERSION).await? else { return Ok(None) };
-    // What cannot be read is asked again.
-    let seen = serde_json::from_value::<Capabilities>(probe.capabilities).ok();
-    Ok(seen.filter(|seen| seen.is_fresh(probe.probed_at, clock.now())))
-}
-
-/// Keeps what was seen of a bucket for all who start.
-pub async fn keep_probe(store: &S3, seen: &Capabilities, db: &Db, clock: &Clock) -> anyhow::Result<()> {
-    let probe = StoreProbe { capabilities: serde_json::to_value(seen)?, probed_at: clock.now() };
-    Ok(db.save_probe(&store.identity(), PROBE_VERSION, &probe).await?)
-}
-
 /// A service that verifies and publishes nothing, for `cleanup`: it relies on nothing that a probe would show.
 pub async fn service(config: &StoreConfig, limits: Limits) -> anyhow::Result<Arc<Service>> {
     let db = database(config).await?;

@@ -22,6 +22,7 @@ use crate::http;
 use crate::http::connections::{Connections, Lingering, Occupied, Terms, Watched};
 use crate::http::gate::{Peer, forwarded_for};
 use crate::open;
+use crate::probing::Prober;
 use crate::service::{FirstAdministrator, Service};
 use crate::worker;
 
@@ -41,6 +42,8 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 pub struct Server {
     listener: TcpListener,
     service: Arc<Service>,
+    /// None where the store is no bucket.
+    prober: Option<Prober>,
     clean_interval: Duration,
     gc_interval: Duration,
     shutdown_grace: Duration,
@@ -61,7 +64,10 @@ impl Server {
         let db = open::database(&store).await?;
         let clock = db.clock().await.context(open::NO_TIME)?;
         let storage = open::storage(&store, &db, &clock).await?;
-        open::probe(&storage, &db, &clock, config).await?;
+        let prober = Prober::new(&storage, &db, &clock, config);
+        if let Some(prober) = &prober {
+            Box::pin(prober.probe(config.probe_refresh)).await?;
+        }
         let auth = match config.auth {
             AuthMode::None => None,
             AuthMode::Token => Some(open::auth(config, &store, &db, &clock).await?),
@@ -71,6 +77,7 @@ impl Server {
         Ok(Self {
             listener,
             service,
+            prober,
             clean_interval: config.clean_interval,
             gc_interval: config.gc_interval,
             shutdown_grace: config.shutdown_grace,
@@ -108,6 +115,7 @@ impl Server {
         let keeper = tokio::spawn(worker::keep_in_step(service()));
         let timekeeper = tokio::spawn(worker::keep_time(service()));
         let audit = tokio::spawn(worker::write_audit_log(service()));
+        let prober = self.prober.map(|prober| tokio::spawn(prober.ask_until_answered(cleaning.clone())));
         let connections = GracefulShutdown::new();
         let entrance = Entrance {
             router,
@@ -147,6 +155,9 @@ impl Server {
         }
         cleaner.abort();
         collector.abort();
+        if let Some(prober) = prober {
+            prober.abort();
+        }
         tracing::info!("stopped");
     }
 }

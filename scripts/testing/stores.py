@@ -9,12 +9,15 @@ import shutil
 import subprocess
 
 from testing import fail
-from testing.bucket import REGION, create_bucket
+from testing.bucket import BUCKET, REGION, create_bucket
 from testing.installed import INSTALLED, apt_install, install_environment, is_installed, mark_installed, run
 from testing.process import READY_SECONDS, free_ports, launch, wait
 
 # One pair of keys for all of them. MinIO takes no secret below 8 characters; Garage takes keys of exactly this form.
 ACCESS_KEY, SECRET_KEY = "GK" + "0123456789ab" * 2, "0123456789abcdef" * 4
+
+# MinIO's key for uploads: it may put below temp/ of any trial's prefix, and nothing else.
+UPLOAD_ACCESS_KEY, UPLOAD_SECRET_KEY = "overside-uploads", "only-below-temp-0123456789"
 
 # MinIO has no newer releases as Go modules than this commit.
 GO_PROGRAMS = {
@@ -91,8 +94,13 @@ def install_s3proxy(name):
     mark_installed(folder, [S3PROXY, JACKSON])
 
 
+def install_minio(name):
+    install_go_program(name)
+    install_environment("minio-admin")
+
+
 INSTALLERS = {
-    "minio": install_go_program,
+    "minio": install_minio,
     "versitygw": install_go_program,
     "rclone": install_go_program,
     "s3proxy": install_s3proxy,
@@ -115,7 +123,31 @@ def start_minio(folder):
     }
     addresses = [f"--address=127.0.0.1:{api}", f"--console-address=127.0.0.1:{console}"]
     command = [program("minio", "bin/minio"), "server", "--quiet", *addresses, data(folder, "minio")]
-    return ready(folder, "minio", launch(folder, "minio", command, env=environment), api)
+    is_ready = ready(folder, "minio", launch(folder, "minio", command, env=environment), api)
+
+    def set_up():
+        told = is_ready()
+        policy = {
+            "Version": "2012-10-17",
+            "Statement": [
+                {"Effect": "Allow", "Action": ["s3:PutObject"], "Resource": [f"arn:aws:s3:::{BUCKET}/*/temp/*"]}
+            ],
+        }
+        keys = {"access_key": UPLOAD_ACCESS_KEY, "secret_key": UPLOAD_SECRET_KEY, "policy": policy}
+        administrator = (
+            "import json, sys; from minio import MinioAdmin; from minio.credentials import StaticProvider\n"
+            "endpoint, access_key, secret_key, keys = sys.argv[1:]\n"
+            "own = StaticProvider(access_key, secret_key)\n"
+            "MinioAdmin(endpoint=endpoint, credentials=own, secure=False).add_service_account(**json.loads(keys))"
+        )
+        command = [program("minio-admin", "bin/python"), "-c", administrator, f"127.0.0.1:{api}"]
+        command += [ACCESS_KEY, SECRET_KEY, json.dumps(keys)]
+        done = subprocess.run(command, capture_output=True, text=True, env=bare(folder))
+        if done.returncode:
+            fail(f"MinIO makes no key for uploads\n{done.stderr}")
+        return told
+
+    return set_up
 
 
 def start_versitygw(folder):

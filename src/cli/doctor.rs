@@ -11,6 +11,7 @@ use crate::config::{StorageLocation, StoreConfig};
 use crate::db::Db;
 use crate::domain::clock::Clock;
 use crate::open;
+use crate::probing::keep_probe;
 use crate::storage::{Finding, S3, Storage};
 use crate::telemetry::chain;
 
@@ -98,7 +99,7 @@ async fn probe(store: S3, db: Option<&Db>, clock: &Clock, report: &mut Report) -
     report.findings.extend(urls::findings(&store, &seen));
     report.upload_policy = urls::policy(&store, &seen);
     if let Some(db) = db {
-        open::keep_probe(&store, &seen, db, clock).await?;
+        keep_probe(&store, &seen, db, clock).await?;
         let pace = db.find_pace(&store.identity()).await?.unwrap_or_default();
         report.findings.push(tables::pace(&pace, clock.now()));
         store.set_pace(pace);

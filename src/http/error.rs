@@ -205,6 +205,7 @@ fn classify(error: &ServiceError) -> (StatusCode, &'static str) {
         | ServiceError::Invalid(_)
         | ServiceError::Password(PasswordError::Length)
         | ServiceError::Vanished
+        | ServiceError::Encrypted
         | ServiceError::BodyIncomplete => (StatusCode::BAD_REQUEST, "BLOB_UPLOAD_INVALID"),
         ServiceError::OffsetMismatch { .. } => (StatusCode::RANGE_NOT_SATISFIABLE, "BLOB_UPLOAD_INVALID"),
         ServiceError::TooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "SIZE_INVALID"),

@@ -78,6 +78,11 @@ pub enum ServiceError {
     /// What the store had acknowledged is not there any more and cannot be sent again.
     #[error("the uploaded bytes are gone from the store; begin another upload")]
     Vanished,
+    #[error(
+        "the object was uploaded with an encryption key of its uploader's, so nobody else can read it; the upload has been \
+         discarded, begin another and send the bytes without one"
+    )]
+    Encrypted,
     #[error("{0}")]
     SizeInvalid(String),
     #[error("{0}")]
@@ -135,6 +140,7 @@ impl From<StorageError> for ServiceError {
             StorageError::Busy(message) => Self::Busy(message.to_owned()),
             StorageError::Incomplete => Self::BodyIncomplete,
             StorageError::ChecksumMismatch => Self::ChecksumMismatch,
+            StorageError::Encrypted => Self::Encrypted,
             error @ (StorageError::Refused { .. } | StorageError::Unsupported { .. }) => {
                 Self::StoreRefused(error)
             }
@@ -171,7 +177,7 @@ impl ServiceError {
         let code = match self {
             Self::DigestMismatch(_) | Self::NotTheDigest(_) => FailureCode::DigestMismatch,
             Self::SizeInvalid(_) => FailureCode::SizeMismatch,
-            Self::Vanished => FailureCode::Vanished,
+            Self::Vanished | Self::Encrypted => FailureCode::Vanished,
             Self::QuotaExceeded(_) => FailureCode::QuotaExceeded,
             _ => return None,
         };

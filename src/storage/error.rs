@@ -24,6 +24,9 @@ pub enum StorageError {
     /// Somebody else is writing there; a later try can succeed.
     #[error("{0}")]
     Busy(&'static str),
+    /// The store decrypts it for whoever has the key that it was sent with (SSE-C), which is nobody here.
+    #[error("the object was stored with an encryption key that only its uploader has")]
+    Encrypted,
     /// More than the store takes.
     #[error("{0}")]
     TooLarge(String),

@@ -35,7 +35,7 @@ pub(super) use guards::{CHECKSUM_ALGORITHM, COPY_CONDITION};
 pub use way::{UploadKind, Way};
 
 /// Raised whenever what is asked changes, or how: what an older probe saw then counts no more.
-pub const PROBE_VERSION: i64 = 3;
+pub const PROBE_VERSION: i64 = 4;
 
 /// For errors: what a store refused that Overside cannot do without.
 const MULTIPART: &str =

@@ -25,6 +25,7 @@ pub enum Capability {
     CopySourceGuarded,
     ArchivesKeptWhole,
     HeadersStayBehind,
+    LocksNothing,
     ChecksumAlgorithmRefused,
     ChecksumAlgorithmGuarded,
     UploadKeyRestricted,
@@ -60,13 +61,14 @@ pub enum Answer {
 pub struct Capabilities(BTreeMap<Capability, Answer>);
 
 impl Capability {
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 25] = [
         Self::SignatureEnforced,
         Self::TermsEnforced,
         Self::CopySourceRefused,
         Self::CopySourceGuarded,
         Self::ArchivesKeptWhole,
         Self::HeadersStayBehind,
+        Self::LocksNothing,
         Self::ChecksumAlgorithmRefused,
         Self::ChecksumAlgorithmGuarded,
         Self::UploadKeyRestricted,
@@ -101,6 +103,7 @@ impl Capability {
             Self::HeadersStayBehind => {
                 "do headers that an uploader adds stay behind when its object is copied"
             }
+            Self::LocksNothing => "can what is put be removed where x-amz-object-lock-mode is added",
             Self::ChecksumAlgorithmRefused => {
                 "is a body that the signed checksum does not fit refused where another algorithm is named"
             }
@@ -141,11 +144,16 @@ impl Capability {
             (Self::CopySourceRefused, true) => "a URL to write to reads nothing",
             (Self::CopySourceRefused, false) => "a URL to write to reads the bucket, unless it is guarded",
             (Self::CopySourceGuarded, true) => "every PUT URL is signed with it",
-            (Self::CopySourceGuarded | Self::ArchivesKeptWhole | Self::HeadersStayBehind, false) => {
-                "uploads go through the service"
-            }
+            (
+                Self::CopySourceGuarded
+                | Self::ArchivesKeptWhole
+                | Self::HeadersStayBehind
+                | Self::LocksNothing,
+                false,
+            ) => "uploads go through the service",
             (Self::ArchivesKeptWhole, true) => "a URL writes one object",
             (Self::HeadersStayBehind, true) => "what is published is bytes and nothing else",
+            (Self::LocksNothing, true) => "what an upload leaves can be removed",
             (Self::ChecksumAlgorithmRefused, true) => "nothing takes a declared digest back",
             (Self::ChecksumAlgorithmRefused, false) => {
                 "a declared digest can be taken back, unless it is guarded"
@@ -238,13 +246,18 @@ impl Capabilities {
         self.0.iter().map(|(capability, answer)| (*capability, answer))
     }
 
+    /// Whether a question had no answer.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.0.values().any(|answer| matches!(answer, Answer::Open(_)))
+    }
+
     /// Whether answers of this age can be taken over.
     #[must_use]
     pub fn is_fresh(&self, probed_at: DateTime<Utc>, now: DateTime<Utc>) -> bool {
-        let open = self.0.values().any(|answer| matches!(answer, Answer::Open(_)));
         let age = now - probed_at;
         // A time to come is another machine's wrong clock, whatever age that makes.
-        age >= TimeDelta::zero() && age < if open { FRESH_IF_OPEN } else { FRESH }
+        age >= TimeDelta::zero() && age < if self.is_open() { FRESH_IF_OPEN } else { FRESH }
     }
 
     pub(in crate::storage) fn distrust(&mut self, capability: Capability, reason: String) {

@@ -43,8 +43,13 @@ fn owned((name, value): (&str, &str)) -> (String, String) {
 impl Capability {
     /// What a bucket must have been seen to do before a client is given a URL of it, beside a closed door for
     /// `x-amz-copy-source`.
-    pub const FOR_URLS: [Self; 4] =
-        [Self::SignatureEnforced, Self::TermsEnforced, Self::ArchivesKeptWhole, Self::HeadersStayBehind];
+    pub const FOR_URLS: [Self; 5] = [
+        Self::SignatureEnforced,
+        Self::TermsEnforced,
+        Self::ArchivesKeptWhole,
+        Self::HeadersStayBehind,
+        Self::LocksNothing,
+    ];
 }
 
 impl Capabilities {
@@ -94,7 +99,7 @@ mod tests {
     #[test]
     fn a_url_of_the_bucket_is_signed_only_where_it_was_seen_to_permit_nothing_else() {
         assert_eq!(Capabilities::default().url_guards(), None);
-        assert_eq!(Capabilities::default().url_holes().len(), 5);
+        assert_eq!(Capabilities::default().url_holes().len(), 6);
         let closed = || Capability::FOR_URLS.into_iter();
         assert_eq!(Capabilities::seen(closed()).url_guards(), None);
         let refused = Capabilities::seen(

@@ -74,12 +74,13 @@ impl Holder {
 impl Probe<'_> {
     /// What clients' URLs permit, tried with `holder`.
     pub(super) async fn client_urls(&self, holder: &Holder) -> Vec<(Capability, Answer)> {
-        let (signatures, terms, copying, whole, headers, algorithms) = tokio::join!(
+        let (signatures, terms, copying, whole, headers, locks, algorithms) = tokio::join!(
             Box::pin(self.signature_enforced(holder)),
             Box::pin(self.terms_enforced(holder)),
             Box::pin(self.copy_source(holder)),
             Box::pin(self.archives_kept_whole(holder)),
             Box::pin(self.headers_stay_behind(holder)),
+            Box::pin(self.locks_nothing(holder)),
             Box::pin(self.checksum_algorithm(holder)),
         );
         let mut answers = vec![
@@ -87,6 +88,7 @@ impl Probe<'_> {
             (Capability::TermsEnforced, terms.into()),
             (Capability::ArchivesKeptWhole, whole.into()),
             (Capability::HeadersStayBehind, headers.into()),
+            (Capability::LocksNothing, locks.into()),
         ];
         answers.extend(copying);
         answers.extend(algorithms);

@@ -1,10 +1,11 @@
 //! Copies inside the store: as large as fit the time that they are given, smaller after one that did not, and
 //! written out by this server where none is made at all.
 
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use aws_sdk_s3::types::{ChecksumAlgorithm, MetadataDirective};
+use aws_sdk_s3::types::{ChecksumAlgorithm, MetadataDirective, TaggingDirective};
 use futures_util::{StreamExt, TryStreamExt, future, stream};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -170,12 +171,34 @@ impl S3 {
         self.write_out(from, &key, digest).await.map(|()| key)
     }
 
-    /// One copy inside the store, of exactly the version that was looked at.
+    /// One copy inside the store, of exactly the version that was looked at, without anything that its uploader told the
+    /// store beside its bytes. Tags go as well: a bucket's lifecycle rules go by them, and `MinIO` keeps those of an
+    /// unsigned header. A store that does not know how to leave tags out (`S3Proxy`: 501) has none.
     pub(in crate::storage) async fn copy(
         &self,
         from: &Sealed,
         to: &Key,
         checksum: Option<ChecksumAlgorithm>,
+    ) -> Result<()> {
+        if !self.keeps_tags.load(Ordering::Relaxed) {
+            let untagged = Some(TaggingDirective::Replace);
+            // Boxed: a second try must not make every finalize's future larger.
+            match Box::pin(self.copy_with(from, to, checksum.clone(), untagged)).await {
+                Err(StorageError::Unsupported { .. }) => {}
+                copied => return copied,
+            }
+        }
+        Box::pin(self.copy_with(from, to, checksum, None)).await?;
+        self.keeps_tags.store(true, Ordering::Relaxed);
+        Ok(())
+    }
+
+    async fn copy_with(
+        &self,
+        from: &Sealed,
+        to: &Key,
+        checksum: Option<ChecksumAlgorithm>,
+        tags: Option<TaggingDirective>,
     ) -> Result<()> {
         let work = if checksum.is_some() { Work::Proving } else { Work::Copying };
         let copy = self
@@ -189,6 +212,7 @@ impl S3 {
             // Or headers that the uploader sent beside the signed ones, such as Content-Encoding, would be
             // published with the bytes and make every client's digest fail.
             .metadata_directive(MetadataDirective::Replace)
+            .set_tagging_directive(tags)
             .content_type(CONTENT_TYPE)
             .customize()
             .config_override(self.patiently_once());

@@ -117,6 +117,8 @@ pub struct S3 {
     rooms: Arc<room::Rooms>,
     /// The store, over plain HTTP, did not answer for CRC32C.
     no_crc32c: Arc<AtomicBool>,
+    /// The store does not know how to leave an object's tags out of a copy.
+    keeps_tags: Arc<AtomicBool>,
     clock: Clock,
     /// For requests that this server presigns for itself; made when the first one is sent.
     http: Arc<OnceLock<reqwest::Client>>,
@@ -186,6 +188,7 @@ impl S3 {
             copy_terms: CopyTerms::default(),
             rooms: Arc::default(),
             no_crc32c: Arc::default(),
+            keeps_tags: Arc::default(),
             clock: clock.clone(),
             http: Arc::default(),
         }

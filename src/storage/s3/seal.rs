@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use aws_sdk_s3::error::ProvideErrorMetadata;
 use aws_sdk_s3::types::{ChecksumAlgorithm, ChecksumMode, ChecksumType};
 use bytes::Bytes;
 use tokio::sync::mpsc;
@@ -210,7 +211,8 @@ impl S3 {
     pub async fn size(&self, key: &Key) -> Result<Option<u64>> {
         match self.head(key.clone()).await {
             Ok(found) => Ok(Some(found.size)),
-            Err(StorageError::NotFound) => Ok(None),
+            // What nobody can read is not there for anybody.
+            Err(StorageError::NotFound | StorageError::Encrypted) => Ok(None),
             Err(error) => Err(error),
         }
     }
@@ -225,7 +227,13 @@ impl S3 {
             .checksum_mode(ChecksumMode::Enabled)
             .send()
             .await
-            .map_err(classify("look at an object"))?;
+            .map_err(classify("look at an object"));
+        let found = match found {
+            Err(StorageError::Refused { .. }) if Box::pin(self.is_encrypted(&key)).await => {
+                Err(StorageError::Encrypted)
+            }
+            found => found,
+        }?;
         let kind = found.checksum_type.as_ref();
         let is_full_object = kind == Some(&ChecksumType::FullObject);
         let sha256 = found.checksum_sha256().filter(|_| is_full_object || kind.is_none());
@@ -241,5 +249,12 @@ impl S3 {
             etag: found.e_tag,
             key,
         })
+    }
+
+    /// Whether it takes a key of its uploader's to read an object that cannot be looked at. A `HEAD` gives no reason, so
+    /// its first byte is asked for: nothing else of that can be invalid.
+    async fn is_encrypted(&self, key: &Key) -> bool {
+        let read = self.client.get_object().bucket(self.bucket()).key(self.path(key)).range("bytes=0-0");
+        read.send().await.is_err_and(|error| error.code() == Some("InvalidRequest"))
     }
 }

@@ -7,6 +7,7 @@ mod copying;
 mod planted;
 mod racing;
 mod unsigned;
+mod upload_key;
 
 use overside::domain::digest::Digest;
 use serde_json::Value;
@@ -27,8 +28,12 @@ pub fn cases() -> Vec<Story> {
         ("an_archive_sent_to_a_put_url_is_not_unpacked_into_the_bucket", planted::archive),
         ("headers_that_were_not_signed_are_not_published_and_leave_nothing", unsigned::published),
         ("a_part_url_takes_on_nothing_from_headers_that_were_not_signed", unsigned::parts),
+        (
+            "a_key_that_may_only_put_below_temp_is_seen_to_be_restricted_and_signs_uploads",
+            upload_key::restricted,
+        ),
+        ("a_key_for_uploads_that_may_do_more_does_not_count", upload_key::unrestricted),
         ("a_bound_put_that_races_with_its_finalize_never_changes_what_is_served", racing::bound),
-        ("a_part_that_races_with_its_finalize_never_changes_what_is_served", racing::parts),
     ]
 }
 

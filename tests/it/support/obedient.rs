@@ -1,8 +1,10 @@
 //! A store that obeys headers which nobody signed, as `MinIO`, `S3Proxy` and the `JuiceFS` gateway do: a proxy on loopback
 //! in front of one that refuses them. What a presigned PUT with such a header asks for, it does by keys of its own.
 
+use std::collections::HashMap;
 use std::convert::Infallible;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::sync::{Arc, Mutex};
 
 use aws_sdk_s3::Client;
 use aws_sdk_s3::types::MetadataDirective;
@@ -18,6 +20,10 @@ use url::Url;
 use super::bucket;
 use super::servers::{BUCKET, KEYS};
 
+const TAGGING: &str = "x-amz-tagging";
+const LOCKED_UNTIL: &str = "x-amz-object-lock-retain-until-date";
+const CUSTOMER_KEY: &str = "x-amz-server-side-encryption-customer-key";
+
 /// What it obeys.
 #[derive(Debug, Clone, Copy, Default)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a fault of its own")]
@@ -28,6 +34,12 @@ pub struct Obedience {
     pub heeds_condition: bool,
     /// Takes other bytes than the signed checksum fits, where `x-amz-checksum-algorithm` is added.
     pub forgets_checksums: bool,
+    /// Keeps an object's tags, where `x-amz-tagging` is added.
+    pub tags: bool,
+    /// Keeps an object from being removed, where `x-amz-object-lock-mode` is added.
+    pub locks: bool,
+    /// Gives an object to nobody without the key that was added to its PUT.
+    pub encrypts: bool,
     /// Does not look at signatures: sends every presigned PUT on as its own.
     pub trusts_everybody: bool,
     /// Answers `501` to whatever has to do with uploads in parts.
@@ -37,6 +49,8 @@ pub struct Obedience {
 #[derive(Debug)]
 pub struct ObedientStore {
     pub url: Url,
+    /// Answers `503` to every presigned PUT.
+    pub is_away: Arc<AtomicBool>,
 }
 
 struct Line {
@@ -44,6 +58,9 @@ struct Line {
     client: Client,
     http: reqwest::Client,
     obedience: Obedience,
+    /// What was added to PUTs and is kept with their objects, by key.
+    kept: Mutex<HashMap<String, HeaderMap>>,
+    is_away: Arc<AtomicBool>,
 }
 
 impl ObedientStore {
@@ -51,11 +68,14 @@ impl ObedientStore {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a port on loopback");
         let mut url = target.clone();
         url.set_port(Some(listener.local_addr().expect("an address").port())).expect("a URL with a port");
+        let is_away = Arc::<AtomicBool>::default();
         let line = Arc::new(Line {
             target: target.clone(),
             client: bucket::client(target, KEYS),
             http: super::http(),
             obedience,
+            kept: Mutex::default(),
+            is_away: Arc::clone(&is_away),
         });
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
@@ -69,7 +89,7 @@ impl ObedientStore {
                 );
             }
         });
-        Self { url }
+        Self { url, is_away }
     }
 }
 
@@ -107,6 +127,9 @@ impl Line {
             return told(501, "NotImplemented");
         }
         if let Some(put) = Put::read(&request) {
+            if self.is_away.load(SeqCst) {
+                return told(503, "ServiceUnavailable");
+            }
             let headers = request.headers().clone();
             let said =
                 |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
@@ -119,11 +142,38 @@ impl Line {
             let forgets = self.obedience.forgets_checksums
                 && headers.contains_key("x-amz-checksum-algorithm")
                 && !put.signs("x-amz-checksum-algorithm");
-            if forgets || self.obedience.trusts_everybody {
+            let keeps = (self.obedience.tags && headers.contains_key(TAGGING))
+                || (self.obedience.locks && headers.contains_key(LOCKED_UNTIL))
+                || (self.obedience.encrypts && headers.contains_key(CUSTOMER_KEY));
+            if keeps {
+                self.kept.lock().expect("nobody panics with it").insert(put.key.clone(), headers);
+            }
+            if forgets || keeps || self.obedience.trusts_everybody {
                 return self.write(&put, request).await;
             }
         }
-        self.forward(request).await
+        if self.obedience.encrypts && self.is_encrypted(&request) {
+            return told(400, "InvalidRequest");
+        }
+        let looked_at = self.kept_with(request.uri().path()).filter(|_| request.method() == Method::HEAD);
+        let mut answer = self.forward(request).await;
+        if let Some(until) = looked_at.and_then(|kept| kept.get(LOCKED_UNTIL).cloned()) {
+            answer.headers_mut().insert(LOCKED_UNTIL, until);
+        }
+        answer
+    }
+
+    fn kept_with(&self, path: &str) -> Option<HeaderMap> {
+        let key = path.trim_start_matches('/').strip_prefix(BUCKET)?.strip_prefix('/')?;
+        self.kept.lock().expect("nobody panics with it").get(key).cloned()
+    }
+
+    /// Whether a request reads or copies what was put with a key.
+    fn is_encrypted(&self, request: &Request<Incoming>) -> bool {
+        let source = request.headers().get("x-amz-copy-source").and_then(|source| source.to_str().ok());
+        let reads = matches!(*request.method(), Method::GET | Method::HEAD).then(|| request.uri().path());
+        let kept = source.or(reads).and_then(|path| self.kept_with(path));
+        kept.is_some_and(|headers| headers.contains_key(CUSTOMER_KEY))
     }
 
     async fn copy(&self, put: &Put, source: String) -> Response<Full<Bytes>> {
@@ -139,13 +189,15 @@ impl Line {
     }
 
     async fn write(&self, put: &Put, request: Request<Incoming>) -> Response<Full<Bytes>> {
+        let tags = request.headers().get(TAGGING).and_then(|tags| tags.to_str().ok()).map(str::to_owned);
         let Ok(body) = request.into_body().collect().await else { return told(400, "IncompleteBody") };
         let body = body.to_bytes().into();
+        let tags = tags.filter(|_| self.obedience.tags);
         let written = if let Some((id, number)) = &put.part {
             let write = self.client.upload_part().bucket(BUCKET).key(&put.key).upload_id(id);
             write.part_number(*number).body(body).send().await.map(|part| part.e_tag).ok()
         } else {
-            let write = self.client.put_object().bucket(BUCKET).key(&put.key).body(body);
+            let write = self.client.put_object().bucket(BUCKET).key(&put.key).body(body).set_tagging(tags);
             write.send().await.map(|object| object.e_tag).ok()
         };
         let mut answer = told(if written.is_some() { 200 } else { 400 }, "Written");

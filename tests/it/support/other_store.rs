@@ -22,6 +22,10 @@ pub const KEYS: Keys = Keys {
     secret_key: "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
 };
 
+/// `MinIO`'s, for uploads: they may put below `temp/` of any trial, and nothing else.
+pub const UPLOAD_KEYS: Keys =
+    Keys { access_key: "overside-uploads", secret_key: "only-below-temp-0123456789" };
+
 impl OtherStore {
     pub const ALL: [Self; 6] =
         [Self::Minio, Self::VersityGw, Self::Rclone, Self::S3Proxy, Self::JuiceFs, Self::Garage];
@@ -124,11 +128,16 @@ const NEED_GATE: [&str; 8] = [
 ];
 
 /// What is the store's own doing, and harms nobody: see `docs/stores.md`.
-const INABILITIES: [(OtherStore, &str, Inability); 8] = [
+const INABILITIES: [(OtherStore, &str, Inability); 9] = [
     (
         OtherStore::Minio,
         "a_probe_finds_the_same_again_and_leaves_nothing",
         "it lists multipart uploads by no beginning of a key",
+    ),
+    (
+        OtherStore::VersityGw,
+        "a_body_through_the_service_is_stored_whole_or_not_at_all",
+        "it lists a part that was cut at its full size, padded with zeros",
     ),
     (
         OtherStore::S3Proxy,

@@ -1,6 +1,8 @@
 //! What the holder of an upload's URL gains by headers that were not signed: nothing, also where the store obeys them.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering::SeqCst;
+use std::time::{Duration, Instant};
 
 use futures_util::future::{BoxFuture, FutureExt};
 use overside::domain::digest::Digest;
@@ -16,6 +18,8 @@ use crate::support::{Stack, StackKind, Store};
 
 /// Below the least size of a part: the whole upload is one.
 const SIZE: usize = 1000;
+/// The server's own pause is some seconds.
+const ASKED_AGAIN_WITHIN: Duration = Duration::from_secs(40);
 const COPY_CONDITION: &str = "x-amz-copy-source-if-match";
 
 pub fn cases() -> Vec<Story> {
@@ -23,6 +27,10 @@ pub fn cases() -> Vec<Story> {
         ("an_upload_url_reads_nothing_where_the_store_copies_for_whoever_asks", guarded),
         ("uploads_go_through_the_service_where_nothing_keeps_their_urls_from_copying", relayed),
         ("a_declared_digest_holds_where_the_store_lets_another_algorithm_be_named", named),
+        ("tags_that_an_uploader_adds_are_not_published", tagged),
+        ("uploads_go_through_the_service_where_a_url_makes_objects_that_nobody_can_remove", locking),
+        ("what_only_its_uploader_can_decrypt_ends_its_upload_in_clear_words", encrypted),
+        ("what_a_store_that_was_away_at_the_start_permits_is_asked_again", asked_again),
         ("a_store_that_checks_no_signatures_fails_doctor_and_gets_no_upload_directly", trusting),
         ("a_store_without_uploads_in_parts_is_refused_at_the_start", without_parts),
     ]
@@ -177,6 +185,107 @@ fn named(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
         assert_eq!(send(&upload.http, &signed, bytes.clone()).await.status, 200);
         upload.finalize(&digest).await.expect(201);
         assert_eq!(stack.blob_bytes(&digest).await, Some(bytes));
+    }
+    .boxed()
+}
+
+fn tagged(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
+    async move {
+        let Some(store) = obedient(&stack, Obedience { tags: true, ..Obedience::default() }).await else {
+            return;
+        };
+        // What is read back is copied whole; the copy that proves what it publishes takes no tags along anyway.
+        let server = stack.server(&["--s3-endpoint", store.url.as_str(), "--store-independent-proofs"]).await;
+        let repository = Repository::of(server.base_url(), NAME);
+        for (size, declared) in [(SIZE, true), (SIZE + 1, false)] {
+            let (upload, bytes) = (repository.begin().await, content(size));
+            let (digest, size) = (digest_of(&bytes), size.to_string());
+            let query = [("size", size.as_str()), ("digest", &digest.to_string())];
+            let signed = upload.sign(&query[..=usize::from(declared)]).await.expect(200).json();
+            assert!(url_of(&signed).starts_with(store.url.as_str()), "{signed}");
+            send_with(&upload, &signed, ("x-amz-tagging", "expire=now"), bytes).await.expect(200);
+            let Store::S3 { prefix, client, .. } = &stack.store else { panic!("a bucket") };
+            let tags = async |key: &str| {
+                let tags = client.get_object_tagging().bucket(BUCKET).key(format!("{prefix}/{key}"));
+                tags.send().await.expect("tags").tag_set
+            };
+            assert_eq!(tags(&format!("temp/{}/data", upload.id())).await.len(), 1);
+            upload.finalize(&digest).await.expect(201);
+            stack.settled().await;
+            assert_eq!(tags(key::blob(&digest).as_str()).await, []);
+        }
+    }
+    .boxed()
+}
+
+fn locking(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
+    async move {
+        let Some(store) = obedient(&stack, Obedience { locks: true, ..Obedience::default() }).await else {
+            return;
+        };
+        let through = ["--s3-endpoint", store.url.as_str()];
+        let server = stack.server(&through).await;
+        let upload = Repository::of(server.base_url(), NAME).begin().await;
+        let signed = upload.sign(&[("size", "1000")]).await.expect(200).json();
+        assert!(url_of(&signed).starts_with(server.base_url()), "{signed}");
+        let doctor = stack.command(&[&["doctor", "--json"], &through[..]].concat()).await;
+        let report: Value = serde_json::from_str(&doctor.stdout).expect("--json prints JSON");
+        assert_eq!(verdict(&report, "client URLs"), "warning", "{report}");
+        assert!(doctor.stdout.contains("x-amz-object-lock-mode keeps what"), "{report}");
+    }
+    .boxed()
+}
+
+fn encrypted(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
+    async move {
+        let Some(store) = obedient(&stack, Obedience { encrypts: true, ..Obedience::default() }).await else {
+            return;
+        };
+        let server = stack.server(&["--s3-endpoint", store.url.as_str()]).await;
+        let (repository, bytes) = (Repository::of(server.base_url(), NAME), content(SIZE));
+        let (digest, size) = (digest_of(&bytes), SIZE.to_string());
+        let query = [("size", size.as_str()), ("digest", &digest.to_string())];
+        for declared in [true, false] {
+            let upload = repository.begin().await;
+            let signed = upload.sign(&query[..=usize::from(declared)]).await.expect(200).json();
+            assert!(url_of(&signed).starts_with(store.url.as_str()), "{signed}");
+            let key = ("x-amz-server-side-encryption-customer-key", "a key of the uploader's");
+            send_with(&upload, &signed, key, bytes.clone()).await.expect(200);
+            for _ in 0..2 {
+                let refused = upload.finalize(&digest).await.refused(400, "BLOB_UPLOAD_INVALID");
+                assert!(refused.contains("an encryption key of its uploader's"), "{refused}");
+            }
+            repository.read(&digest).await.expect(404);
+        }
+        assert_eq!((stack.temp_leftovers().await, stack.objects().await), (vec![], vec![]));
+        repository.push(&bytes).await;
+    }
+    .boxed()
+}
+
+fn asked_again(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
+    async move {
+        let Some(store) = obedient(&stack, Obedience::default()).await else { return };
+        store.is_away.store(true, SeqCst);
+        let server = stack.server(&["--s3-endpoint", store.url.as_str()]).await;
+        let repository = Repository::of(server.base_url(), NAME);
+        let is_direct = async || {
+            let signed = repository.begin().await.sign(&[("size", "1000")]).await.expect(200).json();
+            url_of(&signed).starts_with(store.url.as_str())
+        };
+        assert!(!is_direct().await);
+        store.is_away.store(false, SeqCst);
+        let deadline = Instant::now() + ASKED_AGAIN_WITHIN;
+        while !is_direct().await {
+            assert!(Instant::now() < deadline, "nothing was asked again");
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+        // And for whoever starts next.
+        drop(server);
+        let next = stack.server(&["--s3-endpoint", store.url.as_str()]).await;
+        let upload = Repository::of(next.base_url(), NAME).begin().await;
+        let signed = upload.sign(&[("size", "1000")]).await.expect(200).json();
+        assert!(url_of(&signed).starts_with(store.url.as_str()));
     }
     .boxed()
 }
