@@ -318,7 +318,7 @@ mod tests {
         let answers = [Answer::Yes, Answer::No("a reason".to_owned()), Answer::Open("another".to_owned())];
         let seen = Capabilities::new(Capability::ALL.into_iter().zip(answers.into_iter().cycle()));
         let kept = serde_json::to_value(&seen).expect("JSON");
-        assert_eq!(kept["checksum-enforced"]["answer"], "yes");
+        assert_eq!(kept["signature-enforced"]["answer"], "yes");
         assert_eq!(serde_json::from_value::<Capabilities>(kept).expect("the same"), seen);
     }
 }
