@@ -127,10 +127,9 @@ pub async fn accounts(config: &StoreConfig) -> anyhow::Result<Arc<Service>> {
 }
 
 /// What signs and checks tokens.
-pub async fn auth(config: &ServeConfig, store: &StoreConfig, db: &Db, clock: &Clock) -> anyhow::Result<Auth> {
-    let public_url = store.public_url.clone().context("a service with tokens has an address")?;
+pub async fn auth(config: &ServeConfig, db: &Db, clock: &Clock) -> anyhow::Result<Auth> {
     let issuer = TokenIssuer { service: config.token_service.clone(), lifetime: config.token_lifetime };
     let oidc = Oidc::new(&config.oidc).context("cannot set up a client for OIDC issuers")?;
-    let auth = Auth::open(db, issuer, public_url, oidc, config.token_key_lifetime, clock.now()).await;
+    let auth = Auth::open(db, issuer, oidc, config.token_key_lifetime, clock.now()).await;
     auth.context("cannot read the keys that tokens are signed with")
 }

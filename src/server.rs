@@ -20,7 +20,7 @@ use crate::auth::password::Password;
 use crate::config::{AuthMode, ServeConfig};
 use crate::http;
 use crate::http::connections::{Connections, Lingering, Occupied, Terms, Watched};
-use crate::http::gate::{Peer, forwarded_for};
+use crate::http::gate::{Origin, Peer, forwarded_for};
 use crate::open;
 use crate::probing::Prober;
 use crate::service::{FirstAdministrator, Service};
@@ -49,6 +49,8 @@ pub struct Server {
     shutdown_grace: Duration,
     connection_terms: Terms,
     trusts_forwarded_for: bool,
+    /// None: where each client found it.
+    origin: Option<Origin>,
 }
 
 impl Server {
@@ -70,7 +72,7 @@ impl Server {
         }
         let auth = match config.auth {
             AuthMode::None => None,
-            AuthMode::Token => Some(open::auth(config, &store, &db, &clock).await?),
+            AuthMode::Token => Some(open::auth(config, &db, &clock).await?),
         };
         let service = Service::new(db, storage, clock, config.limits.limits(), auth);
         service.refresh_settings().await.context("cannot read the settings")?;
@@ -83,6 +85,7 @@ impl Server {
             shutdown_grace: config.shutdown_grace,
             connection_terms: config.connections.terms(),
             trusts_forwarded_for: config.connections.trust_forwarded_for,
+            origin: config.store.public_url.as_ref().map(Origin::fixed),
         })
     }
 
@@ -121,6 +124,7 @@ impl Server {
             router,
             connections: Connections::new(self.connection_terms),
             trusts_forwarded_for: self.trusts_forwarded_for,
+            origin: self.origin,
             can_sign_in: self.service.auth().is_some(),
         };
         tokio::pin!(stop);
@@ -167,6 +171,7 @@ struct Entrance {
     router: Router,
     connections: Arc<Connections>,
     trusts_forwarded_for: bool,
+    origin: Option<Origin>,
     can_sign_in: bool,
 }
 
@@ -183,16 +188,20 @@ impl Entrance {
         builder.timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT).max_buf_size(READ_BUFFER);
         let (router, trusts, can_sign_in) =
             (self.router.clone(), self.trusts_forwarded_for, self.can_sign_in);
-        let on = Arc::clone(&connection);
+        let (on, origin) = (Arc::clone(&connection), self.origin.clone());
         let service = hyper::service::service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
             let (router, connection) = (router.clone(), Arc::clone(&on));
             let waits = request.headers().contains_key(hyper::header::EXPECT);
             let forwarded = trusts.then(|| forwarded_for(request.headers())).flatten();
             let peer = forwarded.or(address);
             let work = connection.begin(peer, http::claim(&request, can_sign_in));
+            let origin = origin.clone().or_else(|| Origin::of(&request, trusts));
             let mut request = request.map(|body| Body::new(Lingering::new(body, waits)));
             if let Some(peer) = peer {
                 request.extensions_mut().insert(Peer(peer));
+            }
+            if let Some(origin) = origin {
+                request.extensions_mut().insert(origin);
             }
             request.extensions_mut().insert(connection);
             async move {

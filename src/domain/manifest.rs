@@ -168,7 +168,9 @@ impl Content {
             }
             INDEX | DOCKER_LIST => {
                 lacks(self.schema_version.is_some(), "schemaVersion")?;
-                lacks(self.manifests.is_some(), "manifests")
+                // An index that lists nothing has no list, or `null`, where Go writes an empty one.
+                let is_other = self.config.is_some() || self.layers.is_some() || self.blobs.is_some();
+                lacks(!is_other, "manifests")
             }
             _ if self.config.is_some()
                 || self.layers.is_some()
@@ -253,6 +255,13 @@ mod tests {
         let image = json!({ "schemaVersion": 2, "mediaType": "", "artifactType": "", "config": config });
         let manifest = read(&image, None).unwrap_or_else(|error| panic!("{error}"));
         assert_eq!((manifest.media_type.as_str(), manifest.artifact_type), (IMAGE, "x/y".parse().ok()));
+        for empty in [
+            json!({ "schemaVersion": 2, "mediaType": INDEX, "manifests": null }),
+            json!({ "schemaVersion": 2, "mediaType": INDEX }),
+            json!({ "schemaVersion": 2, "mediaType": DOCKER_LIST }),
+        ] {
+            assert_eq!(read(&empty, None).map(|index| index.manifests.len()).ok(), Some(0), "{empty}");
+        }
         let null = json!({ "schemaVersion": 2, "mediaType": null, "artifactType": null, "manifests": [] });
         assert_eq!(read(&null, None).map(|manifest| manifest.artifact_type), Ok(None));
         assert!(read(&json!({ "schemaVersion": 2, "artifactType": " ", "manifests": [] }), None).is_err());
@@ -281,7 +290,7 @@ mod tests {
         refused(json!({ "schemaVersion": 1, "config": config }), None, "version 2");
         refused(json!({ "config": config }), None, "no schemaVersion");
         refused(json!({ "schemaVersion": 2, "layers": [] }), None, "no config");
-        refused(json!({ "schemaVersion": 2 }), Some(INDEX), "no manifests");
+        refused(json!({ "schemaVersion": 2, "mediaType": INDEX, "layers": [] }), None, "has no manifests");
         refused(json!({ "schemaVersion": 2, "layers": [], "manifests": [] }), None, "not both");
         refused(json!({ "schemaVersion": 2, "mediaType": IMAGE, "config": config }), Some(INDEX), "the same");
         refused(json!({ "schemaVersion": 2, "config": { "digest": digest(1) } }), None, "size");

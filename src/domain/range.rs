@@ -19,10 +19,11 @@ impl ByteRange {
 /// What a `Range` header asks of a representation of a known size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RangeRequest {
-    /// No range, a unit we do not know, several ranges or a malformed header: RFC 9110 lets a server ignore it.
+    /// No range, a unit we do not know, several ranges or a malformed header: RFC 9110 lets a server ignore it. Also
+    /// the end of something empty, which is all of it (§14.1.2).
     Whole,
     Part(ByteRange),
-    /// 416: nothing of it exists.
+    /// 416: nothing of it exists, or it ends before it begins, which stores refuse as well.
     Unsatisfiable,
 }
 
@@ -35,10 +36,9 @@ impl RangeRequest {
             return Self::Whole;
         };
         let range = match (decimal(first), decimal(last)) {
-            (Some(first), Some(last)) if first <= last => {
-                ByteRange { start: first, end: last.saturating_add(1).min(size) }
-            }
+            (Some(first), Some(last)) => ByteRange { start: first, end: last.saturating_add(1).min(size) },
             (Some(first), None) if last.is_empty() => ByteRange { start: first, end: size },
+            (None, Some(1..)) if first.is_empty() && size == 0 => return Self::Whole,
             (None, Some(suffix)) if first.is_empty() => {
                 ByteRange { start: size.saturating_sub(suffix), end: size }
             }
@@ -107,7 +107,11 @@ mod tests {
         assert_eq!(RangeRequest::parse("bytes=5-99", 10), part(5, 10));
         assert_eq!(RangeRequest::parse("bytes=10-", 10), RangeRequest::Unsatisfiable);
         assert_eq!(RangeRequest::parse("bytes=-0", 10), RangeRequest::Unsatisfiable);
-        for ignored in ["bytes=5-4", "bytes=a-b", "bytes=0-1,3-4", "items=0-1", "bytes", "bytes=+1-2"] {
+        assert_eq!(RangeRequest::parse("bytes=5-4", 10), RangeRequest::Unsatisfiable);
+        assert_eq!(RangeRequest::parse("bytes=-5", 0), RangeRequest::Whole);
+        assert_eq!(RangeRequest::parse("bytes=-0", 0), RangeRequest::Unsatisfiable);
+        assert_eq!(RangeRequest::parse("bytes=0-", 0), RangeRequest::Unsatisfiable);
+        for ignored in ["bytes=a-b", "bytes=0-1,3-4", "items=0-1", "bytes", "bytes=+1-2"] {
             assert_eq!(RangeRequest::parse(ignored, 10), RangeRequest::Whole, "{ignored}");
         }
     }

@@ -2,8 +2,8 @@
 //! a sentence; the log gets the cause, once, here.
 
 use axum::Json;
-use axum::http::header::{ALLOW, RANGE, RETRY_AFTER};
-use axum::http::{HeaderName, HeaderValue, StatusCode};
+use axum::http::header::{ALLOW, LOCATION, RANGE, RETRY_AFTER};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 
 use super::wire::{ErrorEntry, ErrorEnvelope};
@@ -27,14 +27,14 @@ pub struct HttpError {
     status: StatusCode,
     /// At least one.
     entries: Vec<ErrorEntry>,
-    header: Option<(HeaderName, HeaderValue)>,
+    headers: HeaderMap,
 }
 
 impl HttpError {
     #[must_use]
     pub fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
         let entry = ErrorEntry { code: code.to_owned(), message: message.into(), detail: None };
-        Self { status, entries: vec![entry], header: None }
+        Self { status, entries: vec![entry], headers: HeaderMap::new() }
     }
 
     /// A request that makes no sense for an upload.
@@ -77,17 +77,27 @@ impl HttpError {
     }
 
     #[must_use]
-    pub fn with_header(self, name: HeaderName, value: HeaderValue) -> Self {
-        Self { header: Some((name, value)), ..self }
+    pub fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.headers.insert(name, value);
+        self
+    }
+
+    /// With where the upload stands, if this says that a chunk does not fit there: whoever does not know goes on from
+    /// that (OCI distribution 1.1.1, "Pushing a blob in chunks").
+    #[must_use]
+    pub fn at(mut self, location: HeaderValue, received: u64) -> Self {
+        if self.status == StatusCode::RANGE_NOT_SATISFIABLE {
+            self.headers.insert(LOCATION, location);
+            self.headers.entry(RANGE).or_insert_with(|| received_range(received));
+        }
+        self
     }
 }
 
 impl IntoResponse for HttpError {
     fn into_response(self) -> Response {
         let mut response = (self.status, Json(ErrorEnvelope { errors: self.entries })).into_response();
-        if let Some((name, value)) = self.header {
-            response.headers_mut().insert(name, value);
-        }
+        response.headers_mut().extend(self.headers);
         response
     }
 }

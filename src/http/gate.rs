@@ -4,10 +4,12 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use axum::body::HttpBody;
-use axum::http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
+use axum::http::header::{AUTHORIZATION, HOST, WWW_AUTHENTICATE};
+use axum::http::uri::Authority;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use url::Url;
 
 use super::connections::Connection;
 use super::endpoint::{Endpoint, Need};
@@ -16,7 +18,7 @@ use super::extract::content_length;
 use super::permit::Permit;
 use crate::domain::access::{Action, Caller, ProjectReference};
 use crate::domain::name::RepositoryName;
-use crate::service::{Auth, Credentials, Requirement, Service, ServiceError};
+use crate::service::{Credentials, Requirement, Service, ServiceError};
 
 /// Where tokens are to be had.
 pub(super) const TOKEN_PATH: &str = "/service/token";
@@ -25,6 +27,8 @@ const MAX_CREDENTIALS: usize = 64 * 1024;
 
 /// What proxies say whom they ask for; each adds the address that it was asked from.
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
 /// Who asks: the other end of the connection or, behind a proxy that is trusted, of that one's. An extension of the
 /// request.
@@ -36,6 +40,29 @@ pub struct Peer(pub IpAddr);
 pub fn forwarded_for(headers: &HeaderMap) -> Option<IpAddr> {
     let last = headers.get_all(FORWARDED_FOR).iter().next_back()?.to_str().ok()?.rsplit(',').next()?.trim();
     last.parse().ok().or_else(|| last.parse::<SocketAddr>().ok().map(|address| address.ip()))
+}
+
+/// Where clients find this service: `https://registry.example/below`, without a slash at the end. An extension of the
+/// request.
+#[derive(Debug, Clone)]
+pub struct Origin(Arc<str>);
+
+impl Origin {
+    #[must_use]
+    pub fn fixed(url: &Url) -> Self {
+        Self(url.as_str().trim_end_matches('/').into())
+    }
+
+    /// Where this client found it. What a proxy says of that counts where proxies are trusted.
+    #[must_use]
+    pub fn of<B>(request: &hyper::Request<B>, trusts_proxy: bool) -> Option<Self> {
+        let said = |name| request.headers().get(name)?.to_str().ok();
+        let by_proxy = |name| said(name).filter(|_| trusts_proxy);
+        let host = by_proxy(FORWARDED_HOST).or(request.uri().authority().map(Authority::as_str));
+        let host: Authority = host.or_else(|| said(HOST))?.parse().ok()?;
+        let scheme = if by_proxy(FORWARDED_PROTO) == Some("https") { "https" } else { "http" };
+        (!host.as_str().contains('@')).then(|| Self(format!("{scheme}://{host}").into()))
+    }
 }
 
 /// What an endpoint is called for.
@@ -56,6 +83,7 @@ pub(super) struct Visitor {
     has_body: bool,
     /// What the request came on.
     connection: Option<Arc<Connection>>,
+    origin: Option<Origin>,
 }
 
 impl Visitor {
@@ -63,12 +91,18 @@ impl Visitor {
         let address = request.extensions().get::<Peer>().map(|peer| peer.0);
         let has_body = content_length(request.headers()) != Some(0) && !request.body().is_end_stream();
         let connection = request.extensions().get::<Arc<Connection>>().cloned();
-        Self { credentials: credentials(request.headers()), address, has_body, connection }
+        let origin = request.extensions().get().cloned();
+        Self { credentials: credentials(request.headers()), address, has_body, connection, origin }
     }
 
     /// The same visitor, who signs in with this.
     pub fn with(self, credentials: Credentials) -> Self {
         Self { credentials: Ok(credentials), ..self }
+    }
+
+    /// Where it sends whoever has to sign in.
+    pub fn origin(&self) -> Option<Origin> {
+        self.origin.clone()
     }
 
     pub const fn has_body(&self) -> bool {
@@ -102,6 +136,7 @@ pub(super) async fn admit(
     target: Target<'_>,
 ) -> Result<(Caller, Permit), HttpError> {
     let Some(requirement) = requirement(endpoint.need(), target) else { return Err(HttpError::not_found()) };
+    let origin = visitor.origin();
     let admitted = async {
         let has_body = visitor.has_body;
         let caller = visitor.identify(service).await?;
@@ -114,7 +149,9 @@ pub(super) async fn admit(
         let permit = Permit::take(service, endpoint, has_body)?;
         Ok((caller, permit))
     };
-    admitted.await.map_err(|error| challenged(service, error, scope(endpoint, target).as_deref()))
+    admitted
+        .await
+        .map_err(|error| challenged(service, error, scope(endpoint, target).as_deref(), origin.as_ref()))
 }
 
 /// None where an endpoint's path does not name what its need is about.
@@ -135,7 +172,12 @@ fn requirement(need: Need, target: Target<'_>) -> Option<Requirement> {
 
 /// With the way to sign in, where that would help (RFC 9110 §11.6.1; Docker, "Token Authentication Specification"): with
 /// a token for `scope`, or at the front doors where tokens are none, with a name and a secret.
-pub(super) fn challenged(service: &Service, error: ServiceError, scope: Option<&str>) -> HttpError {
+pub(super) fn challenged(
+    service: &Service,
+    error: ServiceError,
+    scope: Option<&str>,
+    origin: Option<&Origin>,
+) -> HttpError {
     let problem = match error {
         ServiceError::ScopeInsufficient => ",error=\"insufficient_scope\"",
         ServiceError::CredentialsInvalid => ",error=\"invalid_token\"",
@@ -149,7 +191,7 @@ pub(super) fn challenged(service: &Service, error: ServiceError, scope: Option<&
         None => "Basic realm=\"overside\"".to_owned(),
         Some(scope) => {
             let scope = if scope.is_empty() { String::new() } else { format!(",scope=\"{scope}\"") };
-            format!("Bearer realm=\"{}\",service=\"{}\"{scope}{problem}", realm(auth), auth.issuer.service)
+            format!("Bearer realm=\"{}\",service=\"{}\"{scope}{problem}", realm(origin), auth.issuer.service)
         }
     };
     match HeaderValue::try_from(challenge) {
@@ -179,8 +221,8 @@ fn scope(endpoint: Endpoint, target: Target<'_>) -> Option<String> {
     }
 }
 
-fn realm(auth: &Auth) -> String {
-    format!("{}{TOKEN_PATH}", auth.public_url.as_str().trim_end_matches('/'))
+fn realm(origin: Option<&Origin>) -> String {
+    format!("{}{TOKEN_PATH}", origin.map_or("", |origin| &origin.0))
 }
 
 fn credentials(headers: &HeaderMap) -> Result<Credentials, &'static str> {
@@ -202,5 +244,9 @@ fn credentials(headers: &HeaderMap) -> Result<Credentials, &'static str> {
     let decoded = STANDARD.decode(rest).map_err(|_| "not Base64")?;
     let decoded = String::from_utf8(decoded).map_err(|_| "not UTF-8")?;
     let (name, secret) = decoded.split_once(':').ok_or("no colon")?;
+    // What clients send that have an empty entry in their configuration.
+    if name.is_empty() && secret.is_empty() {
+        return Ok(Credentials::None);
+    }
     Ok(Credentials::Basic { name: name.to_owned(), secret: secret.to_owned() })
 }

@@ -69,6 +69,7 @@ async fn answer(
         return Err(invalid(format!("service= is {}", auth.issuer.service)));
     }
     let asked = asked(parameters)?;
+    let origin = visitor.origin();
     let issued = async {
         let caller = visitor.identify(service).await?;
         service.admit_token(&caller)?;
@@ -76,21 +77,22 @@ async fn answer(
         service.issue_token(&grants).await
     };
     // Whoever signs in wrongly is not to think that a token without rights is theirs.
-    let issued = issued.await.map_err(|error| challenged(service, error, None));
+    let issued = issued.await.map_err(|error| challenged(service, error, None, origin.as_ref()));
     let (token, expires_in) = issued?;
     let body = wire::Token { access_token: token.clone(), token, expires_in, issued_at: service.now() };
     Ok(([(CACHE_CONTROL, "no-store")], Json(body)).into_response())
 }
 
-/// Scopes that are asked for; of kinds and actions that are unknown here nothing is granted.
+/// Scopes that are asked for; of kinds and actions that are unknown here, and of what is no scope at all, nothing is
+/// granted: the others are good all the same.
 fn asked(parameters: &Parameters) -> Result<TokenGrants, HttpError> {
     let mut repositories: BTreeMap<RepositoryName, Actions> = BTreeMap::new();
     let mut catalog = false;
     for scope in
         parameters.all("scope").flat_map(|scopes| scopes.split(' ')).filter(|scope| !scope.is_empty())
     {
-        let (kind, rest) = scope.split_once(':').ok_or_else(|| invalid_scope(scope))?;
-        let (name, actions) = rest.rsplit_once(':').ok_or_else(|| invalid_scope(scope))?;
+        let Some((kind, rest)) = scope.split_once(':') else { continue };
+        let Some((name, actions)) = rest.rsplit_once(':') else { continue };
         match kind {
             // `repository(plugin)` is what Docker calls some.
             "repository" | "repository(plugin)" => {
@@ -112,10 +114,6 @@ fn asked(parameters: &Parameters) -> Result<TokenGrants, HttpError> {
         return Err(invalid(format!("a token is good for at most {MAX_SCOPES} repositories")));
     }
     Ok(TokenGrants { name: None, account: None, repositories: repositories.into_iter().collect(), catalog })
-}
-
-fn invalid_scope(scope: &str) -> HttpError {
-    invalid(format!("scope={scope:?} is not TYPE:NAME:ACTION[,ACTION]"))
 }
 
 fn invalid(message: impl Into<String>) -> HttpError {

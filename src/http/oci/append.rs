@@ -11,7 +11,7 @@ use super::{Answer, upload_location, uuid_headers};
 use crate::domain::access::Caller;
 use crate::domain::name::RepositoryName;
 use crate::domain::upload::UploadId;
-use crate::http::error::received_range;
+use crate::http::error::{HttpError, received_range};
 use crate::http::extract::{bytes, chunk};
 use crate::service::Service;
 
@@ -22,9 +22,13 @@ pub(super) async fn append(
     id: UploadId,
     request: Request,
 ) -> Answer {
-    let chunk = chunk(request.headers())?;
     let upload = service.upload(caller, name, id).await?;
-    let upload = service.append(upload, chunk, bytes(request.into_body())).await?;
+    let received = upload.state.received().unwrap_or_default();
+    let appended = async {
+        let chunk = chunk(request.headers())?;
+        Ok(service.append(upload, chunk, bytes(request.into_body())).await?)
+    };
+    let upload = appended.await.map_err(|error: HttpError| error.at(upload_location(name, id), received))?;
     let mut response = StatusCode::ACCEPTED.into_response();
     response.headers_mut().insert(LOCATION, upload_location(name, id));
     response.headers_mut().insert(RANGE, received_range(upload.state.received().unwrap_or_default()));

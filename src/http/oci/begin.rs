@@ -28,7 +28,9 @@ pub(super) async fn begin(
     request: Request,
 ) -> Answer {
     let parameters = Parameters::of(request.uri());
-    let (digest, mount) = (parameters.digest("digest")?, parameters.digest("mount")?);
+    let digest = parameters.digest("digest")?;
+    // What cannot be mounted is uploaded, whatever is wrong with its name.
+    let mount = parameters.digest("mount").unwrap_or_default();
     let algorithm = algorithm(&parameters, digest.or(mount))?;
     if let Some(mount) = mount
         && mounted(service, caller, &name, &mount, parameters.text("from")?).await?

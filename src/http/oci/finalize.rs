@@ -112,9 +112,14 @@ async fn append(
     whole: Digest,
     request: Request,
 ) -> Result<Upload, HttpError> {
-    let last = Chunk { whole: Some(whole), ..chunk(request.headers())? };
-    let request = holding(request, service.admit_load(Load::Upload)?);
-    Ok(service.append(upload, last, bytes(request.into_body())).await?)
+    let (place, received) =
+        (upload_location(&upload.repository, upload.id), upload.state.received().unwrap_or_default());
+    let appended = async {
+        let last = Chunk { whole: Some(whole), ..chunk(request.headers())? };
+        let request = holding(request, service.admit_load(Load::Upload)?);
+        Ok(service.append(upload, last, bytes(request.into_body())).await?)
+    };
+    appended.await.map_err(|error: HttpError| error.at(place, received))
 }
 
 /// Whether no body comes along: some clients say so by a length of 0, others by not giving any.

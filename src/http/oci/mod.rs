@@ -84,7 +84,7 @@ async fn answer(
         (Endpoint::Catalog, _) => listing::catalog(service, caller, request.uri()).await,
         (Endpoint::BeginUpload, Route::Uploads(name)) => begin::begin(service, caller, name, request).await,
         (Endpoint::DescribeUpload, Route::Upload(name, id)) => {
-            status::status(service, caller, &name, id, request.uri(), request.headers()).await
+            status::status(service, caller, &name, id, &request.into_parts().0).await
         }
         (Endpoint::Append, Route::Upload(name, id)) => {
             append::append(service, caller, &name, id, request).await

@@ -98,11 +98,11 @@ impl Route {
                 _ => Err("POST"),
             },
             Self::Upload(..) => match *method {
-                Method::GET => Ok(Endpoint::DescribeUpload),
+                Method::GET | Method::HEAD => Ok(Endpoint::DescribeUpload),
                 Method::PATCH => Ok(Endpoint::Append),
                 Method::PUT => Ok(Endpoint::Finalize),
                 Method::DELETE => Ok(Endpoint::Abort),
-                _ => Err("GET, PATCH, PUT, DELETE"),
+                _ => Err("GET, HEAD, PATCH, PUT, DELETE"),
             },
             Self::Blob(..) => match *method {
                 Method::GET => Ok(Endpoint::ReadBlob),

@@ -1,10 +1,11 @@
-//! `GET /v2/{name}/blobs/uploads/{uuid}`: where the upload stands, or where its bytes go.
+//! `GET`, `HEAD /v2/{name}/blobs/uploads/{uuid}`: where the upload stands, or where its bytes go.
 
 use std::sync::Arc;
 
 use axum::Json;
 use axum::http::header::{ACCEPT, CACHE_CONTROL, LOCATION, RANGE};
-use axum::http::{HeaderMap, StatusCode, Uri};
+use axum::http::request::Parts;
+use axum::http::{Method, StatusCode};
 use axum::response::IntoResponse;
 
 use super::{Answer, upload_location, uuid_headers};
@@ -21,15 +22,15 @@ pub(super) async fn status(
     caller: &Caller,
     name: &RepositoryName,
     id: UploadId,
-    uri: &Uri,
-    headers: &HeaderMap,
+    request: &Parts,
 ) -> Answer {
-    let parameters = Parameters::of(uri);
-    if parameters.is_true("presigned")? {
+    let parameters = Parameters::of(&request.uri);
+    // A HEAD changes nothing, and signing may begin a multipart upload.
+    if request.method == Method::GET && parameters.is_true("presigned")? {
         return presigned(service.sign(caller, name, id, &sign_request(&parameters)?).await?);
     }
     let upload = service.upload(caller, name, id).await?;
-    if lists(headers, &ACCEPT, "application/json") {
+    if lists(&request.headers, &ACCEPT, "application/json") {
         return match upload.active(service.now()) {
             Err(Refusal::Expired) => Err(crate::service::ServiceError::from(Refusal::Expired).into()),
             _ => Ok(([(CACHE_CONTROL, "no-store")], Json(state(&upload))).into_response()),

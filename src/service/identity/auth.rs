@@ -10,7 +10,6 @@ use rand::Rng;
 use sha2::{Digest, Sha256};
 use tokio::sync::MutexGuard;
 use tokio::time::Instant;
-use url::Url;
 
 use crate::auth::oidc::Oidc;
 use crate::auth::token::{StoredKey, TokenIssuer, TokenKeys};
@@ -32,8 +31,6 @@ const KEY_RELOAD_PAUSE: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub struct Auth {
     pub issuer: TokenIssuer,
-    /// Where clients reach this service: where tokens are to be had.
-    pub public_url: Url,
     /// Others whose tokens are taken.
     pub oidc: Oidc,
     /// Age at which a signing key gets a successor.
@@ -50,7 +47,6 @@ impl Auth {
     pub async fn open(
         db: &Db,
         issuer: TokenIssuer,
-        public_url: Url,
         oidc: Oidc,
         key_lifetime: Duration,
         now: DateTime<Utc>,
@@ -60,7 +56,6 @@ impl Auth {
         rand::rng().fill_bytes(&mut pepper);
         Ok(Self {
             issuer,
-            public_url,
             oidc,
             key_lifetime,
             keys: RwLock::new(keys),

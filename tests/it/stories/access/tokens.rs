@@ -132,9 +132,11 @@ pub async fn refused(stack: Arc<Stack>) {
         Answer::to(crate::support::http().get(town.url("/service/token")).query(query))
     };
     get(&[("service", "another")]).await.refused(400, "UNSUPPORTED");
-    for scope in ["nonsense", "repository", "repository:inner/app"] {
-        let message = get(&[("scope", scope)]).await.refused(400, "UNSUPPORTED");
-        assert!(message.contains(scope), "{message}");
+    // What is no scope spoils none that is.
+    for scope in ["nonsense", "repository", "repository:inner/app", "repository(plugin)::pull"] {
+        let both = format!("{scope} repository:inner/app:pull");
+        let says = claims(&token(&town.server, town.visitor("developer"), &[&both]).await);
+        assert_eq!(says["access"], json!([access("repository", "inner/app", &["pull"])]), "{scope}");
     }
     let many: Vec<_> = (0..101).map(|n| format!("repository:inner/app{n}:pull")).collect();
     let many: Vec<_> = many.iter().map(|scope| ("scope", scope.as_str())).collect();
@@ -195,6 +197,24 @@ pub async fn challenged(stack: Arc<Stack>) {
     assert_eq!(answer.header("www-authenticate"), Some(expected.as_str()));
     let answer = Answer::to(Visitor::bearer("wrong", "a.b.c").http.get(town.url("/v2/"))).await;
     assert_eq!(answer.header("www-authenticate"), Some(format!("{realm},error=\"invalid_token\"").as_str()));
+
+    // Where nobody said what clients call it, each is sent to where it found it: clients refuse to be sent to another
+    // host than the one they were told (crane 0.22, oras 1.3, helm 3 and 4).
+    let untold = stack.server(&["--auth", "token"]).await;
+    for (host, expected) in [
+        ("localhost:5000", Some("http://localhost:5000/service/token")),
+        ("[::1]:5000", Some("http://[::1]:5000/service/token")),
+        ("user@evil.example", None),
+        ("a\"b", None),
+    ] {
+        let answer = Answer::to(http.get(format!("{}/v2/", untold.base_url())).header("host", host)).await;
+        let challenge = answer.header("www-authenticate").unwrap_or_default().to_owned();
+        let realm = challenge.split('"').nth(1).filter(|realm| realm.starts_with("http"));
+        assert_eq!(realm, expected, "{challenge}");
+    }
+    // An empty entry in a client's configuration is nobody's sign-in.
+    let empty = Visitor::basic("empty", "", "");
+    Answer::to(empty.http.get(town.url("/v2/outer/app/tags/list"))).await.refused(404, "NAME_UNKNOWN");
 }
 
 pub async fn forged(stack: Arc<Stack>) {

@@ -44,6 +44,16 @@ fn lengths(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
             let answer = raw::exchange(server.base_url(), request).await;
             assert!(answer.starts_with("HTTP/1.1 400 ") && answer.contains("SIZE_INVALID"), "{answer}");
         }
+        // Where it does not fit, or cannot be read, the answer says where to go on.
+        let head = Answer::to(upload.http.head(&upload.url)).await.expect(204);
+        for range in ["0-4", "6-10", "9-5", "five", "bytes */10"] {
+            let refused = upload.patch(Some(range), "56789").await;
+            for header in ["range", "location"] {
+                assert_eq!(refused.header(header), head.header(header), "{range}");
+            }
+            assert_eq!(refused.header("range"), Some("0-4"));
+            refused.refused(416, "BLOB_UPLOAD_INVALID");
+        }
         assert_eq!(upload.state().await.json()["received_offset"], 5, "nothing of a refused chunk counts");
         upload.patch(Some("5-9"), "56789").await.expect(202);
         upload.finalize(&digest_of(b"0123456789")).await.expect(201);

@@ -96,6 +96,11 @@ fn ranges(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
         let beyond = get("bytes=1000-").await;
         assert_eq!(beyond.header("content-range"), Some("bytes */1000"));
         beyond.refused(416, "BLOB_UNKNOWN");
+        get("bytes=500-0").await.refused(416, "BLOB_UNKNOWN");
+        // The end of nothing is all of it (RFC 9110 §14.1.2).
+        let nothing = repository.push(b"").await;
+        let end = Answer::to(repository.http.get(repository.url(nothing)).header(RANGE, "bytes=-5")).await;
+        assert!(matches!(end.status, 200 | 307), "{}", end.status);
         if let Store::Filesystem { .. } = stack.store {
             // On S3 it is the store that answers what follows: by its own ETag, and as it understands RFC 9110.
             assert_eq!(

@@ -63,7 +63,7 @@ fn methods(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
         let cases: [(String, &str, &[&str]); 7] = [
             (at("/v2/"), "GET, HEAD", &["POST", "PUT", "PATCH", "DELETE", "OPTIONS"]),
             (at(&format!("/v2/{NAME}/blobs/uploads/")), "POST", &["GET", "PUT", "PATCH", "DELETE"]),
-            (upload.url.clone(), "GET, PATCH, PUT, DELETE", &["POST", "HEAD", "BREW"]),
+            (upload.url.clone(), "GET, HEAD, PATCH, PUT, DELETE", &["POST", "BREW"]),
             (blob, "GET, HEAD, DELETE", &["POST", "PUT", "PATCH"]),
             (signed.clone(), "PUT", &["GET", "POST", "DELETE"]),
             (format!("{signed}/1"), "PUT", &["GET", "POST", "DELETE"]),

@@ -92,7 +92,7 @@ fn answers(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
             ("GET", "/v2/", 401),
             ("GET", "/v2/%3Cscript%3E/tags/list", 401),
             ("GET", "/v2/team/app/tags/list?last=%3Cscript%3E", 401),
-            ("GET", "/service/token?scope=%3Cscript%3E", 400),
+            ("GET", "/service/token?scope=%3Cscript%3E", 200),
             ("GET", "/service/token", 200),
             ("GET", "/api/v2.0/projects", 200),
             ("GET", "/api/v2.0/users/current", 401),
