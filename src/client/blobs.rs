@@ -11,7 +11,7 @@ use super::auth::Scope;
 use super::call::{may_pass, refusal};
 use super::chunked::{Beginning, ChunkedUpload};
 use super::retry::{Backoff, is_passing, is_passing_at_store};
-use super::{CALL_TIMEOUT, Client, Error, Result, STALL_TIMEOUT, peer};
+use super::{CALL_TIMEOUT, Client, Error, Refusal, Result, STALL_TIMEOUT, peer};
 use crate::domain::digest::Digest;
 use crate::domain::name::RepositoryName;
 use crate::domain::range::parse_content_range;
@@ -53,7 +53,14 @@ impl Client {
         repository: &RepositoryName,
         digest: &Digest,
     ) -> Result<Option<u64>> {
-        self.blob_size_by(&Scope::push(repository), repository, digest).await
+        match self.blob_size_by(&Scope::push(repository), repository, digest).await {
+            // It does not say. Then it is sent.
+            Err(Error::Refused(Refusal {
+                status: StatusCode::FORBIDDEN | StatusCode::METHOD_NOT_ALLOWED | StatusCode::NOT_IMPLEMENTED,
+                ..
+            })) => Ok(None),
+            told => told,
+        }
     }
 
     async fn blob_size_by(
@@ -71,8 +78,10 @@ impl Client {
             _ => {}
         }
         let answer = answer.expect(StatusCode::OK)?;
-        let size = answer.header(CONTENT_LENGTH.as_str()).and_then(|size| size.parse().ok());
-        size.map(Some).ok_or_else(|| answer.unexpected("no Content-Length"))
+        match answer.header(CONTENT_LENGTH.as_str()).and_then(|size| size.parse().ok()) {
+            Some(size) => Ok(Some(size)),
+            None => self.measure(repository, digest).await.map(Some),
+        }
     }
 
     /// The size of a blob whose HEAD leads elsewhere, where a URL may be signed for GET alone.
@@ -115,7 +124,7 @@ impl Client {
         let answer = self.call(Some(CALL_TIMEOUT), &scope, || self.http.delete(url.clone())).await?;
         match answer.status {
             StatusCode::NOT_FOUND => Ok(false),
-            _ => answer.expect(StatusCode::ACCEPTED).map(|_| true),
+            _ => answer.expect_done().map(|_| true),
         }
     }
 

@@ -181,6 +181,11 @@ impl Answer {
         }
     }
 
+    /// The answer if the server did what it was asked for: which of the 2xx it says differs from one to the other.
+    pub(super) fn expect_done(self) -> Result<Self> {
+        if self.status.is_success() { Ok(self) } else { self.expect(StatusCode::OK) }
+    }
+
     pub(super) fn json<T: DeserializeOwned>(&self) -> Result<T> {
         serde_json::from_slice(&self.body).map_err(|error| {
             // It quotes what it does not know.

@@ -1,5 +1,8 @@
 //! An upload to a registry that knows no presigned URLs: `PATCH` after `PATCH`, from wherever the registry says that
 //! it is, and where it takes no chunks one `PUT` (OCI distribution 1.1.1, "Pushing a blob in chunks").
+//!
+//! Registries differ in all that comes before the digest at the end, which alone proves anything: what they refuse
+//! for what it is they are not sent again, and what they do not tell is not held against them.
 
 mod body;
 
@@ -22,6 +25,8 @@ use body::Failure;
 
 /// Bytes of one `PATCH`: what a broken connection costs at most, and enough to make its round trip cheap.
 pub(super) const CHUNK_SIZE: u64 = 16 * 1024 * 1024;
+/// The size after a refusal: what GitHub's registry takes in a chunk at most.
+const SMALL_CHUNK_SIZE: u64 = 4 * 1024 * 1024;
 /// The least that a registry takes in a chunk (distribution spec 1.1.1).
 const CHUNK_MIN_LENGTH: &str = "oci-chunk-min-length";
 /// Times that an upload is begun again because the registry lost it.
@@ -33,7 +38,7 @@ pub(super) struct ChunkedUpload<'a> {
     client: &'a Client,
     repository: &'a RepositoryName,
     location: Url,
-    chunk_size: u64,
+    habits: Habits,
     /// What the registry has, in bytes.
     offset: u64,
     restarts: u32,
@@ -41,6 +46,33 @@ pub(super) struct ChunkedUpload<'a> {
     is_disturbed: bool,
     /// Where the upload's place is remembered, if it is.
     remembered: Option<&'a UploadFile>,
+}
+
+/// What one registry has shown of how it takes uploads.
+#[derive(Debug, Clone, Copy)]
+struct Habits {
+    /// Bytes of one chunk.
+    chunk_size: u64,
+    least_chunk: u64,
+    takes_chunks: bool,
+    /// Whether it tells how far an upload is. Amazon's does not, and says of every chunk what it said of the first.
+    tells_offset: bool,
+}
+
+impl Habits {
+    const fn new(least_chunk: u64) -> Self {
+        let chunk_size = if CHUNK_SIZE > least_chunk { CHUNK_SIZE } else { least_chunk };
+        Self { chunk_size, least_chunk, takes_chunks: true, tells_offset: true }
+    }
+
+    /// After the refusal of a chunk for what it is.
+    const fn learn_from_refusal(&mut self) {
+        if self.chunk_size > SMALL_CHUNK_SIZE && self.least_chunk <= SMALL_CHUNK_SIZE {
+            self.chunk_size = SMALL_CHUNK_SIZE;
+        } else {
+            self.takes_chunks = false;
+        }
+    }
 }
 
 /// What a `POST` came to.
@@ -63,17 +95,25 @@ impl<'a> ChunkedUpload<'a> {
             scope = append_mount(&mut url, digest, repository, from);
         }
         let request = || client.http.post(url.clone()).header(CONTENT_LENGTH, 0);
-        let answer = client.call(Some(CALL_TIMEOUT), &scope, request).await?;
-        if answer.status == StatusCode::CREATED && mount.is_some() {
-            return Ok(Beginning::Mounted);
-        }
-        let answer = answer.expect(StatusCode::ACCEPTED)?;
+        let answer = match client.call(Some(CALL_TIMEOUT), &scope, request).await {
+            Ok(answer) if answer.status == StatusCode::CREATED && mount.is_some() => {
+                return Ok(Beginning::Mounted);
+            }
+            // A mount is refused in many words, also by those that should begin an upload instead.
+            Ok(Answer { status, .. }) if mount.is_some() && !status.is_success() => {
+                return Box::pin(Self::begin(client, repository, None)).await;
+            }
+            Err(Error::Unauthorized { .. }) if mount.is_some() => {
+                return Box::pin(Self::begin(client, repository, None)).await;
+            }
+            answer => answer?.expect_done()?,
+        };
         let least = answer.header(CHUNK_MIN_LENGTH).and_then(|least| least.parse().ok()).unwrap_or(0);
         Ok(Beginning::Upload(Self {
             client,
             repository,
             location: location(client, &answer)?,
-            chunk_size: CHUNK_SIZE.max(least),
+            habits: Habits::new(least),
             offset: 0,
             restarts: 0,
             is_disturbed: false,
@@ -91,7 +131,7 @@ impl<'a> ChunkedUpload<'a> {
             client,
             repository,
             location,
-            chunk_size: CHUNK_SIZE,
+            habits: Habits::new(0),
             offset: 0,
             restarts: 0,
             is_disturbed: true,
@@ -126,8 +166,11 @@ impl<'a> ChunkedUpload<'a> {
             let sent = self.send(content, 0, lanes, progress).await;
             let finished = match sent {
                 Ok(true) => self.finish(digest).await,
-                // One PUT was the whole upload.
-                Ok(false) => self.put_whole(content, digest, lanes, progress).await,
+                // In one PUT, to an upload that has nothing yet.
+                Ok(false) => match self.emptied(progress).await {
+                    Ok(()) => self.put_whole(content, digest, lanes, progress).await,
+                    Err(error) => Err(error),
+                },
                 Err(error) => Err(error),
             };
             match finished {
@@ -158,6 +201,9 @@ impl<'a> ChunkedUpload<'a> {
         // Only what is beyond it is progress: a registry may take a chunk and not keep it.
         let mut highest = self.offset;
         while self.offset < end {
+            if !self.habits.takes_chunks {
+                return Ok(false);
+            }
             let Some(from) = self.offset.checked_sub(base) else {
                 return Err(Error::UploadLost { peer: self.client.peer() });
             };
@@ -176,11 +222,12 @@ impl<'a> ChunkedUpload<'a> {
                     let what = "chunks that it takes and does not keep";
                     (Error::protocol(&self.client.peer(), what), None)
                 }
-                Some(Failure::Unsupported(error)) if self.offset == 0 => {
+                Some(Failure::Unsupported(error)) => {
                     tracing::debug!(%error, "one PUT instead of chunks");
-                    return Ok(false);
+                    self.habits.takes_chunks = false;
+                    continue;
                 }
-                Some(Failure::Unsupported(error) | Failure::Final(error)) => return Err(error),
+                Some(Failure::Final(error)) => return Err(error),
                 Some(Failure::OutOfStep(error)) => (error, None),
                 Some(Failure::Passing(error, asked)) => (error, asked),
             };
@@ -189,7 +236,12 @@ impl<'a> ChunkedUpload<'a> {
             progress.report(Event::Retrying { error: &error, after });
             tokio::time::sleep(after).await;
             content.check_unchanged().await?;
-            if !self.ask().await? {
+            let is_known = self.ask().await?;
+            // Refused although it was the right place.
+            if is_of_size(&error) && (!is_known || self.offset == before) {
+                self.habits.learn_from_refusal();
+            }
+            if !is_known {
                 return Err(Error::UploadLost { peer: self.client.peer() });
             }
             if self.offset > highest {
@@ -211,7 +263,7 @@ impl<'a> ChunkedUpload<'a> {
         let request = || self.client.http.put(url.clone()).header(CONTENT_LENGTH, 0);
         // No limit: registries hash or copy here, which takes as long as the blob is large.
         let answer = self.client.call_at(&url, None, &scope, request).await?;
-        answer.expect(StatusCode::CREATED).map(|_| ())
+        answer.expect_done().map(|_| ())
     }
 
     /// Gives it up. One that is gone already is fine.
@@ -221,7 +273,7 @@ impl<'a> ChunkedUpload<'a> {
         let answer = self.client.call_at(&url, Some(CALL_TIMEOUT), &scope, request).await?;
         match answer.status {
             StatusCode::NOT_FOUND | StatusCode::GONE => Ok(()),
-            _ => answer.expect(StatusCode::NO_CONTENT).map(|_| ()),
+            _ => answer.expect_done().map(|_| ()),
         }
     }
 
@@ -240,7 +292,7 @@ impl<'a> ChunkedUpload<'a> {
             let answered = self.send_body(Method::PUT, &url, content, (0, content.size()), None, &sent).await;
             drop(lane);
             let (error, asked) = match answered {
-                Ok(response) if response.status() == StatusCode::CREATED => return Ok(()),
+                Ok(response) if response.status().is_success() => return Ok(()),
                 Ok(response) => {
                     let refusal = refusal(response).await;
                     let (is_passing, asked) = (is_passing(refusal.status), refusal.retry_after);
@@ -277,9 +329,7 @@ impl<'a> ChunkedUpload<'a> {
         if answer.status.is_client_error() {
             return Ok(false);
         }
-        if !matches!(answer.status, StatusCode::NO_CONTENT | StatusCode::ACCEPTED | StatusCode::OK) {
-            return answer.expect(StatusCode::NO_CONTENT).map(|_| false);
-        }
+        let answer = answer.expect_done()?;
         self.follow(&answer.headers);
         let Some(offset) = answer.header(RANGE.as_str()).and_then(parse_upload_range) else {
             return Ok(false);
@@ -288,13 +338,24 @@ impl<'a> ChunkedUpload<'a> {
         Ok(true)
     }
 
+    /// Has an upload that has nothing yet, whatever this one has.
+    async fn emptied(&mut self, progress: &Progress) -> Result<()> {
+        if self.offset == 0 {
+            return Ok(());
+        }
+        if let Err(error) = self.abort().await {
+            tracing::debug!(%error, "left to expire");
+        }
+        self.restart(&Error::NoChunks { peer: self.client.peer() }, progress).await
+    }
+
     async fn restart(&mut self, error: &Error, progress: &Progress) -> Result<()> {
         tracing::debug!(%error, "beginning anew");
         progress.report(Event::Lost(self.offset));
         let restarts = self.restarts + 1;
         match Self::begin(self.client, self.repository, None).await? {
             Beginning::Upload(upload) => {
-                *self = Self { restarts, remembered: self.remembered, ..upload };
+                *self = Self { restarts, remembered: self.remembered, habits: self.habits, ..upload };
                 self.remember()?;
             }
             Beginning::Mounted => {
@@ -331,6 +392,12 @@ impl<'a> ChunkedUpload<'a> {
         url.query_pairs_mut().append_pair("digest", &digest.to_string());
         url
     }
+}
+
+/// Whether a chunk was refused for its place or for its size: registries say 416 of both.
+fn is_of_size(error: &Error) -> bool {
+    let Error::Refused(refusal) = error else { return false };
+    matches!(refusal.status, StatusCode::RANGE_NOT_SATISFIABLE | StatusCode::PAYLOAD_TOO_LARGE)
 }
 
 fn location(client: &Client, answer: &Answer) -> Result<Url> {

@@ -119,7 +119,7 @@ impl Client {
             request.body(manifest.payload.clone())
         };
         let answer = self.call(Some(CALL_TIMEOUT), &Scope::push(repository), request).await?;
-        let answer = answer.expect(StatusCode::CREATED)?;
+        let answer = answer.expect_done()?;
         match answer.header(CONTENT_DIGEST).and_then(|stored| stored.parse::<Digest>().ok()) {
             Some(stored) if stored.algorithm() == digest.algorithm() && stored != digest => {
                 Err(answer.unexpected(format!("digest {stored} instead of {digest}")))
@@ -149,7 +149,7 @@ impl Client {
         let answer = self.call(Some(CALL_TIMEOUT), &Scope::delete(repository), request).await?;
         match answer.status {
             StatusCode::NOT_FOUND => Ok(None),
-            _ => answer.expect(StatusCode::ACCEPTED).map(|_| Some(digest)),
+            _ => answer.expect_done().map(|_| Some(digest)),
         }
     }
 

@@ -72,6 +72,11 @@ pub(super) fn is_image_config(media_type: &MediaType) -> bool {
     CONFIGS.contains(&media_type.as_str())
 }
 
+/// Whether a layer is encrypted: its diff id is that of the layer before it was (ocicrypt, "Image encryption").
+pub(super) fn is_encrypted(media_type: &MediaType) -> bool {
+    media_type.as_str().ends_with("+encrypted")
+}
+
 /// Whether this is a layer of an image's file system, and so may be packed: others have their digest as diff id.
 pub(super) fn is_image_layer(media_type: &MediaType) -> bool {
     let text = media_type.as_str();

@@ -132,16 +132,14 @@ impl Walk<'_> {
         let Some(config) = config else { return Ok(()) };
         let Some(file) = self.found.blobs.get(&config.digest) else { return Ok(()) };
         let bytes = self.bytes(file, config, MAX_CONFIG_SIZE)?;
-        let is_image = manifest.layers.iter().all(|layer| json::is_image_layer(&layer.media_type));
-        let diff_ids = match json::diff_ids(&file.name, &bytes)? {
-            Some(diff_ids) => diff_ids,
-            None if is_image => Vec::new(),
-            // An artifact that has borrowed the type.
-            None => return Ok(()),
-        };
+        // An artifact that has borrowed the type has a config that says nothing of layers, or nothing at all.
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        let Some(diff_ids) = json::diff_ids(&file.name, &bytes)? else { return Ok(()) };
         check_diff_id_count(&file.name, manifest.layers.len(), diff_ids.len())?;
         for (layer, diff_id) in manifest.layers.iter().zip(diff_ids) {
-            if !is_foreign(&layer.media_type) {
+            if !is_foreign(&layer.media_type) && !json::is_encrypted(&layer.media_type) {
                 let may_be_packed = json::is_image_layer(&layer.media_type);
                 self.found.layers.push(Layer { digest: layer.digest, diff_id, may_be_packed });
             }

@@ -38,15 +38,13 @@ impl ChunkedUpload<'_> {
         end: u64,
         progress: &Progress,
     ) -> Result<(), Failure> {
-        let size = self.chunk_size.min(end - base - from);
+        let size = self.habits.chunk_size.min(end - base - from);
         let range = format!("{}-{}", base + from, base + from + size - 1);
         let sent = Sent::new(progress);
         let answered =
             self.send_body(Method::PATCH, &self.location, content, (from, size), Some(range), &sent).await;
         let response = match answered {
-            Ok(response) if matches!(response.status(), StatusCode::ACCEPTED | StatusCode::NO_CONTENT) => {
-                response
-            }
+            Ok(response) if response.status().is_success() => response,
             Ok(response) => {
                 sent.take_back();
                 return Err(classify(refusal(response).await));
@@ -65,7 +63,12 @@ impl ChunkedUpload<'_> {
         let told = response.headers().get(RANGE).and_then(|range| parse_upload_range(range.to_str().ok()?));
         let taken = base + from + size;
         // `0-0` is nothing or the first byte; where that was all that was sent, and was taken, it is the byte.
-        self.offset = told.filter(|told| (*told, taken) != (0, 1)).unwrap_or(taken);
+        let is_less = told.is_some_and(|told| told < taken && (told, taken) != (0, 1));
+        self.offset = taken;
+        if is_less && self.habits.tells_offset {
+            // Only a look tells what it has not got from what it does not count.
+            self.habits.tells_offset = self.ask().await.map_err(Failure::Final)?;
+        }
         Ok(())
     }
 
@@ -99,11 +102,13 @@ impl ChunkedUpload<'_> {
 
 fn classify(refusal: Refusal) -> Failure {
     let (status, asked) = (refusal.status, refusal.retry_after);
-    let is_unsupported = refusal.code == "UNSUPPORTED";
+    let (is_unsupported, is_lost) = (refusal.code == "UNSUPPORTED", refusal.code.starts_with("BLOB_UPLOAD_"));
     let error = Error::Refused(refusal);
     match status {
-        StatusCode::RANGE_NOT_SATISFIABLE => Failure::OutOfStep(error),
+        StatusCode::RANGE_NOT_SATISFIABLE | StatusCode::PAYLOAD_TOO_LARGE => Failure::OutOfStep(error),
         StatusCode::METHOD_NOT_ALLOWED | StatusCode::NOT_IMPLEMENTED => Failure::Unsupported(error),
+        // Google's has no word for it. If it meant something else, the whole blob is refused as well.
+        StatusCode::BAD_REQUEST if !is_lost => Failure::Unsupported(error),
         _ if is_unsupported => Failure::Unsupported(error),
         status if is_passing(status) => Failure::Passing(error, asked),
         // What a registry makes of a request that a broken connection cut off: it is asked how far it came.

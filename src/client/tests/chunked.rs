@@ -23,6 +23,14 @@ struct World {
     takes_no_chunks: bool,
     /// Answers a chunk with the offset from before it.
     keeps_nothing: bool,
+    /// Amazon's way: `201` to a chunk, the first one's range for ever, and no status.
+    counts_once: bool,
+    /// The most bytes of a chunk; 416 to more.
+    largest_chunk: Option<usize>,
+    /// What follows the first chunk is refused with this.
+    second_chunk: Option<u16>,
+    /// What a mount is refused with.
+    mount: Option<u16>,
     /// Answers these to requests with a body, in order; 0 is for one that is taken.
     faults: Vec<u16>,
     /// Each upload's bytes so far; a place has the offset in it, as registries with signed state have.
@@ -52,12 +60,16 @@ impl Put {
     }
 
     async fn run(&self) -> Result<PutOutcome> {
+        self.run_with(PutOptions::default()).await
+    }
+
+    async fn run_with(&self, options: PutOptions) -> Result<PutOutcome> {
         let (first_delay, longest_delay) = (Duration::from_millis(1), Duration::from_millis(5));
         let base = self.registry.world().base.parse().unwrap();
         let policy = RetryPolicy { attempts: 4, first_delay, longest_delay };
         let client = Client::new(base).unwrap().with_retry_policy(policy);
         let states = Some(UploadStates::at(self.folder.path().join("states")));
-        let options = PutOptions { states, ..PutOptions::default() };
+        let options = PutOptions { states, ..options };
         client.put_file(&repository(), &self.folder.path().join("file"), &options, &Progress::default()).await
     }
 
@@ -101,6 +113,9 @@ async fn answer(State(registry): State<Registry>, request: Request) -> Response 
         });
     }
     if head.method == Method::POST {
+        if let Some(status) = world.mount.filter(|_| head.uri.query().is_some_and(|q| q.contains("mount="))) {
+            return StatusCode::from_u16(status).unwrap().into_response();
+        }
         world.uploads.push(Vec::new());
         let place = world.place(world.uploads.len() - 1);
         return (StatusCode::ACCEPTED, place).into_response();
@@ -117,7 +132,15 @@ async fn answer(State(registry): State<Registry>, request: Request) -> Response 
         return StatusCode::NOT_FOUND.into_response();
     }
     match head.method {
+        Method::GET if world.counts_once => StatusCode::METHOD_NOT_ALLOWED.into_response(),
         Method::GET => (StatusCode::NO_CONTENT, world.place(upload)).into_response(),
+        Method::DELETE => StatusCode::METHOD_NOT_ALLOWED.into_response(),
+        Method::PATCH if world.largest_chunk.is_some_and(|most| body.len() > most) => {
+            (StatusCode::RANGE_NOT_SATISFIABLE, r#"{"errors":[{"code":"SIZE_INVALID"}]}"#).into_response()
+        }
+        Method::PATCH if offset > 0 && world.second_chunk.is_some() => {
+            StatusCode::from_u16(world.second_chunk.unwrap()).unwrap().into_response()
+        }
         Method::PATCH if world.takes_no_chunks => StatusCode::METHOD_NOT_ALLOWED.into_response(),
         Method::PATCH => {
             let range = head.headers[CONTENT_RANGE].to_str().unwrap();
@@ -125,7 +148,12 @@ async fn answer(State(registry): State<Registry>, request: Request) -> Response 
             if !world.keeps_nothing {
                 world.uploads[upload].extend_from_slice(&body);
             }
-            (StatusCode::ACCEPTED, world.place(upload)).into_response()
+            let mut place = world.place(upload);
+            if world.counts_once {
+                place[1].1 = format!("0-{}", (16 << 20) - 1);
+                return (StatusCode::CREATED, place).into_response();
+            }
+            (StatusCode::ACCEPTED, place).into_response()
         }
         _ => {
             world.uploads[upload].extend_from_slice(&body);
@@ -159,6 +187,46 @@ async fn where_no_chunks_are_taken_it_is_one_put() {
     put.registry.world().faults = vec![405, 503, 503];
     put.succeeds().await;
     assert_eq!((put.sent("PUT"), put.sent("POST")), (3, 3));
+}
+
+#[tokio::test]
+async fn what_a_registry_does_not_tell_is_not_held_against_it() {
+    let put = Put::new(40 << 20).await;
+    put.registry.world().counts_once = true;
+    put.succeeds().await;
+    assert_eq!((put.sent("PATCH"), put.sent("GET"), put.sent("POST")), (3, 1, 1));
+}
+
+#[tokio::test]
+async fn what_is_refused_for_what_it_is_is_not_sent_again() {
+    // GitHub's registry, one that takes less still, and one that takes a single chunk.
+    for (length, largest, second, patches, puts, posts) in [
+        (20_usize << 20, Some(4 << 20), None, 1 + 5, 1, 1),
+        (20 << 20, Some(1 << 20), None, 2, 1, 1),
+        (20 << 20, None, Some(416), 3, 1, 2),
+        (20 << 20, None, Some(400), 2, 1, 2),
+        (20 << 20, None, Some(405), 2, 1, 2),
+    ] {
+        let put = Put::new(length).await;
+        {
+            let mut world = put.registry.world();
+            (world.largest_chunk, world.second_chunk) = (largest, second);
+        }
+        put.succeeds().await;
+        let sent = (put.sent("PATCH"), put.sent("PUT"), put.sent("POST"));
+        assert_eq!(sent, (patches, puts, posts), "{largest:?} {second:?}: {:?}", put.registry.world().log);
+    }
+}
+
+#[tokio::test]
+async fn a_mount_that_is_refused_becomes_an_upload() {
+    for status in [400, 401, 403, 404, 405, 500] {
+        let put = Put::new(1000).await;
+        put.registry.world().mount = Some(status);
+        let from = "team/other".parse().unwrap();
+        put.run_with(PutOptions { mount_from: Some(from), ..PutOptions::default() }).await.unwrap();
+        assert_eq!((put.sent("POST"), put.sent("PATCH")), (2, 1), "{status}");
+    }
 }
 
 #[tokio::test]
