@@ -110,7 +110,8 @@ async fn packed_layers_go_as_they_are_and_are_known_by_their_first_bytes() {
     }
 }
 
-/// Two platforms, an attestation beside them, and an artifact that has borrowed the type of an image's config.
+/// Two platforms, an attestation and an encrypted image beside them, and artifacts that have borrowed the type of an
+/// image's config.
 fn layout() -> Files {
     let mut layout = Layout::default();
     let one = layout.simple("one");
@@ -120,7 +121,14 @@ fn layout() -> Files {
     let statement = br#"{"predicate":{}}"#.to_vec();
     let diff_id = digest_of(&statement);
     let attestation = layout.image(&[("application/vnd.in-toto+json", statement)], &[diff_id]);
-    let index = layout.index(&[one.clone(), two, attestation]);
+    let encrypted = ("application/vnd.oci.image.layer.v1.tar+gzip+encrypted", b"ciphertext".to_vec());
+    let mut listed = vec![one.clone(), two, attestation, layout.image(&[encrypted], &[digest_of(b"plain")])];
+    for config in [&b"{}"[..], b"", br#"{"architecture":"arm","os":"linux"}"#] {
+        let (config, layer) = (layout.blob(CONFIG, config), layout.blob(LAYER, &layer("an artifact's")));
+        let artifact = json!({ "schemaVersion": 2, "config": config, "layers": [layer] });
+        listed.push(layout.json(IMAGE, &artifact));
+    }
+    let index = layout.index(&listed);
     let index = layout.index(&[index]);
     let empty = layout.blob(CONFIG, b"{}");
     let file = layout.blob("application/vnd.example.data", &gzip(b"data"));
@@ -144,7 +152,7 @@ async fn assert_layout(archive: &Archive) {
             None => assert_eq!(read(archive, &digest).await, content),
         }
     }
-    let unknown = archive.open_blob(&Digest::EMPTY).await;
+    let unknown = archive.open_blob(&Digest::from_sha256([9; 32])).await;
     assert!(matches!(unknown, Err(ArchiveError::BlobUnknown(_))));
 }
 
