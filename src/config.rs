@@ -76,7 +76,7 @@ pub struct StoreConfig {
     pub s3_upload_secret_key_file: Option<PathBuf>,
 
     /// The address clients reach this server at; URLs that this server signs itself are made for it
-    /// [default: the address it listens on]
+    /// [default: the address it listens on; for tokens, where each client found it]
     #[arg(long, env = "OVERSIDE_PUBLIC_URL", value_name = "URL")]
     pub public_url: Option<Url>,
 }
