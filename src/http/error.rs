@@ -3,7 +3,7 @@
 
 use axum::Json;
 use axum::http::header::{ALLOW, LOCATION, RANGE, RETRY_AFTER};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 
 use super::wire::{ErrorEntry, ErrorEnvelope};
@@ -27,14 +27,14 @@ pub struct HttpError {
     status: StatusCode,
     /// At least one.
     entries: Vec<ErrorEntry>,
-    headers: HeaderMap,
+    headers: Vec<(HeaderName, HeaderValue)>,
 }
 
 impl HttpError {
     #[must_use]
     pub fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
         let entry = ErrorEntry { code: code.to_owned(), message: message.into(), detail: None };
-        Self { status, entries: vec![entry], headers: HeaderMap::new() }
+        Self { status, entries: vec![entry], headers: Vec::new() }
     }
 
     /// A request that makes no sense for an upload.
@@ -78,7 +78,7 @@ impl HttpError {
 
     #[must_use]
     pub fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
-        self.headers.insert(name, value);
+        self.headers.push((name, value));
         self
     }
 
@@ -87,8 +87,10 @@ impl HttpError {
     #[must_use]
     pub fn at(mut self, location: HeaderValue, received: u64) -> Self {
         if self.status == StatusCode::RANGE_NOT_SATISFIABLE {
-            self.headers.insert(LOCATION, location);
-            self.headers.entry(RANGE).or_insert_with(|| received_range(received));
+            self.headers.push((LOCATION, location));
+            if !self.headers.iter().any(|(name, _)| name == RANGE) {
+                self.headers.push((RANGE, received_range(received)));
+            }
         }
         self
     }

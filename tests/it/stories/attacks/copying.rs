@@ -10,6 +10,7 @@ use overside::storage::key;
 use super::{assert_nothing_left, repository, send_with, server, signed, tells};
 use crate::support::api::{Answer, Repository, Upload, content, digest_of};
 use crate::support::servers::BUCKET;
+use crate::support::trial::not_here;
 use crate::support::{Stack, Store, bucket};
 
 /// Of the secret, in bytes: above what is placed at once, below a part.
@@ -34,7 +35,9 @@ async fn secret(stack: &Stack, base_url: &str) -> Option<(Digest, Vec<String>)> 
 pub fn by_a_put(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
     async move {
         let server = server(&stack).await;
-        let Some((digest, sources)) = secret(&stack, server.base_url()).await else { return };
+        let Some((digest, sources)) = secret(&stack, server.base_url()).await else {
+            not_here("it is about buckets")
+        };
         let uploads = copy_by_puts(&repository(&server), &digest, &sources).await;
         assert_nothing_left(&stack, &uploads).await;
     }
@@ -82,7 +85,9 @@ async fn assert_not_taken(repository: &Repository, upload: &Upload, secret: &Dig
 pub fn by_a_part(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
     async move {
         let server = server(&stack).await;
-        let Some((digest, sources)) = secret(&stack, server.base_url()).await else { return };
+        let Some((digest, sources)) = secret(&stack, server.base_url()).await else {
+            not_here("it is about buckets")
+        };
         let (repository, size) = (repository(&server), SIZE.to_string());
         let (own, whole, mut uploads) = (vec![7; SIZE], format!("bytes=0-{}", SIZE - 1), Vec::new());
         for source in &sources {
@@ -104,7 +109,7 @@ pub fn by_a_part(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
 
 pub fn from_another_bucket(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
     async move {
-        let Store::S3 { endpoint, prefix, .. } = &stack.store else { return };
+        let Store::S3 { endpoint, prefix, .. } = &stack.store else { not_here("it is about buckets") };
         let server = server(&stack).await;
         let (bytes, object) = (content(SIZE), prefix.clone());
         let client = bucket::client(endpoint, stack.store.keys());
@@ -112,7 +117,7 @@ pub fn from_another_bucket(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
         let _ = client.create_bucket().bucket(OTHER_BUCKET).send().await;
         let put = client.put_object().bucket(OTHER_BUCKET).key(&object).body(bytes.clone().into());
         if put.send().await.is_err() {
-            return;
+            not_here("it has one bucket");
         }
         let sources = [format!("{OTHER_BUCKET}/{object}")];
         let uploads = copy_by_puts(&repository(&server), &digest_of(&bytes), &sources).await;

@@ -10,6 +10,7 @@ use crate::support::api::{content, digest_of, send, send_parts};
 use crate::support::other_store::{OtherStore, UPLOAD_KEYS};
 use crate::support::process::Server;
 use crate::support::servers::Keys;
+use crate::support::trial::not_here;
 use crate::support::{Stack, Store};
 
 const SIZE: usize = (5 << 20) + 1000;
@@ -40,7 +41,9 @@ fn verdict(report: &Value) -> &str {
 
 pub fn restricted(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
     async move {
-        let Store::S3 { other: Some(OtherStore::Minio), endpoint, .. } = &stack.store else { return };
+        let Store::S3 { other: Some(OtherStore::Minio), endpoint, .. } = &stack.store else {
+            not_here("only MinIO makes keys here")
+        };
         assert_eq!(stack.command(&["migrate"]).await.code, Some(0));
         let report = doctor(&stack, UPLOAD_KEYS).await;
         assert_eq!(verdict(&report), "good", "{report}");
@@ -51,7 +54,7 @@ pub fn restricted(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
         let secret = content(SIZE - 1);
         let other = crate::support::api::Repository::of(server.base_url(), "victim/app").push(&secret).await;
         stack.settled().await;
-        let Store::S3 { prefix, .. } = &stack.store else { return };
+        let Store::S3 { prefix, .. } = &stack.store else { not_here("it is about buckets") };
         let source = format!("overside/{prefix}/{}", overside::storage::key::blob(&other).as_str());
 
         let (repository, mut uploads) = (repository(&server), Vec::new());
@@ -85,7 +88,9 @@ pub fn restricted(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
 
 pub fn unrestricted(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
     async move {
-        let Store::S3 { other: Some(OtherStore::Minio), .. } = &stack.store else { return };
+        let Store::S3 { other: Some(OtherStore::Minio), .. } = &stack.store else {
+            not_here("only MinIO makes keys here")
+        };
         assert_eq!(stack.command(&["migrate"]).await.code, Some(0));
         let keys = stack.store.keys();
         let report = doctor(&stack, keys).await;

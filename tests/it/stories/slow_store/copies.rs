@@ -47,7 +47,9 @@ fn cut_off(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
 
 fn failed(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
     async move {
-        published(&stack, Copies::Refused(GATEWAY_TIMEOUT), &[]).await;
+        if published(&stack, Copies::Refused(GATEWAY_TIMEOUT), &[]).await.is_none() {
+            not_here("it is about buckets");
+        }
     }
     .boxed()
 }
@@ -55,7 +57,7 @@ fn failed(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
 fn silent(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
     async move {
         let Some(proxy) = published(&stack, Copies::Silent, &["--copy-timeout", "1s"]).await else {
-            return;
+            not_here("it is about buckets")
         };
         // The proving one, and the parts of one of the smallest size, mostly; then no copy is tried for some minutes.
         // Whoever remembers nothing asks for eleven.
