@@ -111,6 +111,7 @@ const NO_UPLOADS: Limits = Limits {
 };
 
 pub const NO_TIME: &str = "cannot read the database's clock, which all replicas share";
+
 /// A service that verifies and publishes nothing, for `cleanup`: it relies on nothing that a probe would show.
 pub async fn service(config: &StoreConfig, limits: Limits) -> anyhow::Result<Arc<Service>> {
     let db = database(config).await?;

@@ -40,7 +40,7 @@ pub struct TlsArgs {
     #[arg(long)]
     insecure: bool,
     /// Where a registry may have passwords checked besides its own domain; may be given again
-    #[arg(long, value_name = "URL", env = "OVERSIDE_TOKEN_SERVICE", value_delimiter = ',')]
+    #[arg(long, value_name = "URL", env = "OVERSIDE_TRUSTED_TOKEN_SERVICE", value_delimiter = ',')]
     token_service: Vec<Url>,
 }
 

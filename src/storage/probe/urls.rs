@@ -2,6 +2,7 @@
 //! signed. It is tried as a client would, by URLs that are signed like clients'.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -22,6 +23,9 @@ const COPY_SOURCE: &str = "x-amz-copy-source";
 const COPY_GUARD: UrlGuards = UrlGuards { copy_source: true, checksum_algorithm: false };
 const ALGORITHM_GUARD: UrlGuards = UrlGuards { copy_source: false, checksum_algorithm: true };
 const TAKE: &str = "take a presigned request";
+/// Tries of one request, as many as all others to a store have.
+const ATTEMPTS: u32 = 4;
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
 
 /// Where is written: unguarded, guarded, and guarded with the condition said twice.
 const PUT_KEYS: [&str; 3] = ["copied", "copied-guarded", "copied-twice"];
@@ -47,8 +51,20 @@ impl Holder {
     }
 
     /// Whether the store takes it. Stores name a refusal differently, but all blame the client for it; an outage is
-    /// neither. The length that is sent is that of the body.
+    /// neither, and mostly over at the next try. The length that is sent is that of the body.
     pub async fn put(&self, request: &PresignedRequest, added: &[Added], body: Bytes) -> Result<bool> {
+        let mut pause = FIRST_PAUSE;
+        for _ in 1..ATTEMPTS {
+            if let Ok(is_taken) = self.put_once(request, added, body.clone()).await {
+                return Ok(is_taken);
+            }
+            tokio::time::sleep(pause).await;
+            pause *= 2;
+        }
+        self.put_once(request, added, body).await
+    }
+
+    async fn put_once(&self, request: &PresignedRequest, added: &[Added], body: Bytes) -> Result<bool> {
         let mut put = self.http.put(&request.url);
         for (name, value) in &request.headers {
             if name != CONTENT_LENGTH.as_str() {
