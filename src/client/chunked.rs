@@ -5,6 +5,7 @@
 //! for what it is they are not sent again, and what they do not tell is not held against them.
 
 mod body;
+mod habits;
 
 use reqwest::header::{CONTENT_LENGTH, HeaderMap, LOCATION, RANGE};
 use reqwest::{Method, StatusCode};
@@ -22,11 +23,10 @@ use crate::domain::digest::Digest;
 use crate::domain::name::RepositoryName;
 use crate::domain::range::parse_upload_range;
 use body::Failure;
+use habits::Habits;
 
 /// Bytes of one `PATCH`: what a broken connection costs at most, and enough to make its round trip cheap.
 pub(super) const CHUNK_SIZE: u64 = 16 * 1024 * 1024;
-/// The size after a refusal: what GitHub's registry takes in a chunk at most.
-const SMALL_CHUNK_SIZE: u64 = 4 * 1024 * 1024;
 /// The least that a registry takes in a chunk (distribution spec 1.1.1).
 const CHUNK_MIN_LENGTH: &str = "oci-chunk-min-length";
 /// Times that an upload is begun again because the registry lost it.
@@ -46,33 +46,6 @@ pub(super) struct ChunkedUpload<'a> {
     is_disturbed: bool,
     /// Where the upload's place is remembered, if it is.
     remembered: Option<&'a UploadFile>,
-}
-
-/// What one registry has shown of how it takes uploads.
-#[derive(Debug, Clone, Copy)]
-struct Habits {
-    /// Bytes of one chunk.
-    chunk_size: u64,
-    least_chunk: u64,
-    takes_chunks: bool,
-    /// Whether it tells how far an upload is. Amazon's does not, and says of every chunk what it said of the first.
-    tells_offset: bool,
-}
-
-impl Habits {
-    const fn new(least_chunk: u64) -> Self {
-        let chunk_size = if CHUNK_SIZE > least_chunk { CHUNK_SIZE } else { least_chunk };
-        Self { chunk_size, least_chunk, takes_chunks: true, tells_offset: true }
-    }
-
-    /// After the refusal of a chunk for what it is.
-    const fn learn_from_refusal(&mut self) {
-        if self.chunk_size > SMALL_CHUNK_SIZE && self.least_chunk <= SMALL_CHUNK_SIZE {
-            self.chunk_size = SMALL_CHUNK_SIZE;
-        } else {
-            self.takes_chunks = false;
-        }
-    }
 }
 
 /// What a `POST` came to.

@@ -21,7 +21,7 @@ use crate::memory::MemoryShare;
 use crate::storage::{Sealed, StorageError};
 use crate::telemetry::chain;
 
-/// Copies under way at once, to whose users they are given in turn: they cost the store, and it serves uploads with the same disks.
+/// Copies under way at once, given to users in turn: they cost the store, and it serves uploads with the same disks.
 pub(super) const COPIES_AT_ONCE: u32 = 4;
 /// Placings that may wait for their turn, at some kilobytes each, half of them of one user; beyond it finalizing waits
 /// as well, which holds uploads to the pace of the store's copies.

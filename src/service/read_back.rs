@@ -28,7 +28,8 @@ const READS_AHEAD: usize = 3;
 /// Pieces that each read holds ready. A piece is what came from a socket at once, at most some 400 KiB, so
 /// that a read-back needs a few MiB whatever it reads.
 const PIECES_AHEAD: usize = 4;
-/// Hashing threads at once, over all finalizes, to whose users they are given in turn; the kernel shares the cores between them and the requests.
+/// Hashing threads at once, over all finalizes, given to users in turn; the kernel shares the cores between them and the
+/// requests.
 pub(super) const HASHERS_AT_ONCE: usize = 4;
 
 /// One ranged read under way.

@@ -15,6 +15,7 @@ use super::guards::COPY_CONDITION;
 use super::{Answer, CONTENT, Capability, OTHER, Probe, UrlGuards, digest_of};
 use crate::domain::part::{Part, PartNumber};
 use crate::storage::key::Key;
+use crate::storage::s3::ATTEMPTS;
 use crate::storage::s3::presign::{PROBE_TIMEOUT, http_client_with};
 use crate::storage::s3::signer::Signer;
 use crate::storage::{PresignedRequest, PutTerms, Result, StorageError};
@@ -23,8 +24,7 @@ const COPY_SOURCE: &str = "x-amz-copy-source";
 const COPY_GUARD: UrlGuards = UrlGuards { copy_source: true, checksum_algorithm: false };
 const ALGORITHM_GUARD: UrlGuards = UrlGuards { copy_source: false, checksum_algorithm: true };
 const TAKE: &str = "take a presigned request";
-/// Tries of one request, as many as all others to a store have.
-const ATTEMPTS: u32 = 4;
+/// Before the second try of a request; each pause after it is twice as long.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 
 /// Where is written: unguarded, guarded, and guarded with the condition said twice.

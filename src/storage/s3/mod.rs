@@ -53,7 +53,7 @@ const READ_TIMEOUT: Duration = Duration::from_secs(70);
 /// Completing answers only when the store is done: 5 GiB at the 10 MiB/s of a slow one.
 const SLOW_OPERATION_TIMEOUT: Duration = Duration::from_mins(9);
 /// Tries of one request; stores ask for patience with 503 SlowDown.
-const ATTEMPTS: u32 = 4;
+pub(in crate::storage) const ATTEMPTS: u32 = 4;
 
 /// Where the bucket is.
 #[derive(Debug, Clone)]
