@@ -93,8 +93,12 @@ pub async fn digests(stack: Arc<Stack>) {
 
 /// Repositories that have a blob and that the caller may not read.
 const REPOSITORIES: usize = 20;
-const SAMPLES: usize = 15;
+const SAMPLES: usize = 10;
+/// What the service does by itself may fall into all samples of one kind: so many are taken before that counts.
+const MOST_SAMPLES: usize = 60;
 const BETWEEN_LOOKS: Duration = Duration::from_millis(100);
+/// Bytes of the database's answers by which two samples may differ: the numbers in them are not of one length.
+const ANSWERS_DIFFER: u64 = 64;
 
 /// How a mount of a blob into the public project is answered.
 async fn mount(town: &Town, visitor: &Visitor, digest: &Digest, from: Option<&str>) -> u16 {
@@ -159,9 +163,13 @@ pub async fn asked(stack: Arc<Stack>) {
         town.repository("developer", &format!("{PRIVATE}/app{number}")).push(b"private layer").await;
     }
     let digests = [digest_of(b"private layer"), digest_of(b"that nobody ever had")];
-    let mut seen = [Vec::new(), Vec::new()];
-    for _ in 0..SAMPLES {
-        for (digest, seen) in digests.iter().zip(&mut seen) {
+    // Of each the least: other work of the service is in some of them.
+    let mut least = [(u64::MAX, u64::MAX); 2];
+    for sample in 0..MOST_SAMPLES {
+        if sample >= SAMPLES && least[0].0 == least[1].0 && least[0].1.abs_diff(least[1].1) < ANSWERS_DIFFER {
+            break;
+        }
+        for (digest, least) in digests.iter().zip(&mut least) {
             let (requests, traffic) = (proxy.requests(), proxy.traffic());
             assert_eq!(mount(&town, town.visitor("stranger"), digest, None).await, 202);
             // What it does behind its answer, too.
@@ -170,13 +178,13 @@ pub async fn asked(stack: Arc<Stack>) {
                 last = proxy.requests();
                 tokio::time::sleep(BETWEEN_LOOKS).await;
             }
-            seen.push((last - requests, proxy.traffic().to_client - traffic.to_client));
+            *least = (*least).min((last - requests, proxy.traffic().to_client - traffic.to_client));
         }
     }
-    // Other work of the service is in some of them.
-    let [there, nowhere] = seen.map(|seen| seen.into_iter().min().expect("samples"));
+    let [there, nowhere] = least;
     assert_eq!(there.0, nowhere.0, "statements");
-    assert!(there.1.abs_diff(nowhere.1) < 64, "{} bytes of answers, and {}", there.1, nowhere.1);
+    let differ = there.1.abs_diff(nowhere.1);
+    assert!(differ < ANSWERS_DIFFER, "{} bytes of answers, and {}", there.1, nowhere.1);
 }
 
 pub async fn catalog(stack: Arc<Stack>) {

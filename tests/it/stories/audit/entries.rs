@@ -42,6 +42,8 @@ fn operations(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
         let later_digest = digest_of(b"later");
         let put = later.http.put(&later.url).query(&[("digest", later_digest.to_string())]);
         Answer::to(put.header("prefer", "respond-async").header("content-length", 0)).await.expect(202);
+        // It is in the log when it is done, which is behind the answer: what comes next is to come after it.
+        log_of(&stack, 4).await;
         let elsewhere = alice.repository(server.base_url(), "other/app");
         let mount = [("mount", chunk.to_string()), ("from", NAME.to_owned())];
         let mounted =
