@@ -76,7 +76,7 @@ pub struct StoreConfig {
     pub s3_upload_secret_key_file: Option<PathBuf>,
 
     /// The address clients reach this server at; URLs that this server signs itself are made for it
-    /// [default: the address it listens on; for tokens, where each client found it]
+    /// [default: where each client found it]
     #[arg(long, env = "OVERSIDE_PUBLIC_URL", value_name = "URL")]
     pub public_url: Option<Url>,
 }
@@ -217,13 +217,6 @@ impl ServeConfig {
     /// Refuses to open an unguarded door by accident.
     pub fn check(&self) -> Result<(), String> {
         match self.auth {
-            AuthMode::Token if self.listen.ip().is_unspecified() && self.store.public_url.is_none() => {
-                Err(format!(
-                    "clients are sent to this server for tokens, and {} is no address to send them to; \
-                     say --public-url",
-                    self.listen
-                ))
-            }
             AuthMode::None if !self.listen.ip().is_loopback() && !self.insecure_no_auth => Err(format!(
                 "{} is reachable from other machines and nobody has to sign in; say --auth token, listen on \
                  127.0.0.1, or say --insecure-no-auth if a proxy in front checks who may push and pull",

@@ -66,12 +66,11 @@ fn upload_key(config: &StoreConfig) -> anyhow::Result<Option<UploadKey>> {
     Ok(Some(UploadKey { access_key, secret_key: secret_key.trim().to_owned() }))
 }
 
-/// Signs URLs that lead back to `--public-url`.
+/// Signs URLs that lead back to `--public-url`, or to where each client found this server.
 async fn url_signer(config: &StoreConfig, db: &Db, clock: &Clock) -> anyhow::Result<UrlSigner> {
-    let public_url = config.public_url.clone().map_or_else(|| Url::parse("http://127.0.0.1"), Ok)?;
     let mut fresh = [0; SIGNING_KEY_LENGTH];
     rand::rng().fill_bytes(&mut fresh);
-    Ok(UrlSigner::new(db.signing_key("upload-url", fresh, clock.now()).await?, public_url))
+    Ok(UrlSigner::new(db.signing_key("upload-url", fresh, clock.now()).await?, config.public_url.clone()))
 }
 
 /// A folder; its signed URLs lead to `--public-url`.

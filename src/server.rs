@@ -59,13 +59,9 @@ impl Server {
         let listener = TcpListener::bind(config.listen)
             .await
             .with_context(|| format!("cannot listen on {}; is another server there?", config.listen))?;
-        let mut store = config.store.clone();
-        if store.public_url.is_none() {
-            store.public_url = Some(Url::parse(&format!("http://{}", listener.local_addr()?))?);
-        }
-        let db = open::database(&store).await?;
+        let db = open::database(&config.store).await?;
         let clock = db.clock().await.context(open::NO_TIME)?;
-        let storage = open::storage(&store, &db, &clock).await?;
+        let storage = open::storage(&config.store, &db, &clock).await?;
         let prober = Prober::new(&storage, &db, &clock, config);
         if let Some(prober) = &prober {
             Box::pin(prober.probe(config.probe_refresh)).await?;

@@ -33,7 +33,7 @@ end
 function request()
     if location then
         -- A digest that was declared stays declared.
-        local path = location .. terms
+        local path = location:gsub("^http://[^/]+", "") .. terms
         location = nil
         return wrk.format("GET", path)
     end

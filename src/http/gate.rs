@@ -53,14 +53,26 @@ impl Origin {
         Self(url.as_str().trim_end_matches('/').into())
     }
 
-    /// Where this client found it. What a proxy says of that counts where proxies are trusted.
+    /// A URL here, of a path.
+    #[must_use]
+    pub fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.0)
+    }
+
+    /// A URL that may be a path here.
+    pub(super) fn complete(origin: Option<&Self>, url: String) -> String {
+        origin.filter(|_| url.starts_with('/')).map_or(url, |origin| origin.url(&url))
+    }
+
+    /// Where this client found it. A proxy's word on the host counts where proxies are trusted; its word on TLS always
+    /// does, as it changes nothing but what this client itself is told.
     #[must_use]
     pub fn of<B>(request: &hyper::Request<B>, trusts_proxy: bool) -> Option<Self> {
         let said = |name| request.headers().get(name)?.to_str().ok();
         let by_proxy = |name| said(name).filter(|_| trusts_proxy);
         let host = by_proxy(FORWARDED_HOST).or(request.uri().authority().map(Authority::as_str));
         let host: Authority = host.or_else(|| said(HOST))?.parse().ok()?;
-        let scheme = if by_proxy(FORWARDED_PROTO) == Some("https") { "https" } else { "http" };
+        let scheme = if said(FORWARDED_PROTO) == Some("https") { "https" } else { "http" };
         (!host.as_str().contains('@')).then(|| Self(format!("{scheme}://{host}").into()))
     }
 }
@@ -222,7 +234,7 @@ fn scope(endpoint: Endpoint, target: Target<'_>) -> Option<String> {
 }
 
 fn realm(origin: Option<&Origin>) -> String {
-    format!("{}{TOKEN_PATH}", origin.map_or("", |origin| &origin.0))
+    origin.map_or_else(|| TOKEN_PATH.to_owned(), |origin| origin.url(TOKEN_PATH))
 }
 
 fn credentials(headers: &HeaderMap) -> Result<Credentials, &'static str> {

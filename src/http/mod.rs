@@ -20,8 +20,9 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{Request, State};
-use axum::http::header::AUTHORIZATION;
+use axum::http::header::{AUTHORIZATION, LOCATION};
 use axum::http::{HeaderName, HeaderValue, StatusCode, Uri};
+use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodFilter, any, on};
 use tower_http::ServiceBuilderExt;
@@ -37,7 +38,7 @@ use crate::telemetry::plain;
 use connections::{Claim, Crowded};
 use endpoint::Endpoint;
 use error::HttpError;
-use gate::Visitor;
+use gate::{Origin, Visitor};
 use permit::Permit;
 
 /// Every answer under `/v2/` carries it; clients tell a registry by it.
@@ -50,6 +51,7 @@ pub fn router(service: Arc<Service>) -> Router {
         .route("/v2", any(oci::dispatch))
         .route("/v2/", any(oci::dispatch))
         .route("/v2/{*path}", any(oci::dispatch))
+        .layer(from_fn(absolute_locations))
         .layer(SetResponseHeaderLayer::overriding(API_VERSION, HeaderValue::from_static("registry/2.0")))
         .layer(SetResponseHeaderLayer::overriding(
             HeaderName::from_static(wire::PRESIGNS),
@@ -100,6 +102,19 @@ async fn answer(service: Arc<Service>, endpoint: Endpoint, request: Request) -> 
         // Those of the registry are dispatched by `oci`, which takes their paths apart.
         endpoint => api::answer(&service, visitor, endpoint, request).await,
     }
+}
+
+/// A registry's `Location` is a whole URL, as distribution's is: some clients parse it by itself (Ollama).
+async fn absolute_locations(request: Request, next: Next) -> Response {
+    let origin = request.extensions().get::<Origin>().cloned();
+    let mut response = next.run(request).await;
+    let path = response.headers().get(LOCATION).and_then(|place| place.to_str().ok());
+    if let (Some(origin), Some(path)) = (origin, path.filter(|path| path.starts_with('/')))
+        && let Ok(url) = HeaderValue::try_from(origin.url(path))
+    {
+        response.headers_mut().insert(LOCATION, url);
+    }
+    response
 }
 
 /// The path alone: queries carry signatures. A method may be any word, and a path as long as all headers together.

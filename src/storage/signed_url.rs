@@ -58,7 +58,8 @@ pub enum SignatureError {
 pub struct UrlSigner {
     /// Keyed: the key's two pads are hashed once, and a clone starts from there.
     mac: Hmac<Sha256>,
-    /// The address clients reach this server at, up to where a grant's path begins.
+    /// The address clients reach this server at, up to where a grant's path begins; empty where each is told the one that
+    /// it found it at.
     base: Arc<str>,
 }
 
@@ -129,10 +130,12 @@ impl fmt::Display for Grant {
 
 impl UrlSigner {
     #[must_use]
-    pub fn new(key: [u8; SIGNING_KEY_LENGTH], mut base: Url) -> Self {
-        base.set_query(None);
-        base.set_fragment(None);
-        let base = base.as_str().trim_end_matches('/').into();
+    pub fn new(key: [u8; SIGNING_KEY_LENGTH], base: Option<Url>) -> Self {
+        let base = base.map_or_else(Arc::default, |mut base| {
+            base.set_query(None);
+            base.set_fragment(None);
+            base.as_str().trim_end_matches('/').into()
+        });
         Self { mac: <Hmac<Sha256> as KeyInit>::new(&key.into()), base }
     }
 
@@ -273,7 +276,7 @@ mod tests {
         fn a_url_says_what_it_grants_and_grants_nothing_else(grant in grants(), other in grants(), key: [u8; 32]) {
             let key: [u8; SIGNING_KEY_LENGTH] = std::array::from_fn(|at| key[at % 32]);
             let base = Url::parse("https://example.org/below/")?;
-            let signer = UrlSigner::new(key, base.clone());
+            let signer = UrlSigner::new(key, Some(base.clone()));
             let url = Url::parse(&signer.sign(&grant))?;
             let path = url.path().strip_prefix("/below").unwrap_or_default();
             let query = url.query().unwrap_or_default();
@@ -291,7 +294,7 @@ mod tests {
             for forged in ["", "00", &signature[1..], &format!("{signature}00")] {
                 prop_assert_eq!(signer.verify(&grant, forged, at(START)), Err(SignatureError::Mismatch));
             }
-            let stranger = UrlSigner::new(key.map(|byte| !byte), base);
+            let stranger = UrlSigner::new(key.map(|byte| !byte), Some(base));
             prop_assert_eq!(stranger.verify(&grant, &signature, at(START)), Err(SignatureError::Mismatch));
         }
 
@@ -302,7 +305,7 @@ mod tests {
 
         #[test]
         fn a_prepared_part_is_signed_like_any_grant(grant in grants(), number in 1..=10_000_u64, size: u64) {
-            let signer = UrlSigner::new([7; SIGNING_KEY_LENGTH], Url::parse("http://127.0.0.1:1")?);
+            let signer = UrlSigner::new([7; SIGNING_KEY_LENGTH], Some(Url::parse("http://127.0.0.1:1")?));
             let number = PartNumber::new(number)?;
             let terms = GrantTerms { length: Some(size), digest: None, ..grant.terms };
             let expires_at = at(terms.expires);

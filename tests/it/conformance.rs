@@ -135,7 +135,7 @@ async fn open(store: &Store) -> Storage {
         Store::Filesystem { root } => {
             // Nothing listens there: the cases hand such a request to the backend themselves.
             let base = Url::parse("http://127.0.0.1:1").expect("a URL");
-            let signer = UrlSigner::new(SIGNING_KEY, base);
+            let signer = UrlSigner::new(SIGNING_KEY, Some(base));
             let opened = Filesystem::open_at(root.clone(), signer, Clock::System).await;
             Storage::Filesystem(opened.expect("a folder of our own"))
         }

@@ -52,7 +52,7 @@ class Requests:
     def learn(self, sent, answer):
         location = answer.header("location")
         if answer.status == 202 and location and "/uploads/" in location:
-            self.remember(self.uploads, location)
+            self.remember(self.uploads, re.sub("^http://[^/]+", "", location))
         if found := re.search(rb'"presigned_url":"http://[^/]+(/signed/[^"]+)"', answer.body):
             self.remember(self.signed, found.group(1).decode().replace("\\u0026", "&"))
 

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use axum::extract::Request;
 use axum::http::header::{LOCATION, RANGE};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use axum::http::request::Parts;
+use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 
 use super::audited::Mounted;
@@ -46,7 +47,7 @@ pub(super) async fn begin(
     let whole = !empty || (is_of_nothing && !parameters.is_true("presigned")?);
     match digest {
         Some(digest) if whole => monolithic(service, caller, &name, digest, request).await,
-        digest => begun(service, caller, name, digest, algorithm, &parameters, request.headers()).await,
+        digest => begun(service, caller, name, digest, algorithm, &parameters, &request.into_parts().0).await,
     }
 }
 
@@ -85,16 +86,15 @@ async fn begun(
     digest: Option<Digest>,
     algorithm: Algorithm,
     parameters: &Parameters,
-    headers: &HeaderMap,
+    request: &Parts,
 ) -> Answer {
-    let chunk_min_length = service.limits().part_size;
+    let (chunk_min_length, agent) = (service.limits().part_size, user_agent(&request.headers));
     if parameters.is_true("presigned")? {
-        let request = sign_request(parameters)?;
-        let (id, signed) =
-            service.begin_signed(caller, name.clone(), &request, algorithm, user_agent(headers)).await?;
-        return Ok(accepted(presigned(signed)?, &name, id, chunk_min_length));
+        let asked = sign_request(parameters)?;
+        let (id, signed) = service.begin_signed(caller, name.clone(), &asked, algorithm, agent).await?;
+        return Ok(accepted(presigned(signed, request.extensions.get())?, &name, id, chunk_min_length));
     }
-    let upload = service.begin(caller, name, digest, algorithm, None, user_agent(headers)).await?;
+    let upload = service.begin(caller, name, digest, algorithm, None, agent).await?;
     Ok(accepted(().into_response(), &upload.repository, upload.id, chunk_min_length))
 }
 

@@ -13,6 +13,7 @@ use serde::Serialize;
 use super::Answer;
 use crate::domain::part::PartPlan;
 use crate::http::error::HttpError;
+use crate::http::gate::Origin;
 use crate::http::wire;
 use crate::service::{ArrivedPart, SignedPart, SignedParts};
 
@@ -26,9 +27,15 @@ const RECEIVED_IN_PIECE: usize = 1000;
 const PART_LENGTH: usize = 1024;
 
 /// A [`wire::PresignedUpload::Multipart`], field by field.
-pub(super) fn render(plan: PartPlan, parts: SignedParts, received: Vec<ArrivedPart>) -> Answer {
+pub(super) fn render(
+    plan: PartPlan,
+    parts: SignedParts,
+    received: Vec<ArrivedPart>,
+    origin: Option<Origin>,
+) -> Answer {
     let mut rendering = Rendering {
         plan,
+        origin,
         expires_at: parts.expires_at(),
         parts,
         received: received.into_iter(),
@@ -51,6 +58,7 @@ pub(super) fn render(plan: PartPlan, parts: SignedParts, received: Vec<ArrivedPa
 
 struct Rendering {
     plan: PartPlan,
+    origin: Option<Origin>,
     expires_at: DateTime<Utc>,
     parts: SignedParts,
     received: std::vec::IntoIter<ArrivedPart>,
@@ -91,7 +99,7 @@ impl Rendering {
         }
         if self.next == Next::Parts {
             for signed in self.parts.by_ref().take(PARTS_IN_PIECE) {
-                item(&mut json, &mut self.comma, &part(signed))?;
+                item(&mut json, &mut self.comma, &part(signed, self.origin.as_ref()))?;
             }
             if self.parts.len() > 0 {
                 return Ok(Some(json));
@@ -123,12 +131,12 @@ fn item(json: &mut Vec<u8>, comma: &mut bool, item: &impl Serialize) -> serde_js
     serde_json::to_writer(json, item)
 }
 
-fn part(SignedPart { part, request }: SignedPart) -> wire::PresignedPart {
+fn part(SignedPart { part, request }: SignedPart, origin: Option<&Origin>) -> wire::PresignedPart {
     wire::PresignedPart {
         part_number: part.number,
         offset: part.offset,
         size: part.size,
-        presigned_url: request.url,
+        presigned_url: Origin::complete(origin, request.url),
         headers: request.headers.into_iter().collect(),
     }
 }

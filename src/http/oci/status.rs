@@ -14,6 +14,7 @@ use crate::domain::name::RepositoryName;
 use crate::domain::upload::{Refusal, State, Transfer, Upload, UploadId};
 use crate::http::error::{HttpError, failure_code, received_range};
 use crate::http::extract::{Parameters, lists};
+use crate::http::gate::Origin;
 use crate::http::wire;
 use crate::service::{Presigned, Service, SignMode, SignRequest};
 
@@ -27,7 +28,8 @@ pub(super) async fn status(
     let parameters = Parameters::of(&request.uri);
     // A HEAD changes nothing, and signing may begin a multipart upload.
     if request.method == Method::GET && parameters.is_true("presigned")? {
-        return presigned(service.sign(caller, name, id, &sign_request(&parameters)?).await?);
+        let signed = service.sign(caller, name, id, &sign_request(&parameters)?).await?;
+        return presigned(signed, request.extensions.get());
     }
     let upload = service.upload(caller, name, id).await?;
     if lists(&request.headers, &ACCEPT, "application/json") {
@@ -64,17 +66,17 @@ pub(super) fn sign_request(parameters: &Parameters) -> Result<SignRequest, HttpE
 }
 
 /// Where the bytes go, as JSON.
-pub(super) fn presigned(presigned: Presigned) -> Answer {
+pub(super) fn presigned(presigned: Presigned, origin: Option<&Origin>) -> Answer {
     let body = match presigned {
         Presigned::Put { request, size } => Json(wire::PresignedUpload::Put(wire::PresignedPut {
             method: "PUT".to_owned(),
-            presigned_url: request.url,
+            presigned_url: Origin::complete(origin, request.url),
             headers: request.headers.into_iter().collect(),
             expires_at: request.expires_at,
             size,
         }))
         .into_response(),
-        Presigned::Multipart { plan, parts, received } => super::parts::render(plan, parts, received)?,
+        Presigned::Multipart { plan, parts, received } => super::parts::render(plan, parts, received, origin.cloned())?,
     };
     // A URL is a secret for as long as it lives: no cache may keep it.
     Ok(([(CACHE_CONTROL, "no-store")], body).into_response())

@@ -35,7 +35,7 @@ struct Fixture {
 impl Fixture {
     async fn new() -> std::result::Result<Self, Box<dyn std::error::Error>> {
         let folder = tempfile::tempdir()?;
-        let signer = UrlSigner::new([7; SIGNING_KEY_LENGTH], "http://127.0.0.1:1/".parse()?);
+        let signer = UrlSigner::new([7; SIGNING_KEY_LENGTH], Some("http://127.0.0.1:1/".parse()?));
         let store = Filesystem::open_at(folder.path().join("store"), signer, Clock::System).await?;
         Ok(Self { folder, store })
     }

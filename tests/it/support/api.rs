@@ -124,8 +124,7 @@ impl Repository {
     pub async fn begin_with(&self, query: &[(&str, &str)]) -> Upload {
         let begun = self.http.post(self.url("uploads/")).query(query).header(CONTENT_LENGTH, 0);
         let begun = Answer::to(begun).await.expect(202);
-        let base = self.blobs.split("/v2/").next().expect("a base");
-        Upload { http: self.http.clone(), url: format!("{base}{}", begun.header("location").expect("one")) }
+        Upload { http: self.http.clone(), url: begun.header("location").expect("one").to_owned() }
     }
 
     /// The whole blob in one request, through the service.
@@ -257,7 +256,9 @@ fn settled(json: Value) -> Value {
 }
 
 fn stable(text: &str) -> String {
-    if text.starts_with("http://") {
+    if let Some(path) = text.strip_prefix("http://").and_then(|url| Some(url.split_once("/v2/")?.1)) {
+        format!("<origin>{}", stable(&format!("/v2/{path}")))
+    } else if text.starts_with("http://") {
         "<url>".to_owned()
     } else if chrono::DateTime::parse_from_rfc3339(text).is_ok() {
         "<time>".to_owned()

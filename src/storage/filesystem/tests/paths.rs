@@ -108,7 +108,7 @@ async fn an_upload_is_as_young_as_what_was_last_written_in_it() -> Outcome {
 #[tokio::test]
 async fn a_root_that_is_a_file_is_refused() -> Outcome {
     let folder = tempfile::NamedTempFile::new()?;
-    let signer = UrlSigner::new([7; SIGNING_KEY_LENGTH], "http://127.0.0.1:1/".parse()?);
+    let signer = UrlSigner::new([7; SIGNING_KEY_LENGTH], Some("http://127.0.0.1:1/".parse()?));
     let opened = Filesystem::open_at(folder.path().to_owned(), signer, Clock::System).await;
     assert!(matches!(opened, Err(StorageError::Unavailable { .. })), "{opened:?}");
     Ok(())

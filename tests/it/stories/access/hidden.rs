@@ -107,7 +107,7 @@ async fn mount(town: &Town, visitor: &Visitor, digest: &Digest, from: Option<&st
     let post = visitor.http.post(town.url(&format!("/v2/{PUBLIC}/mounted/blobs/uploads/")));
     let answer = Answer::to(post.query(&query).header(CONTENT_LENGTH, 0)).await;
     if let Some(location) = answer.header("location").filter(|_| answer.status == 202) {
-        Answer::to(visitor.http.delete(town.url(location))).await.expect(204);
+        Answer::to(visitor.http.delete(location)).await.expect(204);
     }
     answer.status
 }

@@ -41,7 +41,7 @@ fn open(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
         bob.repository(server.base_url(), NAME).begin().await;
 
         let location = open[0].header("location").expect("one");
-        Answer::to(repository.http.delete(format!("{}{location}", server.base_url()))).await.expect(204);
+        Answer::to(repository.http.delete(location)).await.expect(204);
         Answer::to(whole.try_clone().expect("a small body")).await.expect(201);
         begin("").await.expect(202);
         refusal(&begin("").await);

@@ -31,7 +31,7 @@ fn begun(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
         202 Accepted
         docker-distribution-api-version: registry/2.0
         docker-upload-uuid: <uuid>
-        location: /v2/team/app/model/blobs/uploads/<uuid>
+        location: <origin>/v2/team/app/model/blobs/uploads/<uuid>
         oci-chunk-min-length: 8388608
         range: 0-0
         upload-uuid: <uuid>
@@ -93,7 +93,7 @@ fn monolithic(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
         201 Created
         docker-content-digest: sha256:c6384cfeac9da45cf067bd446ea3731856261f25a7aa96ce903a3a51820ecc83
         docker-distribution-api-version: registry/2.0
-        location: /v2/team/app/model/blobs/sha256:c6384cfeac9da45cf067bd446ea3731856261f25a7aa96ce903a3a51820ecc83
+        location: <origin>/v2/team/app/model/blobs/sha256:c6384cfeac9da45cf067bd446ea3731856261f25a7aa96ce903a3a51820ecc83
         ");
         let empty = repository.http.post(repository.url("uploads/"));
         let empty = empty.query(&[("digest", Digest::EMPTY.to_string())]).header(CONTENT_LENGTH, 0);
@@ -155,7 +155,7 @@ fn mounted(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
 
         let answer = mount(&digest_text, "team/source").await.expect(201);
         assert_eq!(answer.header("docker-content-digest"), Some(digest_text.as_str()));
-        let place = format!("/v2/else/where/target/blobs/{digest}");
+        let place = format!("{}/v2/else/where/target/blobs/{digest}", server.base_url());
         assert_eq!(answer.header("location"), Some(place.as_str()));
         mount(&digest_text, "team/source").await.expect(201);
         assert_eq!(target.read(&digest).await.expect(200).body, bytes);

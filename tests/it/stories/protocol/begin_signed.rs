@@ -51,7 +51,7 @@ fn put(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
         content-type: application/json
         docker-distribution-api-version: registry/2.0
         docker-upload-uuid: <uuid>
-        location: /v2/team/app/model/blobs/uploads/<uuid>
+        location: <origin>/v2/team/app/model/blobs/uploads/<uuid>
         oci-chunk-min-length: 8388608
         range: 0-0
         upload-uuid: <uuid>

@@ -52,7 +52,7 @@ fn parts(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
         docker-content-digest: <digest>
         docker-distribution-api-version: registry/2.0
         docker-upload-uuid: <uuid>
-        location: /v2/team/app/model/blobs/<digest>
+        location: <origin>/v2/team/app/model/blobs/<digest>
         upload-uuid: <uuid>
         ");
 
@@ -176,7 +176,7 @@ fn in_the_background(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
             202 Accepted
             docker-distribution-api-version: registry/2.0
             docker-upload-uuid: <uuid>
-            location: /v2/team/app/model/blobs/uploads/<uuid>
+            location: <origin>/v2/team/app/model/blobs/uploads/<uuid>
             preference-applied: respond-async
             upload-uuid: <uuid>
             ");

@@ -32,7 +32,7 @@ fn open(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
         204 No Content
         docker-distribution-api-version: registry/2.0
         docker-upload-uuid: <uuid>
-        location: /v2/team/app/model/blobs/uploads/<uuid>
+        location: <origin>/v2/team/app/model/blobs/uploads/<uuid>
         range: 0-0
         upload-uuid: <uuid>
         ");

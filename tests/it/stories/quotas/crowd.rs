@@ -124,7 +124,7 @@ fn post(repository: &Repository) -> RequestBuilder {
 
 fn begun(repository: &Repository, answer: &Answer) -> api::Upload {
     assert_eq!(answer.status, 202, "{}", answer.text());
-    let url = repository.root(answer.header("location").expect("one"));
+    let url = answer.header("location").expect("one").to_owned();
     api::Upload { http: repository.http.clone(), url }
 }
 

@@ -42,7 +42,7 @@ fn monolithic(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
         let pushed = push(&repository, &bytes, &digest).await.expect(201);
         let text = digest.to_string();
         assert_eq!(pushed.header("docker-content-digest"), Some(text.as_str()));
-        assert_eq!(pushed.header("location"), Some(format!("/v2/{NAME}/blobs/{digest}").as_str()));
+        assert_eq!(pushed.header("location"), Some(repository.url(digest).as_str()));
         assert_eq!(proof(&stack, &digest).await, Some(Proof::Streamed));
         let hex = digest.hex();
         let place = format!("blobs/sha512/{}/{}/{hex}", &hex[..2], &hex[2..4]);

@@ -19,6 +19,7 @@ use crate::support::{Stack, Store};
 pub fn cases() -> Vec<Story> {
     vec![
         ("presigned_urls_lead_to_the_public_address", public),
+        ("urls_lead_to_where_a_client_found_the_service", found),
         ("a_virtual_hosted_bucket_is_the_first_label_of_the_host", virtual_hosted),
         ("everything_lies_below_the_prefix", prefix),
     ]
@@ -69,6 +70,42 @@ fn public(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
             None => assert_eq!(get.expect(200).body.as_ref(), b"0123456789"),
         }
         assert_eq!(stack.temp_leftovers().await, Vec::<String>::new());
+    }
+    .boxed()
+}
+
+fn found(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
+    async move {
+        let server = stack.server(&["--part-size", "5MiB"]).await;
+        let http = crate::support::http();
+        let uploads = format!("{}/v2/team/app/blobs/uploads/", server.base_url());
+        for (host, proto, origin) in [
+            ("localhost:5000", "", "http://localhost:5000"),
+            ("registry.example", "https", "https://registry.example"),
+            ("[::1]:5000", "gopher", "http://[::1]:5000"),
+            // What is no host is told nothing of where it is.
+            ("user@evil.example", "", ""),
+        ] {
+            let called = |request: reqwest::RequestBuilder| {
+                Answer::to(request.header("host", host).header("x-forwarded-proto", proto))
+            };
+            for query in ["size=10", "size=12000000&mode=multipart"] {
+                let post = http.post(format!("{uploads}?presigned=true&{query}")).header("content-length", 0);
+                let begun = called(post).await.expect(202);
+                let place = begun.header("location").expect("a place");
+                assert!(place.starts_with(&format!("{origin}/v2/team/app/")), "{place}");
+                let again = format!("{}{}?presigned=true", server.base_url(), &place[origin.len()..]);
+                for signed in [begun.json(), called(http.get(again)).await.expect(200).json()] {
+                    let url = [&signed["presigned_url"], &signed["parts"][0]["presigned_url"]];
+                    let url = url.into_iter().find_map(serde_json::Value::as_str).expect("a URL");
+                    let expected = match &stack.store {
+                        Store::S3 { endpoint, .. } => endpoint.to_string(),
+                        Store::Filesystem { .. } => format!("{origin}/signed/"),
+                    };
+                    assert!(url.starts_with(&expected), "{url}");
+                }
+            }
+        }
     }
     .boxed()
 }

@@ -84,7 +84,7 @@ impl Image {
                 // A repository that does not have it, or not any more, is no failure: the client goes on.
                 if mounted.status != 201 {
                     let location = mounted.expect(202).header("location").expect("one").to_owned();
-                    let upload = Upload { http: one.http.clone(), url: one.root(&location) };
+                    let upload = Upload { http: one.http.clone(), url: location };
                     upload.finalize_with(&digest, blob.clone()).await.expect(201);
                 }
             }
