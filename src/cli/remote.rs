@@ -7,7 +7,7 @@ use std::str::FromStr;
 use anyhow::Context;
 use url::Url;
 
-use crate::client::credentials::Credentials;
+use crate::client::credentials::{Credentials, CredentialsError};
 use crate::client::{AddressError, Client, ConnectOptions, Credential, Lanes, RegistryAddress, authority};
 use crate::domain::digest::DigestError;
 use crate::domain::name::{NameError, RepositoryName};
@@ -151,8 +151,14 @@ impl RemoteArgs {
     pub async fn client_at(&self, url: Url, repository: Option<&RepositoryName>) -> anyhow::Result<Client> {
         let credentials = Credentials::load().context("cannot read who you are to registries")?;
         let repository = repository.map(RepositoryName::as_str);
-        let credential = credentials.find(&authority(&url).unwrap_or_default(), repository).await;
-        let credential = credential.context("cannot tell who you are to the registry")?;
+        let credential = match credentials.find(&authority(&url).unwrap_or_default(), repository).await {
+            // Much can be done by nobody in particular; what cannot, the registry says.
+            Err(error @ (CredentialsError::HelperMissing { .. } | CredentialsError::HelperBroken { .. })) => {
+                complain!("warning: {error}");
+                None
+            }
+            found => found.context("cannot tell who you are to the registry")?,
+        };
         Ok(Client::connect(url, self.tls.options(credential)?)?)
     }
 }

@@ -158,7 +158,7 @@ pub(super) async fn admit(
         if caller.name().is_none() {
             service.admit_request(&caller)?;
         }
-        let permit = Permit::take(service, endpoint, has_body)?;
+        let permit = Permit::take(service, endpoint, has_body).await?;
         Ok((caller, permit))
     };
     admitted

@@ -94,7 +94,7 @@ async fn answer(service: Arc<Service>, endpoint: Endpoint, request: Request) -> 
         Endpoint::Ready => Ok(health::ready(&service).await.into_response()),
         // The URL is the permission, but its bytes come through here like others.
         Endpoint::ReceivePut | Endpoint::ReceivePart => {
-            let permit = Permit::take(&service, endpoint, visitor.has_body())?;
+            let permit = Permit::take(&service, endpoint, visitor.has_body()).await?;
             signed::put(&service, permit.around(request)).await
         }
         Endpoint::Token => token::get(&service, visitor, request).await,

@@ -22,14 +22,14 @@ pub(super) struct Permit {
 
 impl Permit {
     /// Of a finalizing PUT only the session tells whether its body is a blob's bytes: `oci::finalize` asks for itself.
-    pub fn take(service: &Service, endpoint: Endpoint, has_body: bool) -> Result<Self, ServiceError> {
+    pub async fn take(service: &Service, endpoint: Endpoint, has_body: bool) -> Result<Self, ServiceError> {
         let (mut upload, mut download) = (None, None);
         match endpoint {
             Endpoint::Append | Endpoint::ReceivePut | Endpoint::ReceivePart => {
-                upload = Some(service.admit_load(Load::Upload)?);
+                upload = Some(service.admit_load(Load::Upload).await?);
             }
-            Endpoint::BeginUpload if has_body => upload = Some(service.admit_load(Load::Upload)?),
-            Endpoint::ReadBlob => download = Some(service.admit_load(Load::Download)?),
+            Endpoint::BeginUpload if has_body => upload = Some(service.admit_load(Load::Upload).await?),
+            Endpoint::ReadBlob => download = Some(service.admit_load(Load::Download).await?),
             _ => {}
         }
         Ok(Self { upload, download })

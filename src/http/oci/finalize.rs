@@ -116,7 +116,7 @@ async fn append(
         (upload_location(&upload.repository, upload.id), upload.state.received().unwrap_or_default());
     let appended = async {
         let last = Chunk { whole: Some(whole), ..chunk(request.headers())? };
-        let request = holding(request, service.admit_load(Load::Upload)?);
+        let request = holding(request, service.admit_load(Load::Upload).await?);
         Ok(service.append(upload, last, bytes(request.into_body())).await?)
     };
     appended.await.map_err(|error: HttpError| error.at(place, received))

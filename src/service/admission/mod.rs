@@ -26,6 +26,10 @@ pub use slots::Slot;
 
 /// When a request that met a full house is worth another try, by when some of what is under way has ended.
 const RETRY_SLOT: Duration = Duration::from_secs(1);
+/// How long a request waits for a slot before it is refused. Docker, containerd, crane and oras give a whole push up for
+/// one `429`, and send no more layers at once than they can have answered in this time.
+const SLOT_PATIENCE: Duration = Duration::from_secs(5);
+const SLOT_POLL: Duration = Duration::from_millis(100);
 /// An upload takes longer than that to end, and asking costs little.
 const RETRY_SESSION: Duration = Duration::from_secs(5);
 /// Begins of one user that wait for each other share a lock with few other users.
@@ -122,12 +126,21 @@ impl Service {
     }
 
     /// Takes a slot for as long as bytes move; fails where there is none.
-    pub fn admit_load(&self, load: Load) -> Result<Slot> {
+    pub async fn admit_load(&self, load: Load) -> Result<Slot> {
         let (slots, what) = match load {
             Load::Upload => (&self.admission.uploads, "uploads at once"),
             Load::Download => (&self.admission.downloads, "downloads at once"),
         };
-        slots.take().ok_or(ServiceError::TooManyRequests { what, retry_after: RETRY_SLOT })
+        let deadline = Instant::now() + SLOT_PATIENCE;
+        loop {
+            if let Some(slot) = slots.take() {
+                return Ok(slot);
+            }
+            if Instant::now() >= deadline {
+                return Err(ServiceError::TooManyRequests { what, retry_after: RETRY_SLOT });
+            }
+            tokio::time::sleep(SLOT_POLL).await;
+        }
     }
 
     /// Runs `begin` where the caller may have one more upload open. Only on this replica does nobody begin another

@@ -19,6 +19,7 @@ const NOTICE_LIMIT: Duration = Duration::from_secs(10);
 pub fn cases() -> Vec<Story> {
     vec![
         ("uploads_beyond_the_limit_are_refused_until_one_has_ended", uploads),
+        ("an_upload_beyond_the_limit_waits_some_seconds_for_one_to_end", waits),
         ("a_limit_set_while_uploads_run_counts_them", while_running),
         ("only_bodies_that_are_a_blobs_bytes_take_a_slot", bodies),
         ("an_upload_whose_client_hangs_up_gives_its_slot_back", broken),
@@ -48,6 +49,23 @@ fn uploads(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
         let upload = second.upload.clone();
         second.finish().await.expect(202);
         upload.finalize(&digest_of(b"0123456789")).await.expect(201);
+    }
+    .boxed()
+}
+
+/// A client that is told 429 gives the whole push up.
+fn waits(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
+    async move {
+        let server = stack.server(&[]).await;
+        let repository = Repository::of(server.base_url(), NAME);
+        set(&http(), &server, json!({ "upload_concurrent": 1 })).await;
+        let stalled = Stalled::begin(&repository).await;
+        let end = async {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            stalled.finish().await.expect(202);
+        };
+        let (digest, ()) = tokio::join!(repository.push(b"a layer more than there are slots"), end);
+        repository.read(&digest).await.expect(200);
     }
     .boxed()
 }
