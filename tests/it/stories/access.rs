@@ -47,6 +47,9 @@ pub fn cases() -> Vec<Story> {
         }),
         ("wrong_secrets_become_slow_and_do_not_fill_the_log", |s| guessing::secrets(s).boxed()),
         ("signing_in_keeps_what_the_registry_takes_where_docker_keeps_it", |s| login::kept(s).boxed()),
+        ("a_helper_that_is_not_installed_breaks_nothing_that_needs_no_credentials", |s| {
+            login::without_its_helper(s).boxed()
+        }),
         ("a_job_signs_in_with_what_its_platform_gives_it", |s| federated::accepted(s).boxed()),
         ("a_platforms_token_that_is_not_for_us_is_refused", |s| federated::refused(s).boxed()),
         ("an_issuer_that_fails_keeps_nobody_waiting_whose_key_is_known", |s| federated::failing(s).boxed()),

@@ -6,6 +6,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
+use super::{PRIVATE, PUBLIC, Town};
 use crate::support::Stack;
 use crate::support::accounts::{Accounts, PASSWORD};
 
@@ -36,4 +37,22 @@ pub async fn kept(stack: Arc<Stack>) {
         assert_eq!((done.code, done.stdout), (Some(0), format!("{said} {address}\n")), "{}", done.stderr);
     }
     assert_eq!(read(), json!({ "auths": {} }));
+}
+
+pub async fn without_its_helper(stack: Arc<Stack>) {
+    let town = Town::new(&stack, &[]).await;
+    let address = town.server.base_url();
+    let folder = stack.folder().join(".docker");
+    std::fs::create_dir_all(&folder).expect("a folder");
+    std::fs::write(folder.join("config.json"), r#"{"credsStore":"nowhere"}"#).expect("a file");
+    let kept = stack.folder().join("kept");
+    let kept_at = kept.to_str().expect("text");
+    for (project, code) in [(PUBLIC, 0), (PRIVATE, 1)] {
+        let repository = town.visitor("developer").repository(&town.server, &format!("{project}/app"));
+        let digest = repository.push(project.as_bytes()).await;
+        let done = stack.command(&["get", &format!("{address}/{project}/app@{digest}"), "-o", kept_at]).await;
+        assert_eq!(done.code, Some(code), "{}", done.stderr);
+        assert!(done.stderr.contains("docker-credential-nowhere"), "{}", done.stderr);
+    }
+    assert_eq!(std::fs::read(kept).expect("what was public"), PUBLIC.as_bytes());
 }
