@@ -10,6 +10,9 @@ use crate::domain::upload::{State, Transfer, Upload};
 use crate::storage::signed_url::{Grant, SignatureError};
 use crate::storage::{PutTerms, StorageError};
 
+/// How often within an upload's lifetime its bytes move its end.
+const SIGNS_OF_LIFE: u32 = 10;
+
 impl Service {
     /// Whom a URL was signed for; nothing of its body is looked at.
     pub async fn signed_for(&self, grant: &Grant, signature: &str) -> Result<Option<String>> {
@@ -41,6 +44,7 @@ impl Service {
         }
         let upload = self.db.find_upload(grant.upload).await?.ok_or(ServiceError::UploadUnknown)?;
         upload.active(self.clock.now())?;
+        self.prolong(&upload).await?;
         let received = match (transfer(&upload), grant.part) {
             (Some(Transfer::Put), None) => {
                 let terms = PutTerms { size: length.or(grant.terms.length), digest: grant.terms.digest };
@@ -56,6 +60,20 @@ impl Service {
             StorageError::UploadNotFound | StorageError::NotFound => ServiceError::UploadUnknown,
             error => error.into(),
         })
+    }
+
+    /// Bytes are a sign of life. Written where it makes a difference, not with each of ten thousand parts.
+    async fn prolong(&self, upload: &Upload) -> Result<()> {
+        let lifetime = self.settings().upload_lifetime();
+        if self.after(lifetime - lifetime / SIGNS_OF_LIFE) > upload.expires_at {
+            let end = self.after(lifetime);
+            self.transition(upload.clone(), |upload| {
+                upload.active(self.clock.now())?;
+                Ok(upload.touch(end))
+            })
+            .await?;
+        }
+        Ok(())
     }
 }
 

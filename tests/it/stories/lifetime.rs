@@ -56,6 +56,7 @@ pub fn cases() -> Vec<Story> {
         }),
         ("every_verb_says_that_an_expired_session_is_gone", |stack| expiry::every_verb(stack).boxed()),
         ("signing_again_and_appending_prolong_the_session", |stack| expiry::prolonged(stack).boxed()),
+        ("bytes_that_come_by_a_signed_url_prolong_the_session", |stack| expiry::by_url(stack).boxed()),
         ("a_patch_cut_by_shutdown_goes_on_at_another_replica_where_it_broke", |stack| {
             shutdown::during_patch(stack).boxed()
         }),

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use overside::domain::upload::{State, Status};
 
 use super::{NAME, PART_SIZE, SMALL_PARTS, now, passed, time};
-use crate::support::Stack;
+use crate::support::trial::not_here;
+use crate::support::{Stack, Store};
 use crate::support::api::{self, Answer, Repository, Upload};
 
 /// Long enough to begin an upload and send a few bytes on a busy machine.
@@ -89,6 +90,24 @@ pub async fn prolonged(stack: Arc<Stack>) {
     appended.finalize(&api::digest_of(&content[..offset])).await.expect(201);
     assert_eq!(stack.objects().await.len(), 2);
     assert_eq!(stack.temp_leftovers().await, Vec::<String>::new());
+}
+
+pub async fn by_url(stack: Arc<Stack>) {
+    if matches!(stack.store, Store::S3 { .. }) {
+        not_here("the bytes go past the service");
+    }
+    let lifetimes = ["--upload-lifetime", "5s", "--url-lifetime", "1m"];
+    let server = stack.server(&[&lifetimes[..], &SMALL_PARTS].concat()).await;
+    let upload = Repository::of(server.base_url(), NAME).begin().await;
+    let content = api::content(PART_SIZE + 100);
+    let size = content.len().to_string();
+    let signed = upload.sign(&[("size", &size), ("mode", "multipart")]).await.expect(200).json();
+    let first = expiry(&upload).await;
+    while now() <= first {
+        api::send_parts(&upload.http, &signed, &content).await;
+        tokio::time::sleep(super::POLL).await;
+    }
+    upload.finalize(&api::digest_of(&content)).await.expect(201);
 }
 
 async fn expiry(upload: &Upload) -> chrono::DateTime<chrono::Utc> {
