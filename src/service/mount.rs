@@ -16,6 +16,7 @@ const SOURCES_LOOKED_AT: u32 = 16;
 impl Service {
     /// Links a blob of `from` into `to`, or of any repository without `from` (OCI distribution 1.1, "automatic
     /// content discovery"). False where the caller has to upload it, which tells nothing of whether it exists.
+    /// [`ServiceError::ScopeInsufficient`] where whoever the caller's token was issued to could read `from` with another.
     pub async fn mount(
         self: &Arc<Self>,
         caller: &Caller,
@@ -46,6 +47,13 @@ impl Service {
     ) -> Result<Option<RepositoryName>> {
         let Some(from) = from else { return self.any_readable_source(caller, digest).await };
         let may_read = self.actions(caller, from).await?.contains(Action::Pull);
+        // A token for the target alone is what clients bring who were not asked for more.
+        if !may_read && matches!(caller.authority, Authority::Token(_)) {
+            let account = self.account_of(caller).await?;
+            if self.account_actions(&account, &from.project()).await?.contains(Action::Pull) {
+                return Err(ServiceError::ScopeInsufficient);
+            }
+        }
         // Asked first: whether it has the blob must not show in the time either.
         if may_read && self.db.find_link(from, digest).await?.is_some() {
             return Ok(Some(from.clone()));

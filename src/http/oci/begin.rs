@@ -17,6 +17,7 @@ use crate::domain::name::RepositoryName;
 use crate::domain::upload::UploadId;
 use crate::http::error::HttpError;
 use crate::http::extract::{Parameters, bytes, chunk, content_length, user_agent};
+use crate::http::gate::{Origin, challenged};
 use crate::service::{Service, ServiceError, Told};
 
 /// Chunks shorter than this cost a detour through a tail object.
@@ -33,8 +34,9 @@ pub(super) async fn begin(
     // What cannot be mounted is uploaded, whatever is wrong with its name.
     let mount = parameters.digest("mount").unwrap_or_default();
     let algorithm = algorithm(&parameters, digest.or(mount))?;
+    let origin = request.extensions().get();
     if let Some(mount) = mount
-        && mounted(service, caller, &name, &mount, parameters.text("from")?).await?
+        && mounted(service, caller, &name, &mount, parameters.text("from")?, origin).await?
     {
         let mut response = created(&name, &mount);
         response.extensions_mut().insert(Mounted);
@@ -73,9 +75,13 @@ async fn mounted(
     to: &RepositoryName,
     digest: &Digest,
     from: Option<&str>,
+    origin: Option<&Origin>,
 ) -> Result<bool, HttpError> {
-    let Ok(from) = from.map(str::parse).transpose() else { return Ok(false) };
-    Ok(service.mount(caller, to, digest, from.as_ref()).await?)
+    let Ok(from) = from.map(str::parse::<RepositoryName>).transpose() else { return Ok(false) };
+    service.mount(caller, to, digest, from.as_ref()).await.map_err(|error| {
+        let scopes = from.map(|from| format!("repository:{to}:pull,push repository:{from}:pull"));
+        challenged(service, error, scopes.as_deref(), origin)
+    })
 }
 
 /// 202: here is where the upload goes on, and with `presigned=true` where its bytes go.

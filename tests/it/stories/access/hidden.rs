@@ -135,19 +135,31 @@ pub async fn mounts(stack: Arc<Stack>) {
     ] {
         assert_eq!(mount(&town, town.visitor(visitor), digest, from).await, 201, "{visitor}: {from:?}");
     }
-    // A token has to name the source as well: its bearer's rights are what it says.
+    // A token has to name the source as well: its bearer's rights are what it says. Whoever may have such a token is told.
     let other =
         town.repository("developer", &format!("{PRIVATE}/other")).push(b"another private layer").await;
     let into = format!("repository:{PUBLIC}/mounted:pull,push");
     for (scopes, expected) in [
-        (vec![into.as_str()], 202),
-        (vec![into.as_str(), "repository:inner/other:push"], 202),
+        (vec![into.as_str()], 401),
+        (vec![into.as_str(), "repository:inner/other:push"], 401),
         (vec![into.as_str(), "repository:inner/other:pull"], 201),
     ] {
         let bearer =
             Visitor::bearer("bearer", &token(&town.server, town.visitor("developer"), &scopes).await);
         assert_eq!(mount(&town, &bearer, &other, Some("inner/other")).await, expected, "{scopes:?}");
     }
+    let bearer = |name| {
+        let (server, visitor, into) = (&town.server, town.visitor(name), into.as_str());
+        async move { Visitor::bearer(name, &token(server, visitor, &[into]).await) }
+    };
+    let url = town.url(&format!("/v2/{PUBLIC}/mounted/blobs/uploads/"));
+    let query = [("mount", other.to_string()), ("from", "inner/other".to_owned())];
+    let post = bearer("developer").await.http.post(url).query(&query).header(CONTENT_LENGTH, 0);
+    let told = Answer::to(post).await;
+    let scopes = format!("scope=\"repository:{PUBLIC}/mounted:pull,push repository:inner/other:pull\"");
+    let challenge = told.header("www-authenticate").unwrap_or_default();
+    assert!(challenge.contains(&scopes) && challenge.contains("insufficient_scope"), "{challenge}");
+    assert_eq!(mount(&town, &bearer("stranger").await, &other, Some("inner/other")).await, 202);
     assert_eq!(stack.temp_leftovers().await, Vec::<String>::new());
 }
 
