@@ -181,6 +181,10 @@ pub struct ServeConfig {
     #[arg(long, env = "OVERSIDE_INSECURE_NO_AUTH")]
     pub insecure_no_auth: bool,
 
+    /// Pages of this origin (`https://ui.example`) may call the service from a browser; `*` for all, may be given again
+    #[arg(long, env = "OVERSIDE_CORS_ORIGIN", value_name = "ORIGIN", value_delimiter = ',', value_parser = cors_origin)]
+    pub cors_origin: Vec<String>,
+
     #[command(flatten)]
     pub connections: ConnectionConfig,
 
@@ -305,6 +309,15 @@ fn token_lifetime(text: &str) -> Result<Duration, String> {
     // Clients take a token that says less for one of a minute (Docker, "Token Authentication Specification").
     let (least, most) = (Duration::from_mins(1), Duration::from_hours(24));
     if (least..=most).contains(&lifetime) { Ok(lifetime) } else { Err("must be from 1m to 24h".to_owned()) }
+}
+
+/// As a browser sends it (RFC 6454 §6.2): scheme, host and port, and nothing else.
+fn cors_origin(text: &str) -> Result<String, String> {
+    let is_origin = Url::parse(text).is_ok_and(|url| url.origin().ascii_serialization() == text);
+    if text == "*" || is_origin {
+        return Ok(text.to_owned());
+    }
+    Err("an origin is written https://ui.example or http://localhost:8080, without a path; * is every origin".to_owned())
 }
 
 /// It goes between the quotes of a header.

@@ -51,6 +51,7 @@ pub struct Server {
     trusts_forwarded_for: bool,
     /// None: where each client found it.
     origin: Option<Origin>,
+    cors_origins: Vec<String>,
 }
 
 impl Server {
@@ -82,6 +83,7 @@ impl Server {
             connection_terms: config.connections.terms(),
             trusts_forwarded_for: config.connections.trust_forwarded_for,
             origin: config.store.public_url.as_ref().map(Origin::fixed),
+            cors_origins: config.cors_origin.clone(),
         })
     }
 
@@ -105,7 +107,7 @@ impl Server {
     /// Serves until `stop`; then no new connection is taken, requests in flight may finish, and what does
     /// not finish in time saves its state for a client or another replica to go on with.
     pub async fn run(self, stop: impl Future<Output = ()>) {
-        let router = http::router(Arc::clone(&self.service));
+        let router = http::router(Arc::clone(&self.service), &self.cors_origins);
         let cleaning = CancellationToken::new();
         let service = || Arc::clone(&self.service);
         let cleaner = tokio::spawn(worker::clean(service(), self.clean_interval, cleaning.clone()));

@@ -2,9 +2,17 @@
 //! chose, blobs may be anything, and names turn up in error messages. A page among them would be a page of this
 //! registry's, and could use the password that the browser remembers for it.
 
-use axum::http::HeaderValue;
-use axum::http::header::{CONTENT_SECURITY_POLICY, X_CONTENT_TYPE_OPTIONS};
+use std::time::Duration;
+
+use axum::http::header::{
+    CONTENT_LENGTH, CONTENT_RANGE, CONTENT_SECURITY_POLICY, ETAG, LINK, LOCATION, RANGE, RETRY_AFTER,
+    WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
+};
+use axum::http::{HeaderName, HeaderValue, Method};
+use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
 use tower_http::set_header::SetResponseHeaderLayer;
+
+use super::wire;
 
 /// Nothing runs, nothing is loaded, and nobody shows it in a frame (Content Security Policy Level 3, "sandbox").
 const POLICY: HeaderValue = HeaderValue::from_static("sandbox; default-src 'none'; frame-ancestors 'none'");
@@ -12,6 +20,45 @@ const POLICY: HeaderValue = HeaderValue::from_static("sandbox; default-src 'none
 const NO_SNIFFING: HeaderValue = HeaderValue::from_static("nosniff");
 /// To be kept, not to be shown (RFC 6266).
 pub(super) const ATTACHMENT: HeaderValue = HeaderValue::from_static("attachment");
+
+/// What scripts may read of an answer besides its body.
+const EXPOSED: [HeaderName; 13] = [
+    CONTENT_LENGTH,
+    CONTENT_RANGE,
+    ETAG,
+    LINK,
+    LOCATION,
+    RANGE,
+    RETRY_AFTER,
+    WWW_AUTHENTICATE,
+    HeaderName::from_static("docker-content-digest"),
+    HeaderName::from_static("docker-upload-uuid"),
+    HeaderName::from_static("oci-chunk-min-length"),
+    HeaderName::from_static(wire::PRESIGNS),
+    HeaderName::from_static("x-total-count"),
+];
+/// How long a browser asks no more: Chromium takes no longer time than this.
+const PREFLIGHT_LIFETIME: Duration = Duration::from_hours(2);
+
+/// Lets pages of these origins call the service (WHATWG Fetch, "CORS protocol"); none where there are no origins. They
+/// sign in by a header as every client does: no cookie is sent, and none is taken.
+pub(super) fn cross_origin(origins: &[String]) -> Option<CorsLayer> {
+    let allowed = if origins.iter().any(|origin| origin == "*") {
+        AllowOrigin::any()
+    } else {
+        AllowOrigin::list(origins.iter().filter_map(|origin| origin.parse().ok()))
+    };
+    let methods =
+        [Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::PATCH, Method::DELETE];
+    (!origins.is_empty()).then(|| {
+        CorsLayer::new()
+            .allow_origin(allowed)
+            .allow_methods(methods)
+            .allow_headers(AllowHeaders::mirror_request())
+            .expose_headers(EXPOSED)
+            .max_age(PREFLIGHT_LIFETIME)
+    })
+}
 
 /// On every answer: browsers do not look into a body to find out what it is.
 pub(super) fn not_to_be_guessed() -> SetResponseHeaderLayer<HeaderValue> {

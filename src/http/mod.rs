@@ -45,7 +45,7 @@ use permit::Permit;
 const API_VERSION: HeaderName = HeaderName::from_static("docker-distribution-api-version");
 
 /// All routes over one service.
-pub fn router(service: Arc<Service>) -> Router {
+pub fn router(service: Arc<Service>, cors_origins: &[String]) -> Router {
     // Repository names have slashes in them, which no route pattern can hold: `oci` takes paths apart itself.
     let registry = Router::new()
         .route("/v2", any(oci::dispatch))
@@ -83,6 +83,7 @@ pub fn router(service: Arc<Service>) -> Router {
         .fallback(|uri: Uri| async move { in_terms_of(&uri, HttpError::not_found()) })
         .method_not_allowed_fallback(|uri: Uri| async move { in_terms_of(&uri, other_method()) })
         .layer(layers)
+        .layer(tower::util::option_layer(browser::cross_origin(cors_origins)))
         .with_state(service)
 }
 

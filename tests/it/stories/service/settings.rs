@@ -20,6 +20,7 @@ pub fn cases() -> Vec<Story> {
     vec![
         ("presigned_urls_lead_to_the_public_address", public),
         ("urls_lead_to_where_a_client_found_the_service", found),
+        ("pages_of_named_origins_may_call_the_service_and_no_others", cross_origin),
         ("a_virtual_hosted_bucket_is_the_first_label_of_the_host", virtual_hosted),
         ("everything_lies_below_the_prefix", prefix),
     ]
@@ -106,6 +107,39 @@ fn found(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
                 }
             }
         }
+    }
+    .boxed()
+}
+
+fn cross_origin(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
+    async move {
+        let (ours, theirs, http) = ("https://ui.example", "https://evil.example", crate::support::http());
+        let allowed = |answer: &Answer| answer.header("access-control-allow-origin").map(str::to_owned);
+        for (flags, by_ours, by_theirs) in [
+            (vec!["--auth", "token"], None, None),
+            (vec!["--auth", "token", "--cors-origin", ours], Some(ours), None),
+            (vec!["--auth", "token", "--cors-origin", "*"], Some("*"), Some("*")),
+        ] {
+            let server = stack.server(&flags).await;
+            let uploads = format!("{}/v2/team/app/blobs/uploads/", server.base_url());
+            for (origin, expected) in [(ours, by_ours), (theirs, by_theirs)] {
+                let preflight = http
+                    .request(reqwest::Method::OPTIONS, &uploads)
+                    .header("origin", origin)
+                    .header("access-control-request-method", "POST")
+                    .header("access-control-request-headers", "authorization,content-range");
+                let preflight = Answer::to(preflight).await;
+                assert_eq!(preflight.status, if flags.len() == 2 { 405 } else { 200 });
+                assert_eq!(allowed(&preflight).as_deref(), expected, "{origin} with {flags:?}");
+                // What a refusal says is for the page to read as well.
+                let refused = Answer::to(http.post(&uploads).header("origin", origin)).await;
+                assert_eq!((refused.status, allowed(&refused).as_deref()), (401, expected));
+                let exposed = refused.header("access-control-expose-headers").unwrap_or_default();
+                assert_eq!(exposed.contains("location") && exposed.contains("www-authenticate"), flags.len() > 2);
+            }
+        }
+        let wrong = stack.command(&["serve", "--cors-origin", "https://ui.example/page"]).await;
+        assert!(wrong.code == Some(2) && wrong.stderr.contains("without a path"), "{}", wrong.stderr);
     }
     .boxed()
 }
