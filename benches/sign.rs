@@ -102,7 +102,7 @@ fn whole_upload(criterion: &mut Criterion) {
 
 fn self_signed(criterion: &mut Criterion) {
     let base = Url::parse("https://uploads.example.org").expect("a URL");
-    let signer = UrlSigner::new([7; SIGNING_KEY_LENGTH], base);
+    let signer = UrlSigner::new([7; SIGNING_KEY_LENGTH], Some(base));
     let (now, upload) = (Clock::System.now(), UploadId::generate());
     let number = PartNumber::new(4711).expect("a number");
     let part = Part { number, offset: 0, size: DEFAULT_PART_SIZE };

@@ -61,7 +61,10 @@ impl Origin {
 
     /// A URL that may be a path here.
     pub(super) fn complete(origin: Option<&Self>, url: String) -> String {
-        origin.filter(|_| url.starts_with('/')).map_or(url, |origin| origin.url(&url))
+        match origin {
+            Some(origin) if url.starts_with('/') => origin.url(&url),
+            _ => url,
+        }
     }
 
     /// Where this client found it. A proxy's word on the host counts where proxies are trusted; its word on TLS always
