@@ -317,7 +317,8 @@ fn cors_origin(text: &str) -> Result<String, String> {
     if text == "*" || is_origin {
         return Ok(text.to_owned());
     }
-    Err("an origin is written https://ui.example or http://localhost:8080, without a path; * is every origin".to_owned())
+    Err("an origin is written https://ui.example or http://localhost:8080, without a path; * is every origin"
+        .to_owned())
 }
 
 /// It goes between the quotes of a header.

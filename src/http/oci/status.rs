@@ -76,7 +76,9 @@ pub(super) fn presigned(presigned: Presigned, origin: Option<&Origin>) -> Answer
             size,
         }))
         .into_response(),
-        Presigned::Multipart { plan, parts, received } => super::parts::render(plan, parts, received, origin.cloned())?,
+        Presigned::Multipart { plan, parts, received } => {
+            super::parts::render(plan, parts, received, origin.cloned())?
+        }
     };
     // A URL is a secret for as long as it lives: no cache may keep it.
     Ok(([(CACHE_CONTROL, "no-store")], body).into_response())

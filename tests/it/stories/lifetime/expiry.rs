@@ -5,9 +5,9 @@ use std::sync::Arc;
 use overside::domain::upload::{State, Status};
 
 use super::{NAME, PART_SIZE, SMALL_PARTS, now, passed, time};
+use crate::support::api::{self, Answer, Repository, Upload};
 use crate::support::trial::not_here;
 use crate::support::{Stack, Store};
-use crate::support::api::{self, Answer, Repository, Upload};
 
 /// Long enough to begin an upload and send a few bytes on a busy machine.
 const LIFETIME: [&str; 4] = ["--upload-lifetime", "5s", "--url-lifetime", "5s"];

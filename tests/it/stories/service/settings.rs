@@ -135,7 +135,10 @@ fn cross_origin(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
                 let refused = Answer::to(http.post(&uploads).header("origin", origin)).await;
                 assert_eq!((refused.status, allowed(&refused).as_deref()), (401, expected));
                 let exposed = refused.header("access-control-expose-headers").unwrap_or_default();
-                assert_eq!(exposed.contains("location") && exposed.contains("www-authenticate"), flags.len() > 2);
+                assert_eq!(
+                    exposed.contains("location") && exposed.contains("www-authenticate"),
+                    flags.len() > 2
+                );
             }
         }
         let wrong = stack.command(&["serve", "--cors-origin", "https://ui.example/page"]).await;
