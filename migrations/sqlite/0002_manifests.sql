@@ -28,6 +28,17 @@ CREATE TABLE manifest_blob (
 );
 CREATE INDEX manifest_blob_digest ON manifest_blob (repository_name, digest);
 
+-- The manifests that an index lists: none of them leaves the repository before it.
+CREATE TABLE manifest_child (
+    repository_name TEXT NOT NULL,
+    manifest_digest TEXT NOT NULL,
+    digest          TEXT NOT NULL,
+    PRIMARY KEY (repository_name, manifest_digest, digest),
+    FOREIGN KEY (repository_name, manifest_digest) REFERENCES manifest (repository_name, digest) ON DELETE CASCADE,
+    FOREIGN KEY (repository_name, digest) REFERENCES manifest (repository_name, digest)
+);
+CREATE INDEX manifest_child_digest ON manifest_child (repository_name, digest);
+
 CREATE TABLE tag (
     repository_name TEXT NOT NULL,
     name            TEXT NOT NULL,

@@ -40,9 +40,11 @@ pub(super) const LOCK_LINKS: Text = Text {
     ),
 };
 
+/// None of them is deleted until the index that lists it is written.
 pub(super) const CHILDREN: Text = Text {
     postgres: "SELECT digest FROM manifest
-        WHERE repository_name = $1 AND digest IN (SELECT jsonb_array_elements_text($2))",
+        WHERE repository_name = $1 AND digest IN (SELECT jsonb_array_elements_text($2))
+        ORDER BY digest FOR KEY SHARE",
     sqlite: "SELECT digest FROM manifest
         WHERE repository_name = $1 AND digest IN (SELECT value FROM json_each($2))",
 };
@@ -59,6 +61,13 @@ pub(super) const INSERT_BLOBS: Text = Text {
     postgres: "INSERT INTO manifest_blob (repository_name, manifest_digest, digest)
         SELECT $1, $2, jsonb_array_elements_text($3) ON CONFLICT DO NOTHING",
     sqlite: "INSERT INTO manifest_blob (repository_name, manifest_digest, digest)
+        SELECT $1, $2, value FROM json_each($3) WHERE true ON CONFLICT DO NOTHING",
+};
+
+pub(super) const INSERT_CHILDREN: Text = Text {
+    postgres: "INSERT INTO manifest_child (repository_name, manifest_digest, digest)
+        SELECT $1, $2, jsonb_array_elements_text($3) ON CONFLICT DO NOTHING",
+    sqlite: "INSERT INTO manifest_child (repository_name, manifest_digest, digest)
         SELECT $1, $2, value FROM json_each($3) WHERE true ON CONFLICT DO NOTHING",
 };
 
@@ -114,6 +123,10 @@ pub(super) const LOCK: Text = Text {
     sqlite: "SELECT digest FROM manifest WHERE repository_name = $1 AND digest = $2",
 };
 
+/// An index that lists it.
+pub(super) const LISTED_BY: &str =
+    "SELECT manifest_digest FROM manifest_child WHERE repository_name = $1 AND digest = $2 LIMIT 1";
+
 /// Deleting the manifest would take its tags in the order that they lie in.
 pub(super) const LOCK_TAGS: Text = Text {
     postgres: "SELECT name FROM tag WHERE repository_name = $1 AND digest = $2 ORDER BY name FOR UPDATE",
@@ -128,6 +141,15 @@ pub enum Pushed {
     Done,
     /// Blobs and manifests that it refers to and that the repository does not have. Nothing was written.
     Missing(Vec<Digest>),
+}
+
+/// What became of a manifest that was to be deleted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Deleted {
+    Done,
+    Unknown,
+    /// This index lists it; it stays.
+    Listed(Digest),
 }
 
 /// A manifest, byte by byte.
@@ -194,7 +216,8 @@ impl Db {
         now: DateTime<Utc>,
     ) -> Result<Pushed> {
         let (lock, children) = (self.text(LOCK_LINKS), self.text(CHILDREN));
-        let (blobs, keep, upsert_tags) = (self.text(INSERT_BLOBS), self.text(KEEP), self.text(UPSERT_TAGS));
+        let (blobs, insert_children) = (self.text(INSERT_BLOBS), self.text(INSERT_CHILDREN));
+        let (keep, upsert_tags) = (self.text(KEEP), self.text(UPSERT_TAGS));
         let annotations = annotations(&manifest);
         let wanted = json(manifest.blobs.iter().chain(&manifest.foreign_blobs).chain(&manifest.manifests));
         let tags: Vec<_> = tags.iter().map(ToString::to_string).collect();
@@ -249,6 +272,14 @@ impl Db {
                     .await?;
                 let links = serde_json::json!(links);
                 sqlx::query(blobs).bind(&repository).bind(&digest).bind(&links).execute(&mut *transaction).await?;
+                if !listed.is_empty() {
+                    sqlx::query(insert_children)
+                        .bind(&repository)
+                        .bind(&digest)
+                        .bind(serde_json::json!(listed))
+                        .execute(&mut *transaction)
+                        .await?;
+                }
                 if is_any_unreferenced {
                     sqlx::query(keep).bind(&repository).bind(&links).execute(&mut *transaction).await?;
                 }
@@ -296,17 +327,17 @@ impl Db {
         row.map(ManifestDescription::try_from).transpose()
     }
 
-    /// Deletes a manifest and its tags, and marks the blobs that no other one needs; false when it was not there.
+    /// Deletes a manifest and its tags, and marks the blobs that no other one needs.
     pub async fn delete_manifest(
         &self,
         repository: &RepositoryName,
         digest: &Digest,
         now: DateTime<Utc>,
-    ) -> Result<bool> {
+    ) -> Result<Deleted> {
         // Again only after a push of the same manifest that came in between.
         loop {
-            if let Some(is_deleted) = self.try_delete_manifest(repository, digest, now).await? {
-                return Ok(is_deleted);
+            if let Some(deleted) = self.try_delete_manifest(repository, digest, now).await? {
+                return Ok(deleted);
             }
         }
     }
@@ -318,7 +349,7 @@ impl Db {
         repository: &RepositoryName,
         digest: &Digest,
         now: DateTime<Utc>,
-    ) -> Result<Option<bool>> {
+    ) -> Result<Option<Deleted>> {
         let (lock_links, lock, lock_tags) = (self.text(LOCK_LINKS), self.text(LOCK), self.text(LOCK_TAGS));
         let mark = self.text(MARK_UNNEEDED);
         let (repository, digest) = (repository.to_string(), digest.to_string());
@@ -330,7 +361,14 @@ impl Db {
             sqlx::query(lock_links).bind(&repository).bind(&links).execute(&mut *transaction).await?;
             let manifest = sqlx::query(lock).bind(&repository).bind(&digest);
             if manifest.fetch_optional(&mut *transaction).await?.is_none() {
-                Some(false)
+                Some(Deleted::Unknown)
+            } else if let Some(index) = sqlx::query_scalar::<_, String>(LISTED_BY)
+                .bind(&repository)
+                .bind(&digest)
+                .fetch_optional(&mut *transaction)
+                .await?
+            {
+                Some(Deleted::Listed(parse("digest", &index, &index)?))
             } else {
                 let locked = sqlx::query_scalar(REFERENCES).bind(&repository).bind(&digest);
                 let locked: BTreeSet<String> =
@@ -339,7 +377,7 @@ impl Db {
                     sqlx::query(lock_tags).bind(&repository).bind(&digest).execute(&mut *transaction).await?;
                     sqlx::query(DELETE).bind(&repository).bind(&digest).execute(&mut *transaction).await?;
                     sqlx::query(mark).bind(&repository).bind(&links).bind(now).execute(&mut *transaction).await?;
-                    Some(true)
+                    Some(Deleted::Done)
                 } else {
                     None
                 }

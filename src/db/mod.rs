@@ -40,7 +40,7 @@ mod visible_projects;
 pub use accounts::{ProjectAccess, RobotAccount, TokenAccount, UserAccount};
 pub use commit::Committed;
 pub use links::{Link, Unlinked};
-pub use manifests::{ManifestDescription, Pushed, StoredManifest};
+pub use manifests::{Deleted, ManifestDescription, Pushed, StoredManifest};
 pub use probes::StoreProbe;
 pub use projects::DeletedProject;
 pub use readers::BlobReader;

@@ -64,6 +64,8 @@ impl Db {
             ("children", self.text(manifests::CHILDREN)),
             ("insert_manifest", manifests::INSERT),
             ("insert_references", self.text(manifests::INSERT_BLOBS)),
+            ("insert_children", self.text(manifests::INSERT_CHILDREN)),
+            ("listed_by", manifests::LISTED_BY),
             ("keep_links", self.text(manifests::KEEP)),
             ("upsert_tags", self.text(manifests::UPSERT_TAGS)),
             ("find_manifest", manifests::FIND_BY_DIGEST),

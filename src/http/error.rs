@@ -140,6 +140,9 @@ impl From<ServiceError> for HttpError {
         match error {
             ServiceError::ReferencesUnknown(missing) => Self { entries: unknown(&http, &missing), ..http },
             ServiceError::BlobNeeded => http.with_header(ALLOW, HeaderValue::from_static("GET, HEAD")),
+            ServiceError::ManifestListed(_) => {
+                http.with_header(ALLOW, HeaderValue::from_static("GET, HEAD, PUT"))
+            }
             ServiceError::TooManyRequests { retry_after, .. } => {
                 http.with_header(RETRY_AFTER, HeaderValue::from(retry_after.as_secs().max(1)))
             }
@@ -195,7 +198,7 @@ fn classify(error: &ServiceError) -> (StatusCode, &'static str) {
         ServiceError::RepositoryUnknown | ServiceError::Unknown(_) => (StatusCode::NOT_FOUND, "NAME_UNKNOWN"),
         ServiceError::ManifestInvalid(_) => (StatusCode::BAD_REQUEST, "MANIFEST_INVALID"),
         ServiceError::ReferencesUnknown(_) => (StatusCode::NOT_FOUND, "MANIFEST_BLOB_UNKNOWN"),
-        ServiceError::BlobNeeded => (StatusCode::METHOD_NOT_ALLOWED, "DENIED"),
+        ServiceError::BlobNeeded | ServiceError::ManifestListed(_) => (StatusCode::METHOD_NOT_ALLOWED, "DENIED"),
         ServiceError::Refused(Refusal::Failed(failure)) => {
             let is_quota = failure.code == FailureCode::QuotaExceeded;
             let status = if is_quota { StatusCode::FORBIDDEN } else { StatusCode::BAD_REQUEST };

@@ -47,6 +47,8 @@ pub enum ServiceError {
     BlobUnknown,
     #[error("a manifest in this repository needs the blob; delete the manifest first")]
     BlobNeeded,
+    #[error("the index {0} in this repository lists the manifest; delete the index first")]
+    ManifestListed(Digest),
     #[error("no such manifest in this repository")]
     ManifestUnknown,
     #[error("there is no such repository")]

@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use super::blobs::PATIENCE_FOR_EXPOSED;
 use super::{Result, Service, ServiceError};
-use crate::db::{ManifestDescription, Pushed, StoredManifest};
+use crate::db::{Deleted, ManifestDescription, Pushed, StoredManifest};
 use crate::domain::digest::{Algorithm, Digest, Mismatch};
 use crate::domain::hash::Hasher;
 use crate::domain::manifest::Manifest;
@@ -109,16 +109,20 @@ impl Service {
         self.db.describe_manifest(repository, reference).await?.ok_or(ServiceError::ManifestUnknown)
     }
 
-    /// By a tag, the tag alone; by a digest, the manifest with all its tags. Its blobs stay for a grace.
+    /// By a tag, the tag alone; by a digest, the manifest with all its tags, unless an index lists it. Its blobs stay for
+    /// a grace.
     pub async fn delete_manifest(&self, repository: &RepositoryName, reference: &Reference) -> Result<()> {
-        let is_deleted = match reference {
-            Reference::Tag(tag) => self.db.delete_tag(repository, tag).await?,
+        let deleted = match reference {
+            Reference::Tag(tag) if self.db.delete_tag(repository, tag).await? => Deleted::Done,
+            Reference::Tag(_) => Deleted::Unknown,
             Reference::Digest(digest) => {
                 self.db.delete_manifest(repository, digest, self.clock.now()).await?
             }
         };
-        if !is_deleted {
-            return Err(ServiceError::ManifestUnknown);
+        match deleted {
+            Deleted::Done => {}
+            Deleted::Unknown => return Err(ServiceError::ManifestUnknown),
+            Deleted::Listed(index) => return Err(ServiceError::ManifestListed(index)),
         }
         tracing::info!(%repository, %reference, "manifest deleted");
         Ok(())

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use futures_util::FutureExt;
 use futures_util::future::join_all;
-use overside::db::{Committed, Db, ManifestDescription, Pushed, StoredManifest, Unlinked};
+use overside::db::{Committed, Db, Deleted, ManifestDescription, Pushed, StoredManifest, Unlinked};
 use overside::domain::digest::{Algorithm, Digest};
 use overside::domain::hash::Hasher;
 use overside::domain::manifest::Manifest;
@@ -92,7 +92,7 @@ pub async fn push(db: &Db, content: &Content, tags: &[&str]) {
 }
 
 async fn delete(db: &Db, content: &Content) -> bool {
-    db.delete_manifest(&name(NAME), &content.digest, now()).await.expect("delete")
+    db.delete_manifest(&name(NAME), &content.digest, now()).await.expect("delete") == Deleted::Done
 }
 
 pub async fn all_tags(db: &Db) -> Vec<String> {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use chrono::TimeDelta;
 use futures_util::FutureExt;
-use overside::db::{Committed, Db, DbError, Pushed, Unlinked};
+use overside::db::{Committed, Db, DbError, Deleted, Pushed, Unlinked};
 use overside::domain::access::ProjectName;
 use overside::domain::blob::Blob;
 use overside::domain::digest::Digest;
@@ -136,9 +136,9 @@ async fn manifests(db: Arc<Db>) {
     assert_eq!(usage(&db, PROJECT).await, [3 + 2 * length, 0, 3], "a tag that moves is one");
     assert!(db.delete_tag(&name(NAME), &"c".parse().expect("a tag")).await.expect("delete"));
     assert_eq!(usage(&db, PROJECT).await, [3 + 2 * length, 0, 2]);
-    assert!(db.delete_manifest(&name(NAME), &first.digest, now()).await.expect("delete"));
+    assert_eq!(db.delete_manifest(&name(NAME), &first.digest, now()).await.expect("delete"), Deleted::Done);
     assert_eq!(usage(&db, PROJECT).await, [3 + length, 0, 0], "its tags went with it");
-    assert!(!db.delete_manifest(&name(NAME), &first.digest, now()).await.expect("delete"));
+    assert_eq!(db.delete_manifest(&name(NAME), &first.digest, now()).await.expect("delete"), Deleted::Unknown);
     assert_eq!(usage(&db, PROJECT).await, [3 + length, 0, 0]);
 }
 
@@ -281,7 +281,7 @@ async fn lowered(db: Arc<Db>) {
     assert_eq!(db.reserve(open.id, &project(PROJECT), 5, 9).await.expect("it has them"), Some(5));
     commit(&db, &open, Digest::from_sha256([2; 32]), 5).await;
     assert_eq!(usage(&db, PROJECT).await, [used, 0, 1]);
-    assert!(db.delete_manifest(&name(NAME), &index.digest, now()).await.expect("delete"));
+    assert_eq!(db.delete_manifest(&name(NAME), &index.digest, now()).await.expect("delete"), Deleted::Done);
     assert_eq!(usage(&db, PROJECT).await, [8, 0, 0]);
     // A session without anything to hold, as one whose length nobody has said yet, begins all the same.
     db.insert_upload(&wanting(0), "temp/x/").await.expect("insert");

@@ -16,7 +16,7 @@ pub fn cases() -> Vec<Story> {
     vec![
         ("deleting_a_tag_leaves_its_manifest", tag),
         ("deleting_a_manifest_takes_its_tags_and_no_other", manifest),
-        ("a_child_of_an_index_may_be_deleted_and_pushed_again", child),
+        ("a_child_of_an_index_stays_until_the_index_goes", child),
     ]
 }
 
@@ -97,16 +97,22 @@ fn child(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
         let image = repository.tagged("v1").await;
         let list = index(&[image.descriptor()]);
         repository.put("list", &list).await.expect(201);
-        repository.delete(image.digest()).await.expect(202);
-        assert_eq!(repository.get("list").await.expect(200).body, list.payload);
-        repository.get(image.digest()).await.refused(404, "MANIFEST_UNKNOWN");
-        // The index itself could not be pushed now.
-        repository.put("list", &list).await.refused(404, "MANIFEST_BLOB_UNKNOWN");
-        repository.put(image.digest(), &image).await.expect(201);
+        let second = index(&[image.descriptor()]).with("annotations", json!({ "number": "2" }));
+        repository.put("second", &second).await.expect(201);
+        // However often it is pushed, and without a tag as well.
         repository.put("list", &list).await.expect(201);
+        repository.delete("list").await.expect(202);
+        for left in [&list, &second] {
+            let refused = repository.delete(image.digest()).await;
+            assert_eq!(refused.header("allow"), Some("GET, HEAD, PUT"));
+            refused.refused(405, "DENIED");
+            assert_eq!(repository.get(image.digest()).await.expect(200).body, image.payload);
+            assert_eq!(repository.tags().await, ["second", "v1"]);
+            repository.delete(left.digest()).await.expect(202);
+        }
         // Children stay when their index goes.
-        repository.delete(list.digest()).await.expect(202);
         assert_eq!(repository.get(image.digest()).await.expect(200).body, image.payload);
+        repository.delete(image.digest()).await.expect(202);
     }
     .boxed()
 }

@@ -8,7 +8,7 @@ use serde_json::json;
 use super::NAME;
 use crate::support::Stack;
 use crate::support::api::{Repository, digest_of};
-use crate::support::image::{LAYER, Manifest, descriptor};
+use crate::support::image::{LAYER, Manifest, descriptor, index};
 use crate::support::process::Server;
 use crate::support::trial::Story;
 
@@ -20,6 +20,7 @@ pub fn cases() -> Vec<Story> {
     vec![
         ("of_two_clients_that_push_a_tag_at_once_one_has_it", same_tag),
         ("a_push_against_the_deletion_of_its_manifest_leaves_both_or_none", against_delete),
+        ("an_index_against_the_deletion_of_what_it_lists_leaves_both_or_none", against_child),
         ("a_push_against_the_deletion_of_its_layer_has_it_or_is_refused", against_blob),
         ("of_clients_that_push_and_delete_the_same_tags_none_is_turned_away", crowd),
     ]
@@ -99,6 +100,28 @@ fn against_delete(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
             let is_there = whole_or_gone(&second, "latest", &image, &[b"the layer of raced"]).await;
             assert_eq!(deleted.status, if is_there { 404 } else { 202 }, "race {race}");
             first.delete(image.digest()).await;
+        }
+    }
+    .boxed()
+}
+
+fn against_child(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
+    async move {
+        let (_servers, [first, second]) = twice(&stack).await;
+        let image = first.image("raced").await;
+        let list = index(&[image.descriptor()]);
+        for race in 0..RACES {
+            first.put(image.digest(), &image).await.expect(201);
+            let (pushed, deleted) = tokio::join!(first.put("list", &list), second.delete(image.digest()));
+            if pushed.status == 201 {
+                deleted.refused(405, "DENIED");
+                assert_eq!(second.get(image.digest()).await.expect(200).body, image.payload, "race {race}");
+                first.delete(list.digest()).await.expect(202);
+            } else {
+                pushed.refused(404, "MANIFEST_BLOB_UNKNOWN");
+                deleted.expect(202);
+                second.get("list").await.refused(404, "MANIFEST_UNKNOWN");
+            }
         }
     }
     .boxed()
