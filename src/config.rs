@@ -13,6 +13,7 @@ use url::Url;
 
 use crate::auth::oidc::IssuerConfig;
 use crate::domain::part::{DEFAULT_PART_SIZE, MAX_OBJECT_SIZE, MAX_PART_SIZE, MIN_PART_SIZE};
+use crate::http::redirects::{Clients, RedirectMode, Redirects};
 use crate::service::Limits;
 
 pub use connections::ConnectionConfig;
@@ -185,6 +186,16 @@ pub struct ServeConfig {
     #[arg(long, env = "OVERSIDE_CORS_ORIGIN", value_name = "ORIGIN", value_delimiter = ',', value_parser = cors_origin)]
     pub cors_origin: Vec<String>,
 
+    /// Whether downloads are sent to the bucket: those of all clients, of all but the clients that are known not to
+    /// follow there, or none; then every byte passes this server
+    #[arg(long, env = "OVERSIDE_REDIRECT_DOWNLOADS", value_name = "WHEN", default_value = "auto")]
+    pub redirect_downloads: RedirectMode,
+
+    /// With `auto`: whose downloads pass this server all the same, by address (`10.0.0.0/8`) or by a part of their
+    /// User-Agent (`podman/`); may be given again
+    #[arg(long, env = "OVERSIDE_NO_REDIRECT_FOR", value_name = "CLIENTS", value_delimiter = ',')]
+    pub no_redirect_for: Vec<Clients>,
+
     #[command(flatten)]
     pub connections: ConnectionConfig,
 
@@ -218,6 +229,11 @@ pub struct ServeConfig {
 }
 
 impl ServeConfig {
+    #[must_use]
+    pub fn redirects(&self) -> Redirects {
+        Redirects { mode: self.redirect_downloads, exceptions: self.no_redirect_for.clone() }
+    }
+
     /// Refuses to open an unguarded door by accident.
     pub fn check(&self) -> Result<(), String> {
         match self.auth {

@@ -21,6 +21,7 @@ use crate::config::{AuthMode, ServeConfig};
 use crate::http;
 use crate::http::connections::{Connections, Lingering, Occupied, Terms, Watched};
 use crate::http::gate::{Origin, Peer, forwarded_for};
+use crate::http::redirects::Redirects;
 use crate::open;
 use crate::probing::Prober;
 use crate::service::{FirstAdministrator, Service};
@@ -52,6 +53,7 @@ pub struct Server {
     /// None: where each client found it.
     origin: Option<Origin>,
     cors_origins: Vec<String>,
+    redirects: Redirects,
 }
 
 impl Server {
@@ -84,6 +86,7 @@ impl Server {
             trusts_forwarded_for: config.connections.trust_forwarded_for,
             origin: config.store.public_url.as_ref().map(Origin::fixed),
             cors_origins: config.cors_origin.clone(),
+            redirects: config.redirects(),
         })
     }
 
@@ -107,7 +110,7 @@ impl Server {
     /// Serves until `stop`; then no new connection is taken, requests in flight may finish, and what does
     /// not finish in time saves its state for a client or another replica to go on with.
     pub async fn run(self, stop: impl Future<Output = ()>) {
-        let router = http::router(Arc::clone(&self.service), &self.cors_origins);
+        let router = http::router(Arc::clone(&self.service), &self.cors_origins, self.redirects);
         let cleaning = CancellationToken::new();
         let service = || Arc::clone(&self.service);
         let cleaner = tokio::spawn(worker::clean(service(), self.clean_interval, cleaning.clone()));

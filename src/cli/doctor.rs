@@ -56,6 +56,7 @@ pub(super) async fn run(args: DoctorArgs) -> anyhow::Result<()> {
             // Boxed: it holds dozens of requests, one after the other.
             report.findings.extend(Box::pin(store.examine(&clock)).await);
             if !report.findings.iter().any(Finding::is_broken) {
+                report.findings.extend(urls::downloads(&store, args.store.public_url.as_ref()).await);
                 probe(store, db.as_ref(), &clock, &mut report).await?;
             }
         }

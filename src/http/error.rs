@@ -189,7 +189,8 @@ fn classify(error: &ServiceError) -> (StatusCode, &'static str) {
         ServiceError::Refused(Refusal::Expired) => (StatusCode::GONE, "BLOB_UPLOAD_UNKNOWN"),
         ServiceError::Unauthenticated
         | ServiceError::CredentialsInvalid
-        | ServiceError::ScopeInsufficient => (StatusCode::UNAUTHORIZED, "UNAUTHORIZED"),
+        | ServiceError::ScopeInsufficient
+        | ServiceError::NotPermitted { by_token: true, .. } => (StatusCode::UNAUTHORIZED, "UNAUTHORIZED"),
         ServiceError::Exists(_) => (StatusCode::CONFLICT, "DENIED"),
         ServiceError::InUse(_) => (StatusCode::PRECONDITION_FAILED, "DENIED"),
         ServiceError::TooManyRequests { .. } => (StatusCode::TOO_MANY_REQUESTS, "TOOMANYREQUESTS"),
@@ -198,7 +199,9 @@ fn classify(error: &ServiceError) -> (StatusCode, &'static str) {
         ServiceError::RepositoryUnknown | ServiceError::Unknown(_) => (StatusCode::NOT_FOUND, "NAME_UNKNOWN"),
         ServiceError::ManifestInvalid(_) => (StatusCode::BAD_REQUEST, "MANIFEST_INVALID"),
         ServiceError::ReferencesUnknown(_) => (StatusCode::NOT_FOUND, "MANIFEST_BLOB_UNKNOWN"),
-        ServiceError::BlobNeeded | ServiceError::ManifestListed(_) => (StatusCode::METHOD_NOT_ALLOWED, "DENIED"),
+        ServiceError::BlobNeeded | ServiceError::ManifestListed(_) => {
+            (StatusCode::METHOD_NOT_ALLOWED, "DENIED")
+        }
         ServiceError::Refused(Refusal::Failed(failure)) => {
             let is_quota = failure.code == FailureCode::QuotaExceeded;
             let status = if is_quota { StatusCode::FORBIDDEN } else { StatusCode::BAD_REQUEST };
@@ -225,6 +228,7 @@ fn classify(error: &ServiceError) -> (StatusCode, &'static str) {
         ServiceError::OffsetMismatch { .. } => (StatusCode::RANGE_NOT_SATISFIABLE, "BLOB_UPLOAD_INVALID"),
         ServiceError::TooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "SIZE_INVALID"),
         ServiceError::Denied
+        | ServiceError::NotPermitted { by_token: false, .. }
         | ServiceError::Forbidden(_)
         | ServiceError::Signature(_)
         | ServiceError::QuotaExceeded(_) => (StatusCode::FORBIDDEN, "DENIED"),

@@ -194,7 +194,9 @@ pub(super) fn challenged(
     origin: Option<&Origin>,
 ) -> HttpError {
     let problem = match error {
-        ServiceError::ScopeInsufficient => ",error=\"insufficient_scope\"",
+        ServiceError::ScopeInsufficient | ServiceError::NotPermitted { .. } => {
+            ",error=\"insufficient_scope\""
+        }
         ServiceError::CredentialsInvalid => ",error=\"invalid_token\"",
         _ => "",
     };

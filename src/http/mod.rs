@@ -10,6 +10,7 @@ pub(crate) mod gate;
 mod health;
 mod oci;
 mod permit;
+pub mod redirects;
 mod request_id;
 mod signed;
 mod token;
@@ -18,13 +19,13 @@ pub mod wire;
 use std::any::Any;
 use std::sync::Arc;
 
-use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::header::{AUTHORIZATION, LOCATION};
 use axum::http::{HeaderName, HeaderValue, StatusCode, Uri};
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodFilter, any, on};
+use axum::{Extension, Router};
 use tower_http::ServiceBuilderExt;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::request_id::{MakeRequestUuid, RequestId};
@@ -40,12 +41,13 @@ use endpoint::Endpoint;
 use error::HttpError;
 use gate::{Origin, Visitor};
 use permit::Permit;
+use redirects::Redirects;
 
 /// Every answer under `/v2/` carries it; clients tell a registry by it.
 const API_VERSION: HeaderName = HeaderName::from_static("docker-distribution-api-version");
 
 /// All routes over one service.
-pub fn router(service: Arc<Service>, cors_origins: &[String]) -> Router {
+pub fn router(service: Arc<Service>, cors_origins: &[String], redirects: Redirects) -> Router {
     // Repository names have slashes in them, which no route pattern can hold: `oci` takes paths apart itself.
     let registry = Router::new()
         .route("/v2", any(oci::dispatch))
@@ -82,6 +84,7 @@ pub fn router(service: Arc<Service>, cors_origins: &[String]) -> Router {
         .merge(registry)
         .fallback(|uri: Uri| async move { in_terms_of(&uri, HttpError::not_found()) })
         .method_not_allowed_fallback(|uri: Uri| async move { in_terms_of(&uri, other_method()) })
+        .layer(Extension(Arc::new(redirects)))
         .layer(layers)
         .layer(tower::util::option_layer(browser::cross_origin(cors_origins)))
         .with_state(service)

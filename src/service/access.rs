@@ -72,7 +72,46 @@ impl Service {
                 is_administrator(&caller.authority) || user_id(&caller.authority) == Some(*id)
             }
         };
-        if is_allowed { Ok(()) } else { Err(refusal(caller)) }
+        match requirement {
+            _ if is_allowed => Ok(()),
+            Requirement::Repository(repository, action) => {
+                Err(self.refusal_in(caller, repository, *action).await?)
+            }
+            _ => Err(refusal(caller)),
+        }
+    }
+
+    /// Says whether to sign in, to get another token, or that neither would help.
+    async fn refusal_in(
+        &self,
+        caller: &Caller,
+        repository: &RepositoryName,
+        action: Action,
+    ) -> Result<ServiceError> {
+        let by_token = matches!(caller.authority, Authority::Token(_));
+        let Some(name) = caller.name() else {
+            let message = "nobody signed in, and this is not for everybody; sign in first".to_owned();
+            return Ok(if by_token {
+                ServiceError::NotPermitted { message, by_token }
+            } else {
+                ServiceError::Unauthenticated
+            });
+        };
+        let (account, project) = (self.account_of(caller).await?, repository.project());
+        if by_token && self.account_actions(&account, &project).await?.contains(action) {
+            return Ok(ServiceError::ScopeInsufficient);
+        }
+        let message = if is_administrator(&account) {
+            format!("there is no project {project}; make it first, as by `overside project create {project}`")
+        } else {
+            let what = match action {
+                Action::Pull => "pull from",
+                Action::Push => "push to",
+                Action::Delete => "delete from",
+            };
+            format!("{name} has no permission to {what} this repository, or its project does not exist")
+        };
+        Ok(ServiceError::NotPermitted { message, by_token })
     }
 
     /// What a caller may do in a repository.

@@ -87,10 +87,21 @@ impl Service {
         });
     }
 
-    /// The way to a blob's bytes, all or a range of them.
-    pub async fn blob_content(self: &Arc<Self>, blob: Blob, range: Option<ByteRange>) -> Result<BlobContent> {
+    /// The way to a blob's bytes, all or a range of them. They come through here where `stays` says so of a URL.
+    pub async fn blob_content(
+        self: &Arc<Self>,
+        blob: Blob,
+        range: Option<ByteRange>,
+        stays: impl FnOnce(&str) -> bool + Send,
+    ) -> Result<BlobContent> {
         let blob = self.held(blob).await?;
-        match self.storage.download(&blob, range, self.settings().url_lifetime()).await {
+        let download = match self.storage.download(&blob, range, self.settings().url_lifetime()).await {
+            Ok(Download::Url(url)) if stays(&url) => {
+                self.storage.stream(&blob, range).await.map(Download::Stream)
+            }
+            download => download,
+        };
+        match download {
             Ok(download) => {
                 if let (Download::Url(_), Standing::Placed) = (&download, &blob.standing) {
                     self.look_behind(&blob);

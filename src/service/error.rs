@@ -21,6 +21,10 @@ pub enum ServiceError {
     CredentialsInvalid,
     #[error("the token was not issued for this; get one for the scope that is named")]
     ScopeInsufficient,
+    /// Nor would another token help: `message` says why. The same whether the project is there or not, but for who may
+    /// know.
+    #[error("{message}")]
+    NotPermitted { message: String, by_token: bool },
     /// The same whether it is there or not.
     #[error("there is no such thing here, or you have no permission for it")]
     Denied,

@@ -387,7 +387,19 @@ impl Storage {
     ) -> Result<Download> {
         match self {
             Self::S3(backend) => backend.presign_get(&stands_at(blob)?, lifetime).await.map(Download::Url),
-            Self::Filesystem(backend) => backend.open(&blob.digest, range).await.map(Download::Stream),
+            Self::Filesystem(_) => self.stream(blob, range).await.map(Download::Stream),
+        }
+    }
+
+    /// The same by way of this server.
+    pub async fn stream(
+        &self,
+        blob: &Blob,
+        range: Option<ByteRange>,
+    ) -> Result<BoxStream<'static, std::io::Result<Bytes>>> {
+        match self {
+            Self::S3(backend) => backend.open(stands_at(blob)?, range).await,
+            Self::Filesystem(backend) => backend.open(&blob.digest, range).await,
         }
     }
 

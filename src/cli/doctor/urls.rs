@@ -1,7 +1,12 @@
 //! What clients' URLs permit at this bucket, and what to do where it is too much.
 
-use serde_json::{Value, json};
+use std::time::Duration;
 
+use serde_json::{Value, json};
+use url::Url;
+
+use crate::domain::digest::Digest;
+use crate::http::redirects::is_private;
 use crate::storage::probe::{Capabilities, Capability};
 use crate::storage::{Finding, S3, key};
 
@@ -43,6 +48,33 @@ pub(super) fn findings(store: &S3, seen: &Capabilities) -> Vec<Finding> {
         });
     }
     findings
+}
+
+/// Where downloads are sent, and who does not go there.
+pub(super) async fn downloads(store: &S3, public_url: Option<&Url>) -> Option<Finding> {
+    let some_blob = key::blob(&Digest::from_sha256([0; 32]));
+    let bucket = Url::parse(&store.presign_get(&some_blob, Duration::from_secs(1)).await.ok()?).ok()?;
+    let (there, here) = (bucket.host_str()?, public_url.and_then(Url::host_str).unwrap_or_default());
+    let subject = "downloads";
+    // What Go's `net/http` sends along: also to a host below the one that was asked (`shouldCopyHeaderOnRedirect`).
+    let is_below = there.strip_suffix(here).is_some_and(|below| below.ends_with('.'));
+    Some(if !here.is_empty() && (there == here || is_below) {
+        let detail = format!(
+            "clients are sent from {here} to {there}, and those written in Go take their password or token along, which \
+             AWS and others refuse beside a signed URL"
+        );
+        let mend = "give the bucket a host name that is not the service's nor below it, or serve such clients here \
+                    (--no-redirect-for, --redirect-downloads never)";
+        Finding::warning(subject, detail, mend)
+    } else if is_private(&bucket) {
+        let detail = format!(
+            "clients are sent to the address {there}; crane, cosign and what else is made of go-containerregistry 0.22 \
+             and later do not go from a name to a private address, and are served by this service"
+        );
+        Finding::warning(subject, detail, "give the bucket a host name (--s3-public-endpoint)")
+    } else {
+        Finding::good(subject, format!("clients are sent to {there}"))
+    })
 }
 
 /// For whoever needs it.

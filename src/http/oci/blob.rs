@@ -7,6 +7,7 @@ use axum::http::header::{
     ACCEPT_RANGES, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG,
     IF_RANGE, LOCATION, RANGE,
 };
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 
@@ -18,6 +19,7 @@ use crate::domain::range::RangeRequest;
 use crate::http::browser::ATTACHMENT;
 use crate::http::error::HttpError;
 use crate::http::extract::header;
+use crate::http::redirects::{Asked, Redirects};
 use crate::service::Service;
 use crate::storage::Download;
 
@@ -41,8 +43,9 @@ pub(super) async fn get(
     service: &Arc<Service>,
     name: &RepositoryName,
     digest: &Digest,
-    headers: &HeaderMap,
+    request: &Parts,
 ) -> Answer {
+    let headers = &request.headers;
     let blob = service.blob(name, digest).await?;
     if is_known(headers, digest) {
         return Ok(described(StatusCode::NOT_MODIFIED, &blob));
@@ -63,7 +66,10 @@ pub(super) async fn get(
             return Err(error.with_header(CONTENT_RANGE, location(format!("bytes */{}", blob.size))));
         }
     };
-    let content = service.blob_content(blob, range).await?;
+    let redirects = request.extensions.get::<Arc<Redirects>>();
+    let asked = Asked::of(headers, &request.extensions);
+    let stays = |url: &str| redirects.is_some_and(|redirects| redirects.keeps(&asked, url));
+    let content = service.blob_content(blob, range, stays).await?;
     let mut response = match content.download {
         Download::Url(url) => {
             // The store answers the range; the client sends its header there again.

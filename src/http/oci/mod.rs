@@ -94,7 +94,7 @@ async fn answer(
         }
         (Endpoint::Abort, Route::Upload(name, id)) => abort::abort(service, caller, &name, id).await,
         (Endpoint::ReadBlob, Route::Blob(name, digest)) => {
-            blob::get(service, &name, &digest, request.headers()).await
+            blob::get(service, &name, &digest, &request.into_parts().0).await
         }
         (Endpoint::DescribeBlob, Route::Blob(name, digest)) => {
             blob::head(service, &name, &digest, request.headers()).await

@@ -4,6 +4,7 @@ pub mod append;
 mod assemble;
 mod copying;
 mod distrust;
+mod download;
 mod examine;
 mod failure;
 mod multipart;

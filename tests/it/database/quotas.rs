@@ -138,7 +138,10 @@ async fn manifests(db: Arc<Db>) {
     assert_eq!(usage(&db, PROJECT).await, [3 + 2 * length, 0, 2]);
     assert_eq!(db.delete_manifest(&name(NAME), &first.digest, now()).await.expect("delete"), Deleted::Done);
     assert_eq!(usage(&db, PROJECT).await, [3 + length, 0, 0], "its tags went with it");
-    assert_eq!(db.delete_manifest(&name(NAME), &first.digest, now()).await.expect("delete"), Deleted::Unknown);
+    assert_eq!(
+        db.delete_manifest(&name(NAME), &first.digest, now()).await.expect("delete"),
+        Deleted::Unknown
+    );
     assert_eq!(usage(&db, PROJECT).await, [3 + length, 0, 0]);
 }
 

@@ -27,6 +27,7 @@ pub fn cases() -> Vec<Story> {
         ("every_endpoint_lets_in_whom_it_should_and_nobody_else", |s| table::all(s).boxed()),
         ("a_token_is_good_for_what_its_bearer_may_of_what_was_asked_for", |s| tokens::granted(s).boxed()),
         ("a_client_is_told_where_to_get_a_token_and_for_what", |s| tokens::challenged(s).boxed()),
+        ("who_may_not_is_told_that_no_other_token_would_help", |s| tokens::unpermitted(s).boxed()),
         ("tokens_of_one_replica_are_taken_by_another_whichever_key_signed_them", |s| {
             tokens::shared(s).boxed()
         }),

@@ -10,6 +10,7 @@ mod mount;
 mod pull;
 mod push;
 mod races;
+mod redirects;
 mod references;
 mod referrers;
 mod refused;
@@ -40,6 +41,7 @@ pub fn cases() -> Vec<Story> {
         shapes::cases(),
         refused::cases(),
         sizes::cases(),
+        redirects::cases(),
         references::cases(),
         delete::cases(),
         tags::cases(),

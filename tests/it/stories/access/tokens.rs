@@ -259,6 +259,48 @@ pub async fn forged(stack: Arc<Stack>) {
     Answer::to(Visitor::bearer("good", &good).http.get(town.url("/v2/"))).await.expect(200);
 }
 
+pub async fn unpermitted(stack: Arc<Stack>) {
+    let town = Town::new(&stack, &[]).await;
+    let push = async |visitor: &Visitor, project: &str, scope: &str| {
+        let scope = format!("repository:{project}/app:{scope}");
+        let bearer = Visitor::bearer("bearer", &token(&town.server, visitor, &[&scope]).await);
+        let post = |visitor: &Visitor| {
+            let url = town.url(&format!("/v2/{project}/app/blobs/uploads/"));
+            Answer::to(visitor.http.post(url).header("content-length", 0))
+        };
+        let (by_token, by_password) = (post(&bearer).await, post(visitor).await);
+        by_password.refused(
+            if visitor.name == "nobody" { 401 } else { 403 },
+            if visitor.name == "nobody" { "UNAUTHORIZED" } else { "DENIED" },
+        );
+        let challenge = by_token.header("www-authenticate").expect("a challenge").to_owned();
+        assert!(challenge.contains("error=\"insufficient_scope\""), "{challenge}");
+        let message = by_token.refused(401, "UNAUTHORIZED");
+        if visitor.name != "nobody" {
+            assert_eq!(by_password.refused(403, "DENIED"), message, "the same, however it is asked");
+        }
+        message
+    };
+    let both = "pull,push";
+    let guest = "guest has no permission to push to this repository, or its project does not exist";
+    assert_eq!(push(town.visitor("guest"), PRIVATE, both).await, guest);
+    assert_eq!(push(town.visitor("guest"), "nowhere", both).await, guest);
+    let operator = push(town.visitor("operator"), "nowhere", both).await;
+    assert!(
+        operator.contains("there is no project nowhere") && operator.contains("project create nowhere"),
+        "{operator}"
+    );
+    let nobody = push(town.visitor("nobody"), PUBLIC, both).await;
+    assert!(nobody.contains("sign in first"), "{nobody}");
+    // Whoever may, with a token that says less, is to get another.
+    let narrow =
+        token(&town.server, town.visitor("developer"), &[&format!("repository:{PRIVATE}/app:pull")]).await;
+    let post =
+        Visitor::bearer("bearer", &narrow).http.post(town.url(&format!("/v2/{PRIVATE}/app/blobs/uploads/")));
+    let narrow = Answer::to(post.header("content-length", 0)).await.refused(401, "UNAUTHORIZED");
+    assert!(narrow.contains("get one for the scope"), "{narrow}");
+}
+
 pub async fn shared(stack: Arc<Stack>) {
     let town = Town::new(&stack, &[]).await;
     let scope = ["repository:inner/app:pull"];

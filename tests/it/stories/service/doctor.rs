@@ -14,6 +14,7 @@ pub fn cases() -> Vec<Story> {
         ("doctor_finds_a_healthy_stack_healthy_and_leaves_nothing", healthy),
         ("doctor_names_what_is_broken_and_its_mend", broken),
         ("doctor_sees_keys_that_the_store_does_not_take", wrong_keys),
+        ("doctor_says_which_clients_do_not_follow_to_the_bucket", downloads),
     ]
 }
 
@@ -47,6 +48,25 @@ fn healthy(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
         );
         assert_eq!(stack.temp_leftovers().await, Vec::<String>::new());
         assert_eq!(stack.objects().await, vec![]);
+    }
+    .boxed()
+}
+
+fn downloads(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
+    async move {
+        let Store::S3 { .. } = &stack.store else { not_here("a folder has nowhere to send anybody") };
+        assert_eq!(stack.command(&["migrate"]).await.code, Some(0));
+        for (flags, verdict, expected) in [
+            (["--public-url", "http://127.0.0.1:5000"], "warning", "password or token"),
+            (["--public-url", "https://registry.example"], "warning", "go-containerregistry"),
+        ] {
+            let report = report(&stack.command(&[&["doctor", "--json"][..], &flags].concat()).await, 0);
+            let findings = report["findings"].as_array().expect("findings");
+            let finding = findings.iter().find(|finding| finding["subject"] == "downloads").expect("one");
+            assert_eq!(finding["verdict"], verdict);
+            let detail = finding["detail"].as_str().expect("a sentence");
+            assert!(detail.contains("127.0.0.1") && detail.contains(expected), "{detail}");
+        }
     }
     .boxed()
 }
