@@ -52,6 +52,9 @@ impl Service {
         let on_arrival = proxied(&upload).map_or(0, |stored| stored.received);
         let owner = Uuid::new_v4();
         let part_size = self.part_size_for(chunk);
+        // Whoever says where its chunk goes takes over from a connection that brings the same bytes: it is the same
+        // client, which gave that up before we knew.
+        let mut may_take_over = chunk.range.is_some_and(|range| range.start == on_arrival);
         let upload = loop {
             let leased = self.transition(upload.clone(), |upload| {
                 let upload =
@@ -60,6 +63,10 @@ impl Service {
                 Ok(upload.touch(self.after(self.settings().upload_lifetime())))
             });
             match leased.await {
+                Err(ServiceError::Refused(Refusal::Appending)) if may_take_over => {
+                    may_take_over = false;
+                    upload = self.give_notice(self.read_again(upload.id).await?).await?;
+                }
                 Err(ServiceError::Refused(Refusal::Appending)) => upload = self.outwait(&upload).await?,
                 leased => break leased?,
             }

@@ -85,6 +85,13 @@ impl Service {
         }
     }
 
+    /// Has the holder of a lease give it back: a client that was cut off, as by a router that forgot its connection, and
+    /// has come again with the bytes that the holder still waits for.
+    pub(super) async fn give_notice(&self, upload: Upload) -> Result<Upload> {
+        let end = self.after(self.limits.lease / RENEWALS_PER_LEASE * 2);
+        self.transition(upload, |upload| Ok(upload.give_notice(end))).await
+    }
+
     async fn renew(&self, mut before: Upload, lease: Lease, progress: Option<Progress>) -> Result<Upload> {
         for _ in 0..SWAP_ATTEMPTS {
             let after = Upload { progress, ..before.clone().renew(lease)? };
@@ -92,7 +99,15 @@ impl Service {
             if self.db.renew_lease(&before, &after, now).await? {
                 return Ok(after.persisted(now));
             }
+            let held = before.state.lease();
             before = self.read_again(before.id).await?;
+            // Somebody gave notice.
+            if let (Some(held), Some(now)) = (held, before.state.lease())
+                && now.owner == held.owner
+                && now.expires_at < held.expires_at
+            {
+                return Err(Refusal::LeaseLost.into());
+            }
         }
         Err(ServiceError::Contended)
     }

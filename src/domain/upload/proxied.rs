@@ -1,6 +1,6 @@
 //! Bytes that come through this server, chunk after chunk, and what they are hashed with on the way.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use uuid::Uuid;
 
 use super::transition::wrong_mode;
@@ -73,6 +73,16 @@ impl Upload {
             proxied.hash_state = Hasher::new(self.algorithm).save();
         }
         Ok(self.with(State::Uploading { transfer: Transfer::Proxied(proxied), append_lease: Some(lease) }))
+    }
+
+    /// Whoever holds the lease of an append is to give it back by `end`, which is sooner than it was promised: by that the
+    /// holder knows.
+    #[must_use]
+    pub fn give_notice(mut self, end: DateTime<Utc>) -> Self {
+        if let State::Uploading { append_lease: Some(lease), .. } = &mut self.state {
+            lease.expires_at = end.min(lease.expires_at - TimeDelta::milliseconds(1));
+        }
+        self
     }
 
     /// Records what an append stored and gives the lease back. With the last chunk it declares the `whole`, which

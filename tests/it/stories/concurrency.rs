@@ -24,6 +24,7 @@ pub fn cases() -> Vec<Story> {
         ("of_finalize_and_abort_at_once_one_wins_and_the_other_is_told", finalize::against_abort),
         ("of_two_chunks_for_one_place_one_is_taken_whole", append::for_one_place),
         ("a_chunk_is_refused_while_another_is_coming_in", append::while_another_comes),
+        ("who_comes_back_takes_over_from_a_connection_that_it_lost", append::after_a_half_open_connection),
         ("an_upload_aborted_under_a_chunk_leaves_nothing", append::against_abort),
         ("signers_at_once_share_one_multipart_upload", sign::one_plan),
         ("cleaners_at_once_take_nothing_from_uploads_that_live", clean::beside_uploads),

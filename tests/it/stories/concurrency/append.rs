@@ -79,6 +79,47 @@ pub fn while_another_comes(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
     .boxed()
 }
 
+pub fn after_a_half_open_connection(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
+    async move {
+        let flags = ["--part-size", "5MiB", "--lease", "6s", "--clean-interval", "1h"];
+        let replicas = [stack.server(&flags).await, stack.server(&flags).await];
+        let content = api::content(CHUNK);
+        let digest = api::digest_of(&content);
+        // To the same replica, and to another one; with nothing stored before, and with a chunk that was.
+        for (replica, stored) in [(0, 0), (1, 100_000)] {
+            let upload = Repository::of(replicas[0].base_url(), &format!("team/app{replica}")).begin().await;
+            let other = at(&replicas[replica], &upload);
+            if stored > 0 {
+                upload.patch(None, content[..stored].to_vec()).await.expect(202);
+            }
+            let (sender, body) = held();
+            let appending = tokio::spawn({
+                let upload = upload.clone();
+                async move { upload.patch(None, body).await }
+            });
+            // More than a part of it is in the store already, and must not count.
+            sender.send(vec![7; CHUNK - stored - 1000]).await.expect("somebody reads");
+            let deadline = Instant::now() + SEEN_LIMIT;
+            while other.row(&stack).await.state.lease().is_none() {
+                assert!(Instant::now() < deadline, "nobody appends");
+                tokio::time::sleep(POLL).await;
+            }
+            // Who does not know where it goes on is told that somebody is at it.
+            other.patch(None, "more").await.refused(409, "BLOB_UPLOAD_INVALID");
+            let begun = Instant::now();
+            let range = format!("{stored}-{}", CHUNK - 1);
+            other.patch(Some(&range), content[stored..].to_vec()).await.expect(202);
+            assert!(begun.elapsed() < SEEN_LIMIT, "it took {:?}", begun.elapsed());
+            appending.await.expect("an answer").refused(409, "BLOB_UPLOAD_INVALID");
+            drop(sender);
+            other.finalize(&digest).await.expect(201);
+            assert_eq!(stack.blob_hash(&digest).await, Some(digest));
+            assert_nothing_left(&stack).await;
+        }
+    }
+    .boxed()
+}
+
 pub fn against_abort(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
     async move {
         let replicas = replicas(&stack).await;
