@@ -60,7 +60,7 @@ pub(super) async fn login(args: LoginArgs) -> anyhow::Result<()> {
     let username = args.username.map_or_else(ask_for_name, Ok)?;
     let password = if args.password_stdin { read_line()? } else { ask_for_password()? };
     if username.is_empty() || password.is_empty() {
-        return Err(BadUsage("neither name nor password can be empty").into());
+        return Err(BadUsage::new("neither name nor password can be empty").into());
     }
     let credential = Credential::Basic { username: username.clone(), password };
     let options = args.tls.options(Some(credential.clone()))?;
@@ -101,7 +101,7 @@ fn ask_for_password() -> anyhow::Result<String> {
 }
 
 fn expect_terminal(instead: &'static str) -> Result<(), BadUsage> {
-    if std::io::stdin().is_terminal() { Ok(()) } else { Err(BadUsage(instead)) }
+    if std::io::stdin().is_terminal() { Ok(()) } else { Err(BadUsage::new(instead)) }
 }
 
 fn read_line() -> anyhow::Result<String> {

@@ -23,6 +23,7 @@ mod login;
 mod looks;
 mod man;
 mod migrate;
+mod operands;
 pub mod progress;
 mod project;
 mod pull;
@@ -36,6 +37,7 @@ mod serve;
 mod user;
 mod verify;
 
+use std::borrow::Cow;
 use std::io::Write;
 
 use clap::{Parser, Subcommand};
@@ -116,7 +118,13 @@ const BAD_USAGE: u8 = 2;
 /// Arguments that make no sense together, whatever the server would say.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
-struct BadUsage(&'static str);
+struct BadUsage(Cow<'static, str>);
+
+impl BadUsage {
+    fn new(why: impl Into<Cow<'static, str>>) -> Self {
+        Self(why.into())
+    }
+}
 
 /// Runs the command. Exit codes: 0 done, 1 failed, 2 bad usage.
 pub async fn run() -> std::process::ExitCode {

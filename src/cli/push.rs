@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use anyhow::{Context, bail};
 
+use super::BadUsage;
 use super::artifact::{SendArgs, Sending, unless_interrupted};
+use super::operands::files_and_name;
 use super::progress::{Display, OutputArgs};
 use super::remote::{RemoteArgs, RemoteName, TransferArgs};
 use crate::client::archive::{Archive, Image};
@@ -13,20 +15,25 @@ use crate::client::copy::{CopyOptions, Origin, Target};
 use crate::client::printable;
 use crate::domain::reference::{Reference, Tag};
 
+const USAGE: &str = "overside push [OPTIONS] <ARCHIVE> <NAME[:TAG]>\n       overside push [OPTIONS] --to <NAME[:TAG]> <ARCHIVE>";
+
 /// Push an image out of an archive or a layout
 ///
 /// Takes what `docker save`, `skopeo copy … docker-archive:` or `oci-archive:` and builds leave: a tar, packed by gzip
 /// or not, or a folder in the OCI image layout. All of it is checked before anything is sent. Layers go up as they are,
 /// side by side, and large ones in parts straight to the bucket.
+///
+/// What is a file is not taken for a name.
 #[derive(Debug, clap::Args)]
+#[command(override_usage = USAGE)]
 pub struct PushArgs {
-    /// The archive or layout
-    #[arg(value_name = "ARCHIVE")]
-    archive: PathBuf,
-    /// What to push it as, such as team/app:v1 or registry.example/team/app:v1. Without a tag each image keeps the tag
-    /// that the archive has for it
-    #[arg(value_name = "NAME[:TAG]")]
-    name: RemoteName,
+    /// The archive or layout; behind it what to push it as, such as team/app:v1 or registry.example/team/app:v1.
+    /// Without a tag each image keeps the tag that the archive has for it
+    #[arg(value_name = "ARCHIVE", required = true, num_args = 1..=2)]
+    operands: Vec<PathBuf>,
+    /// What to push the archive as, instead of the name behind it
+    #[arg(long, value_name = "NAME[:TAG]")]
+    to: Option<RemoteName>,
     /// Which image, where the archive has several: as it is called there, or its digest
     #[arg(long, value_name = "NAME")]
     image: Option<String>,
@@ -49,26 +56,34 @@ pub async fn run(args: PushArgs) -> anyhow::Result<()> {
 }
 
 async fn push(args: &PushArgs, display: &Display) -> anyhow::Result<()> {
-    let progress = display.progress().of(args.archive.display().to_string());
-    let archive = Archive::open(&args.archive, &progress).await;
-    let archive = Arc::new(archive.with_context(|| format!("{} was not sent", args.archive.display()))?);
-    let wanted = select(archive.images(), args)?;
-    let client = args.remote.client(&args.name).await?;
-    args.send.prepare(&client, &args.name.repository).await?;
+    let (files, name) = files_and_name(&args.operands, args.to.as_ref())?;
+    let [file] = &files[..] else {
+        return Err(BadUsage::new("one archive is pushed at a time").into());
+    };
+    let progress = display.progress().of(file.display().to_string());
+    let archive = Archive::open(file, &progress).await;
+    let archive = Arc::new(archive.with_context(|| format!("{} was not sent", file.display()))?);
+    let wanted = select(archive.images(), args, &name)?;
+    let client = args.remote.client(&name).await?;
+    args.send.prepare(&client, &name.repository).await?;
     let put = args.send.put_options(args.transfer.lanes());
     let options = CopyOptions { put, replace_tag: true, recheck: args.recheck, referrers: false };
     let sending = Sending { display, output: args.output, args: &args.send };
     for (image, tag) in wanted {
         let root = archive.manifest(&image.root.digest).context("the archive lost its own manifest")?;
-        let name = args.name.with(tag.clone().map(Reference::Tag));
-        let target = Target { client: client.clone(), repository: args.name.repository.clone(), tag };
-        sending.send(&Origin::Archive(archive.clone()), root, &target, &options, &name).await?;
+        let tagged = name.with(tag.clone().map(Reference::Tag));
+        let target = Target { client: client.clone(), repository: name.repository.clone(), tag };
+        sending.send(&Origin::Archive(archive.clone()), root, &target, &options, &tagged).await?;
     }
     Ok(())
 }
 
 /// Which images go up, and as what; a digest in the name is what the image has to have.
-fn select<'a>(images: &'a [Image], args: &PushArgs) -> anyhow::Result<Vec<(&'a Image, Option<Tag>)>> {
+fn select<'a>(
+    images: &'a [Image],
+    args: &PushArgs,
+    name: &RemoteName,
+) -> anyhow::Result<Vec<(&'a Image, Option<Tag>)>> {
     let is_wanted = |image: &&Image| match &args.image {
         None => true,
         Some(wanted) => {
@@ -83,7 +98,7 @@ fn select<'a>(images: &'a [Image], args: &PushArgs) -> anyhow::Result<Vec<(&'a I
             listed(images)
         );
     }
-    let tag = match &args.name.reference {
+    let tag = match &name.reference {
         Some(Reference::Digest(digest)) => {
             chosen.retain(|image| image.root.digest == *digest);
             let [image] = chosen[..] else {

@@ -12,6 +12,7 @@ use serde_json::json;
 
 use super::BadUsage;
 use super::artifact::{SendArgs, say_planned};
+use super::operands::files_and_name;
 use super::progress::{Display, OutputArgs};
 use super::remote::{RemoteArgs, RemoteName, TransferArgs};
 use crate::client::{Client, Error, Outcome, PutOptions, PutOutcome};
@@ -21,6 +22,8 @@ use crate::domain::reference::Reference;
 use crate::domain::upload::{TransferMode, UploadId};
 pub(super) use folder::TITLE;
 
+const USAGE: &str =
+    "overside put [OPTIONS] <FILE>... <NAME>\n       overside put [OPTIONS] --to <NAME> <FILE>...";
 /// What names standard input.
 const STDIN: &str = "-";
 
@@ -29,14 +32,18 @@ const STDIN: &str = "-";
 /// Each file becomes a blob, printed as its digest, size and reference. What the repository has is not sent again; an
 /// upload that was interrupted goes on when the same command runs again. With `--recursive` a folder becomes one
 /// artifact with a layer for each file, which `overside get` restores.
+///
+/// The last operand is the repository's name. What is a file is not taken for a name.
 #[derive(Debug, clap::Args)]
+#[command(override_usage = USAGE)]
 pub struct PutArgs {
-    /// Files to upload: paths, patterns such as 'data/*.parquet', or - for standard input
+    /// Files to upload: paths, patterns such as 'data/*.parquet', or - for standard input; behind them the name of
+    /// the repository, such as team/model, with a host before it or a tag behind it
     #[arg(value_name = "FILE", required = true)]
-    files: Vec<PathBuf>,
-    /// Repository they go to, such as team/model, with a host before it or a tag behind it
-    #[arg(value_name = "NAME", required = true)]
-    name: RemoteName,
+    operands: Vec<PathBuf>,
+    /// Repository that the files go to; then every operand is a file
+    #[arg(long, value_name = "NAME")]
+    to: Option<RemoteName>,
     /// Upload a folder as one artifact, named by a tag
     #[arg(long, short)]
     recursive: bool,
@@ -67,6 +74,8 @@ fn transfer_mode() -> impl TypedValueParser<Value = TransferMode> {
 /// One run.
 struct Put<'a> {
     args: &'a PutArgs,
+    files: Vec<PathBuf>,
+    name: RemoteName,
     client: Client,
     display: Display,
     options: PutOptions,
@@ -84,11 +93,12 @@ enum Done {
 }
 
 pub async fn run(args: PutArgs) -> anyhow::Result<()> {
-    let client = args.remote.client(&args.name).await?;
+    let (files, name) = files_and_name(&args.operands, args.to.as_ref())?;
+    let client = args.remote.client(&name).await?;
     let display = Display::new(args.output);
     let options =
         PutOptions { mode: args.mode, resume: args.resume, ..args.send.put_options(args.transfer.lanes()) };
-    let put = Put { args: &args, client, display, options };
+    let put = Put { args: &args, files, name, client, display, options };
     let done = tokio::select! {
         done = put.run() => done,
         _ = tokio::signal::ctrl_c() => Err(anyhow!("interrupted; the same command goes on with what has arrived")),
@@ -106,25 +116,25 @@ impl Put<'_> {
     async fn run(&self) -> anyhow::Result<()> {
         let args = self.args;
         if args.recursive {
-            let [folder] = &args.files[..] else {
-                return Err(BadUsage("--recursive takes one folder").into());
+            let [folder] = &self.files[..] else {
+                return Err(BadUsage::new("--recursive takes one folder").into());
             };
             return folder::put(self, folder).await;
         }
-        if args.name.reference.is_some() {
+        if self.name.reference.is_some() {
             return Err(
-                BadUsage("a blob has no tag and names its digest itself; write the name alone").into()
+                BadUsage::new("a blob has no tag and names its digest itself; write the name alone").into()
             );
         }
-        let files = expand(&args.files)?;
+        let files = expand(&self.files)?;
         if args.resume.is_some() && files.len() != 1 {
-            return Err(BadUsage("--resume goes on with one upload, of one file").into());
+            return Err(BadUsage::new("--resume goes on with one upload, of one file").into());
         }
         if args.send.dry_run && files.iter().any(|file| file == Path::new(STDIN)) {
             let why = "standard input cannot be looked at without being read; leave --dry-run out";
-            return Err(BadUsage(why).into());
+            return Err(BadUsage::new(why).into());
         }
-        args.send.prepare(&self.client, &args.name.repository).await?;
+        args.send.prepare(&self.client, &self.name.repository).await?;
         // Hashing is a core's work and sending the network's: of two files one is hashed while the other travels.
         let putting = files.iter().map(|file| async move { (file, self.file(file).await) });
         let at_once = self.options.lanes.count().min(files.len()).max(1);
@@ -148,7 +158,7 @@ impl Put<'_> {
     }
 
     async fn file(&self, file: &Path) -> anyhow::Result<Done> {
-        let repository = &self.args.name.repository;
+        let repository = &self.name.repository;
         if file == Path::new(STDIN) {
             return Ok(Done::Put(stream::put(self).await?));
         }
@@ -167,7 +177,7 @@ impl Put<'_> {
     }
 
     fn say(&self, file: &Path, put: PutOutcome, is_alone: bool) {
-        let reference = self.args.name.with(Some(Reference::Digest(put.digest)));
+        let reference = self.name.with(Some(Reference::Digest(put.digest)));
         self.display.finish();
         if self.args.output.json {
             let report = json!({
@@ -175,7 +185,7 @@ impl Put<'_> {
                 "file": file,
                 "digest": put.digest,
                 "size": put.size,
-                "repository": self.args.name.repository,
+                "repository": self.name.repository,
                 "reference": reference.to_string(),
                 "existed": put.outcome == Outcome::Exists,
                 "outcome": put.outcome,
@@ -191,16 +201,17 @@ impl Put<'_> {
 
     /// The command that goes on from here, also elsewhere.
     fn hint(&self) -> Option<String> {
-        let [file] = &self.args.files[..] else { return None };
+        let [file] = &self.files[..] else { return None };
         if self.args.recursive || file == Path::new(STDIN) {
             return None;
         }
-        let (file, name) = (file.display(), &self.args.name);
+        let (file, name) = (file.display(), &self.name);
+        let to = if self.args.to.is_some() { "--to " } else { "" };
         // Without the name and password that an address may have.
         let server = self.client.base().as_str().trim_end_matches('/');
         let id = self.display.session()?;
         Some(format!(
-            "to go on on another machine: overside put '{file}' {name} --server {server} --resume {id}"
+            "to go on on another machine: overside put '{file}' {to}{name} --server {server} --resume {id}"
         ))
     }
 }
@@ -266,14 +277,14 @@ mod tests {
         let args = parse(&["model.bin", "team/model"]).unwrap();
         assert_eq!((args.transfer.jobs, args.mode, args.resume), (4, None, None));
         let args = parse(&["a", "b", "c", "localhost:5000/team/model"]).unwrap();
-        assert_eq!((args.files.len(), args.name.repository.as_str()), (3, "team/model"));
+        assert_eq!(args.operands.len(), 4);
     }
 
     #[test]
     fn bad_usage_is_found_before_anything_is_sent() {
         for bad in [
-            &["model.bin"][..],
-            &["model.bin", "../etc"],
+            &[][..],
+            &["model.bin", "--to", "../etc"],
             &["model.bin", "team/model", "--jobs", "0"],
             &["model.bin", "team/model", "--mode", "proxied"],
             &["model.bin", "team/model", "--resume", "1"],

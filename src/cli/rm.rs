@@ -28,7 +28,7 @@ pub async fn run(args: RmArgs) -> anyhow::Result<()> {
     let client = args.remote.client(name).await?;
     if args.blob {
         let Reference::Digest(digest) = reference else {
-            return Err(BadUsage("a blob has no tag; name its digest").into());
+            return Err(BadUsage::new("a blob has no tag; name its digest").into());
         };
         let is_there = if args.dry_run {
             client.blob_size(&name.repository, digest).await?.is_some()

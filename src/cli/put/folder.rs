@@ -33,10 +33,10 @@ const MAX_FILES: usize = 10_000;
 
 pub(super) async fn put(put: &Put<'_>, folder: &Path) -> anyhow::Result<()> {
     let args = put.args;
-    let tag = match args.name.reference_or_latest()? {
+    let tag = match put.name.reference_or_latest()? {
         Reference::Tag(tag) => tag,
         Reference::Digest(_) => {
-            return Err(BadUsage("the artifact gets its digest from its files; name it by a tag").into());
+            return Err(BadUsage::new("the artifact gets its digest from its files; name it by a tag").into());
         }
     };
     let (owned, files) = (folder.to_owned(), tokio::task::spawn_blocking);
@@ -72,12 +72,12 @@ pub(super) async fn put(put: &Put<'_>, folder: &Path) -> anyhow::Result<()> {
     let digest = manifest.descriptor.digest;
     made.manifests.insert(digest, manifest.clone());
 
-    args.send.prepare(&put.client, &args.name.repository).await?;
+    args.send.prepare(&put.client, &put.name.repository).await?;
     let target =
-        Target { client: put.client.clone(), repository: args.name.repository.clone(), tag: Some(tag) };
+        Target { client: put.client.clone(), repository: put.name.repository.clone(), tag: Some(tag) };
     let options = CopyOptions { put: put.options.clone(), replace_tag: true, ..CopyOptions::default() };
     let sending = Sending { display: &put.display, output: args.output, args: &args.send };
-    sending.send(&Origin::Made(Arc::new(made)), &manifest, &target, &options, &args.name).await
+    sending.send(&Origin::Made(Arc::new(made)), &manifest, &target, &options, &put.name).await
 }
 
 fn manifest(artifact_type: &str, empty: &Digest, layers: &[Descriptor]) -> anyhow::Result<Manifest> {

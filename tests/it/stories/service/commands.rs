@@ -150,7 +150,7 @@ fn wrong(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
 
         let cases: [(&[&str], i32, &str); 16] = [
             (&["put"], 2, "<FILE>"),
-            (&["put", &file], 2, "<NAME>"),
+            (&["put", &file], 2, "write a repository's name"),
             (&["put", &file, "../up"], 2, "repository name"),
             (&["put", &file, "team/app", "--mode", "pigeon"], 2, "pigeon"),
             (&["put", &file, "team/app", "--jobs", "0"], 2, "--jobs"),
