@@ -34,6 +34,7 @@ mod remote;
 mod rm;
 mod robot;
 mod serve;
+mod tag;
 mod user;
 mod verify;
 
@@ -94,6 +95,7 @@ enum Command {
     Tags(looks::TagsArgs),
     Inspect(Box<looks::InspectArgs>),
     Referrers(Box<looks::ReferrersArgs>),
+    Tag(Box<tag::TagArgs>),
     Rm(Box<rm::RmArgs>),
     Login(Box<login::LoginArgs>),
     Logout(login::LogoutArgs),
@@ -167,6 +169,7 @@ pub async fn run() -> std::process::ExitCode {
         Command::Tags(args) => looks::tags(args).await,
         Command::Inspect(args) => looks::inspect(*args).await,
         Command::Referrers(args) => looks::referrers(*args).await,
+        Command::Tag(args) => tag::run(*args).await,
         Command::Rm(args) => rm::run(*args).await,
         Command::Login(args) => login::login(*args).await,
         Command::Logout(args) => login::logout(args).await,

@@ -30,8 +30,9 @@ pub(super) fn files_and_name(
             |name| format!("; for a repository of that name write --to {name}"),
         );
         return Err(BadUsage::new(format!(
-            "{shown} is a file, and nothing says where the files go: write a repository's name behind them, such as \
-             team/model{instead}"
+            "{shown} is {}, and nothing says where the files go: write a repository's name behind them, such as \
+             team/model{instead}",
+            if last.is_dir() { "a folder" } else { "a file" },
         )));
     }
     let name = name.map_err(|error| {

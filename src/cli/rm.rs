@@ -1,20 +1,40 @@
-//! `overside rm`: a manifest or a blob out of a repository.
+//! `overside rm`: a tag, a manifest, a blob or all of a repository. Nothing goes that was not named, or asked about.
+
+mod repository;
+
+use std::io::{BufRead, IsTerminal};
 
 use anyhow::{Context, bail};
 
 use super::BadUsage;
-use super::remote::{RemoteArgs, RemoteName, with_reference};
-use crate::domain::reference::Reference;
+use super::remote::{RemoteArgs, RemoteName};
+use crate::client::{Client, Error};
+use crate::domain::digest::Digest;
+use crate::domain::reference::{Reference, Tag};
 
-/// Delete a manifest, and with it every tag that means it; or a blob
+/// Tags that a question names; there may be thousands.
+const MAX_SHOWN_TAGS: usize = 10;
+
+/// Delete a tag, a manifest with its tags, a blob or a whole repository
+///
+/// NAME:TAG deletes that tag alone: the manifest keeps its digest and its other tags. NAME@DIGEST deletes the manifest
+/// and every tag that means it. What would go besides what was named is asked about on a terminal, and needs --yes
+/// elsewhere. Prints what is gone, a name a line.
 #[derive(Debug, clap::Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub struct RmArgs {
-    /// What to delete: a manifest by tag or digest, such as team/app:v1, or a blob by digest
-    #[arg(value_name = "NAME:TAG|NAME@DIGEST", value_parser = with_reference)]
+    /// What to delete: a tag such as team/app:v1, or a manifest or blob by its digest
+    #[arg(value_name = "NAME:TAG|NAME@DIGEST|NAME")]
     name: RemoteName,
     /// The digest is a blob's
     #[arg(long)]
     blob: bool,
+    /// Delete the whole repository NAME: its tags, what they mean, and what is about that
+    #[arg(long, conflicts_with = "blob")]
+    repository: bool,
+    /// Ask nothing
+    #[arg(long, short)]
+    yes: bool,
     /// Say what would be deleted, and delete nothing
     #[arg(long)]
     dry_run: bool,
@@ -24,28 +44,118 @@ pub struct RmArgs {
 
 pub async fn run(args: RmArgs) -> anyhow::Result<()> {
     let name = &args.name;
-    let reference = &name.reference_or_latest()?;
     let client = args.remote.client(name).await?;
-    if args.blob {
-        let Reference::Digest(digest) = reference else {
-            return Err(BadUsage::new("a blob has no tag; name its digest").into());
-        };
-        let is_there = if args.dry_run {
-            client.blob_size(&name.repository, digest).await?.is_some()
-        } else {
-            client.delete_blob(&name.repository, digest).await?
-        };
-        if !is_there {
-            bail!("there is no blob {name}, or you may not see it");
+    match &name.reference {
+        Some(Reference::Digest(digest)) if args.blob => blob(&args, &client, digest).await,
+        _ if args.blob => Err(BadUsage::new("a blob has no tag; name its digest").into()),
+        None if args.repository => repository::remove(&args, &client).await,
+        Some(_) if args.repository => {
+            Err(BadUsage::new("a whole repository has neither tag nor digest; write its name alone").into())
         }
-        say!("{digest}");
+        Some(Reference::Tag(tag)) => tag_alone(&args, &client, tag).await,
+        Some(Reference::Digest(digest)) => manifest(&args, &client, digest).await,
+        None => Err(BadUsage::new(format!(
+            "write which tag or manifest of {name}: {name}:TAG or {name}@DIGEST; all of it goes with --repository"
+        ))
+        .into()),
+    }
+}
+
+async fn blob(args: &RmArgs, client: &Client, digest: &Digest) -> anyhow::Result<()> {
+    let repository = &args.name.repository;
+    let is_there = if args.dry_run {
+        client.blob_size(repository, digest).await?.is_some()
+    } else {
+        client.delete_blob(repository, digest).await?
+    };
+    if !is_there {
+        bail!("there is no blob {}, or you may not see it", args.name);
+    }
+    say!("{}", args.name);
+    Ok(())
+}
+
+async fn tag_alone(args: &RmArgs, client: &Client, tag: &Tag) -> anyhow::Result<()> {
+    let (name, repository) = (&args.name, &args.name.repository);
+    let is_there = if args.dry_run {
+        client.resolve(repository, &Reference::Tag(tag.clone())).await?.is_some()
+    } else {
+        match client.delete_tag(repository, tag).await {
+            Err(Error::TagStays { peer, tag, digest }) => {
+                let stays = Error::TagStays { peer, tag, digest };
+                let tags = tags_of(client, args, &digest).await?;
+                bail!(
+                    "{stays}; nothing was deleted. The manifest goes with all its tags ({}) by: overside rm {}",
+                    listed(&tags),
+                    name.with(Some(Reference::Digest(digest)))
+                );
+            }
+            deleted => deleted?,
+        }
+    };
+    if !is_there {
+        return Err(missing(name));
+    }
+    say!("{name}");
+    Ok(())
+}
+
+async fn manifest(args: &RmArgs, client: &Client, digest: &Digest) -> anyhow::Result<()> {
+    let (name, repository) = (&args.name, &args.name.repository);
+    if client.resolve(repository, &Reference::Digest(*digest)).await?.is_none() {
+        return Err(missing(name));
+    }
+    let tags = tags_of(client, args, digest).await?;
+    if !args.dry_run {
+        if !tags.is_empty() {
+            confirm(args, &format!("{name} goes with its tags: {}", listed(&tags)))?;
+        }
+        if !client.delete_manifest(repository, digest).await? {
+            return Err(missing(name));
+        }
+    }
+    say_gone(args, &tags, &[*digest]);
+    Ok(())
+}
+
+async fn tags_of(client: &Client, args: &RmArgs, digest: &Digest) -> anyhow::Result<Vec<Tag>> {
+    let tagged = client.tagged(&args.name.repository).await;
+    let tagged = tagged.context("cannot tell which tags go with it; nothing was deleted")?;
+    let tags = tagged.unwrap_or_default().into_iter().filter(|(_, means)| means == digest);
+    Ok(tags.map(|(tag, _)| tag).collect())
+}
+
+/// Asks whether that is meant, where somebody can answer.
+fn confirm(args: &RmArgs, what: &str) -> anyhow::Result<()> {
+    if args.yes {
         return Ok(());
     }
-    let deleted = if args.dry_run {
-        client.resolve(&name.repository, reference).await?.map(|descriptor| descriptor.digest)
-    } else {
-        client.delete_manifest(&name.repository, reference).await?
-    };
-    say!("{}", deleted.with_context(|| format!("there is no {name}, or you may not see it"))?);
+    if !std::io::stdin().is_terminal() {
+        bail!("{what}. Nothing was deleted; if that is meant, say --yes");
+    }
+    eprint!("{what}. Delete? [y/N] ");
+    let mut answer = String::new();
+    std::io::stdin().lock().read_line(&mut answer).context("cannot read the answer")?;
+    if !matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes") {
+        bail!("nothing was deleted");
+    }
     Ok(())
+}
+
+fn say_gone(args: &RmArgs, tags: &[Tag], manifests: &[Digest]) {
+    let tags = tags.iter().cloned().map(Reference::Tag);
+    for reference in tags.chain(manifests.iter().copied().map(Reference::Digest)) {
+        say!("{}", args.name.with(Some(reference)));
+    }
+}
+
+fn missing(name: &RemoteName) -> anyhow::Error {
+    anyhow::anyhow!("there is no {name}, or you may not see it")
+}
+
+fn listed(tags: &[Tag]) -> String {
+    let shown: Vec<_> = tags.iter().take(MAX_SHOWN_TAGS).map(ToString::to_string).collect();
+    let more = tags.len().saturating_sub(MAX_SHOWN_TAGS);
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    format!("{}{more}", shown.join(", "))
 }

@@ -98,6 +98,9 @@ pub enum Error {
     PlatformUnknown { wanted: String, there: String },
     #[error("tag {tag} already means {digest}; take another tag, or replace it with --force")]
     TagTaken { tag: Tag, digest: Digest },
+    /// None that registries have to be able to delete by itself.
+    #[error("{peer} deletes no tag by itself, only a manifest with all its tags")]
+    TagStays { peer: String, tag: Tag, digest: Digest },
     #[error("what arrived is {}, not {}; it was discarded, download it again", .0.found, .0.expected)]
     DigestMismatch(Box<Mismatch>),
     #[error("{} changed while it was being uploaded; upload it again when nothing writes to it", .0.display())]

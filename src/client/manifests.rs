@@ -79,7 +79,7 @@ impl Client {
         self.resolve_by(&Scope::push(repository), repository, reference).await
     }
 
-    async fn resolve_by(
+    pub(super) async fn resolve_by(
         &self,
         scope: &Scope,
         repository: &RepositoryName,
@@ -128,32 +128,7 @@ impl Client {
         }
     }
 
-    /// Deletes a manifest, and with it every tag that means it. A tag is resolved first: where registries delete
-    /// tags at all, they leave the manifest.
-    pub async fn delete_manifest(
-        &self,
-        repository: &RepositoryName,
-        reference: &Reference,
-    ) -> Result<Option<Digest>> {
-        let digest = match reference {
-            Reference::Digest(digest) => *digest,
-            Reference::Tag(_) => {
-                match self.resolve_by(&Scope::delete(repository), repository, reference).await? {
-                    Some(descriptor) => descriptor.digest,
-                    None => return Ok(None),
-                }
-            }
-        };
-        let url = self.manifest_url(repository, &Reference::Digest(digest))?;
-        let request = || self.http.delete(url.clone());
-        let answer = self.call(Some(CALL_TIMEOUT), &Scope::delete(repository), request).await?;
-        match answer.status {
-            StatusCode::NOT_FOUND => Ok(None),
-            _ => answer.expect_done().map(|_| Some(digest)),
-        }
-    }
-
-    fn manifest_url(&self, repository: &RepositoryName, reference: &Reference) -> Result<Url> {
+    pub(super) fn manifest_url(&self, repository: &RepositoryName, reference: &Reference) -> Result<Url> {
         self.url(&format!("v2/{repository}/manifests/{reference}"))
     }
 }

@@ -22,6 +22,7 @@ mod chunked;
 mod content;
 pub mod copy;
 pub mod credentials;
+mod deletions;
 mod destination;
 mod download;
 mod error;

@@ -94,7 +94,8 @@ async fn mounted(stack: Arc<Stack>) {
     assert!(sent + read < LAYER as u64, "{sent} bytes were sent and {read} read");
 
     // It is the other repository's own: what becomes of the first one is no matter.
-    overside.done(&["rm", &from]).await;
+    let name = from.strip_suffix(":v1").expect("its tag");
+    overside.done(&["rm", "--repository", "--yes", name]).await;
     images.assert_in(&overside, &format!("{}/{OTHER}:v1", counted.server.base_url())).await;
     assert_eq!(stack.temp_leftovers().await, Vec::<String>::new());
 }

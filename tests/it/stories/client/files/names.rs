@@ -18,7 +18,7 @@ pub async fn story(stack: Arc<Stack>) {
         (&["put", "a.parquet"], "a.parquet is a file"),
         (&["put", "a.parquet", "-"], "- is a file"),
         (&["put", "*.parquet"], "*.parquet names no repository"),
-        (&["put", "--recursive", "team", "folder"], "folder is a file"),
+        (&["put", "--recursive", "team", "folder"], "folder is a folder"),
         (&["put", "a.parquet", NAME], "for a repository of that name write --to team/cargo"),
         (&["push", "a.tar", "b.tar"], "b.tar is a file"),
         (&["push", "a.tar"], "a.tar is a file"),

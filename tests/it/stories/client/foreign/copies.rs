@@ -74,7 +74,8 @@ pub async fn mounted(stack: Arc<Stack>) {
     ours.done(&["push", "images", &from]).await;
     let blobs = copied(&ours, &[&from, &to]).await;
     assert_eq!((&blobs["mounted"], &blobs["sent"], &blobs["manifests"]), (&6.into(), &0.into(), &3.into()));
-    ours.done(&["rm", &from]).await;
+    let name = from.strip_suffix(":v1").expect("its tag");
+    ours.done(&["rm", "--repository", "--yes", name]).await;
     ours.done(&["pull", &to, "back"]).await;
     layout.assert_same_as(&ours.path("back"));
 }

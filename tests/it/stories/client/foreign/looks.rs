@@ -32,12 +32,23 @@ pub async fn story(stack: Arc<Stack>) {
     assert_eq!(shown.lines().filter(|line| line.starts_with("layer ")).count(), 3, "{shown}");
     assert_eq!(ours.done(&["referrers", &one]).await, "");
 
-    assert_eq!(ours.done(&["rm", "--dry-run", &one]).await, format!("{}\n", digest(&first)));
-    assert_eq!(ours.done(&["rm", &one]).await, format!("{}\n", digest(&first)));
+    assert_eq!(ours.done(&["tag", &one, "also"]).await, format!("{} {name}:also\n", digest(&first)));
+    // It knows no deletion of a tag, and a manifest is more than was asked for.
+    let by_digest = format!("{name}@{}", digest(&first));
+    let complaint = ours.failed(1, &["rm", &one]).await;
+    for told in ["deletes no tag by itself", "(also, v1)", &format!("overside rm {by_digest}")] {
+        assert!(complaint.contains(told), "{told}: {complaint}");
+    }
+    assert_eq!(ours.done(&["tags", &name]).await.lines().count(), 3);
+    let gone = format!("{name}:also\n{one}\n{by_digest}\n");
+    assert_eq!(ours.done(&["rm", "--dry-run", &by_digest]).await, gone);
+    ours.failed(1, &["rm", &by_digest]).await;
+    assert_eq!(ours.done(&["rm", "--yes", &by_digest]).await, gone);
     assert_eq!(ours.done(&["tags", &name]).await, "v2\n");
     ours.failed(1, &["inspect", &one]).await;
     ours.failed(1, &["rm", &one]).await;
-    assert_eq!(ours.done(&["rm", &format!("{name}@{}", digest(&second))]).await.trim(), digest(&second));
+    let gone = format!("{two}\n{name}@{}\n", digest(&second));
+    assert_eq!(ours.done(&["rm", "--repository", "--yes", &name]).await, gone);
     assert_eq!(ours.done(&["tags", &name]).await, "");
 
     let blob = format!("{name}@{}", api::digest_of(b"c"));

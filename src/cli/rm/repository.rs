@@ -1,0 +1,86 @@
+//! All of a repository. Registries have no request for it, so it is every manifest that can be found there.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use anyhow::{Context, bail};
+
+use super::{RmArgs, confirm, say_gone};
+use crate::client::Client;
+use crate::domain::digest::Digest;
+use crate::domain::reference::{Reference, Tag};
+
+pub(super) async fn remove(args: &RmArgs, client: &Client) -> anyhow::Result<()> {
+    let (name, repository) = (&args.name, &args.name.repository);
+    let Some(tagged) = client.tagged(repository).await? else {
+        bail!("there is no repository {name}, or you may not see it");
+    };
+    if tagged.is_empty() {
+        bail!("{name} has no tags, and what has none is on no list; delete it by its digest");
+    }
+    let (tags, roots): (Vec<Tag>, Vec<Digest>) = tagged.into_iter().unzip();
+    let manifests = parents_first(below(client, args, roots).await?);
+    if !args.dry_run {
+        let (tags, manifests) = (tags.len(), manifests.len());
+        confirm(args, &format!("all of {name} goes, with {tags} tags and {manifests} manifests"))?;
+    }
+    for digest in manifests.iter().filter(|_| !args.dry_run) {
+        let deleted = client.delete_manifest(repository, digest).await;
+        deleted.with_context(|| format!("only some of {name} is deleted"))?;
+    }
+    say_gone(args, &tags, &manifests);
+    Ok(())
+}
+
+/// Everything that can be found from these, each with the manifests that it lists.
+async fn below(
+    client: &Client,
+    args: &RmArgs,
+    mut unseen: Vec<Digest>,
+) -> anyhow::Result<BTreeMap<Digest, Vec<Digest>>> {
+    let (mut found, repository) = (BTreeMap::new(), &args.name.repository);
+    while let Some(digest) = unseen.pop() {
+        if found.contains_key(&digest) {
+            continue;
+        }
+        // An index may list what was never pushed, or is deleted.
+        let Some(manifest) = client.manifest(repository, &Reference::Digest(digest)).await? else { continue };
+        let children: Vec<_> = manifest.manifests.iter().map(|child| child.digest).collect();
+        let about = client.referrers(repository, &digest, None).await?;
+        unseen.extend(children.iter().copied().chain(about.into_iter().map(|referrer| referrer.digest)));
+        found.insert(digest, children);
+    }
+    Ok(found)
+}
+
+/// An index before what it lists: registries may refuse to delete that first.
+fn parents_first(mut found: BTreeMap<Digest, Vec<Digest>>) -> Vec<Digest> {
+    let mut order = Vec::with_capacity(found.len());
+    while !found.is_empty() {
+        let listed: BTreeSet<_> = found.values().flatten().copied().collect();
+        let (next, rest): (BTreeMap<_, _>, _) =
+            found.into_iter().partition(|(digest, _)| !listed.contains(digest));
+        if next.is_empty() {
+            // No digest is below itself, unless a registry lies.
+            order.extend(rest.into_keys());
+            return order;
+        }
+        order.extend(next.into_keys());
+        found = rest;
+    }
+    order
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::digest::Algorithm;
+    use crate::domain::hash::Hasher;
+
+    #[test]
+    fn an_index_goes_before_what_it_lists() {
+        let digest = |text: &str| Hasher::digest(Algorithm::Sha256, text.as_bytes());
+        let (of_all, inner, image) = (digest("outer"), digest("inner"), digest("image"));
+        let found = [(image, vec![]), (inner, vec![image]), (of_all, vec![image, inner])].into();
+        assert_eq!(parents_first(found), [of_all, inner, image]);
+    }
+}
