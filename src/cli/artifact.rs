@@ -2,9 +2,10 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Context, anyhow};
+use anyhow::Context;
 use serde_json::json;
 
+use super::Interrupted;
 use super::progress::{Display, OutputArgs};
 use super::remote::RemoteName;
 use crate::client::copy::{self, CopyOptions, CopyReport, Origin, Plan, Target};
@@ -144,7 +145,7 @@ pub(super) async fn unless_interrupted<T>(
 ) -> anyhow::Result<T> {
     let done = tokio::select! {
         done = work => done,
-        _ = tokio::signal::ctrl_c() => Err(anyhow!("interrupted; the same command goes on with what has arrived")),
+        _ = tokio::signal::ctrl_c() => Err(Interrupted.into()),
     };
     display.finish();
     done

@@ -128,7 +128,15 @@ impl BadUsage {
     }
 }
 
-/// Runs the command. Exit codes: 0 done, 1 failed, 2 bad usage.
+/// What shells tell of a program that Ctrl-C has ended: 128 and the signal's number, 2.
+const INTERRUPTED: u8 = 130;
+
+/// Somebody pressed Ctrl-C.
+#[derive(Debug, thiserror::Error)]
+#[error("interrupted; the same command goes on with what has arrived")]
+struct Interrupted;
+
+/// Runs the command. Exit codes: 0 done, 1 failed, 2 bad usage, 130 ended by Ctrl-C.
 pub async fn run() -> std::process::ExitCode {
     let cli = Cli::parse();
     let level = if matches!(cli.command, Command::Serve(_)) { "info,sqlx=warn" } else { "warn" };
@@ -180,7 +188,18 @@ pub async fn run() -> std::process::ExitCode {
         Ok(()) => 0.into(),
         Err(error) => {
             complain!("error: {error:#}");
-            if error.is::<BadUsage>() { BAD_USAGE.into() } else { 1.into() }
+            exit_code(&error).into()
         }
+    }
+}
+
+/// Of a command that has failed.
+fn exit_code(error: &anyhow::Error) -> u8 {
+    if error.is::<BadUsage>() {
+        BAD_USAGE
+    } else if error.is::<Interrupted>() {
+        INTERRUPTED
+    } else {
+        1
     }
 }

@@ -5,16 +5,16 @@ mod stream;
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, anyhow, bail};
+use anyhow::{Context, bail};
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use futures_util::stream::StreamExt;
 use serde_json::json;
 
-use super::BadUsage;
 use super::artifact::{SendArgs, say_planned};
 use super::operands::files_and_name;
 use super::progress::{Display, OutputArgs};
 use super::remote::{RemoteArgs, RemoteName, TransferArgs};
+use super::{BadUsage, Interrupted};
 use crate::client::{Client, Error, Outcome, PutOptions, PutOutcome};
 use crate::domain::digest::Digest;
 use crate::domain::media_type::MediaType;
@@ -101,7 +101,7 @@ pub async fn run(args: PutArgs) -> anyhow::Result<()> {
     let put = Put { args: &args, files, name, client, display, options };
     let done = tokio::select! {
         done = put.run() => done,
-        _ = tokio::signal::ctrl_c() => Err(anyhow!("interrupted; the same command goes on with what has arrived")),
+        _ = tokio::signal::ctrl_c() => Err(Interrupted.into()),
     };
     put.display.finish();
     if let (Err(error), Some(hint)) = (&done, put.hint())

@@ -19,11 +19,12 @@ pub struct RemoteArgs {
     /// Registry of names that have no host before them
     #[arg(
         long,
-        value_name = "URL",
+        value_name = "HOST:PORT|URL",
         env = "OVERSIDE_SERVER",
         // It may have a password in it.
         hide_env_values = true,
-        default_value = "http://127.0.0.1:5000"
+        default_value = "http://127.0.0.1:5000",
+        value_parser = server
     )]
     pub server: Url,
     #[command(flatten)]
@@ -122,6 +123,19 @@ impl fmt::Display for RemoteName {
     }
 }
 
+/// A server as a URL, or as it is written before names: `localhost:5000`.
+fn server(text: &str) -> Result<Url, String> {
+    if text.contains("://") {
+        return text.parse().map_err(|error: url::ParseError| error.to_string());
+    }
+    // A word alone is more likely a mistake than a host.
+    let is_host = text.contains(['.', ':']) || text == "localhost";
+    let address = text.parse::<RegistryAddress>().ok().filter(|_| is_host);
+    address
+        .map(|address| address.url().clone())
+        .ok_or_else(|| "write it as host:port, or as a URL".to_owned())
+}
+
 /// For arguments that cannot do without a tag or a digest.
 pub fn with_reference(text: &str) -> Result<RemoteName, RemoteNameError> {
     let name: RemoteName = text.parse()?;
@@ -210,6 +224,21 @@ mod tests {
         }
         let both: RemoteName = format!("a/b:v1@{digest}").parse().unwrap();
         assert_eq!(both.to_string(), format!("a/b@{digest}"));
+    }
+
+    #[test]
+    fn a_server_needs_no_scheme() {
+        for (text, url) in [
+            ("localhost:5000", "http://localhost:5000/"),
+            ("127.0.0.1:5000", "http://127.0.0.1:5000/"),
+            ("registry.example", "https://registry.example/"),
+            ("https://user:secret@registry.example/path", "https://user:secret@registry.example/path"),
+        ] {
+            assert_eq!(server(text).unwrap().as_str(), url);
+        }
+        for bad in ["nowhere", "", "u:p@h.x", "host:port"] {
+            assert!(server(bad).is_err(), "{bad}");
+        }
     }
 
     #[test]

@@ -28,6 +28,7 @@ pub fn cases() -> Vec<Story> {
         ("json_is_an_object_a_line_and_ends_with_a_result", |s| told::json(s).boxed()),
         ("a_dry_run_sends_nothing", |s| told::dry_run(s).boxed()),
         ("the_exit_code_tells_failure_from_bad_usage", |s| told::exit_codes(s).boxed()),
+        ("ctrl_c_ends_with_130", |s| told::interrupted(s).boxed()),
         ("project_create_makes_the_project_once", |s| told::project_create(s).boxed()),
     ]
 }

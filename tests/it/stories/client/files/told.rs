@@ -1,14 +1,21 @@
 //! What people and scripts are told.
 
+use std::process::Stdio;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::Value;
+use tokio::net::TcpListener;
 
 use super::{NAME, SMALL_PARTS};
 use crate::support::accounts::PASSWORD;
 use crate::support::command_line::{digest, events};
+use crate::support::process::{Process, signal};
 use crate::support::rough::{RoughProxy, Roughness};
 use crate::support::{Accounts, CommandLine, Stack, api};
+
+/// Of a command that Ctrl-C has stopped.
+const ENDS_WITHIN: Duration = Duration::from_secs(10);
 
 /// The results among what `--json` printed, which ends with one.
 #[track_caller]
@@ -149,4 +156,21 @@ pub async fn project_create(stack: Arc<Stack>) {
     // It is theirs from then on.
     ours.done(&["put", "folder/more", NAME]).await;
     assert!(projects().await.contains(&"team".to_owned()));
+}
+
+/// Ctrl-C, while the server says nothing.
+pub async fn interrupted(stack: Arc<Stack>) {
+    let silent = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let address = silent.local_addr().expect("an address").to_string();
+    // As names have their hosts, so has --server.
+    let ours = CommandLine::new(&stack, "ours", &address);
+    ours.write("cargo", "cargo");
+    for arguments in [&["put", "cargo", NAME][..], &["pull", NAME, "back"], &["copy", NAME, "team/other"]] {
+        let mut command = ours.command(arguments);
+        let mut process = Process::spawn(command.stdout(Stdio::null()).stderr(Stdio::null()));
+        let _asked = silent.accept().await.expect("a connection");
+        signal(process.id(), "-INT");
+        let status = process.wait(ENDS_WITHIN).await.expect("it has ended");
+        assert_eq!(status.code(), Some(130), "{arguments:?}");
+    }
 }
