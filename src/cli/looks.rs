@@ -1,4 +1,4 @@
-//! `overside ls`, `tags`, `referrers`, `inspect`: what is on a registry.
+//! `overside tags`, `referrers`, `inspect`: what is on a registry.
 
 use std::io::Write;
 
@@ -7,22 +7,9 @@ use serde_json::{Value, json};
 
 use super::remote::{RemoteArgs, RemoteName};
 use crate::client::manifest::Manifest;
-use crate::client::{RegistryAddress, copy, printable};
+use crate::client::{copy, printable};
 use crate::domain::reference::Reference;
 use crate::http::wire::Platform;
-
-/// List the repositories of a registry that you may see
-#[derive(Debug, clap::Args)]
-pub struct LsArgs {
-    /// Its address, such as registry.example or localhost:5000 [default: --server]
-    #[arg(value_name = "REGISTRY")]
-    registry: Option<RegistryAddress>,
-    /// Print a JSON array
-    #[arg(long)]
-    json: bool,
-    #[command(flatten)]
-    remote: RemoteArgs,
-}
 
 /// List the tags of a repository
 #[derive(Debug, clap::Args)]
@@ -72,16 +59,6 @@ pub struct InspectArgs {
     remote: RemoteArgs,
 }
 
-pub async fn ls(args: LsArgs) -> anyhow::Result<()> {
-    let url = match &args.registry {
-        Some(registry) => registry.url().clone(),
-        None => args.remote.server.clone(),
-    };
-    let repositories = args.remote.client_at(url, None).await?.catalog().await?;
-    list(&repositories, args.json);
-    Ok(())
-}
-
 pub async fn tags(args: TagsArgs) -> anyhow::Result<()> {
     let client = args.remote.client(&args.name).await?;
     let Some(tags) = client.tags(&args.name.repository).await? else {
@@ -91,7 +68,7 @@ pub async fn tags(args: TagsArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn list(names: &[String], as_json: bool) {
+pub(super) fn list(names: &[String], as_json: bool) {
     if as_json {
         say!("{}", Value::from(names));
     } else {

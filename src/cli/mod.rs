@@ -21,6 +21,7 @@ mod gc;
 mod get;
 mod login;
 mod looks;
+mod ls;
 mod man;
 mod migrate;
 mod operands;
@@ -91,7 +92,7 @@ enum Command {
     Push(Box<push::PushArgs>),
     Pull(Box<pull::PullArgs>),
     Copy(Box<copy::CopyArgs>),
-    Ls(looks::LsArgs),
+    Ls(ls::LsArgs),
     Tags(looks::TagsArgs),
     Inspect(Box<looks::InspectArgs>),
     Referrers(Box<looks::ReferrersArgs>),
@@ -173,7 +174,7 @@ pub async fn run() -> std::process::ExitCode {
         Command::Push(args) => push::run(*args).await,
         Command::Pull(args) => pull::run(*args).await,
         Command::Copy(args) => copy::run(*args).await,
-        Command::Ls(args) => looks::ls(args).await,
+        Command::Ls(args) => ls::run(args).await,
         Command::Tags(args) => looks::tags(args).await,
         Command::Inspect(args) => looks::inspect(*args).await,
         Command::Referrers(args) => looks::referrers(*args).await,

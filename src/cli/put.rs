@@ -1,5 +1,6 @@
-//! `overside put`: files into a repository, each as a blob, or a folder as one artifact.
+//! `overside put`: files into a repository, each as a blob, or together as one artifact.
 
+mod artifact;
 mod folder;
 mod stream;
 
@@ -15,12 +16,12 @@ use super::operands::files_and_name;
 use super::progress::{Display, OutputArgs};
 use super::remote::{RemoteArgs, RemoteName, TransferArgs};
 use super::{BadUsage, Interrupted};
-use crate::client::{Client, Error, Outcome, PutOptions, PutOutcome};
+use crate::client::{Client, Error, Outcome, PutOptions, PutOutcome, printable};
 use crate::domain::digest::Digest;
 use crate::domain::media_type::MediaType;
 use crate::domain::reference::Reference;
 use crate::domain::upload::{TransferMode, UploadId};
-pub(super) use folder::TITLE;
+pub(super) use artifact::TITLE;
 
 const USAGE: &str =
     "overside put [OPTIONS] <FILE>... <NAME>\n       overside put [OPTIONS] --to <NAME> <FILE>...";
@@ -29,9 +30,10 @@ const STDIN: &str = "-";
 
 /// Upload files straight to the bucket and have them verified and published
 ///
-/// Each file becomes a blob, printed as its digest, size and reference. What the repository has is not sent again; an
-/// upload that was interrupted goes on when the same command runs again. With `--recursive` a folder becomes one
-/// artifact with a layer for each file, which `overside get` restores.
+/// NAME:TAG makes one artifact of the files, or with `--recursive` of a folder; `overside get` restores them under their
+/// names. NAME alone makes each file a blob without a name, to be had by its digest; printed are digest, size, reference
+/// and file. What the repository has is not sent again; an upload that was interrupted goes on when the same command runs
+/// again.
 ///
 /// The last operand is the repository's name. What is a file is not taken for a name.
 #[derive(Debug, clap::Args)]
@@ -44,12 +46,15 @@ pub struct PutArgs {
     /// Repository that the files go to; then every operand is a file
     #[arg(long, value_name = "NAME")]
     to: Option<RemoteName>,
-    /// Upload a folder as one artifact, named by a tag
+    /// Upload a folder as one artifact
     #[arg(long, short)]
     recursive: bool,
-    /// Type of the artifact that a folder becomes
-    #[arg(long, value_name = "TYPE", default_value = folder::ARTIFACT_TYPE, requires = "recursive")]
-    artifact_type: MediaType,
+    /// What a file is called in the artifact, such as dump.sql; without it as it is called here
+    #[arg(long, value_name = "FILE", conflicts_with = "recursive")]
+    title: Option<String>,
+    /// Type of the artifact [default: application/vnd.unknown.artifact.v1]
+    #[arg(long, value_name = "TYPE")]
+    artifact_type: Option<MediaType>,
     /// Send a file in one PUT or in parts; the server decides by its size if this is not given
     #[arg(long, value_parser = transfer_mode())]
     mode: Option<TransferMode>,
@@ -115,24 +120,45 @@ pub async fn run(args: PutArgs) -> anyhow::Result<()> {
 impl Put<'_> {
     async fn run(&self) -> anyhow::Result<()> {
         let args = self.args;
+        let tag = match &self.name.reference {
+            Some(Reference::Digest(_)) => {
+                return Err(BadUsage::new(
+                    "digests are made of what is in the files; write NAME:TAG or NAME",
+                )
+                .into());
+            }
+            Some(Reference::Tag(tag)) => Some(tag),
+            None => None,
+        };
         if args.recursive {
             let [folder] = &self.files[..] else {
                 return Err(BadUsage::new("--recursive takes one folder").into());
             };
-            return folder::put(self, folder).await;
+            // Not `latest`: without a tag nobody asked for an artifact that replaces another.
+            let tag = tag.ok_or_else(|| self.needs_tag("a folder becomes one artifact"))?;
+            return folder::put(self, folder, tag).await;
         }
-        if self.name.reference.is_some() {
-            return Err(
-                BadUsage::new("a blob has no tag and names its digest itself; write the name alone").into()
-            );
+        if args.send.dry_run && self.files.iter().any(|file| file == Path::new(STDIN)) {
+            let why = "standard input cannot be looked at without being read; leave --dry-run out";
+            return Err(BadUsage::new(why).into());
+        }
+        match tag {
+            Some(_) if args.resume.is_some() => {
+                let why = "--resume goes on with the upload of a blob, which has no tag; the same command goes on by itself";
+                return Err(BadUsage::new(why).into());
+            }
+            Some(tag) => {
+                let files = artifact::titled(expand(&self.files)?, args.title.as_deref())?;
+                return artifact::put(self, &files, tag).await;
+            }
+            None if args.title.is_some() || args.artifact_type.is_some() => {
+                return Err(self.needs_tag("titles and types are an artifact's").into());
+            }
+            None => {}
         }
         let files = expand(&self.files)?;
         if args.resume.is_some() && files.len() != 1 {
             return Err(BadUsage::new("--resume goes on with one upload, of one file").into());
-        }
-        if args.send.dry_run && files.iter().any(|file| file == Path::new(STDIN)) {
-            let why = "standard input cannot be looked at without being read; leave --dry-run out";
-            return Err(BadUsage::new(why).into());
         }
         args.send.prepare(&self.client, &self.name.repository).await?;
         // Hashing is a core's work and sending the network's: of two files one is hashed while the other travels.
@@ -142,7 +168,7 @@ impl Put<'_> {
         let mut failed = Vec::new();
         while let Some((file, done)) = putting.next().await {
             match done {
-                // In the order of the files: without `--json` a line does not say whose it is.
+                // In the order of the files.
                 Ok(Done::Put(put)) => self.say(file, put, files.len() == 1),
                 Ok(Done::Planned { digest, size, outcome }) => {
                     say_planned(args.output, &digest, size, outcome);
@@ -195,14 +221,18 @@ impl Put<'_> {
             });
             say!("{report}");
         } else {
-            say!("{} {} {reference}", put.digest, put.size);
+            say!("{} {} {reference} {}", put.digest, put.size, printable(&file.display().to_string()));
         }
+    }
+
+    fn needs_tag(&self, why: &str) -> BadUsage {
+        BadUsage::new(format!("{why}, and that needs a tag: write {}:TAG", self.name))
     }
 
     /// The command that goes on from here, also elsewhere.
     fn hint(&self) -> Option<String> {
         let [file] = &self.files[..] else { return None };
-        if self.args.recursive || file == Path::new(STDIN) {
+        if self.args.recursive || self.name.reference.is_some() || file == Path::new(STDIN) {
             return None;
         }
         let (file, name) = (file.display(), &self.name);
@@ -289,7 +319,8 @@ mod tests {
             &["model.bin", "team/model", "--mode", "proxied"],
             &["model.bin", "team/model", "--resume", "1"],
             &["model.bin", "team/model", "--server", "nowhere"],
-            &["model.bin", "team/model", "--artifact-type", "a/b"],
+            &["model.bin", "team/model:v1", "--artifact-type", "nothing"],
+            &["folder", "team/model:v1", "--recursive", "--title", "a"],
         ] {
             assert_eq!(parse(bad).unwrap_err().exit_code(), 2, "{bad:?}");
         }

@@ -2,22 +2,28 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use reqwest::header::{CONTENT_LENGTH, CONTENT_RANGE, HeaderName, LOCATION, RANGE};
 use reqwest::{Response, StatusCode};
 use tokio::time::timeout;
 use url::Url;
 
 use super::auth::Scope;
-use super::call::{may_pass, refusal};
+use super::call::{may_pass, read_limited, refusal};
 use super::chunked::{Beginning, ChunkedUpload};
 use super::retry::{Backoff, is_passing, is_passing_at_store};
 use super::{CALL_TIMEOUT, Client, Error, Refusal, Result, STALL_TIMEOUT, peer};
-use crate::domain::digest::Digest;
+use crate::domain::digest::{Digest, Mismatch};
+use crate::domain::hash::Hasher;
 use crate::domain::name::RepositoryName;
 use crate::domain::range::parse_content_range;
+use crate::http::wire::Descriptor;
 
 /// Server to store is one redirect; a few more for what stands in between, and an end to loops.
 const MAX_REDIRECTS: usize = 5;
+
+/// Of what is read into memory, in bytes: configs of images have some thousands.
+const MAX_SMALL_BLOB: usize = 1024 * 1024;
 
 /// How a read failed.
 pub(super) enum Failure {
@@ -114,6 +120,28 @@ impl Client {
             Beginning::Mounted => Ok(true),
             // Instead of an error registries begin an upload, which nobody wants here.
             Beginning::Upload(upload) => upload.abort().await.map(|()| false),
+        }
+    }
+
+    /// The bytes of a blob that fits into memory, such as an image's config, proven.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Protocol`] where it is said to have more than a mebibyte, or has more than it is said to have.
+    pub async fn small_blob(&self, repository: &RepositoryName, descriptor: &Descriptor) -> Result<Bytes> {
+        let limit = usize::try_from(descriptor.size).ok().filter(|size| *size <= MAX_SMALL_BLOB);
+        let limit = limit.ok_or_else(|| Error::protocol(&self.peer(), "a config of more than a mebibyte"))?;
+        let opened = self.open_blob(repository, &descriptor.digest, 0, None).await;
+        let response = opened.map_err(Failure::into_error)?;
+        let at = peer(response.url());
+        let reading = read_limited(response, limit, &at);
+        let stalled = |_| Error::Stalled { peer: at.clone(), after: STALL_TIMEOUT };
+        let content = timeout(STALL_TIMEOUT, reading).await.map_err(stalled)??;
+        let (expected, found) = (descriptor.digest, Hasher::digest(descriptor.digest.algorithm(), &content));
+        if found == expected {
+            Ok(content)
+        } else {
+            Err(Error::DigestMismatch(Box::new(Mismatch { expected, found })))
         }
     }
 

@@ -94,7 +94,7 @@ fn files(manifest: &Manifest) -> anyhow::Result<BTreeMap<String, Descriptor>> {
 }
 
 /// A relative path of plain names, on this system and on others.
-fn is_plain(title: &str) -> bool {
+pub(in crate::cli) fn is_plain(title: &str) -> bool {
     let path = PathBuf::from(title);
     !title.is_empty()
         && !title.contains(['\\', '\0', ':'])

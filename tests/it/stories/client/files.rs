@@ -4,6 +4,7 @@ mod folder;
 mod hostile;
 mod many;
 mod names;
+mod titled;
 mod told;
 
 use futures_util::future::FutureExt;
@@ -19,6 +20,8 @@ pub fn cases() -> Vec<Story> {
         ("put_takes_files_and_quoted_patterns_and_sends_nothing_twice", |s| many::files(s).boxed()),
         ("put_keeps_the_good_files_when_one_fails", |s| many::one_fails(s).boxed()),
         ("no_file_is_taken_for_a_name", |s| names::story(s).boxed()),
+        ("files_with_a_tag_are_restored_under_their_names", |s| titled::restored(s).boxed()),
+        ("ls_shows_what_is_in_a_repository", |s| titled::listed(s).boxed()),
         ("put_takes_standard_input_of_any_length", |s| many::standard_input(s).boxed()),
         ("standard_input_goes_on_from_the_servers_offset", |s| many::cut(s).boxed()),
         ("a_folder_is_put_and_restored_byte_by_byte", |s| folder::restored(s).boxed()),

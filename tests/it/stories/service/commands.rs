@@ -109,7 +109,7 @@ fn put(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
                 );
             }
             let plain = stack.command(&["put", &here, "team/app", "--server", base, "--quiet"]).await;
-            assert_eq!(plain.stdout, format!("{digest} {} team/app@{digest}\n", bytes.len()));
+            assert_eq!(plain.stdout, format!("{digest} {} team/app@{digest} {here}\n", bytes.len()));
             let from = format!("team/app@{digest}");
             let got = stack.command(&["get", &from, "-o", &back, "--server", base, "--json"]).await;
             let report: Value = last_line(&got);

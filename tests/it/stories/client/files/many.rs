@@ -31,9 +31,9 @@ pub async fn files(stack: Arc<Stack>) {
     let put = ["put", "empty.bin", "small.bin", "parts.bin", "data/*.parquet", NAME];
 
     let printed = ours.done(&put).await;
-    let expected = files.map(|(_, size)| {
+    let expected = files.map(|(file, size)| {
         let digest = api::digest_of(&api::content(size));
-        format!("{digest} {size} {NAME}@{digest}\n")
+        format!("{digest} {size} {NAME}@{digest} {file}\n")
     });
     assert_eq!(printed, expected.concat());
     for (name, size) in files {
@@ -76,7 +76,7 @@ pub async fn standard_input(stack: Arc<Stack>) {
         let content = api::content(size);
         let expected = api::digest_of(&content);
         let printed = ours.done_with_input(&content, &["put", "-", NAME]).await;
-        assert_eq!(printed, format!("{expected} {size} {NAME}@{expected}\n"));
+        assert_eq!(printed, format!("{expected} {size} {NAME}@{expected} -\n"));
         assert!(stack.blob_bytes(&expected).await.as_ref() == Some(&content), "{size}");
         ours.done(&["get", &format!("{NAME}@{}", digest(&printed)), "-o", "back"]).await;
         assert!(ours.read("back") == content, "{size}");

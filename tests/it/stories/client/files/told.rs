@@ -110,7 +110,7 @@ pub async fn exit_codes(stack: Arc<Stack>) {
     }
     let resume = "00000000-0000-4000-8000-000000000000";
     for (bad_usage, told) in [
-        (&["put", "cargo", "team/cargo:v1"][..], "a blob has no tag"),
+        (&["put", "cargo", &there][..], "NAME:TAG"),
         (&["put", "--recursive", "cargo", "folder", NAME], "one folder"),
         (&["put", "--dry-run", "-", NAME], "standard input"),
         (&["put", "cargo", "cargo", NAME, "--resume", resume], "--resume"),

@@ -24,7 +24,7 @@ pub async fn files(stack: Arc<Stack>) {
         ours.write("cargo", &content);
         let printed = ours.done(&["put", "cargo", &name]).await;
         let expected = api::digest_of(&content);
-        assert_eq!(printed, format!("{expected} {size} {name}@{expected}\n"));
+        assert_eq!(printed, format!("{expected} {size} {name}@{expected} cargo\n"));
         ours.done(&["get", &format!("{name}@{expected}"), "-o", "back"]).await;
         assert!(ours.read("back") == content, "{size}");
         let again = events(&ours.done(&["put", "--json", "cargo", &name]).await);
