@@ -8,6 +8,7 @@ use anyhow::Context;
 use serde_json::json;
 
 use super::artifact::unless_interrupted;
+use super::pipe::{Outgoing, is_stdio};
 use super::progress::{Display, OutputArgs};
 use super::remote::{RemoteArgs, RemoteName, TransferArgs, with_reference};
 use crate::client::Client;
@@ -23,7 +24,8 @@ pub struct GetArgs {
     /// A blob, such as team/model@sha256:…, or an artifact, such as team/data:v1
     #[arg(value_name = "NAME@DIGEST|NAME:TAG", value_parser = with_reference)]
     name: RemoteName,
-    /// File to write, or for an artifact the folder; files that are there are replaced once the download is verified
+    /// File to write, or for an artifact the folder; files that are there are replaced once the download is verified.
+    /// With - a blob, or an artifact's only file, goes to standard output
     #[arg(long = "output", short = 'o', value_name = "FILE|DIR")]
     target: PathBuf,
     #[command(flatten)]
@@ -52,6 +54,9 @@ async fn get(args: &GetArgs, display: &Display) -> anyhow::Result<()> {
 }
 
 async fn blob(args: &GetArgs, client: &Client, digest: &Digest, display: &Display) -> anyhow::Result<()> {
+    if is_stdio(&args.target) {
+        return to_stdout(args, client, digest, display).await;
+    }
     let progress = display.progress().of(digest.to_string());
     let size = client.download(&args.name.repository, digest, &args.target, &progress).await?;
     display.finish();
@@ -69,6 +74,20 @@ async fn blob(args: &GetArgs, client: &Client, digest: &Digest, display: &Displa
         say!("{digest} {size} {}", args.target.display());
     }
     Ok(())
+}
+
+async fn to_stdout(
+    args: &GetArgs,
+    client: &Client,
+    digest: &Digest,
+    display: &Display,
+) -> anyhow::Result<()> {
+    let outgoing = Outgoing::new(args.output)?;
+    let file = outgoing.folder().join("blob");
+    let progress = display.progress().of(digest.to_string());
+    client.download(&args.name.repository, digest, &file, &progress).await?;
+    display.finish();
+    outgoing.send(&file).await
 }
 
 #[cfg(test)]

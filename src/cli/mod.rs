@@ -25,6 +25,7 @@ mod ls;
 mod man;
 mod migrate;
 mod operands;
+mod pipe;
 pub mod progress;
 mod project;
 mod pull;

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::BadUsage;
+use super::pipe::is_stdio;
 use super::remote::RemoteName;
 
 /// The files, and where they go: what `--to` names, or else the last operand, which must be no file then.
@@ -48,7 +49,7 @@ pub(super) fn files_and_name(
 
 /// A folder is one too, and so is a link that leads nowhere, and standard input.
 fn is_file(path: &Path) -> bool {
-    path == Path::new("-") || path.symlink_metadata().is_ok()
+    is_stdio(path) || path.symlink_metadata().is_ok()
 }
 
 #[cfg(test)]

@@ -1,14 +1,15 @@
 //! `overside pull`: an image out of a registry into an archive or a layout.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use serde_json::json;
 
 use super::artifact::{say_planned, unless_interrupted};
+use super::pipe::{Outgoing, is_stdio};
 use super::progress::{Display, OutputArgs};
 use super::remote::{RemoteArgs, RemoteName, TransferArgs};
-use crate::client::archive::{Form, ImageName};
+use crate::client::archive::{Form, ImageName, pack};
 use crate::client::authority;
 use crate::client::copy::{self, PullOptions};
 use crate::domain::reference::Reference;
@@ -24,8 +25,8 @@ pub struct PullArgs {
     /// The image, such as team/app:v1 or registry.example/team/app@sha256:…
     #[arg(value_name = "NAME[:TAG|@DIGEST]")]
     name: RemoteName,
-    /// A name that ends in .tar, or a folder
-    #[arg(value_name = "OUT.tar|DIR")]
+    /// A name that ends in .tar, or in .tgz or .tar.gz for a packed one; a folder; or - for a tar on standard output
+    #[arg(value_name = "OUT.tar|OUT.tgz|DIR|-")]
     target: PathBuf,
     /// Of several platforms this one alone, such as linux/arm64
     #[arg(long, value_name = "OS/ARCH")]
@@ -66,13 +67,32 @@ async fn pull(args: &PullArgs, display: &Display) -> anyhow::Result<()> {
         }
         Reference::Digest(_) => None,
     };
-    let form = Form::of(&args.target);
+    if is_stdio(&args.target) {
+        let outgoing = Outgoing::new(args.output)?;
+        let file = outgoing.folder().join("image.tar");
+        let options = PullOptions { lanes: args.transfer.lanes(), form: Form::Tar, name };
+        let pulled = copy::pull(&client, repository, root, &file, &options, &display.progress()).await;
+        pulled.with_context(|| format!("cannot pull {}", args.name))?;
+        display.finish();
+        return outgoing.send(&file).await;
+    }
+    let is_packed = is_packed(&args.target);
+    let form = if is_packed { Form::Tar } else { Form::of(&args.target) };
     if form == Form::Folder && args.target.is_file() {
         bail!("{} is a file; give it a name that ends in .tar, or name a folder", args.target.display());
     }
     let options = PullOptions { lanes: args.transfer.lanes(), form, name };
-    let report = copy::pull(&client, repository, root, &args.target, &options, &display.progress()).await;
+    // Each blob has its place in a tar, and none in a packed one: that is made of the tar, which goes then.
+    let mut target = args.target.clone().into_os_string();
+    if is_packed {
+        target.push(".tar");
+    }
+    let target = PathBuf::from(target);
+    let report = copy::pull(&client, repository, root, &target, &options, &display.progress()).await;
     let report = report.with_context(|| format!("cannot pull {}", args.name))?;
+    if is_packed {
+        pack(&target, &args.target).await?;
+    }
     display.finish();
     if args.output.json {
         let result = json!({
@@ -88,4 +108,13 @@ async fn pull(args: &PullArgs, display: &Display) -> anyhow::Result<()> {
         say!("{} {}", descriptor.digest, args.target.display());
     }
     Ok(())
+}
+
+/// By the name, unless a folder has it.
+fn is_packed(target: &Path) -> bool {
+    let ends_with =
+        |path: &Path, end: &str| path.extension().is_some_and(|found| found.eq_ignore_ascii_case(end));
+    let is_tar_gz =
+        ends_with(target, "gz") && target.file_stem().is_some_and(|stem| ends_with(stem.as_ref(), "tar"));
+    !target.is_dir() && (ends_with(target, "tgz") || is_tar_gz)
 }

@@ -8,6 +8,7 @@ use anyhow::{Context, bail};
 use super::BadUsage;
 use super::artifact::{SendArgs, Sending, unless_interrupted};
 use super::operands::files_and_name;
+use super::pipe::{is_stdio, spooled};
 use super::progress::{Display, OutputArgs};
 use super::remote::{RemoteArgs, RemoteName, TransferArgs};
 use crate::client::archive::{Archive, Image};
@@ -27,7 +28,7 @@ const USAGE: &str = "overside push [OPTIONS] <ARCHIVE> <NAME[:TAG]>\n       over
 #[derive(Debug, clap::Args)]
 #[command(override_usage = USAGE)]
 pub struct PushArgs {
-    /// The archive or layout; behind it what to push it as, such as team/app:v1 or registry.example/team/app:v1.
+    /// The archive or layout, or - for an archive on standard input; behind it what to push it as, such as team/app:v1 or registry.example/team/app:v1.
     /// Without a tag each image keeps the tag that the archive has for it
     #[arg(value_name = "ARCHIVE", required = true, num_args = 1..=2)]
     operands: Vec<PathBuf>,
@@ -61,7 +62,8 @@ async fn push(args: &PushArgs, display: &Display) -> anyhow::Result<()> {
         return Err(BadUsage::new("one archive is pushed at a time").into());
     };
     let progress = display.progress().of(file.display().to_string());
-    let archive = Archive::open(file, &progress).await;
+    let spooled = if is_stdio(file) { Some(spooled().await?) } else { None };
+    let archive = Archive::open(spooled.as_ref().map_or(file, |spooled| spooled.path()), &progress).await;
     let archive = Arc::new(archive.with_context(|| format!("{} was not sent", file.display()))?);
     let wanted = select(archive.images(), args, &name)?;
     let client = args.remote.client(&name).await?;

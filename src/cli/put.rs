@@ -13,6 +13,7 @@ use serde_json::json;
 
 use super::artifact::{SendArgs, say_planned};
 use super::operands::files_and_name;
+use super::pipe::is_stdio;
 use super::progress::{Display, OutputArgs};
 use super::remote::{RemoteArgs, RemoteName, TransferArgs};
 use super::{BadUsage, Interrupted};
@@ -25,8 +26,6 @@ pub(super) use artifact::TITLE;
 
 const USAGE: &str =
     "overside put [OPTIONS] <FILE>... <NAME>\n       overside put [OPTIONS] --to <NAME> <FILE>...";
-/// What names standard input.
-const STDIN: &str = "-";
 
 /// Upload files straight to the bucket and have them verified and published
 ///
@@ -138,7 +137,7 @@ impl Put<'_> {
             let tag = tag.ok_or_else(|| self.needs_tag("a folder becomes one artifact"))?;
             return folder::put(self, folder, tag).await;
         }
-        if args.send.dry_run && self.files.iter().any(|file| file == Path::new(STDIN)) {
+        if args.send.dry_run && self.files.iter().any(|file| is_stdio(file)) {
             let why = "standard input cannot be looked at without being read; leave --dry-run out";
             return Err(BadUsage::new(why).into());
         }
@@ -185,7 +184,7 @@ impl Put<'_> {
 
     async fn file(&self, file: &Path) -> anyhow::Result<Done> {
         let repository = &self.name.repository;
-        if file == Path::new(STDIN) {
+        if is_stdio(file) {
             return Ok(Done::Put(stream::put(self).await?));
         }
         let progress = self.display.progress().of(file.display().to_string());
@@ -232,7 +231,7 @@ impl Put<'_> {
     /// The command that goes on from here, also elsewhere.
     fn hint(&self) -> Option<String> {
         let [file] = &self.files[..] else { return None };
-        if self.args.recursive || self.name.reference.is_some() || file == Path::new(STDIN) {
+        if self.args.recursive || self.name.reference.is_some() || is_stdio(file) {
             return None;
         }
         let (file, name) = (file.display(), &self.name);

@@ -44,7 +44,7 @@ use examine::Watch;
 use prove::{Found, Hashed, hash_all};
 
 pub use error::ArchiveError;
-pub use output::{Bundle, Form, ImageName, Output, Slot};
+pub use output::{Bundle, Form, ImageName, Output, Slot, pack};
 
 /// A sound archive: all that it says it has is there, with the digests that it says.
 ///

@@ -8,6 +8,7 @@ use futures_util::stream::{self, StreamExt, TryStreamExt};
 use serde_json::json;
 
 use super::GetArgs;
+use crate::cli::pipe::is_stdio;
 use crate::cli::progress::Display;
 use crate::cli::put::TITLE;
 use crate::client::manifest::Manifest;
@@ -29,6 +30,13 @@ pub(super) async fn artifact(
         (None, tag) => return Err(Error::ManifestUnknown(tag.clone()).into()),
     };
     let files = files(&manifest)?;
+    if is_stdio(&args.target) {
+        let mut only = files.values();
+        let (Some(layer), None) = (only.next(), only.next()) else {
+            bail!("it has {} files, and standard output takes one; name a folder with -o", files.len());
+        };
+        return super::to_stdout(args, client, &layer.digest, display).await;
+    }
     let progress = display.progress();
     let lanes = args.transfer.lanes();
     let fetching = files.iter().map(|(title, layer)| {

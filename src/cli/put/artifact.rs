@@ -1,17 +1,18 @@
 //! Files as an artifact: a layer for each, with what it is called in `org.opencontainers.image.title`.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::ensure;
 use futures_util::stream::{StreamExt, TryStreamExt};
 use serde_json::json;
 
-use super::{Put, STDIN, stream};
+use super::{Put, stream};
 use crate::cli::BadUsage;
 use crate::cli::artifact::Sending;
 use crate::cli::get::is_plain;
+use crate::cli::pipe::is_stdio;
 use crate::client::copy::{CopyOptions, Made, Origin, Target};
 use crate::client::manifest::Manifest;
 use crate::client::{Blob, Content, Midstates};
@@ -48,7 +49,7 @@ pub(super) fn titled(files: Vec<PathBuf>, title: Option<&str>) -> Result<Vec<Tit
     }
     let mut seen = BTreeSet::new();
     let name = |path: PathBuf| {
-        let own = path.file_name().and_then(|name| name.to_str()).filter(|_| path != Path::new(STDIN));
+        let own = path.file_name().and_then(|name| name.to_str()).filter(|_| !is_stdio(&path));
         let title = title.or(own).ok_or_else(|| {
             BadUsage::new(format!(
                 "nothing says what {} is to be called; say it with --title",
@@ -108,7 +109,7 @@ pub(super) async fn put(put: &Put<'_>, files: &[Titled], tag: &Tag) -> anyhow::R
 
 /// A file's digest and size. Standard input cannot be read twice, and so is there by then.
 async fn blob(put: &Put<'_>, file: &Titled) -> anyhow::Result<(Digest, u64, Option<Blob>)> {
-    if file.path == Path::new(STDIN) {
+    if is_stdio(&file.path) {
         let sent = stream::put(put).await?;
         return Ok((sent.digest, sent.size, None));
     }

@@ -5,14 +5,15 @@ use std::io::Read;
 use anyhow::Context;
 use bytes::Bytes;
 
-use super::{Put, STDIN};
+use super::Put;
+use crate::cli::pipe::STDIO;
 use crate::client::PutOutcome;
 
 /// Read at once, and kept until the server has it: standard input cannot be read again.
 const CHUNK_SIZE: usize = 16 * 1024 * 1024;
 
 pub(super) async fn put(put: &Put<'_>) -> anyhow::Result<PutOutcome> {
-    let progress = put.display.progress().of(STDIN);
+    let progress = put.display.progress().of(STDIO);
     let (sender, chunks) = tokio::sync::mpsc::channel(1);
     // A thread of its own: a read of standard input cannot be called off, and must not hold up the end.
     std::thread::spawn(move || {

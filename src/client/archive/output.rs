@@ -2,6 +2,7 @@
 
 mod documents;
 mod folder;
+mod gzip;
 mod range;
 mod tar;
 
@@ -23,6 +24,8 @@ use crate::http::wire::Descriptor;
 use folder::Folder;
 use range::RangeSlot;
 use tar::TarFile;
+
+pub use gzip::pack;
 
 /// What is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -8,6 +8,7 @@ mod hostile;
 mod images;
 mod interrupted;
 mod malformed;
+mod pipes;
 mod removed;
 mod tls;
 
@@ -59,6 +60,7 @@ pub fn cases() -> Vec<(Need, Vec<Story>)> {
         (Need::Nothing, copies::cases()),
         (Need::Nothing, interrupted::cases()),
         (Need::Nothing, malformed::cases()),
+        (Need::Nothing, pipes::cases()),
         (Need::Nothing, removed::cases()),
         (Need::Registries, foreign::cases()),
         (Need::RegistriesAlone, foreign::cases_without_us()),
