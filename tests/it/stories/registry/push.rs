@@ -220,6 +220,7 @@ fn sha512(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
         let answer = repository.put("v1", &image).await.expect(201);
         assert_eq!(answer.header("docker-content-digest"), Some(short.to_string().as_str()));
         repository.put("index", &other).await.expect(201);
+        repository.delete(parent.sha512()).await.expect(202);
         repository.delete(long).await.expect(202);
         repository.get(long).await.refused(404, "MANIFEST_UNKNOWN");
         assert_eq!(repository.get("v1").await.expect(200).body, image.payload);

@@ -26,7 +26,7 @@ pub fn cases() -> Vec<Story> {
 /// Asks as a client that goes wherever it is sent, or says where that is.
 async fn get(repository: &Repository, digest: impl std::fmt::Display, headers: &[(&str, &str)]) -> Answer {
     let client = http_with(|builder| builder.redirect(reqwest::redirect::Policy::none()));
-    let get = client.get(repository.url(format!("blobs/{digest}")));
+    let get = client.get(repository.url(digest));
     Answer::to(headers.iter().fold(get, |get, (name, value)| get.header(*name, *value))).await
 }
 
@@ -96,8 +96,7 @@ fn broken(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
         let repository = Repository::of(server.base_url(), NAME);
         let bytes = content(LARGE);
         let digest = repository.push(&bytes).await;
-        let answer =
-            repository.http.get(repository.url(format!("blobs/{digest}"))).send().await.expect("answer");
+        let answer = repository.http.get(repository.url(digest)).send().await.expect("answer");
         assert_eq!(answer.status(), 200);
         let (mut read, mut body, mut cuts) = (Vec::new(), answer.bytes_stream(), 0);
         while let Some(piece) = body.next().await {

@@ -99,7 +99,9 @@ fn elsewhere(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
         here.put("v1", &image).await.expect(201);
         here.put("list", &list).await.expect(201);
         // Each repository's manifests are its own.
-        there.delete(image.digest()).await.expect(202);
+        for manifest in [&list, &image] {
+            there.delete(manifest.digest()).await.expect(202);
+        }
         assert_eq!(here.get("v1").await.expect(200).body, image.payload);
         for digest in refused["errors"].as_array().expect("errors").iter().map(digest) {
             let digest = digest.parse().expect("a digest");
