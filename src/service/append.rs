@@ -109,6 +109,9 @@ impl Service {
             }
             Err(error) => {
                 // Nothing of this append counts: the upload stays at its old offset.
+                if !matches!(error, ServiceError::Storage(_) | ServiceError::StoreRefused(_)) {
+                    self.discard_uncounted(upload, owner, &stored).await;
+                }
                 match self.save_append(upload, owner, stored, &Appended::default(), None).await {
                     Ok(_) => {}
                     // An upload that ended meanwhile took its bytes along, perhaps while they were being read:
@@ -127,6 +130,14 @@ impl Service {
                 }
                 Err(error)
             }
+        }
+    }
+
+    /// Only tidiness, and only while the lease is ours: the sweep finds what is left.
+    async fn discard_uncounted(&self, upload: &Upload, owner: Uuid, counted: &Proxied) {
+        let Ok(now) = self.read_again(upload.id).await else { return };
+        if let Some(lease) = now.state.lease().filter(|lease| lease.owner == owner) {
+            let _ = self.storage.discard_uncounted(upload.id, counted, lease.expires_at).await;
         }
     }
 

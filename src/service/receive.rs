@@ -65,7 +65,7 @@ impl Service {
     /// Bytes are a sign of life. Written where it makes a difference, not with each of ten thousand parts.
     async fn prolong(&self, upload: &Upload) -> Result<()> {
         let lifetime = self.settings().upload_lifetime();
-        if self.after(lifetime - lifetime / SIGNS_OF_LIFE) > upload.expires_at {
+        if self.after(lifetime / SIGNS_OF_LIFE * (SIGNS_OF_LIFE - 1)) > upload.expires_at {
             let end = self.after(lifetime);
             self.transition(upload.clone(), |upload| {
                 upload.active(self.clock.now())?;

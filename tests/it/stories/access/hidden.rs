@@ -185,12 +185,12 @@ pub async fn asked(stack: Arc<Stack>) {
             let (requests, traffic) = (proxy.requests(), proxy.traffic());
             assert_eq!(mount(&town, town.visitor("stranger"), digest, None).await, 202);
             // What it does behind its answer, too.
-            let mut last = 0;
-            while last != proxy.requests() {
-                last = proxy.requests();
+            let mut said = 0;
+            while said != proxy.requests() {
+                said = proxy.requests();
                 tokio::time::sleep(BETWEEN_LOOKS).await;
             }
-            *least = (*least).min((last - requests, proxy.traffic().to_client - traffic.to_client));
+            *least = (*least).min((said - requests, proxy.traffic().to_client - traffic.to_client));
         }
     }
     let [there, nowhere] = least;
