@@ -97,7 +97,9 @@ pub async fn by_url(stack: Arc<Stack>) {
     if matches!(stack.store, Store::S3 { .. }) {
         not_here("the bytes go past the service");
     }
-    let server = stack.server(&[&["--upload-lifetime", "20s"][..], &SMALL_PARTS].concat()).await;
+    let server = stack
+        .server(&[&["--upload-lifetime", "20s", "--url-lifetime", "15s"][..], &SMALL_PARTS].concat())
+        .await;
     let upload = Repository::of(server.base_url(), NAME).begin().await;
     let content = api::content(PART_SIZE + 100);
     let size = content.len().to_string();
