@@ -65,7 +65,7 @@ impl OtherStore {
 
     /// Whether the copy of a part computes a SHA-256 before anything is visible.
     const fn has_gate(self) -> bool {
-        matches!(self, Self::VersityGw | Self::Garage)
+        matches!(self, Self::VersityGw)
     }
 
     /// Why this case of the storage suite cannot hold here, if so.
