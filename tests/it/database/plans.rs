@@ -52,8 +52,8 @@ const SQLITE_SESSIONS: &str = "
     FROM mixed";
 
 /// One text for both: what was completed, its links, and some parts. Each blob is the only one of a manifest, which is
-/// tagged and refers to another one of its repository; one repository has 10,000 tags.
-const REST: [&str; 9] = [
+/// tagged and listed, and refers to another one of its repository; one repository has 10,000 tags.
+const REST: [&str; 10] = [
     "INSERT INTO blob (digest, size, proof, created_at, placed_at)
         SELECT final_digest, 1, 'read-back', created_at, created_at FROM blob_upload_session WHERE status = 'completed'",
     "INSERT INTO repository_blob (repository_name, digest, created_at)
@@ -64,6 +64,8 @@ const REST: [&str; 9] = [
         SELECT repository_name, final_digest, 'a/b', 'a/b', 'sha256:0', 'x', created_at
         FROM blob_upload_session WHERE status = 'completed'",
     "INSERT INTO manifest_blob (repository_name, manifest_digest, digest)
+        SELECT repository_name, final_digest, final_digest FROM blob_upload_session WHERE status = 'completed'",
+    "INSERT INTO manifest_child (repository_name, manifest_digest, digest)
         SELECT repository_name, final_digest, final_digest FROM blob_upload_session WHERE status = 'completed'",
     "INSERT INTO tag (repository_name, name, digest, updated_at)
         SELECT repository_name, final_digest, final_digest, created_at
