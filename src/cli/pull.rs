@@ -82,12 +82,13 @@ async fn pull(args: &PullArgs, display: &Display) -> anyhow::Result<()> {
         bail!("{} is a file; give it a name that ends in .tar, or name a folder", args.target.display());
     }
     let options = PullOptions { lanes: args.transfer.lanes(), form, name };
-    // Each blob has its place in a tar, and none in a packed one: that is made of the tar, which goes then.
-    let mut target = args.target.clone().into_os_string();
-    if is_packed {
-        target.push(".tar");
-    }
-    let target = PathBuf::from(target);
+    // Each blob has its place in a tar, and none in a packed one: that is made of the tar, which goes then. It lies beside
+    // it, where there is room, in a folder of its own.
+    let beside = args.target.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let beside = beside.unwrap_or(Path::new("."));
+    let apart = is_packed.then(|| tempfile::tempdir_in(beside)).transpose();
+    let apart = apart.with_context(|| format!("cannot write to {}", beside.display()))?;
+    let target = apart.as_ref().map_or_else(|| args.target.clone(), |folder| folder.path().join("image.tar"));
     let report = copy::pull(&client, repository, root, &target, &options, &display.progress()).await;
     let report = report.with_context(|| format!("cannot pull {}", args.name))?;
     if is_packed {

@@ -6,7 +6,7 @@ use std::io::Write;
 use anyhow::Context;
 
 use crate::auth::password::Password;
-use crate::config::ServeConfig;
+use crate::config::{AuthMode, ServeConfig};
 use crate::server::{Server, shutdown_signal};
 use crate::service::FirstAdministrator;
 
@@ -25,6 +25,16 @@ pub(super) struct ServeArgs {
 
 pub(super) async fn run(args: ServeArgs) -> anyhow::Result<()> {
     let server = Server::bind(&args.config).await?;
+    let config = &args.config;
+    if config.auth == AuthMode::Token
+        && !config.listen.ip().is_loopback()
+        && config.store.public_url.is_none()
+    {
+        tracing::warn!(
+            "clients are sent for tokens to wherever they found this server: behind a proxy that ends TLS say --public-url, or \
+             have it set X-Forwarded-Proto, or passwords go without TLS"
+        );
+    }
     let given = match env::var(ADMIN_PASSWORD) {
         Ok(password) => Some(Password::new(password)),
         Err(env::VarError::NotPresent) => None,

@@ -22,7 +22,7 @@ const NO_SNIFFING: HeaderValue = HeaderValue::from_static("nosniff");
 pub(super) const ATTACHMENT: HeaderValue = HeaderValue::from_static("attachment");
 
 /// What scripts may read of an answer besides its body.
-const EXPOSED: [HeaderName; 13] = [
+const EXPOSED: [HeaderName; 15] = [
     CONTENT_LENGTH,
     CONTENT_RANGE,
     ETAG,
@@ -35,6 +35,8 @@ const EXPOSED: [HeaderName; 13] = [
     HeaderName::from_static("docker-upload-uuid"),
     HeaderName::from_static("oci-chunk-min-length"),
     HeaderName::from_static(wire::PRESIGNS),
+    HeaderName::from_static("preference-applied"),
+    HeaderName::from_static("upload-uuid"),
     HeaderName::from_static("x-total-count"),
 ];
 /// How long a browser asks no more: Chromium takes no longer time than this.

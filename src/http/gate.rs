@@ -75,7 +75,8 @@ impl Origin {
         let by_proxy = |name| said(name).filter(|_| trusts_proxy);
         let host = by_proxy(FORWARDED_HOST).or(request.uri().authority().map(Authority::as_str));
         let host: Authority = host.or_else(|| said(HOST))?.parse().ok()?;
-        let scheme = if said(FORWARDED_PROTO) == Some("https") { "https" } else { "http" };
+        let first = |list: &str| list.split(',').next().is_some_and(|proto| proto.trim() == "https");
+        let scheme = if said(FORWARDED_PROTO).is_some_and(first) { "https" } else { "http" };
         (!host.as_str().contains('@')).then(|| Self(format!("{scheme}://{host}").into()))
     }
 }

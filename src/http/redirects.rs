@@ -41,6 +41,11 @@ impl FromStr for Clients {
         if text.trim().is_empty() {
             return Err("say an address, a network such as 10.0.0.0/8, or a part of a User-Agent".to_owned());
         }
+        let is_like_a_network =
+            text.contains('/') && !text.contains(|c: char| !matches!(c, '0'..='9' | '.' | ':' | '/'));
+        if is_like_a_network && text.parse::<IpNet>().is_err() {
+            return Err(format!("{text} is no network; one is written 10.0.0.0/8 or 2001:db8::/32"));
+        }
         let address = || text.parse::<IpAddr>().ok().map(IpNet::from);
         Ok(text.parse().ok().or_else(address).map_or_else(|| Self::Agent(text.to_owned()), Self::Network))
     }
@@ -171,6 +176,6 @@ mod tests {
         assert!(!keeps(auto, "podman/", "192.0.2.1", "docker/29"));
         assert!(keeps(RedirectMode::Never, "nobody", "192.0.2.1", "docker/29"));
         assert!(!keeps(RedirectMode::Always, "docker", "192.0.2.1", "docker/29"));
-        assert!("  ".parse::<Clients>().is_err());
+        assert!("  ".parse::<Clients>().is_err() && "10.0.0.0/33".parse::<Clients>().is_err());
     }
 }

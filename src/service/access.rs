@@ -90,6 +90,10 @@ impl Service {
     ) -> Result<ServiceError> {
         let by_token = matches!(caller.authority, Authority::Token(_));
         let Some(name) = caller.name() else {
+            let everybodys = self.account_actions(&Authority::Anonymous, &repository.project()).await?;
+            if by_token && everybodys.contains(action) {
+                return Ok(ServiceError::ScopeInsufficient);
+            }
             let message = "nobody signed in, and this is not for everybody; sign in first".to_owned();
             return Ok(if by_token {
                 ServiceError::NotPermitted { message, by_token }
@@ -98,7 +102,9 @@ impl Service {
             });
         };
         let (account, project) = (self.account_of(caller).await?, repository.project());
-        if by_token && self.account_actions(&account, &project).await?.contains(action) {
+        // What whoever signed in by another issuer may do is in a token of that, which is not here.
+        let is_federated = matches!(account, Authority::Anonymous);
+        if by_token && (is_federated || self.account_actions(&account, &project).await?.contains(action)) {
             return Ok(ServiceError::ScopeInsufficient);
         }
         let message = if is_administrator(&account) {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
+use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 use uuid::Uuid;
 
@@ -37,8 +38,8 @@ pub struct Chunk {
 /// How an append ended.
 enum Ending {
     Whole,
-    /// The body broke, the server stops or the project is full: what arrived is kept, and the client goes on from
-    /// there.
+    /// The body broke, the server stops, the project is full or the client came again: what arrived is kept, and the
+    /// client goes on from there.
     Cut(ServiceError),
 }
 
@@ -52,8 +53,8 @@ impl Service {
         let on_arrival = proxied(&upload).map_or(0, |stored| stored.received);
         let owner = Uuid::new_v4();
         let part_size = self.part_size_for(chunk);
-        // Whoever says where its chunk goes takes over from a connection that brings the same bytes: it is the same
-        // client, which gave that up before we knew.
+        // Whoever says where its chunk goes ends a connection that brings the same bytes: it is the same client, which
+        // gave that up before we knew. What has arrived of them is kept, and the client told.
         let mut may_take_over = chunk.range.is_some_and(|range| range.start == on_arrival);
         let upload = loop {
             let leased = self.transition(upload.clone(), |upload| {
@@ -65,7 +66,7 @@ impl Service {
             match leased.await {
                 Err(ServiceError::Refused(Refusal::Appending)) if may_take_over => {
                     may_take_over = false;
-                    upload = self.give_notice(self.read_again(upload.id).await?).await?;
+                    upload = self.give_notice(self.read_again(upload.id).await?, on_arrival).await?;
                 }
                 Err(ServiceError::Refused(Refusal::Appending)) => upload = self.outwait(&upload).await?,
                 leased => break leased?,
@@ -90,7 +91,7 @@ impl Service {
         let stored = proxied(upload)?.clone();
         let heartbeat = self.keep_lease(upload.clone(), owner, None);
         let outcome = tokio::select! {
-            outcome = self.store_chunk(upload, owner, &stored, chunk, body) => outcome,
+            outcome = self.store_chunk(upload, owner, &stored, chunk, body, &heartbeat.noticed) => outcome,
             () = heartbeat.lost.cancelled() => Err(Refusal::LeaseLost.into()),
         };
         drop(heartbeat);
@@ -109,9 +110,6 @@ impl Service {
             }
             Err(error) => {
                 // Nothing of this append counts: the upload stays at its old offset.
-                if !matches!(error, ServiceError::Storage(_) | ServiceError::StoreRefused(_)) {
-                    self.discard_uncounted(upload, owner, &stored).await;
-                }
                 match self.save_append(upload, owner, stored, &Appended::default(), None).await {
                     Ok(_) => {}
                     // An upload that ended meanwhile took its bytes along, perhaps while they were being read:
@@ -133,14 +131,6 @@ impl Service {
         }
     }
 
-    /// Only tidiness, and only while the lease is ours: the sweep finds what is left.
-    async fn discard_uncounted(&self, upload: &Upload, owner: Uuid, counted: &Proxied) {
-        let Ok(now) = self.read_again(upload.id).await else { return };
-        if let Some(lease) = now.state.lease().filter(|lease| lease.owner == owner) {
-            let _ = self.storage.discard_uncounted(upload.id, counted, lease.expires_at).await;
-        }
-    }
-
     async fn store_chunk<B>(
         &self,
         upload: &Upload,
@@ -148,6 +138,7 @@ impl Service {
         stored: &Proxied,
         chunk: Chunk,
         mut body: B,
+        noticed: &CancellationToken,
     ) -> Result<(Appended, Proxied, Ending)>
     where
         B: Stream<Item = std::io::Result<Bytes>> + Send + Unpin,
@@ -177,6 +168,7 @@ impl Service {
             let next = tokio::select! {
                 biased;
                 () = &mut stopping => break Ending::Cut(ServiceError::Stopping),
+                () = noticed.cancelled() => break Ending::Cut(Refusal::LeaseLost.into()),
                 next = body.next() => next,
                 () = writer.overstayed() => {
                     writer.spill().await.map_err(vanished)?;

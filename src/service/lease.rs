@@ -22,6 +22,8 @@ pub(super) const POLL_INTERVAL: Duration = Duration::from_millis(200);
 pub(super) struct Heartbeat {
     /// Cancelled when somebody else has the session.
     pub lost: CancellationToken,
+    /// Cancelled when the lease is to be given back before its end.
+    pub noticed: CancellationToken,
     _renewing: AbortOnDropHandle<()>,
 }
 
@@ -40,8 +42,8 @@ impl Service {
         owner: Uuid,
         progress: Option<ProgressCounter>,
     ) -> Heartbeat {
-        let lost = CancellationToken::new();
-        let (service, token) = (Arc::clone(self), lost.clone());
+        let (lost, noticed) = (CancellationToken::new(), CancellationToken::new());
+        let (service, token, notice) = (Arc::clone(self), lost.clone(), noticed.clone());
         let renewing = tokio::spawn(async move {
             loop {
                 tokio::time::sleep(service.limits.lease / RENEWALS_PER_LEASE).await;
@@ -54,6 +56,7 @@ impl Service {
                     .await
                 {
                     Ok(renewed) => upload = renewed,
+                    Err(ServiceError::Refused(Refusal::Appending)) => return notice.cancel(),
                     Err(ServiceError::Refused(_) | ServiceError::UploadUnknown) => return token.cancel(),
                     Err(error) => {
                         tracing::warn!(upload = %upload.id, %error, "a lease could not be renewed");
@@ -61,7 +64,7 @@ impl Service {
                 }
             }
         });
-        Heartbeat { lost, _renewing: AbortOnDropHandle::new(renewing) }
+        Heartbeat { lost, noticed, _renewing: AbortOnDropHandle::new(renewing) }
     }
 
     /// Lets others claim the session now.
@@ -85,11 +88,11 @@ impl Service {
         }
     }
 
-    /// Has the holder of a lease give it back: a client that was cut off, as by a router that forgot its connection, and
-    /// has come again with the bytes that the holder still waits for.
-    pub(super) async fn give_notice(&self, upload: Upload) -> Result<Upload> {
+    /// Has whoever appends at `offset` give the lease back: a client that was cut off, as by a router that forgot its
+    /// connection, has come again with the bytes that the holder still waits for.
+    pub(super) async fn give_notice(&self, upload: Upload, offset: u64) -> Result<Upload> {
         let end = self.after(self.limits.lease / RENEWALS_PER_LEASE * 2);
-        self.transition(upload, |upload| Ok(upload.give_notice(end))).await
+        self.transition(upload, |upload| Ok(upload.give_notice(end, offset))).await
     }
 
     async fn renew(&self, mut before: Upload, lease: Lease, progress: Option<Progress>) -> Result<Upload> {
@@ -101,12 +104,12 @@ impl Service {
             }
             let held = before.state.lease();
             before = self.read_again(before.id).await?;
-            // Somebody gave notice.
+            // Somebody gave notice, and waits to append.
             if let (Some(held), Some(now)) = (held, before.state.lease())
                 && now.owner == held.owner
                 && now.expires_at < held.expires_at
             {
-                return Err(Refusal::LeaseLost.into());
+                return Err(Refusal::Appending.into());
             }
         }
         Err(ServiceError::Contended)

@@ -219,20 +219,6 @@ impl Storage {
         }
     }
 
-    /// Removes what appends have left that do not count, as far as it is found before `until`.
-    pub async fn discard_uncounted(
-        &self,
-        upload: UploadId,
-        counted: &Proxied,
-        until: DateTime<Utc>,
-    ) -> Result<()> {
-        match self {
-            Self::S3(backend) => backend.discard_uncounted(upload, counted, until).await,
-            // The file is cut back as it is closed.
-            Self::Filesystem(_) => Ok(()),
-        }
-    }
-
     /// Makes one object of a proxied upload's parts (in order, all of them) and its tail.
     pub async fn assemble_proxied(
         &self,

@@ -2,12 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 
 use super::{RmArgs, confirm, say_gone};
 use crate::client::Client;
 use crate::domain::digest::Digest;
 use crate::domain::reference::{Reference, Tag};
+use crate::telemetry::chain;
 
 pub(super) async fn remove(args: &RmArgs, client: &Client) -> anyhow::Result<()> {
     let (name, repository) = (&args.name, &args.name.repository);
@@ -17,17 +18,31 @@ pub(super) async fn remove(args: &RmArgs, client: &Client) -> anyhow::Result<()>
     if tagged.is_empty() {
         bail!("{name} has no tags, and what has none is on no list; delete it by its digest");
     }
-    let (tags, roots): (Vec<Tag>, Vec<Digest>) = tagged.into_iter().unzip();
+    let (tags, roots): (Vec<Tag>, Vec<Digest>) = tagged.iter().cloned().unzip();
     let manifests = parents_first(below(client, args, roots).await?);
     if !args.dry_run {
         let (tags, manifests) = (tags.len(), manifests.len());
         confirm(args, &format!("all of {name} goes, with {tags} tags and {manifests} manifests"))?;
     }
-    for digest in manifests.iter().filter(|_| !args.dry_run) {
-        let deleted = client.delete_manifest(repository, digest).await;
-        deleted.with_context(|| format!("only some of {name} is deleted"))?;
+    if args.dry_run {
+        say_gone(args, &tags, &manifests);
+        return Ok(());
     }
-    say_gone(args, &tags, &manifests);
+    // One that stays keeps none of the others: an index without a tag may list it, which is on no list itself.
+    let (mut gone, mut stays) = (Vec::with_capacity(manifests.len()), Vec::new());
+    for digest in manifests {
+        match client.delete_manifest(repository, &digest).await {
+            Ok(_) => gone.push(digest),
+            Err(error) => stays.push(format!("{digest}: {}", chain(&error))),
+        }
+    }
+    // What they mean is gone, or they would not be.
+    let is_gone = |tag: &Tag| tagged.iter().any(|(own, digest)| own == tag && gone.contains(digest));
+    let tags: Vec<_> = tags.into_iter().filter(is_gone).collect();
+    say_gone(args, &tags, &gone);
+    if !stays.is_empty() {
+        bail!("{} manifests of {name} stay:\n{}", stays.len(), stays.join("\n"));
+    }
     Ok(())
 }
 

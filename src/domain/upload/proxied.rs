@@ -75,11 +75,14 @@ impl Upload {
         Ok(self.with(State::Uploading { transfer: Transfer::Proxied(proxied), append_lease: Some(lease) }))
     }
 
-    /// Whoever holds the lease of an append is to give it back by `end`, which is sooner than it was promised: by that the
+    /// Whoever appends at `offset` is to give the lease back by `end`, which is sooner than it was promised: by that the
     /// holder knows.
     #[must_use]
-    pub fn give_notice(mut self, end: DateTime<Utc>) -> Self {
-        if let State::Uploading { append_lease: Some(lease), .. } = &mut self.state {
+    pub fn give_notice(mut self, end: DateTime<Utc>, offset: u64) -> Self {
+        if let State::Uploading { append_lease: Some(lease), transfer: Transfer::Proxied(stored) } =
+            &mut self.state
+            && stored.received == offset
+        {
             lease.expires_at = end.min(lease.expires_at - TimeDelta::milliseconds(1));
         }
         self

@@ -162,8 +162,12 @@ impl S3 {
     }
 
     pub async fn read(&self, sealed: &Sealed, range: ByteRange, to: &mpsc::Sender<Bytes>) -> Result<()> {
-        let (mut rest, mut broken) = (range, 0);
+        let (mut rest, mut broken, mut before) = (range, 0, range.start);
         loop {
+            // Whoever reads slowly may have its store hang up now and then.
+            if rest.start > before {
+                (broken, before) = (0, rest.start);
+            }
             match self.read_on(sealed, &mut rest, to).await {
                 Err(StorageError::Unavailable { .. }) if broken < BROKEN_READS => broken += 1,
                 outcome => return outcome,

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 
 use super::{S3, classify};
-use crate::domain::upload::{Proxied, Transfer, UploadId};
+use crate::domain::upload::{Transfer, UploadId};
 use crate::storage::{
     Result, Sealed, StorageError, TempCursor, TempEntry, TempKind, TempListing, TempOwner, TempPage, key,
 };
@@ -15,34 +15,6 @@ impl S3 {
         let aborted = self.abort_multiparts(upload).await;
         self.remove_objects(upload).await?;
         aborted
-    }
-
-    /// What appends have left that do not count, as far as it is found before `until`: from then on somebody else's may be
-    /// among it.
-    pub async fn discard_uncounted(
-        &self,
-        upload: UploadId,
-        counted: &Proxied,
-        until: DateTime<Utc>,
-    ) -> Result<()> {
-        if counted.store_upload_id.is_none() {
-            let page = self.list_multiparts(&self.path(&key::temp_data(upload)), None).await?;
-            for (path, store_upload_id, _) in page.uploads {
-                if self.clock.now() < until {
-                    self.abort_multipart_at(&path, &store_upload_id).await?;
-                }
-            }
-        }
-        let tail = counted.tail_id.map(|tail| self.path(&key::temp_tail(upload, tail)));
-        let prefix = format!("{}{}", self.settings.prefix, key::temp_prefix(upload));
-        let listed = self.client.list_objects_v2().bucket(self.bucket()).prefix(&prefix).send().await;
-        let listed = listed.map_err(classify("list objects"))?;
-        for path in listed.contents().iter().filter_map(|object| object.key()) {
-            if Some(path) != tail.as_deref() && self.clock.now() < until {
-                self.remove_path(path).await?;
-            }
-        }
-        Ok(())
     }
 
     async fn abort_multiparts(&self, upload: UploadId) -> Result<()> {

@@ -70,6 +70,7 @@ async fn images(stack: Arc<Stack>) {
     let complaint = ours.failed(2, &["pull", &tagged, "-", "--json"]).await;
     assert!(complaint.contains("--json"), "{complaint}");
 
+    ours.write("image.tgz.tar", "somebody's own");
     for name in ["image.tgz", "packed.tar.gz"] {
         ours.done(&["pull", &tagged, name]).await;
         let (packed, mut unpacked) = (ours.read(name), Vec::new());
@@ -78,12 +79,13 @@ async fn images(stack: Arc<Stack>) {
         let again = ours.done(&["push", name, &format!("{NAME}:again")]).await;
         assert_eq!(digest(&again), digest(&pushed));
     }
-    // Nothing is left beside them.
+    // Nothing is left beside them, and nothing else is touched.
+    assert_eq!(ours.read("image.tgz.tar"), b"somebody's own");
     let mut left: Vec<_> = std::fs::read_dir(ours.path(""))
         .expect("a folder")
         .map(|entry| entry.expect("an entry").file_name().into_string().expect("UTF-8"))
         .filter(|name| name.contains(".t"))
         .collect();
     left.sort();
-    assert_eq!(left, ["image.tar", "image.tgz", "packed.tar.gz", "piped.tar"]);
+    assert_eq!(left, ["image.tar", "image.tgz", "image.tgz.tar", "packed.tar.gz", "piped.tar"]);
 }

@@ -154,4 +154,24 @@ async fn repository(stack: Arc<Stack>) {
     assert_eq!(neighbour.tags().await, ["v1"]);
     ours.failed(1, &["rm", "--repository", "--yes", NAME]).await;
     ours.failed(1, &["rm", "--repository", "--yes", "team/none"]).await;
+
+    // An index without a tag, which is on no list, keeps what it lists and nothing else.
+    let (kept, other) = (there.image("kept").await, there.image("other").await);
+    for image in [&kept, &other] {
+        there.put(image.digest(), image).await.expect(201);
+    }
+    let hidden = image::index(&[kept.descriptor()]);
+    there.put(hidden.digest(), &hidden).await.expect(201);
+    let index = image::index(&[kept.descriptor(), other.descriptor()]);
+    there.put("v2", &index).await.expect(201);
+    let done = ours.run(&["rm", "--repository", "--yes", NAME]).await;
+    assert_eq!(done.code, Some(1), "{done:?}");
+    for gone in [named("v2"), format!("{NAME}@{}", index.digest()), format!("{NAME}@{}", other.digest())] {
+        assert!(done.stdout.contains(&gone), "{gone}: {done:?}");
+    }
+    for named in [kept.digest(), hidden.digest()] {
+        assert!(done.stderr.contains(&named.to_string()), "{named}: {done:?}");
+    }
+    assert_eq!(there.get(kept.digest()).await.expect(200).body, kept.payload);
+    there.get(other.digest()).await.expect(404);
 }

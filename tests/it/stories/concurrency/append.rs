@@ -97,8 +97,9 @@ pub fn after_a_half_open_connection(stack: Arc<Stack>) -> BoxFuture<'static, ()>
                 let upload = upload.clone();
                 async move { upload.patch(None, body).await }
             });
-            // More than a part of it is in the store already, and must not count.
-            sender.send(vec![7; CHUNK - stored - 1000]).await.expect("somebody reads");
+            // More than a part of it is in the store already.
+            let arrived = CHUNK - 1000;
+            sender.send(content[stored..arrived].to_vec()).await.expect("somebody reads");
             let deadline = Instant::now() + SEEN_LIMIT;
             while other.row(&stack).await.state.lease().is_none() {
                 assert!(Instant::now() < deadline, "nobody appends");
@@ -108,10 +109,17 @@ pub fn after_a_half_open_connection(stack: Arc<Stack>) -> BoxFuture<'static, ()>
             other.patch(None, "more").await.refused(409, "BLOB_UPLOAD_INVALID");
             let begun = Instant::now();
             let range = format!("{stored}-{}", CHUNK - 1);
-            other.patch(Some(&range), content[stored..].to_vec()).await.expect(202);
+            let told = other.patch(Some(&range), content[stored..].to_vec()).await;
             assert!(begun.elapsed() < SEEN_LIMIT, "it took {:?}", begun.elapsed());
             appending.await.expect("an answer").refused(409, "BLOB_UPLOAD_INVALID");
             drop(sender);
+            // Nothing that had arrived is lost.
+            told.refused(416, "BLOB_UPLOAD_INVALID");
+            assert_eq!(told.header("range"), Some(format!("0-{}", arrived - 1).as_str()));
+            other
+                .patch(Some(&format!("{arrived}-{}", CHUNK - 1)), content[arrived..].to_vec())
+                .await
+                .expect(202);
             other.finalize(&digest).await.expect(201);
             assert_eq!(stack.blob_hash(&digest).await, Some(digest));
             assert_nothing_left(&stack).await;
