@@ -115,11 +115,12 @@ pub fn after_a_half_open_connection(stack: Arc<Stack>) -> BoxFuture<'static, ()>
             drop(sender);
             // Nothing that had arrived is lost.
             told.refused(416, "BLOB_UPLOAD_INVALID");
-            assert_eq!(told.header("range"), Some(format!("0-{}", arrived - 1).as_str()));
-            other
-                .patch(Some(&format!("{arrived}-{}", CHUNK - 1)), content[arrived..].to_vec())
-                .await
-                .expect(202);
+            let last = told.header("range").and_then(|range| range.strip_prefix("0-")?.parse::<usize>().ok());
+            let offset = last.expect("where to go on") + 1;
+            // A busy machine may not have read all of it.
+            assert!((stored + 1..=arrived).contains(&offset), "{offset} of {arrived}");
+            let range = format!("{offset}-{}", CHUNK - 1);
+            other.patch(Some(&range), content[offset..].to_vec()).await.expect(202);
             other.finalize(&digest).await.expect(201);
             assert_eq!(stack.blob_hash(&digest).await, Some(digest));
             assert_nothing_left(&stack).await;
