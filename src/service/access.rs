@@ -89,19 +89,19 @@ impl Service {
         action: Action,
     ) -> Result<ServiceError> {
         let by_token = matches!(caller.authority, Authority::Token(_));
+        let project = repository.project();
         let Some(name) = caller.name() else {
-            let everybodys = self.account_actions(&Authority::Anonymous, &repository.project()).await?;
-            if by_token && everybodys.contains(action) {
+            // What every client asks first: nothing is looked up for it.
+            if !by_token {
+                return Ok(ServiceError::Unauthenticated);
+            }
+            if self.account_actions(&Authority::Anonymous, &project).await?.contains(action) {
                 return Ok(ServiceError::ScopeInsufficient);
             }
             let message = "nobody signed in, and this is not for everybody; sign in first".to_owned();
-            return Ok(if by_token {
-                ServiceError::NotPermitted { message, by_token }
-            } else {
-                ServiceError::Unauthenticated
-            });
+            return Ok(ServiceError::NotPermitted { message, by_token });
         };
-        let (account, project) = (self.account_of(caller).await?, repository.project());
+        let account = self.account_of(caller).await?;
         // What whoever signed in by another issuer may do is in a token of that, which is not here.
         let is_federated = matches!(account, Authority::Anonymous);
         if by_token && (is_federated || self.account_actions(&account, &project).await?.contains(action)) {

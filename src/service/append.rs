@@ -55,7 +55,7 @@ impl Service {
         let part_size = self.part_size_for(chunk);
         // Whoever says where its chunk goes ends a connection that brings the same bytes: it is the same client, which
         // gave that up before we knew. What has arrived of them is kept, and the client told.
-        let mut may_take_over = chunk.range.is_some_and(|range| range.start == on_arrival);
+        let mut may_give_notice = chunk.range.is_some_and(|range| range.start == on_arrival);
         let upload = loop {
             let leased = self.transition(upload.clone(), |upload| {
                 let upload =
@@ -64,8 +64,8 @@ impl Service {
                 Ok(upload.touch(self.after(self.settings().upload_lifetime())))
             });
             match leased.await {
-                Err(ServiceError::Refused(Refusal::Appending)) if may_take_over => {
-                    may_take_over = false;
+                Err(ServiceError::Refused(Refusal::Appending)) if may_give_notice => {
+                    may_give_notice = false;
                     upload = self.give_notice(self.read_again(upload.id).await?, on_arrival).await?;
                 }
                 Err(ServiceError::Refused(Refusal::Appending)) => upload = self.outwait(&upload).await?,

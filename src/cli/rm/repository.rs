@@ -18,27 +18,26 @@ pub(super) async fn remove(args: &RmArgs, client: &Client) -> anyhow::Result<()>
     if tagged.is_empty() {
         bail!("{name} has no tags, and what has none is on no list; delete it by its digest");
     }
-    let (tags, roots): (Vec<Tag>, Vec<Digest>) = tagged.iter().cloned().unzip();
+    let roots = tagged.iter().map(|(_, digest)| *digest).collect();
     let manifests = parents_first(below(client, args, roots).await?);
-    if !args.dry_run {
-        let (tags, manifests) = (tags.len(), manifests.len());
-        confirm(args, &format!("all of {name} goes, with {tags} tags and {manifests} manifests"))?;
-    }
     if args.dry_run {
+        let tags: Vec<Tag> = tagged.into_iter().map(|(tag, _)| tag).collect();
         say_gone(args, &tags, &manifests);
         return Ok(());
     }
+    let (tags, all) = (tagged.len(), manifests.len());
+    confirm(args, &format!("all of {name} goes, with {tags} tags and {all} manifests"))?;
     // One that stays keeps none of the others: an index without a tag may list it, which is on no list itself.
-    let (mut gone, mut stays) = (Vec::with_capacity(manifests.len()), Vec::new());
+    let (mut gone, mut stays) = (Vec::with_capacity(all), Vec::new());
     for digest in manifests {
         match client.delete_manifest(repository, &digest).await {
             Ok(_) => gone.push(digest),
             Err(error) => stays.push(format!("{digest}: {}", chain(&error))),
         }
     }
-    // What they mean is gone, or they would not be.
-    let is_gone = |tag: &Tag| tagged.iter().any(|(own, digest)| own == tag && gone.contains(digest));
-    let tags: Vec<_> = tags.into_iter().filter(is_gone).collect();
+    let among: BTreeSet<_> = gone.iter().copied().collect();
+    let tags = tagged.into_iter().filter(|(_, digest)| among.contains(digest)).map(|(tag, _)| tag);
+    let tags: Vec<_> = tags.collect();
     say_gone(args, &tags, &gone);
     if !stays.is_empty() {
         bail!("{} manifests of {name} stay:\n{}", stays.len(), stays.join("\n"));

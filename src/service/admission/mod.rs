@@ -27,7 +27,7 @@ pub use slots::Slot;
 /// When a request that met a full house is worth another try, by when some of what is under way has ended.
 const RETRY_SLOT: Duration = Duration::from_secs(1);
 /// How long a request waits for a slot before it is refused. Docker, containerd, crane and oras give a whole push up for
-/// one `429`, and send no more layers at once than they can have answered in this time.
+/// one `429`.
 const SLOT_PATIENCE: Duration = Duration::from_secs(5);
 const SLOT_POLL: Duration = Duration::from_millis(100);
 /// An upload takes longer than that to end, and asking costs little.

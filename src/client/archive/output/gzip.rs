@@ -10,16 +10,15 @@ use tempfile::NamedTempFile;
 
 use crate::client::{Error, Result, partial};
 
-/// Packs a tar into `target`, which has its name only once it is whole, and removes the tar.
+/// Packs a tar into `target`, which has its name only once it is whole.
 ///
 /// # Errors
 ///
-/// [`Error::File`]; the tar stays then.
+/// [`Error::File`].
 pub async fn pack(tar: &Path, target: &Path) -> Result<()> {
     let (tar, owned) = (tar.to_owned(), target.to_owned());
     let packed = tokio::task::spawn_blocking(move || {
-        pack_blocking(&tar, &owned).map_err(Error::file("write", &owned))?;
-        std::fs::remove_file(&tar).map_err(Error::file("remove", &tar))
+        pack_blocking(&tar, &owned).map_err(Error::file("write", &owned))
     });
     packed.await.map_err(|error| Error::file("write", target)(io::Error::other(error)))?
 }

@@ -79,6 +79,14 @@ pub fn while_another_comes(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
     .boxed()
 }
 
+async fn until_appended_to(upload: &api::Upload, stack: &Stack) {
+    let deadline = Instant::now() + SEEN_LIMIT;
+    while upload.row(stack).await.state.lease().is_none() {
+        assert!(Instant::now() < deadline, "nobody appends");
+        tokio::time::sleep(POLL).await;
+    }
+}
+
 pub fn after_a_half_open_connection(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
     async move {
         let flags = ["--part-size", "5MiB", "--lease", "6s", "--clean-interval", "1h"];
@@ -100,11 +108,7 @@ pub fn after_a_half_open_connection(stack: Arc<Stack>) -> BoxFuture<'static, ()>
             // More than a part of it is in the store already.
             let arrived = CHUNK - 1000;
             sender.send(content[stored..arrived].to_vec()).await.expect("somebody reads");
-            let deadline = Instant::now() + SEEN_LIMIT;
-            while other.row(&stack).await.state.lease().is_none() {
-                assert!(Instant::now() < deadline, "nobody appends");
-                tokio::time::sleep(POLL).await;
-            }
+            until_appended_to(&other, &stack).await;
             // Who does not know where it goes on is told that somebody is at it.
             other.patch(None, "more").await.refused(409, "BLOB_UPLOAD_INVALID");
             let begun = Instant::now();
@@ -149,11 +153,7 @@ pub fn against_abort(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
             // More than one part, so that some of it may be in the store when the upload ends.
             sender.send(content[stored..CHUNK - 1000].to_vec()).await.expect("somebody reads");
             let other = at(&replicas[1], &upload);
-            let deadline = Instant::now() + SEEN_LIMIT;
-            while other.row(&stack).await.state.lease().is_none() {
-                assert!(Instant::now() < deadline, "nobody appends");
-                tokio::time::sleep(POLL).await;
-            }
+            until_appended_to(&other, &stack).await;
             other.abort().await.expect(204);
             sender.send(content[CHUNK - 1000..].to_vec()).await.expect("somebody reads");
             drop(sender);
