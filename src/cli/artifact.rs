@@ -144,8 +144,10 @@ pub(super) async fn unless_interrupted<T>(
     work: impl Future<Output = anyhow::Result<T>> + Unpin,
 ) -> anyhow::Result<T> {
     let done = tokio::select! {
-        done = work => done,
+        // Asked first: only from then on does a Ctrl-C end this by our rules and not by the system's.
+        biased;
         _ = tokio::signal::ctrl_c() => Err(Interrupted.into()),
+        done = work => done,
     };
     display.finish();
     done

@@ -11,12 +11,12 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use futures_util::stream::StreamExt;
 use serde_json::json;
 
-use super::artifact::{SendArgs, say_planned};
+use super::BadUsage;
+use super::artifact::{SendArgs, say_planned, unless_interrupted};
 use super::operands::files_and_name;
 use super::pipe::is_stdio;
 use super::progress::{Display, OutputArgs};
 use super::remote::{RemoteArgs, RemoteName, TransferArgs};
-use super::{BadUsage, Interrupted};
 use crate::client::{Client, Error, Outcome, PutOptions, PutOutcome, printable};
 use crate::domain::digest::Digest;
 use crate::domain::media_type::MediaType;
@@ -103,11 +103,7 @@ pub async fn run(args: PutArgs) -> anyhow::Result<()> {
     let options =
         PutOptions { mode: args.mode, resume: args.resume, ..args.send.put_options(args.transfer.lanes()) };
     let put = Put { args: &args, files, name, client, display, options };
-    let done = tokio::select! {
-        done = put.run() => done,
-        _ = tokio::signal::ctrl_c() => Err(Interrupted.into()),
-    };
-    put.display.finish();
+    let done = unless_interrupted(&put.display, Box::pin(put.run())).await;
     if let (Err(error), Some(hint)) = (&done, put.hint())
         && error.downcast_ref::<Error>().is_none_or(is_resumable)
     {
