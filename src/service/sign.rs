@@ -273,16 +273,17 @@ fn mode(upload: &Upload, request: &SignRequest) -> Result<SignMode> {
     Ok(mode)
 }
 
-/// The parts asked for; without a range the first that have not arrived.
+/// The parts asked for, as far as there are so many: who asks for the first hundred need not count them before. Without a
+/// range the first that have not arrived.
 fn wanted(plan: &PartPlan, range: Option<PartRange>, received: &[ArrivedPart]) -> Result<Vec<PartNumber>> {
     if let Some(range) = range {
-        if range.last.get() > plan.part_count() {
-            let count = plan.part_count();
+        let count = plan.part_count();
+        if range.first.get() > count {
             return Err(ServiceError::Invalid(format!(
                 "this upload has {count} parts; ask for parts=1-{count}"
             )));
         }
-        let numbers = range.first.get()..=range.last.get();
+        let numbers = range.first.get()..=range.last.get().min(count);
         return Ok(numbers.filter_map(|number| PartNumber::new(number.into()).ok()).collect());
     }
     let arrived: HashSet<_> = received

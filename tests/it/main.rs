@@ -79,6 +79,12 @@ fn trials(servers: &Servers) -> Vec<Trial> {
             trial::story("clocks", kind, story, servers).with_ignored_flag(!is_there)
         }));
     }
+    for story in stories::documents::cases() {
+        // A reader begins with the embedded default.
+        let is_there = servers.skopeo.is_some();
+        let trial = trial::story("documents", StackKind::SqliteFilesystem, story, servers);
+        trials.push(trial.with_ignored_flag(!is_there));
+    }
     for (client, stories) in stories::clients::cases() {
         for story in stories {
             trials.extend(StackKind::ALL.map(|kind| {

@@ -10,6 +10,7 @@ pub mod clients;
 pub mod clocks;
 mod concurrency;
 mod crash;
+pub mod documents;
 mod garbage;
 mod large;
 mod lifetime;
@@ -24,8 +25,8 @@ mod smoke;
 
 use crate::support::trial::Story;
 
-/// Every module of stories with its name, but for those that need more than a stack: see [`client`], [`clients`]
-/// and [`clocks`].
+/// Every module of stories with its name, but for those that need more than a stack: see [`client`], [`clients`],
+/// [`clocks`] and [`documents`].
 pub fn all() -> Vec<(&'static str, Vec<Story>)> {
     vec![
         ("smoke", smoke::cases()),

@@ -1,4 +1,4 @@
-//! One upload from the beginning to the end, as the README's tour tells it.
+//! One upload from the beginning to the end, as `docs/protocol.md` tells it.
 
 use std::sync::Arc;
 use std::time::Duration;
