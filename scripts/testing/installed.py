@@ -16,6 +16,9 @@ from testing import fail
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 INSTALLED = pathlib.Path(os.environ.get("CARGO_TARGET_DIR") or ROOT / "target").resolve() / "test-servers"
 
+# What is fetched and compiled on the way. Programs of one run share much of it; it is gigabytes, so no run leaves it.
+BUILD_CACHE = INSTALLED / "build-cache"
+
 # Says in a folder what was installed there.
 MARKER = "requirements.json"
 
@@ -45,22 +48,26 @@ def install(names, installers):
     # Two checkouts or two terminals may share a target folder.
     with open(INSTALLED / "lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        for name in names:
-            if name in installers:
-                installers[name](name)
-                continue
-            if name.endswith("postgres"):
-                install_postgres()
-                continue
-            if name == "registry":
-                install_registry()
-                continue
-            if name == "faketime":
-                install_faketime()
-                continue
-            if name == "clients" and not skopeo():
-                apt_install("skopeo")
-            install_environment(name)
+        try:
+            for name in names:
+                install_one(name, installers)
+        finally:
+            shutil.rmtree(BUILD_CACHE, ignore_errors=True)
+
+
+def install_one(name, installers):
+    if name in installers:
+        installers[name](name)
+    elif name.endswith("postgres"):
+        install_postgres()
+    elif name == "registry":
+        install_registry()
+    elif name == "faketime":
+        install_faketime()
+    else:
+        if name == "clients" and not skopeo():
+            apt_install("skopeo")
+        install_environment(name)
 
 
 def install_environment(name):

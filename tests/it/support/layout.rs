@@ -39,6 +39,11 @@ impl Layout {
         Self { folder, layers: 0 }
     }
 
+    /// Its path.
+    pub fn folder(&self) -> &str {
+        self.folder.to_str().expect("a path of ours is text")
+    }
+
     /// Where `skopeo` finds the image of this tag.
     pub fn reference(&self, tag: &str) -> String {
         format!("oci:{}:{tag}", self.folder.display())

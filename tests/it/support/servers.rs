@@ -18,6 +18,9 @@ pub const REGION: &str = "us-east-1";
 pub const REGISTRY_USER: &str = "overside";
 pub const REGISTRY_PASSWORD: &str = "secret";
 
+/// The clients that `scripts/testing/clients.py` puts there.
+pub const CLIENTS: [&str; 6] = ["crane", "regctl", "oras", "helm", "docker", "podman"];
+
 /// Whom a store takes us for.
 #[derive(Debug, Clone, Copy)]
 pub struct Keys {
@@ -40,6 +43,8 @@ pub struct Servers {
     pub skopeo: Option<PathBuf>,
     /// The interpreter of an environment with the oras and dxf packages.
     pub python: Option<PathBuf>,
+    /// Of [`CLIENTS`].
+    pub clients: BTreeMap<&'static str, PathBuf>,
     /// The library of libfaketime that gives a process another clock.
     pub faketime: Option<PathBuf>,
 }
@@ -58,6 +63,12 @@ impl Servers {
             registry_with_password: address("OVERSIDE_TEST_REGISTRY_WITH_PASSWORD"),
             skopeo: program("OVERSIDE_TEST_SKOPEO"),
             python: program("OVERSIDE_TEST_CLIENTS"),
+            clients: CLIENTS
+                .into_iter()
+                .filter_map(|name| {
+                    Some((name, program(&format!("OVERSIDE_TEST_{}", name.to_ascii_uppercase()))?))
+                })
+                .collect(),
             faketime: program("OVERSIDE_TEST_FAKETIME"),
         }
     }
@@ -73,7 +84,9 @@ impl Servers {
             ("the Python clients", self.python.is_some()),
             ("libfaketime", self.faketime.is_some()),
         ];
-        is_there.into_iter().filter_map(|(name, is_there)| (!is_there).then_some(name)).collect()
+        let clients = CLIENTS.into_iter().map(|name| (name, self.clients.contains_key(name)));
+        let all = is_there.into_iter().chain(clients);
+        all.filter_map(|(name, is_there)| (!is_there).then_some(name)).collect()
     }
 }
 

@@ -28,6 +28,7 @@ pub fn cases() -> Vec<Story> {
         ("skopeo_sends_no_layer_from_one_repository_to_another", |s| copies::mounted(s).boxed()),
         ("skopeo_brings_what_is_missing_of_an_image_to_another_registry", |s| copies::elsewhere(s).boxed()),
         ("skopeo_signs_in_and_does_what_each_role_may", |s| login::roles(s).boxed()),
+        ("skopeo_signs_in_pushes_and_pulls_by_name_and_by_address", |s| login::names_of_loopback(s).boxed()),
         ("skopeo_pulls_without_signing_in_what_is_public", |s| login::anonymous(s).boxed()),
         ("large_images_pass_through_skopeo_byte_by_byte", |s| images::large(s).boxed()),
     ]

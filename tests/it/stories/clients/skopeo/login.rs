@@ -5,6 +5,7 @@ use std::sync::Arc;
 use overside::domain::access::{Action, Actions, Role};
 
 use super::super::host;
+use super::super::team::Team;
 use super::{Skopeo, at};
 use crate::support::Stack;
 use crate::support::accounts::{Accounts, PASSWORD};
@@ -110,4 +111,33 @@ pub async fn anonymous(stack: Arc<Stack>) {
     }
     anybody.refused(&["copy", "--dest-tls-verify=false", &layout.reference("v1"), &there]).await;
     anybody.refused(&["delete", PLAIN_HTTP, &there]).await;
+}
+
+pub async fn names_of_loopback(stack: Arc<Stack>) {
+    let team = Team::of(&stack).await;
+    for registry in team.registries() {
+        let layout = team.image(&registry, Packing::TarGzip);
+        let there = format!("docker://{}", registry.repository("app:v1"));
+        let login = ["login", PLAIN_HTTP, &registry.host, "-u"];
+        let push = ["copy", "--dest-tls-verify=false", &layout.reference("v1"), &there];
+
+        let developer = Skopeo::new(&stack, &format!("developer-{}", registry.name));
+        let wrong = [&login[..], &[&team.developer.name, "-p", "wrong"]].concat();
+        let refused = developer.refused(&wrong).await;
+        assert!(refused.contains("invalid username/password"), "{refused}");
+        let right = [&login[..], &[&team.developer.name, "-p", &team.developer.secret]].concat();
+        developer.run(&right).await;
+        developer.run(&push).await;
+        let before = team.sent();
+        developer.run(&push).await;
+        team.assert_no_layer_sent(before);
+
+        let guest = Skopeo::new(&stack, &format!("guest-{}", registry.name));
+        let right = [&login[..], &[&team.guest.name, "-p", &team.guest.secret]].concat();
+        guest.run(&right).await;
+        guest.copy(&[], &there, &guest.folder("back")).await;
+        layout.assert_same_as(&guest.path("back"));
+        let refused = guest.refused(&push).await;
+        assert!(refused.contains("guest has no permission to push"), "{refused}");
+    }
 }
