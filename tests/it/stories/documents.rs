@@ -19,10 +19,11 @@ use crate::support::trial::Story;
 use crate::support::{Servers, Stack, command_line};
 
 /// In the order of a reader.
-const DOCUMENTS: [&str; 7] = [
+const DOCUMENTS: [&str; 8] = [
     "README.md",
     "docs/protocol.md",
     "docs/commands.md",
+    "docs/clients.md",
     "docs/production.md",
     "docs/proofs.md",
     "docs/stores.md",
@@ -90,9 +91,9 @@ async fn flags(stack: Arc<Stack>) {
         page.replace("\\-", "-")
     });
     let pages: Vec<_> = pages.collect();
-    // What is told of `scripts/bench` has flags of its own.
-    let documents =
-        DOCUMENTS.iter().chain(&DOCUMENTS_WITH_ACCOUNTS).filter(|name| !name.contains("performance"));
+    // What is told of `scripts/bench` and of others' clients has flags of its own.
+    let is_ours = |name: &&&str| !["performance", "clients"].iter().any(|other| name.contains(other));
+    let documents = DOCUMENTS.iter().chain(&DOCUMENTS_WITH_ACCOUNTS).filter(is_ours);
     for document in documents {
         for flag in named_after("`--", &Document::read(document).text) {
             let is_flag = pages.iter().any(|page| named_after("--", page).any(|name| name == flag));
