@@ -2,6 +2,7 @@
 
 mod connections;
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -18,6 +19,11 @@ use crate::service::Limits;
 
 pub use connections::ConnectionConfig;
 
+/// The variable that names the database.
+pub const DATABASE: &str = "OVERSIDE_DATABASE";
+/// The embedded default: a file of the folder that the service runs in.
+pub const DEFAULT_DATABASE: &str = "sqlite://data/overside.db";
+
 /// Where sessions and bytes are kept.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Database and store")]
@@ -25,8 +31,8 @@ pub struct StoreConfig {
     /// `postgres://USER:PASSWORD@HOST/DATABASE`, or `sqlite://PATH` for a single machine
     #[arg(
         long,
-        env = "OVERSIDE_DATABASE",
-        default_value = "sqlite://data/overside.db",
+        env = DATABASE,
+        default_value = DEFAULT_DATABASE,
         hide_env_values = true
     )]
     pub database: String,
@@ -272,6 +278,15 @@ pub enum StorageLocation {
         bucket: String,
         prefix: String,
     },
+}
+
+impl fmt::Display for StorageLocation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => write!(f, "file://{}", path.display()),
+            Self::S3 { bucket, prefix } => write!(f, "s3://{bucket}/{prefix}"),
+        }
+    }
 }
 
 impl FromStr for StorageLocation {

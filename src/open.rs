@@ -1,35 +1,54 @@
 //! From settings to a database, a store and a service on both.
 
 use std::env;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
+use clap::{Args, Command, FromArgMatches};
 use rand::Rng;
 use url::Url;
 
 use crate::auth::oidc::Oidc;
 use crate::auth::token::TokenIssuer;
-use crate::config::{ServeConfig, StorageLocation, StoreConfig};
-use crate::db::Db;
+use crate::config::{DATABASE, DEFAULT_DATABASE, LimitConfig, ServeConfig, StorageLocation, StoreConfig};
+use crate::db::{Db, DbError};
 use crate::domain::clock::Clock;
-use crate::domain::part::DEFAULT_PART_SIZE;
 use crate::service::{Auth, Limits, Service};
 use crate::storage::s3::{CopyTerms, S3Settings, UploadKey};
 use crate::storage::signed_url::{SIGNING_KEY_LENGTH, UrlSigner};
 use crate::storage::{Filesystem, S3, Storage};
 
+const UNREACHABLE: &str = "cannot reach the database; check --database, and that the server is up";
+const MADE_BY: &str = "`overside serve` makes it, or name another";
+/// One for the request and one for its entry in the audit log.
+const MANAGEMENT_CONNECTIONS: u32 = 2;
+
 /// The secret of `--s3-upload-access-key`. No flag: a command line is everybody's to read.
 const UPLOAD_SECRET_KEY: &str = "OVERSIDE_S3_UPLOAD_SECRET_KEY";
 
-/// Connects the database; brings its schema up to date.
+/// Connects the database, or makes it; brings its schema up to date. For `serve`, `quickstart` and `migrate`.
 pub async fn database(config: &StoreConfig) -> anyhow::Result<Db> {
-    let db = Db::connect(&config.database, config.database_connections)
-        .await
-        .context("cannot reach the database; check --database, and that the server is up")?;
+    let db = Db::connect(&config.database, config.database_connections).await.context(UNREACHABLE)?;
     db.migrate().await.context("cannot bring the database's schema up to date")?;
     Ok(db)
+}
+
+/// Connects a database that is there and up to date, for commands that work beside a server: one that was named by
+/// mistake is not made.
+pub async fn existing_database(url: &str, connections: u32) -> anyhow::Result<Db> {
+    let db = match Db::connect_existing(url, connections).await {
+        Err(missing @ DbError::Missing(_)) => bail!("{missing}; {MADE_BY}"),
+        connected => connected.context(UNREACHABLE)?,
+    };
+    let is_migrated = db.is_migrated().await.context("cannot read the database's schema")?;
+    anyhow::ensure!(is_migrated, "the database's schema is not up to date; run `overside migrate` first");
+    Ok(db)
+}
+
+/// The database of commands that are told of none.
+pub fn default_database() -> String {
+    env::var(DATABASE).unwrap_or_else(|_| DEFAULT_DATABASE.to_owned())
 }
 
 /// A bucket, named but not asked.
@@ -97,23 +116,15 @@ pub async fn storage(config: &StoreConfig, db: &Db, clock: &Clock) -> anyhow::Re
     }
 }
 
-/// Of a service that nobody uploads to.
-const NO_UPLOADS: Limits = Limits {
-    upload_lifetime: Duration::ZERO,
-    url_lifetime: Duration::ZERO,
-    lease: Duration::ZERO,
-    part_size: DEFAULT_PART_SIZE,
-    max_blob_size: 0,
-    sweep_grace: Duration::MAX,
-    collect_grace: Duration::MAX,
-    retention: Duration::MAX,
-};
-
 pub const NO_TIME: &str = "cannot read the database's clock, which all replicas share";
 
-/// A service that verifies and publishes nothing, for `cleanup`: it relies on nothing that a probe would show.
+/// A service that verifies and publishes nothing, for `cleanup`: it relies on nothing that a probe would show. Makes
+/// neither database nor store.
 pub async fn service(config: &StoreConfig, limits: Limits) -> anyhow::Result<Arc<Service>> {
-    let db = database(config).await?;
+    let db = existing_database(&config.database, config.database_connections).await?;
+    if let StorageLocation::File(path) = &config.storage {
+        anyhow::ensure!(Filesystem::is_at(path), "there is no store at {}; {MADE_BY}", path.display());
+    }
     let clock = db.clock().await.context(NO_TIME)?;
     let storage = storage(config, &db, &clock).await?;
     let service = Service::new(db, storage, clock, limits, None);
@@ -121,9 +132,17 @@ pub async fn service(config: &StoreConfig, limits: Limits) -> anyhow::Result<Arc
     Ok(service)
 }
 
-/// A service for whoever keeps its accounts beside it.
-pub async fn accounts(config: &StoreConfig) -> anyhow::Result<Arc<Service>> {
-    service(config, NO_UPLOADS).await
+/// A service on a database alone: its store is never asked for anything.
+pub async fn management(database: &str) -> anyhow::Result<Arc<Service>> {
+    let db = existing_database(database, MANAGEMENT_CONNECTIONS).await?;
+    let clock = db.clock().await.context(NO_TIME)?;
+    let signer = UrlSigner::new([0; SIGNING_KEY_LENGTH], None);
+    let store = Storage::Filesystem(Filesystem::unopened(PathBuf::from("/dev/null"), signer, clock.clone()));
+    let matches = LimitConfig::augment_args(Command::new("limits")).try_get_matches_from(["limits"])?;
+    let limits = LimitConfig::from_arg_matches(&matches)?.limits();
+    let service = Service::new(db, store, clock, limits, None);
+    service.refresh_settings().await.context("cannot read the settings")?;
+    Ok(service)
 }
 
 /// What signs and checks tokens.

@@ -1,13 +1,10 @@
 //! `overside config`
 
-use anyhow::Context;
 use clap::Subcommand;
+use serde_json::{Map, Value as Json, json};
 
-use crate::config::{LimitConfig, StoreConfig};
-use crate::domain::access::Caller;
-use crate::domain::settings::{InvalidSetting, Setting, Value};
-use crate::open;
-use crate::service::Service;
+use super::admin::{AdminArgs, text};
+use crate::domain::settings::{InvalidSetting, Setting};
 
 /// Read and change what running servers take over within a second.
 ///
@@ -25,7 +22,7 @@ enum Action {
         #[arg(value_parser = setting)]
         name: Option<Setting>,
         #[command(flatten)]
-        common: Common,
+        admin_args: AdminArgs,
     },
     /// Set one
     Set {
@@ -34,26 +31,15 @@ enum Action {
         #[arg(allow_negative_numbers = true)]
         value: String,
         #[command(flatten)]
-        common: Common,
+        admin_args: AdminArgs,
     },
     /// Go back to what holds by default
     Unset {
         #[arg(value_parser = setting)]
         name: Setting,
         #[command(flatten)]
-        common: Common,
+        admin_args: AdminArgs,
     },
-}
-
-#[derive(Debug, clap::Args)]
-struct Common {
-    /// Say it in JSON
-    #[arg(long)]
-    json: bool,
-    #[command(flatten)]
-    store: StoreConfig,
-    #[command(flatten)]
-    limits: LimitConfig,
 }
 
 fn setting(text: &str) -> Result<Setting, InvalidSetting> {
@@ -71,37 +57,34 @@ impl ConfigArgs {
 }
 
 pub(super) async fn run(args: ConfigArgs) -> anyhow::Result<()> {
-    let (common, shown, change) = match args.action {
-        Action::Get { name, common } => (common, name, None),
-        Action::Set { name, value, common } => (common, Some(name), Some((name, Some(name.parse(&value)?)))),
-        Action::Unset { name, common } => (common, Some(name), Some((name, None))),
+    let (admin_args, shown, change) = match args.action {
+        Action::Get { name, admin_args } => (admin_args, name, None),
+        Action::Set { name, value, admin_args } => {
+            (admin_args, Some(name), Some(json!({ name.name(): value })))
+        }
+        Action::Unset { name, admin_args } => (admin_args, Some(name), Some(json!({ name.name(): null }))),
     };
-    let service = open::service(&common.store, common.limits.limits()).await?;
+    let api = admin_args.api().await?;
     if let Some(change) = change {
-        let changed = service.change_settings(&Caller::UNCHECKED, &[change]).await;
-        changed.context("cannot change the setting; `overside doctor` says what is wrong")?;
+        api.put("configurations", &change).await?;
     }
-    show(&service, shown, common.json)
+    show(&api.get("configurations").await?, shown, admin_args.json);
+    Ok(())
 }
 
-fn show(service: &Service, shown: Option<Setting>, in_json: bool) -> anyhow::Result<()> {
-    let settings = service.settings();
-    let all = Setting::ALL.iter().copied().filter(|setting| shown.is_none_or(|shown| shown == *setting));
+fn show(settings: &Json, shown: Option<Setting>, in_json: bool) {
+    let all = Setting::ALL.iter().filter(|setting| shown.is_none_or(|shown| shown == **setting));
     if in_json {
-        let json = |setting: Setting| match settings.get(setting) {
-            Value::Number(number) => serde_json::Value::from(number),
-            value => serde_json::Value::from(value.to_string()),
-        };
-        let object: serde_json::Map<_, _> =
-            all.map(|setting| (setting.name().to_owned(), json(setting))).collect();
-        say!("{}", serde_json::to_string(&object)?);
-        return Ok(());
+        let object: Map<_, _> = all
+            .map(|setting| (setting.name().to_owned(), settings[setting.name()]["value"].clone()))
+            .collect();
+        say!("{}", Json::from(object));
+        return;
     }
     for setting in all {
-        say!("{setting} = {}", settings.get(setting));
+        say!("{setting} = {}", text(&settings[setting.name()], "value"));
         if shown.is_none() {
             say!("    {}", setting.doc().trim());
         }
     }
-    Ok(())
 }

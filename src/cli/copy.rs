@@ -46,6 +46,7 @@ pub async fn run(args: CopyArgs) -> anyhow::Result<()> {
 
 async fn copy_all(args: &CopyArgs, display: &Display) -> anyhow::Result<()> {
     let (from, to) = (args.remote.client(&args.from).await?, args.remote.client(&args.to).await?);
+    let (from, to) = (args.transfer.limit(from), args.transfer.limit(to));
     let reference = args.from.reference_or_latest()?;
     let root = copy::find(&from, &args.from.repository, &reference, args.platform.as_ref()).await;
     let root = root.with_context(|| format!("cannot copy {}", args.from))?;

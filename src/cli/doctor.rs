@@ -1,18 +1,25 @@
 //! `overside doctor`
 
+mod service;
 mod tables;
 mod urls;
 
+use std::time::Duration;
+
+use axum::http::HeaderValue;
 use serde::Serialize;
+use url::Url;
 
 use tables::{Asked, Proven};
 
+use super::remote::{TlsArgs, server};
+use crate::client::Client;
 use crate::config::{StorageLocation, StoreConfig};
-use crate::db::Db;
+use crate::db::{Db, DbError};
 use crate::domain::clock::Clock;
 use crate::open;
 use crate::probing::keep_probe;
-use crate::storage::{Finding, S3, Storage};
+use crate::storage::{Filesystem, Finding, S3, Storage};
 use crate::telemetry::chain;
 
 /// Check the database and the store, and say what is wrong and how to mend it.
@@ -23,6 +30,14 @@ pub(super) struct DoctorArgs {
     /// Say it in JSON
     #[arg(long)]
     json: bool,
+    /// Where clients find the running service, to look at what they meet there
+    #[arg(long, value_name = "HOST:PORT|URL", env = "OVERSIDE_SERVER", hide_env_values = true, value_parser = server)]
+    server: Option<Url>,
+    /// A page's origin (`https://ui.example`), from which browsers are to upload
+    #[arg(long, value_name = "ORIGIN")]
+    origin: Option<HeaderValue>,
+    #[command(flatten)]
+    tls: TlsArgs,
     #[command(flatten)]
     store: StoreConfig,
 }
@@ -44,6 +59,12 @@ struct Report {
 
 pub(super) async fn run(args: DoctorArgs) -> anyhow::Result<()> {
     let mut report = Report::default();
+    let service = args
+        .server
+        .as_ref()
+        .map(|url| anyhow::Ok(Client::connect(url.clone(), args.tls.options(None)?)?))
+        .transpose()?;
+    report.findings.extend(service::findings(service.as_ref(), args.origin.as_ref()).await);
     let db = examine_database(&args.store, &mut report.findings).await;
     // The service signs by the database's clock, so that is what the store's is compared with.
     let clock = match &db {
@@ -56,9 +77,18 @@ pub(super) async fn run(args: DoctorArgs) -> anyhow::Result<()> {
             // Boxed: it holds dozens of requests, one after the other.
             report.findings.extend(Box::pin(store.examine(&clock)).await);
             if !report.findings.iter().any(Finding::is_broken) {
-                report.findings.extend(urls::downloads(&store, args.store.public_url.as_ref()).await);
-                probe(store, db.as_ref(), &clock, &mut report).await?;
+                let place = args.store.public_url.as_ref().or(args.server.as_ref());
+                report.findings.extend(urls::downloads(&store, place).await);
+                if let (Some(client), Some(origin)) = (&service, &args.origin) {
+                    report.findings.extend(service::bucket_cors(client, &store, origin).await);
+                }
+                probe(store, db.as_ref(), &clock, args.store.copy_timeout, &mut report).await?;
             }
+        }
+        StorageLocation::File(path) if !Filesystem::is_at(path) => {
+            let mend = "name the one that `overside serve` uses, with --storage; `serve` makes it where there is none yet";
+            let detail = format!("there is no store at {}", path.display());
+            report.findings.push(Finding::broken("store", detail, mend));
         }
         StorageLocation::File(path) => {
             let mend =
@@ -86,7 +116,13 @@ pub(super) async fn run(args: DoctorArgs) -> anyhow::Result<()> {
 }
 
 /// Asks the bucket anew, and keeps the answers for whoever starts next.
-async fn probe(store: S3, db: Option<&Db>, clock: &Clock, report: &mut Report) -> anyhow::Result<()> {
+async fn probe(
+    store: S3,
+    db: Option<&Db>,
+    clock: &Clock,
+    copy_timeout: Duration,
+    report: &mut Report,
+) -> anyhow::Result<()> {
     let seen = match store.probe_everything().await {
         Ok(seen) => seen,
         Err(error) => {
@@ -102,7 +138,7 @@ async fn probe(store: S3, db: Option<&Db>, clock: &Clock, report: &mut Report) -
     if let Some(db) = db {
         keep_probe(&store, &seen, db, clock).await?;
         let pace = db.find_pace(&store.identity()).await?.unwrap_or_default();
-        report.findings.push(tables::pace(&pace, clock.now()));
+        report.findings.push(tables::pace(&pace, clock.now(), copy_timeout));
         store.set_pace(pace);
     }
     store.set_capabilities(seen);
@@ -111,8 +147,13 @@ async fn probe(store: S3, db: Option<&Db>, clock: &Clock, report: &mut Report) -
 }
 
 async fn examine_database(config: &StoreConfig, findings: &mut Vec<Finding>) -> Option<Db> {
-    let db = match Db::connect(&config.database, config.database_connections).await {
+    let db = match Db::connect_existing(&config.database, config.database_connections).await {
         Ok(db) => db,
+        Err(missing @ DbError::Missing(_)) => {
+            let mend = "name the one that `overside serve` uses, with --database; `serve` makes it where there is none yet";
+            findings.push(Finding::broken("database", missing.to_string(), mend));
+            return None;
+        }
         Err(error) => {
             let mend = "check --database: host, port, user, password and that the server is up";
             findings.push(Finding::broken("database", chain(&error), mend));

@@ -43,7 +43,7 @@ pub async fn run(args: GetArgs) -> anyhow::Result<()> {
 }
 
 async fn get(args: &GetArgs, display: &Display) -> anyhow::Result<()> {
-    let client = args.remote.client(&args.name).await?;
+    let client = args.transfer.limit(args.remote.client(&args.name).await?);
     match &args.name.reference_or_latest()? {
         // A digest is a blob's, unless only a manifest has it.
         Reference::Digest(digest) if client.blob_size(&args.name.repository, digest).await?.is_some() => {

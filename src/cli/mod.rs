@@ -10,7 +10,7 @@ macro_rules! complain {
     ($($argument:tt)*) => { $crate::cli::print_error(format_args!($($argument)*)) };
 }
 
-mod accounts;
+mod admin;
 mod artifact;
 mod cleanup;
 mod completions;
@@ -19,6 +19,7 @@ mod copy;
 mod doctor;
 mod gc;
 mod get;
+mod help;
 mod login;
 mod looks;
 mod ls;
@@ -43,7 +44,7 @@ mod verify;
 use std::borrow::Cow;
 use std::io::Write;
 
-use clap::{Parser, Subcommand};
+use clap::{FromArgMatches, Parser, Subcommand};
 
 use crate::client::printable_lines;
 use crate::config::LogConfig;
@@ -108,12 +109,16 @@ enum Command {
 /// Whatever is in it: names and titles are often a registry's, and a terminal obeys some of what it is shown.
 fn print_line(line: std::fmt::Arguments<'_>) {
     // Nobody is left to tell that nobody listens.
-    let _ = writeln!(std::io::stdout().lock(), "{}", printable_lines(&line.to_string()));
+    progress::above_bars(|| {
+        drop(writeln!(std::io::stdout().lock(), "{}", printable_lines(&line.to_string())))
+    });
 }
 
 /// As [`print_line`]: errors quote what registries say.
 fn print_error(line: std::fmt::Arguments<'_>) {
-    let _ = writeln!(std::io::stderr().lock(), "{}", printable_lines(&line.to_string()));
+    progress::above_bars(|| {
+        drop(writeln!(std::io::stderr().lock(), "{}", printable_lines(&line.to_string())))
+    });
 }
 
 /// Bad usage: what clap answers, and what a setting that makes no sense gets.
@@ -140,7 +145,8 @@ struct Interrupted;
 
 /// Runs the command. Exit codes: 0 done, 1 failed, 2 bad usage, 130 ended by Ctrl-C.
 pub async fn run() -> std::process::ExitCode {
-    let cli = Cli::parse();
+    let matches = help::command().get_matches();
+    let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     let level = if matches!(cli.command, Command::Serve(_)) { "info,sqlx=warn" } else { "warn" };
     if let Err(error) = telemetry::init(&cli.log, level) {
         complain!("error: {error}");

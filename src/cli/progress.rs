@@ -10,10 +10,12 @@ use std::time::{Duration, Instant};
 use indicatif::{HumanBytes, MultiProgress, ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 
-use crate::client::{Event, Outcome, Progress, Stage, Subject, printable};
+use crate::client::{Error, Event, Outcome, Progress, Stage, Subject, printable};
 use crate::domain::upload::UploadId;
 use crate::telemetry::chain;
 
+/// Bars at a time: those of what began first. All that moves is in the line of the whole.
+const MAX_BARS: usize = 5;
 /// Often enough for a spinner to look alive.
 const TICK: Duration = Duration::from_millis(100);
 /// A script is told of progress so often, for each blob.
@@ -24,7 +26,7 @@ const LINE_INTERVAL: Duration = Duration::from_secs(30);
 const NAME_WIDTH: usize = 19;
 const BAR: &str = "{prefix:19} {msg:>11} [{bar:24}] {bytes}/{total_bytes} {bytes_per_sec} {eta}";
 const SPINNER: &str = "{prefix:19} {msg:>11} {spinner} {elapsed}";
-const TOTAL: &str = "{prefix:19} {msg:>11} [{bar:24}] {bytes}/{total_bytes} {bytes_per_sec} {eta}";
+const TOTAL: &str = "{prefix:19} {msg:>11} [{bar:24}] {bytes}/{total_bytes} {bytes_per_sec}, {eta} left";
 
 /// How much to say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::Args)]
@@ -46,7 +48,7 @@ struct Shown {
     style: Style,
     session: Option<UploadId>,
     subjects: HashMap<u64, Work>,
-    /// Bytes of all subjects that travel.
+    /// Bytes of all subjects that have to travel in this run.
     total: u64,
     done: u64,
 }
@@ -57,6 +59,8 @@ struct Work {
     stage: Stage,
     total: u64,
     done: u64,
+    /// What was there when the stage began.
+    begun_at: u64,
     bar: Option<ProgressBar>,
     told: Instant,
 }
@@ -90,6 +94,13 @@ impl Display {
     }
 
     fn with_style(style: Style) -> Self {
+        let voice = match &style {
+            Style::Silent => Voice::Silent,
+            Style::Events => Voice::Events,
+            Style::Plain => Voice::Plain,
+            Style::Bars { all, .. } => Voice::Bars(all.clone()),
+        };
+        *VOICE.lock().unwrap_or_else(PoisonError::into_inner) = voice;
         let subjects = HashMap::new();
         Self(Arc::new(Mutex::new(Shown { style, session: None, subjects, total: 0, done: 0 })))
     }
@@ -115,7 +126,41 @@ impl Display {
             total.finish_and_clear();
             // Fails only where there is no terminal any more.
             let _ = all.clear();
+            *VOICE.lock().unwrap_or_else(PoisonError::into_inner) = Voice::Plain;
         }
+    }
+}
+
+/// How this process speaks: to one terminal, or to one script.
+#[derive(Debug, Clone)]
+enum Voice {
+    Plain,
+    Silent,
+    Events,
+    Bars(MultiProgress),
+}
+
+static VOICE: Mutex<Voice> = Mutex::new(Voice::Plain);
+
+/// Writes what is to stay, above the bars if there are any.
+pub(super) fn above_bars(write: impl FnOnce()) {
+    let voice = VOICE.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    match voice {
+        Voice::Bars(bars) => bars.suspend(write),
+        Voice::Plain | Voice::Silent | Voice::Events => write(),
+    }
+}
+
+/// Says that a call is repeated, which is about no file or blob of its own.
+pub(super) fn say_retry(error: &Error, after: Duration) {
+    let (text, seconds) = (chain(error), after.as_secs_f64());
+    let voice = VOICE.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    match voice {
+        Voice::Silent => {}
+        Voice::Events => {
+            say!("{}", json!({ "event": "retrying", "error": text, "after_seconds": seconds }));
+        }
+        Voice::Plain | Voice::Bars(_) => complain!("{text}; trying again in {seconds:.1} s"),
     }
 }
 
@@ -146,8 +191,7 @@ impl Shown {
     fn say(&self, text: &str) {
         match &self.style {
             Style::Silent | Style::Events => {}
-            Style::Plain => complain!("{text}"),
-            Style::Bars { all, .. } => all.suspend(|| complain!("{text}")),
+            Style::Plain | Style::Bars { .. } => complain!("{text}"),
         }
     }
 
@@ -169,17 +213,24 @@ impl Shown {
         match &before {
             Some(before) if counts(before.stage) && stage == Stage::Finalizing => {}
             Some(before) if counts(before.stage) => {
-                (self.total, self.done) =
-                    (self.total.saturating_sub(before.total), self.done.saturating_sub(before.done));
+                self.total = self.total.saturating_sub(before.total - before.begun_at.min(before.total));
+                self.done = self.done.saturating_sub(before.done.saturating_sub(before.begun_at));
             }
             _ => {}
         }
         if counts(stage) {
-            (self.total, self.done) = (self.total + total, self.done + done);
+            self.total += total.saturating_sub(done);
         }
         let mut bar = before.and_then(|before| before.bar);
+        let has_room = self.subjects.values().filter(|work| work.bar.is_some()).count() < MAX_BARS;
         if let Style::Bars { all, total: whole } = &self.style {
-            let bar = bar.get_or_insert_with(|| all.insert_before(whole, ProgressBar::no_length()));
+            if has_room {
+                bar.get_or_insert_with(|| all.insert_before(whole, ProgressBar::no_length()));
+            }
+            whole.set_length(self.total);
+            whole.set_position(self.done);
+        }
+        if let Some(bar) = &bar {
             bar.set_style(style(if stage == Stage::Finalizing { SPINNER } else { BAR }));
             bar.set_prefix(shortened(&subject.name));
             bar.set_length(total);
@@ -189,10 +240,9 @@ impl Shown {
             bar.reset_elapsed();
             bar.set_message(name(stage));
             bar.enable_steady_tick(TICK);
-            whole.set_length(self.total);
-            whole.set_position(self.done);
         }
-        self.subjects.insert(subject.id, Work { stage, total, done, bar, told: Instant::now() });
+        let work = Work { stage, total, done, begun_at: done, bar, told: Instant::now() };
+        self.subjects.insert(subject.id, work);
     }
 
     fn moved(&mut self, subject: &Subject, change: impl Fn(u64) -> u64) {
@@ -242,14 +292,21 @@ impl Shown {
         if let Some(work) =
             work.as_ref().filter(|work| matches!(work.stage, Stage::Uploading | Stage::Downloading))
         {
-            self.done += work.total.saturating_sub(work.done);
+            let left = work.total.saturating_sub(work.done);
+            if matches!(outcome, Outcome::Exists | Outcome::Mounted | Outcome::Foreign) {
+                self.total = self.total.saturating_sub(left);
+            } else {
+                self.done += left;
+            }
         }
-        let Style::Bars { all, .. } = &self.style else { return };
+        let Style::Bars { all, total: whole } = &self.style else { return };
+        whole.set_length(self.total);
+        whole.set_position(self.done);
         let size = work.as_ref().map(|work| work.total).unwrap_or_default();
         if let Some(bar) = work.and_then(|work| work.bar) {
             bar.finish_and_clear();
         }
-        let mut line = format!("{:NAME_WIDTH$} {}", shortened(&subject.name), said(outcome));
+        let mut line = format!("{:NAME_WIDTH$} {}", printable(&subject.name), said(outcome));
         if size > 0 {
             let _ = write!(line, " {}", HumanBytes(size));
         }
@@ -331,13 +388,16 @@ mod tests {
         for event in [Event::Advanced(50), Event::Lost(50), Event::Advanced(100)] {
             shown.on(&subject(1), &event);
         }
-        assert_eq!((shown.done, shown.total), (300, 400));
+        // A hundred of each were there.
+        assert_eq!((shown.done, shown.total), (100, 200));
         shown.on(&subject(1), &Event::Started { stage: Stage::Finalizing, total: 200, done: 0 });
         shown.on(&subject(1), &Event::Finished(Outcome::Direct));
         shown.on(&subject(2), &Event::Lost(50));
-        assert_eq!((shown.subjects.len(), shown.done), (1, 250));
+        shown.on(&subject(2), &Event::Advanced(80));
+        assert_eq!((shown.subjects.len(), shown.done, shown.total), (1, 130, 200));
+        // Somebody else has sent the rest.
         shown.on(&subject(2), &Event::Finished(Outcome::Exists));
-        assert_eq!((shown.done, shown.total), (400, 400));
+        assert_eq!((shown.done, shown.total), (130, 130));
     }
 
     #[test]

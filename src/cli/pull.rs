@@ -48,7 +48,8 @@ pub async fn run(args: PullArgs) -> anyhow::Result<()> {
 }
 
 async fn pull(args: &PullArgs, display: &Display) -> anyhow::Result<()> {
-    let (client, repository) = (args.remote.client(&args.name).await?, &args.name.repository);
+    let client = args.transfer.limit(args.remote.client(&args.name).await?);
+    let repository = &args.name.repository;
     let reference = args.name.reference_or_latest()?;
     let root = copy::find(&client, repository, &reference, args.platform.as_ref()).await;
     let root = root.with_context(|| format!("cannot pull {}", args.name))?;

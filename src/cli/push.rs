@@ -66,7 +66,7 @@ async fn push(args: &PushArgs, display: &Display) -> anyhow::Result<()> {
     let archive = Archive::open(spooled.as_ref().map_or(file, |spooled| spooled.path()), &progress).await;
     let archive = Arc::new(archive.with_context(|| format!("{} was not sent", file.display()))?);
     let wanted = select(archive.images(), args, &name)?;
-    let client = args.remote.client(&name).await?;
+    let client = args.transfer.limit(args.remote.client(&name).await?);
     args.send.prepare(&client, &name.repository).await?;
     let put = args.send.put_options(args.transfer.lanes());
     let options = CopyOptions { put, replace_tag: true, recheck: args.recheck, referrers: false };

@@ -98,7 +98,7 @@ enum Done {
 
 pub async fn run(args: PutArgs) -> anyhow::Result<()> {
     let (files, name) = files_and_name(&args.operands, args.to.as_ref())?;
-    let client = args.remote.client(&name).await?;
+    let client = args.transfer.limit(args.remote.client(&name).await?);
     let display = Display::new(args.output);
     let options =
         PutOptions { mode: args.mode, resume: args.resume, ..args.send.put_options(args.transfer.lanes()) };

@@ -51,6 +51,19 @@ pub struct TransferArgs {
     /// Bodies to send or fetch at a time
     #[arg(long, short, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u8).range(1..=64))]
     pub jobs: u8,
+    /// Most bytes in a second, of all bodies together, like 10MiB
+    #[arg(long, value_name = "SIZE", value_parser = rate)]
+    bwlimit: Option<u64>,
+}
+
+/// Below this the pauses between two reads of a body would look like a connection that has died.
+const MIN_RATE: u64 = 64 * 1024;
+
+fn rate(text: &str) -> Result<u64, String> {
+    match text.parse::<bytesize::ByteSize>() {
+        Ok(rate) if rate.as_u64() >= MIN_RATE => Ok(rate.as_u64()),
+        _ => Err("write bytes in a second like 10MiB; at least 64KiB".to_owned()),
+    }
 }
 
 /// `[http[s]://][HOST[:PORT]/]NAME[:TAG][@DIGEST]`: what begins with a host has a dot, a colon or `localhost` before
@@ -124,7 +137,7 @@ impl fmt::Display for RemoteName {
 }
 
 /// A server as a URL, or as it is written before names: `localhost:5000`.
-fn server(text: &str) -> Result<Url, String> {
+pub fn server(text: &str) -> Result<Url, String> {
     if text.contains("://") {
         return text.parse().map_err(|error: url::ParseError| error.to_string());
     }
@@ -161,6 +174,16 @@ impl RemoteArgs {
         self.client_at(url.clone(), Some(&name.repository)).await
     }
 
+    /// The password that whoever is signed in to a server has given it.
+    pub async fn password_at(&self, url: &Url) -> anyhow::Result<Option<String>> {
+        let credentials = Credentials::load().context("cannot read who you are to registries")?;
+        let found = credentials.find(&authority(url).unwrap_or_default(), None).await;
+        Ok(match found.context("cannot tell who you are to the server")? {
+            Some(Credential::Basic { password, .. }) => Some(password),
+            _ => url.password().map(str::to_owned),
+        })
+    }
+
     /// The same of a registry by itself.
     pub async fn client_at(&self, url: Url, repository: Option<&RepositoryName>) -> anyhow::Result<Client> {
         let credentials = Credentials::load().context("cannot read who you are to registries")?;
@@ -189,13 +212,21 @@ impl TlsArgs {
             token_services: self.token_service.clone(),
             authorities,
             accept_invalid_certificates: self.insecure,
+            retrying: Some(super::progress::say_retry),
         })
     }
 }
 
 impl TransferArgs {
     pub fn lanes(&self) -> Lanes {
-        Lanes::new(self.jobs.into())
+        // No more than get their turn within seconds.
+        let most = self.bwlimit.map_or(u64::MAX, |rate| rate / (MIN_RATE / 4));
+        Lanes::new(usize::try_from(most).unwrap_or(usize::MAX).min(self.jobs.into()))
+    }
+
+    /// The client, as fast as it may be.
+    pub fn limit(&self, client: Client) -> Client {
+        client.with_rate_limit(self.bwlimit)
     }
 }
 

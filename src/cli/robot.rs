@@ -2,11 +2,9 @@
 
 use serde_json::{Value, json};
 
-use super::accounts::{BATCH, Common, moment, yes_or_no};
-use crate::domain::access::{Actions, Caller, ProjectName};
+use super::admin::{AdminArgs, Api, moment, text};
+use crate::domain::access::{Actions, ProjectName};
 use crate::domain::account::RobotName;
-use crate::domain::audit::{Operation, ResourceType};
-use crate::service::{NewRobot, Service};
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum RobotCommand {
@@ -35,7 +33,7 @@ pub(super) struct CreateArgs {
     #[arg(long, default_value = "")]
     description: String,
     #[command(flatten)]
-    common: Common,
+    admin_args: AdminArgs,
 }
 
 #[derive(Debug, clap::Args)]
@@ -43,7 +41,7 @@ pub(super) struct ListArgs {
     /// Only those of this project
     project: Option<ProjectName>,
     #[command(flatten)]
-    common: Common,
+    admin_args: AdminArgs,
 }
 
 #[derive(Debug, clap::Args)]
@@ -51,7 +49,7 @@ pub(super) struct NameArgs {
     /// `robot$PROJECT+NAME`; the shell leaves it alone within single quotes
     robot: RobotName,
     #[command(flatten)]
-    common: Common,
+    admin_args: AdminArgs,
 }
 
 pub(super) async fn run(command: RobotCommand) -> anyhow::Result<()> {
@@ -64,70 +62,52 @@ pub(super) async fn run(command: RobotCommand) -> anyhow::Result<()> {
 }
 
 async fn create(args: CreateArgs) -> anyhow::Result<()> {
-    let service = args.common.open().await?;
-    let robot = NewRobot {
-        name: RobotName::new(args.project, &args.name)?,
-        description: args.description,
-        actions: args.actions,
-        days: args.days,
-    };
-    let (robot, secret) = service.create_robot(robot).await?;
-    record(&service, Operation::Create, &robot.name).await;
-    let (name, secret) = (robot.name.to_string(), secret.reveal());
-    let json = json!({ "id": robot.id, "name": name, "expires_at": robot.expires_at, "secret": secret });
-    args.common.say(&json, &format!("made {name}, secret {secret} (not shown again)"));
+    let CreateArgs { project, name, actions, days, description, admin_args } = args;
+    let access: Vec<_> =
+        actions.iter().map(|action| json!({ "resource": "repository", "action": action })).collect();
+    let robot = json!({
+        "name": name, "description": description, "duration": days, "level": "project",
+        "permissions": [{ "kind": "project", "namespace": project, "access": access }],
+    });
+    let made = admin_args.api().await?.post("robots", &robot).await?.json;
+    let [name, secret] = ["name", "secret"].map(|field| text(&made, field));
+    admin_args.say(&made, &format!("made {name}, secret {secret} (not shown again)"));
     Ok(())
 }
 
 async fn list(args: ListArgs) -> anyhow::Result<()> {
-    let service = args.common.open().await?;
-    let mut rows: Vec<([String; 5], Value)> = Vec::new();
-    loop {
-        let window = (BATCH, rows.len() as u64);
-        let (robots, total) = service.robots(&Caller::UNCHECKED, args.project.clone(), window).await?;
-        let is_end = robots.is_empty();
-        rows.extend(robots.into_iter().map(|robot| {
-            let name = robot.name.to_string();
-            let json = json!({
-                "id": robot.id, "name": name, "description": robot.description, "disable": robot.is_disabled,
-                "actions": robot.actions.iter().collect::<Vec<_>>(), "creation_time": robot.created_at,
-                "expires_at": robot.expires_at,
-            });
-            let (may, until) = (robot.actions.to_string(), moment(robot.expires_at));
-            ([name, may, until, yes_or_no(robot.is_disabled), robot.description], json)
-        }));
-        if is_end || rows.len() as u64 >= total {
-            break;
-        }
-    }
-    args.common.table(["NAME", "MAY", "EXPIRES", "DISABLED", "DESCRIPTION"], &rows);
+    let project = args.project.map_or_else(String::new, |project| format!("?project={project}"));
+    let robots = args.admin_args.api().await?.list(&format!("robots{project}")).await?;
+    args.admin_args.table(["NAME", "MAY", "EXPIRES", "DISABLED", "DESCRIPTION"], robots, |robot| {
+        let access = robot.pointer("/permissions/0/access").and_then(Value::as_array).into_iter().flatten();
+        let may = access.map(|access| text(access, "action")).collect::<Vec<_>>().join(",");
+        let [name, disabled, description] =
+            ["name", "disable", "description"].map(|field| text(robot, field));
+        [name, may, moment(robot, "expires_at"), disabled, description]
+    });
     Ok(())
 }
 
 async fn revoke(args: NameArgs) -> anyhow::Result<()> {
-    let service = args.common.open().await?;
-    let robot = service.robot_by_name(&args.robot).await?;
-    service.delete_robot(robot.id).await?;
-    record(&service, Operation::Delete, &args.robot).await;
+    let api = args.admin_args.api().await?;
+    let id = id(&api, &args.robot).await?;
+    api.delete(&format!("robots/{id}")).await?;
     let name = args.robot.to_string();
-    args.common.say(&json!({ "id": robot.id, "name": name }), &format!("revoked {name}"));
+    args.admin_args.say(&json!({ "id": id, "name": name }), &format!("revoked {name}"));
     Ok(())
 }
 
 async fn rotate(args: NameArgs) -> anyhow::Result<()> {
-    let service = args.common.open().await?;
-    let robot = service.robot_by_name(&args.robot).await?;
-    let secret = service.rotate_robot(robot.id).await?;
-    record(&service, Operation::Update, &args.robot).await;
-    let (name, secret) = (args.robot.to_string(), secret.reveal());
-    args.common.say(
-        &json!({ "id": robot.id, "name": name, "secret": secret }),
-        &format!("{name}'s secret is {secret} (not shown again)"),
-    );
+    let api = args.admin_args.api().await?;
+    let id = id(&api, &args.robot).await?;
+    let secret = text(&api.patch(&format!("robots/{id}"), &json!({})).await?, "secret");
+    let name = args.robot.to_string();
+    let json = json!({ "id": id, "name": name, "secret": secret });
+    args.admin_args.say(&json, &format!("{name}'s secret is {secret} (not shown again)"));
     Ok(())
 }
 
-async fn record(service: &Service, operation: Operation, robot: &RobotName) {
-    let (kind, project) = (ResourceType::Robot, robot.project.clone());
-    service.record(&Caller::UNCHECKED, operation, kind, robot.to_string(), Some(project)).await;
+async fn id(api: &Api, robot: &RobotName) -> anyhow::Result<Value> {
+    let robots = api.list(&format!("robots?project={}", robot.project)).await?;
+    Ok(super::admin::find(robots, "name", &robot.to_string(), "robot")?["id"].clone())
 }

@@ -4,6 +4,7 @@ use std::env;
 use std::io::Write;
 
 use anyhow::Context;
+use url::Url;
 
 use crate::auth::password::Password;
 use crate::config::{AuthMode, ServeConfig};
@@ -23,9 +24,30 @@ pub(super) struct ServeArgs {
     pub config: ServeConfig,
 }
 
+/// A URL without its user and password, and without a query, which may have them as well.
+fn without_secrets(url: &str) -> String {
+    let Ok(mut parsed) = Url::parse(url) else { return "(not a URL)".to_owned() };
+    // Neither fails where there is a host; where there is none, there is no password.
+    let _ = parsed.set_username("");
+    let _ = parsed.set_password(None);
+    parsed.set_query(None);
+    parsed.into()
+}
+
 pub(super) async fn run(args: ServeArgs) -> anyhow::Result<()> {
     let server = Server::bind(&args.config).await?;
     let config = &args.config;
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        database = without_secrets(&config.store.database),
+        store = %config.store.storage,
+        endpoint = config.store.s3_endpoint.as_ref().map(Url::as_str).map(without_secrets),
+        sign_in = match config.auth {
+            AuthMode::None => "nobody has to: whoever reaches this port may do everything",
+            AuthMode::Token => "everybody but for pulls from public projects",
+        },
+        "serving"
+    );
     if config.auth == AuthMode::Token
         && !config.listen.ip().is_loopback()
         && config.store.public_url.is_none()

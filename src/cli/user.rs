@@ -2,15 +2,11 @@
 
 mod token;
 
-use anyhow::bail;
+use anyhow::{Context, bail};
 use serde_json::{Value, json};
 
-use super::accounts::{BATCH, Common, PasswordSource, moment, yes_or_no};
-use crate::auth::password::Password;
-use crate::domain::access::Caller;
-use crate::domain::account::{FederatedIdentity, User, UserName};
-use crate::domain::audit::{Operation, ResourceType};
-use crate::service::{NewUser, Service};
+use super::admin::{AdminArgs, Api, PasswordSource, bad_usage, moment, new_id, text};
+use crate::domain::account::UserName;
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum UserCommand {
@@ -23,7 +19,7 @@ pub(super) enum UserCommand {
     /// Delete a user with their memberships and tokens; their blobs and images stay
     Delete(NameArgs),
     /// Let a user run the service, or no longer
-    Admin(AdminArgs),
+    Admin(RunArgs),
     /// What a user's programs sign in with
     #[command(subcommand)]
     Token(token::TokenCommand),
@@ -44,39 +40,40 @@ pub(super) struct CreateArgs {
     #[arg(long, value_name = "SUBJECT", requires = "oidc_issuer")]
     oidc_subject: Option<String>,
     #[command(flatten)]
-    common: Common,
+    admin_args: AdminArgs,
 }
 
 #[derive(Debug, clap::Args)]
 pub(super) struct ListArgs {
     #[command(flatten)]
-    common: Common,
+    admin_args: AdminArgs,
 }
 
 #[derive(Debug, clap::Args)]
 pub(super) struct PasswdArgs {
-    name: UserName,
+    /// Whose; without it your own
+    name: Option<UserName>,
     #[command(flatten)]
     password: PasswordSource,
     #[command(flatten)]
-    common: Common,
+    admin_args: AdminArgs,
 }
 
 #[derive(Debug, clap::Args)]
 pub(super) struct NameArgs {
     name: UserName,
     #[command(flatten)]
-    common: Common,
+    admin_args: AdminArgs,
 }
 
 #[derive(Debug, clap::Args)]
-pub(super) struct AdminArgs {
+pub(super) struct RunArgs {
     name: UserName,
     /// No longer
     #[arg(long)]
     revoke: bool,
     #[command(flatten)]
-    common: Common,
+    admin_args: AdminArgs,
 }
 
 pub(super) async fn run(command: UserCommand) -> anyhow::Result<()> {
@@ -85,103 +82,108 @@ pub(super) async fn run(command: UserCommand) -> anyhow::Result<()> {
         UserCommand::List(args) => list(args).await,
         UserCommand::Passwd(args) => passwd(args).await,
         UserCommand::Delete(args) => delete(args).await,
-        UserCommand::Admin(args) => admin(args).await,
+        UserCommand::Admin(args) => set_administrator(args).await,
         UserCommand::Token(command) => token::run(command).await,
     }
 }
 
+/// As an administrator sees them.
+async fn find(api: &Api, name: &UserName) -> anyhow::Result<Value> {
+    let found = api.list(&format!("users?q=username%3D{}", query(name.as_str()))).await?;
+    super::admin::find(found, "username", name.as_str(), "user")
+}
+
+/// A text within a query.
+fn query(text: &str) -> String {
+    url::form_urlencoded::byte_serialize(text.as_bytes()).collect()
+}
+
 async fn create(args: CreateArgs) -> anyhow::Result<()> {
-    let identity = match args.oidc_issuer.zip(args.oidc_subject) {
-        Some((issuer, subject)) => Some(FederatedIdentity::new(issuer, subject)?),
-        None => None,
-    };
-    let has_password = identity.is_none() || args.password.password_stdin;
-    let password = if has_password { Some(args.password.read()?) } else { None };
-    let shown = password.as_ref().filter(|(_, is_shown)| *is_shown).map(|(password, _)| password.clone());
-    let (name, is_admin) = (args.name.clone(), args.admin);
-    let password = password.map(|(password, _)| password);
-    let service = args.common.open().await?;
-    let id = service.create_user(NewUser { name, password, is_admin, identity }).await?;
-    record(&service, Operation::Create, &args.name).await;
-    let shown = shown.as_ref().map(Password::reveal);
+    let CreateArgs { name, admin, password, oidc_issuer, oidc_subject, admin_args } = args;
+    let has_password = oidc_issuer.is_none() || password.password_stdin;
+    let (password, is_shown) = if has_password { Some(password.read()?) } else { None }.unzip();
+    let mut user = json!({ "username": name, "sysadmin_flag": admin });
+    if let Some(password) = &password {
+        user["password"] = password.reveal().into();
+    }
+    if oidc_issuer.is_some() {
+        (user["oidc_issuer"], user["oidc_subject"]) = (oidc_issuer.into(), oidc_subject.into());
+    }
+    let id = new_id(&admin_args.api().await?.post("users", &user).await?);
+    let shown = password.as_ref().filter(|_| is_shown == Some(true)).map(|password| password.reveal());
     let text = match shown {
-        Some(password) => format!("made user {}, password {password} (not shown again)", args.name),
-        None => format!("made user {}", args.name),
+        Some(password) => format!("made user {name}, password {password} (not shown again)"),
+        None => format!("made user {name}"),
     };
-    args.common.say(&json!({ "user_id": id, "username": args.name, "password": shown }), &text);
+    admin_args.say(&json!({ "user_id": id, "username": name, "password": shown }), &text);
     Ok(())
 }
 
 async fn list(args: ListArgs) -> anyhow::Result<()> {
-    let service = args.common.open().await?;
-    let mut rows: Vec<([String; 4], Value)> = Vec::new();
-    loop {
-        let (users, total) = service.users(BATCH, rows.len() as u64).await?;
-        let is_end = users.is_empty();
-        rows.extend(users.into_iter().map(row));
-        if is_end || rows.len() as u64 >= total {
-            break;
-        }
-    }
-    args.common.table(["NAME", "ADMINISTRATOR", "PASSWORD", "SINCE"], &rows);
+    let users = args.admin_args.api().await?.list("users").await?;
+    args.admin_args.table(["NAME", "ADMINISTRATOR", "PASSWORD", "SINCE"], users, |user| {
+        let [name, runs, password] =
+            ["username", "sysadmin_flag", "has_password"].map(|field| text(user, field));
+        [name, runs, password, moment(user, "creation_time")]
+    });
     Ok(())
 }
 
-fn row(user: User) -> ([String; 4], Value) {
-    let (issuer, subject) = user.identity.map(|identity| (identity.issuer, identity.subject)).unzip();
-    let json = json!({
-        "user_id": user.id, "username": user.name, "sysadmin_flag": user.is_admin,
-        "has_password": user.has_password, "oidc_issuer": issuer, "oidc_subject": subject,
-        "creation_time": user.created_at,
-    });
-    let since = moment(Some(user.created_at));
-    ([user.name, yes_or_no(user.is_admin), yes_or_no(user.has_password), since], json)
-}
-
+/// Whoever changes their own says the old one as well: the one that they are signed in with.
 async fn passwd(args: PasswdArgs) -> anyhow::Result<()> {
-    let (password, is_shown) = args.password.read()?;
-    let service = args.common.open().await?;
-    let user = service.user_by_name(&args.name).await?;
-    service.change_password(&Caller::UNCHECKED, user.id, None, password.clone()).await?;
-    record(&service, Operation::Update, &args.name).await;
-    let shown = is_shown.then(|| password.reveal());
-    let text = match shown {
-        Some(password) => format!("{}'s password is {password} (not shown again)", args.name),
-        None => format!("{} has a new password", args.name),
+    let PasswdArgs { name, password, admin_args } = args;
+    let (password, is_shown) = password.read()?;
+    let api = admin_args.api().await?;
+    let own = match &api {
+        Api::Server(_) => {
+            Some(text(&api.get("users/current").await?, "username")).filter(|own| !own.is_empty())
+        }
+        Api::Database(_) => None,
     };
-    args.common.say(&json!({ "user_id": user.id, "username": args.name, "password": shown }), &text);
+    let is_own = own.is_some() && name.as_ref().is_none_or(|name| Some(name.as_str()) == own.as_deref());
+    let mut change = json!({ "new_password": password.reveal() });
+    let (id, name) = if is_own {
+        let old = admin_args.own_password().await?;
+        change["old_password"] = old.context("sign in with the old password first: overside login")?.into();
+        (None, own.unwrap_or_default())
+    } else {
+        let name = name.ok_or_else(|| bad_usage("say whose password: nobody is signed in here"))?;
+        (find(&api, &name).await?["user_id"].as_i64(), name.to_string())
+    };
+    let user = id.map_or_else(|| "current".to_owned(), |id| id.to_string());
+    api.put(&format!("users/{user}/password"), &change).await?;
+    let shown = is_shown.then(|| password.reveal());
+    let mut text = match shown {
+        Some(password) => format!("{name}'s password is {password} (not shown again)"),
+        None => format!("{name} has a new password"),
+    };
+    if is_own {
+        text.push_str("; sign in with it: overside login");
+    }
+    admin_args.say(&json!({ "user_id": id, "username": name, "password": shown }), &text);
     Ok(())
 }
 
 async fn delete(args: NameArgs) -> anyhow::Result<()> {
-    let service = args.common.open().await?;
-    let user = service.user_by_name(&args.name).await?;
-    service.delete_user(&Caller::UNCHECKED, user.id).await?;
-    record(&service, Operation::Delete, &args.name).await;
-    args.common
-        .say(&json!({ "user_id": user.id, "username": args.name }), &format!("deleted user {}", args.name));
+    let NameArgs { name, admin_args } = args;
+    let api = admin_args.api().await?;
+    let id = find(&api, &name).await?["user_id"].clone();
+    api.delete(&format!("users/{id}")).await?;
+    admin_args.say(&json!({ "user_id": id, "username": name }), &format!("deleted user {name}"));
     Ok(())
 }
 
-async fn admin(args: AdminArgs) -> anyhow::Result<()> {
-    let service = args.common.open().await?;
-    let user = service.user_by_name(&args.name).await?;
-    if user.is_admin != args.revoke {
-        bail!(
-            "{} is {} already",
-            args.name,
-            if args.revoke { "no administrator" } else { "an administrator" }
-        );
+async fn set_administrator(args: RunArgs) -> anyhow::Result<()> {
+    let RunArgs { name, revoke, admin_args } = args;
+    let api = admin_args.api().await?;
+    let user = find(&api, &name).await?;
+    let kind = if revoke { "no administrator" } else { "an administrator" };
+    if user["sysadmin_flag"] != revoke {
+        bail!("{name} is {kind} already");
     }
-    service.set_administrator(&Caller::UNCHECKED, user.id, !args.revoke).await?;
-    record(&service, Operation::Update, &args.name).await;
-    let text =
-        format!("{} is {} now", args.name, if args.revoke { "no administrator" } else { "an administrator" });
-    let json = json!({ "user_id": user.id, "username": args.name, "sysadmin_flag": !args.revoke });
-    args.common.say(&json, &text);
+    let id = &user["user_id"];
+    api.put(&format!("users/{id}/sysadmin"), &json!({ "sysadmin_flag": !revoke })).await?;
+    let json = json!({ "user_id": id, "username": name, "sysadmin_flag": !revoke });
+    admin_args.say(&json, &format!("{name} is {kind} now"));
     Ok(())
-}
-
-async fn record(service: &Service, operation: Operation, user: &UserName) {
-    service.record(&Caller::UNCHECKED, operation, ResourceType::User, user.as_str(), None).await;
 }

@@ -85,11 +85,14 @@ impl Client {
             });
             let Some(wait) = wait else { return Err(error) };
             tracing::debug!(%error, ?wait, "trying again");
+            if let Some(retrying) = self.retrying {
+                retrying(&error, wait);
+            }
             tokio::time::sleep(wait).await;
         }
     }
 
-    async fn attempt(
+    pub(super) async fn attempt(
         &self,
         url: &Url,
         scope: &Scope,

@@ -1,7 +1,7 @@
 //! Credentials as Docker and podman keep them, so that who has signed in with one of them has signed in here.
 //!
 //! Looked for in this order: the helper program that Docker's `config.json` names for the registry (`credHelpers`),
-//! or for all (`credsStore`), then what stands in that file itself (`auths`), then podman's file in the same way.
+//! or for all (`credsStore`), then what stands in that file itself (`auths`), then podman's files in the same way.
 //! Only Docker's is ever written.
 
 mod config;
@@ -51,7 +51,7 @@ pub enum Keeper {
 #[derive(Debug)]
 pub struct Credentials {
     docker: Option<Config>,
-    podman: Option<Config>,
+    podman: Vec<Config>,
     /// Where `store` and `erase` write; none without a home folder.
     path: Option<PathBuf>,
     /// Where helper programs are looked for: `PATH`.
@@ -59,27 +59,39 @@ pub struct Credentials {
 }
 
 impl Credentials {
-    /// Reads `$DOCKER_CONFIG/config.json` (`~/.docker/config.json`) and `$REGISTRY_AUTH_FILE`
-    /// (`$XDG_RUNTIME_DIR/containers/auth.json`). None of them has to be there.
+    /// Reads `$DOCKER_CONFIG/config.json` (`~/.docker/config.json`) and what podman, skopeo and buildah read:
+    /// `$REGISTRY_AUTH_FILE` or, without it, `$XDG_RUNTIME_DIR/containers/auth.json` (`/run/containers/<uid>/auth.json`)
+    /// and `$XDG_CONFIG_HOME/containers/auth.json` (containers-auth.json(5)). None of them has to be there.
     pub fn load() -> Result<Self> {
         let set = |name: &str| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
         let docker = set("DOCKER_CONFIG").or_else(|| Some(env::home_dir()?.join(".docker")));
-        let podman = set("REGISTRY_AUTH_FILE")
-            .or_else(|| Some(set("XDG_RUNTIME_DIR")?.join("containers").join("auth.json")));
+        let podman = match set("REGISTRY_AUTH_FILE") {
+            Some(file) => vec![file],
+            None => {
+                let user = rustix::process::getuid().as_raw().to_string();
+                let run = set("XDG_RUNTIME_DIR").map(|folder| folder.join("containers"));
+                let run = run.unwrap_or_else(|| Path::new("/run/containers").join(user));
+                let home = set("XDG_CONFIG_HOME").or_else(|| Some(env::home_dir()?.join(".config")));
+                let folders = std::iter::once(run).chain(home.map(|home| home.join("containers")));
+                folders.map(|folder| folder.join("auth.json")).collect()
+            }
+        };
         let docker = docker.map(|folder| folder.join("config.json"));
-        Self::read(docker, podman.as_deref(), env::var_os("PATH"))
+        Self::read(docker, &podman, env::var_os("PATH"))
     }
 
-    fn read(docker: Option<PathBuf>, podman: Option<&Path>, programs: Option<OsString>) -> Result<Self> {
-        let read = |path: Option<&Path>| path.map_or(Ok(None), Config::read);
-        Ok(Self { docker: read(docker.as_deref())?, podman: read(podman)?, path: docker, programs })
+    fn read(docker: Option<PathBuf>, podman: &[PathBuf], programs: Option<OsString>) -> Result<Self> {
+        let podman =
+            podman.iter().filter_map(|path| Config::read(path).transpose()).collect::<Result<_>>()?;
+        let docker_config = docker.as_deref().map_or(Ok(None), Config::read)?;
+        Ok(Self { docker: docker_config, podman, path: docker, programs })
     }
 
     /// What to sign in to `registry` (host or host:port) with, to work on `repository`: podman may keep one
     /// credential for each namespace, and the closest is taken. Without a repository only those count that are
     /// for the whole registry.
     pub async fn find(&self, registry: &str, repository: Option<&str>) -> Result<Option<Credential>> {
-        for config in [&self.docker, &self.podman].into_iter().flatten() {
+        for config in self.docker.iter().chain(&self.podman) {
             if let Some(helper) = self.helper(config, registry)?
                 && let Some(credential) = helper.get(server_name(registry)).await?
             {

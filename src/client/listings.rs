@@ -3,14 +3,14 @@
 use std::collections::BTreeSet;
 
 use bytes::Bytes;
-use reqwest::StatusCode;
-use reqwest::header::{ACCEPT, LINK};
+use reqwest::header::{ACCEPT, HeaderMap, LINK};
+use reqwest::{Method, StatusCode};
 use serde::de::DeserializeOwned;
 use url::Url;
 
 use super::auth::Scope;
 use super::call::Answer;
-use super::{CALL_TIMEOUT, Client, Error, Result};
+use super::{CALL_TIMEOUT, Client, Error, Result, peer};
 use crate::domain::digest::Digest;
 use crate::domain::manifest::INDEX;
 use crate::domain::media_type::MediaType;
@@ -62,6 +62,20 @@ impl Client {
             }
             _ => Ok(None),
         }
+    }
+
+    /// Sends a request with nothing but these headers, as nobody, to whatever place; status and headers of the answer.
+    /// For looking at what others will meet.
+    pub async fn look(
+        &self,
+        method: Method,
+        url: &Url,
+        headers: HeaderMap,
+    ) -> Result<(StatusCode, HeaderMap)> {
+        let http = self.destinations.to(url)?;
+        let request = http.request(method, url.clone()).headers(headers).timeout(CALL_TIMEOUT);
+        let answer = request.send().await.map_err(|error| Error::transport(&peer(url), error))?;
+        Ok((answer.status(), answer.headers().clone()))
     }
 
     /// The repositories that the caller may see.

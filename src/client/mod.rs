@@ -27,6 +27,7 @@ mod destination;
 mod download;
 mod error;
 mod listings;
+mod management;
 pub mod manifest;
 mod manifests;
 mod midstates;
@@ -34,9 +35,9 @@ mod partial;
 mod parts;
 mod printable;
 mod progress;
-mod projects;
 mod put;
 mod put_chunks;
+mod rate;
 mod retry;
 mod session;
 mod source;
@@ -51,6 +52,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use bytes::Bytes;
+use futures_util::stream::{Stream, TryStream, TryStreamExt};
 use reqwest::{Certificate, StatusCode};
 use url::{Host, Url};
 
@@ -61,6 +64,7 @@ use crate::http::wire::PresignedUpload;
 use auth::{Authenticator, Scope};
 use call::Answer;
 use destination::Destinations;
+use rate::RateLimit;
 
 pub(crate) use address::authority;
 pub use address::{AddressError, RegistryAddress};
@@ -68,6 +72,7 @@ pub use content::{Content, RemoteBlob};
 pub use credentials::Credential;
 pub use destination::Why;
 pub use error::{Error, Refusal, Result};
+pub use management::ManagementAnswer;
 pub use midstates::Midstates;
 pub use printable::{printable, printable_lines, shortened};
 pub use progress::{Event, Outcome, Progress, Stage, Subject};
@@ -100,6 +105,8 @@ pub struct Client {
     answered: Arc<AtomicBool>,
     /// Whether it has said that it gives presigned URLs.
     presigns: Arc<AtomicBool>,
+    rate: Option<Arc<RateLimit>>,
+    retrying: Option<fn(&Error, Duration)>,
 }
 
 /// How a registry is spoken to.
@@ -112,6 +119,8 @@ pub struct ConnectOptions {
     pub authorities: Vec<u8>,
     /// Takes any certificate: whoever is in between reads and changes everything.
     pub accept_invalid_certificates: bool,
+    /// Told of each call that is repeated: why, and after how long.
+    pub retrying: Option<fn(&Error, Duration)>,
 }
 
 impl Client {
@@ -150,6 +159,8 @@ impl Client {
             authenticator: Arc::new(Authenticator::new(credential, options.token_services)),
             answered: Arc::default(),
             presigns: Arc::default(),
+            rate: None,
+            retrying: options.retrying,
         })
     }
 
@@ -157,6 +168,29 @@ impl Client {
     #[must_use]
     pub fn with_retry_policy(self, policy: RetryPolicy) -> Self {
         Self { policy, ..self }
+    }
+
+    /// The same client, which sends and fetches at most so many bytes of blobs in a second.
+    #[must_use]
+    pub fn with_rate_limit(self, bytes_per_second: Option<u64>) -> Self {
+        Self { rate: bytes_per_second.map(RateLimit::new).map(Arc::new), ..self }
+    }
+
+    /// A body's bytes as fast as the limit allows.
+    fn paced<E: Send, S: TryStream<Ok = Bytes, Error = E> + Send>(
+        &self,
+        stream: S,
+    ) -> impl Stream<Item = Result<Bytes, E>> + Send + use<E, S> {
+        let rate = self.rate.clone();
+        stream.and_then(move |bytes| {
+            let rate = rate.clone();
+            async move {
+                if let Some(rate) = rate {
+                    rate.wait(bytes.len()).await;
+                }
+                Ok(bytes)
+            }
+        })
     }
 
     /// Whether the server gives presigned URLs, as far as it has said.

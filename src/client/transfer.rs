@@ -5,6 +5,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use futures_util::TryStreamExt;
 use reqwest::header::{CONTENT_LENGTH, ETAG, HeaderMap, HeaderName, HeaderValue};
@@ -204,7 +205,8 @@ impl Delivery<'_> {
             .map_err(|what| Failure::Final(Error::protocol(&client.peer(), what)))?;
         let counter = sent.clone();
         let stream = self.content.stream(offset, size).await.map_err(passing_or_final)?;
-        let body = Body::wrap_stream(stream.inspect_ok(move |bytes| counter.add(bytes.len())));
+        let stream = client.paced(stream).inspect_ok(move |bytes: &Bytes| counter.add(bytes.len()));
+        let body = Body::wrap_stream(stream);
         let connections = client.destinations.to(&url).map_err(Failure::Final)?;
         let request = connections.put(url).headers(headers).body(body).send();
         let failure = match unless_stalled(request, &sent, size).await {

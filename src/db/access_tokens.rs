@@ -11,7 +11,8 @@ use crate::domain::account::AccessToken;
 /// None where the user has one of that name.
 const INSERT: &str = "
     INSERT INTO access_token (id, user_id, name, secret_hash, created_at, expires_at)
-    VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (user_id, name) DO NOTHING";
+    SELECT $1, id, $3, $4, $5, $6 FROM user_account WHERE id = $2
+    ON CONFLICT (user_id, name) DO NOTHING";
 const LIST: &str = "
     SELECT id, name, created_at, expires_at FROM access_token WHERE user_id = $1 ORDER BY name
     LIMIT $2 OFFSET $3";

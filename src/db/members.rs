@@ -31,15 +31,8 @@ const INSERT: &str = "
     WHERE project.id = $1 AND user_account.id = $2
     ON CONFLICT (project_id, user_id) DO NOTHING RETURNING id";
 
-const UPSERT: &str = "
-    INSERT INTO project_member (project_id, user_id, role, created_at)
-    SELECT project.id, user_account.id, $3, $4 FROM project CROSS JOIN user_account
-    WHERE project.id = $1 AND user_account.id = $2
-    ON CONFLICT (project_id, user_id) DO UPDATE SET role = excluded.role";
-
 const UPDATE: &str = "UPDATE project_member SET role = $3 WHERE project_id = $1 AND id = $2";
 const DELETE: &str = "DELETE FROM project_member WHERE project_id = $1 AND id = $2";
-const DELETE_USER: &str = "DELETE FROM project_member WHERE project_id = $1 AND user_id = $2";
 
 #[derive(Debug, FromRow)]
 struct MemberRow {
@@ -101,19 +94,6 @@ impl Db {
         Ok(id.into())
     }
 
-    /// Whatever the user was in the project before; false when either has just gone.
-    pub async fn set_member(&self, project: i64, user: i64, role: Role, now: DateTime<Utc>) -> Result<bool> {
-        let set = on_pool!(self, pool => sqlx::query(UPSERT)
-            .bind(project)
-            .bind(user)
-            .bind(role.as_str())
-            .bind(now)
-            .execute(pool)
-            .await
-            .map(|done| done.rows_affected()))?;
-        Ok(set > 0)
-    }
-
     /// False when there is no such member.
     pub async fn update_member(&self, project: i64, id: i64, role: Role) -> Result<bool> {
         let updated = on_pool!(self, pool => sqlx::query(UPDATE)
@@ -131,17 +111,6 @@ impl Db {
         let deleted = on_pool!(self, pool => sqlx::query(DELETE)
             .bind(project)
             .bind(id)
-            .execute(pool)
-            .await
-            .map(|done| done.rows_affected()))?;
-        Ok(deleted > 0)
-    }
-
-    /// False when the user is no member.
-    pub async fn delete_membership(&self, project: i64, user: i64) -> Result<bool> {
-        let deleted = on_pool!(self, pool => sqlx::query(DELETE_USER)
-            .bind(project)
-            .bind(user)
             .execute(pool)
             .await
             .map(|done| done.rows_affected()))?;

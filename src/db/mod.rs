@@ -48,8 +48,10 @@ pub use referrers::Referrer;
 pub use removal::Stored;
 pub use robots::RobotFilter;
 pub use sweep::Expired;
+pub use users::Demoted;
 pub use visible_projects::ProjectFilter;
 
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::LazyLock;
 use std::time::Duration;
@@ -104,6 +106,8 @@ pub enum DbError {
     Corrupt { table: &'static str, column: &'static str, row: String, reason: String },
     #[error("a database URL begins with postgres:// or sqlite://")]
     UnknownScheme,
+    #[error("there is no database at {0}")]
+    Missing(PathBuf),
     /// No failure of the database: what was to be written does not fit into its project, and was not written.
     #[error(transparent)]
     NoRoom(Box<Shortage>),
@@ -198,6 +202,16 @@ fn postgres_pool() -> PgPoolOptions {
 }
 
 impl Db {
+    /// As [`Self::connect`], but makes nothing: fails with [`DbError::Missing`] where there is no file.
+    pub async fn connect_existing(url: &str, connections: u32) -> Result<Self> {
+        if let Some(path) = url.strip_prefix("sqlite://").map(Path::new)
+            && !path.try_exists().map_err(sqlx::Error::Io)?
+        {
+            return Err(DbError::Missing(path.to_owned()));
+        }
+        Self::connect(url, connections).await
+    }
+
     /// Connects to `postgres://…` or opens (and makes, with its folder) `sqlite://path`.
     pub async fn connect(url: &str, connections: u32) -> Result<Self> {
         if url.starts_with("postgres://") || url.starts_with("postgresql://") {

@@ -56,8 +56,6 @@ const COUNT: Text = Text {
 };
 
 const FIND: &str = select_robot!("WHERE robot.id = $1");
-const FIND_BY_NAME: &str = select_robot!("WHERE project.name = $1 AND robot.name = $2");
-
 const INSERT: &str = "
     INSERT INTO robot (project_id, name, description, actions, secret_hash, created_at, expires_at)
     SELECT project.id, $2, $3, $4, $5, $6, $7 FROM project WHERE project.name = $1
@@ -145,15 +143,6 @@ impl Db {
     pub async fn find_robot(&self, id: i64) -> Result<Option<Robot>> {
         let row: Option<RobotRow> =
             on_pool!(self, pool => sqlx::query_as(FIND).bind(id).fetch_optional(pool).await)?;
-        row.map(Robot::try_from).transpose()
-    }
-
-    pub async fn find_robot_by_name(&self, name: &RobotName) -> Result<Option<Robot>> {
-        let row: Option<RobotRow> = on_pool!(self, pool => sqlx::query_as(FIND_BY_NAME)
-            .bind(name.project.as_str())
-            .bind(&name.name)
-            .fetch_optional(pool)
-            .await)?;
         row.map(Robot::try_from).transpose()
     }
 

@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use sqlx::FromRow;
 
 use super::ends::{ABORT_OF_USER, abort_sessions};
+use super::plans::Text;
 use super::{Db, Inserted, Result, in_transaction, on_pool};
 use crate::domain::account::{FederatedIdentity, User, UserName};
 
@@ -34,9 +35,31 @@ const INSERT_FIRST: &str = "
     SELECT $1, $2, TRUE, $3 WHERE NOT EXISTS (SELECT 1 FROM user_account)
     ON CONFLICT DO NOTHING RETURNING id";
 
+/// Held until the transaction ends: of two administrators who remove each other at once, one waits and stays.
+const LOCK_ADMINISTRATORS: Text = Text {
+    postgres: "SELECT id FROM user_account WHERE is_admin ORDER BY id FOR UPDATE",
+    sqlite: "SELECT id FROM user_account WHERE is_admin",
+};
+
 const SET_PASSWORD: &str = "UPDATE user_account SET password_hash = $2 WHERE id = $1";
 const SET_ADMIN: &str = "UPDATE user_account SET is_admin = $2 WHERE id = $1";
 const DELETE: &str = "DELETE FROM user_account WHERE id = $1 RETURNING name";
+
+/// What became of a wish to take a user's account, or their right to run the service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Demoted {
+    Done,
+    /// There is no such user.
+    Unknown,
+    /// Nobody else runs the service: the user stays what they are.
+    LastAdministrator,
+}
+
+impl Demoted {
+    const fn done(is_done: bool) -> Self {
+        if is_done { Self::Done } else { Self::Unknown }
+    }
+}
 
 #[derive(Debug, FromRow)]
 struct UserRow {
@@ -145,26 +168,33 @@ impl Db {
         Ok(updated > 0)
     }
 
-    /// False when there is no such user.
-    pub async fn set_administrator(&self, id: i64, is_admin: bool) -> Result<bool> {
-        let updated = on_pool!(self, pool => sqlx::query(SET_ADMIN)
-            .bind(id)
-            .bind(is_admin)
-            .execute(pool)
-            .await
-            .map(|done| done.rows_affected()))?;
-        Ok(updated > 0)
+    /// Lets a user run the service, or no longer.
+    pub async fn set_administrator(&self, id: i64, is_admin: bool) -> Result<Demoted> {
+        let lock = self.text(LOCK_ADMINISTRATORS);
+        in_transaction!(self, transaction => {
+            let administrators: Vec<i64> = sqlx::query_scalar(lock).fetch_all(&mut *transaction).await?;
+            if !is_admin && administrators == [id] {
+                return Ok(Demoted::LastAdministrator);
+            }
+            let updated = sqlx::query(SET_ADMIN).bind(id).bind(is_admin).execute(&mut *transaction).await?;
+            Demoted::done(updated.rows_affected() > 0)
+        })
     }
 
-    /// With tokens, memberships and open sessions; false when there is no such user.
-    pub async fn delete_user(&self, id: i64, now: DateTime<Utc>) -> Result<bool> {
+    /// With tokens, memberships and open sessions.
+    pub async fn delete_user(&self, id: i64, now: DateTime<Utc>) -> Result<Demoted> {
+        let lock = self.text(LOCK_ADMINISTRATORS);
         in_transaction!(self, transaction => {
+            let administrators: Vec<i64> = sqlx::query_scalar(lock).fetch_all(&mut *transaction).await?;
+            if administrators == [id] {
+                return Ok(Demoted::LastAdministrator);
+            }
             let name: Option<String> =
                 sqlx::query_scalar(DELETE).bind(id).fetch_optional(&mut *transaction).await?;
             if let Some(name) = &name {
                 abort_sessions!(transaction, ABORT_OF_USER, name, now);
             }
-            name.is_some()
+            Demoted::done(name.is_some())
         })
     }
 }

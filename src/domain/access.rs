@@ -196,6 +196,16 @@ impl Role {
         }
     }
 
+    /// The least role that may do this in the project's repositories.
+    #[must_use]
+    pub const fn least_for(action: Action) -> Self {
+        match action {
+            Action::Pull => Self::Guest,
+            Action::Push => Self::Developer,
+            Action::Delete => Self::Maintainer,
+        }
+    }
+
     /// What the role may do in the project's repositories.
     #[must_use]
     pub const fn actions(self) -> Actions {

@@ -18,7 +18,7 @@ pub enum Need {
     Project(ProjectRight),
     /// To manage the project of the robot that is named.
     Robot,
-    /// To be the user who is named, or an administrator.
+    /// To be the user who is named, or an administrator. `current` names whoever asks.
     User,
 }
 
@@ -111,13 +111,13 @@ endpoints! {
     ReadQuota: GET "/api/v2.0/quotas/{quota}", Need::Project(ProjectRight::SeeInside);
     UpdateQuota: PUT "/api/v2.0/quotas/{quota}", Need::Project(ProjectRight::Manage);
     ReadCurrentUser: GET "/api/v2.0/users/current", Need::Account;
-    ListTokens: GET "/api/v2.0/users/current/tokens", Need::Account;
-    CreateToken: POST "/api/v2.0/users/current/tokens", Need::Account;
-    RevokeToken: DELETE "/api/v2.0/users/current/tokens/{token}", Need::Account;
     ListUsers: GET "/api/v2.0/users", Need::Administrator;
     CreateUser: POST "/api/v2.0/users", Need::Administrator;
     ReadUser: GET "/api/v2.0/users/{user}", Need::User;
     DeleteUser: DELETE "/api/v2.0/users/{user}", Need::Administrator;
     ChangePassword: PUT "/api/v2.0/users/{user}/password", Need::User;
     SetAdministrator: PUT "/api/v2.0/users/{user}/sysadmin", Need::Administrator;
+    ListTokens: GET "/api/v2.0/users/{user}/tokens", Need::User;
+    CreateToken: POST "/api/v2.0/users/{user}/tokens", Need::User;
+    RevokeToken: DELETE "/api/v2.0/users/{user}/tokens/{token}", Need::User;
 }

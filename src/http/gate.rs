@@ -11,6 +11,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use url::Url;
 
+use super::access_log;
 use super::connections::Connection;
 use super::endpoint::{Endpoint, Need};
 use super::error::HttpError;
@@ -89,6 +90,8 @@ pub(super) enum Target<'a> {
     Project(&'a ProjectReference),
     Robot(i64),
     User(i64),
+    /// The user who asks.
+    Oneself,
 }
 
 /// What a request has that says who sends it.
@@ -137,7 +140,8 @@ impl Visitor {
         if let Some(connection) = &self.connection {
             connection.identify(caller.name())?;
         }
-        if caller.name().is_some() {
+        if let Some(name) = caller.name() {
+            access_log::is_user(name);
             service.admit_request(&caller)?;
         }
         Ok(caller)
@@ -182,6 +186,7 @@ fn requirement(need: Need, target: Target<'_>) -> Option<Requirement> {
         (Need::Project(right), Target::Project(project)) => Requirement::Project(project.clone(), right),
         (Need::Robot, Target::Robot(id)) => Requirement::Robot(id),
         (Need::User, Target::User(id)) => Requirement::User(id),
+        (Need::User, Target::Oneself) => Requirement::Account,
         _ => return None,
     })
 }

@@ -1,5 +1,6 @@
 //! The front doors: parse into domain types, call one service verb, render.
 
+mod access_log;
 mod api;
 mod browser;
 pub mod connections;
@@ -28,14 +29,13 @@ use axum::routing::{MethodFilter, any, on};
 use axum::{Extension, Router};
 use tower_http::ServiceBuilderExt;
 use tower_http::catch_panic::CatchPanicLayer;
-use tower_http::request_id::{MakeRequestUuid, RequestId};
+use tower_http::request_id::MakeRequestUuid;
 use tower_http::set_header::SetResponseHeaderLayer;
-use tower_http::trace::{DefaultOnFailure, DefaultOnResponse, TraceLayer};
-use tracing::{Level, Span};
+use tower_http::trace::{DefaultOnFailure, TraceLayer};
+use tracing::Level;
 
 use crate::service::{Service, ServiceError};
 use crate::storage::signed_url::SIGNED_PATH;
-use crate::telemetry::plain;
 use connections::{Claim, Crowded};
 use endpoint::Endpoint;
 use error::HttpError;
@@ -66,8 +66,8 @@ pub fn router(service: Arc<Service>, cors_origins: &[String], redirects: Redirec
         .set_x_request_id(MakeRequestUuid)
         .layer(
             TraceLayer::new_for_http()
-                .make_span_with(request_span)
-                .on_response(DefaultOnResponse::new().level(Level::INFO))
+                .make_span_with(access_log::request_span)
+                .on_response(access_log::Answered)
                 .on_failure(DefaultOnFailure::new().level(Level::DEBUG)),
         )
         .propagate_x_request_id()
@@ -119,19 +119,6 @@ async fn absolute_locations(request: Request, next: Next) -> Response {
         response.headers_mut().insert(LOCATION, url);
     }
     response
-}
-
-/// The path alone: queries carry signatures. A method may be any word, and a path as long as all headers together.
-fn request_span(request: &Request) -> Span {
-    let id =
-        request.extensions().get::<RequestId>().and_then(|id| id.header_value().to_str().ok()).unwrap_or("");
-    tracing::info_span!(
-        "request",
-        id,
-        method = &*plain(request.method().as_str()),
-        path = &*plain(request.uri().path()),
-        upload = tracing::field::Empty,
-    )
 }
 
 /// The answer to a request that there is no room for.

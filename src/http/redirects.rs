@@ -59,6 +59,12 @@ pub struct Redirects {
     pub exceptions: Vec<Clients>,
 }
 
+impl Default for Redirects {
+    fn default() -> Self {
+        Self { mode: RedirectMode::Auto, exceptions: Vec::new() }
+    }
+}
+
 impl Redirects {
     /// Whether whoever asks is to get the bytes here instead of being sent to `url`.
     pub(super) fn keeps(&self, asked: &Asked<'_>, url: &str) -> bool {

@@ -1,9 +1,11 @@
 //! The JSON on the wire: shared by the server and the client library.
 
+use axum::http::HeaderName;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
+use crate::domain::access::Role;
 use crate::domain::audit::StoredAuditEntry;
 use crate::domain::digest::Digest;
 use crate::domain::media_type::MediaType;
@@ -14,6 +16,13 @@ use crate::domain::upload::{Status, TransferMode, UploadId};
 /// The header with which a registry says that it gives presigned URLs for uploads. Other registries take
 /// `presigned=true` for something to ignore, or to refuse.
 pub const PRESIGNS: &str = "overside-presigned-uploads";
+
+/// What all paths of the management API begin with.
+pub const MANAGEMENT_PATH: &str = "/api/v2.0/";
+/// How many entries a list of that API has in all pages (Harbor).
+pub const TOTAL_COUNT: HeaderName = HeaderName::from_static("x-total-count");
+/// Says to that API that a reference made of digits is a name (Harbor).
+pub const IS_NAME: HeaderName = HeaderName::from_static("x-is-resource-name");
 
 /// `GET …/uploads/{uuid}?presigned=true`: where the bytes go.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -274,4 +283,15 @@ pub struct Token {
     /// In seconds.
     pub expires_in: u64,
     pub issued_at: DateTime<Utc>,
+}
+
+/// A role's number in the management API (Harbor, `src/common/const.go`).
+#[must_use]
+pub const fn role_id(role: Role) -> i64 {
+    match role {
+        Role::Admin => 1,
+        Role::Developer => 2,
+        Role::Guest => 3,
+        Role::Maintainer => 4,
+    }
 }

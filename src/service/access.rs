@@ -77,6 +77,18 @@ impl Service {
             Requirement::Repository(repository, action) => {
                 Err(self.refusal_in(caller, repository, *action).await?)
             }
+            Requirement::Project(project, ProjectRight::SeeInside | ProjectRight::Manage) => {
+                let found = self.db.project_access(project, user_id(&caller.authority)).await?;
+                let role = found.as_ref().and_then(|found| role_in(&caller.authority, found));
+                Err(match (caller.name(), found, role) {
+                    (Some(name), Some(found), Some(role)) => {
+                        let message = lacks_role(name, role, &found.name, Role::Admin);
+                        ServiceError::NotPermitted { message, by_token: false }
+                    }
+                    _ => refusal(caller),
+                })
+            }
+            Requirement::Administrator | Requirement::User(_) => Err(not_administrator(caller)),
             _ => Err(refusal(caller)),
         }
     }
@@ -104,18 +116,28 @@ impl Service {
         let account = self.account_of(caller).await?;
         // What whoever signed in by another issuer may do is in a token of that, which is not here.
         let is_federated = matches!(account, Authority::Anonymous);
-        if by_token && (is_federated || self.account_actions(&account, &project).await?.contains(action)) {
+        let reference = ProjectReference::Name(project.clone());
+        let found = self.db.project_access(&reference, user_id(&account)).await?;
+        let actions = found.as_ref().map_or(Actions::NONE, |found| actions_in(&account, found));
+        if by_token && (is_federated || actions.contains(action)) {
             return Ok(ServiceError::ScopeInsufficient);
         }
+        let role = found.and_then(|found| role_in(&account, &found));
         let message = if is_administrator(&account) {
             format!("there is no project {project}; make it first, as by `overside project create {project}`")
+        } else if let Some(role) = role {
+            lacks_role(name, role, &project, Role::least_for(action))
         } else {
             let what = match action {
                 Action::Pull => "pull from",
                 Action::Push => "push to",
                 Action::Delete => "delete from",
             };
-            format!("{name} has no permission to {what} this repository, or its project does not exist")
+            format!(
+                "{name} has no permission to {what} this repository, or its project does not exist; an admin of the \
+                 project may help: `overside project member set {project} {name} {}`",
+                Role::least_for(action)
+            )
         };
         Ok(ServiceError::NotPermitted { message, by_token })
     }
@@ -207,6 +229,24 @@ impl Service {
             ProjectRight::SeeInside => role_in(authority, &found).is_some(),
             ProjectRight::Manage => role_in(authority, &found) == Some(Role::Admin),
         })
+    }
+}
+
+/// For members, who may know that.
+fn lacks_role(name: &str, role: Role, project: &ProjectName, needed: Role) -> String {
+    format!(
+        "{name} is {role} of project {project}, and this takes {needed}; an admin of the project can see to it: \
+         `overside project member set {project} {name} {needed}`"
+    )
+}
+
+fn not_administrator(caller: &Caller) -> ServiceError {
+    match (refusal(caller), caller.name()) {
+        (ServiceError::Denied, Some(name)) => {
+            let message = format!("{name} is no administrator, and this is for those who run the service");
+            ServiceError::NotPermitted { message, by_token: false }
+        }
+        (refusal, _) => refusal,
     }
 }
 

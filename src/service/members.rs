@@ -52,14 +52,6 @@ impl Service {
         }
     }
 
-    /// Whatever the user was in the project before.
-    pub async fn set_member(&self, project: &ProjectReference, user: &UserName, role: Role) -> Result<()> {
-        let project = self.find_project(project).await?;
-        let user = self.user_by_name(user).await?;
-        let set = self.db.set_member(project.id, user.id, role, self.clock.now()).await?;
-        if set { Ok(()) } else { Err(ServiceError::Unknown("user or project")) }
-    }
-
     pub async fn update_member(&self, project: &ProjectReference, id: i64, role: Role) -> Result<()> {
         let project = self.find_project(project).await?;
         if self.db.update_member(project.id, id, role).await? { Ok(()) } else { Err(UNKNOWN) }
@@ -68,11 +60,5 @@ impl Service {
     pub async fn remove_member(&self, project: &ProjectReference, id: i64) -> Result<()> {
         let project = self.find_project(project).await?;
         if self.db.delete_member(project.id, id).await? { Ok(()) } else { Err(UNKNOWN) }
-    }
-
-    pub async fn remove_user_from(&self, project: &ProjectReference, user: &UserName) -> Result<()> {
-        let project = self.find_project(project).await?;
-        let user = self.user_by_name(user).await?;
-        if self.db.delete_membership(project.id, user.id).await? { Ok(()) } else { Err(UNKNOWN) }
     }
 }

@@ -66,10 +66,6 @@ impl Service {
         self.db.find_robot(id).await?.ok_or(UNKNOWN)
     }
 
-    pub async fn robot_by_name(&self, name: &RobotName) -> Result<Robot> {
-        self.db.find_robot_by_name(name).await?.ok_or(UNKNOWN)
-    }
-
     /// None stays as it is.
     pub async fn update_robot(
         &self,

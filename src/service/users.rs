@@ -3,7 +3,7 @@
 use super::access::user_id;
 use super::{Result, Service, ServiceError};
 use crate::auth::password::Password;
-use crate::db::Inserted;
+use crate::db::{Demoted, Inserted};
 use crate::domain::access::{Authority, Caller};
 use crate::domain::account::{FederatedIdentity, User, UserName};
 use crate::domain::audit::{Operation, ResourceType};
@@ -83,8 +83,12 @@ impl Service {
         self.db.find_user(id).await?.ok_or(UNKNOWN)
     }
 
-    pub async fn user_by_name(&self, name: &UserName) -> Result<User> {
-        self.db.find_user_by_name(name.as_str()).await?.ok_or(UNKNOWN)
+    pub async fn find_user_by_name(&self, name: &UserName) -> Result<Option<User>> {
+        Ok(self.db.find_user_by_name(name.as_str()).await?)
+    }
+
+    pub(super) async fn user_by_name(&self, name: &UserName) -> Result<User> {
+        self.find_user_by_name(name).await?.ok_or(UNKNOWN)
     }
 
     /// The user that the caller is.
@@ -97,9 +101,9 @@ impl Service {
         if user_id(&caller.authority) == Some(id) {
             return Err(ServiceError::Forbidden("nobody deletes themselves; another administrator can"));
         }
-        let is_deleted = self.db.delete_user(id, self.clock.now()).await?;
+        let deleted = self.db.delete_user(id, self.clock.now()).await?;
         self.standings.forget();
-        if is_deleted { Ok(()) } else { Err(UNKNOWN) }
+        demoted(deleted)
     }
 
     /// Lets a user run the service, or no longer. Nobody steps down: so an administrator stays.
@@ -107,7 +111,7 @@ impl Service {
         if user_id(&caller.authority) == Some(id) && !is_admin {
             return Err(ServiceError::Forbidden("nobody steps down; another administrator can see to it"));
         }
-        if self.db.set_administrator(id, is_admin).await? { Ok(()) } else { Err(UNKNOWN) }
+        demoted(self.db.set_administrator(id, is_admin).await?)
     }
 
     /// Whoever changes their own says the old one, and a guesser waits as at the door.
@@ -131,6 +135,16 @@ impl Service {
         }
         let hash = self.hash_password(new).await?;
         if self.db.set_password(id, &hash).await? { Ok(()) } else { Err(UNKNOWN) }
+    }
+}
+
+fn demoted(demoted: Demoted) -> Result<()> {
+    match demoted {
+        Demoted::Done => Ok(()),
+        Demoted::Unknown => Err(UNKNOWN),
+        Demoted::LastAdministrator => {
+            Err(ServiceError::Forbidden("this is the last administrator; make another one first"))
+        }
     }
 }
 

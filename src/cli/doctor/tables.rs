@@ -1,5 +1,7 @@
 //! What a bucket was seen to do, and what that makes of each kind of upload.
 
+use std::time::Duration;
+
 use bytesize::ByteSize;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
@@ -70,7 +72,7 @@ pub(super) fn findings(seen: &Capabilities) -> Vec<Finding> {
 }
 
 /// What to expect of copies and of proofs, by what was measured.
-pub(super) fn pace(pace: &Pace, now: DateTime<Utc>) -> Finding {
+pub(super) fn pace(pace: &Pace, now: DateTime<Utc>, copy_timeout: Duration) -> Finding {
     let rate = |what: &str, rate: Option<u64>| {
         rate.map_or_else(|| format!("{what}: not seen yet"), |rate| format!("{what}: {}/s", ByteSize(rate)))
     };
@@ -86,7 +88,17 @@ pub(super) fn pace(pace: &Pace, now: DateTime<Utc>) -> Finding {
         ""
     };
     match pace.largest.filter(|largest| now < largest.until) {
-        None => Finding::good("pace", format!("{rates}{sooner}")),
+        None => {
+            let most = pace.copying.map(|rate| rate.saturating_mul(copy_timeout.as_secs()));
+            let most = most.map_or_else(String::new, |most| {
+                format!(", enough for some {} at that rate", ByteSize(most))
+            });
+            let limit = format!(
+                "one copy may take {}{most}; more is copied in parts",
+                humantime::format_duration(copy_timeout)
+            );
+            Finding::good("pace", format!("{rates}{sooner}; {limit}"))
+        }
         Some(largest) => Finding::warning(
             "pace",
             format!("copies of more than {} took too long; {rates}{sooner}", ByteSize(largest.bytes)),

@@ -1,12 +1,10 @@
 //! `overside project create`, `update` and `delete`
 
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::cli::accounts::Common;
-use crate::domain::access::{Caller, ProjectName, ProjectReference};
-use crate::domain::audit::{Operation, ResourceType};
-use crate::domain::project::{ProjectChanges, QuotaLimit};
-use crate::service::Service;
+use crate::cli::admin::{AdminArgs, new_id};
+use crate::domain::access::ProjectName;
+use crate::domain::project::QuotaLimit;
 
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct CreateArgs {
@@ -17,7 +15,7 @@ pub(in crate::cli) struct CreateArgs {
     #[command(flatten)]
     limits: LimitArgs,
     #[command(flatten)]
-    common: Common,
+    admin_args: AdminArgs,
 }
 
 #[derive(Debug, clap::Args)]
@@ -29,7 +27,7 @@ pub(in crate::cli) struct UpdateArgs {
     #[command(flatten)]
     limits: LimitArgs,
     #[command(flatten)]
-    common: Common,
+    admin_args: AdminArgs,
 }
 
 #[derive(Debug, clap::Args)]
@@ -46,43 +44,38 @@ struct LimitArgs {
 pub(in crate::cli) struct DeleteArgs {
     name: ProjectName,
     #[command(flatten)]
-    common: Common,
+    admin_args: AdminArgs,
 }
 
 impl LimitArgs {
-    const fn with(self, is_public: Option<bool>) -> ProjectChanges {
-        ProjectChanges { is_public, storage_limit: self.storage_limit, count_limit: self.count_limit }
+    /// What is not said stays as it is, or as it is by default.
+    fn with(self, public: Option<bool>) -> Value {
+        let limit = |limit: Option<QuotaLimit>| limit.map(QuotaLimit::get);
+        json!({
+            "public": public, "storage_limit": limit(self.storage_limit), "count_limit": limit(self.count_limit),
+        })
     }
 }
 
 pub(super) async fn create(args: CreateArgs) -> anyhow::Result<()> {
-    let service = args.common.open().await?;
-    let settings = args.limits.with(Some(args.public));
-    let id = service.create_project(&Caller::UNCHECKED, args.name.clone(), &settings).await?;
-    record(&service, Operation::Create, &args.name).await;
-    let json = json!({ "project_id": id, "name": args.name });
-    args.common.say(&json, &format!("made project {}", args.name));
+    let CreateArgs { name, public, limits, admin_args } = args;
+    let mut project = limits.with(Some(public));
+    project["project_name"] = name.as_str().into();
+    let id = new_id(&admin_args.api().await?.post("projects", &project).await?);
+    admin_args.say(&json!({ "project_id": id, "name": name }), &format!("made project {name}"));
     Ok(())
 }
 
 pub(super) async fn update(args: UpdateArgs) -> anyhow::Result<()> {
-    let service = args.common.open().await?;
-    let project = ProjectReference::Name(args.name.clone());
-    service.update_project(&Caller::UNCHECKED, &project, &args.limits.with(args.public)).await?;
-    record(&service, Operation::Update, &args.name).await;
-    args.common.say(&json!({ "name": args.name }), &format!("updated project {}", args.name));
+    let UpdateArgs { name, public, limits, admin_args } = args;
+    admin_args.api().await?.put(&format!("projects/{name}"), &limits.with(public)).await?;
+    admin_args.say(&json!({ "name": name }), &format!("updated project {name}"));
     Ok(())
 }
 
 pub(super) async fn delete(args: DeleteArgs) -> anyhow::Result<()> {
-    let service = args.common.open().await?;
-    service.delete_project(&ProjectReference::Name(args.name.clone())).await?;
-    record(&service, Operation::Delete, &args.name).await;
-    args.common.say(&json!({ "name": args.name }), &format!("deleted project {}", args.name));
+    let DeleteArgs { name, admin_args } = args;
+    admin_args.api().await?.delete(&format!("projects/{name}")).await?;
+    admin_args.say(&json!({ "name": name }), &format!("deleted project {name}"));
     Ok(())
-}
-
-async fn record(service: &Service, operation: Operation, project: &ProjectName) {
-    let kind = ResourceType::Project;
-    service.record(&Caller::UNCHECKED, operation, kind, project.to_string(), Some(project.clone())).await;
 }

@@ -2,11 +2,10 @@
 
 use serde_json::{Value, json};
 
-use crate::cli::accounts::{BATCH, Common};
-use crate::domain::access::{Caller, ProjectName, ProjectReference, Role};
+use crate::cli::admin::{AdminArgs, Api, find, text};
+use crate::domain::access::{ProjectName, Role};
 use crate::domain::account::UserName;
-use crate::domain::audit::{Operation, ResourceType};
-use crate::service::Service;
+use crate::http::wire::role_id;
 
 #[derive(Debug, clap::Subcommand)]
 pub(in crate::cli) enum MemberCommand {
@@ -26,7 +25,7 @@ pub(in crate::cli) struct SetArgs {
     /// before may
     role: Role,
     #[command(flatten)]
-    common: Common,
+    admin_args: AdminArgs,
 }
 
 #[derive(Debug, clap::Args)]
@@ -34,14 +33,14 @@ pub(in crate::cli) struct RemoveArgs {
     project: ProjectName,
     user: UserName,
     #[command(flatten)]
-    common: Common,
+    admin_args: AdminArgs,
 }
 
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct ListArgs {
     project: ProjectName,
     #[command(flatten)]
-    common: Common,
+    admin_args: AdminArgs,
 }
 
 pub(super) async fn run(command: MemberCommand) -> anyhow::Result<()> {
@@ -52,46 +51,38 @@ pub(super) async fn run(command: MemberCommand) -> anyhow::Result<()> {
     }
 }
 
+async fn members(api: &Api, project: &ProjectName) -> anyhow::Result<Vec<Value>> {
+    api.list(&format!("projects/{project}/members")).await
+}
+
 async fn set(args: SetArgs) -> anyhow::Result<()> {
-    let service = args.common.open().await?;
-    service.set_member(&ProjectReference::Name(args.project.clone()), &args.user, args.role).await?;
-    record(&service, Operation::Update, &args.user, &args.project).await;
-    let json = json!({ "project": args.project, "username": args.user, "role": args.role });
-    args.common.say(&json, &format!("{} is {} of {} now", args.user, args.role, args.project));
+    let SetArgs { project, user, role, admin_args } = args;
+    let api = admin_args.api().await?;
+    let members = members(&api, &project).await?;
+    let change = json!({ "role_id": role_id(role), "member_user": { "username": user } });
+    match members.iter().find(|member| member["entity_name"] == user.as_str()) {
+        Some(member) => api.put(&format!("projects/{project}/members/{}", member["id"]), &change).await?,
+        None => drop(api.post(&format!("projects/{project}/members"), &change).await?),
+    }
+    let json = json!({ "project": project, "username": user, "role": role });
+    admin_args.say(&json, &format!("{user} is {role} of {project} now"));
     Ok(())
 }
 
 async fn remove(args: RemoveArgs) -> anyhow::Result<()> {
-    let service = args.common.open().await?;
-    service.remove_user_from(&ProjectReference::Name(args.project.clone()), &args.user).await?;
-    record(&service, Operation::Delete, &args.user, &args.project).await;
-    let json = json!({ "project": args.project, "username": args.user });
-    args.common.say(&json, &format!("took {} out of {}", args.user, args.project));
+    let RemoveArgs { project, user, admin_args } = args;
+    let api = admin_args.api().await?;
+    let member = find(members(&api, &project).await?, "entity_name", user.as_str(), "member")?;
+    api.delete(&format!("projects/{project}/members/{}", member["id"])).await?;
+    let json = json!({ "project": project, "username": user });
+    admin_args.say(&json, &format!("took {user} out of {project}"));
     Ok(())
 }
 
 async fn list(args: ListArgs) -> anyhow::Result<()> {
-    let service = args.common.open().await?;
-    let project = ProjectReference::Name(args.project);
-    let mut rows: Vec<([String; 2], Value)> = Vec::new();
-    loop {
-        let (members, total) = service.members(&project, BATCH, rows.len() as u64).await?;
-        let is_end = members.is_empty();
-        rows.extend(members.into_iter().map(|member| {
-            let json = json!({
-                "id": member.id, "user_id": member.user_id, "username": member.user_name, "role": member.role,
-            });
-            ([member.user_name, member.role.to_string()], json)
-        }));
-        if is_end || rows.len() as u64 >= total {
-            break;
-        }
-    }
-    args.common.table(["USER", "ROLE"], &rows);
+    let members = members(&args.admin_args.api().await?, &args.project).await?;
+    args.admin_args.table(["USER", "ROLE"], members, |member| {
+        [text(member, "entity_name"), text(member, "role_name").replace("projectAdmin", "admin")]
+    });
     Ok(())
-}
-
-async fn record(service: &Service, operation: Operation, user: &UserName, project: &ProjectName) {
-    let kind = ResourceType::Member;
-    service.record(&Caller::UNCHECKED, operation, kind, user.as_str(), Some(project.clone())).await;
 }

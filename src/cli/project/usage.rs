@@ -1,10 +1,9 @@
 //! `overside project usage`
 
-use anyhow::Context;
 use bytesize::ByteSize;
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::config::StoreConfig;
+use crate::cli::admin::{AdminArgs, bad_usage};
 use crate::db::Db;
 use crate::domain::access::ProjectName;
 use crate::domain::quota::Usage;
@@ -12,36 +11,73 @@ use crate::open;
 
 /// Projects read at once.
 const PAGE: u32 = 100;
+/// One after the other they are read.
+const CONNECTIONS: u32 = 2;
 
 /// Say what projects have, what is reserved for uploads that are open, and what they may have.
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct UsageArgs {
     /// One project; without it, all
     name: Option<ProjectName>,
-    /// Count anew and compare; exit code 1 if what was kept was not right
+    /// Count anew on the --database and compare; exit code 1 if what was kept was not right
     #[arg(long)]
     recount: bool,
     /// Have the usage kept as it is counted
     #[arg(long, requires = "recount")]
     correct: bool,
-    /// Say it in JSON, a line for each project
-    #[arg(long)]
-    json: bool,
     #[command(flatten)]
-    store: StoreConfig,
+    admin_args: AdminArgs,
 }
 
 pub(super) async fn run(args: UsageArgs) -> anyhow::Result<()> {
-    let db = open::database(&args.store).await?;
+    let Some(url) = args.admin_args.database() else {
+        if args.recount {
+            return Err(bad_usage("--recount reads the database itself: say which with --database"));
+        }
+        return show_quotas(&args).await;
+    };
+    let db = open::existing_database(&url, CONNECTIONS).await?;
     let shown = show_all(&db, &args).await;
     db.close().await;
-    let wrong = shown.context("cannot read the usage; `overside doctor` says what is wrong")?;
+    let wrong = shown?;
     if wrong.is_empty() {
         return Ok(());
     }
     let names = wrong.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
     let advice = if args.correct { "it has been corrected" } else { "--correct mends it" };
     anyhow::bail!("the usage kept of {names} was not right; {advice}")
+}
+
+/// Of the projects that the caller is in.
+async fn show_quotas(args: &UsageArgs) -> anyhow::Result<()> {
+    let api = args.admin_args.api().await?;
+    let quotas = match &args.name {
+        None => api.list("quotas").await?,
+        Some(name) => {
+            let id = api.get(&format!("projects/{name}")).await?["project_id"].clone();
+            vec![api.get(&format!("quotas/{id}")).await?]
+        }
+    };
+    for quota in quotas {
+        let number = |pointer: &str| quota.pointer(pointer).and_then(Value::as_u64);
+        let usage = Usage {
+            bytes: number("/used/storage").unwrap_or_default(),
+            reserved: number("/reserved/storage").unwrap_or_default(),
+            tags: number("/used/count").unwrap_or_default(),
+            storage_limit: number("/hard/storage"),
+            count_limit: number("/hard/count"),
+        };
+        say_usage(args, quota["ref"]["name"].as_str().unwrap_or_default(), &usage);
+    }
+    Ok(())
+}
+
+fn say_usage(args: &UsageArgs, name: &str, usage: &Usage) {
+    if args.admin_args.json {
+        say!("{}", json!({ "project": name, "usage": usage }));
+    } else {
+        say!("{name}: {}", text(usage));
+    }
 }
 
 /// The projects of which what was kept was not right.
@@ -71,16 +107,11 @@ async fn show_all(db: &Db, args: &UsageArgs) -> anyhow::Result<Vec<ProjectName>>
 /// False when what was kept was not right.
 async fn show(db: &Db, args: &UsageArgs, name: &ProjectName) -> anyhow::Result<bool> {
     if !args.recount {
-        let usage = db.project_usage(name).await?;
-        if args.json {
-            say!("{}", json!({ "project": name, "usage": usage }));
-        } else {
-            say!("{name}: {}", text(&usage));
-        }
+        say_usage(args, name.as_str(), &db.project_usage(name).await?);
         return Ok(true);
     }
     let recount = if args.correct { db.correct_usage(name).await? } else { db.recount(name).await? };
-    if args.json {
+    if args.admin_args.json {
         say!("{}", json!({ "project": name, "recount": recount }));
     } else if recount.agrees {
         say!("{name}: {}; the recount agrees", text(&recount.kept));

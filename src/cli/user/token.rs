@@ -1,13 +1,10 @@
 //! `overside user token`
 
-use serde_json::{Value, json};
+use serde_json::json;
 use uuid::Uuid;
 
-use crate::cli::accounts::{BATCH, Common, moment};
-use crate::domain::access::Caller;
+use crate::cli::admin::{AdminArgs, Api, bad_usage, moment, text};
 use crate::domain::account::UserName;
-use crate::domain::audit::{Operation, ResourceType};
-use crate::service::Service;
 
 #[derive(Debug, clap::Subcommand)]
 pub(in crate::cli) enum TokenCommand {
@@ -21,30 +18,54 @@ pub(in crate::cli) enum TokenCommand {
 
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct CreateArgs {
-    user: UserName,
     /// What the user calls it
     name: String,
     /// Days until it expires; -1 for never
     #[arg(long, default_value_t = -1, allow_negative_numbers = true)]
     days: i64,
     #[command(flatten)]
-    common: Common,
+    whose: WhoseArgs,
 }
 
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct ListArgs {
-    user: UserName,
     #[command(flatten)]
-    common: Common,
+    whose: WhoseArgs,
 }
 
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct RevokeArgs {
-    user: UserName,
     /// As `overside user token list` shows it
     id: Uuid,
     #[command(flatten)]
-    common: Common,
+    whose: WhoseArgs,
+}
+
+#[derive(Debug, clap::Args)]
+struct WhoseArgs {
+    /// Whose tokens, for administrators [default: your own]
+    #[arg(long, value_name = "NAME")]
+    user: Option<UserName>,
+    #[command(flatten)]
+    admin_args: AdminArgs,
+}
+
+impl WhoseArgs {
+    /// Who answers, and where the user's tokens are.
+    async fn tokens(&self) -> anyhow::Result<(Api, String)> {
+        let api = self.admin_args.api().await?;
+        let user = match (&self.user, &api) {
+            (Some(name), _) => super::find(&api, name).await?["user_id"].to_string(),
+            (None, Api::Server(_)) => "current".to_owned(),
+            (None, Api::Database(_)) => return Err(bad_usage("say whose tokens, with --user")),
+        };
+        Ok((api, format!("users/{user}/tokens")))
+    }
+
+    /// ` of NAME`, where they are not the caller's own.
+    fn of(&self) -> String {
+        self.user.as_ref().map_or_else(String::new, |user| format!(" of {user}"))
+    }
 }
 
 pub(super) async fn run(command: TokenCommand) -> anyhow::Result<()> {
@@ -56,47 +77,28 @@ pub(super) async fn run(command: TokenCommand) -> anyhow::Result<()> {
 }
 
 async fn create(args: CreateArgs) -> anyhow::Result<()> {
-    let service = args.common.open().await?;
-    let user = service.user_by_name(&args.user).await?;
-    let (row, token) = service.create_access_token(user.id, &args.name, args.days).await?;
-    record(&service, Operation::Create, &row.name).await;
-    let secret = token.reveal();
-    let json = json!({ "id": row.id, "name": row.name, "expires_at": row.expires_at, "secret": secret });
-    args.common.say(&json, &format!("made token {} of {}: {secret} (not shown again)", row.name, args.user));
+    let CreateArgs { name, days, whose } = args;
+    let (api, tokens) = whose.tokens().await?;
+    let made = api.post(&tokens, &json!({ "name": name, "duration": days })).await?.json;
+    let secret = text(&made, "secret");
+    whose.admin_args.say(&made, &format!("made token {name}{}: {secret} (not shown again)", whose.of()));
     Ok(())
 }
 
 async fn list(args: ListArgs) -> anyhow::Result<()> {
-    let service = args.common.open().await?;
-    let user = service.user_by_name(&args.user).await?;
-    let mut rows: Vec<([String; 4], Value)> = Vec::new();
-    loop {
-        let (tokens, total) = service.access_tokens(user.id, BATCH, rows.len() as u64).await?;
-        let is_end = tokens.is_empty();
-        rows.extend(tokens.into_iter().map(|token| {
-            let json = json!({
-                "id": token.id, "name": token.name, "creation_time": token.created_at, "expires_at": token.expires_at,
-            });
-            let (since, until) = (moment(Some(token.created_at)), moment(token.expires_at));
-            ([token.id.to_string(), token.name, since, until], json)
-        }));
-        if is_end || rows.len() as u64 >= total {
-            break;
-        }
-    }
-    args.common.table(["ID", "NAME", "SINCE", "EXPIRES"], &rows);
+    let (api, tokens) = args.whose.tokens().await?;
+    let tokens = api.list(&tokens).await?;
+    args.whose.admin_args.table(["ID", "NAME", "SINCE", "EXPIRES"], tokens, |token| {
+        let [since, until] = ["creation_time", "expires_at"].map(|field| moment(token, field));
+        [text(token, "id"), text(token, "name"), since, until]
+    });
     Ok(())
 }
 
 async fn revoke(args: RevokeArgs) -> anyhow::Result<()> {
-    let service = args.common.open().await?;
-    let user = service.user_by_name(&args.user).await?;
-    service.revoke_access_token(user.id, args.id).await?;
-    record(&service, Operation::Delete, &args.id.to_string()).await;
-    args.common.say(&json!({ "id": args.id }), &format!("revoked token {} of {}", args.id, args.user));
+    let RevokeArgs { id, whose } = args;
+    let (api, tokens) = whose.tokens().await?;
+    api.delete(&format!("{tokens}/{id}")).await?;
+    whose.admin_args.say(&json!({ "id": id }), &format!("revoked token {id}{}", whose.of()));
     Ok(())
-}
-
-async fn record(service: &Service, operation: Operation, token: &str) {
-    service.record(&Caller::UNCHECKED, operation, ResourceType::AccessToken, token, None).await;
 }

@@ -87,7 +87,8 @@ impl ChunkedUpload<'_> {
             sent.take_back();
             let counter = sent.clone();
             let stream = content.stream(from, size).await?;
-            let body = Body::wrap_stream(stream.inspect_ok(move |bytes: &Bytes| counter.add(bytes.len())));
+            let stream = self.client.paced(stream).inspect_ok(move |bytes: &Bytes| counter.add(bytes.len()));
+            let body = Body::wrap_stream(stream);
             let request = self.client.http.request(method.clone(), url.clone());
             let request = request.header(CONTENT_TYPE, "application/octet-stream");
             let request = range.iter().fold(request, |request, range| request.header(CONTENT_RANGE, range));

@@ -63,7 +63,7 @@ impl Home {
     fn load(&self) -> Result<Credentials> {
         let others = env::var_os("PATH").unwrap_or_default();
         let folders = std::iter::once(self.programs()).chain(env::split_paths(&others));
-        Credentials::read(Some(self.docker()), Some(&self.podman()), Some(env::join_paths(folders).unwrap()))
+        Credentials::read(Some(self.docker()), &[self.podman()], Some(env::join_paths(folders).unwrap()))
     }
 
     async fn find(&self, registry: &str, repository: Option<&str>) -> Option<Credential> {

@@ -18,7 +18,7 @@ use std::sync::Arc;
 use axum::extract::{FromRequestParts, RawPathParams, Request};
 use axum::http::header::{CONTENT_TYPE, LOCATION};
 use axum::http::request::Parts;
-use axum::http::{HeaderName, HeaderValue, StatusCode};
+use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
@@ -27,6 +27,7 @@ use super::endpoint::{Endpoint, Need};
 use super::error::HttpError;
 use super::extract::{header, whole};
 use super::gate::{self, Target, Visitor};
+use super::wire::IS_NAME;
 use crate::domain::access::{Caller, ProjectReference};
 use crate::service::Service;
 
@@ -34,8 +35,8 @@ use crate::service::Service;
 pub(super) const PREFIX: &str = "/api/";
 /// Longest body: a robot with a description and permissions takes two kilobytes.
 const MAX_BODY: usize = 64 * 1024;
-/// Says that a reference made of digits is a name (Harbor).
-const IS_NAME: HeaderName = HeaderName::from_static("x-is-resource-name");
+/// Whoever asks, where a path names a user.
+const OWN: &str = "current";
 /// Nothing has this id.
 const NO_ID: i64 = -1;
 
@@ -104,6 +105,7 @@ async fn admit(
     let target = match endpoint.need() {
         Need::Project(_) => Target::Project(&project),
         Need::Robot => Target::Robot(id(&path, "robot")),
+        Need::User if parameter(&path, "user") == Some(OWN) => Target::Oneself,
         Need::User => Target::User(id(&path, "user")),
         _ => Target::None,
     };
@@ -177,6 +179,16 @@ impl Call {
     /// A number in the path.
     fn id(&self, name: &str) -> i64 {
         id(&self.path, name)
+    }
+
+    /// The id of the user in the path, who is there.
+    async fn user(&self) -> Result<i64, HttpError> {
+        let user = if parameter(&self.path, "user") == Some(OWN) {
+            self.service.own_user(&self.caller).await?
+        } else {
+            self.service.user(self.id("user")).await?
+        };
+        Ok(user.id)
     }
 
     /// The body, which is JSON and says so: a form on somebody's page could send anything else with the password that

@@ -3,15 +3,15 @@
 
 use axum::Json;
 use axum::http::header::LINK;
-use axum::http::{HeaderName, HeaderValue, Uri};
+use axum::http::{HeaderValue, Uri};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use url::form_urlencoded;
 
 use crate::http::error::HttpError;
 use crate::http::extract::Parameters;
+use crate::http::wire::TOTAL_COUNT;
 
-const TOTAL_COUNT: HeaderName = HeaderName::from_static("x-total-count");
 const DEFAULT_SIZE: u32 = 10;
 /// Harbor's.
 const MAX_SIZE: u32 = 100;

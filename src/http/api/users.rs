@@ -8,7 +8,7 @@ use super::page::Page;
 use super::wire::{self, AdministratorRequest, PasswordRequest, UserRequest};
 use super::{Answer, Call, created};
 use crate::domain::access::Authority;
-use crate::domain::account::{FederatedIdentity, InvalidUserName, UserName};
+use crate::domain::account::{self, FederatedIdentity, InvalidUserName, UserName};
 use crate::http::error::HttpError;
 use crate::http::extract::Parameters;
 use crate::service::NewUser;
@@ -22,10 +22,26 @@ pub(super) async fn current(call: &Call) -> Answer {
 }
 
 pub(super) async fn list(call: &Call) -> Answer {
-    let page = Page::of(&Parameters::of(&call.parts.uri))?;
-    let (found, total) = call.service.users(page.limit(), page.offset()).await?;
+    let parameters = Parameters::of(&call.parts.uri);
+    let page = Page::of(&parameters)?;
+    let (found, total) = match parameters.text("q")? {
+        None => call.service.users(page.limit(), page.offset()).await?,
+        Some(query) => named(call, query).await?,
+    };
     let found: Vec<_> = found.into_iter().map(wire::User::from).collect();
     Ok(page.of_list(&found, total, &call.parts.uri))
+}
+
+/// Of Harbor's queries the one for a user by name.
+async fn named(call: &Call, query: &str) -> Result<(Vec<account::User>, u64), HttpError> {
+    let name = query.strip_prefix("username=").filter(|name| !name.starts_with('~'));
+    let name = name.ok_or_else(|| HttpError::invalid("q= is q=username=NAME here, percent-encoded"))?;
+    let found: Vec<_> = match name.parse() {
+        Ok(name) => call.service.find_user_by_name(&name).await?.into_iter().collect(),
+        Err(InvalidUserName) => Vec::new(),
+    };
+    let count = found.len() as u64;
+    Ok((found, count))
 }
 
 pub(super) async fn create(call: &Call) -> Answer {
@@ -51,7 +67,7 @@ pub(super) async fn create(call: &Call) -> Answer {
 }
 
 pub(super) async fn read(call: &Call) -> Answer {
-    let user = call.service.user(call.id("user")).await?;
+    let user = call.service.user(call.user().await?).await?;
     Ok(Json(wire::User::from(user)).into_response())
 }
 
@@ -63,7 +79,7 @@ pub(super) async fn delete(call: &Call) -> Answer {
 pub(super) async fn change_password(call: &Call) -> Answer {
     let request: PasswordRequest = call.json()?;
     let (old, new) = (request.old_password, request.new_password);
-    call.service.change_password(&call.caller, call.id("user"), old, new).await?;
+    call.service.change_password(&call.caller, call.user().await?, old, new).await?;
     Ok(StatusCode::OK.into_response())
 }
 

@@ -11,6 +11,7 @@ use crate::domain::access::Role;
 use crate::domain::account;
 use crate::domain::project::{Member as ProjectMember, QuotaLimit};
 use crate::http::error::HttpError;
+use crate::http::wire::role_id;
 use crate::service;
 
 #[derive(Debug, Serialize)]
@@ -135,16 +136,6 @@ pub(super) struct MemberUser {
     pub user_id: Option<i64>,
 }
 
-/// Harbor, `src/common/const.go`.
-const fn role_id(role: Role) -> i64 {
-    match role {
-        Role::Admin => 1,
-        Role::Developer => 2,
-        Role::Guest => 3,
-        Role::Maintainer => 4,
-    }
-}
-
 pub(super) fn role(id: i64) -> Result<Role, HttpError> {
     Role::ALL
         .into_iter()
@@ -158,6 +149,8 @@ pub(super) struct User {
     user_id: i64,
     username: String,
     sysadmin_flag: bool,
+    /// False for whoever signs in with tokens alone.
+    has_password: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     oidc_issuer: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -171,6 +164,7 @@ impl User {
         user_id: 0,
         username: String::new(),
         sysadmin_flag: true,
+        has_password: false,
         oidc_issuer: None,
         oidc_subject: None,
         creation_time: None,
@@ -185,6 +179,7 @@ impl From<account::User> for User {
             user_id: user.id,
             username: user.name,
             sysadmin_flag: user.is_admin,
+            has_password: user.has_password,
             oidc_issuer,
             oidc_subject,
             creation_time: Some(user.created_at),
@@ -264,6 +259,14 @@ pub(super) struct Quota {
     update_time: DateTime<Utc>,
     hard: Amounts,
     used: Amounts,
+    /// Held for uploads that are open.
+    reserved: Reserved,
+}
+
+/// In bytes.
+#[derive(Debug, Serialize)]
+struct Reserved {
+    storage: i64,
 }
 
 #[derive(Debug, Serialize)]
@@ -294,6 +297,7 @@ impl From<service::Quota> for Quota {
             update_time: project.updated_at,
             hard: Amounts { storage: project.storage_limit.get(), count: project.count_limit.get() },
             used: Amounts { storage: signed(quota.used.bytes), count: signed(quota.used.tags) },
+            reserved: Reserved { storage: signed(quota.used.reserved) },
         }
     }
 }

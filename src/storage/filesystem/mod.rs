@@ -65,10 +65,22 @@ pub struct Filesystem {
 }
 
 impl Filesystem {
+    /// Whether there is a store below `root`.
+    #[must_use]
+    pub fn is_at(root: &Path) -> bool {
+        root.join(key::BLOB_PREFIX).is_dir()
+    }
+
+    /// A store that is only named, and not looked at before it is used.
+    #[must_use]
+    pub fn unopened(root: PathBuf, signer: UrlSigner, clock: Clock) -> Self {
+        Self { root: root.into(), signer, clock }
+    }
+
     /// Opens the store below `root`, making what is missing. Fails where `temp` and `blobs` are not on one
     /// filesystem.
     pub async fn open_at(root: PathBuf, signer: UrlSigner, clock: Clock) -> Result<Self> {
-        let store = Self { root: root.into(), signer, clock };
+        let store = Self::unopened(root, signer, clock);
         let root = Arc::clone(&store.root);
         blocking(move || {
             let open = |prefix| {

@@ -6,7 +6,7 @@ use chrono::TimeDelta;
 use futures_util::FutureExt;
 use futures_util::future::join_all;
 use overside::auth::secret::{PersonalToken, Secret};
-use overside::db::{Db, DeletedProject, Inserted, ProjectFilter, Pushed, RobotFilter};
+use overside::db::{Db, DeletedProject, Demoted, Inserted, ProjectFilter, Pushed, RobotFilter};
 use overside::domain::access::ProjectName;
 use overside::domain::access::{Action, Actions, ProjectReference, Role};
 use overside::domain::account::{AccessToken, FederatedIdentity, RobotName};
@@ -78,13 +78,13 @@ async fn one_of_a_name(db: Arc<Db>) {
     assert!(!found.has_password && !found.is_admin);
 
     assert!(db.set_password(id, "hash").await.expect("an answer"));
-    assert!(db.set_administrator(id, true).await.expect("an answer"));
+    assert_eq!(db.set_administrator(id, true).await.expect("an answer"), Demoted::Done);
     let found = db.find_user(id).await.expect("an answer").expect("the user");
     assert!(found.has_password && found.is_admin);
     let nobody = id + 1000;
     assert!(!db.set_password(nobody, "hash").await.expect("an answer"));
-    assert!(!db.set_administrator(nobody, true).await.expect("an answer"));
-    assert!(!db.delete_user(nobody, now()).await.expect("an answer"));
+    assert_eq!(db.set_administrator(nobody, true).await.expect("an answer"), Demoted::Unknown);
+    assert_eq!(db.delete_user(nobody, now()).await.expect("an answer"), Demoted::Unknown);
     let (page, total) = db.users(1, 1).await.expect("users");
     assert_eq!((page.len(), page[0].name.as_str(), total), (1, "alice", 2), "upper case is before lower");
 }
@@ -108,7 +108,7 @@ async fn end_of_a_user(db: Arc<Db>) {
 
     let member = created(db.insert_member(team, alice, Role::Guest, now()).await.expect("a row"));
     assert_eq!(db.insert_member(team, alice, Role::Admin, now()).await.expect("an answer"), Inserted::Exists);
-    assert!(db.set_member(team, alice, Role::Admin, now()).await.expect("an answer"));
+    assert!(db.update_member(team, member, Role::Admin).await.expect("an answer"));
     let found = db.find_member(team, member).await.expect("an answer").expect("the member");
     assert_eq!((found.role, found.user_name.as_str()), (Role::Admin, "alice"));
     assert!(db.update_member(team, member, Role::Developer).await.expect("an answer"));
@@ -116,12 +116,11 @@ async fn end_of_a_user(db: Arc<Db>) {
     assert!(!db.update_member(other, member, Role::Admin).await.expect("an answer"), "of another project");
     assert!(!db.delete_member(other, member).await.expect("an answer"), "of another project");
 
-    assert!(db.delete_user(alice, now()).await.expect("an answer"));
+    assert_eq!(db.delete_user(alice, now()).await.expect("an answer"), Demoted::Done);
     assert_eq!(db.find_token_account(token.id).await.expect("an answer"), None);
     assert_eq!(db.members(team, 10, 0).await.expect("members"), (vec![], 0));
     // Whoever has gone meanwhile is no error.
     assert_eq!(db.insert_member(team, alice, Role::Guest, now()).await.expect("an answer"), Inserted::Exists);
-    assert!(!db.set_member(team, alice, Role::Guest, now()).await.expect("an answer"));
 }
 
 async fn projects(db: Arc<Db>) {
@@ -207,7 +206,7 @@ async fn visible(db: Arc<Db>) {
     }
     let own = ProjectReference::Name("b_own".parse().expect("a name"));
     let own = db.find_project(&own).await.expect("an answer").expect("the project");
-    assert!(db.set_member(own.id, alice, Role::Guest, now()).await.expect("a row"));
+    created(db.insert_member(own.id, alice, Role::Guest, now()).await.expect("a row"));
     let others = || vec!["b.named".parse().expect("a name"), "unknown".parse().expect("a name")];
     let list = async |filter: ProjectFilter| {
         let (found, total) = db.visible_projects(&filter, 10, 0).await.expect("projects");
@@ -247,7 +246,7 @@ async fn robots(db: Arc<Db>) {
     let mut ids = Vec::new();
     for team in ["one", "two"] {
         let id = project(&db, team, true).await;
-        assert!(db.set_member(id, bob, Role::Maintainer, now()).await.expect("a row"));
+        created(db.insert_member(id, bob, Role::Maintainer, now()).await.expect("a row"));
         for robot in ["a", "b"] {
             let robot = RobotName::new(team.parse().expect("a name"), robot).expect("a name");
             let may = ("text", Actions::NONE.with(Action::Pull).with(Action::Delete));
@@ -257,7 +256,7 @@ async fn robots(db: Arc<Db>) {
             assert_eq!(again, Inserted::Exists);
         }
         if team == "one" {
-            assert!(db.set_member(id, alice, Role::Admin, now()).await.expect("a row"));
+            created(db.insert_member(id, alice, Role::Admin, now()).await.expect("a row"));
         }
     }
     let names = async |filter: RobotFilter| {
@@ -286,5 +285,5 @@ async fn robots(db: Arc<Db>) {
     assert!(db.delete_robot(ids[0], now()).await.expect("an answer"));
     assert!(!db.delete_robot(ids[0], now()).await.expect("an answer"));
     assert!(!db.set_robot_secret(ids[0], &secret.hash()).await.expect("an answer"));
-    assert_eq!(db.find_robot_by_name(&robot.name).await.expect("an answer"), None);
+    assert_eq!(db.find_robot(ids[0]).await.expect("an answer"), None);
 }

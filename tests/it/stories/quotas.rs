@@ -50,7 +50,7 @@ pub fn cases() -> Vec<Story> {
 
 /// Bytes, reserved bytes and tags of a project, as a recount confirms them.
 pub async fn usage(stack: &Stack, project: &str) -> [u64; 3] {
-    let done = stack.command(&["project", "usage", project, "--recount", "--json"]).await;
+    let done = stack.command(&["project", "usage", project, "--recount", "--json", "--database"]).await;
     assert_eq!(done.code, Some(0), "{done:?}");
     let told: Value = serde_json::from_str(&done.stdout).expect("one line of JSON");
     ["bytes", "reserved", "tags"].map(|field| told["recount"]["kept"][field].as_u64().expect(field))

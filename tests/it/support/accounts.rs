@@ -96,7 +96,12 @@ impl Accounts {
         let reference = ProjectReference::Name(project.parse().expect("a project's name"));
         let project = self.db.find_project(&reference).await.expect("an answer").expect("the project");
         let user = self.db.find_user_by_name(user).await.expect("an answer").expect("the user");
-        assert!(self.db.set_member(project.id, user.id, role, Clock::System.now()).await.expect("a row"));
+        let added = self.db.insert_member(project.id, user.id, role, Clock::System.now()).await;
+        if added.expect("a row") == Inserted::Exists {
+            let (members, _) = self.db.members(project.id, 1000, 0).await.expect("members");
+            let member = members.iter().find(|member| member.user_id == user.id).expect("the member");
+            assert!(self.db.update_member(project.id, member.id, role).await.expect("a row"));
+        }
     }
 
     /// A user with a role in a project.

@@ -30,6 +30,10 @@ impl CommandLine {
         Self { server: server.to_owned(), ..self.clone() }
     }
 
+    pub fn stack(&self) -> &Arc<Stack> {
+        &self.stack
+    }
+
     pub fn server(&self) -> &str {
         &self.server
     }

@@ -86,15 +86,15 @@ const ROWS: &[Row] = &[
     (Endpoint::ListProjectLogs, ["13yyyyy33", "13yyyyy33", "133333y33"]),
     (Endpoint::ListLogs, ADMINISTRATOR),
     (Endpoint::ReadCurrentUser, USERS),
-    (Endpoint::ListTokens, USERS),
-    (Endpoint::CreateToken, USERS),
-    // Of one that is not there.
-    (Endpoint::RevokeToken, ["144444433"; 3]),
     (Endpoint::ListUsers, ADMINISTRATOR),
     (Endpoint::CreateUser, ADMINISTRATOR),
     // Users may do these with themselves, and the guest is asked about.
     (Endpoint::ReadUser, ["13y333y33"; 3]),
     (Endpoint::ChangePassword, ["13y333y33"; 3]),
+    (Endpoint::ListTokens, ["13y333y33"; 3]),
+    (Endpoint::CreateToken, ["13y333y33"; 3]),
+    // Of one that is not there.
+    (Endpoint::RevokeToken, ["134333433"; 3]),
     (Endpoint::DeleteUser, ADMINISTRATOR),
     (Endpoint::SetAdministrator, ADMINISTRATOR),
 ];

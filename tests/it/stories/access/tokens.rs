@@ -282,9 +282,17 @@ pub async fn unpermitted(stack: Arc<Stack>) {
         message
     };
     let both = "pull,push";
-    let guest = "guest has no permission to push to this repository, or its project does not exist";
-    assert_eq!(push(town.visitor("guest"), PRIVATE, both).await, guest);
-    assert_eq!(push(town.visitor("guest"), "nowhere", both).await, guest);
+    let guest = push(town.visitor("guest"), PRIVATE, both).await;
+    let told = format!(
+        "guest is guest of project {PRIVATE}, and this takes developer; an admin of the project can see to it: \
+         `overside project member set {PRIVATE} guest developer`"
+    );
+    assert_eq!(guest, told);
+    let nowhere = push(town.visitor("guest"), "nowhere", both).await;
+    crate::support::Accounts::of(&stack).await.project("elsewhere", false).await;
+    let elsewhere = push(town.visitor("guest"), "elsewhere", both).await;
+    assert!(nowhere.starts_with("guest has no permission to push to this repository"), "{nowhere}");
+    assert_eq!(nowhere.replace("nowhere", "elsewhere"), elsewhere, "whether it is there or not");
     let operator = push(town.visitor("operator"), "nowhere", both).await;
     assert!(
         operator.contains("there is no project nowhere") && operator.contains("project create nowhere"),

@@ -60,17 +60,18 @@ fn logged(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
 fn commands(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
     async move {
         let done = async |arguments: &[&str]| {
-            let done = stack.command(&[arguments, &["--json"]].concat()).await;
+            let done = stack.command(&[arguments, &["--json", "--database"]].concat()).await;
             assert_eq!(done.code, Some(0), "{arguments:?}: {}{}", done.stdout, done.stderr);
             serde_json::from_str::<Value>(&done.stdout).expect("JSON")
         };
+        assert_eq!(stack.command(&["migrate"]).await.code, Some(0));
         let root = done(&["user", "create", "root", "--admin"]).await;
         done(&["user", "create", "bob"]).await;
         done(&["user", "passwd", "bob"]).await;
         done(&["user", "admin", "bob"]).await;
-        let token = done(&["user", "token", "create", "bob", "laptop"]).await;
+        let token = done(&["user", "token", "create", "laptop", "--user", "bob"]).await;
         let token = token["id"].as_str().expect("an id");
-        done(&["user", "token", "revoke", "bob", token]).await;
+        done(&["user", "token", "revoke", token, "--user", "bob"]).await;
         done(&["project", "create", "team"]).await;
         done(&["project", "update", "team", "--count-limit", "9"]).await;
         done(&["project", "member", "set", "team", "bob", "developer"]).await;
@@ -81,7 +82,7 @@ fn commands(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
         done(&["config", "set", "audit_retention", "88d"]).await;
         done(&["user", "delete", "bob"]).await;
         // What fails is not done, and what only reads is no entry.
-        assert_eq!(stack.command(&["project", "create", "team"]).await.code, Some(1));
+        assert_eq!(stack.command(&["project", "create", "team", "--database"]).await.code, Some(1));
         done(&["project", "list"]).await;
 
         let server = stack.guarded_server(&[]).await;
@@ -92,7 +93,7 @@ fn commands(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
             " (command line) update robot robot$team+ci",
             " (command line) create robot robot$team+ci",
             " (command line) delete member bob",
-            " (command line) update member bob",
+            " (command line) create member bob",
             " (command line) update project team",
             " (command line) create project team",
         ];

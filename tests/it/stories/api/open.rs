@@ -23,6 +23,7 @@ fn open(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
         content-type: application/json
         {
           "creation_time": null,
+          "has_password": false,
           "sysadmin_flag": true,
           "user_id": 0,
           "username": ""

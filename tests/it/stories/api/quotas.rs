@@ -42,6 +42,9 @@ fn quotas(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
             "name": "one",
             "owner_name": ""
           },
+          "reserved": {
+            "storage": 0
+          },
           "update_time": "<time>",
           "used": {
             "count": 0,

@@ -1,4 +1,4 @@
-//! `/api/v2.0/users/current/tokens`
+//! `/api/v2.0/users/{user}/tokens`
 
 use std::sync::Arc;
 
@@ -29,7 +29,7 @@ fn life(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
         assert_eq!(created.header("cache-control"), Some("no-store"));
         let made = created.json();
         let (id, secret) = (made["id"].as_str().expect("an id"), made["secret"].as_str().expect("a secret"));
-        assert_eq!(created.header("location"), Some(format!("/api/v2.0/users/current/tokens/{id}").as_str()));
+        assert_eq!(created.header("location"), Some(format!("/api/v2.0/users/1/tokens/{id}").as_str()));
         assert!(secret.starts_with("ovs_"), "what scanners for leaked secrets look for");
         assert!(api.lets_in("alice", secret).await);
         assert!(
@@ -96,6 +96,22 @@ fn own(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
             answer.refused(403, "FORBIDDEN");
         }
         api.get("users/current/tokens").await.refused(401, "UNAUTHORIZED");
+        // Whoever runs the service sees to leaked ones, and nobody else to anybody's.
+        let (of_alice, of_bob) = ("users/1/tokens", "users/2/tokens");
+        assert_eq!(field(&api.with(&bob).get(of_alice).await.expect(200), "name"), [json!("ci")]);
+        for answer in [
+            api.with(&alice).get(of_bob).await,
+            api.with(&alice).post(of_bob, json!({ "name": "mine" })).await,
+            api.with(&alice).get("users/77/tokens").await,
+            api.with(&robot).get(of_alice).await,
+        ] {
+            answer.refused(403, "FORBIDDEN");
+        }
+        api.with(&bob).post("users/77/tokens", json!({ "name": "whose" })).await.refused(404, "NOT_FOUND");
+        let leaked = api.with(&alice).post(of_alice, json!({ "name": "leaked" })).await.expect(201).json();
+        let leaked_path = format!("{of_alice}/{}", leaked["id"].as_str().expect("an id"));
+        api.with(&bob).delete(&leaked_path).await.expect(200);
+        assert!(!api.lets_in("alice", leaked["secret"].as_str().expect("a secret")).await);
         assert!(api.lets_in("alice", made["secret"].as_str().expect("a secret")).await);
     }
     .boxed()

@@ -47,6 +47,7 @@ fn life(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
             content-type: application/json
             {
               "creation_time": "<time>",
+              "has_password": true,
               "sysadmin_flag": false,
               "user_id": 2,
               "username": "alice"

@@ -127,7 +127,7 @@ fn retention(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
         assert_eq!(age(TimeDelta::days(89)).await, 5);
         assert_eq!(forgotten().await, 0, "ninety days unless something else is set");
         stack.database.run(FAILURE.to_owned()).await;
-        let done = stack.command(&["config", "set", "audit_retention", "88d"]).await;
+        let done = stack.command(&["config", "set", "audit_retention", "88d", "--database"]).await;
         assert_eq!(done.code, Some(0), "{done:?}");
         repository.push(b"fresh").await;
         assert_eq!(forgotten().await, 5);

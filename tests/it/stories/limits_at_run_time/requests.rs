@@ -71,7 +71,7 @@ fn together(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
                 );
             }
         }
-        let done = stack.command(&["config", "unset", "request_rate"]).await;
+        let done = stack.command(&["config", "unset", "request_rate", "--database"]).await;
         assert_eq!(done.code, Some(0), "{done:?}");
         for url in &urls {
             until(200, HELD_WITHIN, || Answer::to(http().get(url))).await;

@@ -60,15 +60,15 @@ fn changed(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
             tokio::time::sleep(POLL).await;
         }
 
-        let get = stack.command(&["config", "get", "upload_concurrent"]).await;
+        let get = stack.command(&["config", "get", "upload_concurrent", "--database"]).await;
         assert_eq!((get.code, get.stdout.as_str()), (Some(0), "upload_concurrent = 100\n"), "{get:?}");
-        let done = stack.command(&["config", "set", "upload_concurrent", "-1", "--json"]).await;
+        let done = stack.command(&["config", "set", "upload_concurrent", "-1", "--json", "--database"]).await;
         assert_eq!((done.code, done.stdout.as_str()), (Some(0), "{\"upload_concurrent\":-1}\n"), "{done:?}");
-        let done = stack.command(&["config", "set", "download_concurrent", "9"]).await;
+        let done = stack.command(&["config", "set", "download_concurrent", "9", "--database"]).await;
         assert_eq!(done.code, Some(0), "{done:?}");
-        let done = stack.command(&["config", "unset", "url_lifetime", "--url-lifetime", "7m"]).await;
-        assert_eq!((done.code, done.stdout.as_str()), (Some(0), "url_lifetime = 7m\n"), "{done:?}");
-        let all = stack.command(&["config", "get"]).await;
+        let done = stack.command(&["config", "unset", "url_lifetime", "--database"]).await;
+        assert_eq!((done.code, done.stdout.as_str()), (Some(0), "url_lifetime = 15m\n"), "{done:?}");
+        let all = stack.command(&["config", "get", "--database"]).await;
         assert!(all.stdout.contains("download_concurrent = 9\n"), "{all:?}");
 
         server.kill9();

@@ -76,7 +76,7 @@ fn while_running(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
         let repository = Repository::of(server.base_url(), NAME);
         let stalled = Stalled::begin(&repository).await;
         repository.push(b"nothing is limited").await;
-        let done = stack.command(&["config", "set", "upload_concurrent", "1"]).await;
+        let done = stack.command(&["config", "set", "upload_concurrent", "1", "--database"]).await;
         assert_eq!(done.code, Some(0), "{done:?}");
         let upload = repository.begin().await;
         // An empty chunk changes nothing, so it may be sent again and again.

@@ -46,29 +46,29 @@ pub async fn told(stack: Arc<Stack>) {
         "team: 2.9 KiB (3000 bytes) of 4.0 KiB (4096 bytes), 1000 B (1000 bytes) reserved, 0 tags of 7";
     let other = "other: 1000 B (1000 bytes), 0 B (0 bytes) reserved, 0 tags";
     let unused = "unused: 0 B (0 bytes), 0 B (0 bytes) reserved, 0 tags";
-    let done = stack.command(&["project", "usage"]).await;
+    let done = stack.command(&["project", "usage", "--database"]).await;
     assert_eq!((done.code, done.stdout), (Some(0), format!("{other}\n{team}\n{unused}\n")));
-    let done = stack.command(&["project", "usage", "team", "--recount"]).await;
+    let done = stack.command(&["project", "usage", "team", "--recount", "--database"]).await;
     assert_eq!((done.code, done.stdout), (Some(0), format!("{team}; the recount agrees\n")));
-    let done = stack.command(&["project", "usage", "team", "--json"]).await;
+    let done = stack.command(&["project", "usage", "team", "--json", "--database"]).await;
     let json: Value = serde_json::from_str(&done.stdout).expect("JSON");
     let expected =
         json!({ "bytes": 3000, "reserved": 1000, "tags": 0, "storage_limit": 4096, "count_limit": 7 });
     assert_eq!(json, json!({ "project": "team", "usage": expected }));
 
     assert_eq!(stack.database.write(MISCOUNT, [TimeDelta::zero(); 2]).await, 1);
-    let done = stack.command(&["project", "usage", "--recount"]).await;
+    let done = stack.command(&["project", "usage", "--recount", "--database"]).await;
     assert_eq!(done.code, Some(1));
     assert!(done.stdout.contains("3005 bytes") && done.stdout.contains("the recount has"), "{}", done.stdout);
     assert_eq!(done.stderr, "error: the usage kept of team was not right; --correct mends it\n");
-    let done = stack.command(&["project", "usage", "--recount", "--correct"]).await;
+    let done = stack.command(&["project", "usage", "--recount", "--correct", "--database"]).await;
     assert_eq!(done.code, Some(1));
     assert_eq!(done.stderr, "error: the usage kept of team was not right; it has been corrected\n");
-    let done = stack.command(&["project", "usage", "--recount", "--correct"]).await;
+    let done = stack.command(&["project", "usage", "--recount", "--correct", "--database"]).await;
     assert_eq!(done.code, Some(0), "{done:?}");
-    let done = stack.command(&["project", "usage", "--correct"]).await;
+    let done = stack.command(&["project", "usage", "--correct", "--database"]).await;
     assert_eq!(done.code, Some(2), "{done:?}");
-    let done = stack.command(&["project", "usage", "team/app"]).await;
+    let done = stack.command(&["project", "usage", "team/app", "--database"]).await;
     assert_eq!(done.code, Some(2), "{done:?}");
 }
 

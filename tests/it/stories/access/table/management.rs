@@ -118,7 +118,11 @@ impl Asked<'_> {
         let robot = if path.contains("{robot}") { self.spare_robot().await } else { NO_ID };
         let user = match self.endpoint {
             // What users may do with themselves.
-            Endpoint::ReadUser | Endpoint::ChangePassword => self.user("guest").await,
+            Endpoint::ReadUser
+            | Endpoint::ChangePassword
+            | Endpoint::ListTokens
+            | Endpoint::CreateToken
+            | Endpoint::RevokeToken => self.user("guest").await,
             Endpoint::DeleteUser | Endpoint::SetAdministrator => self.spare_user().await,
             _ => NO_ID,
         };

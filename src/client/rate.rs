@@ -1,0 +1,60 @@
+//! A limit on the bytes that one client sends and fetches in a second, however many bodies are under way.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep_until};
+
+/// What a timer that comes late may be behind, and makes up for.
+const SLACK: Duration = Duration::from_millis(100);
+
+/// Bytes in a second, shared by all that moves. Of what was not used no more than [`SLACK`] is saved up.
+#[derive(Debug)]
+pub(super) struct RateLimit {
+    bytes_per_second: u64,
+    /// When the next byte may move.
+    free_at: Mutex<Instant>,
+}
+
+impl RateLimit {
+    /// At least one byte in a second.
+    pub fn new(bytes_per_second: u64) -> Self {
+        Self { bytes_per_second: bytes_per_second.max(1), free_at: Mutex::new(Instant::now()) }
+    }
+
+    /// Waits for the turn of so many bytes.
+    pub async fn wait(&self, bytes: usize) {
+        let turn = {
+            let mut free_at = self.free_at.lock().unwrap_or_else(PoisonError::into_inner);
+            let now = Instant::now();
+            let turn = (*free_at).max(now.checked_sub(SLACK).unwrap_or(now));
+            let micros = u128::try_from(bytes).unwrap_or(u128::MAX).saturating_mul(1_000_000)
+                / u128::from(self.bytes_per_second);
+            *free_at = turn + Duration::from_micros(u64::try_from(micros).unwrap_or(u64::MAX / 2));
+            turn
+        };
+        sleep_until(turn).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn all_bodies_together_are_as_fast_as_the_limit_and_no_faster() {
+        let (limit, begun) = (RateLimit::new(1000), Instant::now());
+        let body = async || {
+            for _ in 0..10 {
+                limit.wait(500).await;
+            }
+        };
+        futures_util::join!(body(), body());
+        // The last chunk moves when its turn begins.
+        assert_eq!(begun.elapsed().as_millis(), 9_500);
+        tokio::time::sleep(Duration::from_secs(100)).await;
+        let begun = Instant::now();
+        body().await;
+        assert_eq!(begun.elapsed().as_millis(), 4_400, "next to nothing is saved up");
+    }
+}
