@@ -102,7 +102,11 @@ impl Db {
         for (subject, _) in wider {
             on_pool!(self, pool => sqlx::query(GIVE_BACK).bind(subject).execute(pool).await.map(drop))?;
         }
-        on_pool!(self, pool => sqlx::query(CLEAR).bind(name).execute(pool).await.map(drop))?;
+        self.forget_sign_ins_of(name).await
+    }
+
+    pub async fn forget_sign_ins_of(&self, subject: &str) -> Result<()> {
+        on_pool!(self, pool => sqlx::query(CLEAR).bind(subject).execute(pool).await.map(drop))?;
         Ok(())
     }
 

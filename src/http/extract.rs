@@ -60,9 +60,11 @@ impl Parameters {
         }
     }
 
-    /// The error is a sentence; which code goes with it is the endpoint's to say.
+    /// One without a value, as templates leave it (`?n=&last=`), is not given. The error is a sentence; which code goes
+    /// with it is the endpoint's to say.
     pub fn once(&self, name: &str) -> Result<Option<&str>, String> {
-        let mut values = self.0.iter().filter(|(key, _)| key == name).map(|(_, value)| value.as_str());
+        let named = self.0.iter().filter(|(key, value)| key == name && !value.is_empty());
+        let mut values = named.map(|(_, value)| value.as_str());
         match (values.next(), values.next()) {
             (_, Some(_)) => Err(format!("{name}= may be given once")),
             (value, None) => Ok(value),

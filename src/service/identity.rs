@@ -187,7 +187,11 @@ impl Service {
         let stored = found.as_ref().and_then(|found| found.password_hash.clone());
         let cached = stored.as_ref().map(|stored| auth.cache_key(password, stored, address));
         let is_known = || cached.as_ref().is_some_and(|key| auth.is_known(key));
+        let subjects = Subjects::new(Kind::Password, name, address);
         if let Some(account) = found.as_ref().filter(|_| is_known()) {
+            if auth.take_failure(name, address) {
+                self.forget_failures(&subjects).await?;
+            }
             return Ok(user(account.clone()));
         }
         // A client that sends the right one many times at once makes one attempt here: the others find it known.
@@ -195,7 +199,12 @@ impl Service {
         if let Some(account) = found.as_ref().filter(|_| is_known()) {
             return Ok(user(account.clone()));
         }
-        let subjects = Subjects::new(Kind::Password, name, address);
+        // Nor is the same wrong one again another guess: clients send what they keep with every request of a push, and
+        // whoever then types the right one is not to be kept waiting for that.
+        let wrong = auth.wrong_key(name, password, stored.as_deref(), address);
+        if auth.is_known_to_be_wrong(&wrong) {
+            return Err(ServiceError::CredentialsInvalid);
+        }
         self.count_attempt(&subjects).await?;
         let fits = self.verify_password(Password::new(password.to_owned()), stored).await?;
         match (found, cached) {
@@ -205,6 +214,7 @@ impl Service {
                 Ok(user(account))
             }
             (found, _) => {
+                auth.remember_failure(wrong, name, address);
                 let who = found.as_ref().map_or(NOBODY, |found| &found.name);
                 self.record_failed_sign_in(who, address);
                 Err(ServiceError::CredentialsInvalid)

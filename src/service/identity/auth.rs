@@ -1,6 +1,6 @@
 //! What signs and checks on a replica: keys, issuers, passwords that were right a moment ago.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
@@ -17,7 +17,7 @@ use crate::db::Db;
 use crate::domain::address::network;
 use crate::service::Result;
 
-/// How long a password that was right is not hashed again. It is looked up by the stored hash, so that one that was
+/// How long a password that was right, or wrong, is not hashed again. It is looked up by the stored hash, so that one that was
 /// changed is hashed at once.
 const PASSWORD_CACHE_TIME: Duration = Duration::from_mins(5);
 /// Passwords remembered at once: 64 bytes each.
@@ -37,6 +37,10 @@ pub struct Auth {
     pub key_lifetime: Duration,
     keys: RwLock<(Arc<TokenKeys>, DateTime<Utc>, Instant)>,
     known_passwords: Mutex<HashMap<[u8; 32], Instant>>,
+    /// Those that were wrong, under the names that they came with.
+    wrong_passwords: Mutex<HashMap<[u8; 32], Instant>>,
+    /// Whose failures were counted since they last signed in, name by network.
+    failed: Mutex<HashSet<[u8; 32]>>,
     turns: [tokio::sync::Mutex<()>; TURNS],
     /// Known passwords are kept as hashes that mean nothing elsewhere.
     pepper: [u8; 32],
@@ -60,6 +64,8 @@ impl Auth {
             key_lifetime,
             keys: RwLock::new(keys),
             known_passwords: Mutex::default(),
+            wrong_passwords: Mutex::default(),
+            failed: Mutex::default(),
             turns: std::array::from_fn(|_| tokio::sync::Mutex::default()),
             pepper,
         })
@@ -99,17 +105,32 @@ impl Auth {
     /// A password that was right is known where it came from, and nowhere else: whoever guesses from another place is
     /// not to be told by it, however often they were refused.
     pub(super) fn cache_key(&self, password: &str, stored: &str, address: Option<IpAddr>) -> [u8; 32] {
-        self.keyed_hash([stored, &network(address).network, password])
+        self.keyed_hash(&[stored, &network(address).network, password])
+    }
+
+    /// Of a name too: for whoever nobody is, nothing is stored.
+    pub(super) fn wrong_key(
+        &self,
+        name: &str,
+        password: &str,
+        stored: Option<&str>,
+        address: Option<IpAddr>,
+    ) -> [u8; 32] {
+        self.keyed_hash(&[name, stored.unwrap_or_default(), &network(address).network, password])
     }
 
     /// Held while a sign-in of this name from this network is looked at.
     pub(super) async fn turn(&self, name: &str, address: Option<IpAddr>) -> MutexGuard<'_, ()> {
-        let [first, ..] = self.keyed_hash([name, &network(address).network, ""]);
+        let [first, ..] = self.name_key(name, address);
         self.turns[usize::from(first) % TURNS].lock().await
     }
 
+    fn name_key(&self, name: &str, address: Option<IpAddr>) -> [u8; 32] {
+        self.keyed_hash(&[name, &network(address).network])
+    }
+
     /// Each text with its length: no two lists of them give one hash.
-    fn keyed_hash(&self, texts: [&str; 3]) -> [u8; 32] {
+    fn keyed_hash(&self, texts: &[&str]) -> [u8; 32] {
         let mut hash = Sha256::new_with_prefix(self.pepper);
         for text in texts {
             hash.update((text.len() as u64).to_be_bytes());
@@ -119,17 +140,45 @@ impl Auth {
     }
 
     pub(super) fn is_known(&self, key: &[u8; 32]) -> bool {
-        let known = self.known_passwords.lock().unwrap_or_else(PoisonError::into_inner);
-        known.get(key).is_some_and(|since| since.elapsed() < PASSWORD_CACHE_TIME)
+        is_recent(&self.known_passwords, key)
     }
 
     pub(super) fn remember(&self, key: [u8; 32]) {
-        let mut known = self.known_passwords.lock().unwrap_or_else(PoisonError::into_inner);
-        if known.len() >= PASSWORD_CACHE_SIZE {
-            known.clear();
-        }
-        known.insert(key, Instant::now());
+        insert(&self.known_passwords, key);
     }
+
+    pub(super) fn is_known_to_be_wrong(&self, key: &[u8; 32]) -> bool {
+        is_recent(&self.wrong_passwords, key)
+    }
+
+    /// A password was wrong, and that was counted.
+    pub(super) fn remember_failure(&self, key: [u8; 32], name: &str, address: Option<IpAddr>) {
+        insert(&self.wrong_passwords, key);
+        let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+        if failed.len() >= PASSWORD_CACHE_SIZE {
+            failed.clear();
+        }
+        failed.insert(self.name_key(name, address));
+    }
+
+    /// Whether failures were counted here since this was asked last.
+    pub(super) fn take_failure(&self, name: &str, address: Option<IpAddr>) -> bool {
+        let key = self.name_key(name, address);
+        self.failed.lock().unwrap_or_else(PoisonError::into_inner).remove(&key)
+    }
+}
+
+fn is_recent(passwords: &Mutex<HashMap<[u8; 32], Instant>>, key: &[u8; 32]) -> bool {
+    let passwords = passwords.lock().unwrap_or_else(PoisonError::into_inner);
+    passwords.get(key).is_some_and(|since| since.elapsed() < PASSWORD_CACHE_TIME)
+}
+
+fn insert(passwords: &Mutex<HashMap<[u8; 32], Instant>>, key: [u8; 32]) {
+    let mut passwords = passwords.lock().unwrap_or_else(PoisonError::into_inner);
+    if passwords.len() >= PASSWORD_CACHE_SIZE {
+        passwords.clear();
+    }
+    passwords.insert(key, Instant::now());
 }
 
 /// All keys that may have signed what is still valid, after adding one where the newest is too old.

@@ -56,6 +56,12 @@ impl Service {
         }
     }
 
+    /// Whose they were has signed in since. What is counted of their network stays: others are behind it too.
+    pub(super) async fn forget_failures(&self, subjects: &Subjects) -> Result<()> {
+        let Some((narrowest, _)) = subjects.0.last() else { return Ok(()) };
+        Ok(self.db.forget_sign_ins_of(narrowest).await?)
+    }
+
     /// It did not fail.
     pub(super) async fn give_attempt_back(&self, subjects: &Subjects) -> Result<()> {
         Ok(self.db.give_back_sign_in(&subjects.0).await?)

@@ -43,6 +43,8 @@ pub fn cases() -> Vec<Story> {
         ("guessing_a_password_becomes_slow_and_stays_the_guessers_trouble", |s| guessing::slowed(s).boxed()),
         ("guesses_sent_at_once_are_counted_before_they_are_tried", |s| guessing::at_once(s).boxed()),
         ("a_name_that_nobody_has_is_refused_and_slowed_like_any_other", |s| guessing::nobody(s).boxed()),
+        ("the_same_wrong_password_again_is_no_other_guess", |s| guessing::repeated(s).boxed()),
+        ("who_signs_in_again_and_again_may_mistype_in_between", |s| guessing::mistyped(s).boxed()),
         ("whoever_has_a_network_of_ipv6_guesses_as_often_as_whoever_has_an_address", |s| {
             guessing::networks(s).boxed()
         }),

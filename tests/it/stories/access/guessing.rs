@@ -87,22 +87,56 @@ pub async fn at_once(stack: Arc<Stack>) {
     sign_in(&town.server, guesser, "developer", PASSWORD).await.refused(429, "TOOMANYREQUESTS");
 }
 
+pub async fn repeated(stack: Arc<Stack>) {
+    let town = Town::new(&stack, &[]).await;
+    let other = stack.server(&["--auth", "token"]).await;
+    let address = [127, 0, 0, 2];
+    // As a client does that has kept it, with each request of a push; and whether or not anybody has that name.
+    for name in ["developer", "nobody-here"] {
+        for server in [&town.server, &other, &town.server, &other] {
+            for _ in 0..5 {
+                sign_in(server, address, name, "an old password").await.refused(401, "UNAUTHORIZED");
+            }
+        }
+    }
+    // One for each of two replicas was counted, and three more are free.
+    sign_in(&town.server, address, "developer", PASSWORD).await.expect(200);
+    let mut seen = Vec::new();
+    for guess in ["1", "2", "3", "4", "5", "6"] {
+        seen.push(sign_in(&other, address, "developer", guess).await.status);
+    }
+    assert_eq!(seen, [401, 401, 401, 401, 401, 429], "guesses are counted as ever");
+}
+
+pub async fn mistyped(stack: Arc<Stack>) {
+    let town = Town::new(&stack, &[]).await;
+    let address = [127, 0, 0, 2];
+    for round in 0..4 {
+        sign_in(&town.server, address, "developer", PASSWORD).await.expect(200);
+        for mistake in 0..4 {
+            let mistyped = format!("typo {round} {mistake}");
+            sign_in(&town.server, address, "developer", &mistyped).await.refused(401, "UNAUTHORIZED");
+        }
+    }
+    // What its whole network may guess is not forgotten with that.
+    let counted = "SELECT CAST(attempts AS TEXT) FROM sign_in_attempt ORDER BY sign_in_attempt.attempts DESC";
+    let counted = stack.database.texts(counted).await;
+    assert_eq!(counted, ["16", "4"]);
+}
+
 pub async fn nobody(stack: Arc<Stack>) {
     let town = Town::new(&stack, &[]).await;
     let guess = async |name: &str| {
         let mut seen = Vec::new();
-        for _ in 0..7 {
-            let answer = sign_in(&town.server, [127, 0, 0, 2], name, "a wrong password").await;
+        for guess in 0..6 {
+            let answer = sign_in(&town.server, [127, 0, 0, 2], name, &format!("guess {guess}")).await;
             let without_seconds = answer.text().replace(|c: char| c.is_ascii_digit(), "");
             seen.push((answer.status, without_seconds));
         }
         seen
     };
     let known = guess("developer").await;
-    assert_eq!(
-        known.iter().map(|(status, _)| *status).collect::<Vec<_>>(),
-        [401, 401, 401, 401, 401, 429, 429]
-    );
+    assert_eq!(known.iter().map(|(status, _)| *status).collect::<Vec<_>>(), [401, 401, 401, 401, 401, 429]);
     // Each counts by itself, whatever of them anybody has.
     for name in ["nobody-here", "no name at all, but text", "nobody-else"] {
         assert_eq!(guess(name).await, known, "{name}");
@@ -112,7 +146,7 @@ pub async fn nobody(stack: Arc<Stack>) {
 pub async fn networks(stack: Arc<Stack>) {
     let town = Town::new(&stack, &["--trust-forwarded-for"]).await;
     let guess = async |address: &str| {
-        let visitor = Visitor::basic("guesser", "developer", "a wrong password");
+        let visitor = Visitor::basic("guesser", "developer", &format!("a guess from {address}"));
         let get = visitor.http.get(town.url("/v2/")).header("x-forwarded-for", address);
         Answer::to(get).await.status
     };

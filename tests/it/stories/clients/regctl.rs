@@ -37,6 +37,9 @@ fn signs_in(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
             let wrong = [&login[..], &[&team.developer.name, "-p", "wrong"]].concat();
             let refused = developer.client_refused(&wrong).await;
             assert!(refused.contains("unauthorized"), "{refused}");
+            // It has kept that one, and sends it with every request of a push, several times.
+            let refused = developer.client_refused(&push).await;
+            assert!(refused.contains("unauthorized"), "{refused}");
             let right = [&login[..], &[&team.developer.name, "-p", &team.developer.secret]].concat();
             developer.client(&right).await;
             developer.client(&push).await;

@@ -7,9 +7,9 @@ use serde_json::{Value, json};
 
 use super::NAME;
 use crate::support::Stack;
-use crate::support::api::{Repository, digest_of};
+use crate::support::api::{Answer, Repository, digest_of};
 use crate::support::image::{
-    DOCKER_IMAGE, DOCKER_LIST, EMPTY, IMAGE, INDEX, LAYER, Manifest, descriptor, image, index,
+    DOCKER_IMAGE, DOCKER_LIST, EMPTY, IMAGE, INDEX, LAYER, Manifest, descriptor, entries, image, index,
 };
 use crate::support::trial::Story;
 
@@ -20,6 +20,7 @@ pub fn cases() -> Vec<Story> {
         ("images_and_indexes_of_oci_and_docker_are_taken", images),
         ("artifacts_are_taken", artifacts),
         ("a_type_that_the_registry_does_not_know_is_taken_in_its_shape", unknown_types),
+        ("a_parameter_without_a_value_is_not_given", empty_parameters),
         ("the_type_is_what_the_manifest_says_or_what_it_came_as", types),
     ]
 }
@@ -172,6 +173,35 @@ fn types(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
         repository.put_as("v2", Some(IMAGE), list.payload.clone()).await.refused(400, "MANIFEST_INVALID");
         repository.put_as("v2", Some(INDEX), unsaid.payload.clone()).await.refused(400, "MANIFEST_INVALID");
         repository.get("v2").await.refused(404, "MANIFEST_UNKNOWN");
+    }
+    .boxed()
+}
+
+fn empty_parameters(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
+    async move {
+        let server = stack.server(&[]).await;
+        let repository = Repository::of(server.base_url(), NAME);
+        let image = repository.tagged("v1").await;
+        let subject = image.digest();
+        let about = image.with("subject", image.descriptor());
+        repository.put("about", &about).await.expect(201);
+
+        for (path, listed) in [
+            ("tags/list?n=&last=".to_owned(), vec!["about".to_owned(), "v1".to_owned()]),
+            ("tags/list?n=1&n=".to_owned(), vec!["about".to_owned()]),
+            (format!("referrers/{subject}?artifactType="), vec![about.digest().to_string()]),
+        ] {
+            assert_eq!(entries(&repository.list(&path).await.expect(200)), listed, "{path}");
+        }
+        for query in ["?digest=", "?mount=&from=", "?digest=&digest-algorithm=&presigned="] {
+            let begin = repository.http.post(format!("{}{query}", repository.url("uploads/")));
+            Answer::to(begin).await.expect(202);
+        }
+        let without = repository.url("uploads/");
+        let begun = Answer::to(repository.http.post(without)).await.expect(202);
+        let location = begun.header("location").expect("a place").to_owned();
+        let put = repository.http.put(format!("{location}?digest=")).body("bytes");
+        Answer::to(put).await.refused(400, "DIGEST_INVALID");
     }
     .boxed()
 }
