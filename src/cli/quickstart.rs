@@ -1,6 +1,6 @@
 //! `overside quickstart`
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use clap::{Args, Command, FromArgMatches};
@@ -31,6 +31,8 @@ pub(super) struct QuickstartArgs {
 }
 
 pub(super) async fn run(args: QuickstartArgs) -> anyhow::Result<()> {
+    // Before a build replaces it, after which Linux calls it deleted.
+    let program = std::env::current_exe()?;
     let server = Server::bind(&config(&args)?).await?;
     let url = server.url()?;
     let stop = tokio_util::sync::CancellationToken::new();
@@ -43,7 +45,7 @@ pub(super) async fn run(args: QuickstartArgs) -> anyhow::Result<()> {
     }));
     let base = url.as_str().trim_end_matches('/');
     say!("Overside serves on {base}, with everything it keeps in {}", args.data.display());
-    let file = args.file.clone().map_or_else(std::env::current_exe, Ok)?;
+    let file = args.file.clone().unwrap_or_else(|| program.clone());
     let name: RepositoryName = REPOSITORY.parse()?;
     let client = Client::new(url.clone())?;
     let put = client.put_file(&name, &file, &PutOptions::default(), &Progress::default()).await?;
@@ -52,14 +54,10 @@ pub(super) async fn run(args: QuickstartArgs) -> anyhow::Result<()> {
     client.download(&name, &put.digest, &back, &Progress::default()).await?;
     tokio::fs::remove_file(&back).await.context("cannot remove the downloaded copy")?;
     say!("pulled it back: the digest holds");
-    say!("");
-    say!("Next:");
-    say!("  overside put FILE {name} --server {base}");
-    say!("  curl -sS -D - -o /dev/null -X POST {base}/v2/{name}/blobs/uploads/");
     if args.once {
         stop.cancel();
     } else {
-        say!("Ctrl-C stops the server.");
+        say_what_is_next(&program, base);
     }
     serving.await?;
     Ok(())
@@ -78,6 +76,31 @@ fn config(args: &QuickstartArgs) -> anyhow::Result<ServeConfig> {
     Ok(ServeConfig::from_arg_matches(&matches)?)
 }
 
-fn tempfile_beside(data: &std::path::Path) -> PathBuf {
+/// Commands to paste into another terminal. They bring their own file.
+fn say_what_is_next(program: &Path, base: &str) {
+    let folder = program.parent().unwrap_or(Path::new("/"));
+    say!("");
+    say!("The program is {}", program.display());
+    say!("In another terminal:");
+    let searched = std::env::var_os("PATH").unwrap_or_default();
+    if !std::env::split_paths(&searched).any(|path| path == folder) {
+        say!("  export PATH={}:\"$PATH\"", quoted(&folder.display().to_string()));
+    }
+    say!("  export OVERSIDE_SERVER={base}");
+    say!("  echo 'a first file' > hello.txt");
+    say!("  overside put hello.txt quickstart/hello:v1");
+    say!("  overside ls quickstart/hello");
+    say!("  overside get quickstart/hello:v1 --output hello");
+    say!("  curl -sS {base}/v2/quickstart/hello/tags/list");
+    say!("Ctrl-C stops the server.");
+}
+
+/// One word of a POSIX shell.
+fn quoted(text: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-+".contains(c);
+    if text.chars().all(is_plain) { text.to_owned() } else { format!("'{}'", text.replace('\'', r"'\''")) }
+}
+
+fn tempfile_beside(data: &Path) -> PathBuf {
     data.join(format!("quickstart-{}", uuid::Uuid::new_v4().as_simple()))
 }

@@ -3,6 +3,8 @@
 //! A block that cannot run says why, as `sh no-run: REASON`. A reader has some files and programs, so they are here too;
 //! what is told of `localhost:5000` happens where the server listens, and `registry.example` is another one.
 
+mod scripts;
+
 use std::fmt::Write;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -40,11 +42,13 @@ const TERMINATE_LIMIT: Duration = Duration::from_secs(30);
 const FILE_SIZE: usize = 100_000;
 
 pub fn cases() -> Vec<Story> {
-    vec![
+    let mut cases = scripts::cases();
+    cases.extend([
         ("every_command_in_the_documents_works", |stack| run_all(stack).boxed()),
         ("the_documents_leave_few_blocks_out_and_lead_nowhere_that_is_not_there", checked),
         ("a_flag_that_the_documents_name_is_a_flag", |stack| flags(stack).boxed()),
-    ]
+    ] as [Story; 3]);
+    cases
 }
 
 async fn run_all(stack: Arc<Stack>) {
