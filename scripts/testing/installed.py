@@ -64,6 +64,8 @@ def install_one(name, installers):
         install_registry()
     elif name == "faketime":
         install_faketime()
+    elif name == "chromium":
+        install_chromium()
     else:
         if name == "clients" and not skopeo():
             apt_install("skopeo")
@@ -131,6 +133,48 @@ def install_faketime():
 def faketime():
     """The library that a process is to preload."""
     return next(iter(glob.glob("/usr/lib/*/faketime/libfaketime.so.1")), None)
+
+
+def install_chromium():
+    if not chromium():
+        # Half of what the browser with its windows takes.
+        apt_install("chromium-headless-shell")
+    if not chromium():
+        fail("the package chromium-headless-shell brought no program of this name")
+
+
+    install_uppy()
+
+
+def install_uppy():
+    """Only where npm is: Debian's brings hundreds of packages along."""
+    folder, example = INSTALLED / "uppy", ROOT / "examples/browser/uppy"
+    if not shutil.which("npm"):
+        print("left out, npm is not installed: Uppy in a browser", file=sys.stderr)
+        return
+    wanted = (example / "package.json").read_text()
+    if is_installed(folder, wanted):
+        return
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    (folder / "package.json").write_text(wanted)
+    run(["npm", "install", "--silent", "--no-audit", "--no-fund"], cwd=folder)
+    mark_installed(folder, wanted)
+
+
+def bundle_uppy(bundle):
+    """Whether there is one now."""
+    modules = INSTALLED / "uppy/node_modules"
+    if not modules.exists():
+        return False
+    main = ROOT / "examples/browser/uppy/main.js"
+    command = [modules / ".bin/esbuild", main, "--bundle", "--format=esm", "--log-level=warning", f"--outfile={bundle}"]
+    run(command, env={**os.environ, "NODE_PATH": str(modules)})
+    return True
+
+
+def chromium():
+    return shutil.which("chromium-headless-shell")
 
 
 def skopeo():

@@ -79,6 +79,12 @@ fn trials(servers: &Servers) -> Vec<Trial> {
             trial::story("clocks", kind, story, servers).with_ignored_flag(!is_there)
         }));
     }
+    for story in stories::browser::cases() {
+        trials.extend(StackKind::ALL.map(|kind| {
+            let is_there = kind.is_there(servers) && servers.chromium.is_some();
+            trial::story("browser", kind, story, servers).with_ignored_flag(!is_there)
+        }));
+    }
     for story in stories::documents::cases() {
         // A reader begins with the embedded default.
         let is_there = servers.skopeo.is_some();

@@ -4,6 +4,7 @@ mod access;
 mod api;
 mod attacks;
 mod audit;
+pub mod browser;
 mod cleanup;
 pub mod client;
 pub mod clients;
@@ -26,7 +27,7 @@ mod smoke;
 use crate::support::trial::Story;
 
 /// Every module of stories with its name, but for those that need more than a stack: see [`client`], [`clients`],
-/// [`clocks`] and [`documents`].
+/// [`clocks`], [`documents`] and [`browser`].
 pub fn all() -> Vec<(&'static str, Vec<Story>)> {
     vec![
         ("smoke", smoke::cases()),

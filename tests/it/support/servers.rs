@@ -45,6 +45,10 @@ pub struct Servers {
     pub python: Option<PathBuf>,
     /// Of [`CLIENTS`].
     pub clients: BTreeMap<&'static str, PathBuf>,
+    /// A browser without a window.
+    pub chromium: Option<PathBuf>,
+    /// Its example, bundled: only where npm was there to fetch Uppy with.
+    pub uppy: Option<PathBuf>,
     /// The library of libfaketime that gives a process another clock.
     pub faketime: Option<PathBuf>,
 }
@@ -69,6 +73,8 @@ impl Servers {
                     Some((name, program(&format!("OVERSIDE_TEST_{}", name.to_ascii_uppercase()))?))
                 })
                 .collect(),
+            chromium: program("OVERSIDE_TEST_CHROMIUM"),
+            uppy: program("OVERSIDE_TEST_UPPY"),
             faketime: program("OVERSIDE_TEST_FAKETIME"),
         }
     }
@@ -82,6 +88,7 @@ impl Servers {
             ("docker-registry", self.registry.is_some() && self.registry_with_password.is_some()),
             ("skopeo", self.skopeo.is_some()),
             ("the Python clients", self.python.is_some()),
+            ("Chromium", self.chromium.is_some()),
             ("libfaketime", self.faketime.is_some()),
         ];
         let clients = CLIENTS.into_iter().map(|name| (name, self.clients.contains_key(name)));
