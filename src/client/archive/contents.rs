@@ -14,7 +14,7 @@ use super::name;
 use super::spool::Packed;
 use super::table::{Section, Table, Twin};
 use super::tape::Tape;
-use super::unpack::Compression;
+use super::unpack::{Compression, MAX_MARK};
 use crate::client::progress::Stage;
 use crate::client::source::{FileSource, fill};
 use crate::domain::digest::{Algorithm, Digest};
@@ -75,7 +75,7 @@ impl Contents {
         if source.size() == 0 {
             return Err(ArchiveError::Empty(path.to_owned()));
         }
-        let mut start = [0; 8];
+        let mut start = [0; MAX_MARK];
         let mut file = source.read_blocking().map_err(ArchiveError::file("open", path))?;
         let read = fill(&mut file, &mut start).map_err(ArchiveError::file("read", path))?;
         let compression = Compression::of(&start[..read]);

@@ -11,7 +11,6 @@ use super::examine::Watch;
 use super::json::{self, SavedImage};
 use super::limits::{MAX_CONFIG_SIZE, MAX_IMAGE_LIST_SIZE, MAX_MANIFEST_BYTES};
 use super::prove::{Found, Hashed, check_diff_id_count, check_layer, of};
-use super::unpack::Compression;
 use super::{ArchiveError, Image, name};
 use crate::client::manifest::Manifest;
 use crate::domain::digest::Digest;
@@ -116,8 +115,7 @@ impl Saved {
                 check_layer(name, examined, *diff_id, true)?;
                 let media_type = match &examined.packed {
                     None => LAYER.to_owned(),
-                    Some((Compression::Gzip, _)) => format!("{LAYER}+gzip"),
-                    Some((Compression::Zstd, _)) => format!("{LAYER}+zstd"),
+                    Some((compression, _)) => format!("{LAYER}+{}", compression.suffix()),
                 };
                 layers.push(Descriptor::new(typed(&media_type)?, examined.digest, examined.size));
                 if let Some(member) = self.layers.get(name) {

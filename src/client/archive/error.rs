@@ -21,7 +21,7 @@ pub enum ArchiveError {
     #[error("{} is empty; save the image again", .0.display())]
     Empty(PathBuf),
     #[error(
-        "{} is no image archive: a tar, also one packed with gzip or zstd, or a folder in the OCI image layout",
+        "{} is no image archive: a tar, also one packed with gzip, zstd, xz or bzip2, or a folder in the OCI image layout",
         .0.display()
     )]
     NotAnArchive(PathBuf),

@@ -1,8 +1,10 @@
-//! gzip and zstd, known by their first bytes.
+//! What packs layers and archives, known by its first bytes.
 
 use std::io::{self, BufRead, Read};
 
+use bzip2::bufread::MultiBzDecoder;
 use flate2::bufread::MultiGzDecoder;
+use lzma_rust2::XzReader;
 use ruzstd::decoding::errors::{FrameDecoderError, ReadFrameHeaderError};
 use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder};
 
@@ -13,11 +15,26 @@ const ZSTD: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 /// RFC 8878 §3.1.2, of which the lowest four bits are free; some tools begin with such a frame.
 const ZSTD_SKIPPABLE: [u8; 3] = [0x2a, 0x4d, 0x18];
 
+/// The xz file format 1.2.1, §2.1.1.1.
+const XZ: [u8; 6] = [0xfd, b'7', b'z', b'X', b'Z', 0];
+/// What bzip2 begins with; a digit from 1 to 9 follows, and then a block or, where there is none, the end. A tar whose
+/// first file is called so has neither.
+const BZIP2: [u8; 3] = *b"BZh";
+const BZIP2_BLOCKS: [[u8; 6]; 2] =
+    [[0x31, 0x41, 0x59, 0x26, 0x53, 0x59], [0x17, 0x72, 0x45, 0x38, 0x50, 0x90]];
+
+/// So many bytes tell how content is packed.
+pub(super) const MAX_MARK: usize = 10;
+/// In KiB, for xz: as for zstd, a dictionary of 128 MiB, twice what `xz -9` takes, and the decoder's own.
+const XZ_MEMORY_KIB: u32 = 129 * 1024;
+
 /// How bytes are packed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Compression {
     Gzip,
     Zstd,
+    Xz,
+    Bzip2,
 }
 
 impl Compression {
@@ -25,21 +42,58 @@ impl Compression {
     pub(super) fn of(start: &[u8]) -> Option<Self> {
         let is_skippable = start.first().is_some_and(|byte| byte & 0xf0 == 0x50)
             && start.get(1..).is_some_and(|rest| rest.starts_with(&ZSTD_SKIPPABLE));
+        let is_bzip2 = start.starts_with(&BZIP2)
+            && start.get(BZIP2.len()).is_some_and(|level| matches!(level, b'1'..=b'9'))
+            && start
+                .get(BZIP2.len() + 1..)
+                .is_some_and(|rest| BZIP2_BLOCKS.iter().any(|block| rest.starts_with(block)));
         if start.starts_with(&GZIP) {
             Some(Self::Gzip)
         } else if start.starts_with(&ZSTD) || is_skippable {
             Some(Self::Zstd)
+        } else if start.starts_with(&XZ) {
+            Some(Self::Xz)
+        } else if is_bzip2 {
+            Some(Self::Bzip2)
         } else {
             None
         }
     }
 
-    /// What is in it. Memory is bounded: 32 KiB of history for gzip, 128 MiB for zstd, by the decoder's own limit.
+    /// How a media type ends that tells it. Only the first two are in the image specification.
+    pub(super) const fn suffix(self) -> &'static str {
+        match self {
+            Self::Gzip => "gzip",
+            Self::Zstd => "zstd",
+            Self::Xz => "xz",
+            Self::Bzip2 => "bzip2",
+        }
+    }
+
+    /// What is in it. Memory is bounded: 32 KiB of history for gzip, 4 MiB for bzip2, and for zstd and xz 128 MiB, by
+    /// the decoders' own limits.
     pub(super) fn unpack<'a>(self, packed: impl BufRead + Send + 'a) -> Box<dyn Read + Send + 'a> {
         match self {
             Self::Gzip => Box::new(MultiGzDecoder::new(packed)),
             Self::Zstd => Box::new(Frames { packed, decoder: FrameDecoder::new(), in_frame: false }),
+            Self::Xz => Box::new(Xz(XzReader::new_mem_limit(packed, true, XZ_MEMORY_KIB))),
+            Self::Bzip2 => Box::new(MultiBzDecoder::new(packed)),
         }
+    }
+}
+
+/// xz, with errors that say what to do, and of a kind that is about the bytes.
+struct Xz<R: Read>(XzReader<R>);
+
+impl<R: BufRead> Read for Xz<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.0.read(buffer).map_err(|error| match error.kind() {
+            io::ErrorKind::OutOfMemory => {
+                io::Error::other("its dictionary is larger than 128 MiB; pack it with xz -9 or less")
+            }
+            io::ErrorKind::Unsupported => io::Error::other(error),
+            _ => error,
+        })
     }
 }
 

@@ -2,8 +2,10 @@
 
 use std::io::Write;
 
+use bzip2::write::BzEncoder;
 use flate2::Compression;
 use flate2::write::GzEncoder;
+use lzma_rust2::{XzOptions, XzWriter};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use tar::{EntryType, Header};
@@ -86,6 +88,31 @@ pub fn zstd(bytes: &[u8]) -> Vec<u8> {
         );
         packed.extend(block);
     }
+    packed
+}
+
+pub fn bzip2(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = BzEncoder::new(Vec::new(), bzip2::Compression::fast());
+    encoder.write_all(bytes).expect("memory takes everything");
+    encoder.finish().expect("memory takes everything")
+}
+
+pub fn xz(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder =
+        XzWriter::new(Vec::new(), XzOptions::with_preset(0)).expect("memory takes everything");
+    encoder.write_all(bytes).expect("memory takes everything");
+    encoder.finish().expect("memory takes everything")
+}
+
+/// The same, that asks for a dictionary of 4 GiB.
+pub fn greedy_xz(bytes: &[u8]) -> Vec<u8> {
+    let mut packed = xz(bytes);
+    // A block's header of 12 bytes: size, flags, LZMA2 with one byte of properties, padding, and its CRC32.
+    let header = &mut packed[12..24];
+    assert_eq!((header[0], header[2], header[3]), (2, 0x21, 1));
+    header[4] = 40;
+    let sum = crc_fast::checksum(crc_fast::CrcAlgorithm::Crc32IsoHdlc, &header[..8]);
+    header[8..].copy_from_slice(&u32::try_from(sum).expect("32 bits").to_le_bytes());
     packed
 }
 

@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 use tar::EntryType;
 
 use super::makers::{
-    BLOCK, Files, IMAGE, INDEX, LAYER, Layout, Tar, config, digest_of, gzip, header, hex_of, image_list,
-    layer, named, saved, zstd,
+    BLOCK, Files, IMAGE, INDEX, LAYER, Layout, Tar, bzip2, config, digest_of, greedy_xz, gzip, header, hex_of,
+    image_list, layer, named, saved, xz, zstd,
 };
 
 pub struct Malformed {
@@ -57,13 +57,21 @@ fn without(mut files: Files, suffix: &str) -> Vec<u8> {
     Tar::of(&files).end()
 }
 
+fn half(mut packed: Vec<u8>) -> Vec<u8> {
+    packed.truncate(packed.len() / 2);
+    packed
+}
+
+fn damaged(mut packed: Vec<u8>) -> Vec<u8> {
+    let middle = packed.len() / 2;
+    packed[middle..middle + 8].fill(0xff);
+    packed
+}
+
 /// What the bytes are wrong in.
 fn bytes() -> Vec<Malformed> {
     let whole = Tar::of(&simple()).end();
     let packed = gzip(&whole);
-    let mut flipped = packed.clone();
-    let middle = flipped.len() / 2;
-    flipped[middle..middle + 8].fill(0xff);
     let mut header_damaged = whole.clone();
     let second = 2 * BLOCK;
     header_damaged[second] ^= 1;
@@ -75,9 +83,14 @@ fn bytes() -> Vec<Malformed> {
         case("a packed text", "is no image archive", gzip(b"hello, this is no tar")),
         case("cut in a layer", "is truncated", whole[..whole.len() - 4 * BLOCK - 300].to_vec()),
         case("cut between entries", "is truncated", Tar::of(&simple()[..2].to_vec()).0),
-        case("a packed one, cut", "is truncated", packed[..packed.len() / 2].to_vec()),
+        case("a packed one, cut", "is truncated", half(packed.clone())),
         case("one packed with zstd, cut", "is truncated", zstd(&whole)[..whole.len() / 2].to_vec()),
-        case("a packed one, damaged", "is damaged", flipped),
+        case("one packed with xz, cut", "is truncated", half(xz(&whole))),
+        case("one packed with bzip2, cut", "is truncated", half(bzip2(&whole))),
+        case("a packed one, damaged", "is damaged", damaged(packed.clone())),
+        case("one packed with xz, damaged", "is damaged", damaged(xz(&whole))),
+        case("one packed with bzip2, damaged", "is damaged", damaged(bzip2(&whole))),
+        case("xz with a dictionary of 4 GiB", "larger than 128 MiB", greedy_xz(&whole)),
         case("a damaged header", "damaged at byte 1024", header_damaged),
     ]
 }
@@ -145,7 +158,8 @@ fn lists() -> Vec<Malformed> {
     huge[0].1.resize(5 * 1024 * 1024, b' ');
     let mut packed_layer = gzip(&layer("one"));
     packed_layer.truncate(packed_layer.len() - 12);
-    let damaged = with(simple(), "one/layer.tar", &packed_layer);
+    let broken = with(simple(), "one/layer.tar", &packed_layer);
+    let greedy = with(simple(), "one/layer.tar", &greedy_xz(&layer("one")));
     let array_config = vec![("c".to_owned(), b"[[]]".to_vec()), image_list("a", "c", &[])];
     let sha512 = format!("sha512:{}", "a".repeat(128));
     let sha512 =
@@ -165,7 +179,8 @@ fn lists() -> Vec<Malformed> {
         case("a layer too few", "has 1 layers, but 2 diff ids", list(&name, &["one/layer.tar"])),
         case("another layer", "not the diff id", other_layer.clone()),
         case("another layer, packed", "not the diff id", gzip(&other_layer)),
-        case("a layer that is damaged", "one/layer.tar cannot be unpacked", damaged),
+        case("a layer that is damaged", "one/layer.tar cannot be unpacked", broken),
+        case("a layer with a dictionary of 4 GiB", "one/layer.tar cannot be unpacked: its dictionary", greedy),
         case("a huge config", "more than the 4194304", Tar::of(&huge).end()),
         case("a huge config, packed", "more than the 4194304", gzip(&Tar::of(&huge).end())),
         case("a huge list", "more than the 4194304", with(simple(), "manifest.json", &vec![b'['; 5 << 20])),

@@ -10,7 +10,8 @@ use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
 use super::makers::{
-    CONFIG, Files, IMAGE, LAYER, Layout, Tar, config, digest_of, gzip, image_list, layer, named, saved, zstd,
+    CONFIG, Files, IMAGE, LAYER, Layout, Tar, bzip2, config, digest_of, gzip, image_list, layer, named, saved,
+    xz, zstd,
 };
 use super::malformed::unpack;
 use crate::client::archive::examine::Watch;
@@ -92,22 +93,31 @@ async fn several_images_share_a_layer_through_links() {
 
 #[tokio::test]
 async fn packed_layers_go_as_they_are_and_are_known_by_their_first_bytes() {
-    let plain = [layer("gzip"), layer("zstd"), layer("plain")];
+    let plain = ["gzip", "zstd", "xz", "bzip2", "plain"].map(layer);
     let diff_ids: Vec<_> = plain.iter().map(|layer| digest_of(layer)).collect();
-    let packed = [gzip(&plain[0]), zstd(&plain[1]), plain[2].clone()];
+    let packed =
+        [gzip(&plain[0]), zstd(&plain[1]), xz(&plain[2]), bzip2(&plain[3]), plain[4].clone()];
     let mut files: Files =
-        vec![("c".to_owned(), config(&diff_ids)), image_list("a:b", "c", &["0", "1", "2"])];
+        vec![("c".to_owned(), config(&diff_ids)), image_list("a:b", "c", &["0", "1", "2", "3", "4"])];
     files.extend(packed.iter().enumerate().map(|(n, layer)| (n.to_string(), layer.clone())));
     let tar = Tar::of(&files).end();
-    for archive in [tar.clone(), gzip(&tar), zstd(&tar)] {
+    for archive in [tar.clone(), gzip(&tar), zstd(&tar), xz(&tar), bzip2(&tar)] {
         let (_folder, archive) = open(&archive).await;
         assert_eq!(layers(&archive).await, packed);
         let types = manifest(&archive, 0).layers.iter().map(|layer| layer.media_type.to_string());
         assert_eq!(
             types.collect::<Vec<_>>(),
-            [format!("{LAYER}+gzip"), format!("{LAYER}+zstd"), LAYER.to_owned()]
+            ["+gzip", "+zstd", "+xz", "+bzip2", ""].map(|suffix| format!("{LAYER}{suffix}"))
         );
     }
+}
+
+#[tokio::test]
+async fn a_tar_whose_first_file_is_called_as_bzip2_begins_is_a_tar() {
+    let mut files = saved("app:v1", &["one"]);
+    files.insert(0, ("BZh91AY".to_owned(), b"text".to_vec()));
+    let (_folder, archive) = open(&Tar::of(&files).end()).await;
+    assert_eq!(layers(&archive).await, [layer("one")]);
 }
 
 /// Two platforms, an attestation and an encrypted image beside them, and artifacts that have borrowed the type of an
@@ -159,7 +169,7 @@ async fn assert_layout(archive: &Archive) {
 #[tokio::test]
 async fn a_layout_is_read_from_a_folder_a_tar_and_a_packed_tar() {
     let tar = Tar::of(&layout()).end();
-    for archive in [tar.clone(), gzip(&tar)] {
+    for archive in [tar.clone(), gzip(&tar), xz(&tar), bzip2(&tar)] {
         let (_folder, archive) = open(&archive).await;
         assert_layout(&archive).await;
     }
@@ -291,7 +301,7 @@ async fn large_blobs_of_a_packed_archive_are_unpacked_one_after_the_other() {
         vec![("c".to_owned(), config(&diff_ids)), image_list("a:b", "c", &["0", "1", "2"])];
     files.extend(layers_in.iter().enumerate().map(|(n, layer)| (n.to_string(), layer.clone())));
     let tar = Tar::of(&files).end();
-    for archive in [gzip(&tar), zstd(&tar)] {
+    for archive in [gzip(&tar), zstd(&tar), xz(&tar), bzip2(&tar)] {
         let (_folder, archive) = open(&archive).await;
         assert!(layers(&archive).await == layers_in);
         assert!(layers(&archive).await == layers_in, "and once more");
