@@ -76,24 +76,37 @@ impl Sending<'_> {
         options: &CopyOptions,
         name: &RemoteName,
     ) -> anyhow::Result<()> {
+        self.send_renamed(origin, root, target, options, name, None).await
+    }
+
+    /// The same for a root that was called `before` where it comes from, if it was called something else.
+    pub async fn send_renamed(
+        &self,
+        origin: &Origin,
+        root: &Manifest,
+        target: &Target,
+        options: &CopyOptions,
+        name: &RemoteName,
+        before: Option<Digest>,
+    ) -> anyhow::Result<()> {
         if self.args.dry_run {
             for plan in copy::plan(origin, root, target, options).await? {
-                self.say_planned(origin, &plan, target).await?;
+                self.say_planned(origin, &plan, target, before).await?;
             }
             return Ok(());
         }
         let report = copy::copy(origin, root, target, options, &self.display.progress()).await?;
         self.display.finish();
-        self.say(root, name, &report);
+        self.say(root, name, &report, before);
         Ok(())
     }
 
     /// The digest alone on a line, for people to copy and for scripts to read.
-    pub fn say(&self, root: &Manifest, name: &RemoteName, report: &CopyReport) {
+    fn say(&self, root: &Manifest, name: &RemoteName, report: &CopyReport, before: Option<Digest>) {
         let digest = root.descriptor.digest;
         let reference = name.with(Some(Reference::Digest(digest)));
         if self.output.json {
-            let result = json!({
+            let mut result = json!({
                 "event": "result",
                 "digest": digest,
                 "media_type": root.descriptor.media_type,
@@ -102,13 +115,22 @@ impl Sending<'_> {
                 "name": name.to_string(),
                 "blobs": report,
             });
+            if let Some(before) = before {
+                result["digest_before"] = json!(before);
+            }
             say!("{result}");
         } else {
-            say!("{digest} {name}");
+            say!("{digest} {name}{}", told_before(before));
         }
     }
 
-    async fn say_planned(&self, origin: &Origin, plan: &Plan, target: &Target) -> anyhow::Result<()> {
+    async fn say_planned(
+        &self,
+        origin: &Origin,
+        plan: &Plan,
+        target: &Target,
+        before: Option<Digest>,
+    ) -> anyhow::Result<()> {
         let manifests = plan.manifests.iter().map(|manifest| (&manifest.descriptor, "would be pushed"));
         let foreign = plan.foreign.iter().map(|layer| (layer, "foreign, left where it is"));
         let present = plan.present.iter().map(|manifest| (manifest, "exists"));
@@ -125,8 +147,20 @@ impl Sending<'_> {
         for (descriptor, outcome) in planned.into_iter().chain(manifests) {
             say_planned(self.output, &descriptor.digest, descriptor.size, outcome);
         }
+        if let (Some(before), Some(root)) = (before, plan.manifests.last()) {
+            let digest = root.descriptor.digest;
+            if self.output.json {
+                say!("{}", json!({ "event": "planned_digest", "digest": digest, "digest_before": before }));
+            } else {
+                say!("{digest} would be the image{}", told_before(Some(before)));
+            }
+        }
         Ok(())
     }
+}
+
+fn told_before(before: Option<Digest>) -> String {
+    before.map_or_else(String::new, |before| format!(", which was {before} before its layers were packed"))
 }
 
 /// A line of `--dry-run`.

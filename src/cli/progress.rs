@@ -208,7 +208,7 @@ impl Shown {
     fn start(&mut self, subject: &Subject, stage: Stage, total: u64, done: u64) {
         self.event(subject, "started", &json!({ "stage": stage, "total": total, "done": done }));
         let before = self.subjects.remove(&subject.id);
-        // Hashing and proving move no bytes: they do not count in the whole.
+        // Hashing, compressing and proving move no bytes: they do not count in the whole.
         let counts = |stage| matches!(stage, Stage::Uploading | Stage::Downloading);
         match &before {
             Some(before) if counts(before.stage) && stage == Stage::Finalizing => {}
@@ -351,6 +351,7 @@ fn shortened(name: &str) -> String {
 const fn name(stage: Stage) -> &'static str {
     match stage {
         Stage::Hashing => "hashing",
+        Stage::Compressing => "compressing",
         Stage::Uploading => "uploading",
         Stage::Finalizing => "finalizing",
         Stage::Downloading => "downloading",

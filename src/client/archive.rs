@@ -3,11 +3,13 @@
 //! ```text
 //! Archive::open ──> contents (folder, tar or packed tar) ──> oci or docker: what it says it has
 //!                                                       └──> prove: every byte hashed, against digests and diff ids
+//! Archive::compress ──> plain layers packed into temporary files, and the manifests that name them
 //! Output::create ──> a slot for each blob ──> finish: the index, and the name
 //! ```
 //! An archive is checked whole before anything of it is used, and is never unpacked to disk: a layer of a plain
 //! tar is a section of that file.
 
+mod compress;
 mod contents;
 mod docker;
 mod error;
@@ -27,6 +29,7 @@ mod tests;
 mod unpack;
 
 use std::collections::HashMap;
+use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -35,6 +38,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::manifest::Manifest;
 use super::midstates::Midstates;
+use super::printable;
 use super::progress::Progress;
 use super::source::FileSource;
 use crate::domain::digest::Digest;
@@ -42,7 +46,9 @@ use crate::http::wire::Descriptor;
 use contents::{Contents, Member, Place};
 use examine::Watch;
 use prove::{Found, Hashed, hash_all};
+use unpack::Compression;
 
+pub use compress::{Compressed, Packing};
 pub use error::ArchiveError;
 pub use output::{Bundle, Form, ImageName, Output, Slot, pack};
 
@@ -55,6 +61,7 @@ pub struct Archive {
     images: Vec<Image>,
     manifests: HashMap<Digest, Manifest>,
     blobs: HashMap<Digest, Blob>,
+    makes_manifests: bool,
 }
 
 /// An image, an index or another artifact that an archive has under a name of its own.
@@ -63,12 +70,61 @@ pub struct Image {
     /// `RepoTags`, or what the layout's index calls it; none at all for one that has no name.
     pub names: Vec<String>,
     pub root: Descriptor,
+    /// What the archive has not of it: the first thing of each platform. Nothing, as a rule.
+    pub missing: Vec<Missing>,
+    /// Of an index that lacks something, the images that lack nothing.
+    pub whole: Vec<Descriptor>,
+}
+
+/// Something that an archive names and has not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Missing {
+    pub digest: Digest,
+    pub is_manifest: bool,
+    pub platform: Option<String>,
+}
+
+impl fmt::Display for Missing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let what = if self.is_manifest { "manifest" } else { "blob" };
+        write!(f, "the {what} {}", self.digest)?;
+        self.platform.as_ref().map_or(Ok(()), |platform| write!(f, " for {}", printable(platform)))
+    }
+}
+
+impl Image {
+    /// Of which the archive lacks nothing.
+    pub(super) const fn of(names: Vec<String>, root: Descriptor) -> Self {
+        Self { names, root, missing: Vec::new(), whole: Vec::new() }
+    }
+
+    /// Whether the archive has it, or an image of it for one platform.
+    #[must_use]
+    pub fn is_usable(&self) -> bool {
+        self.missing.is_empty() || !self.whole.is_empty()
+    }
 }
 
 #[derive(Debug)]
 struct Blob {
     member: Member,
     midstates: Midstates,
+    layer: Option<Inside>,
+}
+
+/// A layer of an image's file system: how it is packed, and what it is unpacked.
+#[derive(Debug, Clone, Copy)]
+struct Inside {
+    compression: Option<Compression>,
+    diff_id: Digest,
+}
+
+impl Blob {
+    /// Whether this is a layer as no registry's client unpacks it, or one that is not packed at all.
+    fn is_unpacked_layer(&self) -> bool {
+        let unpacks = |compression| matches!(compression, Some(Compression::Gzip | Compression::Zstd));
+        self.layer.is_some_and(|layer| !unpacks(layer.compression))
+    }
 }
 
 /// A blob's bytes, as a file or a section of one. What was unpacked for it is removed with it.
@@ -90,36 +146,57 @@ impl Archive {
         let contents = Contents::open(path, watch)?;
         let is_layout = contents.find(oci::INDEX)?.is_some();
         let is_saved = contents.find(docker::IMAGES)?.is_some();
-        let (found, hashed) = match (is_layout, is_saved) {
+        let (makes_manifests, found, hashed) = match (is_layout, is_saved) {
             (false, false) if contents.is_folder() => return Err(ArchiveError::NoIndex(path.to_owned())),
             (false, false) => return Err(contents.or_truncated(ArchiveError::NoImages)),
             (false, true) => Self::saved(&contents, watch)?,
             // Docker writes both, and lists in the index also platforms that it does not have.
-            (true, _) => match oci::find(&contents, watch) {
-                Ok(found) => Self::layout(found, &contents, watch)?,
-                Err(unsound) if is_saved => Self::saved(&contents, watch).map_err(|_| unsound)?,
-                Err(unsound) => return Err(unsound),
-            },
+            (true, _) => {
+                let found = oci::find(&contents, watch);
+                let is_usable = |found: &Found| found.images.iter().all(Image::is_usable);
+                let saved = (is_saved && !found.as_ref().is_ok_and(is_usable))
+                    .then(|| Self::saved(&contents, watch).ok())
+                    .flatten();
+                match saved {
+                    Some(saved) => saved,
+                    None => Self::layout(found?, &contents, watch)?,
+                }
+            }
         };
+        let diff_ids: HashMap<_, _> = found.layers.iter().map(|layer| (layer.digest, layer)).collect();
         let mut blobs = HashMap::with_capacity(found.blobs.len());
         for (digest, member) in found.blobs {
-            let midstates = hashed.get(&member.name).map(|examined| examined.midstates.clone());
-            blobs.insert(digest, Blob { member, midstates: midstates.unwrap_or_default() });
+            let examined = hashed.get(&member.name);
+            let compression = examined.and_then(|examined| Some(examined.packed.as_ref()?.0));
+            let layer = diff_ids.get(&digest).filter(|layer| layer.may_be_packed);
+            let layer = layer.map(|layer| Inside { compression, diff_id: layer.diff_id });
+            let midstates = examined.map(|examined| examined.midstates.clone()).unwrap_or_default();
+            blobs.insert(digest, Blob { member, midstates, layer });
         }
         let (images, manifests) = (found.images, found.manifests);
-        Ok(Self { contents: Arc::new(contents), images, manifests, blobs })
+        Ok(Self { contents: Arc::new(contents), images, manifests, blobs, makes_manifests })
     }
 
-    fn layout(found: Found, contents: &Contents, watch: &Watch) -> Result<(Found, Hashed), ArchiveError> {
+    fn layout(
+        found: Found,
+        contents: &Contents,
+        watch: &Watch,
+    ) -> Result<(bool, Found, Hashed), ArchiveError> {
         let hashed = hash_all(contents, found.blobs.values(), watch)?;
-        found.prove(&hashed)?;
-        Ok((found, hashed))
+        found.prove(&hashed, contents, watch)?;
+        Ok((false, found, hashed))
     }
 
-    fn saved(contents: &Contents, watch: &Watch) -> Result<(Found, Hashed), ArchiveError> {
+    fn saved(contents: &Contents, watch: &Watch) -> Result<(bool, Found, Hashed), ArchiveError> {
         let saved = docker::find(contents, watch)?;
         let hashed = hash_all(contents, saved.members(), watch)?;
-        Ok((saved.prove(&hashed)?, hashed))
+        Ok((true, saved.prove(&hashed, contents, watch)?, hashed))
+    }
+
+    /// Whether the manifests are this program's, because the archive has none: their digests are nobody's yet.
+    #[must_use]
+    pub const fn makes_manifests(&self) -> bool {
+        self.makes_manifests
     }
 
     /// What it has, in its order.

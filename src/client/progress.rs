@@ -14,6 +14,8 @@ use crate::domain::upload::UploadId;
 #[serde(rename_all = "snake_case")]
 pub enum Stage {
     Hashing,
+    /// Layers are packed before they are sent.
+    Compressing,
     Uploading,
     /// The server proves and places the bytes; how far it is tells [`Event::Finalizing`].
     Finalizing,

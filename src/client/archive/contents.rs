@@ -1,13 +1,13 @@
 //! The files of an archive, whatever it is: a folder, a tar, or a tar that is packed as a whole.
 
 use std::collections::HashMap;
-use std::io::{self, Read};
+use std::io::{self, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 
 use super::ArchiveError;
-use super::examine::{Examined, Watch, examine, hash};
+use super::examine::{Examined, READ_SIZE, Watch, examine, hash};
 use super::header::{self, BLOCK, Kind, Next};
 use super::limits::MAX_KEPT_BYTES;
 use super::name;
@@ -130,6 +130,10 @@ impl Contents {
         Ok(Some(Member { name: name.to_owned(), size: source.size(), order: 0, place: Place::Plain(source) }))
     }
 
+    pub(super) const fn lacks_end(&self) -> bool {
+        self.lacks_end
+    }
+
     /// That something is missing, or why: the end of the archive is.
     pub(super) fn or_truncated(&self, missing: ArchiveError) -> ArchiveError {
         if self.lacks_end { ArchiveError::Truncated(self.path.clone()) } else { missing }
@@ -166,6 +170,22 @@ impl Contents {
             return Err(ArchiveError::Changed(self.path.clone()));
         }
         Ok(examined)
+    }
+
+    /// Reads a file once more for its digest by another algorithm, or that of what is in it.
+    pub(super) fn hash_inside(
+        &self,
+        member: &Member,
+        compression: Option<Compression>,
+        algorithm: Algorithm,
+        watch: &Watch,
+    ) -> Result<Digest, ArchiveError> {
+        self.with_reader(member, &watch.quiet(), |reader| match compression {
+            Some(compression) => {
+                hash(compression.unpack(BufReader::with_capacity(READ_SIZE, reader)), algorithm)
+            }
+            None => hash(reader, algorithm),
+        })
     }
 
     /// What a packed archive is unpacked with.

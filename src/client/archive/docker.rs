@@ -10,7 +10,7 @@ use super::contents::{Contents, Member};
 use super::examine::Watch;
 use super::json::{self, SavedImage};
 use super::limits::{MAX_CONFIG_SIZE, MAX_IMAGE_LIST_SIZE, MAX_MANIFEST_BYTES};
-use super::prove::{Found, Hashed, check_diff_id_count, check_layer, of};
+use super::prove::{Found, Hashed, Layer, Reading, check_diff_id_count, check_layer, of};
 use super::{ArchiveError, Image, name};
 use crate::client::manifest::Manifest;
 use crate::domain::digest::Digest;
@@ -103,7 +103,12 @@ impl Saved {
     }
 
     /// Proves the layers and makes the manifests.
-    pub(super) fn prove(self, hashed: &Hashed) -> Result<Found, ArchiveError> {
+    pub(super) fn prove(
+        self,
+        hashed: &Hashed,
+        contents: &Contents,
+        watch: &Watch,
+    ) -> Result<Found, ArchiveError> {
         let (mut found, mut made_bytes) = (Found::default(), 0);
         for image in self.images {
             let mut layers = Vec::with_capacity(image.layers.len());
@@ -112,15 +117,17 @@ impl Saved {
                 if let Some(promised) = name::promised(name).filter(|promised| *promised != examined.digest) {
                     return Err(ArchiveError::wrong_digest(name, promised, examined.digest));
                 }
-                check_layer(name, examined, *diff_id, true)?;
+                let Some(member) = self.layers.get(name) else {
+                    return Err(ArchiveError::missing("the layer", name));
+                };
+                check_layer(examined, *diff_id, true, &Reading { member, contents, watch })?;
                 let media_type = match &examined.packed {
                     None => LAYER.to_owned(),
                     Some((compression, _)) => format!("{LAYER}+{}", compression.suffix()),
                 };
                 layers.push(Descriptor::new(typed(&media_type)?, examined.digest, examined.size));
-                if let Some(member) = self.layers.get(name) {
-                    found.blobs.insert(examined.digest, member.clone());
-                }
+                found.layers.push(Layer { digest: examined.digest, diff_id: *diff_id, may_be_packed: true });
+                found.blobs.insert(examined.digest, member.clone());
             }
             let config = Descriptor::new(typed(CONFIG)?, image.config_digest, image.config.size);
             let manifest = make(config, layers)?;
@@ -157,7 +164,7 @@ impl Found {
         let root = manifest.descriptor.clone();
         match self.images.iter_mut().find(|image| image.root.digest == root.digest) {
             Some(image) => image.names.extend(names),
-            None => self.images.push(Image { names, root: root.clone() }),
+            None => self.images.push(Image::of(names, root.clone())),
         }
         self.manifests.insert(root.digest, manifest);
     }

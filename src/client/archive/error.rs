@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::Missing;
 use super::limits::{MAX_ENTRIES, MAX_INDEX_DEPTH, MAX_LINK_HOPS, MAX_MANIFEST_BYTES};
 use crate::domain::digest::{Digest, Mismatch};
 use crate::domain::manifest::ManifestError;
@@ -51,6 +52,8 @@ pub enum ArchiveError {
     UnsafeName(String),
     #[error("there is no image in it: neither an index.json nor a manifest.json that lists one")]
     NoImages,
+    #[error("its index.json lists no image, so that there is nothing to push")]
+    EmptyIndex,
     #[error("the folder {} is no OCI image layout: it has no index.json", .0.display())]
     NoIndex(PathBuf),
     #[error("index.json is there, but no oci-layout file beside it; this is no OCI image layout")]
@@ -77,8 +80,8 @@ pub enum ArchiveError {
     },
     #[error("an index lists indexes that list indexes, more than {MAX_INDEX_DEPTH} deep, down to {0}")]
     TooDeep(Digest),
-    #[error("the index lists {digest}{}, but that manifest is not in the archive; save it with all platforms, or save one of them", for_platform(.platform.as_deref()))]
-    MissingManifest { digest: Digest, platform: Option<String> },
+    #[error("{0} is not in the archive; save it with all platforms, or save one of them")]
+    MissingManifest(Missing),
     #[error("{what} {name} is not in the archive; save the image again")]
     Missing { what: &'static str, name: String },
     #[error("{name} has {found} bytes, and {expected} by what refers to it")]
@@ -89,12 +92,19 @@ pub enum ArchiveError {
     DiffIdCount { config: String, layers: usize, diff_ids: usize },
     #[error("the layer {layer}, unpacked, has the digest {}, not the diff id {}", .mismatch.found, .mismatch.expected)]
     WrongDiffId { layer: String, mismatch: Box<Mismatch> },
-    #[error("the diff id {0} is no SHA-256; nothing that runs images takes it")]
-    DiffIdAlgorithm(Digest),
     #[error("the layer {layer} cannot be unpacked: {reason}")]
     LayerDamaged { layer: String, reason: String },
     #[error("{} has changed since it was checked; do it again when nothing writes to it", .0.display())]
     Changed(PathBuf),
+    #[error(
+        "there is no room for compressed layers in {}; name another folder by $TMPDIR, or leave them as they are with --compress none",
+        folder.display()
+    )]
+    NoRoomToPack {
+        folder: PathBuf,
+        #[source]
+        source: std::io::Error,
+    },
     #[error("there is no blob {0} in the archive")]
     BlobUnknown(Digest),
     #[error("{} is a folder with something else in it; choose a new or an empty one", .0.display())]
@@ -121,6 +131,12 @@ impl ArchiveError {
     }
 }
 
-fn for_platform(platform: Option<&str>) -> String {
-    platform.map_or_else(String::new, |platform| format!(" for {platform}"))
+impl From<Missing> for ArchiveError {
+    fn from(missing: Missing) -> Self {
+        if missing.is_manifest {
+            Self::MissingManifest(missing)
+        } else {
+            Self::missing("the blob", super::name::of_blob(&missing.digest))
+        }
+    }
 }

@@ -43,10 +43,12 @@ pub(super) fn promised(name: &str) -> Option<Digest> {
     Digest::from_str(&format!("{algorithm}:{hex}")).ok()
 }
 
-/// The digest that a config's name promises besides: `<hex>.json` (Docker), `sha256:<hex>` (kaniko).
+/// The digest that a config's name promises besides: `<hex>.json` (Docker), `sha256:<hex>` (kaniko). Any other name
+/// promises nothing.
 pub(super) fn promised_of_config(name: &str) -> Option<Digest> {
-    let old = || Digest::from_str(&format!("sha256:{}", name.strip_suffix(".json")?)).ok();
-    promised(name).or_else(|| name.parse().ok()).or_else(old)
+    let hex = name.strip_suffix(".json").unwrap_or(name);
+    let bare = || ["sha256", "sha512"].iter().find_map(|algorithm| format!("{algorithm}:{hex}").parse().ok());
+    promised(name).or_else(|| name.parse().ok()).or_else(bare)
 }
 
 #[cfg(test)]

@@ -1,4 +1,9 @@
 //! The OCI image layout (image-spec 1.1, image-layout.md): everything below `index.json`, found and checked.
+//!
+//! A layout may be sparse: what Docker saves for one platform lists the others too. What lacks nothing is used, and of the
+//! rest is told what it lacks.
+
+use std::collections::HashMap;
 
 use bytes::Bytes;
 
@@ -7,11 +12,13 @@ use super::examine::Watch;
 use super::json::{self, LAYOUT_VERSION, LayoutFile};
 use super::limits::{MAX_CONFIG_SIZE, MAX_INDEX_DEPTH, MAX_LAYOUT_FILE_SIZE, MAX_MANIFEST_BYTES};
 use super::prove::{Found, Layer, check_diff_id_count};
-use super::{ArchiveError, Image, name};
+use super::{ArchiveError, Image, Missing, name};
 use crate::client::manifest::{Manifest, is_foreign, is_manifest};
+use crate::domain;
+use crate::domain::digest::Digest;
 use crate::domain::hash::Hasher;
 use crate::domain::manifest::MAX_MANIFEST_SIZE;
-use crate::http::wire::{Descriptor, Platform};
+use crate::http::wire::Descriptor;
 
 pub(super) const INDEX: &str = "index.json";
 pub(super) const LAYOUT: &str = "oci-layout";
@@ -19,23 +26,40 @@ pub(super) const LAYOUT: &str = "oci-layout";
 pub(super) const REFERENCE_NAME: &str = "org.opencontainers.image.ref.name";
 /// The same with its repository, as containerd and Docker write and read it.
 pub(super) const IMAGE_NAME: &str = "io.containerd.image.name";
+/// Which image an attestation is about (moby/buildkit, docs/attestations/attestation-storage.md).
+const ABOUT: &str = "vnd.docker.reference.digest";
 
 /// Finds every manifest, config and layer, and reads what is not a layer.
 pub(super) fn find(contents: &Contents, watch: &Watch) -> Result<Found, ArchiveError> {
     check_version(contents, watch)?;
     let index = contents.find(INDEX)?.ok_or_else(|| ArchiveError::NoIndex(contents.path.clone()))?;
     let payload = contents.read(&index, MAX_MANIFEST_SIZE as u64, watch)?;
-    let index = Manifest::read(payload, None, None)
+    // It is an index by its place, also where it lists `null`.
+    let by_place = || Manifest::read(payload.clone(), domain::manifest::INDEX.parse().ok(), None).ok();
+    let index = Manifest::read(payload.clone(), None, None)
+        .or_else(|error| by_place().ok_or(error))
         .map_err(|source| ArchiveError::Manifest { name: INDEX.to_owned(), source })?;
     if index.manifests.is_empty() {
-        return Err(ArchiveError::NoImages);
+        return Err(contents.or_truncated(ArchiveError::EmptyIndex));
     }
-    let mut walk = Walk { contents, watch, found: Found::default(), bytes: 0 };
+    let mut walk = Walk {
+        contents,
+        watch,
+        found: Found::default(),
+        bytes: 0,
+        visited: HashMap::new(),
+        lists: HashMap::new(),
+    };
     for root in index.manifests {
-        walk.everything_below(&root)?;
-        walk.found.name(root);
+        walk.visit(&root, 0)?;
+        walk.name(root);
     }
-    Ok(walk.found)
+    if walk.found.images.iter().any(Image::is_usable) {
+        return Ok(walk.found);
+    }
+    // Nothing can be made of it.
+    let missing = walk.found.images.into_iter().find_map(|image| image.missing.into_iter().next());
+    Err(missing.map_or(ArchiveError::NoImages, ArchiveError::from))
 }
 
 fn check_version(contents: &Contents, watch: &Watch) -> Result<(), ArchiveError> {
@@ -57,50 +81,78 @@ struct Walk<'a> {
     found: Found,
     /// Of the manifests so far.
     bytes: usize,
+    /// The first thing that a manifest lacks, at whatever depth.
+    visited: HashMap<Digest, Option<Missing>>,
+    /// What indexes list that lack something.
+    lists: HashMap<Digest, Vec<Descriptor>>,
 }
 
 impl Walk<'_> {
-    fn everything_below(&mut self, root: &Descriptor) -> Result<(), ArchiveError> {
-        let mut left = vec![(root.clone(), 0)];
-        while let Some((descriptor, depth)) = left.pop() {
-            if self.found.manifests.contains_key(&descriptor.digest) {
-                continue;
-            }
-            if depth > MAX_INDEX_DEPTH {
-                return Err(ArchiveError::TooDeep(descriptor.digest));
-            }
-            let manifest = self.manifest(&descriptor)?;
-            for blob in manifest.blobs() {
-                self.blob(blob)?;
-            }
-            self.diff_ids(&manifest)?;
-            for child in &manifest.manifests {
-                if is_manifest(&child.media_type) {
-                    left.push((child.clone(), depth + 1));
-                } else {
-                    // A build's cache.
-                    self.blob(child)?;
-                }
-            }
-            self.found.manifests.insert(descriptor.digest, manifest);
+    /// As deep as [`MAX_INDEX_DEPTH`].
+    fn visit(&mut self, descriptor: &Descriptor, depth: usize) -> Result<Option<Missing>, ArchiveError> {
+        let digest = descriptor.digest;
+        if let Some(visited) = self.visited.get(&digest) {
+            return Ok(visited.clone());
         }
-        Ok(())
+        if depth > MAX_INDEX_DEPTH {
+            return Err(ArchiveError::TooDeep(digest));
+        }
+        let missing = if let Some(manifest) = self.manifest(descriptor)? {
+            self.below(manifest, depth)?
+        } else {
+            let platform = descriptor.platform.as_ref().map(ToString::to_string);
+            Some(Missing { digest, is_manifest: true, platform })
+        };
+        self.visited.insert(digest, missing.clone());
+        Ok(missing)
     }
 
-    fn manifest(&mut self, descriptor: &Descriptor) -> Result<Manifest, ArchiveError> {
+    fn below(&mut self, manifest: Manifest, depth: usize) -> Result<Option<Missing>, ArchiveError> {
+        let mut missing = None;
+        for blob in manifest.blobs() {
+            missing = missing.or(self.blob(blob)?);
+        }
+        if missing.is_none() {
+            self.diff_ids(&manifest)?;
+        }
+        for child in &manifest.manifests {
+            // Else it is a build's cache.
+            let below = if is_manifest(&child.media_type) {
+                self.visit(child, depth + 1)?
+            } else {
+                self.blob(child)?
+            };
+            missing = missing.or(below);
+        }
+        let digest = manifest.descriptor.digest;
+        if missing.is_none() {
+            self.found.manifests.insert(digest, manifest);
+        } else {
+            self.lists.insert(digest, manifest.manifests);
+        }
+        Ok(missing)
+    }
+
+    /// None if it is missing.
+    fn manifest(&mut self, descriptor: &Descriptor) -> Result<Option<Manifest>, ArchiveError> {
         let digest = descriptor.digest;
-        let missing = || {
-            let platform = descriptor.platform.as_ref().map(written);
-            self.contents.or_truncated(ArchiveError::MissingManifest { digest, platform })
-        };
-        let file = self.contents.find(&name::of_blob(&digest))?.ok_or_else(missing)?;
+        let Some(file) = self.find(&digest)? else { return Ok(None) };
         let payload = self.bytes(&file, descriptor, MAX_MANIFEST_SIZE as u64)?;
         self.bytes += payload.len();
         if self.bytes > MAX_MANIFEST_BYTES {
             return Err(ArchiveError::TooManyManifests);
         }
-        Manifest::read(payload, Some(descriptor.media_type.clone()), Some(&digest))
-            .map_err(|source| ArchiveError::Manifest { name: file.name, source })
+        let manifest = Manifest::read(payload, Some(descriptor.media_type.clone()), Some(&digest));
+        manifest.map(Some).map_err(|source| ArchiveError::Manifest { name: file.name, source })
+    }
+
+    /// What is missing because the end of the archive is, is no sparse layout's.
+    fn find(&self, digest: &Digest) -> Result<Option<Member>, ArchiveError> {
+        let found = self.contents.find(&name::of_blob(digest))?;
+        if found.is_none() && self.contents.lacks_end() {
+            return Err(ArchiveError::Truncated(self.contents.path.clone()));
+        }
+        Ok(found)
     }
 
     /// Small content that is needed now, proven.
@@ -114,16 +166,18 @@ impl Walk<'_> {
         Ok(bytes)
     }
 
-    fn blob(&mut self, descriptor: &Descriptor) -> Result<(), ArchiveError> {
-        if let Some(file) = self.found.blobs.get(&descriptor.digest) {
-            return check_size(file, descriptor);
+    /// What is missing, if it is that.
+    fn blob(&mut self, descriptor: &Descriptor) -> Result<Option<Missing>, ArchiveError> {
+        let digest = descriptor.digest;
+        if let Some(file) = self.found.blobs.get(&digest) {
+            return check_size(file, descriptor).map(|()| None);
         }
-        let name = name::of_blob(&descriptor.digest);
-        let missing = || self.contents.or_truncated(ArchiveError::missing("the blob", name.clone()));
-        let file = self.contents.find(&name)?.ok_or_else(missing)?;
+        let Some(file) = self.find(&digest)? else {
+            return Ok(Some(Missing { digest, is_manifest: false, platform: None }));
+        };
         check_size(&file, descriptor)?;
-        self.found.blobs.insert(descriptor.digest, file);
-        Ok(())
+        self.found.blobs.insert(digest, file);
+        Ok(None)
     }
 
     /// What the layers have to be when unpacked, if this is an image.
@@ -156,22 +210,36 @@ fn check_size(file: &Member, descriptor: &Descriptor) -> Result<(), ArchiveError
     Err(ArchiveError::WrongSize { name, expected, found })
 }
 
-/// `linux/arm64/v8`
-fn written(platform: &Platform) -> String {
-    let Platform { architecture, os, variant } = platform;
-    match variant {
-        Some(variant) => format!("{os}/{architecture}/{variant}"),
-        None => format!("{os}/{architecture}"),
-    }
-}
-
-impl Found {
+impl Walk<'_> {
     /// An entry of `index.json`; several names may be on one image.
     fn name(&mut self, root: Descriptor) {
         let name = root.annotation(REFERENCE_NAME).or_else(|| root.annotation(IMAGE_NAME)).map(str::to_owned);
-        match self.images.iter_mut().find(|image| image.root.digest == root.digest) {
-            Some(image) => image.names.extend(name),
-            None => self.images.push(Image { names: name.into_iter().collect(), root }),
+        if let Some(image) = self.found.images.iter_mut().find(|image| image.root.digest == root.digest) {
+            image.names.extend(name);
+            return;
         }
+        let lacks = |digest| self.visited.get(digest).cloned().flatten();
+        let (mut missing, mut whole) = (Vec::new(), Vec::new());
+        if let Some(first) = lacks(&root.digest) {
+            for child in self.lists.get(&root.digest).into_iter().flatten() {
+                match lacks(&child.digest) {
+                    Some(below) => missing.push(below),
+                    None if self.found.manifests.contains_key(&child.digest) && !is_attestation(child) => {
+                        whole.push(child.clone());
+                    }
+                    None => {}
+                }
+            }
+            if missing.is_empty() {
+                missing.push(first);
+            }
+        }
+        self.found.images.push(Image { names: name.into_iter().collect(), root, missing, whole });
     }
+}
+
+/// What `BuildKit` lists beside an image says of it how it was built, and is none itself.
+fn is_attestation(listed: &Descriptor) -> bool {
+    listed.annotation(ABOUT).is_some()
+        || listed.platform.as_ref().is_some_and(|platform| platform.os == "unknown")
 }

@@ -7,7 +7,7 @@ use super::examine::{Examined, Watch};
 use super::{ArchiveError, Image};
 use crate::client::manifest::Manifest;
 use crate::client::progress::Stage;
-use crate::domain::digest::{Algorithm, Digest, Mismatch};
+use crate::domain::digest::{Digest, Mismatch};
 
 /// What an archive says it has, with a file for each blob.
 #[derive(Debug, Default)]
@@ -49,7 +49,12 @@ pub(super) fn hash_all<'a>(
 }
 
 impl Found {
-    pub(super) fn prove(&self, hashed: &Hashed) -> Result<(), ArchiveError> {
+    pub(super) fn prove(
+        &self,
+        hashed: &Hashed,
+        contents: &Contents,
+        watch: &Watch,
+    ) -> Result<(), ArchiveError> {
         for (digest, file) in &self.blobs {
             let examined = of(hashed, &file.name)?;
             if examined.digest != *digest {
@@ -57,8 +62,9 @@ impl Found {
             }
         }
         for layer in &self.layers {
-            if let Some(file) = self.blobs.get(&layer.digest) {
-                check_layer(&file.name, of(hashed, &file.name)?, layer.diff_id, layer.may_be_packed)?;
+            if let Some(member) = self.blobs.get(&layer.digest) {
+                let reading = Reading { member, contents, watch };
+                check_layer(of(hashed, &member.name)?, layer.diff_id, layer.may_be_packed, &reading)?;
             }
         }
         Ok(())
@@ -69,31 +75,39 @@ pub(super) fn of<'a>(hashed: &'a Hashed, name: &str) -> Result<&'a Examined, Arc
     hashed.get(name).ok_or_else(|| ArchiveError::missing("the file", name))
 }
 
-/// Compares a layer with its diff id.
+/// A file that may have to be read once more.
+pub(super) struct Reading<'a> {
+    pub(super) member: &'a Member,
+    pub(super) contents: &'a Contents,
+    pub(super) watch: &'a Watch,
+}
+
+/// Compares a layer with its diff id. Where the two are of different algorithms the layer is read again.
 pub(super) fn check_layer(
-    name: &str,
     examined: &Examined,
     diff_id: Digest,
     may_be_packed: bool,
+    reading: &Reading<'_>,
 ) -> Result<(), ArchiveError> {
-    if diff_id.algorithm() != Algorithm::Sha256 {
-        return Err(ArchiveError::DiffIdAlgorithm(diff_id));
-    }
-    let found = match &examined.packed {
-        Some((_, Ok(inside))) if may_be_packed => *inside,
+    let layer = || reading.member.name.clone();
+    let (compression, known) = match &examined.packed {
+        Some((compression, Ok(inside))) if may_be_packed => (Some(*compression), *inside),
         Some((_, Err(reason))) if may_be_packed => {
-            let (layer, reason) = (name.to_owned(), reason.clone());
-            return Err(ArchiveError::LayerDamaged { layer, reason });
+            return Err(ArchiveError::LayerDamaged { layer: layer(), reason: reason.clone() });
         }
-        // A blob whose digest is a SHA-512 has been proven by that, and its diff id cannot be compared with it.
-        _ if examined.digest.algorithm() != Algorithm::Sha256 => return Ok(()),
-        _ => examined.digest,
+        _ => (None, examined.digest),
+    };
+    let algorithm = diff_id.algorithm();
+    let found = if known.algorithm() == algorithm {
+        known
+    } else {
+        reading.contents.hash_inside(reading.member, compression, algorithm, reading.watch)?
     };
     if found == diff_id {
         return Ok(());
     }
     let mismatch = Box::new(Mismatch { expected: diff_id, found });
-    Err(ArchiveError::WrongDiffId { layer: name.to_owned(), mismatch })
+    Err(ArchiveError::WrongDiffId { layer: layer(), mismatch })
 }
 
 pub(super) fn check_diff_id_count(config: &str, layers: usize, diff_ids: usize) -> Result<(), ArchiveError> {

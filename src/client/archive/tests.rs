@@ -6,4 +6,5 @@ mod makers;
 mod malformed;
 mod read;
 mod refuse;
+mod sparse;
 mod write;

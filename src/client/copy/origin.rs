@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::client::archive::{Archive, OpenedBlob};
+use crate::client::archive::{Archive, Compressed, OpenedBlob};
 use crate::client::manifest::Manifest;
 use crate::client::midstates::Midstates;
 use crate::client::{Blob, Client, Content, Error, RemoteBlob, Result};
@@ -17,6 +17,8 @@ use crate::http::wire::Descriptor;
 pub enum Origin {
     Registry(Client, RepositoryName),
     Archive(Arc<Archive>),
+    /// An archive with layers that were packed for this.
+    Compressed(Arc<Compressed>),
     /// Made on the spot, such as of a folder.
     Made(Arc<Made>),
 }
@@ -34,6 +36,15 @@ pub(super) struct Opened {
     _kept: Option<OpenedBlob>,
 }
 
+impl Opened {
+    async fn of(archive: &Archive, digest: Digest) -> Result<Self> {
+        let opened = archive.open_blob(&digest).await?;
+        let content = Content::File(opened.source.clone());
+        let blob = Blob { content, digest, midstates: opened.midstates.clone() };
+        Ok(Self { blob, _kept: Some(opened) })
+    }
+}
+
 impl Origin {
     pub(super) async fn manifest(&self, descriptor: &Descriptor) -> Result<Manifest> {
         let digest = descriptor.digest;
@@ -42,6 +53,7 @@ impl Origin {
                 client.manifest(repository, &Reference::Digest(digest)).await?
             }
             Self::Archive(archive) => archive.manifest(&digest).cloned(),
+            Self::Compressed(compressed) => compressed.manifest(&digest).cloned(),
             Self::Made(made) => made.manifests.get(&digest).cloned(),
         };
         found.ok_or(Error::ManifestUnknown(Reference::Digest(digest)))
@@ -50,7 +62,7 @@ impl Origin {
     pub(super) async fn referrers(&self, subject: &Digest) -> Result<Vec<Descriptor>> {
         match self {
             Self::Registry(client, repository) => client.referrers(repository, subject, None).await,
-            Self::Archive(_) | Self::Made(_) => Ok(Vec::new()),
+            Self::Archive(_) | Self::Compressed(_) | Self::Made(_) => Ok(Vec::new()),
         }
     }
 
@@ -67,12 +79,14 @@ impl Origin {
                 digest,
                 midstates: Midstates::default(),
             },
-            Self::Archive(archive) => {
-                let opened = archive.open_blob(&digest).await?;
-                let content = Content::File(opened.source.clone());
-                let blob = Blob { content, digest, midstates: opened.midstates.clone() };
-                return Ok(Opened { blob, _kept: Some(opened) });
-            }
+            Self::Archive(archive) => return Opened::of(archive, digest).await,
+            Self::Compressed(compressed) => match compressed.layer(&digest) {
+                Some(layer) => {
+                    let content = Content::File(layer.source.clone());
+                    Blob { content, digest, midstates: layer.midstates.clone() }
+                }
+                None => return Opened::of(&compressed.archive, digest).await,
+            },
             Self::Made(made) => made.blobs.get(&digest).cloned().ok_or(Error::BlobUnknown(digest))?,
         };
         Ok(Opened { blob, _kept: None })
@@ -80,10 +94,12 @@ impl Origin {
 
     /// The order in which blobs are best read, where they have to be read one after the other.
     pub(super) fn reading_order(&self) -> Option<impl Fn(&Digest) -> u64> {
-        match self {
-            Self::Archive(archive) if archive.is_packed() => Some(|digest: &Digest| archive.order(digest)),
-            _ => None,
-        }
+        let archive = match self {
+            Self::Archive(archive) => archive,
+            Self::Compressed(compressed) => &compressed.archive,
+            Self::Registry(..) | Self::Made(_) => return None,
+        };
+        archive.is_packed().then_some(|digest: &Digest| archive.order(digest))
     }
 
     /// The repository that a registry can take blobs from by itself.

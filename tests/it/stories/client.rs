@@ -1,5 +1,7 @@
 //! Our own client: the commands that push, pull and copy, against our own server and against others'.
 
+mod archives;
+mod compressed;
 mod copies;
 mod counted;
 mod files;
@@ -58,6 +60,8 @@ pub fn cases() -> Vec<(Need, Vec<Story>)> {
     vec![
         (Need::Skopeo, images::cases()),
         (Need::Nothing, copies::cases()),
+        (Need::Nothing, archives::cases()),
+        (Need::Nothing, compressed::cases()),
         (Need::Nothing, interrupted::cases()),
         (Need::Nothing, malformed::cases()),
         (Need::Nothing, pipes::cases()),

@@ -14,8 +14,11 @@ pub const IMAGE: &str = "application/vnd.oci.image.manifest.v1+json";
 pub const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 pub const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
 pub const LAYER: &str = "application/vnd.oci.image.layer.v1.tar";
+pub const DOCKER_LAYER: &str = "application/vnd.docker.image.rootfs.diff.tar";
 /// Unit of the tar format, in bytes.
 pub const BLOCK: usize = 512;
+/// Longest name in an entry's own header.
+const NAME_LENGTH: usize = 100;
 
 /// Files by their names, in order.
 pub type Files = Vec<(String, Vec<u8>)>;
@@ -30,7 +33,14 @@ impl Tar {
     }
 
     pub fn file(self, name: &str, content: &[u8]) -> Self {
-        self.entry(EntryType::Regular, name, "", content)
+        // What the old header has no room for comes before it, as GNU tar writes it.
+        let (long, name) = name.split_at_checked(NAME_LENGTH).map_or(("", name), |(begin, _)| (name, begin));
+        let named = if long.is_empty() {
+            self
+        } else {
+            self.entry(EntryType::GNULongName, "././@LongLink", "", format!("{long}\0").as_bytes())
+        };
+        named.entry(EntryType::Regular, name, "", content)
     }
 
     pub fn link(self, name: &str, target: &str) -> Self {
@@ -98,8 +108,7 @@ pub fn bzip2(bytes: &[u8]) -> Vec<u8> {
 }
 
 pub fn xz(bytes: &[u8]) -> Vec<u8> {
-    let mut encoder =
-        XzWriter::new(Vec::new(), XzOptions::with_preset(0)).expect("memory takes everything");
+    let mut encoder = XzWriter::new(Vec::new(), XzOptions::with_preset(0)).expect("memory takes everything");
     encoder.write_all(bytes).expect("memory takes everything");
     encoder.finish().expect("memory takes everything")
 }

@@ -10,8 +10,8 @@ use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
 use super::makers::{
-    CONFIG, Files, IMAGE, LAYER, Layout, Tar, bzip2, config, digest_of, gzip, image_list, layer, named, saved,
-    xz, zstd,
+    CONFIG, Files, IMAGE, LAYER, Layout, Tar, bzip2, config, digest_of, gzip, image_list, layer, named,
+    saved, xz, zstd,
 };
 use super::malformed::unpack;
 use crate::client::archive::examine::Watch;
@@ -95,8 +95,7 @@ async fn several_images_share_a_layer_through_links() {
 async fn packed_layers_go_as_they_are_and_are_known_by_their_first_bytes() {
     let plain = ["gzip", "zstd", "xz", "bzip2", "plain"].map(layer);
     let diff_ids: Vec<_> = plain.iter().map(|layer| digest_of(layer)).collect();
-    let packed =
-        [gzip(&plain[0]), zstd(&plain[1]), xz(&plain[2]), bzip2(&plain[3]), plain[4].clone()];
+    let packed = [gzip(&plain[0]), zstd(&plain[1]), xz(&plain[2]), bzip2(&plain[3]), plain[4].clone()];
     let mut files: Files =
         vec![("c".to_owned(), config(&diff_ids)), image_list("a:b", "c", &["0", "1", "2", "3", "4"])];
     files.extend(packed.iter().enumerate().map(|(n, layer)| (n.to_string(), layer.clone())));

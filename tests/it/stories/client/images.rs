@@ -57,7 +57,12 @@ fn layers(manifest: &Value) -> Vec<&str> {
 
 /// Pushes it as `v1`; the bytes that a registry has of it are those of the root.
 async fn pushed(overside: &CommandLine, archive: &Path, skopeo: &Skopeo) -> Vec<u8> {
-    let result = overside.result(&["push", text(archive), &format!("{NAME}:v1")]).await;
+    pushed_with(overside, archive, skopeo, &[]).await
+}
+
+async fn pushed_with(overside: &CommandLine, archive: &Path, skopeo: &Skopeo, options: &[&str]) -> Vec<u8> {
+    let push = ["push", text(archive), &format!("{NAME}:v1")];
+    let result = overside.result(&[&push, options].concat()).await;
     let raw = skopeo.raw(&at(overside.server(), &format!("{NAME}:v1"))).await;
     assert_eq!(digest(&result), digest_of(&raw).to_string());
     raw
@@ -117,7 +122,14 @@ async fn docker_archive(stack: Arc<Stack>) {
     let expected: Vec<_> = files.map(|name| digest_of(&file_of(&saved, name)).to_string()).collect();
     let config = digest_of(&file_of(&saved, list[0]["Config"].as_str().expect("a name"))).to_string();
 
-    let manifest = json(&pushed(&overside, &skopeo.path("saved.tar"), &skopeo).await);
+    // Packed, skopeo finds the same in it.
+    let packed = json(&pushed(&overside, &skopeo.path("saved.tar"), &skopeo).await);
+    skopeo.copy(&[], &at(server.base_url(), &format!("{NAME}:v1")), &archive("packed.tar")).await;
+    assert!(saved == fs::read(skopeo.path("packed.tar")).expect("an archive"));
+    assert!(layers(&packed).iter().all(|layer| !expected.iter().any(|plain| plain == layer)));
+
+    let options = ["--compress", "none"];
+    let manifest = json(&pushed_with(&overside, &skopeo.path("saved.tar"), &skopeo, &options).await);
     assert_eq!(manifest["mediaType"], IMAGE);
     assert_eq!(
         (digest(&manifest["config"]), layers(&manifest)),
@@ -125,7 +137,7 @@ async fn docker_archive(stack: Arc<Stack>) {
     );
     skopeo.copy(&[], &at(server.base_url(), &format!("{NAME}:v1")), &archive("back.tar")).await;
     assert!(saved == fs::read(skopeo.path("back.tar")).expect("an archive"));
-    assert_eq!(stack.objects().await.len(), LAYERS.len() + 1);
+    assert_eq!(stack.objects().await.len(), 2 * LAYERS.len() + 1);
     assert_eq!(stack.temp_leftovers().await, Vec::<String>::new());
 }
 
