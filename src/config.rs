@@ -141,6 +141,10 @@ pub struct LogConfig {
     #[arg(long, env = "OVERSIDE_LOG_FORMAT", default_value = "text", global = true)]
     pub log_format: LogFormat,
 
+    /// Say what is done: every request of a client, more of what a server does
+    #[arg(long, short, global = true)]
+    pub verbose: bool,
+
     /// What to log: a level, or directives such as overside=debug,sqlx=warn [default: info for serve, else warn]
     #[arg(long, env = "OVERSIDE_LOG", global = true)]
     pub log: Option<String>,

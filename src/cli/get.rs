@@ -1,6 +1,7 @@
 //! `overside get`: a blob into a file, or an artifact's files into a folder, verified.
 
 mod restore;
+mod tree;
 
 use std::path::PathBuf;
 

@@ -8,6 +8,7 @@ use futures_util::stream::{self, StreamExt};
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use super::BadUsage;
 use super::looks::list;
 use super::put::TITLE;
 use super::remote::{RemoteArgs, RemoteName, RemoteNameError};
@@ -38,6 +39,9 @@ pub struct LsArgs {
     /// tag. Without a slash, what has a dot or a port is a registry [default: --server]
     #[arg(value_name = "REGISTRY|NAME[:TAG]")]
     place: Option<Place>,
+    /// List the blobs of the repository that no manifest names, instead: `overside rm --blob` deletes them
+    #[arg(long, requires = "place")]
+    blobs: bool,
     /// Print a JSON array
     #[arg(long)]
     json: bool,
@@ -95,11 +99,38 @@ struct Part {
 
 pub(super) async fn run(args: LsArgs) -> anyhow::Result<()> {
     let url = match &args.place {
+        Some(Place::Repository(name)) if args.blobs => return blobs(&args, name).await,
         Some(Place::Repository(name)) => return repository(&args, name).await,
         Some(Place::Registry(registry)) => registry.url().clone(),
         None => args.remote.server.clone(),
     };
     list(&args.remote.client_at(url, None).await?.catalog().await?, args.json);
+    Ok(())
+}
+
+/// What `put NAME` without a tag leaves, and pushes that were never finished.
+async fn blobs(args: &LsArgs, name: &RemoteName) -> anyhow::Result<()> {
+    if name.reference.is_some() {
+        return Err(
+            BadUsage::new("blobs that no manifest names have no tag; write the repository alone").into()
+        );
+    }
+    let client = args.remote.client(name).await?;
+    let Some(mut blobs) = client.blobs(&name.repository).await? else {
+        bail!(
+            "there is no repository {}, or you may not read it, or the registry lists no blobs",
+            name.repository
+        );
+    };
+    blobs.retain(|blob| !blob.in_manifest);
+    if args.json {
+        say!("{}", json!(blobs));
+        return Ok(());
+    }
+    for blob in blobs {
+        let since = blob.created_at.to_rfc3339_opts(SecondsFormat::Secs, true);
+        say!("{} {} {since}", name.with(Some(Reference::Digest(blob.digest))), blob.size);
+    }
     Ok(())
 }
 

@@ -147,7 +147,11 @@ struct Interrupted;
 pub async fn run() -> std::process::ExitCode {
     let matches = help::command().get_matches();
     let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
-    let level = if matches!(cli.command, Command::Serve(_)) { "info,sqlx=warn" } else { "warn" };
+    let level = match cli.command {
+        _ if cli.log.verbose => "info,overside=debug,sqlx=warn",
+        Command::Serve(_) => "info,sqlx=warn",
+        _ => "warn",
+    };
     if let Err(error) = telemetry::init(&cli.log, level) {
         complain!("error: {error}");
         return BAD_USAGE.into();

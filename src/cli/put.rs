@@ -3,6 +3,7 @@
 mod artifact;
 mod folder;
 mod stream;
+mod tree;
 
 use std::path::{Path, PathBuf};
 
@@ -17,12 +18,13 @@ use super::operands::files_and_name;
 use super::pipe::is_stdio;
 use super::progress::{Display, OutputArgs};
 use super::remote::{RemoteArgs, RemoteName, TransferArgs};
-use crate::client::{Client, Error, Outcome, PutOptions, PutOutcome, printable};
+use crate::client::{Client, Error, HashCache, Outcome, PutOptions, PutOutcome, printable};
 use crate::domain::digest::Digest;
 use crate::domain::media_type::MediaType;
 use crate::domain::reference::Reference;
 use crate::domain::upload::{TransferMode, UploadId};
 pub(super) use artifact::TITLE;
+pub(super) use tree::{TREE, Tree, leads_inside};
 
 const USAGE: &str =
     "overside put [OPTIONS] <FILE>... <NAME>\n       overside put [OPTIONS] --to <NAME> <FILE>...";
@@ -57,9 +59,15 @@ pub struct PutArgs {
     /// Send a file in one PUT or in parts; the server decides by its size if this is not given
     #[arg(long, value_parser = transfer_mode())]
     mode: Option<TransferMode>,
+    /// Leave out what is called so in the folder, as shells match names; with a slash, what has this path. May be given again
+    #[arg(long, value_name = "PATTERN", requires = "recursive")]
+    exclude: Vec<glob::Pattern>,
     /// Go on with an upload that was begun before, on this or another machine
     #[arg(long, value_name = "UUID", conflicts_with = "recursive")]
     resume: Option<UploadId>,
+    /// Read every file, also those that have not changed since they were read last
+    #[arg(long)]
+    rehash: bool,
     #[command(flatten)]
     send: SendArgs,
     #[command(flatten)]
@@ -100,8 +108,12 @@ pub async fn run(args: PutArgs) -> anyhow::Result<()> {
     let (files, name) = files_and_name(&args.operands, args.to.as_ref())?;
     let client = args.transfer.limit(args.remote.client(&name).await?);
     let display = Display::new(args.output);
-    let options =
-        PutOptions { mode: args.mode, resume: args.resume, ..args.send.put_options(args.transfer.lanes()) };
+    let options = PutOptions {
+        mode: args.mode,
+        resume: args.resume,
+        hashes: hashes(args.rehash),
+        ..args.send.put_options(args.transfer.lanes())
+    };
     let put = Put { args: &args, files, name, client, display, options };
     let done = unless_interrupted(&put.display, Box::pin(put.run())).await;
     if let (Err(error), Some(hint)) = (&done, put.hint())
@@ -144,7 +156,7 @@ impl Put<'_> {
             }
             Some(tag) => {
                 let files = artifact::titled(expand(&self.files)?, args.title.as_deref())?;
-                return artifact::put(self, &files, tag).await;
+                return artifact::put(self, &files, &Tree::default(), tag).await;
             }
             None if args.title.is_some() || args.artifact_type.is_some() => {
                 return Err(self.needs_tag("titles and types are an artifact's").into());
@@ -185,7 +197,7 @@ impl Put<'_> {
         }
         let progress = self.display.progress().of(file.display().to_string());
         if self.args.send.dry_run {
-            let blob = crate::client::Blob::of_file(file, &progress).await?;
+            let blob = crate::client::Blob::of_file(file, self.options.hashes.as_ref(), &progress).await?;
             let (digest, size) = (blob.digest, blob.size());
             let is_there = self.client.blob_size(repository, &digest).await? == Some(size);
             return Ok(Done::Planned {
@@ -239,6 +251,13 @@ impl Put<'_> {
             "to go on on another machine: overside put '{file}' {to}{name} --server {server} --resume {id}"
         ))
     }
+}
+
+/// `$XDG_CACHE_HOME` or `~/.cache`: what may go at any time. None without a home.
+fn hashes(are_read: bool) -> Option<HashCache> {
+    let given = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
+    let folder = given.or_else(|| Some(std::env::home_dir()?.join(".cache"))).filter(|_| !are_read)?;
+    Some(HashCache::at(folder.join("overside/hashes")))
 }
 
 /// What shells have not made of patterns; a file whose name only looks like one is itself.

@@ -1,7 +1,7 @@
 //! One request to the server: repeated where that can help, refused in the server's own words.
 
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use reqwest::header::HeaderMap;
@@ -14,6 +14,7 @@ use super::auth::Scope;
 use super::retry::{Backoff, is_passing, is_passing_at_store, retry_after};
 use super::{Client, Error, Refusal, Result, STALL_TIMEOUT, peer, shortened};
 use crate::http::wire::{ErrorEnvelope, PRESIGNS};
+use crate::telemetry::plain;
 
 /// Tries to connect before the server has ever answered: enough for one that is starting, short for a typing error.
 const FIRST_CONTACT_ATTEMPTS: u32 = 3;
@@ -149,7 +150,10 @@ impl Client {
         let failed = |error| Error::transport(&peer(url), error);
         let request = request.build().map_err(failed)?;
         let asked = Asked(format!("{} {}{}", request.method(), peer(request.url()), request.url().path()));
+        let begun = Instant::now();
         let mut response = self.destinations.to(url)?.execute(request).await.map_err(failed)?;
+        let (status, milliseconds) = (response.status().as_u16(), begun.elapsed().as_millis());
+        tracing::debug!(request = %plain(&asked.0), status, milliseconds, "answered");
         response.extensions_mut().insert(asked);
         Ok(response)
     }

@@ -16,7 +16,7 @@ use crate::domain::manifest::INDEX;
 use crate::domain::media_type::MediaType;
 use crate::domain::name::RepositoryName;
 use crate::domain::reference::{Reference, Tag};
-use crate::http::wire::{Catalog, Descriptor};
+use crate::http::wire::{BlobList, Catalog, Descriptor, ListedBlob};
 
 /// Entries asked for at a time; registries give fewer if they like.
 const PAGE: &str = "1000";
@@ -83,6 +83,13 @@ impl Client {
         let url = self.url(&format!("v2/_catalog?n={PAGE}"))?;
         let page = |catalog: Catalog| catalog.repositories;
         Ok(self.pages(url, &Scope::catalog(), page).await?.unwrap_or_default())
+    }
+
+    /// The blobs of a repository, whether a manifest names them or not; none if the repository is not there, or the
+    /// registry does not list blobs.
+    pub async fn blobs(&self, repository: &RepositoryName) -> Result<Option<Vec<ListedBlob>>> {
+        let url = self.url(&format!("v2/{repository}/blobs/?n={PAGE}"))?;
+        self.pages(url, &Scope::pull(repository), |page: BlobList| page.blobs).await
     }
 
     /// The tags of a repository; none if the repository is not there.

@@ -1,5 +1,7 @@
 //! SHA-256's midstates, noted while a file is hashed: with them the server proves its parts side by side.
 
+use serde::{Deserialize, Serialize};
+
 use crate::domain::hash::Hasher;
 use crate::domain::midstate::Midstate;
 use crate::domain::part::PartPlan;
@@ -10,7 +12,7 @@ pub(super) const STEP: u64 = 1024 * 1024;
 const MOST: usize = 1024 * 1024;
 
 /// The midstates of a file, one for each MiB.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Midstates(Vec<Midstate>);
 
 impl Midstates {

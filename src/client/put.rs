@@ -11,7 +11,7 @@ use super::session::PresignTerms;
 use super::source::FileSource;
 use super::state::{Begun, UploadFile, UploadStates};
 use super::transfer::{Lanes, TransferOptions};
-use super::{Client, Error, Result, Session};
+use super::{Client, Error, HashCache, Result, Session};
 use crate::domain::digest::Digest;
 use crate::domain::name::RepositoryName;
 use crate::domain::upload::{Status, TransferMode, UploadId};
@@ -28,6 +28,8 @@ pub struct PutOptions {
     pub resume: Option<UploadId>,
     /// Where uploads under way are remembered, if they are to be.
     pub states: Option<UploadStates>,
+    /// Where digests of files are remembered, if they are to be.
+    pub hashes: Option<HashCache>,
     /// Another repository of the registry that may have the blob.
     pub mount_from: Option<RepositoryName>,
 }
@@ -61,10 +63,13 @@ impl PutOutcome {
 }
 
 impl Blob {
-    /// A file, hashed.
-    pub async fn of_file(path: &Path, progress: &Progress) -> Result<Self> {
+    /// A file, hashed, or as it is remembered where it has not changed since.
+    pub async fn of_file(path: &Path, hashes: Option<&HashCache>, progress: &Progress) -> Result<Self> {
         let source = FileSource::open(path).await?;
-        let hashed = source.hash(progress).await?;
+        let hashed = match hashes {
+            Some(hashes) => hashes.hash(&source, progress).await?,
+            None => source.hash(progress).await?,
+        };
         source.check_unchanged().await?;
         Ok(Self { content: Content::File(source), digest: hashed.digest, midstates: hashed.midstates })
     }
@@ -85,7 +90,7 @@ impl Client {
         options: &PutOptions,
         progress: &Progress,
     ) -> Result<PutOutcome> {
-        let blob = Blob::of_file(path, progress).await?;
+        let blob = Blob::of_file(path, options.hashes.as_ref(), progress).await?;
         self.put_blob(repository, &blob, options, progress).await
     }
 

@@ -24,16 +24,17 @@ impl RateLimit {
 
     /// Waits for the turn of so many bytes.
     pub async fn wait(&self, bytes: usize) {
-        let turn = {
-            let mut free_at = self.free_at.lock().unwrap_or_else(PoisonError::into_inner);
-            let now = Instant::now();
-            let turn = (*free_at).max(now.checked_sub(SLACK).unwrap_or(now));
-            let micros = u128::try_from(bytes).unwrap_or(u128::MAX).saturating_mul(1_000_000)
-                / u128::from(self.bytes_per_second);
-            *free_at = turn + Duration::from_micros(u64::try_from(micros).unwrap_or(u64::MAX / 2));
-            turn
-        };
-        sleep_until(turn).await;
+        sleep_until(self.turn(bytes, Instant::now())).await;
+    }
+
+    /// When so many bytes may move.
+    fn turn(&self, bytes: usize, now: Instant) -> Instant {
+        let mut free_at = self.free_at.lock().unwrap_or_else(PoisonError::into_inner);
+        let turn = (*free_at).max(now.checked_sub(SLACK).unwrap_or(now));
+        let micros = u128::try_from(bytes).unwrap_or(u128::MAX).saturating_mul(1_000_000)
+            / u128::from(self.bytes_per_second);
+        *free_at = turn + Duration::from_micros(u64::try_from(micros).unwrap_or(u64::MAX / 2));
+        turn
     }
 }
 
@@ -41,20 +42,14 @@ impl RateLimit {
 mod tests {
     use super::*;
 
-    #[tokio::test(start_paused = true)]
-    async fn all_bodies_together_are_as_fast_as_the_limit_and_no_faster() {
+    #[test]
+    fn all_bodies_together_are_as_fast_as_the_limit_and_next_to_nothing_is_saved_up() {
         let (limit, begun) = (RateLimit::new(1000), Instant::now());
-        let body = async || {
-            for _ in 0..10 {
-                limit.wait(500).await;
-            }
-        };
-        futures_util::join!(body(), body());
-        // The last chunk moves when its turn begins.
-        assert_eq!(begun.elapsed().as_millis(), 9_500);
-        tokio::time::sleep(Duration::from_secs(100)).await;
-        let begun = Instant::now();
-        body().await;
-        assert_eq!(begun.elapsed().as_millis(), 4_400, "next to nothing is saved up");
+        let last_of = |count, now| (0..count).map(|_| limit.turn(500, now)).last();
+        // The last moves when its turn begins.
+        let last = last_of(20, begun).expect("a turn");
+        assert!(last.duration_since(begun).abs_diff(Duration::from_millis(9_500)) <= SLACK);
+        let later = last + Duration::from_secs(100);
+        assert_eq!(last_of(10, later), Some(later + Duration::from_millis(4_400)));
     }
 }

@@ -63,9 +63,8 @@ impl UploadStates {
 
     pub(super) fn of(&self, server: &Url, repository: &RepositoryName, digest: &Digest) -> UploadFile {
         let key = format!("{server}\n{repository}\n{digest}");
-        let name = Hasher::digest(Algorithm::Sha256, key.as_bytes()).hex();
         UploadFile {
-            path: self.folder.join(format!("{}.json", &name[..NAME_DIGITS])),
+            path: key_file(&self.folder, &key),
             server: server.clone(),
             repository: repository.clone(),
             digest: *digest,
@@ -91,21 +90,30 @@ impl UploadFile {
             digest: self.digest,
             begun: begun.clone(),
         };
-        let folder = self.path.parent().unwrap_or(Path::new("."));
-        private_folder(folder).map_err(Error::file("create", folder))?;
-        let beside = self.path.with_extension(format!("{}.tmp", std::process::id()));
-        let written = private(&beside).and_then(|mut file| {
-            file.write_all(&serde_json::to_vec(&state)?)?;
-            file.sync_all()?;
-            fs::rename(&beside, &self.path)
-        });
-        written.map_err(Error::file("write", &self.path))
+        let written = serde_json::to_vec(&state).map_err(std::io::Error::other);
+        written.and_then(|text| write_private(&self.path, &text)).map_err(Error::file("write", &self.path))
     }
 
     pub fn remove(&self) {
         // What stays is refused by the server, and removed then.
         let _ = fs::remove_file(&self.path);
     }
+}
+
+/// The file in which is kept what is known by this key.
+pub(super) fn key_file(folder: &Path, key: &str) -> PathBuf {
+    let name = Hasher::digest(Algorithm::Sha256, key.as_bytes()).hex();
+    folder.join(format!("{}.json", &name[..NAME_DIGITS]))
+}
+
+/// Writes a file whole or not at all, for its owner's eyes, and makes its folder.
+pub(super) fn write_private(path: &Path, text: &[u8]) -> std::io::Result<()> {
+    private_folder(path.parent().unwrap_or(Path::new(".")))?;
+    let beside = path.with_extension(format!("{}.tmp", std::process::id()));
+    let mut file = private(&beside)?;
+    file.write_all(text)?;
+    file.sync_all()?;
+    fs::rename(&beside, path)
 }
 
 #[cfg(unix)]
@@ -137,7 +145,7 @@ fn is_state(name: &str) -> bool {
     is_key && (rest == "json" || rest.split('.').next_back() == Some("tmp"))
 }
 
-fn forget_old(folder: &Path) {
+pub(super) fn forget_old(folder: &Path) {
     let Ok(entries) = fs::read_dir(folder) else { return };
     for entry in entries.flatten() {
         let age = entry.metadata().and_then(|metadata| metadata.modified()).ok();

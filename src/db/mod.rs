@@ -48,6 +48,7 @@ pub use referrers::Referrer;
 pub use removal::Stored;
 pub use robots::RobotFilter;
 pub use sweep::Expired;
+pub use tags::ListedBlob;
 pub use users::Demoted;
 pub use visible_projects::ProjectFilter;
 

@@ -1,12 +1,26 @@
 //! Tags and repositories, listed a page at a time: each page begins after a name, so that what is pushed meanwhile
 //! neither repeats nor hides an entry.
 
+use chrono::{DateTime, Utc};
+
+use super::accounts::corrupt;
 use super::{Db, Result, on_pool};
+use crate::domain::digest::Digest;
 use crate::domain::name::RepositoryName;
 use crate::domain::reference::Tag;
 
 pub(super) const TAGS: &str = "
     SELECT name FROM tag WHERE repository_name = $1 AND name > $2 ORDER BY name LIMIT $3";
+
+/// Each with whether a manifest names it.
+pub(super) const BLOBS: &str = "
+    SELECT repository_blob.digest, blob.size, repository_blob.created_at,
+        EXISTS (SELECT 1 FROM manifest_blob
+            WHERE manifest_blob.repository_name = repository_blob.repository_name
+                AND manifest_blob.digest = repository_blob.digest) AS in_manifest
+    FROM repository_blob JOIN blob ON blob.digest = repository_blob.digest
+    WHERE repository_blob.repository_name = $1 AND repository_blob.digest > $2
+    ORDER BY repository_blob.digest LIMIT $3";
 
 pub(super) const DELETE: &str = "DELETE FROM tag WHERE repository_name = $1 AND name = $2";
 
@@ -28,7 +42,41 @@ pub(super) const REPOSITORIES: &str = "
         FROM repository WHERE name IS NOT NULL)
     SELECT name FROM repository WHERE name IS NOT NULL LIMIT $2";
 
+/// A blob of one repository.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListedBlob {
+    pub digest: Digest,
+    /// In bytes.
+    pub size: u64,
+    /// When the repository got it.
+    pub created_at: DateTime<Utc>,
+    /// Whether a manifest of the repository names it.
+    pub in_manifest: bool,
+}
+
 impl Db {
+    /// A repository's blobs after `last` in the order of their digests, at most `limit`.
+    pub async fn repository_blobs(
+        &self,
+        repository: &RepositoryName,
+        last: Option<&Digest>,
+        limit: u32,
+    ) -> Result<Vec<ListedBlob>> {
+        let last = last.map(ToString::to_string).unwrap_or_default();
+        let rows: Vec<(String, i64, DateTime<Utc>, bool)> = on_pool!(self, pool => sqlx::query_as(BLOBS)
+            .bind(repository.as_str())
+            .bind(last)
+            .bind(i64::from(limit))
+            .fetch_all(pool)
+            .await)?;
+        let blob = |(digest, size, created_at, in_manifest): (String, i64, DateTime<Utc>, bool)| {
+            let digest =
+                digest.parse().map_err(|error| corrupt("repository_blob", "digest", &digest, &error))?;
+            Ok(ListedBlob { digest, size: size.unsigned_abs(), created_at, in_manifest })
+        };
+        rows.into_iter().map(blob).collect()
+    }
+
     /// A repository's tags after `last` in the order of their bytes, at most `limit`.
     pub async fn tags(&self, repository: &RepositoryName, last: &str, limit: u32) -> Result<Vec<String>> {
         Ok(on_pool!(self, pool => sqlx::query_scalar(TAGS)

@@ -83,6 +83,8 @@ endpoints! {
     PushManifest: PUT "/v2/{name}/manifests/{reference}", Need::Repository(Action::Push);
     DeleteManifest: DELETE "/v2/{name}/manifests/{reference}", Need::Repository(Action::Delete);
     ListTags: GET "/v2/{name}/tags/list", Need::Repository(Action::Pull);
+    /// None of OCI's.
+    ListBlobs: GET "/v2/{name}/blobs/", Need::Repository(Action::Pull);
     ListReferrers: GET "/v2/{name}/referrers/{digest}", Need::Repository(Action::Pull);
 
     /// Those that whoever asks may see.

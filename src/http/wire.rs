@@ -148,6 +148,24 @@ pub struct TagList {
     pub tags: Vec<String>,
 }
 
+/// `GET /v2/{name}/blobs/`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BlobList {
+    pub name: String,
+    pub blobs: Vec<ListedBlob>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ListedBlob {
+    pub digest: Digest,
+    /// In bytes.
+    pub size: u64,
+    /// When the repository got it.
+    pub created_at: DateTime<Utc>,
+    /// Whether a manifest of the repository names it.
+    pub in_manifest: bool,
+}
+
 /// `GET /v2/_catalog`
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Catalog {

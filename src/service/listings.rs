@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::{Result, Service, ServiceError};
-use crate::db::Referrer;
+use crate::db::{ListedBlob, Referrer};
 use crate::domain::access::{Action, Authority, Caller, ProjectName};
 use crate::domain::digest::Digest;
 use crate::domain::media_type::MediaType;
@@ -44,6 +44,21 @@ impl Service {
             return Err(ServiceError::RepositoryUnknown);
         }
         Ok(Page::cut(tags, limit))
+    }
+
+    /// A repository's blobs after `last`, in the order of their digests; at most `limit`.
+    pub async fn blobs(
+        &self,
+        repository: &RepositoryName,
+        last: Option<&Digest>,
+        limit: u32,
+    ) -> Result<Page<ListedBlob>> {
+        let limit = limit.min(MAX_PAGE);
+        let blobs = self.db.repository_blobs(repository, last, limit + 1).await?;
+        if blobs.is_empty() && !self.db.has_repository(repository).await? {
+            return Err(ServiceError::RepositoryUnknown);
+        }
+        Ok(Page::cut(blobs, limit))
     }
 
     /// Repositories after `last` that the caller may pull from, in the order of their bytes; at most `limit`, and

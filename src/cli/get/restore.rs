@@ -7,7 +7,7 @@ use anyhow::{Context, bail, ensure};
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use serde_json::json;
 
-use super::GetArgs;
+use super::{GetArgs, tree};
 use crate::cli::pipe::is_stdio;
 use crate::cli::progress::Display;
 use crate::cli::put::TITLE;
@@ -30,6 +30,11 @@ pub(super) async fn artifact(
         (None, tag) => return Err(Error::ManifestUnknown(tag.clone()).into()),
     };
     let files = files(&manifest)?;
+    let tree = tree::of(&manifest, &files)?;
+    ensure!(
+        !files.is_empty() || !tree.is_empty(),
+        "its layers have no titles, so they are no files; an image is pulled with `overside pull`"
+    );
     if is_stdio(&args.target) {
         let mut only = files.values();
         let (Some(layer), None) = (only.next(), only.next()) else {
@@ -44,6 +49,7 @@ pub(super) async fn artifact(
         async move { fetch(args, client, &args.target.join(title), layer, &progress).await }
     });
     stream::iter(fetching).buffer_unordered(lanes.count()).try_collect::<()>().await?;
+    tree::restore(&args.target, &tree, &files).await?;
     display.finish();
     for (title, layer) in &files {
         let file = args.target.join(title);
@@ -94,10 +100,6 @@ fn files(manifest: &Manifest) -> anyhow::Result<BTreeMap<String, Descriptor>> {
             bail!("two layers call themselves {title:?}; nothing was fetched");
         }
     }
-    ensure!(
-        !files.is_empty(),
-        "its layers have no titles, so they are no files; an image is pulled with `overside pull`"
-    );
     Ok(files)
 }
 
@@ -112,7 +114,7 @@ pub(in crate::cli) fn is_plain(title: &str) -> bool {
 
 /// A link in the folder may lead elsewhere, whoever put it there. As far as `folder` is there it decides: below that
 /// nothing is made before.
-async fn stays_inside(root: &Path, folder: &Path) -> anyhow::Result<()> {
+pub(super) async fn stays_inside(root: &Path, folder: &Path) -> anyhow::Result<()> {
     tokio::fs::create_dir_all(root).await.with_context(|| format!("cannot create {}", root.display()))?;
     let root = tokio::fs::canonicalize(root).await?;
     for ancestor in folder.ancestors() {

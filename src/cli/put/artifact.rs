@@ -8,6 +8,7 @@ use anyhow::ensure;
 use futures_util::stream::{StreamExt, TryStreamExt};
 use serde_json::json;
 
+use super::tree::{TREE, Tree};
 use super::{Put, stream};
 use crate::cli::BadUsage;
 use crate::cli::artifact::Sending;
@@ -72,7 +73,7 @@ pub(super) fn titled(files: Vec<PathBuf>, title: Option<&str>) -> Result<Vec<Tit
 }
 
 /// Sends the files and what names them, in this order, so that the same files make the same artifact.
-pub(super) async fn put(put: &Put<'_>, files: &[Titled], tag: &Tag) -> anyhow::Result<()> {
+pub(super) async fn put(put: &Put<'_>, files: &[Titled], tree: &Tree, tag: &Tag) -> anyhow::Result<()> {
     let args = put.args;
     ensure!(files.len() <= MAX_FILES, "{} files are more than the {MAX_FILES} of an artifact", files.len());
     args.send.prepare(&put.client, &put.name.repository).await?;
@@ -94,7 +95,7 @@ pub(super) async fn put(put: &Put<'_>, files: &[Titled], tag: &Tag) -> anyhow::R
         made.blobs.extend(blob.map(|blob| (digest, blob)));
     }
     let artifact_type = args.artifact_type.as_ref().map_or(ARTIFACT_TYPE, |given| given.as_str());
-    let manifest = manifest(artifact_type, &empty, &layers)?;
+    let manifest = manifest(artifact_type, &empty, &layers, tree)?;
     made.manifests.insert(manifest.descriptor.digest, manifest.clone());
 
     let target = Target {
@@ -113,19 +114,32 @@ async fn blob(put: &Put<'_>, file: &Titled) -> anyhow::Result<(Digest, u64, Opti
         let sent = stream::put(put).await?;
         return Ok((sent.digest, sent.size, None));
     }
-    let blob = Blob::of_file(&file.path, &put.display.progress().of(file.title.clone())).await?;
+    let blob = Blob::of_file(
+        &file.path,
+        put.options.hashes.as_ref(),
+        &put.display.progress().of(file.title.clone()),
+    )
+    .await?;
     Ok((blob.digest, blob.size(), Some(blob)))
 }
 
-fn manifest(artifact_type: &str, empty: &Digest, layers: &[Descriptor]) -> anyhow::Result<Manifest> {
+fn manifest(
+    artifact_type: &str,
+    empty: &Digest,
+    layers: &[Descriptor],
+    tree: &Tree,
+) -> anyhow::Result<Manifest> {
     let config = Descriptor::new(EMPTY_TYPE.parse()?, *empty, EMPTY.len() as u64);
-    let manifest = json!({
+    let mut manifest = json!({
         "schemaVersion": 2,
         "mediaType": IMAGE,
         "artifactType": artifact_type,
         "config": config,
         "layers": layers,
     });
+    if !tree.is_empty() {
+        manifest["annotations"] = json!({ TREE: serde_json::to_string(tree)? });
+    }
     Ok(Manifest::read(manifest.to_string().into(), None, None)?)
 }
 
@@ -137,7 +151,8 @@ mod tests {
     #[test]
     fn the_same_files_make_the_same_artifact() {
         let layer = Descriptor::new(FILE_TYPE.parse().unwrap(), Digest::EMPTY, 0);
-        let make = || manifest("a/b", &Digest::EMPTY, std::slice::from_ref(&layer)).unwrap();
+        let make =
+            || manifest("a/b", &Digest::EMPTY, std::slice::from_ref(&layer), &Tree::default()).unwrap();
         assert_eq!(make().payload, make().payload);
         assert_eq!(make().descriptor.artifact_type, "a/b".parse().ok());
     }

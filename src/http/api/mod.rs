@@ -171,6 +171,7 @@ async fn dispatch(endpoint: Endpoint, call: &Call) -> Answer {
         | Endpoint::PushManifest
         | Endpoint::DeleteManifest
         | Endpoint::ListTags
+        | Endpoint::ListBlobs
         | Endpoint::ListReferrers => Err(HttpError::not_found()),
     }
 }

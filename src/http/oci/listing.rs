@@ -1,4 +1,4 @@
-//! `/v2/{name}/tags/list`, `/v2/_catalog` and `/v2/{name}/referrers/{digest}`, a page at a time: `n` and `last`
+//! `/v2/{name}/tags/list`, `/v2/{name}/blobs/`, `/v2/_catalog` and `/v2/{name}/referrers/{digest}`, a page at a time: `n` and `last`
 //! as in OCI distribution 1.1.1, "Listing Tags"; `Link` leads to the next page (RFC 8288).
 
 use std::fmt::Display;
@@ -31,6 +31,23 @@ pub(super) async fn tags(service: &Arc<Service>, name: &RepositoryName, uri: &Ur
     let next = page.entries.last().filter(|_| page.has_more);
     let link = next.map(|last| next_page(uri, limit, last, None));
     Ok(linked(Json(wire::TagList { name: name.to_string(), tags: page.entries }), link))
+}
+
+/// What a repository has, whether a manifest names it or not: OCI has no listing of blobs.
+pub(super) async fn blobs(service: &Arc<Service>, name: &RepositoryName, uri: &Uri) -> Answer {
+    let parameters = Parameters::of(uri);
+    let limit = limit(&parameters)?;
+    let last = once(&parameters, "last")?.map(str::parse::<Digest>).transpose()?;
+    let page = service.blobs(name, last.as_ref(), limit).await?;
+    let next = page.entries.last().filter(|_| page.has_more);
+    let link = next.map(|last| next_page(uri, limit, &last.digest, None));
+    let blobs = page.entries.into_iter().map(|blob| wire::ListedBlob {
+        digest: blob.digest,
+        size: blob.size,
+        created_at: blob.created_at,
+        in_manifest: blob.in_manifest,
+    });
+    Ok(linked(Json(wire::BlobList { name: name.to_string(), blobs: blobs.collect() }), link))
 }
 
 pub(super) async fn catalog(service: &Arc<Service>, caller: &Caller, uri: &Uri) -> Answer {

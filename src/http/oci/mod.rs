@@ -113,6 +113,7 @@ async fn answer(
             manifest::delete(service, &name, reference).await
         }
         (Endpoint::ListTags, Route::Tags(name)) => listing::tags(service, &name, request.uri()).await,
+        (Endpoint::ListBlobs, Route::Blobs(name)) => listing::blobs(service, &name, request.uri()).await,
         (Endpoint::ListReferrers, Route::Referrers(name, subject)) => {
             listing::referrers(service, &name, &subject, request.uri()).await
         }

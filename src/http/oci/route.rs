@@ -19,6 +19,8 @@ pub(super) enum Route {
     Uploads(RepositoryName),
     /// `/v2/{name}/blobs/uploads/{uuid}`
     Upload(RepositoryName, UploadId),
+    /// `/v2/{name}/blobs/`
+    Blobs(RepositoryName),
     /// `/v2/{name}/blobs/{digest}`
     Blob(RepositoryName, Digest),
     /// `/v2/{name}/manifests/{reference}`; what an impossible reference means depends on the method.
@@ -66,6 +68,8 @@ impl Route {
         // Some clients leave the final slash out.
         if last == "uploads" {
             Ok(Self::Uploads(name.parse()?))
+        } else if last.is_empty() {
+            Ok(Self::Blobs(name.parse()?))
         } else {
             Ok(Self::Blob(name.parse()?, last.parse()?))
         }
@@ -77,6 +81,7 @@ impl Route {
             Self::Base | Self::Catalog => None,
             Self::Uploads(name)
             | Self::Upload(name, _)
+            | Self::Blobs(name)
             | Self::Blob(name, _)
             | Self::Manifest(name, _)
             | Self::Tags(name)
@@ -90,9 +95,12 @@ impl Route {
         match self {
             Self::Base if is_get => Ok(Endpoint::Base),
             Self::Tags(_) if is_get => Ok(Endpoint::ListTags),
+            Self::Blobs(_) if is_get => Ok(Endpoint::ListBlobs),
             Self::Catalog if is_get => Ok(Endpoint::Catalog),
             Self::Referrers(..) if is_get => Ok(Endpoint::ListReferrers),
-            Self::Base | Self::Tags(_) | Self::Catalog | Self::Referrers(..) => Err("GET, HEAD"),
+            Self::Base | Self::Tags(_) | Self::Blobs(_) | Self::Catalog | Self::Referrers(..) => {
+                Err("GET, HEAD")
+            }
             Self::Uploads(_) => match *method {
                 Method::POST => Ok(Endpoint::BeginUpload),
                 _ => Err("POST"),

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::{Result, Service, ServiceError};
-use crate::domain::access::Caller;
+use crate::domain::access::{Authority, Caller};
 use crate::domain::address::network;
 use crate::domain::settings::{Setting, Settings};
 use crate::telemetry::Throttle;
@@ -97,6 +97,10 @@ impl Service {
     /// Counts a request of this caller; fails where that is one too many.
     pub fn admit_request(&self, caller: &Caller) -> Result<()> {
         let Some(rate) = self.admission.rate() else { return Ok(()) };
+        // Work on the database, within this process.
+        if matches!(caller.authority, Authority::Unchecked) && caller.address.is_none() {
+            return Ok(());
+        }
         let subject = match caller.name() {
             Some(name) => self.standings.share(name).to_string(),
             None => format!("address {}", network(caller.address).network),

@@ -60,6 +60,7 @@ const ROWS: &[Row] = &[
     (Endpoint::PushManifest, PUSH),
     (Endpoint::DeleteManifest, DELETE),
     (Endpoint::ListTags, PULL),
+    (Endpoint::ListBlobs, PULL),
     (Endpoint::ListReferrers, PULL),
     (Endpoint::ListProjects, EVERYBODY),
     (Endpoint::CreateProject, USERS),

@@ -2,6 +2,7 @@
 
 mod folder;
 mod hostile;
+mod kept;
 mod many;
 mod names;
 mod titled;
@@ -25,6 +26,11 @@ pub fn cases() -> Vec<Story> {
         ("put_takes_standard_input_of_any_length", |s| many::standard_input(s).boxed()),
         ("standard_input_goes_on_from_the_servers_offset", |s| many::cut(s).boxed()),
         ("a_folder_is_put_and_restored_byte_by_byte", |s| folder::restored(s).boxed()),
+        ("modes_links_and_empty_folders_come_back_and_what_is_excluded_does_not", |s| kept::tree(s).boxed()),
+        ("links_of_an_artifact_that_lead_out_are_refused", |s| kept::hostile(s).boxed()),
+        ("a_file_that_has_not_changed_is_not_read_again", |s| kept::remembered(s).boxed()),
+        ("bwlimit_holds_for_all_bodies_together", |s| kept::limited(s).boxed()),
+        ("a_call_that_is_repeated_is_told_of", |s| kept::repeated(s).boxed()),
         ("an_interrupted_get_goes_on_with_what_is_missing", |s| folder::interrupted(s).boxed()),
         ("titles_that_lead_out_of_the_folder_are_refused", |s| hostile::titles(s).boxed()),
         ("links_that_lead_out_of_the_folder_are_not_followed", |s| hostile::links(s).boxed()),

@@ -17,8 +17,39 @@ pub fn cases() -> Vec<Story> {
     vec![
         ("rm_takes_one_tag_and_leaves_the_manifest_its_others", |s| one_tag(s).boxed()),
         ("rm_by_digest_says_which_tags_go_and_asks", |s| by_digest(s).boxed()),
+        ("blobs_that_no_manifest_names_are_listed_and_deleted", |s| unnamed(s).boxed()),
         ("rm_takes_a_whole_repository_with_all_that_is_about_it", |s| repository(s).boxed()),
     ]
+}
+
+async fn unnamed(stack: Arc<Stack>) {
+    let server = stack.server(&[]).await;
+    let ours = CommandLine::new(&stack, "ours", server.base_url());
+    ours.write("alone", "a blob without a manifest");
+    ours.write("file", "a file of an artifact");
+    assert!(ours.failed(1, &["ls", "--blobs", NAME]).await.contains("there is no repository"));
+    let put = ours.done(&["put", "alone", NAME]).await;
+    let alone = format!("{NAME}@{}", put.split_whitespace().next().expect("a digest"));
+    ours.done(&["put", "file", &named("v1")]).await;
+    let listed = ours.done(&["ls", "--blobs", NAME]).await;
+    assert!(listed.starts_with(&format!("{alone} 25 ")) && listed.lines().count() == 1, "{listed}");
+    ours.failed(2, &["ls", "--blobs", &named("v1")]).await;
+    // A page at a time, with all of them.
+    let (http, base) = (crate::support::http(), server.base_url());
+    let mut next = format!("/v2/{NAME}/blobs/?n=1");
+    let mut all = Vec::new();
+    loop {
+        let page = crate::support::api::Answer::to(http.get(format!("{base}{next}"))).await.expect(200);
+        all.extend(page.json()["blobs"].as_array().expect("blobs").clone());
+        let Some(link) = page.header("link") else { break };
+        next = link.trim_start_matches('<').split('>').next().expect("a link").to_owned();
+    }
+    let named_by: Vec<_> = all.iter().filter(|blob| blob["in_manifest"] == true).collect();
+    assert_eq!((all.len(), named_by.len()), (3, 2), "{all:?}");
+
+    ours.done(&["rm", "--blob", &alone]).await;
+    assert_eq!(ours.done(&["ls", "--blobs", NAME]).await, "");
+    ours.done(&["get", &named("v1"), "-o", "back"]).await;
 }
 
 fn named(reference: impl std::fmt::Display) -> String {

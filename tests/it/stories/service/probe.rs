@@ -44,7 +44,7 @@ fn kept(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
 
 fn table(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
     async move {
-        assert_eq!(stack.command(&["migrate"]).await.code, Some(0));
+        let _server = stack.server(&[]).await;
         let json = stack.command(&["doctor", "--json"]).await;
         let report: Value = serde_json::from_str(&json.stdout).expect("--json prints JSON");
         let text = stack.command(&["doctor"]).await.stdout;

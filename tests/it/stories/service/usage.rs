@@ -34,7 +34,7 @@ fn help(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
             for flag in help.lines().filter_map(|line| line.trim_start().strip_prefix("--")) {
                 let flag = flag.split([' ', '[', '=']).next().unwrap_or_default();
                 // What one run does differently is no setting.
-                if matches!(flag, "dry-run" | "json" | "origin" | "insecure") {
+                if matches!(flag, "dry-run" | "json" | "verbose" | "origin" | "insecure" | "token-service") {
                     continue;
                 }
                 let variable = format!("OVERSIDE_{}", flag.to_uppercase().replace('-', "_"));
