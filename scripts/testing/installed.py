@@ -174,7 +174,9 @@ def bundle_uppy(bundle):
 
 
 def chromium():
-    return shutil.which("chromium-headless-shell")
+    """The program itself: the one in the PATH is a shell that starts it, and whoever ends that leaves the browser running."""
+    program = pathlib.Path("/usr/lib/chromium/chromium-headless-shell")
+    return program if program.exists() else None
 
 
 def skopeo():
