@@ -141,8 +141,6 @@ def install_chromium():
         apt_install("chromium-headless-shell")
     if not chromium():
         fail("the package chromium-headless-shell brought no program of this name")
-
-
     install_uppy()
 
 
