@@ -1,13 +1,16 @@
 //! How the client says who it is: Basic, or a token of the registry's token service (distribution spec 1.1.1,
 //! "Authentication"; Docker's token specification).
 
+pub(super) mod fields;
+
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use futures_util::lock::Mutex;
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue, WWW_AUTHENTICATE};
 use reqwest::{RequestBuilder, StatusCode};
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
+use serde_json::Value;
 use url::Url;
 
 use super::call::{read_limited, read_refusal};
@@ -16,9 +19,12 @@ use super::destination::Destinations;
 use super::token_service::is_trusted;
 use super::{CALL_TIMEOUT, Error, Refusal, Result, peer};
 use crate::domain::name::RepositoryName;
+use fields::{parameter, split};
 
 /// Where a token service says nothing else (Docker's token specification).
 const DEFAULT_LIFETIME: Duration = Duration::from_mins(1);
+/// In seconds. Tokens live minutes or hours; a day is as good as for ever.
+const MAX_LIFETIME: f64 = 86_400.0;
 /// A token that ends so soon may end on its way.
 const MARGIN: Duration = Duration::from_secs(5);
 /// Largest answer of a token service that is read: tokens travel in headers, which are shorter everywhere.
@@ -65,6 +71,7 @@ struct Known {
 struct TokenAnswer {
     token: Option<String>,
     access_token: Option<String>,
+    #[serde(default, deserialize_with = "seconds")]
     expires_in: Option<u64>,
 }
 
@@ -252,7 +259,10 @@ impl Authenticator {
         }
         let answer = serde_json::from_slice::<TokenAnswer>(&body).ok();
         let lifetime = answer.as_ref().and_then(|answer| answer.expires_in).map(Duration::from_secs);
-        let value = answer.and_then(|answer| answer.token.or(answer.access_token));
+        let value = answer.and_then(|answer| {
+            let mut tokens = [answer.token, answer.access_token].into_iter().flatten();
+            tokens.find(|token| !token.is_empty())
+        });
         // What no header can carry is none.
         let value = value.filter(|value| HeaderValue::from_str(value).is_ok());
         let value = value.ok_or_else(|| Error::protocol(&service, "no token"))?;
@@ -273,22 +283,41 @@ fn check_realm(registry: &Url, realm: &Url) -> Result<()> {
 
 fn choose_challenge(headers: &HeaderMap) -> Option<Challenge> {
     let lines = headers.get_all(WWW_AUTHENTICATE).iter().filter_map(|line| line.to_str().ok());
-    let mut challenges: Vec<_> = lines.filter_map(parse_challenge).collect();
+    let mut challenges: Vec<_> = lines.flat_map(parse_challenges).collect();
     let is_bearer = |challenge: &Challenge| matches!(challenge, Challenge::Bearer { .. });
     let chosen = challenges.iter().position(is_bearer).unwrap_or_default();
     (!challenges.is_empty()).then(|| challenges.swap_remove(chosen))
 }
 
-/// One line of `WWW-Authenticate` (RFC 9110 §11.6.1): `Bearer realm="…",service="…",scope="…"`.
-fn parse_challenge(line: &str) -> Option<Challenge> {
-    let (scheme, parameters) = line.trim().split_once(' ').unwrap_or((line.trim(), ""));
+/// One line of `WWW-Authenticate` (RFC 9110 §11.6.1), `Bearer realm="…",service="…",scope="…"`: it may have several
+/// challenges, as of registries that take passwords as well (`Basic realm="…", Bearer realm="…"`).
+fn parse_challenges(line: &str) -> Vec<Challenge> {
+    let mut challenges: Vec<(&str, HashMap<String, String>)> = Vec::new();
+    for part in split(line, ',') {
+        // A challenge begins with its scheme, alone or before the first parameter.
+        let name = part.split('=').next().unwrap_or_default().trim();
+        let text = match name.split_once(char::is_whitespace) {
+            None if name != part => part,
+            _ => {
+                let (scheme, text) = part.split_once(char::is_whitespace).unwrap_or((part, ""));
+                challenges.push((scheme, HashMap::new()));
+                text
+            }
+        };
+        if let Some((_, parameters)) = challenges.last_mut() {
+            parameters.extend(parameter(text));
+        }
+    }
+    challenges.into_iter().filter_map(|(scheme, parameters)| challenge(scheme, &parameters)).collect()
+}
+
+fn challenge(scheme: &str, parameters: &HashMap<String, String>) -> Option<Challenge> {
     if scheme.eq_ignore_ascii_case("basic") {
         return Some(Challenge::Basic);
     }
     if !scheme.eq_ignore_ascii_case("bearer") {
         return None;
     }
-    let parameters = parse_parameters(parameters);
     let text = |name: &str| parameters.get(name).cloned().filter(|text| !text.is_empty());
     let realm = text("realm")?.parse::<Url>().ok()?;
     if !matches!(realm.scheme(), "http" | "https") {
@@ -297,23 +326,11 @@ fn parse_challenge(line: &str) -> Option<Challenge> {
     Some(Challenge::Bearer { realm, service: text("service"), scope: text("scope") })
 }
 
-/// `name="text with , in it",name=token`; names in lower case.
-fn parse_parameters(text: &str) -> HashMap<String, String> {
-    let mut parameters = HashMap::new();
-    let mut rest = text;
-    while let Some((name, after)) = rest.split_once('=') {
-        let name = name.trim_start_matches([',', ' ']).trim().to_ascii_lowercase();
-        let value;
-        if let Some(quoted) = after.trim_start().strip_prefix('"') {
-            let end = quoted.find('"').unwrap_or(quoted.len());
-            value = &quoted[..end];
-            rest = quoted.get(end + 1..).unwrap_or_default();
-        } else {
-            (value, rest) = after.split_once(',').unwrap_or((after, ""));
-        }
-        parameters.insert(name, value.trim().to_owned());
-    }
-    parameters
+/// Services write seconds as a number, whole or not, and some as text (Azure's `"3599"`). What is none is not said.
+fn seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
+    let told = Value::deserialize(deserializer)?;
+    let told = told.as_f64().or_else(|| told.as_str()?.trim().parse().ok());
+    Ok(told.filter(|told| *told >= 0.0).map(|told| Duration::from_secs_f64(told.min(MAX_LIFETIME)).as_secs()))
 }
 
 #[cfg(test)]
@@ -325,8 +342,8 @@ mod tests {
     proptest! {
         #[test]
         fn parsing_any_line_never_panics(line in ".{0,100}", rest in "[a-z=\", ]{0,60}") {
-            let _ = parse_challenge(&line);
-            let _ = parse_challenge(&format!("Bearer {rest}"));
+            let _ = parse_challenges(&line);
+            let _ = parse_challenges(&format!("Bearer {rest}"));
         }
     }
 
@@ -335,20 +352,41 @@ mod tests {
         let bearer = |realm: &str, service: Option<&str>, scope: Option<&str>| {
             let realm = realm.parse().unwrap_or_else(|error| panic!("{error}"));
             let (service, scope) = (service.map(str::to_owned), scope.map(str::to_owned));
-            Some(Challenge::Bearer { realm, service, scope })
+            Challenge::Bearer { realm, service, scope }
         };
         let line = r#"Bearer realm="https://auth.example/token",service="reg.example",scope="repository:a/b:pull,push""#;
+        let auth = "https://auth.example/token";
         assert_eq!(
-            parse_challenge(line),
-            bearer("https://auth.example/token", Some("reg.example"), Some("repository:a/b:pull,push"))
+            parse_challenges(line),
+            [bearer(auth, Some("reg.example"), Some("repository:a/b:pull,push"))]
         );
         assert_eq!(
-            parse_challenge(r#"bearer Realm="http://127.0.0.1:1/t", error=insufficient_scope"#),
-            bearer("http://127.0.0.1:1/t", None, None)
+            parse_challenges(r#"bearer Realm="http://127.0.0.1:1/t", error=insufficient_scope"#),
+            [bearer("http://127.0.0.1:1/t", None, None)]
         );
-        assert_eq!(parse_challenge(r#"Basic realm="x""#), Some(Challenge::Basic));
-        for other in ["", "Bearer", "Negotiate abc", r#"Bearer realm="file:///etc/passwd""#, "Bearer realm"] {
-            assert_eq!(parse_challenge(other), None, "{other}");
+        assert_eq!(parse_challenges(r#"Basic realm="x""#), [Challenge::Basic]);
+        assert_eq!(parse_challenges("Basic"), [Challenge::Basic]);
+        // Several in one line, with what separates them in quotes as well.
+        let two = r#"Negotiate, Basic realm="a, Bearer b",Bearer service="x \"y\", z" , realm = "https://auth.example/token""#;
+        assert_eq!(parse_challenges(two), [Challenge::Basic, bearer(auth, Some(r#"x "y", z"#), None)]);
+        for other in ["", "Bearer", "Negotiate abc==", r#"Bearer realm="file:///etc/passwd""#, "Bearer realm"]
+        {
+            assert_eq!(parse_challenges(other), [], "{other}");
         }
+    }
+
+    #[test]
+    fn a_lifetime_is_a_number_however_it_is_written() {
+        let lifetime = |told: &str| {
+            let answer = format!(r#"{{"token":"t","expires_in":{told}}}"#);
+            serde_json::from_str::<TokenAnswer>(&answer).expect("an answer").expires_in
+        };
+        for (told, expected) in [("300", Some(300)), ("299.9", Some(299)), (r#""3599""#, Some(3599))] {
+            assert_eq!(lifetime(told), expected, "{told}");
+        }
+        for nothing in ["null", r#""soon""#, "-1", "[]"] {
+            assert_eq!(lifetime(nothing), None, "{nothing}");
+        }
+        assert_eq!(lifetime("1e300"), Some(86_400));
     }
 }

@@ -12,7 +12,7 @@ use super::auth::Scope;
 use super::call::{may_pass, read_limited, refusal};
 use super::chunked::{Beginning, ChunkedUpload};
 use super::retry::{Backoff, is_passing, is_passing_at_store};
-use super::{CALL_TIMEOUT, Client, Error, Refusal, Result, STALL_TIMEOUT, peer};
+use super::{CALL_TIMEOUT, Client, Error, Result, STALL_TIMEOUT, peer};
 use crate::domain::digest::{Digest, Mismatch};
 use crate::domain::hash::Hasher;
 use crate::domain::name::RepositoryName;
@@ -49,7 +49,16 @@ impl Failure {
 impl Client {
     /// A blob's size in bytes, if the repository has it and the caller may read it.
     pub async fn blob_size(&self, repository: &RepositoryName, digest: &Digest) -> Result<Option<u64>> {
-        self.blob_size_by(&Scope::pull(repository), repository, digest).await
+        match self.blob_size_by(&Scope::pull(repository), repository, digest).await {
+            // A GET may say more, and if not, why.
+            Err(Error::Refused(refusal)) if says_nothing(refusal.status) => {
+                match self.measure(repository, digest).await {
+                    Err(Error::BlobUnknown(_)) => Ok(None),
+                    told => told.map(Some),
+                }
+            }
+            told => told,
+        }
     }
 
     /// The same of a blob that is about to be pushed: one token does for both, and a repository that is not there
@@ -61,10 +70,7 @@ impl Client {
     ) -> Result<Option<u64>> {
         match self.blob_size_by(&Scope::push(repository), repository, digest).await {
             // It does not say. Then it is sent.
-            Err(Error::Refused(Refusal {
-                status: StatusCode::FORBIDDEN | StatusCode::METHOD_NOT_ALLOWED | StatusCode::NOT_IMPLEMENTED,
-                ..
-            })) => Ok(None),
+            Err(Error::Refused(refusal)) if says_nothing(refusal.status) => Ok(None),
             told => told,
         }
     }
@@ -193,6 +199,17 @@ impl Client {
         }
         Err(Failure::Final(Error::protocol(&self.peer(), "redirects without end")))
     }
+}
+
+/// What registries, and proxies before them, answer to a HEAD that they do not know: nothing about what was asked for.
+pub(super) const fn says_nothing(status: StatusCode) -> bool {
+    matches!(
+        status,
+        StatusCode::BAD_REQUEST
+            | StatusCode::FORBIDDEN
+            | StatusCode::METHOD_NOT_ALLOWED
+            | StatusCode::NOT_IMPLEMENTED
+    )
 }
 
 async fn judge(

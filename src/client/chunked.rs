@@ -6,6 +6,7 @@
 
 mod body;
 mod habits;
+mod location;
 
 use reqwest::header::{CONTENT_LENGTH, HeaderMap, LOCATION, RANGE};
 use reqwest::{Method, StatusCode};
@@ -24,6 +25,7 @@ use crate::domain::name::RepositoryName;
 use crate::domain::range::parse_upload_range;
 use body::Failure;
 use habits::Habits;
+use location::{named_by, resolve};
 
 /// Bytes of one `PATCH`: what a broken connection costs at most, and enough to make its round trip cheap.
 pub(super) const CHUNK_SIZE: u64 = 16 * 1024 * 1024;
@@ -85,7 +87,7 @@ impl<'a> ChunkedUpload<'a> {
         Ok(Beginning::Upload(Self {
             client,
             repository,
-            location: location(client, &answer)?,
+            location: named_by(client, &url, &answer)?,
             habits: Habits::new(least),
             offset: 0,
             restarts: 0,
@@ -341,7 +343,8 @@ impl<'a> ChunkedUpload<'a> {
     /// Every answer may name another place for what comes next.
     fn follow(&mut self, headers: &HeaderMap) {
         let location = headers.get(LOCATION).and_then(|location| location.to_str().ok());
-        if let Some(location) = location.and_then(|location| resolve(&self.client.base, location)) {
+        let at = &self.location;
+        if let Some(location) = location.and_then(|location| resolve(&self.client.base, at, location)) {
             self.location = location;
         }
     }
@@ -371,51 +374,4 @@ impl<'a> ChunkedUpload<'a> {
 fn is_of_size(error: &Error) -> bool {
     let Error::Refused(refusal) = error else { return false };
     matches!(refusal.status, StatusCode::RANGE_NOT_SATISFIABLE | StatusCode::PAYLOAD_TOO_LARGE)
-}
-
-fn location(client: &Client, answer: &Answer) -> Result<Url> {
-    let location = answer.header(LOCATION.as_str()).and_then(|location| resolve(&client.base, location));
-    location.ok_or_else(|| answer.unexpected("no Location that can be gone to"))
-}
-
-/// Relative or absolute, as registries have it. One behind a proxy may not know that it is spoken to by HTTPS; bytes
-/// that were to be encrypted go nowhere else unencrypted.
-fn resolve(base: &Url, location: &str) -> Option<Url> {
-    let mut url = base.join(location).ok()?;
-    match (base.scheme(), url.scheme()) {
-        ("https", "http") if url.host() == base.host() => {
-            url.set_scheme("https").ok()?;
-            url.set_port(base.port()).ok()?;
-            Some(url)
-        }
-        ("https", "http") => None,
-        (_, "http" | "https") => Some(url),
-        _ => None,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::resolve;
-
-    #[test]
-    fn a_location_is_never_less_safe_than_the_registry() {
-        let resolved = |base: &str, location: &str| {
-            let base = base.parse().unwrap_or_else(|error| panic!("{error}"));
-            resolve(&base, location).map(|url| url.to_string())
-        };
-        let some = |url: &str| Some(url.to_owned());
-        assert_eq!(resolved("https://r.example/", "/v2/x?a=b"), some("https://r.example/v2/x?a=b"));
-        assert_eq!(
-            resolved("https://r.example:8443/", "http://r.example/v2/x"),
-            some("https://r.example:8443/v2/x")
-        );
-        assert_eq!(resolved("https://r.example/", "http://other.example/v2/x"), None);
-        assert_eq!(
-            resolved("https://r.example/", "https://other.example/x"),
-            some("https://other.example/x")
-        );
-        assert_eq!(resolved("http://127.0.0.1:1/", "http://127.0.0.1:1/x"), some("http://127.0.0.1:1/x"));
-        assert_eq!(resolved("http://127.0.0.1:1/", "file:///etc/passwd"), None);
-    }
 }

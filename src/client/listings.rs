@@ -9,6 +9,7 @@ use serde::de::DeserializeOwned;
 use url::Url;
 
 use super::auth::Scope;
+use super::auth::fields::{parameter, split};
 use super::call::Answer;
 use super::{CALL_TIMEOUT, Client, Error, Result, peer};
 use crate::domain::digest::Digest;
@@ -16,7 +17,7 @@ use crate::domain::manifest::INDEX;
 use crate::domain::media_type::MediaType;
 use crate::domain::name::RepositoryName;
 use crate::domain::reference::{Reference, Tag};
-use crate::http::wire::{BlobList, Catalog, Descriptor, ListedBlob};
+use crate::http::wire::{BlobList, Descriptor, ListedBlob};
 
 /// Entries asked for at a time; registries give fewer if they like.
 const PAGE: &str = "1000";
@@ -33,10 +34,15 @@ struct TagPage {
     tags: Option<Vec<String>>,
 }
 
+#[derive(serde::Deserialize)]
+struct CatalogPage {
+    repositories: Option<Vec<String>>,
+}
+
 /// A list of referrers as registries keep it, or clients for them: an index, whatever else is in it.
 #[derive(serde::Deserialize)]
 struct Referrers {
-    manifests: Vec<Descriptor>,
+    manifests: Option<Vec<Descriptor>>,
 }
 
 impl Client {
@@ -81,7 +87,7 @@ impl Client {
     /// The repositories that the caller may see.
     pub async fn catalog(&self) -> Result<Vec<String>> {
         let url = self.url(&format!("v2/_catalog?n={PAGE}"))?;
-        let page = |catalog: Catalog| catalog.repositories;
+        let page = |page: CatalogPage| page.repositories.unwrap_or_default();
         Ok(self.pages(url, &Scope::catalog(), page).await?.unwrap_or_default())
     }
 
@@ -109,11 +115,15 @@ impl Client {
         if let Some(artifact_type) = artifact_type {
             url.query_pairs_mut().append_pair("artifactType", artifact_type);
         }
-        let listed = self.pages(url, &Scope::pull(repository), |page: Referrers| page.manifests).await?;
-        let mut referrers = match listed {
-            Some(referrers) => referrers,
+        let page = |page: Referrers| page.manifests.unwrap_or_default();
+        let mut referrers = match self.pages(url, &Scope::pull(repository), page).await {
+            Ok(Some(referrers)) => referrers,
             // A registry that knows of none: clients keep the list under a tag.
-            None => self.tagged_referrers(repository, subject).await?,
+            Ok(None) => self.tagged_referrers(repository, subject).await?,
+            Err(Error::Refused(refusal)) if is_no_endpoint(refusal.status) => {
+                self.tagged_referrers(repository, subject).await?
+            }
+            Err(error) => return Err(error),
         };
         // Registries may leave the filter to us.
         referrers.retain(|referrer| {
@@ -190,12 +200,23 @@ pub(super) fn referrers_tag(subject: &Digest) -> Result<Tag> {
 /// `Link: </v2/_catalog?last=x&n=100>; rel="next"` (RFC 8288).
 fn next_page(answer: &Answer, at: &Url) -> Option<Url> {
     let links = answer.headers.get_all(LINK).iter().filter_map(|link| link.to_str().ok());
-    links.flat_map(|line| line.split(',')).find_map(|link| {
-        let (target, parameters) = link.trim().strip_prefix('<')?.split_once('>')?;
-        let is_next = parameters.split(';').any(|parameter| {
-            let parameter = parameter.trim().to_ascii_lowercase();
-            parameter.strip_prefix("rel=").is_some_and(|rel| rel.trim_matches('"') == "next")
+    links.flat_map(|line| split(line, ',')).find_map(|link| {
+        let mut parts = split(link, ';');
+        let target = parts.next()?.trim_matches(['<', '>']);
+        let is_next = parts.filter_map(parameter).any(|(name, value)| {
+            name == "rel" && value.split_whitespace().any(|rel| rel.eq_ignore_ascii_case("next"))
         });
         is_next.then(|| at.join(target).ok()).flatten()
     })
+}
+
+/// What registries answer that know no referrers, beside the `404` that the specification has for it.
+const fn is_no_endpoint(status: StatusCode) -> bool {
+    matches!(
+        status,
+        StatusCode::BAD_REQUEST
+            | StatusCode::METHOD_NOT_ALLOWED
+            | StatusCode::NOT_ACCEPTABLE
+            | StatusCode::NOT_IMPLEMENTED
+    )
 }

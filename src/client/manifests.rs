@@ -5,6 +5,7 @@ use reqwest::{RequestBuilder, StatusCode};
 use url::Url;
 
 use super::auth::Scope;
+use super::blobs::says_nothing;
 use super::call::{Answer, MAX_SHOWN};
 use super::manifest::Manifest;
 use super::{CALL_TIMEOUT, Client, Error, Result, shortened};
@@ -76,7 +77,15 @@ impl Client {
         repository: &RepositoryName,
         reference: &Reference,
     ) -> Result<Option<Descriptor>> {
-        self.resolve_by(&Scope::push(repository), repository, reference).await
+        match self.resolve_by(&Scope::push(repository), repository, reference).await {
+            // It does not say. Then it is sent, which replaces nothing under a digest.
+            Err(Error::Refused(refusal))
+                if says_nothing(refusal.status) && matches!(reference, Reference::Digest(_)) =>
+            {
+                Ok(None)
+            }
+            told => told,
+        }
     }
 
     pub(super) async fn resolve_by(
@@ -90,6 +99,9 @@ impl Client {
         let answer = self.call(Some(CALL_TIMEOUT), scope, request).await?;
         if answer.status == StatusCode::NOT_FOUND {
             return Ok(None);
+        }
+        if says_nothing(answer.status) {
+            return Ok(self.manifest(repository, reference).await?.map(|manifest| manifest.descriptor));
         }
         let answer = answer.expect(StatusCode::OK)?;
         let digest = answer.header(CONTENT_DIGEST).and_then(|digest| digest.parse().ok());
@@ -137,7 +149,9 @@ fn accepting(request: RequestBuilder) -> RequestBuilder {
     request.header(ACCEPT, TYPES.join(", "))
 }
 
-/// Without its parameters, which no manifest needs.
+/// Without its parameters, which no manifest needs. What is served as a plain file has the type of one (`text/plain`,
+/// `application/octet-stream`, `application/json`): then the manifest says what it is.
 fn media_type(answer: &Answer) -> Option<MediaType> {
-    answer.header(CONTENT_TYPE.as_str())?.split(';').next()?.trim().parse().ok()
+    let told: MediaType = answer.header(CONTENT_TYPE.as_str())?.split(';').next()?.trim().parse().ok()?;
+    Some(told).filter(|told| told.is_of_manifests() && told.as_str() != "application/json")
 }

@@ -6,5 +6,6 @@ mod auth;
 mod chunked;
 mod download;
 mod hostile;
+mod lenient;
 mod put;
 mod server;
