@@ -29,9 +29,9 @@ pub(super) struct AdminArgs {
     #[arg(long)]
     pub json: bool,
     /// Work on this database beside running servers, and past all permissions; without a URL on the one that
-    /// OVERSIDE_DATABASE names [default: ask --server, as whoever is signed in there]
-    #[arg(long, value_name = "URL", help_heading = "Where")]
-    database: Option<Option<String>>,
+    /// `OVERSIDE_DATABASE` names [default: ask --server, as whoever is signed in there]
+    #[arg(long, value_name = "URL", num_args = 0..=1, default_missing_value = "", help_heading = "Where")]
+    database: Option<String>,
     #[command(flatten, next_help_heading = "Where")]
     remote: RemoteArgs,
 }
@@ -62,7 +62,8 @@ impl AdminArgs {
 
     /// The database to work on, if that was asked for.
     pub fn database(&self) -> Option<String> {
-        self.database.clone().map(|url| url.unwrap_or_else(open::default_database))
+        let url = self.database.clone()?;
+        Some(if url.is_empty() { open::default_database() } else { url })
     }
 
     /// The password that the caller is signed in with.

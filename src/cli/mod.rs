@@ -110,14 +110,14 @@ enum Command {
 fn print_line(line: std::fmt::Arguments<'_>) {
     // Nobody is left to tell that nobody listens.
     progress::above_bars(|| {
-        drop(writeln!(std::io::stdout().lock(), "{}", printable_lines(&line.to_string())))
+        let _ = writeln!(std::io::stdout().lock(), "{}", printable_lines(&line.to_string()));
     });
 }
 
 /// As [`print_line`]: errors quote what registries say.
 fn print_error(line: std::fmt::Arguments<'_>) {
     progress::above_bars(|| {
-        drop(writeln!(std::io::stderr().lock(), "{}", printable_lines(&line.to_string())))
+        let _ = writeln!(std::io::stderr().lock(), "{}", printable_lines(&line.to_string()));
     });
 }
 

@@ -6,6 +6,7 @@ use anyhow::{Context, bail};
 use serde_json::{Value, json};
 
 use super::admin::{AdminArgs, Api, PasswordSource, bad_usage, moment, new_id, text};
+use crate::auth::password::Password;
 use crate::domain::account::UserName;
 
 #[derive(Debug, clap::Subcommand)]
@@ -110,7 +111,7 @@ async fn create(args: CreateArgs) -> anyhow::Result<()> {
         (user["oidc_issuer"], user["oidc_subject"]) = (oidc_issuer.into(), oidc_subject.into());
     }
     let id = new_id(&admin_args.api().await?.post("users", &user).await?);
-    let shown = password.as_ref().filter(|_| is_shown == Some(true)).map(|password| password.reveal());
+    let shown = password.as_ref().filter(|_| is_shown == Some(true)).map(Password::reveal);
     let text = match shown {
         Some(password) => format!("made user {name}, password {password} (not shown again)"),
         None => format!("made user {name}"),

@@ -65,17 +65,17 @@ impl Credentials {
     pub fn load() -> Result<Self> {
         let set = |name: &str| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
         let docker = set("DOCKER_CONFIG").or_else(|| Some(env::home_dir()?.join(".docker")));
-        let podman = match set("REGISTRY_AUTH_FILE") {
-            Some(file) => vec![file],
-            None => {
+        let podman = set("REGISTRY_AUTH_FILE").map_or_else(
+            || {
                 let user = rustix::process::getuid().as_raw().to_string();
                 let run = set("XDG_RUNTIME_DIR").map(|folder| folder.join("containers"));
                 let run = run.unwrap_or_else(|| Path::new("/run/containers").join(user));
                 let home = set("XDG_CONFIG_HOME").or_else(|| Some(env::home_dir()?.join(".config")));
                 let folders = std::iter::once(run).chain(home.map(|home| home.join("containers")));
                 folders.map(|folder| folder.join("auth.json")).collect()
-            }
-        };
+            },
+            |file| vec![file],
+        );
         let docker = docker.map(|folder| folder.join("config.json"));
         Self::read(docker, &podman, env::var_os("PATH"))
     }

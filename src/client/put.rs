@@ -64,10 +64,10 @@ impl PutOutcome {
 
 impl Blob {
     /// A file, hashed, or as it is remembered where it has not changed since.
-    pub async fn of_file(path: &Path, hashes: Option<&HashCache>, progress: &Progress) -> Result<Self> {
+    pub async fn of_file(path: &Path, cache: Option<&HashCache>, progress: &Progress) -> Result<Self> {
         let source = FileSource::open(path).await?;
-        let hashed = match hashes {
-            Some(hashes) => hashes.hash(&source, progress).await?,
+        let hashed = match cache {
+            Some(cache) => cache.hash(&source, progress).await?,
             None => source.hash(progress).await?,
         };
         source.check_unchanged().await?;

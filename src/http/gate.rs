@@ -179,14 +179,13 @@ fn requirement(need: Need, target: Target<'_>) -> Option<Requirement> {
     Some(match (need, target) {
         (Need::Nothing, _) => Requirement::Nothing,
         (Need::Client, _) => Requirement::Client,
-        (Need::Account, _) => Requirement::Account,
+        (Need::Account, _) | (Need::User, Target::Oneself) => Requirement::Account,
         (Need::Administrator, _) => Requirement::Administrator,
         (Need::Catalog, _) => Requirement::Catalog,
         (Need::Repository(action), Target::Repository(name)) => Requirement::Repository(name.clone(), action),
         (Need::Project(right), Target::Project(project)) => Requirement::Project(project.clone(), right),
         (Need::Robot, Target::Robot(id)) => Requirement::Robot(id),
         (Need::User, Target::User(id)) => Requirement::User(id),
-        (Need::User, Target::Oneself) => Requirement::Account,
         _ => return None,
     })
 }

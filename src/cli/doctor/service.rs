@@ -81,7 +81,7 @@ fn sign_in(service: &Url, status: StatusCode, headers: &HeaderMap) -> Finding {
 /// Asks the bucket what a browser asks before it sends an upload of a page of this origin.
 pub(super) async fn bucket_cors(client: &Client, store: &S3, origin: &HeaderValue) -> Option<Finding> {
     let some_blob = key::blob(&Digest::from_sha256([0; 32]));
-    let url = Url::parse(&store.presign_get(&some_blob, Duration::from_secs(60)).await.ok()?).ok()?;
+    let url = Url::parse(&store.presign_get(&some_blob, Duration::from_mins(1)).await.ok()?).ok()?;
     let mend = "give the bucket a CORS rule for the origin, as localstack/cors.json does";
     Some(cors(client, &url, "bucket CORS", origin, mend).await)
 }

@@ -42,7 +42,7 @@ async fn unnamed(stack: Arc<Stack>) {
         let page = crate::support::api::Answer::to(http.get(format!("{base}{next}"))).await.expect(200);
         all.extend(page.json()["blobs"].as_array().expect("blobs").clone());
         let Some(link) = page.header("link") else { break };
-        next = link.trim_start_matches('<').split('>').next().expect("a link").to_owned();
+        link.trim_start_matches('<').split('>').next().expect("a link").clone_into(&mut next);
     }
     let named_by: Vec<_> = all.iter().filter(|blob| blob["in_manifest"] == true).collect();
     assert_eq!((all.len(), named_by.len()), (3, 2), "{all:?}");
