@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 use indicatif::{HumanBytes, MultiProgress, ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 
-use crate::client::{Error, Event, Outcome, Progress, Stage, Subject, printable};
+use super::voice::Voice;
+use crate::client::{Event, Outcome, Progress, Stage, Subject, printable};
 use crate::domain::upload::UploadId;
 use crate::telemetry::chain;
 
@@ -100,7 +101,7 @@ impl Display {
             Style::Plain => Voice::Plain,
             Style::Bars { all, .. } => Voice::Bars(all.clone()),
         };
-        *VOICE.lock().unwrap_or_else(PoisonError::into_inner) = voice;
+        voice.take_over();
         let subjects = HashMap::new();
         Self(Arc::new(Mutex::new(Shown { style, session: None, subjects, total: 0, done: 0 })))
     }
@@ -126,41 +127,8 @@ impl Display {
             total.finish_and_clear();
             // Fails only where there is no terminal any more.
             let _ = all.clear();
-            *VOICE.lock().unwrap_or_else(PoisonError::into_inner) = Voice::Plain;
+            Voice::Plain.take_over();
         }
-    }
-}
-
-/// How this process speaks: to one terminal, or to one script.
-#[derive(Debug, Clone)]
-enum Voice {
-    Plain,
-    Silent,
-    Events,
-    Bars(MultiProgress),
-}
-
-static VOICE: Mutex<Voice> = Mutex::new(Voice::Plain);
-
-/// Writes what is to stay, above the bars if there are any.
-pub(super) fn above_bars(write: impl FnOnce()) {
-    let voice = VOICE.lock().unwrap_or_else(PoisonError::into_inner).clone();
-    match voice {
-        Voice::Bars(bars) => bars.suspend(write),
-        Voice::Plain | Voice::Silent | Voice::Events => write(),
-    }
-}
-
-/// Says that a call is repeated, which is about no file or blob of its own.
-pub(super) fn say_retry(error: &Error, after: Duration) {
-    let (text, seconds) = (chain(error), after.as_secs_f64());
-    let voice = VOICE.lock().unwrap_or_else(PoisonError::into_inner).clone();
-    match voice {
-        Voice::Silent => {}
-        Voice::Events => {
-            say!("{}", json!({ "event": "retrying", "error": text, "after_seconds": seconds }));
-        }
-        Voice::Plain | Voice::Bars(_) => complain!("{text}; trying again in {seconds:.1} s"),
     }
 }
 

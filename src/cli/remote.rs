@@ -212,7 +212,7 @@ impl TlsArgs {
             token_services: self.token_service.clone(),
             authorities,
             accept_invalid_certificates: self.insecure,
-            retrying: Some(super::progress::say_retry),
+            retrying: Some(super::voice::say_retry),
         })
     }
 }

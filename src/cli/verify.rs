@@ -7,7 +7,7 @@ use crate::domain::digest::Digest;
 use crate::open;
 use crate::service::{Flaw, ScrubReport, ScrubTerms};
 
-/// Compare the blobs that the database tells of with the objects in the store; safe beside running servers.
+/// Compare the blobs of the database with the objects in the store; safe beside running servers.
 ///
 /// Says which blobs are missing from the store or have another size, and with `--deep` whose bytes are wrong. Exits
 /// with 1 when any is. Objects that no blob tells of are `overside gc`'s.

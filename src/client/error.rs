@@ -26,7 +26,7 @@ pub enum Error {
     Unreachable {
         peer: String,
         #[source]
-        source: reqwest::Error,
+        source: RootCause,
     },
     #[error(
         "{peer} shows a certificate that nothing here vouches for; if it is signed by an authority of your own, name that with --ca FILE"
@@ -34,7 +34,7 @@ pub enum Error {
     Untrusted {
         peer: String,
         #[source]
-        source: reqwest::Error,
+        source: RootCause,
     },
     /// The registry named a place that it has no reason to name.
     #[error("the registry leads to {place}, and that is {why}; nothing was sent there")]
@@ -50,7 +50,7 @@ pub enum Error {
     Broken {
         peer: String,
         #[source]
-        source: reqwest::Error,
+        source: RootCause,
     },
     #[error("{peer} ended the transfer early")]
     Truncated { peer: String },
@@ -167,6 +167,23 @@ fn unauthorized(peer: &str, signed_in: bool, refusal: &Refusal) -> String {
     }
 }
 
+/// An HTTP client's error by what it comes from, such as `Connection refused`: what the client says of itself on the way
+/// there helps nobody.
+#[derive(Debug)]
+pub struct RootCause(reqwest::Error);
+
+impl std::fmt::Display for RootCause {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut root: &dyn std::error::Error = &self.0;
+        while let Some(source) = root.source() {
+            root = source;
+        }
+        std::fmt::Display::fmt(root, f)
+    }
+}
+
+impl std::error::Error for RootCause {}
+
 /// The first cause of a failed request that is a `T`.
 fn cause<T: std::error::Error + 'static>(error: &reqwest::Error) -> Option<&T> {
     let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
@@ -189,11 +206,11 @@ impl Error {
             Self::Destination { place: peer, why: *why }
         } else if matches!(cause(&source), Some(rustls::Error::InvalidCertificate(_))) {
             // Whoever is at the other end showed itself to be somebody else.
-            Self::Untrusted { peer, source }
+            Self::Untrusted { peer, source: RootCause(source) }
         } else if refused {
-            Self::Unreachable { peer, source }
+            Self::Unreachable { peer, source: RootCause(source) }
         } else {
-            Self::Broken { peer, source }
+            Self::Broken { peer, source: RootCause(source) }
         }
     }
 

@@ -49,6 +49,7 @@ pub fn cases() -> Vec<Story> {
             guessing::networks(s).boxed()
         }),
         ("wrong_secrets_become_slow_and_do_not_fill_the_log", |s| guessing::secrets(s).boxed()),
+        ("who_signed_in_with_podman_is_signed_in_here", |s| login::by_podman(s).boxed()),
         ("signing_in_keeps_what_the_registry_takes_where_docker_keeps_it", |s| login::kept(s).boxed()),
         ("a_helper_that_is_not_installed_breaks_nothing_that_needs_no_credentials", |s| {
             login::without_its_helper(s).boxed()

@@ -132,6 +132,11 @@ fn as_root() {
     if owner != 0 {
         not_here("it runs as root only");
     }
+    // Within containers root often has none of these, and neither daemon nor layers come about.
+    let alone = ["--mount", "--mount-proc", "--pid", "--fork", "true"];
+    if !Command::new("unshare").args(alone).output().is_ok_and(|done| done.status.success()) {
+        not_here("this machine gives no namespaces of its own");
+    }
 }
 
 /// Debian's programs that are unpacked and not installed find each other and their libraries.

@@ -7,8 +7,8 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 use super::{PRIVATE, PUBLIC, Town};
-use crate::support::Stack;
 use crate::support::accounts::{Accounts, PASSWORD};
+use crate::support::{CommandLine, Stack};
 
 pub async fn kept(stack: Arc<Stack>) {
     let server = stack.server(&["--auth", "token"]).await;
@@ -55,4 +55,16 @@ pub async fn without_its_helper(stack: Arc<Stack>) {
         assert!(done.stderr.contains("docker-credential-nowhere"), "{}", done.stderr);
     }
     assert_eq!(std::fs::read(kept).expect("what was public"), PUBLIC.as_bytes());
+}
+
+/// Where podman keeps it that finds no folder for what runs, and what `podman login --compat-auth-file` leaves elsewhere.
+pub async fn by_podman(stack: Arc<Stack>) {
+    let server = stack.server(&["--auth", "token"]).await;
+    Accounts::of(&stack).await.user("alice").await;
+    let ours = CommandLine::new(&stack, "ours", server.base_url());
+    assert!(ours.failed(1, &["user", "token", "list"]).await.contains("overside login"));
+    let auth = STANDARD.encode(format!("alice:{PASSWORD}"));
+    let address = server.base_url().trim_start_matches("http://");
+    ours.write(".config/containers/auth.json", json!({ "auths": { address: { "auth": auth } } }).to_string());
+    assert!(ours.done(&["user", "token", "list"]).await.starts_with("ID"));
 }

@@ -53,6 +53,7 @@ pub async fn failures(stack: Arc<Stack>) {
         assert_eq!((done.code, done.stdout.as_str()), (Some(2), ""), "{arguments:?}");
         assert!(done.stderr.starts_with("error: "), "{}", done.stderr);
     }
+    assert_eq!(stack.command(&["migrate"]).await.code, Some(0));
     // Port 1 is nobody's.
     let mut unreachable = vec![(["--database", "postgres://nobody@127.0.0.1:1/none"], "--database")];
     if !matches!(stack.store, Store::S3 { .. }) {
@@ -136,6 +137,9 @@ async fn refusing(endpoint: &Url, query: &'static str) -> String {
 /// Somebody else is cleaning: the command waits for the end, and says so.
 pub async fn in_turn(stack: Arc<Stack>) {
     assert_eq!(stack.command(&["migrate"]).await.code, Some(0));
+    if let Store::Filesystem { root } = &stack.store {
+        std::fs::create_dir_all(root.join("blobs")).expect("a store that nobody serves");
+    }
     let begun = "INSERT INTO chore (name, begun_at) SELECT 'clean', $1 WHERE $1 < $2";
     // Its lease runs for fifteen seconds, and nobody renews it.
     assert_eq!(stack.database.write(begun, [TimeDelta::zero(), TimeDelta::minutes(1)]).await, 1);

@@ -76,7 +76,10 @@ fn signs_in(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
             fs::write(guest.path("note.txt"), "a note").expect("a file");
             let note = ["push", "--plain-http", "--no-tty", &there, "note.txt"];
             let refused = guest.client_refused(&note).await;
-            assert!(refused.contains("guest has no permission to push"), "{refused}");
+            assert!(
+                refused.contains("guest is guest of project team, and this takes developer"),
+                "{refused}"
+            );
         }
         // Two files and a review of each registry, and the config that says nothing.
         assert_stored(&stack, 2 * 3 + 1).await;

@@ -129,7 +129,7 @@ fn refused(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
         }
         pending.abort().await.expect(204);
         // Found out when the store has been asked: the session is taken back.
-        let beyond = post(&repository, &[("size", "9"), ("mode", "multipart"), ("parts", "1-2")]).await;
+        let beyond = post(&repository, &[("size", "9"), ("mode", "multipart"), ("parts", "2-3")]).await;
         beyond.refused(400, "BLOB_UPLOAD_INVALID");
 
         let db = database(&stack).await;

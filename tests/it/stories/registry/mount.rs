@@ -67,7 +67,7 @@ fn named(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
         let digest = sha512_of(&bytes);
         source.begin().await.finalize_with(&digest, bytes.clone()).await.expect(201);
         let text = digest.to_string();
-        for from in ["team/other", "NO NAME", ""] {
+        for from in ["team/other", "NO NAME", "-"] {
             mount(&target, &[("mount", &text), ("from", from)]).await.expect(202);
             target.read(&digest).await.refused(404, "BLOB_UNKNOWN");
         }

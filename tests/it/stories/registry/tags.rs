@@ -161,7 +161,7 @@ fn unusable(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
         for query in [
             "n=abc",
             "n=-1",
-            "n=",
+            "n=%20",
             "n=1.5",
             "n=+1",
             "n=0x1",

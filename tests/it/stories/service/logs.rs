@@ -6,13 +6,14 @@ use futures_util::future::{BoxFuture, FutureExt};
 use serde_json::Value;
 use url::Url;
 
-use crate::support::Stack;
 use crate::support::api::{Answer, Repository, content, digest_of, send, send_parts};
 use crate::support::trial::Story;
+use crate::support::{Accounts, Stack, StackKind};
 
 pub fn cases() -> Vec<Story> {
     vec![
         ("json_logs_name_the_request_and_the_upload_and_no_secret", json),
+        ("the_log_says_who_asked_for_what_and_how_much_it_was", asked),
         ("a_request_id_is_answered_and_a_clients_own_is_kept", request_id),
     ]
 }
@@ -77,6 +78,47 @@ fn json(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
         for secret in ["X-Amz-Signature", "signature=", "X-Amz-Credential", "AWS4-HMAC", "SecretAccessKey"] {
             assert!(!log.contains(secret), "{secret}");
         }
+    }
+    .boxed()
+}
+
+fn asked(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
+    async move {
+        let alice = Accounts::of(&stack).await.administrator("alice").await;
+        let server = stack.guarded_server(&["--log-format", "json"]).await;
+        let (http, base) = (crate::support::http(), server.base_url());
+        let body = br#"{"upload_concurrent":100}"#;
+        let request = http.put(format!("{base}/api/v2.0/configurations")).body(&body[..]);
+        let request = request.header("content-type", "application/json").header("user-agent", "a test/1");
+        Answer::to(alice.sign(request)).await.expect(200);
+        Answer::to(http.get(format!("{base}/v2/"))).await.expect(401);
+
+        let log = server_log(&stack);
+        let lines = || log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        let start = lines().find(|line| line["message"] == "serving").expect("a line of the start");
+        assert!(start["sign_in"].as_str().is_some_and(|who| who.contains("everybody")), "{start}");
+        let (database, store) =
+            (start["database"].as_str().expect("text"), start["store"].as_str().expect("text"));
+        let is_files = stack.kind == StackKind::SqliteFilesystem;
+        assert_eq!((database.starts_with("sqlite://"), store.starts_with("file://")), (is_files, is_files));
+        assert!(is_files || !database.contains('@'), "{database}");
+
+        let answered = |path: &str| {
+            let line = lines().find(|line| line["message"] == "answered" && line["span"]["path"] == path);
+            line.unwrap_or_else(|| panic!("{path}: {log}"))
+        };
+        let changed = answered("/api/v2.0/configurations");
+        let span = &changed["span"];
+        assert_eq!((&changed["status"], &span["method"]), (&Value::from(200), &Value::from("PUT")));
+        assert_eq!((&span["user"], &span["client"]), (&Value::from("alice"), &Value::from("127.0.0.1")));
+        assert_eq!(
+            (&span["agent"], &span["request_bytes"]),
+            (&Value::from("a test/1"), &Value::from(body.len()))
+        );
+        assert!(changed["milliseconds"].as_f64().is_some_and(|taken| taken > 0.0), "{changed}");
+        let stranger = answered("/v2/");
+        assert!(stranger["response_bytes"].as_u64().is_some_and(|bytes| bytes > 0), "{stranger}");
+        assert_eq!(stranger["span"].get("user"), None);
     }
     .boxed()
 }

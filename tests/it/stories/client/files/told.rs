@@ -123,7 +123,10 @@ pub async fn exit_codes(stack: Arc<Stack>) {
         (&["put", "missing", NAME][..], "missing"),
         (&["put", "*.parquet", NAME], "*.parquet"),
         (&["put", "--recursive", "cargo", "team/cargo:v1"], "cargo"),
-        (&["put", "cargo", NAME, "--server", "http://127.0.0.1:9"], "http://127.0.0.1:9"),
+        (
+            &["put", "cargo", NAME, "--server", "http://127.0.0.1:9"],
+            "cannot reach http://127.0.0.1:9; check the address and that the server runs: Connection refused",
+        ),
         (&["get", &missing, "-o", "back"], &missing),
         (&["get", "team/cargo:v1", "-o", "back"], "team/cargo:v1"),
         (&["get", &there, "-o", "missing/folder/back"], "missing/folder"),

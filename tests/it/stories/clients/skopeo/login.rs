@@ -138,6 +138,6 @@ pub async fn names_of_loopback(stack: Arc<Stack>) {
         guest.copy(&[], &there, &guest.folder("back")).await;
         layout.assert_same_as(&guest.path("back"));
         let refused = guest.refused(&push).await;
-        assert!(refused.contains("guest has no permission to push"), "{refused}");
+        assert!(refused.contains("guest is guest of project team, and this takes developer"), "{refused}");
     }
 }
