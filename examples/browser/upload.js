@@ -74,27 +74,36 @@ export async function upload(file, options) {
     const sent = new Map(plan.received.map((part) => [part.part_number, part.size]));
     const tell = () => changed({ sent: [...sent.values()].reduce((sum, bytes) => sum + bytes, 0) });
     tell();
-    const complete = new Set(sent.keys());
-    while (complete.size < plan.part_count) {
-      const missing = plan.parts.filter((part) => !complete.has(part.part_number));
-      const send = async () => {
-        for (let part = missing.shift(); part; part = missing.shift()) {
-          const { part_number: number, offset, size } = part;
-          await persist(async (again) => {
-            const signed = again ? (await sign(url, { parts: number })).parts[0] : part;
-            await put(signed.presigned_url, signed.headers, file.slice(offset, offset + size), stopped, (bytes) => {
-              sent.set(number, bytes);
-              tell();
+    let complete = new Set(sent.keys());
+    for (let tries = 1; ; tries++) {
+      while (complete.size < plan.part_count) {
+        const missing = plan.parts.filter((part) => !complete.has(part.part_number));
+        const send = async () => {
+          for (let part = missing.shift(); part; part = missing.shift()) {
+            const { part_number: number, offset, size } = part;
+            await persist(async (again) => {
+              const signed = again ? (await sign(url, { parts: number })).parts[0] : part;
+              await put(signed.presigned_url, signed.headers, file.slice(offset, offset + size), stopped, (bytes) => {
+                sent.set(number, bytes);
+                tell();
+              });
             });
-          });
-          complete.add(number);
-        }
-      };
-      await Promise.all(Array.from({ length: AT_ONCE }, send));
-      if (complete.size < plan.part_count) plan = await sign(url, {});
+            complete.add(number);
+          }
+        };
+        await Promise.all(Array.from({ length: AT_ONCE }, send));
+        if (complete.size < plan.part_count) plan = await sign(url, {});
+      }
+      const { digest, midstates } = await hashing;
+      try {
+        return await finish(url, digest, midstates);
+      } catch (error) {
+        // A part was missing after all, such as one whose sender was stopped: it is sent again.
+        if (error.code !== "uploading" || tries === ATTEMPTS) throw error;
+        plan = await sign(url, {});
+        complete = new Set(plan.received.map((part) => part.part_number));
+      }
     }
-    const { digest, midstates } = await hashing;
-    return finish(url, digest, midstates);
   }
 
   async function begin() {
