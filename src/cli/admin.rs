@@ -1,8 +1,6 @@
 //! What the commands that manage users, projects, robots and settings have in common: they call the management API of a
 //! server as whoever is signed in there or, with `--database`, the same API on a database, within this process.
 
-use std::io::BufRead;
-
 use anyhow::{Context, bail};
 use axum::Router;
 use axum::body::Body;
@@ -13,7 +11,7 @@ use http_body_util::BodyExt;
 use serde_json::Value;
 use tower::ServiceExt;
 
-use super::BadUsage;
+use super::login::read_line;
 use super::remote::RemoteArgs;
 use crate::auth::password::Password;
 use crate::client::{Client, Error, ManagementAnswer};
@@ -64,11 +62,6 @@ impl AdminArgs {
     pub fn database(&self) -> Option<String> {
         let url = self.database.clone()?;
         Some(if url.is_empty() { open::default_database() } else { url })
-    }
-
-    /// The password that the caller is signed in with.
-    pub async fn own_password(&self) -> anyhow::Result<Option<String>> {
-        self.remote.password_at(&self.remote.server).await
     }
 
     /// Prints one object, or a sentence about it.
@@ -188,12 +181,7 @@ impl PasswordSource {
         if !self.password_stdin {
             return Ok((Password::generate(), true));
         }
-        let mut line = String::new();
-        std::io::stdin()
-            .lock()
-            .read_line(&mut line)
-            .context("cannot read the password from standard input")?;
-        Ok((Password::new(line.trim_end_matches(['\r', '\n']).to_owned()), false))
+        Ok((Password::new(read_line()?), false))
     }
 }
 
@@ -208,8 +196,9 @@ pub(super) fn new_id(answer: &ManagementAnswer) -> Option<i64> {
     answer.location.as_deref()?.rsplit('/').next()?.parse().ok()
 }
 
-pub(super) fn bad_usage(why: &'static str) -> anyhow::Error {
-    BadUsage::new(why).into()
+/// A text within a query.
+pub(super) fn query(text: &str) -> String {
+    url::form_urlencoded::byte_serialize(text.as_bytes()).collect()
 }
 
 /// A field as people read it.

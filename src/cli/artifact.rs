@@ -38,6 +38,8 @@ pub(super) struct Sending<'a> {
     pub display: &'a Display,
     pub output: OutputArgs,
     pub args: &'a SendArgs,
+    /// What the root was called where it comes from, if it was called something else.
+    pub before: Option<Digest>,
 }
 
 impl SendArgs {
@@ -56,14 +58,15 @@ impl SendArgs {
 
     /// None where there is no folder to remember anything in.
     pub fn states(&self) -> Option<UploadStates> {
-        let base = || {
-            let home = || Some(PathBuf::from(std::env::var_os("HOME")?).join(".local/state"));
-            let given =
-                std::env::var_os("XDG_STATE_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
-            Some(given.or_else(home)?.join(STATE_FOLDER))
-        };
+        let base = || Some(user_folder("XDG_STATE_HOME", ".local/state")?.join(STATE_FOLDER));
         self.state.clone().or_else(base).map(UploadStates::at)
     }
+}
+
+/// A folder of the user's (XDG Base Directory Specification): what a variable says, or else below their home.
+pub(super) fn user_folder(variable: &str, below_home: &str) -> Option<PathBuf> {
+    let given = std::env::var_os(variable).map(PathBuf::from).filter(|path| path.is_absolute());
+    given.or_else(|| Some(std::env::home_dir()?.join(below_home)))
 }
 
 impl Sending<'_> {
@@ -76,33 +79,20 @@ impl Sending<'_> {
         options: &CopyOptions,
         name: &RemoteName,
     ) -> anyhow::Result<()> {
-        self.send_renamed(origin, root, target, options, name, None).await
-    }
-
-    /// The same for a root that was called `before` where it comes from, if it was called something else.
-    pub async fn send_renamed(
-        &self,
-        origin: &Origin,
-        root: &Manifest,
-        target: &Target,
-        options: &CopyOptions,
-        name: &RemoteName,
-        before: Option<Digest>,
-    ) -> anyhow::Result<()> {
         if self.args.dry_run {
             for plan in copy::plan(origin, root, target, options).await? {
-                self.say_planned(origin, &plan, target, before).await?;
+                self.say_planned(origin, &plan, target).await?;
             }
             return Ok(());
         }
         let report = copy::copy(origin, root, target, options, &self.display.progress()).await?;
         self.display.finish();
-        self.say(root, name, &report, before);
+        self.say(root, name, &report);
         Ok(())
     }
 
     /// The digest alone on a line, for people to copy and for scripts to read.
-    fn say(&self, root: &Manifest, name: &RemoteName, report: &CopyReport, before: Option<Digest>) {
+    fn say(&self, root: &Manifest, name: &RemoteName, report: &CopyReport) {
         let digest = root.descriptor.digest;
         let reference = name.with(Some(Reference::Digest(digest)));
         if self.output.json {
@@ -115,22 +105,16 @@ impl Sending<'_> {
                 "name": name.to_string(),
                 "blobs": report,
             });
-            if let Some(before) = before {
+            if let Some(before) = self.before {
                 result["digest_before"] = json!(before);
             }
             say!("{result}");
         } else {
-            say!("{digest} {name}{}", told_before(before));
+            say!("{digest} {name}{}", told_before(self.before));
         }
     }
 
-    async fn say_planned(
-        &self,
-        origin: &Origin,
-        plan: &Plan,
-        target: &Target,
-        before: Option<Digest>,
-    ) -> anyhow::Result<()> {
+    async fn say_planned(&self, origin: &Origin, plan: &Plan, target: &Target) -> anyhow::Result<()> {
         let manifests = plan.manifests.iter().map(|manifest| (&manifest.descriptor, "would be pushed"));
         let foreign = plan.foreign.iter().map(|layer| (layer, "foreign, left where it is"));
         let present = plan.present.iter().map(|manifest| (manifest, "exists"));
@@ -147,7 +131,7 @@ impl Sending<'_> {
         for (descriptor, outcome) in planned.into_iter().chain(manifests) {
             say_planned(self.output, &descriptor.digest, descriptor.size, outcome);
         }
-        if let (Some(before), Some(root)) = (before, plan.manifests.last()) {
+        if let (Some(before), Some(root)) = (self.before, plan.manifests.last()) {
             let digest = root.descriptor.digest;
             if self.output.json {
                 say!("{}", json!({ "event": "planned_digest", "digest": digest, "digest_before": before }));

@@ -69,7 +69,7 @@ async fn copy_all(args: &CopyArgs, display: &Display) -> anyhow::Result<()> {
         CopyOptions { put, replace_tag: args.force, recheck: args.force, referrers: args.referrers };
     let target = Target { client: to, repository: args.to.repository.clone(), tag };
     let origin = Origin::Registry(from, args.from.repository.clone());
-    let sending = Sending { display, output: args.output, args: &args.send };
+    let sending = Sending { display, output: args.output, args: &args.send, before: None };
     let sent = sending.send(&origin, &root, &target, &options, &name).await;
     sent.with_context(|| format!("cannot copy {} to {}", args.from, args.to))
 }

@@ -104,7 +104,8 @@ fn expect_terminal(instead: &'static str) -> Result<(), BadUsage> {
     if std::io::stdin().is_terminal() { Ok(()) } else { Err(BadUsage::new(instead)) }
 }
 
-fn read_line() -> anyhow::Result<String> {
+/// The first line of standard input.
+pub(super) fn read_line() -> anyhow::Result<String> {
     let mut line = String::new();
     std::io::stdin().lock().read_line(&mut line).context("cannot read from standard input")?;
     Ok(line.trim_end_matches(['\r', '\n']).to_owned())

@@ -26,6 +26,7 @@ mod ls;
 mod man;
 mod migrate;
 mod operands;
+mod output;
 mod pipe;
 pub mod progress;
 mod project;
@@ -40,7 +41,6 @@ mod serve;
 mod tag;
 mod user;
 mod verify;
-mod voice;
 
 use std::borrow::Cow;
 use std::io::Write;
@@ -110,14 +110,14 @@ enum Command {
 /// Whatever is in it: names and titles are often a registry's, and a terminal obeys some of what it is shown.
 fn print_line(line: std::fmt::Arguments<'_>) {
     // Nobody is left to tell that nobody listens.
-    voice::above_bars(|| {
+    output::above_bars(|| {
         let _ = writeln!(std::io::stdout().lock(), "{}", printable_lines(&line.to_string()));
     });
 }
 
 /// As [`print_line`]: errors quote what registries say.
 fn print_error(line: std::fmt::Arguments<'_>) {
-    voice::above_bars(|| {
+    output::above_bars(|| {
         let _ = writeln!(std::io::stderr().lock(), "{}", printable_lines(&line.to_string()));
     });
 }

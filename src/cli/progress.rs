@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use indicatif::{HumanBytes, MultiProgress, ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 
-use super::voice::Voice;
+use super::output::OutputMode;
 use crate::client::{Event, Outcome, Progress, Stage, Subject, printable};
 use crate::domain::upload::UploadId;
 use crate::telemetry::chain;
@@ -95,13 +95,13 @@ impl Display {
     }
 
     fn with_style(style: Style) -> Self {
-        let voice = match &style {
-            Style::Silent => Voice::Silent,
-            Style::Events => Voice::Events,
-            Style::Plain => Voice::Plain,
-            Style::Bars { all, .. } => Voice::Bars(all.clone()),
+        let mode = match &style {
+            Style::Silent => OutputMode::Silent,
+            Style::Events => OutputMode::Events,
+            Style::Plain => OutputMode::Plain,
+            Style::Bars { all, .. } => OutputMode::Bars(all.clone()),
         };
-        voice.take_over();
+        mode.install();
         let subjects = HashMap::new();
         Self(Arc::new(Mutex::new(Shown { style, session: None, subjects, total: 0, done: 0 })))
     }
@@ -127,7 +127,7 @@ impl Display {
             total.finish_and_clear();
             // Fails only where there is no terminal any more.
             let _ = all.clear();
-            Voice::Plain.take_over();
+            OutputMode::Plain.install();
         }
     }
 }
@@ -181,7 +181,7 @@ impl Shown {
         match &before {
             Some(before) if counts(before.stage) && stage == Stage::Finalizing => {}
             Some(before) if counts(before.stage) => {
-                self.total = self.total.saturating_sub(before.total - before.begun_at.min(before.total));
+                self.total = self.total.saturating_sub(before.total.saturating_sub(before.begun_at));
                 self.done = self.done.saturating_sub(before.done.saturating_sub(before.begun_at));
             }
             _ => {}

@@ -126,8 +126,8 @@ async fn push(args: &PushArgs, display: &Display) -> anyhow::Result<()> {
         let root = root.context("the archive lost its own manifest")?;
         let tagged = name.with(tag.clone().map(Reference::Tag));
         let target = Target { client: client.clone(), repository: name.repository.clone(), tag };
-        let sending = Sending { display, output: args.output, args: &args.send };
-        sending.send_renamed(&origin, root, &target, &options, &tagged, before).await?;
+        let sending = Sending { display, output: args.output, args: &args.send, before };
+        sending.send(&origin, root, &target, &options, &tagged).await?;
     }
     // Everything that the archive has whole is there now.
     wanted.lacking.into_iter().next().map_or(Ok(()), Err)

@@ -13,7 +13,7 @@ use futures_util::stream::StreamExt;
 use serde_json::json;
 
 use super::BadUsage;
-use super::artifact::{SendArgs, say_planned, unless_interrupted};
+use super::artifact::{SendArgs, say_planned, unless_interrupted, user_folder};
 use super::operands::files_and_name;
 use super::pipe::is_stdio;
 use super::progress::{Display, OutputArgs};
@@ -253,11 +253,10 @@ impl Put<'_> {
     }
 }
 
-/// `$XDG_CACHE_HOME` or `~/.cache`: what may go at any time. None without a home.
-fn hashes(are_read: bool) -> Option<HashCache> {
-    let given = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
-    let folder = given.or_else(|| Some(std::env::home_dir()?.join(".cache"))).filter(|_| !are_read)?;
-    Some(HashCache::at(folder.join("overside/hashes")))
+/// In the user's folder for what may go at any time. None without a home.
+fn hashes(reads_all: bool) -> Option<HashCache> {
+    let folder = user_folder("XDG_CACHE_HOME", ".cache")?;
+    Some(HashCache::at(folder.join("overside/hashes"), reads_all))
 }
 
 /// What shells have not made of patterns; a file whose name only looks like one is itself.

@@ -174,16 +174,6 @@ impl RemoteArgs {
         self.client_at(url.clone(), Some(&name.repository)).await
     }
 
-    /// The password that whoever is signed in to a server has given it.
-    pub async fn password_at(&self, url: &Url) -> anyhow::Result<Option<String>> {
-        let credentials = Credentials::load().context("cannot read who you are to registries")?;
-        let found = credentials.find(&authority(url).unwrap_or_default(), None).await;
-        Ok(match found.context("cannot tell who you are to the server")? {
-            Some(Credential::Basic { password, .. }) => Some(password),
-            _ => url.password().map(str::to_owned),
-        })
-    }
-
     /// The same of a registry by itself.
     pub async fn client_at(&self, url: Url, repository: Option<&RepositoryName>) -> anyhow::Result<Client> {
         let credentials = Credentials::load().context("cannot read who you are to registries")?;
@@ -212,7 +202,7 @@ impl TlsArgs {
             token_services: self.token_service.clone(),
             authorities,
             accept_invalid_certificates: self.insecure,
-            retrying: Some(super::voice::say_retry),
+            retrying: Some(super::output::say_retry),
         })
     }
 }

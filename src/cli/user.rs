@@ -5,7 +5,8 @@ mod token;
 use anyhow::{Context, bail};
 use serde_json::{Value, json};
 
-use super::admin::{AdminArgs, Api, PasswordSource, bad_usage, moment, new_id, text};
+use super::BadUsage;
+use super::admin::{AdminArgs, Api, PasswordSource, moment, new_id, query, text};
 use crate::auth::password::Password;
 use crate::domain::account::UserName;
 
@@ -20,7 +21,7 @@ pub(super) enum UserCommand {
     /// Delete a user with their memberships and tokens; their blobs and images stay
     Delete(NameArgs),
     /// Let a user run the service, or no longer
-    Admin(RunArgs),
+    Admin(AdministratorArgs),
     /// What a user's programs sign in with
     #[command(subcommand)]
     Token(token::TokenCommand),
@@ -68,7 +69,7 @@ pub(super) struct NameArgs {
 }
 
 #[derive(Debug, clap::Args)]
-pub(super) struct RunArgs {
+pub(super) struct AdministratorArgs {
     name: UserName,
     /// No longer
     #[arg(long)]
@@ -92,11 +93,6 @@ pub(super) async fn run(command: UserCommand) -> anyhow::Result<()> {
 async fn find(api: &Api, name: &UserName) -> anyhow::Result<Value> {
     let found = api.list(&format!("users?q=username%3D{}", query(name.as_str()))).await?;
     super::admin::find(found, "username", name.as_str(), "user")
-}
-
-/// A text within a query.
-fn query(text: &str) -> String {
-    url::form_urlencoded::byte_serialize(text.as_bytes()).collect()
 }
 
 async fn create(args: CreateArgs) -> anyhow::Result<()> {
@@ -135,20 +131,23 @@ async fn passwd(args: PasswdArgs) -> anyhow::Result<()> {
     let PasswdArgs { name, password, admin_args } = args;
     let (password, is_shown) = password.read()?;
     let api = admin_args.api().await?;
+    // Where nobody has to sign in, nobody is anybody.
     let own = match &api {
-        Api::Server(_) => {
-            Some(text(&api.get("users/current").await?, "username")).filter(|own| !own.is_empty())
+        Api::Server(client) => {
+            let name = text(&api.get("users/current").await?, "username");
+            Some((name, client.password())).filter(|(name, _)| !name.is_empty())
         }
         Api::Database(_) => None,
     };
-    let is_own = own.is_some() && name.as_ref().is_none_or(|name| Some(name.as_str()) == own.as_deref());
+    let own = own.filter(|(own, _)| name.as_ref().is_none_or(|name| name.as_str() == own));
+    let is_own = own.is_some();
     let mut change = json!({ "new_password": password.reveal() });
-    let (id, name) = if is_own {
-        let old = admin_args.own_password().await?;
+    let (id, name) = if let Some((own, old)) = own {
         change["old_password"] = old.context("sign in with the old password first: overside login")?.into();
-        (None, own.unwrap_or_default())
+        (None, own)
     } else {
-        let name = name.ok_or_else(|| bad_usage("say whose password: nobody is signed in here"))?;
+        let nobody = || BadUsage::new("say whose password: nobody is signed in here");
+        let name = name.ok_or_else(nobody)?;
         (find(&api, &name).await?["user_id"].as_i64(), name.to_string())
     };
     let user = id.map_or_else(|| "current".to_owned(), |id| id.to_string());
@@ -174,8 +173,8 @@ async fn delete(args: NameArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn set_administrator(args: RunArgs) -> anyhow::Result<()> {
-    let RunArgs { name, revoke, admin_args } = args;
+async fn set_administrator(args: AdministratorArgs) -> anyhow::Result<()> {
+    let AdministratorArgs { name, revoke, admin_args } = args;
     let api = admin_args.api().await?;
     let user = find(&api, &name).await?;
     let kind = if revoke { "no administrator" } else { "an administrator" };

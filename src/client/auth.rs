@@ -118,6 +118,14 @@ impl Authenticator {
         }
     }
 
+    /// The password that goes with a name, if that is what one signs in with.
+    pub fn password(&self) -> Option<&str> {
+        match &self.credential {
+            Some(Credential::Basic { password, .. }) => Some(password),
+            _ => None,
+        }
+    }
+
     pub const fn has_credential(&self) -> bool {
         self.credential.is_some()
     }
@@ -279,6 +287,14 @@ fn check_realm(registry: &Url, realm: &Url) -> Result<()> {
         return Err(Error::protocol(&peer(registry), "a token service without HTTPS"));
     }
     Ok(())
+}
+
+/// Where a registry sends whoever has to sign in, if that is a URL.
+pub(super) fn realm(headers: &HeaderMap) -> Option<Url> {
+    match choose_challenge(headers)? {
+        Challenge::Bearer { realm, .. } => Some(realm),
+        Challenge::Basic => None,
+    }
 }
 
 fn choose_challenge(headers: &HeaderMap) -> Option<Challenge> {

@@ -130,7 +130,6 @@ impl Fetch<'_> {
             let known = usize::try_from(skip).unwrap_or(usize::MAX).min(chunk.len());
             skip -= known as u64;
             let fresh = chunk.split_off(known);
-            let chunk_size = fresh.len();
             let length = fresh.len() as u64;
             if length > self.size - self.offset {
                 return Err(Failure::Final(Error::protocol(&peer, "more bytes than the blob has")));
@@ -142,7 +141,7 @@ impl Fetch<'_> {
             self.offset += length;
             self.progress.report(Event::Advanced(length));
             if let Some(rate) = &self.client.rate {
-                rate.wait(chunk_size).await;
+                rate.wait(length).await;
             }
         }
         Ok(())

@@ -1,7 +1,7 @@
 //! What the client remembers of files that it has hashed, so that the next run does not read them again: one small file
 //! each. A file that was written to since has another size, time of change or inode, and is read.
 
-use std::fs::{self, Metadata};
+use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -22,6 +22,7 @@ const SETTLED_AFTER: Duration = Duration::from_secs(2);
 #[derive(Debug, Clone)]
 pub struct HashCache {
     folder: PathBuf,
+    reads_all: bool,
 }
 
 /// What tells one state of a file from another. The time of change is the system's to set.
@@ -36,47 +37,55 @@ struct Stamp {
 }
 
 #[derive(Debug, Serialize, Deserialize)]
-struct Remembered {
+struct Entry {
     stamp: Stamp,
     digest: Digest,
     midstates: Midstates,
 }
 
 impl HashCache {
-    /// In this folder, which is made when something is to be remembered. What is old is removed.
+    /// In this folder, which is made when something is to be remembered. What is old is removed. With `reads_all` every
+    /// file is read, and remembered anew.
     #[must_use]
-    pub fn at(folder: PathBuf) -> Self {
+    pub fn at(folder: PathBuf, reads_all: bool) -> Self {
         forget_old(&folder);
-        Self { folder }
+        Self { folder, reads_all }
     }
 
     /// A file's digest, read or remembered.
     pub(super) async fn hash(&self, source: &FileSource, progress: &Progress) -> Result<Hashed> {
-        let path = source.path().to_owned();
+        let path = source.path();
         let look = || async {
-            let metadata = tokio::fs::metadata(&path).await.map_err(Error::file("read", &path))?;
-            Ok::<_, Error>(Stamp::of(&path, &metadata))
+            let metadata = tokio::fs::metadata(path).await.map_err(Error::file("read", path))?;
+            Ok::<_, Error>(Stamp::of(path, &metadata))
         };
         let before = look().await?.filter(|_| source.size() >= MIN_SIZE);
         let Some(before) = before else { return source.hash(progress).await };
         let file = key_file(&self.folder, &before.path.to_string_lossy());
-        let found = fs::read(&file).ok().and_then(|text| serde_json::from_slice::<Remembered>(&text).ok());
-        if let Some(found) = found.filter(|found| found.stamp == before) {
-            return Ok(Hashed { digest: found.digest, midstates: found.midstates });
+        if let Some(entry) = read(&file).await.filter(|entry| !self.reads_all && entry.stamp == before) {
+            return Ok(Hashed { digest: entry.digest, midstates: entry.midstates });
         }
         let hashed = source.hash(progress).await?;
         if before.is_settled() && look().await?.as_ref() == Some(&before) {
-            let remembered =
-                Remembered { stamp: before, digest: hashed.digest, midstates: hashed.midstates.clone() };
-            // What is not remembered is read again.
-            if let Err(error) = serde_json::to_vec(&remembered)
-                .map_err(std::io::Error::other)
-                .and_then(|text| write_private(&file, &text))
-            {
-                tracing::debug!(%error, file = %file.display(), "a file's hash is not remembered");
-            }
+            let entry = Entry { stamp: before, digest: hashed.digest, midstates: hashed.midstates.clone() };
+            write(file, entry).await;
         }
         Ok(hashed)
+    }
+}
+
+async fn read(file: &Path) -> Option<Entry> {
+    serde_json::from_slice(&tokio::fs::read(file).await.ok()?).ok()
+}
+
+/// What cannot be written is read again.
+async fn write(file: PathBuf, entry: Entry) {
+    let writing = tokio::task::spawn_blocking(move || {
+        let text = serde_json::to_vec(&entry).map_err(std::io::Error::other);
+        text.and_then(|text| write_private(&file, &text))
+    });
+    if let Ok(Err(error)) = writing.await {
+        tracing::debug!(%error, "a file's hash is not remembered");
     }
 }
 
@@ -103,6 +112,7 @@ impl Stamp {
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "a test that meets an error here has failed")]
 mod tests {
+    use std::fs;
     use std::sync::Arc;
     use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -112,7 +122,7 @@ mod tests {
     #[tokio::test]
     async fn a_file_is_read_again_once_it_has_changed() {
         let folder = tempfile::tempdir().unwrap();
-        let (file, cache) = (folder.path().join("file"), HashCache::at(folder.path().join("cache")));
+        let (file, cache) = (folder.path().join("file"), HashCache::at(folder.path().join("cache"), false));
         let read = Arc::new(AtomicU64::new(0));
         let counter = Arc::clone(&read);
         let progress = Progress::new(move |_, event| {

@@ -8,16 +8,17 @@ use reqwest::{Method, StatusCode};
 use serde::de::DeserializeOwned;
 use url::Url;
 
-use super::auth::Scope;
 use super::auth::fields::{parameter, split};
+use super::auth::{Scope, realm};
 use super::call::Answer;
 use super::{CALL_TIMEOUT, Client, Error, Result, peer};
+use crate::domain::blob::ListedBlob;
 use crate::domain::digest::Digest;
 use crate::domain::manifest::INDEX;
 use crate::domain::media_type::MediaType;
 use crate::domain::name::RepositoryName;
 use crate::domain::reference::{Reference, Tag};
-use crate::http::wire::{BlobList, Descriptor, ListedBlob};
+use crate::http::wire::{BlobList, Descriptor};
 
 /// Entries asked for at a time; registries give fewer if they like.
 const PAGE: &str = "1000";
@@ -68,6 +69,12 @@ impl Client {
             }
             _ => Ok(None),
         }
+    }
+
+    /// Where an answer sends whoever has to sign in for tokens, if that is a URL.
+    #[must_use]
+    pub fn realm(headers: &HeaderMap) -> Option<Url> {
+        realm(headers)
     }
 
     /// Sends a request with nothing but these headers, as nobody, to whatever place; status and headers of the answer.

@@ -48,6 +48,12 @@ impl Client {
         })
     }
 
+    /// The password that requests to this API are sent with.
+    #[must_use]
+    pub fn password(&self) -> Option<&str> {
+        self.authenticator.password()
+    }
+
     /// Makes the project that a repository is in, unless it is there. False where it was.
     pub async fn create_project(&self, repository: &RepositoryName) -> Result<bool> {
         let name = repository.as_str().split('/').next().unwrap_or_default();

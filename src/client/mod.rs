@@ -188,7 +188,7 @@ impl Client {
             let rate = rate.clone();
             async move {
                 if let Some(rate) = rate {
-                    rate.wait(bytes.len()).await;
+                    rate.wait(bytes.len() as u64).await;
                 }
                 Ok(bytes)
             }

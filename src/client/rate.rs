@@ -23,16 +23,15 @@ impl RateLimit {
     }
 
     /// Waits for the turn of so many bytes.
-    pub async fn wait(&self, bytes: usize) {
+    pub async fn wait(&self, bytes: u64) {
         sleep_until(self.turn(bytes, Instant::now())).await;
     }
 
     /// When so many bytes may move.
-    fn turn(&self, bytes: usize, now: Instant) -> Instant {
+    fn turn(&self, bytes: u64, now: Instant) -> Instant {
         let mut free_at = self.free_at.lock().unwrap_or_else(PoisonError::into_inner);
         let turn = (*free_at).max(now.checked_sub(SLACK).unwrap_or(now));
-        let micros = u128::try_from(bytes).unwrap_or(u128::MAX).saturating_mul(1_000_000)
-            / u128::from(self.bytes_per_second);
+        let micros = u128::from(bytes) * 1_000_000 / u128::from(self.bytes_per_second);
         *free_at = turn + Duration::from_micros(u64::try_from(micros).unwrap_or(u64::MAX / 2));
         turn
     }

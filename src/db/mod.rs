@@ -48,8 +48,7 @@ pub use referrers::Referrer;
 pub use removal::Stored;
 pub use robots::RobotFilter;
 pub use sweep::Expired;
-pub use tags::ListedBlob;
-pub use users::Demoted;
+pub use users::AccountChange;
 pub use visible_projects::ProjectFilter;
 
 use std::path::{Path, PathBuf};

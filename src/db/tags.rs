@@ -1,10 +1,11 @@
-//! Tags and repositories, listed a page at a time: each page begins after a name, so that what is pushed meanwhile
+//! Tags, blobs and repositories, listed a page at a time: each page begins after a name, so that what is pushed meanwhile
 //! neither repeats nor hides an entry.
 
 use chrono::{DateTime, Utc};
 
 use super::accounts::corrupt;
 use super::{Db, Result, on_pool};
+use crate::domain::blob::ListedBlob;
 use crate::domain::digest::Digest;
 use crate::domain::name::RepositoryName;
 use crate::domain::reference::Tag;
@@ -41,18 +42,6 @@ pub(super) const REPOSITORIES: &str = "
             UNION ALL SELECT MIN(repository_name) FROM manifest WHERE repository_name > repository.name) AS next)
         FROM repository WHERE name IS NOT NULL)
     SELECT name FROM repository WHERE name IS NOT NULL LIMIT $2";
-
-/// A blob of one repository.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ListedBlob {
-    pub digest: Digest,
-    /// In bytes.
-    pub size: u64,
-    /// When the repository got it.
-    pub created_at: DateTime<Utc>,
-    /// Whether a manifest of the repository names it.
-    pub in_manifest: bool,
-}
 
 impl Db {
     /// A repository's blobs after `last` in the order of their digests, at most `limit`.

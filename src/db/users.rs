@@ -47,7 +47,7 @@ const DELETE: &str = "DELETE FROM user_account WHERE id = $1 RETURNING name";
 
 /// What became of a wish to take a user's account, or their right to run the service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Demoted {
+pub enum AccountChange {
     Done,
     /// There is no such user.
     Unknown,
@@ -55,7 +55,7 @@ pub enum Demoted {
     LastAdministrator,
 }
 
-impl Demoted {
+impl AccountChange {
     const fn done(is_done: bool) -> Self {
         if is_done { Self::Done } else { Self::Unknown }
     }
@@ -169,32 +169,34 @@ impl Db {
     }
 
     /// Lets a user run the service, or no longer.
-    pub async fn set_administrator(&self, id: i64, is_admin: bool) -> Result<Demoted> {
+    pub async fn set_administrator(&self, id: i64, is_admin: bool) -> Result<AccountChange> {
         let lock = self.text(LOCK_ADMINISTRATORS);
         in_transaction!(self, transaction => {
-            let administrators: Vec<i64> = sqlx::query_scalar(lock).fetch_all(&mut *transaction).await?;
-            if !is_admin && administrators == [id] {
-                return Ok(Demoted::LastAdministrator);
+            if !is_admin {
+                let administrators: Vec<i64> = sqlx::query_scalar(lock).fetch_all(&mut *transaction).await?;
+                if administrators == [id] {
+                    return Ok(AccountChange::LastAdministrator);
+                }
             }
             let updated = sqlx::query(SET_ADMIN).bind(id).bind(is_admin).execute(&mut *transaction).await?;
-            Demoted::done(updated.rows_affected() > 0)
+            AccountChange::done(updated.rows_affected() > 0)
         })
     }
 
     /// With tokens, memberships and open sessions.
-    pub async fn delete_user(&self, id: i64, now: DateTime<Utc>) -> Result<Demoted> {
+    pub async fn delete_user(&self, id: i64, now: DateTime<Utc>) -> Result<AccountChange> {
         let lock = self.text(LOCK_ADMINISTRATORS);
         in_transaction!(self, transaction => {
             let administrators: Vec<i64> = sqlx::query_scalar(lock).fetch_all(&mut *transaction).await?;
             if administrators == [id] {
-                return Ok(Demoted::LastAdministrator);
+                return Ok(AccountChange::LastAdministrator);
             }
             let name: Option<String> =
                 sqlx::query_scalar(DELETE).bind(id).fetch_optional(&mut *transaction).await?;
             if let Some(name) = &name {
                 abort_sessions!(transaction, ABORT_OF_USER, name, now);
             }
-            Demoted::done(name.is_some())
+            AccountChange::done(name.is_some())
         })
     }
 }

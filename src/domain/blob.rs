@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::digest::Digest;
@@ -18,6 +19,18 @@ pub struct Blob {
     pub proof: Proof,
     pub created_at: DateTime<Utc>,
     pub standing: Standing,
+}
+
+/// A blob as one repository has it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ListedBlob {
+    pub digest: Digest,
+    /// In bytes.
+    pub size: u64,
+    /// When the repository got it.
+    pub created_at: DateTime<Utc>,
+    /// Whether a manifest of the repository names it.
+    pub in_manifest: bool,
 }
 
 /// Where a blob's bytes are read from.

@@ -34,15 +34,15 @@ pub(super) fn request_span(request: &Request) -> Span {
 }
 
 /// Says in the request's lines who was let in.
-pub(super) fn is_user(name: &str) {
+pub(super) fn record_user(name: &str) {
     Span::current().record("user", &*plain(name));
 }
 
 /// Writes the line when the answer begins. How long the answer's body takes to be read is the client's business.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Answered;
+pub(super) struct ResponseLine;
 
-impl<B: HttpBody> OnResponse<B> for Answered {
+impl<B: HttpBody> OnResponse<B> for ResponseLine {
     fn on_response(self, response: &Response<B>, latency: Duration, _: &Span) {
         tracing::info!(
             status = response.status().as_u16(),

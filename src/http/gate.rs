@@ -141,7 +141,7 @@ impl Visitor {
             connection.identify(caller.name())?;
         }
         if let Some(name) = caller.name() {
-            access_log::is_user(name);
+            access_log::record_user(name);
             service.admit_request(&caller)?;
         }
         Ok(caller)

@@ -67,7 +67,7 @@ pub fn router(service: Arc<Service>, cors_origins: &[String], redirects: Redirec
         .layer(
             TraceLayer::new_for_http()
                 .make_span_with(access_log::request_span)
-                .on_response(access_log::Answered)
+                .on_response(access_log::ResponseLine)
                 .on_failure(DefaultOnFailure::new().level(Level::DEBUG)),
         )
         .propagate_x_request_id()

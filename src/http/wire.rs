@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use crate::domain::access::Role;
 use crate::domain::audit::StoredAuditEntry;
+use crate::domain::blob::ListedBlob;
 use crate::domain::digest::Digest;
 use crate::domain::media_type::MediaType;
 use crate::domain::midstate::Midstate;
@@ -153,17 +154,6 @@ pub struct TagList {
 pub struct BlobList {
     pub name: String,
     pub blobs: Vec<ListedBlob>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ListedBlob {
-    pub digest: Digest,
-    /// In bytes.
-    pub size: u64,
-    /// When the repository got it.
-    pub created_at: DateTime<Utc>,
-    /// Whether a manifest of the repository names it.
-    pub in_manifest: bool,
 }
 
 /// `GET /v2/_catalog`

@@ -77,20 +77,25 @@ impl Service {
             Requirement::Repository(repository, action) => {
                 Err(self.refusal_in(caller, repository, *action).await?)
             }
-            Requirement::Project(project, ProjectRight::SeeInside | ProjectRight::Manage) => {
-                let found = self.db.project_access(project, user_id(&caller.authority)).await?;
-                let role = found.as_ref().and_then(|found| role_in(&caller.authority, found));
-                Err(match (caller.name(), found, role) {
-                    (Some(name), Some(found), Some(role)) => {
-                        let message = lacks_role(name, role, &found.name, Role::Admin);
-                        ServiceError::NotPermitted { message, by_token: false }
-                    }
-                    _ => refusal(caller),
-                })
+            Requirement::Project(project, ProjectRight::Manage) => {
+                Err(self.not_manager(caller, project).await?)
             }
             Requirement::Administrator | Requirement::User(_) => Err(not_administrator(caller)),
             _ => Err(refusal(caller)),
         }
+    }
+
+    /// Members are told what they are; others learn nothing of the project.
+    async fn not_manager(&self, caller: &Caller, project: &ProjectReference) -> Result<ServiceError> {
+        let Some(name) = caller.name() else { return Ok(refusal(caller)) };
+        let found = self.db.project_access(project, user_id(&caller.authority)).await?;
+        Ok(match found.and_then(|found| Some((role_in(&caller.authority, &found)?, found.name))) {
+            Some((role, project)) => {
+                let message = lacks_role(name, role, &project, Role::Admin);
+                ServiceError::NotPermitted { message, by_token: false }
+            }
+            None => refusal(caller),
+        })
     }
 
     /// Says whether to sign in, to get another token, or that neither would help.

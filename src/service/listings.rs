@@ -3,8 +3,9 @@
 use std::collections::HashMap;
 
 use super::{Result, Service, ServiceError};
-use crate::db::{ListedBlob, Referrer};
+use crate::db::Referrer;
 use crate::domain::access::{Action, Authority, Caller, ProjectName};
+use crate::domain::blob::ListedBlob;
 use crate::domain::digest::Digest;
 use crate::domain::media_type::MediaType;
 use crate::domain::name::RepositoryName;

@@ -3,7 +3,7 @@
 use super::access::user_id;
 use super::{Result, Service, ServiceError};
 use crate::auth::password::Password;
-use crate::db::{Demoted, Inserted};
+use crate::db::{AccountChange, Inserted};
 use crate::domain::access::{Authority, Caller};
 use crate::domain::account::{FederatedIdentity, User, UserName};
 use crate::domain::audit::{Operation, ResourceType};
@@ -103,7 +103,7 @@ impl Service {
         }
         let deleted = self.db.delete_user(id, self.clock.now()).await?;
         self.standings.forget();
-        demoted(deleted)
+        changed(deleted)
     }
 
     /// Lets a user run the service, or no longer. Nobody steps down: so an administrator stays.
@@ -111,7 +111,7 @@ impl Service {
         if user_id(&caller.authority) == Some(id) && !is_admin {
             return Err(ServiceError::Forbidden("nobody steps down; another administrator can see to it"));
         }
-        demoted(self.db.set_administrator(id, is_admin).await?)
+        changed(self.db.set_administrator(id, is_admin).await?)
     }
 
     /// Whoever changes their own says the old one, and a guesser waits as at the door.
@@ -138,11 +138,11 @@ impl Service {
     }
 }
 
-fn demoted(demoted: Demoted) -> Result<()> {
-    match demoted {
-        Demoted::Done => Ok(()),
-        Demoted::Unknown => Err(UNKNOWN),
-        Demoted::LastAdministrator => {
+fn changed(change: AccountChange) -> Result<()> {
+    match change {
+        AccountChange::Done => Ok(()),
+        AccountChange::Unknown => Err(UNKNOWN),
+        AccountChange::LastAdministrator => {
             Err(ServiceError::Forbidden("this is the last administrator; make another one first"))
         }
     }

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use axum::http::header::{
     ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_REQUEST_METHOD, ORIGIN,
-    WWW_AUTHENTICATE,
 };
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use url::Url;
@@ -46,22 +45,20 @@ fn unreachable(error: &dyn std::error::Error) -> Finding {
 /// Where clients are sent for tokens, and which of them do not go there (crane 0.22, oras 1.3 and helm 3.22 check it).
 fn sign_in(service: &Url, status: StatusCode, headers: &HeaderMap) -> Finding {
     const SUBJECT: &str = "sign-in";
-    let challenge = headers.get(WWW_AUTHENTICATE).and_then(|challenge| challenge.to_str().ok());
-    let realm = challenge.and_then(|challenge| challenge.split_once("realm=\"")?.1.split('"').next());
-    let Some(realm) = realm else {
+    let Some(realm) = Client::realm(headers) else {
         return if status.is_success() {
             Finding::good(SUBJECT, "nobody has to sign in".to_owned())
         } else {
-            let mend = "see that --server is the service and nothing in between answers";
-            Finding::warning(SUBJECT, format!("the service answers {status} to GET /v2/"), mend)
+            let mend = "see that --server is the service and nothing in between answers; set --public-url";
+            Finding::warning(
+                SUBJECT,
+                format!("the service answers {status} to GET /v2/ and names no token service by URL"),
+                mend,
+            )
         };
     };
     let mend =
         "set --public-url to the URL that clients use, or have the proxy keep Host and set X-Forwarded-Proto";
-    let Ok(realm) = Url::parse(realm) else {
-        let detail = format!("clients are sent to {realm} for tokens, which is no URL");
-        return Finding::warning(SUBJECT, detail, mend);
-    };
     let place = realm.origin().ascii_serialization();
     let is_same =
         realm.host() == service.host() && realm.port_or_known_default() == service.port_or_known_default();
@@ -121,6 +118,8 @@ async fn cors(
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "a test that meets an error here has failed")]
 mod tests {
+    use axum::http::header::WWW_AUTHENTICATE;
+
     use super::*;
     use crate::storage::Verdict;
 

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::cli::admin::{AdminArgs, moment, text, yes_or_no};
+use crate::cli::admin::{AdminArgs, moment, query, text, yes_or_no};
 use crate::domain::access::ProjectName;
 
 #[derive(Debug, clap::Args)]
@@ -22,8 +22,8 @@ pub(in crate::cli) struct ShowArgs {
 }
 
 pub(super) async fn list(args: ListArgs) -> anyhow::Result<()> {
-    let name: String = url::form_urlencoded::byte_serialize(args.name.as_bytes()).collect();
-    let projects = args.admin_args.api().await?.list(&format!("projects?name={name}")).await?;
+    let projects = format!("projects?name={}", query(&args.name));
+    let projects = args.admin_args.api().await?.list(&projects).await?;
     let heading = ["NAME", "PUBLIC", "REPOSITORIES", "STORAGE LIMIT", "TAG LIMIT", "SINCE"];
     args.admin_args.table(heading, projects, |project| {
         [

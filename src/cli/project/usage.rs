@@ -3,7 +3,8 @@
 use bytesize::ByteSize;
 use serde_json::{Value, json};
 
-use crate::cli::admin::{AdminArgs, bad_usage};
+use crate::cli::BadUsage;
+use crate::cli::admin::AdminArgs;
 use crate::db::Db;
 use crate::domain::access::ProjectName;
 use crate::domain::quota::Usage;
@@ -32,7 +33,8 @@ pub(in crate::cli) struct UsageArgs {
 pub(super) async fn run(args: UsageArgs) -> anyhow::Result<()> {
     let Some(url) = args.admin_args.database() else {
         if args.recount {
-            return Err(bad_usage("--recount reads the database itself: say which with --database"));
+            let why = "--recount reads the database itself: say which with --database";
+            return Err(BadUsage::new(why).into());
         }
         return show_quotas(&args).await;
     };

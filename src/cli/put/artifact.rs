@@ -104,7 +104,7 @@ pub(super) async fn put(put: &Put<'_>, files: &[Titled], tree: &Tree, tag: &Tag)
         tag: Some(tag.clone()),
     };
     let options = CopyOptions { put: put.options.clone(), replace_tag: true, ..CopyOptions::default() };
-    let sending = Sending { display: &put.display, output: args.output, args: &args.send };
+    let sending = Sending { display: &put.display, output: args.output, args: &args.send, before: None };
     sending.send(&Origin::Made(Arc::new(made)), &manifest, &target, &options, &put.name).await
 }
 

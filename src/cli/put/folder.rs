@@ -21,7 +21,7 @@ const GLOB: MatchOptions = MatchOptions {
 
 /// What is below a folder.
 #[derive(Debug, Default)]
-struct Listed {
+struct FolderListing {
     /// By their paths from there with slashes, in order.
     files: Vec<String>,
     tree: Tree,
@@ -32,7 +32,7 @@ struct Listed {
 pub(super) async fn put(put: &Put<'_>, folder: &Path, tag: &Tag) -> anyhow::Result<()> {
     let (owned, exclude) = (folder.to_owned(), put.args.exclude.clone());
     let listing = tokio::task::spawn_blocking(move || list(&owned, &exclude));
-    let Listed { files, tree, left_out } =
+    let FolderListing { files, tree, left_out } =
         listing.await?.with_context(|| format!("cannot list {}", folder.display()))?;
     for (path, why) in left_out {
         complain!("left out: {path}: {why}");
@@ -44,8 +44,8 @@ pub(super) async fn put(put: &Put<'_>, folder: &Path, tag: &Tag) -> anyhow::Resu
     artifact::put(put, &titled.collect::<Vec<_>>(), &tree, tag).await
 }
 
-fn list(folder: &Path, exclude: &[Pattern]) -> anyhow::Result<Listed> {
-    let (mut listed, mut folders) = (Listed::default(), vec![String::new()]);
+fn list(folder: &Path, exclude: &[Pattern]) -> anyhow::Result<FolderListing> {
+    let (mut listed, mut folders) = (FolderListing::default(), vec![String::new()]);
     while let Some(below) = folders.pop() {
         let mut is_empty = true;
         for entry in fs::read_dir(folder.join(&below))? {
@@ -85,7 +85,7 @@ fn is_excluded(pattern: &Pattern, path: &str, name: &str) -> bool {
     pattern.matches_with(subject, GLOB)
 }
 
-impl Listed {
+impl FolderListing {
     fn file(&mut self, path: String, metadata: &Metadata) {
         let mode = metadata.permissions().mode() & 0o777;
         if mode != USUAL_MODE {

@@ -3,7 +3,8 @@
 use serde_json::json;
 use uuid::Uuid;
 
-use crate::cli::admin::{AdminArgs, Api, bad_usage, moment, text};
+use crate::cli::BadUsage;
+use crate::cli::admin::{AdminArgs, Api, moment, text};
 use crate::domain::account::UserName;
 
 #[derive(Debug, clap::Subcommand)]
@@ -57,7 +58,7 @@ impl WhoseArgs {
         let user = match (&self.user, &api) {
             (Some(name), _) => super::find(&api, name).await?["user_id"].to_string(),
             (None, Api::Server(_)) => "current".to_owned(),
-            (None, Api::Database(_)) => return Err(bad_usage("say whose tokens, with --user")),
+            (None, Api::Database(_)) => return Err(BadUsage::new("say whose tokens, with --user").into()),
         };
         Ok((api, format!("users/{user}/tokens")))
     }

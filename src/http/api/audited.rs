@@ -43,7 +43,7 @@ pub(super) async fn deed(endpoint: Endpoint, call: &Call) -> Option<Deed> {
             Err(_) => return None,
         },
         Kind::User if endpoint == Endpoint::CreateUser => (text(&body["username"]), None),
-        Kind::User => (call.service.user(call.user().await.ok()?).await.ok()?.name, None),
+        Kind::User => (call.user().await.ok()?.name, None),
         Kind::AccessToken if endpoint == Endpoint::CreateToken => (text(&body["name"]), None),
         Kind::AccessToken => (super::parameter(&call.path, "token").unwrap_or_default().to_owned(), None),
         Kind::Project if endpoint == Endpoint::CreateProject => {

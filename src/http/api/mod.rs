@@ -29,6 +29,7 @@ use super::extract::{header, whole};
 use super::gate::{self, Target, Visitor};
 use super::wire::IS_NAME;
 use crate::domain::access::{Caller, ProjectReference};
+use crate::domain::account::User;
 use crate::service::Service;
 
 /// What all paths of this API begin with.
@@ -182,14 +183,13 @@ impl Call {
         id(&self.path, name)
     }
 
-    /// The id of the user in the path, who is there.
-    async fn user(&self) -> Result<i64, HttpError> {
-        let user = if parameter(&self.path, "user") == Some(OWN) {
+    /// The user in the path.
+    async fn user(&self) -> Result<User, HttpError> {
+        Ok(if parameter(&self.path, "user") == Some(OWN) {
             self.service.own_user(&self.caller).await?
         } else {
             self.service.user(self.id("user")).await?
-        };
-        Ok(user.id)
+        })
     }
 
     /// The body, which is JSON and says so: a form on somebody's page could send anything else with the password that

@@ -13,7 +13,7 @@ use crate::http::extract::Parameters;
 
 pub(super) async fn list(call: &Call) -> Answer {
     let page = Page::of(&Parameters::of(&call.parts.uri))?;
-    let user = call.user().await?;
+    let user = call.user().await?.id;
     let (found, total) = call.service.access_tokens(user, page.limit(), page.offset()).await?;
     let found: Vec<_> = found.into_iter().map(wire::AccessToken::from).collect();
     Ok(page.of_list(&found, total, &call.parts.uri))
@@ -21,7 +21,7 @@ pub(super) async fn list(call: &Call) -> Answer {
 
 pub(super) async fn create(call: &Call) -> Answer {
     let request: TokenRequest = call.json()?;
-    let user = call.user().await?;
+    let user = call.user().await?.id;
     let (row, token) = call.service.create_access_token(user, &request.name, request.duration).await?;
     let path = format!("/api/v2.0/users/{user}/tokens/{}", row.id);
     let body = wire::AccessToken::shown_once(row, &token);
@@ -29,7 +29,7 @@ pub(super) async fn create(call: &Call) -> Answer {
 }
 
 pub(super) async fn revoke(call: &Call) -> Answer {
-    let user = call.user().await?;
+    let user = call.user().await?.id;
     // What is no UUID is no token's.
     let id = parameter(&call.path, "token").and_then(|id| Uuid::try_parse(id).ok()).unwrap_or(Uuid::nil());
     call.service.revoke_access_token(user, id).await?;

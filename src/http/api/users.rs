@@ -67,8 +67,7 @@ pub(super) async fn create(call: &Call) -> Answer {
 }
 
 pub(super) async fn read(call: &Call) -> Answer {
-    let user = call.service.user(call.user().await?).await?;
-    Ok(Json(wire::User::from(user)).into_response())
+    Ok(Json(wire::User::from(call.user().await?)).into_response())
 }
 
 pub(super) async fn delete(call: &Call) -> Answer {
@@ -79,7 +78,7 @@ pub(super) async fn delete(call: &Call) -> Answer {
 pub(super) async fn change_password(call: &Call) -> Answer {
     let request: PasswordRequest = call.json()?;
     let (old, new) = (request.old_password, request.new_password);
-    call.service.change_password(&call.caller, call.user().await?, old, new).await?;
+    call.service.change_password(&call.caller, call.user().await?.id, old, new).await?;
     Ok(StatusCode::OK.into_response())
 }
 

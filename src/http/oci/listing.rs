@@ -1,5 +1,5 @@
-//! `/v2/{name}/tags/list`, `/v2/{name}/blobs/`, `/v2/_catalog` and `/v2/{name}/referrers/{digest}`, a page at a time: `n` and `last`
-//! as in OCI distribution 1.1.1, "Listing Tags"; `Link` leads to the next page (RFC 8288).
+//! `/v2/{name}/tags/list`, `/v2/{name}/blobs/`, `/v2/_catalog` and `/v2/{name}/referrers/{digest}`, a page at a time: `n`
+//! and `last` as in OCI distribution 1.1.1, "Listing Tags"; `Link` leads to the next page (RFC 8288).
 
 use std::fmt::Display;
 use std::sync::Arc;
@@ -41,13 +41,7 @@ pub(super) async fn blobs(service: &Arc<Service>, name: &RepositoryName, uri: &U
     let page = service.blobs(name, last.as_ref(), limit).await?;
     let next = page.entries.last().filter(|_| page.has_more);
     let link = next.map(|last| next_page(uri, limit, &last.digest, None));
-    let blobs = page.entries.into_iter().map(|blob| wire::ListedBlob {
-        digest: blob.digest,
-        size: blob.size,
-        created_at: blob.created_at,
-        in_manifest: blob.in_manifest,
-    });
-    Ok(linked(Json(wire::BlobList { name: name.to_string(), blobs: blobs.collect() }), link))
+    Ok(linked(Json(wire::BlobList { name: name.to_string(), blobs: page.entries }), link))
 }
 
 pub(super) async fn catalog(service: &Arc<Service>, caller: &Caller, uri: &Uri) -> Answer {

@@ -17,8 +17,8 @@ use crate::db::Db;
 use crate::domain::address::network;
 use crate::service::Result;
 
-/// How long a password that was right, or wrong, is not hashed again. It is looked up by the stored hash, so that one that was
-/// changed is hashed at once.
+/// How long a password that was right, or wrong, is not hashed again. It is looked up by the stored hash, so that one
+/// that was changed is hashed at once.
 const PASSWORD_CACHE_TIME: Duration = Duration::from_mins(5);
 /// Passwords remembered at once: 64 bytes each.
 const PASSWORD_CACHE_SIZE: usize = 10_000;

@@ -6,7 +6,7 @@ use chrono::TimeDelta;
 use futures_util::FutureExt;
 use futures_util::future::join_all;
 use overside::auth::secret::{PersonalToken, Secret};
-use overside::db::{Db, DeletedProject, Demoted, Inserted, ProjectFilter, Pushed, RobotFilter};
+use overside::db::{AccountChange, Db, DeletedProject, Inserted, ProjectFilter, Pushed, RobotFilter};
 use overside::domain::access::ProjectName;
 use overside::domain::access::{Action, Actions, ProjectReference, Role};
 use overside::domain::account::{AccessToken, FederatedIdentity, RobotName};
@@ -78,13 +78,13 @@ async fn one_of_a_name(db: Arc<Db>) {
     assert!(!found.has_password && !found.is_admin);
 
     assert!(db.set_password(id, "hash").await.expect("an answer"));
-    assert_eq!(db.set_administrator(id, true).await.expect("an answer"), Demoted::Done);
+    assert_eq!(db.set_administrator(id, true).await.expect("an answer"), AccountChange::Done);
     let found = db.find_user(id).await.expect("an answer").expect("the user");
     assert!(found.has_password && found.is_admin);
     let nobody = id + 1000;
     assert!(!db.set_password(nobody, "hash").await.expect("an answer"));
-    assert_eq!(db.set_administrator(nobody, true).await.expect("an answer"), Demoted::Unknown);
-    assert_eq!(db.delete_user(nobody, now()).await.expect("an answer"), Demoted::Unknown);
+    assert_eq!(db.set_administrator(nobody, true).await.expect("an answer"), AccountChange::Unknown);
+    assert_eq!(db.delete_user(nobody, now()).await.expect("an answer"), AccountChange::Unknown);
     let (page, total) = db.users(1, 1).await.expect("users");
     assert_eq!((page.len(), page[0].name.as_str(), total), (1, "alice", 2), "upper case is before lower");
 }
@@ -116,7 +116,7 @@ async fn end_of_a_user(db: Arc<Db>) {
     assert!(!db.update_member(other, member, Role::Admin).await.expect("an answer"), "of another project");
     assert!(!db.delete_member(other, member).await.expect("an answer"), "of another project");
 
-    assert_eq!(db.delete_user(alice, now()).await.expect("an answer"), Demoted::Done);
+    assert_eq!(db.delete_user(alice, now()).await.expect("an answer"), AccountChange::Done);
     assert_eq!(db.find_token_account(token.id).await.expect("an answer"), None);
     assert_eq!(db.members(team, 10, 0).await.expect("members"), (vec![], 0));
     // Whoever has gone meanwhile is no error.

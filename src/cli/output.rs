@@ -1,0 +1,52 @@
+//! How all that this process prints is shown: as lines above progress bars, or as events for a script.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use indicatif::MultiProgress;
+use serde_json::json;
+
+use crate::client::Error;
+use crate::telemetry::chain;
+
+/// Who is listening: a terminal with or without bars, nobody, or a script.
+#[derive(Debug, Clone)]
+pub(super) enum OutputMode {
+    Plain,
+    Silent,
+    Events,
+    Bars(MultiProgress),
+}
+
+static MODE: Mutex<OutputMode> = Mutex::new(OutputMode::Plain);
+
+impl OutputMode {
+    /// Makes this the mode of the whole process.
+    pub fn install(self) {
+        *MODE.lock().unwrap_or_else(PoisonError::into_inner) = self;
+    }
+
+    fn current() -> Self {
+        MODE.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// Writes what is to stay, above the bars if there are any.
+pub(super) fn above_bars(write: impl FnOnce()) {
+    match OutputMode::current() {
+        OutputMode::Bars(bars) => bars.suspend(write),
+        OutputMode::Plain | OutputMode::Silent | OutputMode::Events => write(),
+    }
+}
+
+/// Says that a call is repeated, which is about no file or blob of its own.
+pub(super) fn say_retry(error: &Error, after: Duration) {
+    let (text, seconds) = (chain(error), after.as_secs_f64());
+    match OutputMode::current() {
+        OutputMode::Silent => {}
+        OutputMode::Events => {
+            say!("{}", json!({ "event": "retrying", "error": text, "after_seconds": seconds }));
+        }
+        OutputMode::Plain | OutputMode::Bars(_) => complain!("{text}; trying again in {seconds:.1} s"),
+    }
+}
