@@ -39,7 +39,8 @@ class Server:
         command = [binary, "serve", "--auth", "token" if self.login else "none"]
         if self.login:
             self.run([binary, "migrate"])
-            self.run([binary, "user", "create", self.login[0], "--admin", "--password-stdin"], f"{PASSWORD}\n")
+            create = [binary, "user", "create", self.login[0], "--admin", "--password-stdin", "--database"]
+            self.run(create, f"{PASSWORD}\n")
         with open(self.log, "wb") as log:
             self.process = subprocess.Popen(
                 [str(part) for part in command],
