@@ -13,16 +13,21 @@ mod support;
 
 use std::env;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use libtest_mimic::{Arguments, Trial};
+use tokio::runtime::Builder;
 
-use support::{Servers, StackKind, trial};
+use stories::Group;
+use support::{Servers, StackKind, prepared, trial};
 
 /// Trials side by side. Each is several processes that mostly wait for each other, so a few more than the two
 /// cores of a small machine keep those busy; many more only make time limits come near.
 const TEST_THREADS: usize = 4;
 /// Set to `all` where a missing server or client is a failure and no reason to test less.
 const REQUIRE: &str = "OVERSIDE_TEST_REQUIRE";
+/// A file for the seconds that each trial took, the longest first.
+const TIMES: &str = "OVERSIDE_TEST_TIMES";
 
 fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
@@ -34,11 +39,23 @@ fn main() -> ExitCode {
         return ExitCode::FAILURE;
     }
     let conclusion = libtest_mimic::run(&arguments, trials(&servers));
+    if !servers.is_full && !arguments.list {
+        eprintln!("a quick run: without LocalStack, and with smaller blobs. scripts/test --full has both.");
+    }
     if !missing.is_empty() && !arguments.list {
         eprintln!("left out: what needs {missing}. scripts/test installs and starts them and runs all.");
     }
     for name in trial::unsteady() {
         eprintln!("unsteady: {name} failed, and passed when it was run once more");
+    }
+    if let Ok(file) = env::var(TIMES) {
+        let line = |(time, name): (Duration, String)| format!("{:.1} {name}\n", time.as_secs_f64());
+        let lines: String = trial::times().into_iter().map(line).collect();
+        std::fs::write(&file, lines).unwrap_or_else(|error| eprintln!("{TIMES}={file}: {error}"));
+    }
+    if let Some(server) = &servers.postgres {
+        let runtime = Builder::new_current_thread().enable_all().build();
+        runtime.expect("a runtime").block_on(prepared::remove(server));
     }
     conclusion.exit_code()
 }
@@ -47,9 +64,11 @@ fn trials(servers: &Servers) -> Vec<Trial> {
     let mut trials = harness::trials(servers);
     trials.extend(conformance::database(database::cases(), servers));
     trials.extend(conformance::storage(storage::cases(), servers));
-    for (module, stories) in stories::all() {
+    for Group { module, shows, is_there, stories } in stories::all() {
+        let is_there = is_there(servers);
         for story in stories {
-            trials.extend(StackKind::ALL.map(|kind| trial::story(module, kind, story, servers)));
+            let kinds = shows.stacks(servers.is_full).iter();
+            trials.extend(kinds.map(|&kind| trial::story(module, kind, story, is_there, servers)));
         }
     }
     for store in servers.other_stores.keys() {
@@ -58,46 +77,24 @@ fn trials(servers: &Servers) -> Vec<Trial> {
                 let kind = StackKind::SqliteOther(*store);
                 trials.push(match store.cannot_serve() {
                     Some(why) => trial::left_out(format!("{}::{module}::{}", kind.name(), story.0), why),
-                    None => trial::story(module, kind, story, servers),
+                    None => trial::story(module, kind, story, true, servers),
                 });
             }
         }
     }
-    for (need, stories) in stories::client::cases() {
-        for story in stories {
-            trials.extend(need.stacks().iter().map(|&kind| {
-                let is_there = kind.is_there(servers) && need.is_there(servers);
-                trial::story("client", kind, story, servers).with_ignored_flag(!is_there)
-            }));
-        }
+    spread(trials)
+}
+
+/// Large stories wait for each other: next to each other they would keep every thread waiting.
+fn spread(trials: Vec<Trial>) -> Vec<Trial> {
+    let is_large = |trial: &Trial| trial.name().contains("::large::");
+    let (large, others): (Vec<_>, Vec<_>) = trials.into_iter().partition(is_large);
+    let between = others.len() / (large.len() + 1);
+    let (mut others, mut spread) = (others.into_iter(), Vec::new());
+    for trial in large {
+        spread.push(trial);
+        spread.extend(others.by_ref().take(between));
     }
-    for story in stories::clocks::cases() {
-        // Replicas on SQLite are on one machine and have its clock.
-        let kinds = [StackKind::PostgresSeaweedFs, StackKind::PostgresLocalStack];
-        trials.extend(kinds.map(|kind| {
-            let is_there = kind.is_there(servers) && servers.faketime.is_some();
-            trial::story("clocks", kind, story, servers).with_ignored_flag(!is_there)
-        }));
-    }
-    for story in stories::browser::cases() {
-        trials.extend(StackKind::ALL.map(|kind| {
-            let is_there = kind.is_there(servers) && servers.chromium.is_some();
-            trial::story("browser", kind, story, servers).with_ignored_flag(!is_there)
-        }));
-    }
-    for story in stories::documents::cases() {
-        // A reader begins with the embedded default.
-        let is_there = servers.skopeo.is_some();
-        let trial = trial::story("documents", StackKind::SqliteFilesystem, story, servers);
-        trials.push(trial.with_ignored_flag(!is_there));
-    }
-    for (client, stories) in stories::clients::cases() {
-        for story in stories {
-            trials.extend(client.stacks().iter().map(|&kind| {
-                let is_there = kind.is_there(servers) && client.program(servers).is_some();
-                trial::story("clients", kind, story, servers).with_ignored_flag(!is_there)
-            }));
-        }
-    }
-    trials
+    spread.extend(others);
+    spread
 }

@@ -30,6 +30,8 @@ use overside::storage::{
 };
 use tokio::sync::mpsc;
 
+use crate::support::api::seeded_content;
+
 /// Longer than any case takes.
 const LIFETIME: Duration = Duration::from_mins(15);
 const MIB: u64 = 1024 * 1024;
@@ -64,17 +66,7 @@ pub fn cases() -> Vec<Case> {
 
 /// Bytes that repeat nowhere and are the same in every run.
 fn content(seed: u64, size: u64) -> Bytes {
-    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-    let size = usize::try_from(size).expect("a size that fits in memory");
-    let mut bytes = Vec::with_capacity(size + 8);
-    while bytes.len() < size {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        bytes.extend_from_slice(&state.to_le_bytes());
-    }
-    bytes.truncate(size);
-    bytes.into()
+    seeded_content(seed, usize::try_from(size).expect("a size that fits in memory")).into()
 }
 
 fn digest_of(bytes: &[u8]) -> Digest {

@@ -14,62 +14,35 @@ mod pipes;
 mod removed;
 mod tls;
 
-use crate::support::trial::Story;
-use crate::support::{Servers, StackKind};
+use super::{Group, needing};
+use crate::support::{Servers, Shows};
 
 /// A name with several segments.
 const NAME: &str = "team/app/model";
 
-/// What has to be there for a story, besides its stack.
-#[derive(Debug, Clone, Copy)]
-pub enum Need {
-    Nothing,
-    /// No server of ours either.
-    Alone,
-    Skopeo,
-    /// Both foreign registries, and skopeo to look into them.
-    Registries,
-    /// The same, and no server of ours.
-    RegistriesAlone,
-}
+const NO_MORE: fn(&Servers) -> bool = |_| true;
 
-impl Need {
-    pub const fn is_there(self, servers: &Servers) -> bool {
-        match self {
-            Self::Nothing | Self::Alone => true,
-            Self::Skopeo => servers.skopeo.is_some(),
-            Self::Registries | Self::RegistriesAlone => {
-                servers.registry.is_some()
-                    && servers.registry_with_password.is_some()
-                    && servers.skopeo.is_some()
-            }
-        }
-    }
-
-    /// What meets no server of ours is told once: no database or store has a part in it.
-    pub const fn stacks(self) -> &'static [StackKind] {
-        match self {
-            Self::Alone | Self::RegistriesAlone => &[StackKind::SqliteFilesystem],
-            _ => &StackKind::ALL,
-        }
-    }
-}
-
-/// Every story with what it needs.
-pub fn cases() -> Vec<(Need, Vec<Story>)> {
-    vec![
-        (Need::Skopeo, images::cases()),
-        (Need::Nothing, copies::cases()),
-        (Need::Nothing, archives::cases()),
-        (Need::Nothing, compressed::cases()),
-        (Need::Nothing, interrupted::cases()),
-        (Need::Nothing, malformed::cases()),
-        (Need::Nothing, pipes::cases()),
-        (Need::Nothing, removed::cases()),
-        (Need::Registries, foreign::cases()),
-        (Need::RegistriesAlone, foreign::cases_without_us()),
-        (Need::Nothing, files::cases()),
-        (Need::Alone, hostile::cases()),
-        (Need::Nothing, tls::cases()),
-    ]
+pub fn groups() -> Vec<Group> {
+    let skopeo: fn(&Servers) -> bool = |servers| servers.skopeo.is_some();
+    // And skopeo to look into them.
+    let registries: fn(&Servers) -> bool = |servers| {
+        servers.registry.is_some() && servers.registry_with_password.is_some() && servers.skopeo.is_some()
+    };
+    let groups = [
+        (skopeo, Shows::Databases, images::cases()),
+        (NO_MORE, Shows::Databases, copies::cases()),
+        (NO_MORE, Shows::Once, archives::cases()),
+        (NO_MORE, Shows::Once, compressed::cases()),
+        // What arrived and what did not, each store tells otherwise.
+        (NO_MORE, Shows::Everything, interrupted::cases()),
+        (NO_MORE, Shows::Once, malformed::cases()),
+        (NO_MORE, Shows::Databases, pipes::cases()),
+        (NO_MORE, Shows::Databases, removed::cases()),
+        (registries, Shows::Databases, foreign::cases()),
+        (registries, Shows::Once, foreign::cases_without_us()),
+        (NO_MORE, Shows::Databases, files::cases()),
+        (NO_MORE, Shows::Once, hostile::cases()),
+        (NO_MORE, Shows::Once, tls::cases()),
+    ];
+    groups.into_iter().map(|(is_there, shows, stories)| needing(is_there, "client", shows, stories)).collect()
 }

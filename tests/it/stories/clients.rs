@@ -19,10 +19,11 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use super::{Group, needing};
 use crate::support::process::Server;
 use crate::support::stack::CommandOutput;
 use crate::support::trial::{Story, not_here};
-use crate::support::{Servers, Stack, StackKind};
+use crate::support::{Servers, Shows, Stack};
 
 /// A name with several segments, of which clients have views of their own.
 const NAME: &str = "team/app/model";
@@ -44,29 +45,24 @@ impl Client {
             Self::Current(name) => servers.clients.get(name).map(PathBuf::as_path),
         }
     }
-
-    /// The latter meet each database and each kind of store once: they would tell nothing more of another S3 store.
-    pub const fn stacks(self) -> &'static [StackKind] {
-        match self {
-            Self::Skopeo | Self::Python => &StackKind::ALL,
-            Self::Current(_) => &[StackKind::PostgresSeaweedFs, StackKind::SqliteFilesystem],
-        }
-    }
 }
 
-/// Every story with the client that it needs.
-pub fn cases() -> Vec<(Client, Vec<Story>)> {
-    vec![
-        (Client::Skopeo, skopeo::cases()),
-        (Client::Python, oras::cases()),
-        (Client::Python, dxf::cases()),
-        (crane::CLIENT, crane::cases()),
-        (regctl::CLIENT, regctl::cases()),
-        (oras_cli::CLIENT, oras_cli::cases()),
-        (helm::CLIENT, helm::cases()),
-        (podman::CLIENT, podman::cases()),
-        (docker::CLIENT, docker::cases()),
-    ]
+pub fn groups() -> Vec<Group> {
+    let python: fn(&Servers) -> bool = |servers| servers.python.is_some();
+    let groups: [(fn(&Servers) -> bool, Vec<Story>); 9] = [
+        (|servers| servers.skopeo.is_some(), skopeo::cases()),
+        (python, oras::cases()),
+        (python, dxf::cases()),
+        (|servers| crane::CLIENT.program(servers).is_some(), crane::cases()),
+        (|servers| regctl::CLIENT.program(servers).is_some(), regctl::cases()),
+        (|servers| oras_cli::CLIENT.program(servers).is_some(), oras_cli::cases()),
+        (|servers| helm::CLIENT.program(servers).is_some(), helm::cases()),
+        (|servers| podman::CLIENT.program(servers).is_some(), podman::cases()),
+        (|servers| docker::CLIENT.program(servers).is_some(), docker::cases()),
+    ];
+    // They would tell nothing more of another S3 store.
+    let group = |(is_there, stories)| needing(is_there, "clients", Shows::Databases, stories);
+    groups.into_iter().map(group).collect()
 }
 
 /// One person's machine: what a client remembers between two runs, it keeps in a home of its own.

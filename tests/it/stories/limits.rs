@@ -1,10 +1,10 @@
 //! Limits and bad input: each is refused in clear words, and what was there before is as it was.
 
 mod bodies;
-mod connections;
+pub mod connections;
 mod fairness;
 mod full;
-mod input;
+pub mod input;
 mod memory;
 pub(super) mod raw;
 mod resent;
@@ -16,15 +16,14 @@ use crate::support::trial::Story;
 
 const NAME: &str = "team/app/model";
 
+/// But for those of [`input`] and [`connections`].
 pub fn cases() -> Vec<Story> {
     [
-        input::cases(),
         sizes::cases(),
         bodies::cases(),
         urls::cases(),
         unsigned::cases(),
         memory::cases(),
-        connections::cases(),
         fairness::cases(),
         full::cases(),
         resent::cases(),

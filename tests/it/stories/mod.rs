@@ -4,14 +4,14 @@ mod access;
 mod api;
 mod attacks;
 mod audit;
-pub mod browser;
+mod browser;
 mod cleanup;
-pub mod client;
-pub mod clients;
-pub mod clocks;
+mod client;
+mod clients;
+mod clocks;
 mod concurrency;
 mod crash;
-pub mod documents;
+mod documents;
 mod garbage;
 mod large;
 mod lifetime;
@@ -25,29 +25,61 @@ mod slow_store;
 mod smoke;
 
 use crate::support::trial::Story;
+use crate::support::{Servers, Shows};
 
-/// Every module of stories with its name, but for those that need more than a stack: see [`client`], [`clients`],
-/// [`clocks`], [`documents`] and [`browser`].
-pub fn all() -> Vec<(&'static str, Vec<Story>)> {
-    vec![
-        ("smoke", smoke::cases()),
-        ("protocol", protocol::cases()),
-        ("registry", registry::cases()),
-        ("access", access::cases()),
-        ("limits", limits::cases()),
-        ("limits_at_run_time", limits_at_run_time::cases()),
-        ("audit", audit::cases()),
-        ("lifetime", lifetime::cases()),
-        ("cleanup", cleanup::cases()),
-        ("concurrency", concurrency::cases()),
-        ("crash", crash::cases()),
-        ("garbage", garbage::cases()),
-        ("quotas", quotas::cases()),
-        ("service", service::cases()),
-        ("api", api::cases()),
-        ("slow_store", slow_store::cases()),
-        ("large", large::cases()),
-    ]
+/// Stories that are about the same and need the same.
+pub struct Group {
+    pub module: &'static str,
+    pub shows: Shows,
+    /// Whether what they need is there, besides their stacks.
+    pub is_there: fn(&Servers) -> bool,
+    pub stories: Vec<Story>,
+}
+
+const fn group(module: &'static str, shows: Shows, stories: Vec<Story>) -> Group {
+    needing(|_| true, module, shows, stories)
+}
+
+const fn needing(
+    is_there: fn(&Servers) -> bool,
+    module: &'static str,
+    shows: Shows,
+    stories: Vec<Story>,
+) -> Group {
+    Group { module, shows, is_there, stories }
+}
+
+/// Every story there is, but for those of [`on_every_store`].
+pub fn all() -> Vec<Group> {
+    let mut groups = vec![
+        group("smoke", Shows::Everything, smoke::cases()),
+        group("protocol", Shows::Everything, protocol::cases()),
+        group("registry", Shows::Databases, registry::cases()),
+        group("access", Shows::Databases, access::cases()),
+        group("limits", Shows::Everything, limits::cases()),
+        group("limits", Shows::Databases, limits::input::cases()),
+        group("limits", Shows::Once, limits::connections::cases()),
+        group("limits_at_run_time", Shows::Databases, limits_at_run_time::cases()),
+        group("audit", Shows::Databases, audit::cases()),
+        group("lifetime", Shows::Everything, lifetime::cases()),
+        group("cleanup", Shows::Everything, cleanup::cases()),
+        group("concurrency", Shows::Everything, concurrency::cases()),
+        group("crash", Shows::Everything, crash::cases()),
+        group("garbage", Shows::Everything, garbage::cases()),
+        group("quotas", Shows::Databases, quotas::cases()),
+        group("service", Shows::Databases, service::cases()),
+        group("service", Shows::Everything, service::cases_of_stores()),
+        group("api", Shows::Databases, api::cases()),
+        group("slow_store", Shows::Everything, slow_store::cases()),
+        group("large", Shows::Everything, large::cases()),
+        needing(|servers| servers.faketime.is_some(), "clocks", Shows::Replicas, clocks::cases()),
+        needing(|servers| servers.chromium.is_some(), "browser", Shows::Databases, browser::cases()),
+        // A reader begins with the embedded default.
+        needing(|servers| servers.skopeo.is_some(), "documents", Shows::Once, documents::cases()),
+    ];
+    groups.extend(client::groups());
+    groups.extend(clients::groups());
+    groups
 }
 
 /// What must hold on whatever store there is: a step of their own, on the stores of `scripts/test --stores`.

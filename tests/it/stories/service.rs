@@ -13,15 +13,11 @@ mod usage;
 use crate::support::trial::Story;
 
 pub fn cases() -> Vec<Story> {
-    [
-        usage::cases(),
-        health::cases(),
-        logs::cases(),
-        doctor::cases(),
-        probe::cases(),
-        commands::cases(),
-        settings::cases(),
-        files::cases(),
-    ]
-    .concat()
+    [usage::cases(), health::cases(), logs::cases(), commands::cases(), settings::cases(), files::cases()]
+        .concat()
+}
+
+/// What a store is seen to do.
+pub fn cases_of_stores() -> Vec<Story> {
+    [doctor::cases(), probe::cases()].concat()
 }

@@ -5,6 +5,8 @@ use overside::db::Db;
 use overside::domain::digest::Digest;
 use overside::domain::hash::Hasher;
 use overside::domain::upload::UploadId;
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
 use reqwest::header::{CONTENT_LENGTH, CONTENT_RANGE, HeaderMap, LOCATION};
 use reqwest::{Body, Client, RequestBuilder, StatusCode};
 use serde_json::Value;
@@ -234,16 +236,14 @@ pub fn digest_of(content: &[u8]) -> Digest {
 
 /// Bytes that repeat nowhere near and are the same in every run.
 pub fn content(length: usize) -> Vec<u8> {
-    let mut state = 0x9e37_79b9_7f4a_7c15_u64 ^ length as u64;
-    std::iter::repeat_with(|| {
-        // xorshift64 (Marsaglia 2003): enough for content that no part shares with another.
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        state.to_le_bytes()[3]
-    })
-    .take(length)
-    .collect()
+    seeded_content(length as u64, length)
+}
+
+/// As [`content`], other bytes for each seed.
+pub fn seeded_content(seed: u64, length: usize) -> Vec<u8> {
+    let mut bytes = vec![0; length];
+    StdRng::seed_from_u64(seed).fill_bytes(&mut bytes);
+    bytes
 }
 
 fn settled(json: Value) -> Value {

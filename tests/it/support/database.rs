@@ -8,6 +8,10 @@ use sqlx::{AssertSqlSafe, Connection, PgConnection, SqliteConnection};
 use url::Url;
 use uuid::Uuid;
 
+use super::prepared;
+
+const SQLITE_FILE: &str = "overside.db";
+
 /// Makes a project, or changes what it may have.
 macro_rules! limit_project {
     ($executor:expr, $name:expr, $bytes:expr, $tags:expr) => {
@@ -35,14 +39,30 @@ pub enum Database {
 }
 
 impl Database {
+    /// An empty database.
     pub async fn postgres(server: &Url) -> Self {
         let name = format!("trial_{}", Uuid::now_v7().as_simple());
         execute(server, format!("CREATE DATABASE {name}")).await;
         Self::Postgres { server: server.clone(), name }
     }
 
+    /// A migrated database.
+    pub async fn migrated_postgres(server: &Url) -> Self {
+        let name = format!("trial_{}", Uuid::now_v7().as_simple());
+        let template = prepared::postgres(server).await;
+        execute(server, format!("CREATE DATABASE {name} TEMPLATE {template}")).await;
+        Self::Postgres { server: server.clone(), name }
+    }
+
+    /// A database that is made by whoever opens it first.
     pub fn sqlite(folder: &Path) -> Self {
-        Self::Sqlite { url: format!("sqlite://{}", folder.join("overside.db").display()) }
+        Self::Sqlite { url: format!("sqlite://{}", folder.join(SQLITE_FILE).display()) }
+    }
+
+    /// A migrated database.
+    pub async fn migrated_sqlite(folder: &Path) -> Self {
+        std::fs::write(folder.join(SQLITE_FILE), prepared::sqlite().await).expect("a database's file");
+        Self::sqlite(folder)
     }
 
     /// What `--database` takes.
@@ -182,13 +202,13 @@ impl Database {
     }
 }
 
-fn with_path(server: &Url, name: &str) -> Url {
+pub fn with_path(server: &Url, name: &str) -> Url {
     let mut url = server.clone();
     url.set_path(name);
     url
 }
 
-async fn execute(server: &Url, statement: String) {
+pub async fn execute(server: &Url, statement: String) {
     let mut connection = PgConnection::connect(server.as_str()).await.expect("the test PostgreSQL answers");
     sqlx::raw_sql(AssertSqlSafe(statement)).execute(&mut connection).await.expect("a database of our own");
 }

@@ -12,6 +12,7 @@ pub mod layout;
 pub mod obedient;
 pub mod other_store;
 pub mod people;
+pub mod prepared;
 pub mod process;
 pub mod proxy;
 pub mod rough;
@@ -27,7 +28,7 @@ pub use accounts::{Accounts, Login};
 pub use command_line::CommandLine;
 pub use proxy::{FaultProxy, Strike};
 pub use servers::Servers;
-pub use stack::{Stack, StackKind};
+pub use stack::{Shows, Stack, StackKind};
 pub use store::Store;
 
 /// LocalStack hangs up on a connection that was idle for five seconds; a request sent just then gets no answer.
@@ -44,6 +45,8 @@ pub fn http_with(set_up: impl FnOnce(reqwest::ClientBuilder) -> reqwest::ClientB
     let _ = rustls::crypto::ring::default_provider().install_default();
     let builder = reqwest::Client::builder()
         .no_proxy()
+        // Hundreds of certificates are read otherwise, for loopback.
+        .tls_certs_only([])
         .pool_idle_timeout(IDLE_LIMIT)
         .redirect(reqwest::redirect::Policy::none());
     set_up(builder).build().expect("a client without settings that could be wrong")

@@ -18,6 +18,8 @@ pub const REGION: &str = "us-east-1";
 pub const REGISTRY_USER: &str = "overside";
 pub const REGISTRY_PASSWORD: &str = "secret";
 
+const FULL: &str = "OVERSIDE_TEST_FULL";
+
 /// The clients that `scripts/testing/clients.py` puts there.
 pub const CLIENTS: [&str; 6] = ["crane", "regctl", "oras", "helm", "docker", "podman"];
 
@@ -31,6 +33,8 @@ pub struct Keys {
 /// The addresses of the servers that are there, and where the clients are.
 #[derive(Debug, Clone)]
 pub struct Servers {
+    /// Whether all that there is to show shall be shown, however long it takes: see `scripts/test --full`.
+    pub is_full: bool,
     pub postgres: Option<Url>,
     pub seaweedfs: Option<Url>,
     pub localstack: Option<Url>,
@@ -56,6 +60,7 @@ pub struct Servers {
 impl Servers {
     pub fn from_environment() -> Self {
         Self {
+            is_full: env::var(FULL).is_ok_and(|value| !value.is_empty()),
             postgres: address("OVERSIDE_TEST_POSTGRES"),
             seaweedfs: address("OVERSIDE_TEST_SEAWEEDFS"),
             localstack: address("OVERSIDE_TEST_LOCALSTACK"),
@@ -84,7 +89,7 @@ impl Servers {
         let is_there = [
             ("PostgreSQL", self.postgres.is_some()),
             ("SeaweedFS", self.seaweedfs.is_some()),
-            ("LocalStack", self.localstack.is_some()),
+            ("LocalStack", self.localstack.is_some() || !self.is_full),
             ("docker-registry", self.registry.is_some() && self.registry_with_password.is_some()),
             ("skopeo", self.skopeo.is_some()),
             ("the Python clients", self.python.is_some()),

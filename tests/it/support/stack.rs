@@ -13,6 +13,7 @@ use tempfile::TempDir;
 
 use super::database::Database;
 use super::other_store::OtherStore;
+use super::prepared;
 use super::process::{Process, Server};
 use super::servers::{REGION, Servers};
 use super::store::Store;
@@ -22,6 +23,7 @@ const COMMAND_LIMIT: Duration = Duration::from_mins(2);
 /// A copy of what stories upload takes a store far less.
 const SETTLING_LIMIT: Duration = Duration::from_secs(3);
 const SETTLING_POLL: Duration = Duration::from_millis(10);
+const LONGEST_SETTLING_POLL: Duration = Duration::from_millis(160);
 /// Lines of each log that a failed story shows.
 const LOG_LINES: usize = 120;
 
@@ -33,6 +35,34 @@ pub enum StackKind {
     SqliteFilesystem,
     /// One that only some runs have.
     SqliteOther(OtherStore),
+}
+
+/// What a story is about, and so on which stacks it has something to show of its own.
+#[derive(Debug, Clone, Copy)]
+pub enum Shows {
+    /// Bytes on their way, what is lost, left or raced: each store answers otherwise.
+    Everything,
+    /// What a database decides: both are met, and both kinds of store with them.
+    Databases,
+    /// Replicas on several machines, which SQLite has none of.
+    Replicas,
+    /// What no database and no store has a part in.
+    Once,
+}
+
+impl Shows {
+    /// LocalStack, which takes as long as all others together, is met in a full run only.
+    pub const fn stacks(self, is_full: bool) -> &'static [StackKind] {
+        match self {
+            Self::Everything if is_full => &StackKind::ALL,
+            Self::Everything | Self::Databases => {
+                &[StackKind::PostgresSeaweedFs, StackKind::SqliteFilesystem]
+            }
+            Self::Replicas if is_full => &[StackKind::PostgresSeaweedFs, StackKind::PostgresLocalStack],
+            Self::Replicas => &[StackKind::PostgresSeaweedFs],
+            Self::Once => &[StackKind::SqliteFilesystem],
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -54,7 +84,7 @@ pub struct CommandOutput {
 }
 
 impl StackKind {
-    pub const ALL: [Self; 3] = [Self::PostgresSeaweedFs, Self::PostgresLocalStack, Self::SqliteFilesystem];
+    const ALL: [Self; 3] = [Self::PostgresSeaweedFs, Self::PostgresLocalStack, Self::SqliteFilesystem];
 
     pub const fn name(self) -> &'static str {
         match self {
@@ -77,7 +107,22 @@ impl StackKind {
 }
 
 impl Stack {
+    /// As a service leaves it that has started there once: the database migrated, the store probed.
     pub async fn fresh(kind: StackKind, servers: &Servers) -> Self {
+        let stack = Self::on(kind, servers, true).await;
+        // Of other stores each start shall see for itself what they do.
+        if !matches!(kind, StackKind::SqliteOther(_)) {
+            prepared::probed(&stack.store, &stack.database).await;
+        }
+        stack
+    }
+
+    /// As nobody has touched it: what starts first makes the database's tables and probes the store.
+    pub async fn bare(kind: StackKind, servers: &Servers) -> Self {
+        Self::on(kind, servers, false).await
+    }
+
+    async fn on(kind: StackKind, servers: &Servers, is_migrated: bool) -> Self {
         let folder = super::folder();
         let store = match kind {
             StackKind::PostgresSeaweedFs => servers.seaweedfs.as_ref().map(Store::s3),
@@ -90,8 +135,13 @@ impl Stack {
         let store = store.expect("a story whose store is there");
         let database = match (kind, &servers.postgres) {
             (StackKind::PostgresSeaweedFs | StackKind::PostgresLocalStack, Some(postgres)) => {
-                Database::postgres(postgres).await
+                if is_migrated {
+                    Database::migrated_postgres(postgres).await
+                } else {
+                    Database::postgres(postgres).await
+                }
             }
+            _ if is_migrated => Database::migrated_sqlite(folder.path()).await,
             _ => Database::sqlite(folder.path()),
         };
         Self { kind, database, store, folder, logs: Mutex::default() }
@@ -147,9 +197,10 @@ impl Stack {
     }
 
     pub async fn settled_within(&self, limit: Duration) {
-        let deadline = Instant::now() + limit;
+        let (deadline, mut pause) = (Instant::now() + limit, SETTLING_POLL);
         while Instant::now() < deadline && self.database.unsettled().await > 0 {
-            tokio::time::sleep(SETTLING_POLL).await;
+            tokio::time::sleep(pause).await;
+            pause = LONGEST_SETTLING_POLL.min(pause * 2);
         }
     }
 

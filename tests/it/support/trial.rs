@@ -3,7 +3,7 @@
 use std::any::Any;
 use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use libtest_mimic::{Completion, Failed, Trial};
 use tokio::runtime::Builder;
@@ -25,11 +25,24 @@ const SHUTDOWN_LIMIT: Duration = Duration::from_secs(10);
 
 /// One failure in these is a finding, however rare: what is lost, served falsely or decided twice.
 const NO_SECOND_TRY: [&str; 5] = ["attacks", "concurrency", "crash", "garbage", "storage"];
+/// What is run as a newcomer would, on a database and a store that nobody has touched.
+const BARE: [&str; 2] = ["documents", "smoke"];
+
 /// Stories that may need a second try in one run. Some 1,600 run on a machine whose pauses nobody controls, and many
 /// wait for something with a limit; more than so many is no pause.
 const MAX_UNSTEADY: usize = 5;
 /// Stories that failed and then passed, in this run.
 static UNSTEADY: Mutex<Vec<String>> = Mutex::new(Vec::new());
+
+/// How long each trial took that has ended, with its name.
+static TIMES: Mutex<Vec<(Duration, String)>> = Mutex::new(Vec::new());
+
+/// How long each trial took, the longest first.
+pub fn times() -> Vec<(Duration, String)> {
+    let mut times = TIMES.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    times.sort_by(|one, other| other.cmp(one));
+    times
+}
 
 /// The stories that passed only when they were run again.
 pub fn unsteady() -> Vec<String> {
@@ -47,18 +60,20 @@ where
 
 /// A trial that runs a story on a fresh stack, and shows the service's logs when it fails. Then it is run once more,
 /// and counted among the unsteady if it passes.
-pub fn story(module: &str, kind: StackKind, story: Story, servers: &Servers) -> Trial {
+pub fn story(module: &str, kind: StackKind, story: Story, is_there: bool, servers: &Servers) -> Trial {
     let full_name = format!("{}::{module}::{}", kind.name(), story.0);
-    let (threads, servers, is_there) = (full_name.clone(), servers.clone(), kind.is_there(servers));
+    let is_there = is_there && kind.is_there(servers);
+    let (threads, servers) = (full_name.clone(), servers.clone());
+    let is_bare = BARE.contains(&module);
     let is_final = NO_SECOND_TRY.contains(&module);
     let run = move || {
-        let first = on_runtime(&threads, on_fresh_stack(kind, story, servers.clone()));
+        let first = on_runtime(&threads, on_fresh_stack(kind, is_bare, story, servers.clone()));
         let Err(failure) = first else { return first };
         if is_final || unsteady().len() >= MAX_UNSTEADY {
             return Err(failure);
         }
         eprintln!("{threads} failed, and is run once more: {}", failure.message().unwrap_or_default());
-        let second = on_runtime(&threads, on_fresh_stack(kind, story, servers));
+        let second = on_runtime(&threads, on_fresh_stack(kind, is_bare, story, servers));
         if second.is_ok() {
             UNSTEADY.lock().unwrap_or_else(PoisonError::into_inner).push(threads);
         }
@@ -67,9 +82,17 @@ pub fn story(module: &str, kind: StackKind, story: Story, servers: &Servers) -> 
     Trial::ignorable_test(full_name, run).with_ignored_flag(!is_there)
 }
 
-async fn on_fresh_stack(kind: StackKind, (name, case): Story, servers: Servers) -> Result<(), End> {
+async fn on_fresh_stack(
+    kind: StackKind,
+    is_bare: bool,
+    (name, case): Story,
+    servers: Servers,
+) -> Result<(), End> {
     let limit = if name.starts_with(SLOW_PREFIX) { SLOW_LIMIT } else { LIMIT };
-    let stack = Arc::new(within(LIMIT, async move { Stack::fresh(kind, &servers).await }).await?);
+    let set_up = async move {
+        if is_bare { Stack::bare(kind, &servers).await } else { Stack::fresh(kind, &servers).await }
+    };
+    let stack = Arc::new(within(LIMIT, set_up).await?);
     let ran = within(limit, case(stack.clone())).await.map_err(|end| match end {
         End::Failed(message) => End::Failed(format!("{message}\n{}", stack.logs())),
         end @ End::NotHere(_) => end,
@@ -100,8 +123,10 @@ enum End {
 fn on_runtime(name: &str, future: impl Future<Output = Result<(), End>>) -> Result<Completion, Failed> {
     // Threads carry the trial's name, so that a panic's own line says whose it is.
     let runtime = Builder::new_multi_thread().worker_threads(2).thread_name(name).enable_all().build()?;
+    let began = Instant::now();
     let result = runtime.block_on(future);
     runtime.shutdown_timeout(SHUTDOWN_LIMIT);
+    TIMES.lock().unwrap_or_else(PoisonError::into_inner).push((began.elapsed(), name.to_owned()));
     match result {
         Ok(()) => Ok(Completion::Completed),
         Err(End::NotHere(why)) => Ok(Completion::ignored_with(why)),

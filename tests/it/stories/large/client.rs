@@ -11,7 +11,7 @@ use overside::domain::digest::Digest;
 use overside::domain::hash::Hasher;
 use serde_json::json;
 
-use super::is_localstack;
+use super::{is_localstack, is_modest};
 use crate::support::image::{CONFIG, IMAGE};
 use crate::support::process::Process;
 use crate::support::rough::{RoughProxy, Roughness};
@@ -33,6 +33,8 @@ const REFUSED: u64 = 1 << 20;
 /// store, and a small machine's disk does not take all of it twice.
 const HUGE_LAYER: u64 = (10 << 30) / 4;
 const LARGE_LAYER: u64 = (2 << 30) / 4;
+/// Each of the four at once is less than the client may hold, all of them three times as much.
+const QUICK_LAYER: u64 = (75 << 20) + 4321;
 const MODEST_LAYER: u64 = (48 << 20) + 4321;
 /// What a client may hold resident, its program included, in bytes.
 const CLIENT_MEMORY: u64 = 100 << 20;
@@ -45,7 +47,7 @@ const TAG: &str = "team/large/image:v1";
 /// every seventh request.
 pub async fn rough(stack: Arc<Stack>) {
     let _turn = super::TURN.lock().await;
-    let (layer, cut_every) = if is_localstack(&stack) {
+    let (layer, cut_every) = if is_modest(&stack) {
         (MODEST_ROUGH_LAYER, MODEST_ROUGH_LAYER / 3)
     } else {
         (ROUGH_LAYER, CUT_EVERY)
@@ -75,8 +77,7 @@ pub async fn rough(stack: Arc<Stack>) {
     let whole = 2 * layer;
     assert!(cuts >= whole / cut_every && refused > 5, "{cuts} cuts and {refused} refusals");
     // With cuts as close together as a small blob needs them a part each is a larger share.
-    let twice =
-        if is_localstack(&stack) { cuts * PART_SIZE + refused * REFUSED } else { whole / TWICE_AT_MOST };
+    let twice = if is_modest(&stack) { cuts * PART_SIZE + refused * REFUSED } else { whole / TWICE_AT_MOST };
     assert!(bodies < whole + twice, "{bodies} bytes were sent of {whole}: {cuts} cuts, {refused} refusals");
     image.assert_stored(&stack).await;
 }
@@ -85,8 +86,9 @@ pub async fn rough(stack: Arc<Stack>) {
 pub async fn memory(stack: Arc<Stack>) {
     let _turn = super::TURN.lock().await;
     let layer = match &stack.store {
+        _ if is_localstack(&stack) => MODEST_LAYER,
+        _ if is_modest(&stack) => QUICK_LAYER,
         Store::Filesystem { .. } => HUGE_LAYER,
-        Store::S3 { .. } if is_localstack(&stack) => MODEST_LAYER,
         Store::S3 { .. } => LARGE_LAYER,
     };
     let server = stack.server(&[]).await;
