@@ -14,18 +14,18 @@ mod pipes;
 mod removed;
 mod tls;
 
-use super::{Group, needing};
-use crate::support::{Servers, Shows};
+use super::{Group, IsThere, needing};
+use crate::support::Shows;
 
 /// A name with several segments.
 const NAME: &str = "team/app/model";
 
-const NO_MORE: fn(&Servers) -> bool = |_| true;
+const NO_MORE: IsThere = |_| true;
 
 pub fn groups() -> Vec<Group> {
-    let skopeo: fn(&Servers) -> bool = |servers| servers.skopeo.is_some();
+    let skopeo: IsThere = |servers| servers.skopeo.is_some();
     // And skopeo to look into them.
-    let registries: fn(&Servers) -> bool = |servers| {
+    let registries: IsThere = |servers| {
         servers.registry.is_some() && servers.registry_with_password.is_some() && servers.skopeo.is_some()
     };
     let groups = [

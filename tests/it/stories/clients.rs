@@ -19,7 +19,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::{Group, needing};
+use super::{Group, IsThere, needing};
 use crate::support::process::Server;
 use crate::support::stack::CommandOutput;
 use crate::support::trial::{Story, not_here};
@@ -48,8 +48,8 @@ impl Client {
 }
 
 pub fn groups() -> Vec<Group> {
-    let python: fn(&Servers) -> bool = |servers| servers.python.is_some();
-    let groups: [(fn(&Servers) -> bool, Vec<Story>); 9] = [
+    let python: IsThere = |servers| servers.python.is_some();
+    let groups: [(IsThere, Vec<Story>); 9] = [
         (|servers| servers.skopeo.is_some(), skopeo::cases()),
         (python, oras::cases()),
         (python, dxf::cases()),

@@ -27,12 +27,14 @@ mod smoke;
 use crate::support::trial::Story;
 use crate::support::{Servers, Shows};
 
+/// Whether what stories need is there, besides their stacks.
+pub type IsThere = fn(&Servers) -> bool;
+
 /// Stories that are about the same and need the same.
 pub struct Group {
     pub module: &'static str,
     pub shows: Shows,
-    /// Whether what they need is there, besides their stacks.
-    pub is_there: fn(&Servers) -> bool,
+    pub is_there: IsThere,
     pub stories: Vec<Story>,
 }
 
@@ -40,12 +42,7 @@ const fn group(module: &'static str, shows: Shows, stories: Vec<Story>) -> Group
     needing(|_| true, module, shows, stories)
 }
 
-const fn needing(
-    is_there: fn(&Servers) -> bool,
-    module: &'static str,
-    shows: Shows,
-    stories: Vec<Story>,
-) -> Group {
+const fn needing(is_there: IsThere, module: &'static str, shows: Shows, stories: Vec<Story>) -> Group {
     Group { module, shows, is_there, stories }
 }
 

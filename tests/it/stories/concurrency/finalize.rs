@@ -129,6 +129,7 @@ pub fn against_abort(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
             assert_eq!(stack.objects().await.len(), published);
             assert_nothing_left(&stack).await;
         }
+        assert!((1..RACES).contains(&published), "{published} of {RACES} were published");
     }
     .boxed()
 }

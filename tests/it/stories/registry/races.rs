@@ -1,6 +1,7 @@
 //! Clients at once: one of them wins, and nothing is left half done.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::future::{BoxFuture, FutureExt, join_all};
 use serde_json::json;
@@ -12,8 +13,10 @@ use crate::support::image::{LAYER, Manifest, descriptor, index};
 use crate::support::process::Server;
 use crate::support::trial::Story;
 
-/// Enough for each order of two requests to come up.
 const RACES: usize = 40;
+/// From one race to the next one of the two comes so much later. In the first and the last they are far apart, so that
+/// each order comes up; in between they meet.
+const STAGGER: Duration = Duration::from_millis(4);
 const CLIENTS: usize = 12;
 
 pub fn cases() -> Vec<Story> {
@@ -31,6 +34,16 @@ async fn twice(stack: &Stack) -> ([Server; 2], [Repository; 2]) {
     let servers = [stack.server(&[]).await, stack.server(&[]).await];
     let repositories = [&servers[0], &servers[1]].map(|server| Repository::of(server.base_url(), NAME));
     (servers, repositories)
+}
+
+/// What two requests come to of which first the one is earlier, and in later races the other.
+async fn raced<A, B>(race: usize, one: impl Future<Output = A>, other: impl Future<Output = B>) -> (A, B) {
+    let later = |steps: usize| tokio::time::sleep(STAGGER * u32::try_from(steps).expect("a small number"));
+    let half = RACES / 2;
+    tokio::join!(
+        later(race.saturating_sub(half)).then(|()| one),
+        later(half.saturating_sub(race)).then(|()| other),
+    )
 }
 
 fn same_tag(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
@@ -86,6 +99,7 @@ fn against_delete(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
     async move {
         let (_servers, [first, second]) = twice(&stack).await;
         let image = first.image("raced").await;
+        let mut there = 0;
         for race in 0..RACES {
             first.put(image.digest(), &image).await.expect(201);
             let (pushed, deleted) = tokio::join!(first.put("latest", &image), second.delete(image.digest()));
@@ -95,12 +109,15 @@ fn against_delete(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
                 first.delete(image.digest()).await.expect(202);
             }
             // Where it is not there before, it may be found or not.
-            let (pushed, deleted) = tokio::join!(first.put("latest", &image), second.delete(image.digest()));
+            let (pushed, deleted) =
+                raced(race, first.put("latest", &image), second.delete(image.digest())).await;
             pushed.expect(201);
             let is_there = whole_or_gone(&second, "latest", &image, &[b"the layer of raced"]).await;
             assert_eq!(deleted.status, if is_there { 404 } else { 202 }, "race {race}");
             first.delete(image.digest()).await;
+            there += usize::from(is_there);
         }
+        assert!((1..RACES).contains(&there), "{there} of {RACES} are there");
     }
     .boxed()
 }
@@ -110,10 +127,13 @@ fn against_child(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
         let (_servers, [first, second]) = twice(&stack).await;
         let image = first.image("raced").await;
         let list = index(&[image.descriptor()]);
+        let mut taken = 0;
         for race in 0..RACES {
             first.put(image.digest(), &image).await.expect(201);
-            let (pushed, deleted) = tokio::join!(first.put("list", &list), second.delete(image.digest()));
+            let (pushed, deleted) =
+                raced(race, first.put("list", &list), second.delete(image.digest())).await;
             if pushed.status == 201 {
+                taken += 1;
                 deleted.refused(405, "DENIED");
                 assert_eq!(second.get(image.digest()).await.expect(200).body, image.payload, "race {race}");
                 first.delete(list.digest()).await.expect(202);
@@ -123,6 +143,7 @@ fn against_child(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
                 second.get("list").await.refused(404, "MANIFEST_UNKNOWN");
             }
         }
+        assert!((1..RACES).contains(&taken), "{taken} of {RACES} were taken");
     }
     .boxed()
 }
@@ -131,12 +152,15 @@ fn against_blob(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
     async move {
         let (_servers, [first, second]) = twice(&stack).await;
         let base = first.image("raced").await;
+        let mut taken = 0;
         for race in 0..RACES {
             let content = format!("layer {race}");
             let layer = first.push(content.as_bytes()).await;
             let image = base.with("layers", json!([descriptor(LAYER, content.as_bytes())]));
-            let (pushed, deleted) = tokio::join!(first.put("latest", &image), second.delete_blob(&layer));
+            let (pushed, deleted) =
+                raced(race, first.put("latest", &image), second.delete_blob(&layer)).await;
             if pushed.status == 201 {
+                taken += 1;
                 deleted.refused(405, "DENIED");
                 assert!(whole_or_gone(&second, "latest", &image, &[content.as_bytes()]).await);
                 first.delete(image.digest()).await.expect(202);
@@ -147,6 +171,7 @@ fn against_blob(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
                 second.read(&layer).await.refused(404, "BLOB_UNKNOWN");
             }
         }
+        assert!((1..RACES).contains(&taken), "{taken} of {RACES} were taken");
     }
     .boxed()
 }
