@@ -10,7 +10,7 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use overside::domain::clock::Clock;
 use overside::domain::part::{DEFAULT_PART_SIZE, MAX_PART_COUNT, Part, PartNumber, PartPlan};
 use overside::domain::upload::UploadId;
-use overside::storage::probe::{Capabilities, Capability};
+use overside::storage::capability::{Capabilities, Capability};
 use overside::storage::s3::{S3, S3Settings};
 use overside::storage::signed_url::{Grant, SIGNING_KEY_LENGTH, UrlSigner};
 use overside::storage::{Storage, key};

@@ -12,9 +12,10 @@ use clap::{Args, ValueEnum};
 use url::Url;
 
 use crate::auth::oidc::IssuerConfig;
+use crate::domain::limits::Limits;
 use crate::domain::part::{DEFAULT_PART_SIZE, MAX_OBJECT_SIZE, MAX_PART_SIZE, MIN_PART_SIZE};
 use crate::http::redirects::{Clients, RedirectMode, Redirects};
-use crate::service::Limits;
+use crate::telemetry::LogFormat;
 
 pub use connections::ConnectionConfig;
 pub use storage_location::StorageLocation;
@@ -124,13 +125,6 @@ pub struct LimitConfig {
     /// How long an ended upload still answers questions about it
     #[arg(long, env = "OVERSIDE_RETENTION", default_value = "7d", value_parser = duration)]
     pub retention: Duration,
-}
-
-/// How logs look.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum LogFormat {
-    Text,
-    Json,
 }
 
 /// What goes to standard error.

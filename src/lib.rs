@@ -7,9 +7,12 @@
 //! * [`db`], [`storage`]: rows and bytes, each on two backends
 //! * [`service`]: the use cases, one file a verb
 //! * [`auth`]: passwords, secrets and signed tokens
-//! * [`http`]: the front doors
+//! * [`http`]: the front doors; [`wire`]: the JSON that they and the client speak
 //! * [`client`]: the protocol from the other side; [`cli`] is built on it
-//! * [`config`], [`server`], [`worker`], [`telemetry`]: what makes it a service; [`memory`]: what its requests share
+//! * [`config`], [`server`], [`worker`]: what makes it a service
+//! * [`memory`]: what its requests share; [`telemetry`]: the log, and what of others' texts gets into it
+//!
+//! `tests/arrows.rs` has every arrow that is allowed, and fails on another.
 
 pub mod auth;
 pub mod cli;
@@ -18,6 +21,7 @@ pub mod config;
 pub mod db;
 pub mod domain;
 pub mod http;
+mod log_text;
 pub mod memory;
 mod open;
 mod probing;
@@ -25,4 +29,5 @@ pub mod server;
 pub mod service;
 pub mod storage;
 pub mod telemetry;
+pub mod wire;
 pub mod worker;

@@ -8,9 +8,10 @@ use tokio_util::sync::CancellationToken;
 use crate::config::ServeConfig;
 use crate::db::{Db, StoreProbe};
 use crate::domain::clock::Clock;
-use crate::storage::probe::{Capabilities, Capability, PROBE_VERSION};
+use crate::log_text::chain;
+use crate::storage::capability::{Capabilities, Capability};
+use crate::storage::probe::PROBE_VERSION;
 use crate::storage::{S3, Storage, UploadKind};
-use crate::telemetry::chain;
 
 const UNUSABLE: &str = "cannot use the store; `overside doctor` says what is wrong";
 

@@ -20,7 +20,7 @@ use crate::auth::password::Password;
 use crate::config::{AuthMode, ServeConfig};
 use crate::http;
 use crate::http::connections::{Connections, Lingering, Occupied, Terms, Watched};
-use crate::http::gate::{Origin, Peer, forwarded_for};
+use crate::http::origin::{Origin, Peer, forwarded_for};
 use crate::http::redirects::Redirects;
 use crate::open;
 use crate::probing::Prober;

@@ -6,8 +6,8 @@ use std::time::Duration;
 use rand::RngExt;
 use tokio_util::sync::CancellationToken;
 
+use crate::log_text::chain;
 use crate::service::{CLOCK_PAUSE, CleanupReport, EXCHANGE_PAUSE, Service, ServiceError};
-use crate::telemetry::chain;
 
 /// Takes over what died and cleans, again and again until `stop`.
 pub async fn clean(service: Arc<Service>, interval: Duration, stop: CancellationToken) {

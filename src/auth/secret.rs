@@ -7,17 +7,13 @@ use std::str::FromStr;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use rand::Rng;
-use sha2::{Digest, Sha256};
-use subtle::ConstantTimeEq;
 use uuid::Uuid;
+
+use crate::domain::secret::SecretHash;
 
 const SECRET_LENGTH: usize = 32;
 /// What scanners for leaked secrets find them by.
 const PERSONAL_PREFIX: &str = "ovs_";
-
-/// The SHA-256 of a secret, as stored.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct SecretHash(pub [u8; 32]);
 
 /// A secret on its way to whoever will use it. Has no `Debug` that would show it.
 #[derive(Clone)]
@@ -39,7 +35,7 @@ impl Secret {
 
     #[must_use]
     pub fn hash(&self) -> SecretHash {
-        hash(&self.0)
+        SecretHash::of(&self.0)
     }
 }
 
@@ -47,18 +43,6 @@ impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Secret")
     }
-}
-
-impl SecretHash {
-    /// Whether it is this secret's, in a time that tells nothing of either.
-    #[must_use]
-    pub fn is_of(&self, secret: &str) -> bool {
-        self.0.ct_eq(&hash(secret).0).into()
-    }
-}
-
-fn hash(secret: &str) -> SecretHash {
-    SecretHash(Sha256::digest(secret.as_bytes()).into())
 }
 
 /// A personal access token: which one it is, and its secret. `ovs_<uuid>_<secret>`.

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::domain::access::{Action, Actions, TokenGrants};
+use crate::domain::secret::StoredKey;
 
 /// Who issues them: other tokens that the same keys might sign are none.
 const ISSUER: &str = "overside";
@@ -36,26 +37,15 @@ pub enum TokenError {
     Key,
 }
 
-/// A key pair as it is kept: PKCS#8.
-#[derive(Clone)]
-pub struct StoredKey {
-    pub id: Uuid,
-    pub private_key: Vec<u8>,
-    pub created_at: DateTime<Utc>,
-}
-
-impl StoredKey {
-    pub fn generate(now: DateTime<Utc>) -> Result<Self, TokenError> {
-        let pkcs8 = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &SystemRandom::new());
-        let pkcs8 = pkcs8.map_err(|_| TokenError::Key)?;
-        Ok(Self { id: Uuid::new_v4(), private_key: pkcs8.as_ref().to_vec(), created_at: now })
-    }
-}
-
-impl std::fmt::Debug for StoredKey {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("StoredKey").field("id", &self.id).finish_non_exhaustive()
-    }
+/// Makes a new key pair.
+///
+/// # Errors
+///
+/// [`TokenError::Key`] where the system gives no randomness.
+pub fn generate_key(now: DateTime<Utc>) -> Result<StoredKey, TokenError> {
+    let pkcs8 = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &SystemRandom::new());
+    let pkcs8 = pkcs8.map_err(|_| TokenError::Key)?;
+    Ok(StoredKey { id: Uuid::new_v4(), private_key: pkcs8.as_ref().to_vec(), created_at: now })
 }
 
 /// The keys that tokens are signed and verified with: the newest signs.

@@ -15,7 +15,7 @@ use super::login::read_line;
 use super::remote::RemoteArgs;
 use crate::auth::password::Password;
 use crate::client::{Client, Error, ManagementAnswer};
-use crate::http::wire::{ErrorEnvelope, IS_NAME, MANAGEMENT_PATH, TOTAL_COUNT};
+use crate::wire::{ErrorEnvelope, IS_NAME, MANAGEMENT_PATH, TOTAL_COUNT};
 use crate::{http, open};
 
 /// Entries asked for at a time: as many as a page has at most.

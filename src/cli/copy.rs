@@ -7,7 +7,7 @@ use super::progress::{Display, OutputArgs};
 use super::remote::{RemoteArgs, RemoteName, TransferArgs};
 use crate::client::copy::{self, CopyOptions, Origin, Target};
 use crate::domain::reference::Reference;
-use crate::http::wire::Platform;
+use crate::wire::Platform;
 
 /// Copy an image or another artifact between repositories and registries
 ///

@@ -17,10 +17,10 @@ use crate::client::Client;
 use crate::config::{StorageLocation, StoreConfig};
 use crate::db::{Db, DbError};
 use crate::domain::clock::Clock;
+use crate::log_text::chain;
 use crate::open;
 use crate::probing::keep_probe;
 use crate::storage::{Filesystem, Finding, S3, Storage};
-use crate::telemetry::chain;
 
 /// Check the database and the store, and say what is wrong and how to mend it.
 ///

@@ -15,7 +15,6 @@ use super::remote::{RemoteArgs, RemoteName, TransferArgs, with_reference};
 use crate::client::Client;
 use crate::domain::digest::Digest;
 use crate::domain::reference::Reference;
-pub(super) use restore::is_plain;
 
 /// Download a blob to a file, or an artifact's files to a folder
 ///

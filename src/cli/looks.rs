@@ -9,7 +9,7 @@ use super::remote::{RemoteArgs, RemoteName};
 use crate::client::manifest::Manifest;
 use crate::client::{copy, printable};
 use crate::domain::reference::Reference;
-use crate::http::wire::Platform;
+use crate::wire::Platform;
 
 /// List the tags of a repository
 #[derive(Debug, clap::Args)]

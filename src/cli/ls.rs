@@ -17,7 +17,7 @@ use crate::client::{Client, RegistryAddress, printable};
 use crate::domain::digest::Digest;
 use crate::domain::media_type::MediaType;
 use crate::domain::reference::Reference;
-use crate::http::wire::Descriptor;
+use crate::wire::Descriptor;
 
 /// Manifests that are read side by side.
 const LOOKS_AT_ONCE: usize = 8;

@@ -153,7 +153,7 @@ pub async fn run() -> std::process::ExitCode {
         Command::Serve(_) => "info,sqlx=warn",
         _ => "warn",
     };
-    if let Err(error) = telemetry::init(&cli.log, level) {
+    if let Err(error) = telemetry::init(cli.log.log_format, cli.log.log.as_deref().unwrap_or(level)) {
         complain!("error: {error}");
         return BAD_USAGE.into();
     }

@@ -7,7 +7,7 @@ use indicatif::MultiProgress;
 use serde_json::json;
 
 use crate::client::Error;
-use crate::telemetry::chain;
+use crate::log_text::chain;
 
 /// Who is listening: a terminal with or without bars, nobody, or a script.
 #[derive(Debug, Clone)]

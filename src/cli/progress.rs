@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use super::output::OutputMode;
 use crate::client::{Event, Outcome, Progress, Stage, Subject, printable};
 use crate::domain::upload::UploadId;
-use crate::telemetry::chain;
+use crate::log_text::chain;
 
 /// Bars at a time: those of what began first. All that moves is in the line of the whole.
 const MAX_BARS: usize = 5;

@@ -13,7 +13,7 @@ use crate::client::archive::{Form, ImageName, pack};
 use crate::client::authority;
 use crate::client::copy::{self, PullOptions};
 use crate::domain::reference::Reference;
-use crate::http::wire::Platform;
+use crate::wire::Platform;
 
 /// Pull an image into a tar or a folder
 ///

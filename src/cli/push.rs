@@ -17,7 +17,7 @@ use crate::client::archive::{Archive, Packing};
 use crate::client::copy::{CopyOptions, Origin, Target};
 use crate::domain::digest::Digest;
 use crate::domain::reference::Reference;
-use crate::http::wire::Platform;
+use crate::wire::Platform;
 use choose::{Asked, Choice, choose};
 
 const USAGE: &str = "overside push [OPTIONS] <ARCHIVE> <NAME[:TAG]>\n       overside push [OPTIONS] --to <NAME[:TAG]> <ARCHIVE>";

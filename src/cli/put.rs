@@ -24,7 +24,7 @@ use crate::domain::media_type::MediaType;
 use crate::domain::reference::Reference;
 use crate::domain::upload::{TransferMode, UploadId};
 pub(super) use artifact::TITLE;
-pub(super) use tree::{TREE, Tree, leads_inside};
+pub(super) use tree::{TREE, Tree, is_plain, leads_inside};
 
 const USAGE: &str =
     "overside put [OPTIONS] <FILE>... <NAME>\n       overside put [OPTIONS] --to <NAME> <FILE>...";

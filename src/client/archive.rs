@@ -12,11 +12,9 @@
 mod compress;
 mod contents;
 mod docker;
-mod error;
 mod examine;
 mod header;
 mod json;
-mod limits;
 mod name;
 mod oci;
 mod output;
@@ -29,7 +27,6 @@ mod tests;
 mod unpack;
 
 use std::collections::HashMap;
-use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -38,18 +35,17 @@ use tokio_util::sync::CancellationToken;
 
 use super::manifest::Manifest;
 use super::midstates::Midstates;
-use super::printable;
 use super::progress::Progress;
 use super::source::FileSource;
 use crate::domain::digest::Digest;
-use crate::http::wire::Descriptor;
+use crate::wire::Descriptor;
 use contents::{Contents, Member, Place};
 use examine::Watch;
 use prove::{Found, Hashed, hash_all};
 use unpack::Compression;
 
+pub use super::error::{ArchiveError, Missing};
 pub use compress::{Compressed, Packing};
-pub use error::ArchiveError;
 pub use output::{Bundle, Form, ImageName, Output, Slot, pack};
 
 /// A sound archive: all that it says it has is there, with the digests that it says.
@@ -76,19 +72,13 @@ pub struct Image {
     pub whole: Vec<Descriptor>,
 }
 
-/// Something that an archive names and has not.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Missing {
-    pub digest: Digest,
-    pub is_manifest: bool,
-    pub platform: Option<String>,
-}
-
-impl fmt::Display for Missing {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let what = if self.is_manifest { "manifest" } else { "blob" };
-        write!(f, "the {what} {}", self.digest)?;
-        self.platform.as_ref().map_or(Ok(()), |platform| write!(f, " for {}", printable(platform)))
+impl From<Missing> for ArchiveError {
+    fn from(missing: Missing) -> Self {
+        if missing.is_manifest {
+            Self::MissingManifest(missing)
+        } else {
+            Self::missing("the blob", name::of_blob(&missing.digest))
+        }
     }
 }
 

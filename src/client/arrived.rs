@@ -16,7 +16,7 @@ use super::content::Content;
 use super::source::{FileSource, HASH_READ_SIZE, fill};
 use super::{Error, Result};
 use crate::domain::part::{Part, PartNumber, PartPlan};
-use crate::http::wire::ReceivedPart;
+use crate::wire::ReceivedPart;
 
 /// Parts hashed at a time. Two keep a disk and a core busy, and leave others of either to whoever else works here.
 const HASHED_AT_ONCE: usize = 2;

@@ -13,7 +13,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 use url::Url;
 
-use super::call::{read_limited, read_refusal};
+use super::answer::{read_limited, read_refusal};
 use super::credentials::Credential;
 use super::destination::Destinations;
 use super::token_service::is_trusted;

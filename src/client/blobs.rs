@@ -8,16 +8,16 @@ use reqwest::{Response, StatusCode};
 use tokio::time::timeout;
 use url::Url;
 
+use super::answer::{read_limited, refusal};
 use super::auth::Scope;
-use super::call::{may_pass, read_limited, refusal};
-use super::chunked::{Beginning, ChunkedUpload};
+use super::call::may_pass;
 use super::retry::{Backoff, is_passing, is_passing_at_store};
 use super::{CALL_TIMEOUT, Client, Error, Result, STALL_TIMEOUT, peer};
 use crate::domain::digest::{Digest, Mismatch};
 use crate::domain::hash::Hasher;
 use crate::domain::name::RepositoryName;
 use crate::domain::range::parse_content_range;
-use crate::http::wire::Descriptor;
+use crate::wire::Descriptor;
 
 /// Server to store is one redirect; a few more for what stands in between, and an end to loops.
 const MAX_REDIRECTS: usize = 5;
@@ -111,21 +111,6 @@ impl Client {
             };
             let Some(wait) = backoff.next(asked) else { return Err(error) };
             tokio::time::sleep(wait).await;
-        }
-    }
-
-    /// Has the registry take a blob from another repository of its own. False where it does not: that other one may
-    /// not have it, or not be the caller's to read.
-    pub async fn mount_blob(
-        &self,
-        repository: &RepositoryName,
-        digest: &Digest,
-        from: &RepositoryName,
-    ) -> Result<bool> {
-        match ChunkedUpload::begin(self, repository, Some((digest, from))).await? {
-            Beginning::Mounted => Ok(true),
-            // Instead of an error registries begin an upload, which nobody wants here.
-            Beginning::Upload(upload) => upload.abort().await.map(|()| false),
         }
     }
 

@@ -12,8 +12,9 @@ use reqwest::header::{CONTENT_LENGTH, HeaderMap, LOCATION, RANGE};
 use reqwest::{Method, StatusCode};
 use url::Url;
 
+use super::answer::{Answer, refusal};
 use super::auth::Scope;
-use super::call::{Answer, may_pass, refusal};
+use super::call::may_pass;
 use super::content::Content;
 use super::progress::{Event, Progress, Sent};
 use super::retry::{Backoff, is_passing};

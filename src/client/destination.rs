@@ -9,7 +9,6 @@
 //! Behind an HTTP proxy names are the proxy's to look up, and to judge. IP addresses are judged here all the same.
 
 use std::collections::HashSet;
-use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -19,6 +18,7 @@ use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use tokio::net::lookup_host;
 use url::{Host, Url};
 
+use super::error::{Refused, Why};
 use super::{Error, Result, peer};
 
 /// Environment variables that name proxies, as curl and reqwest read them; in capitals, too.
@@ -41,21 +41,6 @@ enum Zone {
     Private,
     /// Nobody's blobs are there.
     Forbidden(Why),
-}
-
-/// Why nothing is sent to a place that a registry named.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Why {
-    #[error("a link-local address, where clouds have their metadata services")]
-    LinkLocal,
-    #[error("the address of a cloud's metadata service")]
-    Metadata,
-    #[error("an address of no single host")]
-    NoHost,
-    #[error("a private address, although the registry itself is on a public one")]
-    Private,
-    #[error("an address with a user name in it")]
-    HasCredential,
 }
 
 /// Whether the registry itself is on a private network. One that was ever seen at a public address is not, so that
@@ -181,18 +166,6 @@ impl Resolve for JudgingResolver {
         })
     }
 }
-
-/// A name whose addresses are all refused.
-#[derive(Debug)]
-pub(super) struct Refused(pub Why);
-
-impl fmt::Display for Refused {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "its name stands for {}", self.0)
-    }
-}
-
-impl std::error::Error for Refused {}
 
 /// The names of the proxies that the environment asks for.
 fn proxies() -> HashSet<String> {

@@ -1,16 +1,19 @@
 //! What can go wrong between the client and the server, the store or the local disk.
 
+mod archive;
+pub(super) mod limits;
+
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use reqwest::StatusCode;
 
-use super::archive::ArchiveError;
-use super::destination::{Refused, Why};
 use crate::domain::digest::{Digest, Mismatch};
 use crate::domain::reference::{Reference, Tag};
 use crate::domain::upload::{Status, UploadId};
-use crate::http::wire::FailureState;
+use crate::wire::FailureState;
+
+pub use archive::{ArchiveError, Missing};
 
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -119,6 +122,33 @@ pub enum Error {
         source: std::io::Error,
     },
 }
+
+/// Why nothing is sent to a place that a registry named.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Why {
+    #[error("a link-local address, where clouds have their metadata services")]
+    LinkLocal,
+    #[error("the address of a cloud's metadata service")]
+    Metadata,
+    #[error("an address of no single host")]
+    NoHost,
+    #[error("a private address, although the registry itself is on a public one")]
+    Private,
+    #[error("an address with a user name in it")]
+    HasCredential,
+}
+
+/// A name whose addresses are all refused.
+#[derive(Debug)]
+pub(super) struct Refused(pub Why);
+
+impl std::fmt::Display for Refused {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "its name stands for {}", self.0)
+    }
+}
+
+impl std::error::Error for Refused {}
 
 /// What the other side said no with.
 #[derive(Debug, Clone, PartialEq, Eq)]

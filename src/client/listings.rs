@@ -8,9 +8,9 @@ use reqwest::{Method, StatusCode};
 use serde::de::DeserializeOwned;
 use url::Url;
 
+use super::answer::Answer;
 use super::auth::fields::{parameter, split};
 use super::auth::{Scope, realm};
-use super::call::Answer;
 use super::{CALL_TIMEOUT, Client, Error, Result, peer};
 use crate::domain::blob::ListedBlob;
 use crate::domain::digest::Digest;
@@ -18,7 +18,7 @@ use crate::domain::manifest::INDEX;
 use crate::domain::media_type::MediaType;
 use crate::domain::name::RepositoryName;
 use crate::domain::reference::{Reference, Tag};
-use crate::http::wire::{BlobList, Descriptor};
+use crate::wire::{BlobList, Descriptor};
 
 /// Entries asked for at a time; registries give fewer if they like.
 const PAGE: &str = "1000";

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::auth::Scope;
 use super::{CALL_TIMEOUT, Client, Error, Result};
 use crate::domain::name::RepositoryName;
-use crate::http::wire::{IS_NAME, MANAGEMENT_PATH, TOTAL_COUNT};
+use crate::wire::{IS_NAME, MANAGEMENT_PATH, TOTAL_COUNT};
 
 /// What the API says to a request that it has carried out.
 #[derive(Debug, Clone)]

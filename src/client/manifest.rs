@@ -7,7 +7,7 @@ use crate::domain::digest::Digest;
 use crate::domain::hash::Hasher;
 use crate::domain::manifest::{self, ManifestError};
 use crate::domain::media_type::MediaType;
-use crate::http::wire::Descriptor;
+use crate::wire::Descriptor;
 
 /// An image, an index or another artifact.
 #[derive(Debug, Clone, PartialEq)]

@@ -4,9 +4,9 @@ use reqwest::header::{ACCEPT, CONTENT_TYPE};
 use reqwest::{RequestBuilder, StatusCode};
 use url::Url;
 
+use super::answer::{Answer, MAX_SHOWN};
 use super::auth::Scope;
 use super::blobs::says_nothing;
-use super::call::{Answer, MAX_SHOWN};
 use super::manifest::Manifest;
 use super::{CALL_TIMEOUT, Client, Error, Result, shortened};
 use crate::domain::digest::{Digest, Mismatch};
@@ -14,7 +14,7 @@ use crate::domain::manifest::{MAX_MANIFEST_SIZE, TYPES};
 use crate::domain::media_type::MediaType;
 use crate::domain::name::RepositoryName;
 use crate::domain::reference::{Reference, Tag};
-use crate::http::wire::Descriptor;
+use crate::wire::Descriptor;
 
 /// With it a registry says that it lists the manifest among its subject's referrers (distribution spec 1.1.1).
 const SUBJECT: &str = "oci-subject";

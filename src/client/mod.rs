@@ -5,7 +5,7 @@
 //!   │       └────> chunked                      a registry without: PATCH from wherever it is
 //!   ├────> download ──> staged                  GET with Range into a file that is proven, then renamed
 //!   └────> archive                              images in files, checked whole before anything is sent
-//! all of them ──> call ──> auth, retry          one request: signed in, repeated where that helps
+//! all of them ──> call ──> auth, answer, retry  one request: signed in, repeated where that helps
 //! content, source, state, arrived               what is sent, and where an upload goes on
 //! destination, printable                        what of a registry's words is not believed
 //! ```
@@ -13,6 +13,7 @@
 //! is the presign protocol step by step.
 
 mod address;
+mod answer;
 pub mod archive;
 mod arrived;
 mod auth;
@@ -61,9 +62,9 @@ use url::{Host, Url};
 use crate::domain::digest::Digest;
 use crate::domain::name::RepositoryName;
 use crate::domain::upload::UploadId;
-use crate::http::wire::PresignedUpload;
+use crate::wire::PresignedUpload;
+use answer::Answer;
 use auth::{Authenticator, Scope};
-use call::Answer;
 use destination::Destinations;
 use rate::RateLimit;
 
@@ -71,8 +72,7 @@ pub(crate) use address::authority;
 pub use address::{AddressError, RegistryAddress};
 pub use content::{Content, RemoteBlob};
 pub use credentials::Credential;
-pub use destination::Why;
-pub use error::{Error, Refusal, Result};
+pub use error::{Error, Refusal, Result, Why};
 pub use hashes::HashCache;
 pub use management::ManagementAnswer;
 pub use midstates::Midstates;

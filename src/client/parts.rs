@@ -14,7 +14,7 @@ use super::{Error, Result, Session};
 use crate::domain::digest::Digest;
 use crate::domain::part::{Part, PartNumber, PartPlan, PartRange};
 use crate::domain::upload::TransferMode;
-use crate::http::wire::{CompletedPart, PresignedMultipart, PresignedUpload};
+use crate::wire::{CompletedPart, PresignedMultipart, PresignedUpload};
 
 /// URLs asked for at a time: few enough that none ages while it waits its turn, many enough to be one request in 100.
 const SIGNED_BATCH: usize = 100;
@@ -28,7 +28,7 @@ impl Session {
         options: &TransferOptions,
         progress: &Progress,
     ) -> Result<Transferred> {
-        let terms = PresignTerms::whole(content, digest, options.mode);
+        let terms = PresignTerms::whole(content.size(), digest, options.mode);
         let signed = self.presign(&terms).await?;
         self.deliver(content, &terms, signed, options, progress).await
     }

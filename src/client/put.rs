@@ -15,7 +15,7 @@ use super::{Client, Error, HashCache, Result, Session};
 use crate::domain::digest::Digest;
 use crate::domain::name::RepositoryName;
 use crate::domain::upload::{Status, TransferMode, UploadId};
-use crate::http::wire::{FinalizeBody, PresignedUpload};
+use crate::wire::{FinalizeBody, PresignedUpload};
 
 /// How a blob is put.
 #[derive(Debug, Clone, Default)]
@@ -171,7 +171,7 @@ impl Put<'_> {
                 chunked::Beginning::Upload(upload) => self.through_server(upload).await,
             };
         }
-        let terms = PresignTerms::whole(&self.blob.content, self.blob.digest, self.options.mode);
+        let terms = PresignTerms::whole(self.blob.content.size(), self.blob.digest, self.options.mode);
         let begun = self.client.begin_presigned(self.repository, &terms, mount).await?;
         let Some((session, signed)) = begun else { return Ok((Outcome::Mounted, None)) };
         self.remember(&Begun::Upload(session.id()))?;
@@ -276,7 +276,7 @@ impl Put<'_> {
         let options = TransferOptions { lanes: self.options.lanes.clone(), mode };
         let sent = match signed {
             Some(signed) => {
-                let terms = PresignTerms::whole(content, *digest, mode);
+                let terms = PresignTerms::whole(content.size(), *digest, mode);
                 session.deliver(content, &terms, signed, &options, self.progress).await?
             }
             None => session.upload(content, *digest, &options, self.progress).await?,

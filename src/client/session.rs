@@ -7,16 +7,15 @@ use reqwest::{RequestBuilder, StatusCode};
 use tokio::time::timeout;
 use url::Url;
 
+use super::answer::{Answer, MAX_MESSAGE};
 use super::auth::Scope;
-use super::call::{Answer, MAX_MESSAGE};
-use super::content::Content;
 use super::progress::{Event, Progress};
 use super::{CALL_TIMEOUT, Client, Error, Result, shortened};
 use crate::domain::digest::Digest;
 use crate::domain::name::RepositoryName;
 use crate::domain::part::PartRange;
 use crate::domain::upload::{Status, TransferMode, UploadId};
-use crate::http::wire::{FailureState, FinalizeBody, PresignedUpload, UploadState};
+use crate::wire::{FailureState, FinalizeBody, PresignedUpload, UploadState};
 
 /// First wait between two looks at a finalizing upload; doubles, so that small blobs do not wait for large ones' sake.
 const FIRST_POLL: Duration = Duration::from_millis(50);
@@ -56,8 +55,8 @@ pub struct PresignTerms {
 
 impl PresignTerms {
     /// For a whole blob, in whatever parts the server plans.
-    pub(super) fn whole(content: &Content, digest: Digest, mode: Option<TransferMode>) -> Self {
-        Self { size: Some(content.size()), digest: Some(digest), mode, parts: None }
+    pub(super) fn whole(size: u64, digest: Digest, mode: Option<TransferMode>) -> Self {
+        Self { size: Some(size), digest: Some(digest), mode, parts: None }
     }
 
     /// What the digest will be computed with, where the digest itself says too much.
@@ -161,11 +160,6 @@ impl Session {
             }
             respond_async = true;
         }
-    }
-
-    /// Has the server finalize on its own time; ask [`Session::state`] how it went.
-    pub async fn finalize_async(&self, digest: Digest, told: Option<&FinalizeBody>) -> Result<()> {
-        self.request_finalize(digest, told, true).await.map(|_| ())
     }
 
     /// The state once the upload is not being finalized any more, or after `patience`.

@@ -13,7 +13,8 @@ use reqwest::{Body, StatusCode};
 use tokio::sync::{Semaphore, SemaphorePermit};
 use url::Url;
 
-use super::call::{may_pass, refusal};
+use super::answer::refusal;
+use super::call::may_pass;
 use super::content::Content;
 use super::progress::{Event, Progress, Sent};
 use super::retry::{Backoff, is_passing_at_store};
@@ -22,7 +23,7 @@ use super::{Error, Refusal, Result, STALL_TIMEOUT, Session, peer, shortened};
 use crate::domain::clock::Clock;
 use crate::domain::part::{Part, PartPlan, PartRange};
 use crate::domain::upload::{Status, TransferMode};
-use crate::http::wire::{CompletedPart, PresignedPart, PresignedPut, PresignedUpload};
+use crate::wire::{CompletedPart, PresignedPart, PresignedPut, PresignedUpload};
 
 /// Parts in flight where nothing else is asked for: fills most lines, and four parts of 8 MiB fit any store's limits.
 pub(super) const DEFAULT_JOBS: usize = 4;

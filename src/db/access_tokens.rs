@@ -5,8 +5,8 @@ use sqlx::FromRow;
 use uuid::Uuid;
 
 use super::{Db, Result, on_pool};
-use crate::auth::secret::SecretHash;
 use crate::domain::account::AccessToken;
+use crate::domain::secret::SecretHash;
 
 /// None where the user has one of that name.
 const INSERT: &str = "

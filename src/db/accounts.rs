@@ -5,9 +5,9 @@ use sqlx::FromRow;
 use uuid::Uuid;
 
 use super::{Db, DbError, Result, on_pool};
-use crate::auth::secret::SecretHash;
 use crate::domain::access::{Actions, ProjectName, ProjectReference, Role};
 use crate::domain::account::RobotName;
+use crate::domain::secret::SecretHash;
 
 pub(super) const FIND_USER: &str =
     "SELECT id, name, password_hash, is_admin FROM user_account WHERE name = $1";

@@ -2,8 +2,8 @@
 
 use uuid::Uuid;
 
-use super::plans::Text;
 use super::rows::signed;
+use super::text::Text;
 use super::{Db, Result, on_pool};
 
 /// The database's own time in milliseconds: no replica's clock decides which of the others are alive.

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use sqlx::FromRow;
 
-use super::plans::Text;
+use super::text::Text;
 use super::{Db, Result, in_transaction, on_pool};
 use crate::domain::access::{ProjectName, ProjectReference};
 use crate::domain::audit::{AuditEntry, StoredAuditEntry};

@@ -2,7 +2,7 @@
 //! neither goes on with them nor pays for what they hold. They end as well when a name is given out, for what was begun
 //! in its name in between.
 
-use super::plans::Text;
+use super::text::Text;
 
 /// As `Upload::abort` leaves a session, and whatever works on it: that finds out at its next swap. The cleaner discards
 /// what it has stored.

@@ -10,8 +10,8 @@ use sqlx::FromRow;
 
 use super::blobs::{BlobRow, blob_columns};
 use super::commit::LINK;
-use super::plans::Text;
 use super::quotas::{self, hold_project};
+use super::text::Text;
 use super::{Db, DbError, Result, in_transaction, on_pool};
 use crate::domain::blob::Blob;
 use crate::domain::digest::Digest;

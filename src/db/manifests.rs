@@ -13,9 +13,9 @@ use chrono::{DateTime, Utc};
 use sqlx::FromRow;
 
 use super::links::{MARK_UNNEEDED, is_readable};
-use super::plans::Text;
 use super::quotas::{self, Room, hold_project};
 use super::rows::signed;
+use super::text::Text;
 use super::{Db, DbError, Result, in_transaction, on_pool};
 use crate::domain::digest::Digest;
 use crate::domain::manifest::Manifest;

@@ -31,6 +31,7 @@ mod sqlite_file;
 mod swap;
 mod sweep;
 mod tags;
+mod text;
 mod token_keys;
 mod uploads;
 mod usage;
@@ -120,6 +121,12 @@ pub enum DbError {
 }
 
 impl DbError {
+    /// Whether a row holds what none can: asking again changes nothing.
+    #[must_use]
+    pub const fn is_corrupt(&self) -> bool {
+        matches!(self, Self::Corrupt { .. })
+    }
+
     /// Whether the database could not write for want of room.
     #[must_use]
     pub fn is_disk_full(&self) -> bool {

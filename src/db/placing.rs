@@ -6,8 +6,8 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::blobs::{BlobRow, blob_columns};
-use super::plans::Text;
 use super::sweep::{json, uuids};
+use super::text::Text;
 use super::{Db, Result, on_pool};
 use crate::domain::blob::{Blob, SealedObject};
 use crate::domain::digest::Digest;

@@ -10,21 +10,7 @@ use super::sweep::{ABANDONED, DISCARDED, EXPIRE, FIND_ALL, FORGET, IS_PLACING, U
 use super::uploads::{COUNT_OPEN, FIND, INSERT, INSERT_UNLIMITED};
 use super::{Db, audit, links, manifests, quotas, referrers, removal, scrub, tags, usage};
 
-/// One statement where the two databases need two texts.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Text {
-    pub postgres: &'static str,
-    pub sqlite: &'static str,
-}
-
 impl Db {
-    pub(super) const fn text(&self, text: Text) -> &'static str {
-        match self {
-            Self::Postgres(_) => text.postgres,
-            Self::Sqlite(_) => text.sqlite,
-        }
-    }
-
     /// The hot statements of this database, exactly as they run, each with a name.
     #[must_use]
     pub fn hot_statements(&self) -> Vec<(&'static str, &'static str)> {

@@ -5,10 +5,11 @@
 //! added. Who gives back locks nothing. What a session has reserved covers what its commit adds: a commit never
 //! makes the sum larger, and asks for nothing. Projects without limits are not locked.
 
-use super::plans::Text;
 use super::rows::signed;
+use super::text::Text;
 use super::{Db, DbError, Result, in_transaction, on_pool};
 use crate::domain::access::ProjectName;
+use crate::domain::name::RepositoryName;
 use crate::domain::quota::{QuotaKind, Shortage};
 use crate::domain::upload::UploadId;
 
@@ -225,7 +226,7 @@ impl Db {
             .bind(i64::from(limit))
             .fetch_all(pool)
             .await)?;
-        names.into_iter().map(super::usage::parse_project).collect()
+        names.into_iter().map(parse_project).collect()
     }
 
     /// Makes some rows of a project's usage one; false when there were no more.
@@ -252,6 +253,16 @@ pub(super) fn sum_up(project: &ProjectName, rows: &[(i64, i64, i64)]) -> Result<
 
 pub(super) fn unsigned(value: i64) -> u64 {
     u64::try_from(value).unwrap_or_default()
+}
+
+/// A project that is longer than those that can be created has its repositories' names all the same.
+pub(super) fn parse_project(name: String) -> Result<ProjectName> {
+    name.parse::<RepositoryName>().map(|name| name.project()).map_err(|error| DbError::Corrupt {
+        table: "project_usage",
+        column: "project_name",
+        row: name,
+        reason: error.to_string(),
+    })
 }
 
 #[cfg(test)]

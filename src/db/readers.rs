@@ -1,7 +1,7 @@
 //! Where somebody may read a blob that they do not say where to find: one statement, whoever has it.
 
 use super::accounts::NOBODY;
-use super::plans::Text;
+use super::text::Text;
 use super::{Db, DbError, Result, on_pool};
 use crate::domain::access::ProjectName;
 use crate::domain::digest::Digest;

@@ -12,7 +12,7 @@ use sqlx::FromRow;
 use uuid::Uuid;
 
 use super::blobs::{BlobRow, blob_columns};
-use super::plans::Text;
+use super::text::Text;
 use super::{Db, DbError, Result, in_transaction, on_pool};
 use crate::domain::blob::{Blob, Removal};
 use crate::domain::digest::Digest;

@@ -5,11 +5,11 @@ use sqlx::FromRow;
 
 use super::accounts::{NOBODY, corrupt};
 use super::ends::{ABORT_OF_USER, abort_sessions};
-use super::plans::Text;
+use super::text::Text;
 use super::{Db, DbError, Inserted, Result, in_transaction, on_pool};
-use crate::auth::secret::SecretHash;
 use crate::domain::access::{Actions, ProjectName};
 use crate::domain::account::{Robot, RobotName};
+use crate::domain::secret::SecretHash;
 
 macro_rules! select_robot {
     ($rest:literal) => {

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::plans::Text;
+use super::text::Text;
 use super::{Db, Result, in_transaction, on_pool};
 
 /// The database's own time in milliseconds: replicas' clocks need not agree.

@@ -3,8 +3,8 @@
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::plans::Text;
 use super::rows::{UploadRow, select_upload};
+use super::text::Text;
 use super::{Db, Result, on_pool};
 use crate::domain::digest::Digest;
 use crate::domain::upload::{Upload, UploadId};

@@ -5,7 +5,7 @@ use sqlx::FromRow;
 use uuid::Uuid;
 
 use super::{Db, Result, in_transaction, on_pool};
-use crate::auth::token::StoredKey;
+use crate::domain::secret::StoredKey;
 
 const ALL: &str = "SELECT key_id, private_key, created_at FROM token_key";
 const INSERT: &str = "

@@ -2,9 +2,9 @@
 
 use chrono::{DateTime, Utc};
 
-use super::plans::Text;
 use super::quotas::{LOCK, TAKE, hold_project};
 use super::rows::{StateColumns, UploadRow, select_upload, signed};
+use super::text::Text;
 use super::{Db, Result, in_transaction, on_pool};
 use crate::domain::access::Share;
 use crate::domain::quota::QuotaKind;

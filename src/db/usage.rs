@@ -2,11 +2,10 @@
 
 use sqlx::FromRow;
 
-use super::plans::Text;
-use super::quotas::{ADD, unsigned};
-use super::{Db, DbError, Result, in_transaction, on_pool};
+use super::quotas::{ADD, parse_project, unsigned};
+use super::text::Text;
+use super::{Db, Result, in_transaction, on_pool};
 use crate::domain::access::ProjectName;
-use crate::domain::name::RepositoryName;
 use crate::domain::quota::{Recount, Usage};
 
 pub(super) const USAGE: &str = "
@@ -168,14 +167,4 @@ impl Db {
             sqlx::query_scalar(PROJECTS).bind(last).bind(i64::from(limit)).fetch_all(pool).await)?;
         names.into_iter().map(parse_project).collect()
     }
-}
-
-/// A project that is longer than those that can be created has its repositories' names all the same.
-pub(super) fn parse_project(name: String) -> Result<ProjectName> {
-    name.parse::<RepositoryName>().map(|name| name.project()).map_err(|error| DbError::Corrupt {
-        table: "project_usage",
-        column: "project_name",
-        row: name,
-        reason: error.to_string(),
-    })
 }

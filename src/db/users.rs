@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use sqlx::FromRow;
 
 use super::ends::{ABORT_OF_USER, abort_sessions};
-use super::plans::Text;
+use super::text::Text;
 use super::{Db, Inserted, Result, in_transaction, on_pool};
 use crate::domain::account::{FederatedIdentity, User, UserName};
 

@@ -3,8 +3,8 @@
 use sqlx::FromRow;
 
 use super::accounts::{NOBODY, corrupt};
-use super::plans::Text;
 use super::projects::{ProjectRow, project_columns};
+use super::text::Text;
 use super::{Db, Result, on_pool};
 use crate::domain::access::{ProjectName, Role};
 use crate::domain::project::Project;

@@ -12,8 +12,8 @@ use tracing::Span;
 use tracing::field::{self, Empty};
 
 use super::extract::{content_length, user_agent};
-use super::gate::Peer;
-use crate::telemetry::plain;
+use super::origin::Peer;
+use crate::log_text::plain;
 
 /// What every line that a request causes carries. Of the URL the path alone: queries carry signatures. A method may be
 /// any word, and a path as long as all headers together.

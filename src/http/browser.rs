@@ -12,7 +12,7 @@ use axum::http::{HeaderName, HeaderValue, Method};
 use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
 use tower_http::set_header::SetResponseHeaderLayer;
 
-use super::wire;
+use crate::wire;
 
 /// Nothing runs, nothing is loaded, and nobody shows it in a frame (Content Security Policy Level 3, "sandbox").
 const POLICY: HeaderValue = HeaderValue::from_static("sandbox; default-src 'none'; frame-ancestors 'none'");

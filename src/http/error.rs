@@ -6,14 +6,14 @@ use axum::http::header::{ALLOW, LOCATION, RANGE, RETRY_AFTER};
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 
-use super::wire::{ErrorEntry, ErrorEnvelope};
 use crate::auth::password::PasswordError;
-use crate::db::DbError;
 use crate::domain::digest::{Digest, DigestError};
 use crate::domain::name::NameError;
 use crate::domain::upload::{Failure, FailureCode, Refusal};
+use crate::log_text::chain;
 use crate::service::ServiceError;
-use crate::telemetry::{chain, line_of_many};
+use crate::telemetry::line_of_many;
+use crate::wire::{ErrorEntry, ErrorEnvelope};
 
 /// When a client may try again what failed for a passing reason.
 const RETRY_AFTER_SECONDS: HeaderValue = HeaderValue::from_static("1");
@@ -234,8 +234,8 @@ fn classify(error: &ServiceError) -> (StatusCode, &'static str) {
         | ServiceError::QuotaExceeded(_) => (StatusCode::FORBIDDEN, "DENIED"),
         ServiceError::Token(_)
         | ServiceError::Password(PasswordError::Hash(_))
-        | ServiceError::StoreRefused(_)
-        | ServiceError::Db(DbError::Corrupt { .. }) => (StatusCode::INTERNAL_SERVER_ERROR, "UNKNOWN"),
+        | ServiceError::StoreRefused(_) => (StatusCode::INTERNAL_SERVER_ERROR, "UNKNOWN"),
+        ServiceError::Db(error) if error.is_corrupt() => (StatusCode::INTERNAL_SERVER_ERROR, "UNKNOWN"),
         ServiceError::NoSpace(_) => (StatusCode::INSUFFICIENT_STORAGE, "UNAVAILABLE"),
         ServiceError::Busy(_)
         | ServiceError::Contended

@@ -7,15 +7,15 @@ pub mod connections;
 pub mod endpoint;
 pub mod error;
 mod extract;
-pub(crate) mod gate;
+mod gate;
 mod health;
 mod oci;
+pub(crate) mod origin;
 mod permit;
 pub mod redirects;
 mod request_id;
 mod signed;
 mod token;
-pub mod wire;
 
 use std::any::Any;
 use std::sync::Arc;
@@ -36,10 +36,12 @@ use tracing::Level;
 
 use crate::service::{Service, ServiceError};
 use crate::storage::signed_url::SIGNED_PATH;
+use crate::wire;
 use connections::{Claim, Crowded};
 use endpoint::Endpoint;
 use error::HttpError;
-use gate::{Origin, Visitor};
+use gate::Visitor;
+use origin::Origin;
 use permit::Permit;
 use redirects::Redirects;
 

@@ -9,7 +9,7 @@ use ipnet::IpNet;
 use url::{Host, Url};
 
 use super::extract::user_agent;
-use super::gate::{Origin, Peer};
+use super::origin::{Origin, Peer};
 
 /// Clients that refuse to go from one host to a private address: what they say they are, and since which minor version
 /// (go-containerregistry v0.22, `pkg/v1/remote/fetcher.go`, `checkRedirectSSRF`). crane, ko, cosign and kaniko are made

@@ -13,10 +13,10 @@ use axum::response::{IntoResponse, Response};
 use super::error::HttpError;
 use super::extract::{Parameters, whole};
 use super::gate::{Visitor, challenged};
-use super::wire;
 use crate::domain::access::{Action, Actions, TokenGrants};
 use crate::domain::name::RepositoryName;
 use crate::service::{Credentials, Service};
+use crate::wire;
 
 /// Repositories that one token is good for: a copy between two registries' projects asks for two or three.
 const MAX_SCOPES: usize = 100;

@@ -11,7 +11,8 @@ use crate::domain::access::{Caller, ProjectName, ProjectReference};
 use crate::domain::audit::{AuditEntry, Deed, Operation, ResourceType, StoredAuditEntry};
 use crate::domain::digest::Digest;
 use crate::domain::name::RepositoryName;
-use crate::telemetry::{Throttle, chain};
+use crate::log_text::chain;
+use crate::telemetry::Throttle;
 
 /// Entries that wait to be written: half a second of thousands of pulls a second.
 const WAITING: usize = 4_096;

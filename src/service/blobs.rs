@@ -12,8 +12,8 @@ use crate::domain::blob::{Blob, Standing};
 use crate::domain::digest::Digest;
 use crate::domain::name::RepositoryName;
 use crate::domain::range::ByteRange;
+use crate::log_text::chain;
 use crate::storage::{Download, StorageError};
-use crate::telemetry::chain;
 
 /// How long a download waits for a blob that is just coming to its place. A URL of the temporary object would keep
 /// that for as long as the URL lives, and all but the largest blobs are copied sooner than this.

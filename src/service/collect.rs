@@ -22,8 +22,8 @@ use uuid::Uuid;
 use super::{Result, Service};
 use crate::domain::blob::Removal;
 use crate::domain::digest::Digest;
+use crate::log_text::chain;
 use crate::storage::BlobEntry;
-use crate::telemetry::chain;
 
 /// Links looked at in one transaction: some tens of milliseconds' work.
 const LINKS: u32 = 1_000;

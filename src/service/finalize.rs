@@ -33,8 +33,8 @@ use crate::domain::digest::{Algorithm, Digest};
 use crate::domain::midstate::Midstate;
 use crate::domain::part::PartNumber;
 use crate::domain::upload::{Phase, Refusal, State, Transfer, Upload, UploadId};
+use crate::log_text::chain;
 use crate::storage::{Sealed, Staged, StorageError};
-use crate::telemetry::chain;
 
 /// How long one who waits for another's finalize does so before it is told to ask again: most proxies give up
 /// at about this age.

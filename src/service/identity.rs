@@ -11,12 +11,14 @@ use chrono::{DateTime, Utc};
 use super::{Result, Service, ServiceError};
 use crate::auth::oidc::OidcError;
 use crate::auth::password::Password;
-use crate::auth::secret::{PersonalToken, SecretHash};
+use crate::auth::secret::PersonalToken;
 use crate::auth::token::key_id;
 use crate::db::UserAccount;
 use crate::domain::access::{Authority, Caller, TokenGrants};
 use crate::domain::account::{RobotName, UserName};
-use crate::telemetry::{chain, line_of_many};
+use crate::domain::secret::SecretHash;
+use crate::log_text::chain;
+use crate::telemetry::line_of_many;
 use patience::{Kind, Subjects};
 
 pub use auth::Auth;

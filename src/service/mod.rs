@@ -47,12 +47,13 @@ use tracing::Instrument;
 use crate::db::Db;
 use crate::domain::access::{Authority, Caller};
 use crate::domain::clock::Clock;
+use crate::domain::limits::Limits;
 use crate::domain::name::RepositoryName;
 use crate::domain::settings::Settings;
 use crate::domain::upload::{Upload, UploadId};
+use crate::log_text::chain;
 use crate::memory::MemoryBudget;
 use crate::storage::Storage;
-use crate::telemetry::chain;
 use admission::Admission;
 use audit::AuditBuffer;
 use bodies::BodyMemory;
@@ -90,28 +91,6 @@ const SWAP_ATTEMPTS: usize = 32;
 pub(crate) const CLOCK_PAUSE: Duration = Duration::from_secs(10);
 /// More than a quartz and NTP move a clock in [`CLOCK_PAUSE`], by far.
 const NOTABLE_CLOCK_STEP: TimeDelta = TimeDelta::seconds(1);
-
-/// What an operator may set. The first two hold until an administrator sets something else: see [`Settings`].
-#[derive(Debug, Clone)]
-pub struct Limits {
-    /// A session that gives no sign of life for this long expires.
-    pub upload_lifetime: Duration,
-    /// Life of a presigned URL.
-    pub url_lifetime: Duration,
-    /// How long a replica that died keeps others from taking over.
-    pub lease: Duration,
-    /// Smallest part of a plan, and the part size of proxied uploads, in bytes.
-    pub part_size: u64,
-    /// Largest blob taken, in bytes.
-    pub max_blob_size: u64,
-    /// Age from which a temporary thing that no session knows is removed, or a published one that no row tells of.
-    pub sweep_grace: Duration,
-    /// How long a blob stays in a repository after the last manifest that needed it was deleted, and in the store
-    /// after the last repository.
-    pub collect_grace: Duration,
-    /// How long the row of an ended session answers questions about it.
-    pub retention: Duration,
-}
 
 /// The use cases over one database and one store. Replicas share both and nothing else.
 #[derive(Debug)]

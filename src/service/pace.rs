@@ -1,7 +1,7 @@
 //! What was seen of the store's pace, kept for whoever starts next.
 
 use super::Service;
-use crate::telemetry::chain;
+use crate::log_text::chain;
 
 impl Service {
     /// Keeps it where that is worth a write. It is only worth time: a failure is logged.

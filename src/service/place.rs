@@ -17,9 +17,9 @@ use crate::db::Unplaced;
 use crate::domain::blob::{Blob, Standing};
 use crate::domain::digest::Digest;
 use crate::domain::upload::{Transfer, UploadId};
+use crate::log_text::chain;
 use crate::memory::MemoryShare;
 use crate::storage::{Sealed, StorageError};
-use crate::telemetry::chain;
 
 /// Copies under way at once, given to users in turn: they cost the store, and it serves uploads with the same disks.
 pub(super) const COPIES_AT_ONCE: u32 = 4;

@@ -7,7 +7,7 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use super::Service;
-use crate::telemetry::chain;
+use crate::log_text::chain;
 
 /// Load balancers ask every few seconds and wait about this long.
 const PATIENCE: Duration = Duration::from_secs(5);

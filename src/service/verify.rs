@@ -8,8 +8,8 @@ use crate::domain::blob::Proof;
 use crate::domain::digest::{Digest, Mismatch};
 use crate::domain::midstate::Midstate;
 use crate::domain::upload::{Phase, Transfer, UploadId};
+use crate::log_text::chain;
 use crate::storage::{Evidence, Sealed, Staged, StorageError};
-use crate::telemetry::chain;
 
 impl Service {
     /// Proves that sealed bytes are `claimed`, as [`Self::verify`] does. Where the copy that was to prove it comes to

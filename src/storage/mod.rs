@@ -16,6 +16,7 @@
 //! * What has been acknowledged survives a crash of this process and of the machine.
 
 mod appender;
+pub mod capability;
 pub mod error;
 pub mod filesystem;
 mod finding;
@@ -46,14 +47,13 @@ use crate::domain::range::ByteRange;
 use crate::domain::upload::{Proxied, Transfer, UploadId};
 
 pub use appender::Appender;
+pub use capability::{UploadKind, Way};
 pub use error::StorageError;
 pub use filesystem::Filesystem;
 pub use finding::{Finding, Verdict};
-
-pub use presigned::{PartSigner, PresignedRequest, PutTerms};
-pub use probe::{UploadKind, Way};
+pub use presigned::{PresignedRequest, PutTerms};
 pub use published::{BlobCursor, BlobEntry, BlobPage};
-pub use s3::S3;
+pub use s3::{PartSigner, S3};
 pub use sealed::{Evidence, Sealed, Staged};
 use signed_url::UrlSigner;
 pub use temporary::{TempCursor, TempEntry, TempKind, TempListing, TempOwner, TempPage};

@@ -2,9 +2,8 @@
 
 use chrono::{DateTime, Utc};
 
-use super::{CONTENT_TYPE, s3, signed_url};
+use super::CONTENT_TYPE;
 use crate::domain::digest::Digest;
-use crate::domain::part::Part;
 
 /// A request that a client may make on its own, for one key and one operation.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,34 +33,5 @@ impl PutTerms {
         let checksum = self.digest.and_then(|digest| digest.to_base64());
         headers.extend(checksum.map(|checksum| ("x-amz-checksum-sha256".to_owned(), checksum)));
         headers
-    }
-}
-
-/// Signs the PUTs of one upload's parts, each at the cost of a hash or two.
-#[derive(Debug)]
-pub enum PartSigner {
-    /// URLs of the bucket.
-    S3(s3::signer::PartSigner),
-    /// URLs that lead back to this service.
-    Own(signed_url::PartSigner),
-}
-
-impl PartSigner {
-    /// Signs the PUT of one part, bound to its number and its length.
-    #[must_use]
-    pub fn sign(&self, part: Part) -> PresignedRequest {
-        match self {
-            Self::S3(signer) => signer.sign(part),
-            Self::Own(signer) => signer.sign(part),
-        }
-    }
-
-    /// When all that this signs ends.
-    #[must_use]
-    pub fn expires_at(&self) -> DateTime<Utc> {
-        match self {
-            Self::S3(signer) => signer.expires_at(),
-            Self::Own(signer) => signer.expires_at(),
-        }
     }
 }

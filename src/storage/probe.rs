@@ -5,34 +5,26 @@
 
 mod access;
 mod archive;
-mod capability;
 mod checksum;
 mod condition;
 mod content_hash;
 mod copy;
-mod guards;
 mod headers;
 mod source;
 mod upload_key;
 mod urls;
-mod way;
 
 use bytes::Bytes;
 use tokio::join;
 
 use urls::Holder;
 
+use super::capability::{Answer, Capabilities, Capability, UrlGuards};
 use super::key::Key;
 use super::{Result, S3, StorageError, key};
 use crate::domain::digest::Digest;
 use crate::domain::hash::Hasher;
 use crate::domain::upload::UploadId;
-
-pub use capability::{Answer, Capabilities, Capability};
-pub use guards::UrlGuards;
-#[cfg(test)]
-pub(super) use guards::{CHECKSUM_ALGORITHM, COPY_CONDITION};
-pub use way::{UploadKind, Way};
 
 /// Raised whenever what is asked changes, or how: what an older probe saw then counts no more.
 pub const PROBE_VERSION: i64 = 4;

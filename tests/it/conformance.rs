@@ -6,7 +6,7 @@ use futures_util::future::BoxFuture;
 use libtest_mimic::Trial;
 use overside::db::Db;
 use overside::domain::clock::Clock;
-use overside::storage::probe::{Capabilities, Capability};
+use overside::storage::capability::{Capabilities, Capability};
 use overside::storage::s3::S3Settings;
 use overside::storage::signed_url::{SIGNING_KEY_LENGTH, UrlSigner};
 use overside::storage::{Filesystem, S3, Storage};

@@ -7,7 +7,7 @@ use url::{Host, Url};
 
 use super::{Bearer, MAX_SUBJECT_LENGTH, OidcError};
 use crate::domain::access::{ProjectName, Role};
-use crate::telemetry::plain;
+use crate::log_text::plain;
 
 /// One issuer, and what its claims mean here: `issuer=URL,audience=NAME[,user=CLAIM][,projects=CLAIM][,role=ROLE]`.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -11,7 +11,7 @@ use jsonwebtoken::jwk::{Jwk, JwkSet, PublicKeyUse};
 use tokio::time::Instant;
 
 use super::{Issuer, OidcError};
-use crate::telemetry::plain;
+use crate::log_text::plain;
 
 /// How old keys may be before whoever needs one waits for new ones: so long one that its issuer has taken back is still
 /// good.

@@ -20,7 +20,7 @@ struct Fixture {
 impl Fixture {
     fn new() -> std::result::Result<Self, TokenError> {
         let now = Clock::System.now();
-        let stored = StoredKey::generate(now)?;
+        let stored = generate_key(now)?;
         let keys = TokenKeys::new(std::slice::from_ref(&stored))?;
         let issuer = TokenIssuer { service: "overside".to_owned(), lifetime: Duration::from_mins(5) };
         Ok(Self { issuer, stored, keys, now })
@@ -164,7 +164,7 @@ fn a_token_of_another_key_service_issuer_or_time_is_refused() -> Outcome {
 fn a_key_that_has_a_successor_still_verifies_what_it_signed() -> Outcome {
     let fixture = Fixture::new()?;
     let token = fixture.token()?;
-    let successor = StoredKey::generate(fixture.now + TimeDelta::seconds(1))?;
+    let successor = generate_key(fixture.now + TimeDelta::seconds(1))?;
     let both = TokenKeys::new(&[successor.clone(), fixture.stored.clone()])?;
     assert!(fixture.issuer.verify(&both, &token).is_ok());
     let newer = fixture.issuer.issue(&both, &grants("a", Actions::ALL), fixture.now)?;

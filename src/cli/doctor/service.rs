@@ -11,8 +11,8 @@ use url::Url;
 use crate::client::Client;
 use crate::domain::digest::Digest;
 use crate::http::redirects::is_private;
+use crate::log_text::chain;
 use crate::storage::{Finding, S3, key};
-use crate::telemetry::chain;
 
 /// Looks at the service itself; at nothing where it is not known where that is.
 pub(super) async fn findings(service: Option<&Client>, origin: Option<&HeaderValue>) -> Vec<Finding> {

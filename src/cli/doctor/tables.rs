@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use crate::domain::pace::Pace;
-use crate::storage::probe::{Answer, Capabilities, Capability};
+use crate::storage::capability::{Answer, Capabilities, Capability};
 use crate::storage::{Finding, Storage, UploadKind, Way};
 
 /// One question to the bucket.

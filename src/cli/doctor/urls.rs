@@ -7,7 +7,7 @@ use url::Url;
 
 use crate::domain::digest::Digest;
 use crate::http::redirects::is_private;
-use crate::storage::probe::{Capabilities, Capability};
+use crate::storage::capability::{Capabilities, Capability};
 use crate::storage::{Finding, S3, key};
 
 const USE_A_KEY: &str = "sign uploads with a key that may only put below temp/ (--s3-upload-access-key; its policy is below), \

@@ -1,7 +1,7 @@
 //! The files of an artifact, by the titles of its layers. Titles are a stranger's text: none leads out of the folder.
 
 use std::collections::BTreeMap;
-use std::path::{Component, Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context, bail, ensure};
 use futures_util::stream::{self, StreamExt, TryStreamExt};
@@ -10,11 +10,11 @@ use serde_json::json;
 use super::{GetArgs, tree};
 use crate::cli::pipe::is_stdio;
 use crate::cli::progress::Display;
-use crate::cli::put::TITLE;
+use crate::cli::put::{TITLE, is_plain};
 use crate::client::manifest::Manifest;
 use crate::client::{Client, Error, FileSource, Progress, printable};
 use crate::domain::reference::Reference;
-use crate::http::wire::Descriptor;
+use crate::wire::Descriptor;
 
 pub(super) async fn artifact(
     args: &GetArgs,
@@ -103,15 +103,6 @@ fn files(manifest: &Manifest) -> anyhow::Result<BTreeMap<String, Descriptor>> {
     Ok(files)
 }
 
-/// A relative path of plain names, on this system and on others.
-pub(in crate::cli) fn is_plain(title: &str) -> bool {
-    let path = PathBuf::from(title);
-    !title.is_empty()
-        && !title.contains(['\\', '\0', ':'])
-        && !title.ends_with('/')
-        && path.components().all(|component| matches!(component, Component::Normal(_)))
-}
-
 /// A link in the folder may lead elsewhere, whoever put it there. As far as `folder` is there it decides: below that
 /// nothing is made before.
 pub(super) async fn stays_inside(root: &Path, folder: &Path) -> anyhow::Result<()> {
@@ -130,19 +121,4 @@ pub(super) async fn stays_inside(root: &Path, folder: &Path) -> anyhow::Result<(
         break;
     }
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::is_plain;
-
-    #[test]
-    fn only_plain_relative_paths_are_titles() {
-        for good in ["a", "a/b.parquet", "a b/ü", ".hidden"] {
-            assert!(is_plain(good), "{good}");
-        }
-        for bad in ["", "/etc/passwd", "../up", "a/../../b", "a\\b", "c:a", "a/", "a\0b", ".", "./a/.."] {
-            assert!(!is_plain(bad), "{bad}");
-        }
-    }
 }

@@ -10,10 +10,10 @@ use std::path::Path;
 use anyhow::{Context, bail, ensure};
 use serde_json::Value;
 
-use super::restore::{is_plain, stays_inside};
-use crate::cli::put::{TREE, Tree, leads_inside};
+use super::restore::stays_inside;
+use crate::cli::put::{TREE, Tree, is_plain, leads_inside};
 use crate::client::manifest::Manifest;
-use crate::http::wire::Descriptor;
+use crate::wire::Descriptor;
 
 /// What the manifest says of it, if it can all be restored beside these files.
 pub(super) fn of(manifest: &Manifest, files: &BTreeMap<String, Descriptor>) -> anyhow::Result<Tree> {

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::cli::admin::{AdminArgs, Api, find, text};
 use crate::domain::access::{ProjectName, Role};
 use crate::domain::account::UserName;
-use crate::http::wire::role_id;
+use crate::wire::role_id;
 
 #[derive(Debug, clap::Subcommand)]
 pub(in crate::cli) enum MemberCommand {

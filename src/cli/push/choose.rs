@@ -7,7 +7,7 @@ use crate::client::archive::{Archive, Image};
 use crate::client::{copy, printable};
 use crate::domain::digest::Digest;
 use crate::domain::reference::{Reference, Tag};
-use crate::http::wire::Platform;
+use crate::wire::Platform;
 
 /// Of what an archive lacks so much is told.
 const MAX_MISSING: usize = 5;

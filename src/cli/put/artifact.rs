@@ -8,11 +8,10 @@ use anyhow::ensure;
 use futures_util::stream::{StreamExt, TryStreamExt};
 use serde_json::json;
 
-use super::tree::{TREE, Tree};
+use super::tree::{TREE, Tree, is_plain};
 use super::{Put, stream};
 use crate::cli::BadUsage;
 use crate::cli::artifact::Sending;
-use crate::cli::get::is_plain;
 use crate::cli::pipe::is_stdio;
 use crate::client::copy::{CopyOptions, Made, Origin, Target};
 use crate::client::manifest::Manifest;
@@ -21,7 +20,7 @@ use crate::domain::digest::{Algorithm, Digest};
 use crate::domain::hash::Hasher;
 use crate::domain::manifest::IMAGE;
 use crate::domain::reference::Tag;
-use crate::http::wire::Descriptor;
+use crate::wire::Descriptor;
 
 /// For want of a better one, as other tools have it.
 const ARTIFACT_TYPE: &str = "application/vnd.unknown.artifact.v1";

@@ -53,6 +53,14 @@ pub(in crate::cli) fn leads_inside(path: &str, target: &str) -> bool {
     !target.is_empty() && up <= depth
 }
 
+/// A relative path of plain names, on this system and on others.
+pub(in crate::cli) fn is_plain(title: &str) -> bool {
+    !title.is_empty()
+        && !title.contains(['\\', '\0', ':'])
+        && !title.ends_with('/')
+        && Path::new(title).components().all(|component| matches!(component, Component::Normal(_)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -85,5 +93,15 @@ mod tests {
             [tree.mode("a"), tree.mode("b"), tree.mode("c"), tree.mode("d")],
             [Some(0o755), Some(0o600), None, None]
         );
+    }
+
+    #[test]
+    fn only_plain_relative_paths_are_titles() {
+        for good in ["a", "a/b.parquet", "a b/ü", ".hidden"] {
+            assert!(is_plain(good), "{good}");
+        }
+        for bad in ["", "/etc/passwd", "../up", "a/../../b", "a\\b", "c:a", "a/", "a\0b", ".", "./a/.."] {
+            assert!(!is_plain(bad), "{bad}");
+        }
     }
 }

@@ -8,7 +8,7 @@ use super::{RmArgs, confirm, say_gone};
 use crate::client::Client;
 use crate::domain::digest::Digest;
 use crate::domain::reference::{Reference, Tag};
-use crate::telemetry::chain;
+use crate::log_text::chain;
 
 pub(super) async fn remove(args: &RmArgs, client: &Client) -> anyhow::Result<()> {
     let (name, repository) = (&args.name, &args.name.repository);

@@ -9,15 +9,15 @@ use serde::Serialize;
 use super::contents::{Contents, Member};
 use super::examine::Watch;
 use super::json::{self, SavedImage};
-use super::limits::{MAX_CONFIG_SIZE, MAX_IMAGE_LIST_SIZE, MAX_MANIFEST_BYTES};
 use super::prove::{Found, Hashed, Layer, Reading, check_diff_id_count, check_layer, of};
 use super::{ArchiveError, Image, name};
+use crate::client::error::limits::{MAX_CONFIG_SIZE, MAX_IMAGE_LIST_SIZE, MAX_MANIFEST_BYTES};
 use crate::client::manifest::Manifest;
 use crate::domain::digest::Digest;
 use crate::domain::hash::Hasher;
 use crate::domain::manifest::{IMAGE, MAX_MANIFEST_SIZE};
 use crate::domain::media_type::MediaType;
-use crate::http::wire::Descriptor;
+use crate::wire::Descriptor;
 
 pub(super) const IMAGES: &str = "manifest.json";
 const CONFIG: &str = "application/vnd.oci.image.config.v1+json";

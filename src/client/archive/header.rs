@@ -9,9 +9,9 @@ use std::path::Path;
 use tar::Header;
 
 use super::ArchiveError;
-use super::limits::MAX_EXTENSION_SIZE;
 use super::name;
 use super::tape::Tape;
+use crate::client::error::limits::MAX_EXTENSION_SIZE;
 use crate::client::source::fill;
 
 /// Unit of the format, in bytes.

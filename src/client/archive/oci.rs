@@ -10,15 +10,17 @@ use bytes::Bytes;
 use super::contents::{Contents, Member};
 use super::examine::Watch;
 use super::json::{self, LAYOUT_VERSION, LayoutFile};
-use super::limits::{MAX_CONFIG_SIZE, MAX_INDEX_DEPTH, MAX_LAYOUT_FILE_SIZE, MAX_MANIFEST_BYTES};
 use super::prove::{Found, Layer, check_diff_id_count};
 use super::{ArchiveError, Image, Missing, name};
+use crate::client::error::limits::{
+    MAX_CONFIG_SIZE, MAX_INDEX_DEPTH, MAX_LAYOUT_FILE_SIZE, MAX_MANIFEST_BYTES,
+};
 use crate::client::manifest::{Manifest, is_foreign, is_manifest};
 use crate::domain;
 use crate::domain::digest::Digest;
 use crate::domain::hash::Hasher;
 use crate::domain::manifest::MAX_MANIFEST_SIZE;
-use crate::http::wire::Descriptor;
+use crate::wire::Descriptor;
 
 pub(super) const INDEX: &str = "index.json";
 pub(super) const LAYOUT: &str = "oci-layout";

@@ -20,7 +20,7 @@ use crate::client::progress::Progress;
 use crate::client::staged::StagedFile;
 use crate::domain::digest::Digest;
 use crate::domain::reference::Tag;
-use crate::http::wire::Descriptor;
+use crate::wire::Descriptor;
 use folder::Folder;
 use range::RangeSlot;
 use tar::TarFile;

@@ -5,8 +5,8 @@ use std::collections::hash_map::Entry as Slot;
 
 use super::ArchiveError;
 use super::header::{Entry, Kind};
-use super::limits::{MAX_ENTRIES, MAX_LINK_HOPS, MAX_NAME_LENGTH};
 use super::name;
+use crate::client::error::limits::{MAX_ENTRIES, MAX_LINK_HOPS, MAX_NAME_LENGTH};
 
 #[derive(Debug, Default)]
 pub(super) struct Table {

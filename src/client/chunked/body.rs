@@ -9,8 +9,9 @@ use reqwest::{Body, Method, Response, StatusCode};
 use url::Url;
 
 use super::ChunkedUpload;
+use crate::client::answer::refusal;
 use crate::client::auth::Scope;
-use crate::client::call::{may_pass, refusal};
+use crate::client::call::may_pass;
 use crate::client::content::Content;
 use crate::client::progress::{Progress, Sent};
 use crate::client::retry::is_passing;

@@ -3,7 +3,7 @@
 use reqwest::header::LOCATION;
 use url::Url;
 
-use super::super::call::Answer;
+use super::super::answer::Answer;
 use super::super::{Client, Result};
 
 /// The place that an answer to a request `at` some URL names.

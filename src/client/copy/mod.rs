@@ -13,7 +13,7 @@ use super::put::PutOptions;
 use super::{Client, Error, Result, shortened};
 use crate::domain::name::RepositoryName;
 use crate::domain::reference::{Reference, Tag};
-use crate::http::wire::{Descriptor, Platform};
+use crate::wire::{Descriptor, Platform};
 use plan::Walk;
 
 pub use origin::{Made, Origin};

@@ -10,7 +10,7 @@ use crate::client::{Blob, Client, Content, Error, RemoteBlob, Result};
 use crate::domain::digest::Digest;
 use crate::domain::name::RepositoryName;
 use crate::domain::reference::Reference;
-use crate::http::wire::Descriptor;
+use crate::wire::Descriptor;
 
 /// Manifests and blobs, wherever they are.
 #[derive(Debug, Clone)]

@@ -8,7 +8,7 @@ use crate::client::{Error, Result};
 use crate::domain::digest::Digest;
 use crate::domain::name::RepositoryName;
 use crate::domain::reference::Reference;
-use crate::http::wire::Descriptor;
+use crate::wire::Descriptor;
 
 /// Indexes in indexes: real ones have two floors.
 const MAX_DEPTH: usize = 8;

@@ -11,7 +11,7 @@ use crate::client::progress::{Outcome, Progress};
 use crate::client::transfer::Lanes;
 use crate::client::{Client, Result};
 use crate::domain::name::RepositoryName;
-use crate::http::wire::Descriptor;
+use crate::wire::Descriptor;
 
 /// How an artifact is pulled.
 #[derive(Debug, Clone)]

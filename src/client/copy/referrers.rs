@@ -10,7 +10,7 @@ use crate::client::listings::referrers_tag;
 use crate::client::manifest::Manifest;
 use crate::client::{Error, Result};
 use crate::domain::manifest::INDEX;
-use crate::http::wire::Descriptor;
+use crate::wire::Descriptor;
 
 /// Signatures of signatures of signatures: nobody goes further.
 const MAX_DISTANCE: usize = 4;

@@ -16,7 +16,7 @@ use tokio::net::TcpListener;
 use super::server::{content, digest_of, repository};
 use crate::client::{Client, ConnectOptions, Credential, Error, Lanes, Progress, PutOptions, Why};
 use crate::domain::upload::UploadId;
-use crate::http::wire::PRESIGNS;
+use crate::wire::PRESIGNS;
 
 const METADATA: &str = "http://169.254.169.254/latest/api/token";
 

@@ -22,7 +22,7 @@ use crate::domain::name::RepositoryName;
 use crate::domain::part::{PartNumber, PartPlan, PartRange};
 use crate::domain::range::RangeRequest;
 use crate::domain::upload::UploadId;
-use crate::http::wire::PRESIGNS;
+use crate::wire::PRESIGNS;
 
 /// What the next request of a kind gets instead of an answer.
 #[derive(Debug, Clone)]

@@ -4,7 +4,7 @@ use super::page::Page;
 use super::{Answer, Call};
 use crate::domain::audit::StoredAuditEntry;
 use crate::http::extract::Parameters;
-use crate::http::wire::AuditLog;
+use crate::wire::AuditLog;
 
 /// By its name also of a project that is gone: what was done there stays done.
 pub(super) async fn of_project(call: &Call) -> Answer {

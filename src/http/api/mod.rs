@@ -27,10 +27,10 @@ use super::endpoint::{Endpoint, Need};
 use super::error::HttpError;
 use super::extract::{header, whole};
 use super::gate::{self, Target, Visitor};
-use super::wire::IS_NAME;
 use crate::domain::access::{Caller, ProjectReference};
 use crate::domain::account::User;
 use crate::service::Service;
+use crate::wire::IS_NAME;
 
 /// What all paths of this API begin with.
 pub(super) const PREFIX: &str = "/api/";

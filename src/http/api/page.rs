@@ -10,7 +10,7 @@ use url::form_urlencoded;
 
 use crate::http::error::HttpError;
 use crate::http::extract::Parameters;
-use crate::http::wire::TOTAL_COUNT;
+use crate::wire::TOTAL_COUNT;
 
 const DEFAULT_SIZE: u32 = 10;
 /// Harbor's.

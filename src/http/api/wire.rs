@@ -11,8 +11,8 @@ use crate::domain::access::Role;
 use crate::domain::account;
 use crate::domain::project::{Member as ProjectMember, QuotaLimit};
 use crate::http::error::HttpError;
-use crate::http::wire::role_id;
 use crate::service;
+use crate::wire::role_id;
 
 #[derive(Debug, Serialize)]
 #[expect(clippy::struct_field_names, reason = "the names are Harbor's")]

@@ -17,7 +17,8 @@ use crate::domain::name::RepositoryName;
 use crate::domain::upload::UploadId;
 use crate::http::error::HttpError;
 use crate::http::extract::{Parameters, bytes, chunk, content_length, user_agent};
-use crate::http::gate::{Origin, challenged};
+use crate::http::gate::challenged;
+use crate::http::origin::Origin;
 use crate::service::{Service, ServiceError, Told};
 
 /// Chunks shorter than this cost a detour through a tail object.

@@ -15,8 +15,8 @@ use crate::domain::upload::{State, Transfer, Upload, UploadId};
 use crate::http::error::HttpError;
 use crate::http::extract::{INCOMPLETE, Parameters, bytes, chunk, content_length, held, json, lists};
 use crate::http::permit::holding;
-use crate::http::wire::FinalizeBody;
 use crate::service::{Chunk, Finalized, Load, NamedPart, Service, Told};
+use crate::wire::FinalizeBody;
 
 /// RFC 7240
 const PREFER: HeaderName = HeaderName::from_static("prefer");

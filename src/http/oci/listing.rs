@@ -18,8 +18,8 @@ use crate::domain::media_type::MediaType;
 use crate::domain::name::RepositoryName;
 use crate::http::error::HttpError;
 use crate::http::extract::Parameters;
-use crate::http::wire;
 use crate::service::{MAX_PAGE, Service};
+use crate::wire;
 
 const FILTERS_APPLIED: HeaderName = HeaderName::from_static("oci-filters-applied");
 const ARTIFACT_TYPE: &str = "artifactType";

@@ -13,9 +13,9 @@ use serde::Serialize;
 use super::Answer;
 use crate::domain::part::PartPlan;
 use crate::http::error::HttpError;
-use crate::http::gate::Origin;
-use crate::http::wire;
+use crate::http::origin::Origin;
 use crate::service::{ArrivedPart, SignedPart, SignedParts};
+use crate::wire;
 
 /// Parts in one piece: a tenth of a millisecond's work, and tens of kilobytes, between two looks at what else there
 /// is to do.

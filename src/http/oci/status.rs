@@ -14,9 +14,9 @@ use crate::domain::name::RepositoryName;
 use crate::domain::upload::{Refusal, State, Transfer, Upload, UploadId};
 use crate::http::error::{HttpError, failure_code, received_range};
 use crate::http::extract::{Parameters, lists};
-use crate::http::gate::Origin;
-use crate::http::wire;
+use crate::http::origin::Origin;
 use crate::service::{Presigned, Service, SignMode, SignRequest};
+use crate::wire;
 
 pub(super) async fn status(
     service: &Arc<Service>,

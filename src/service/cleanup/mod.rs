@@ -12,7 +12,7 @@ use serde::Serialize;
 pub use turn::CleaningTurn;
 
 use super::{Result, Service, ServiceError};
-use crate::telemetry::chain;
+use crate::log_text::chain;
 
 /// Abandoned finalizes taken over in one round: each is work of its own, and the next round takes more.
 const TAKEN_OVER: u32 = 100;

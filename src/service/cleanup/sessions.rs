@@ -6,8 +6,8 @@ use tokio::time::Instant;
 
 use super::CleanupReport;
 use crate::domain::upload::UploadId;
+use crate::log_text::chain;
 use crate::service::{Result, Service};
-use crate::telemetry::chain;
 
 /// Rows that one statement ends or forgets: some tens of milliseconds' work, for which SQLite's one writer and
 /// PostgreSQL's disk are not there for others.

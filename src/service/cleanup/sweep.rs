@@ -4,9 +4,9 @@ use std::collections::{HashMap, HashSet};
 
 use super::CleanupReport;
 use crate::domain::upload::{Transfer, Upload, UploadId};
+use crate::log_text::chain;
 use crate::service::{Result, Service};
 use crate::storage::{TempEntry, TempKind, TempListing, TempOwner};
-use crate::telemetry::chain;
 
 impl Service {
     /// Listings one after the other; where one fails the next one goes on.

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use tokio_util::task::AbortOnDropHandle;
 
+use crate::log_text::chain;
 use crate::service::{Result, Service};
-use crate::telemetry::chain;
 
 /// The row that says since when somebody cleans, or has last said so.
 const CHORE: &str = "clean";

@@ -12,9 +12,10 @@ use tokio::sync::MutexGuard;
 use tokio::time::Instant;
 
 use crate::auth::oidc::Oidc;
-use crate::auth::token::{StoredKey, TokenIssuer, TokenKeys};
+use crate::auth::token::{TokenIssuer, TokenKeys, generate_key};
 use crate::db::Db;
 use crate::domain::address::network;
+use crate::domain::secret::StoredKey;
 use crate::service::Result;
 
 /// How long a password that was right, or wrong, is not hashed again. It is looked up by the stored hash, so that one
@@ -194,7 +195,7 @@ async fn load_keys(
     if newest(&keys).is_none_or(|newest| newest <= due) {
         // Twice, so that a token signed by a replica that had not reloaded yet is still good.
         let forgotten = now - delta(key_lifetime) * 2 - delta(issuer.lifetime) * 2;
-        db.rotate_token_key(StoredKey::generate(now)?, due, forgotten).await?;
+        db.rotate_token_key(generate_key(now)?, due, forgotten).await?;
         keys = db.token_keys().await?;
     }
     Ok((Arc::new(TokenKeys::new(&keys)?), newest(&keys).unwrap_or(now), Instant::now()))

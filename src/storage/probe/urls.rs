@@ -11,9 +11,9 @@ use crc_fast::CrcAlgorithm;
 use reqwest::StatusCode;
 use reqwest::header::CONTENT_LENGTH;
 
-use super::guards::COPY_CONDITION;
 use super::{Answer, CONTENT, Capability, OTHER, Probe, UrlGuards, digest_of};
 use crate::domain::part::{Part, PartNumber};
+use crate::storage::capability::COPY_CONDITION;
 use crate::storage::key::Key;
 use crate::storage::s3::ATTEMPTS;
 use crate::storage::s3::presign::{PROBE_TIMEOUT, http_client_with};

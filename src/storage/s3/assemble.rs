@@ -7,10 +7,10 @@ use super::room::OWN_WORK;
 use crate::domain::pace::Work;
 use crate::domain::part::{PartNumber, ReceivedPart};
 use crate::domain::upload::{Proxied, UploadId};
+use crate::log_text::chain;
+use crate::storage::capability::Capability;
 use crate::storage::key::{self, Key};
-use crate::storage::probe::Capability;
 use crate::storage::{Result, StorageError};
-use crate::telemetry::chain;
 
 impl S3 {
     /// Whole parts and a tail become one object. Without whole parts the tail object is the upload already.

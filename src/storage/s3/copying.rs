@@ -19,9 +19,9 @@ use crate::domain::hash::Hasher;
 use crate::domain::pace::{Pace, Work};
 use crate::domain::part::{MAX_PART_COUNT, MIN_PART_SIZE, Part, PartNumber, PartPlan, ReceivedPart};
 use crate::domain::range::ByteRange;
+use crate::log_text::chain;
 use crate::storage::key::Key;
 use crate::storage::{Result, Sealed, StorageError};
-use crate::telemetry::chain;
 
 /// Parts of a copy: large enough that 48.8 TiB fit, small enough that several run side by side.
 const COPY_PART_SIZE: u64 = 512 * 1024 * 1024;

@@ -11,9 +11,9 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::S3;
-use crate::storage::probe::{Capabilities, Capability};
+use crate::log_text::chain;
+use crate::storage::capability::{Capabilities, Capability};
 use crate::storage::{Result, StorageError};
-use crate::telemetry::chain;
 
 /// Long enough that uploads do not pay for the question again and again, short enough that a store that was only
 /// being upgraded is used in full soon.
@@ -66,7 +66,7 @@ impl S3 {
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::probe::Answer;
+    use super::super::super::capability::Answer;
     use super::*;
 
     #[test]

@@ -11,9 +11,9 @@ use crate::domain::digest::Algorithm;
 use crate::domain::part::{MIN_PART_SIZE, Part, PartNumber};
 use crate::domain::range::ByteRange;
 use crate::domain::upload::{Transfer, UploadId};
-use crate::storage::probe::UrlGuards;
+use crate::log_text::chain;
+use crate::storage::capability::UrlGuards;
 use crate::storage::{Finding, PutTerms, Result, Sealed, StorageError, key};
-use crate::telemetry::chain;
 
 /// Beyond this AWS refuses every signature (Amazon S3 API Reference, RequestTimeTooSkewed).
 const MAX_CLOCK_SKEW: TimeDelta = TimeDelta::minutes(15);

@@ -9,6 +9,7 @@ mod examine;
 mod failure;
 mod multipart;
 mod parcel;
+mod part_signer;
 pub(in crate::storage) mod presign;
 mod relay;
 mod remove;
@@ -36,8 +37,8 @@ use aws_sdk_s3::primitives::ByteStream;
 use aws_smithy_http_client::tls;
 use bytes::Bytes;
 
+use super::capability::Capabilities;
 use super::key::Key;
-use super::probe::Capabilities;
 use super::signed_url::UrlSigner;
 use super::{CONTENT_TYPE, Result, StorageError};
 use crate::domain::clock::Clock;
@@ -46,6 +47,7 @@ use signer::{CredentialCache, Signer};
 pub use copying::CopyTerms;
 pub(in crate::storage) use failure::classify;
 use failure::describe;
+pub use part_signer::PartSigner;
 
 /// Reaching the store at all: two SYN retransmissions.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);

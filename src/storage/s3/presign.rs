@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::S3;
+use super::{PartSigner, S3};
 use crate::domain::digest::Digest;
 use crate::domain::upload::UploadId;
+use crate::storage::capability::UrlGuards;
 use crate::storage::key::{self, Key};
-use crate::storage::probe::UrlGuards;
 use crate::storage::signed_url::expiry;
-use crate::storage::{PartSigner, PresignedRequest, PutTerms, Result, StorageError};
+use crate::storage::{PresignedRequest, PutTerms, Result, StorageError};
 
 /// A tiny object, there and back, at a store worth using.
 pub(in crate::storage) const PROBE_TIMEOUT: Duration = Duration::from_secs(30);

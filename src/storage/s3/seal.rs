@@ -16,10 +16,10 @@ use crate::domain::digest::{Algorithm, Digest};
 use crate::domain::pace::Work;
 use crate::domain::range::ByteRange;
 use crate::domain::upload::{Transfer, UploadId};
+use crate::log_text::chain;
+use crate::storage::capability::Capability;
 use crate::storage::key::Key;
-use crate::storage::probe::Capability;
 use crate::storage::{Evidence, Result, Sealed, StorageError, UploadKind, Way, key};
-use crate::telemetry::chain;
 
 /// Silence in the middle of a body after which the store counts as gone.
 const READ_IDLE_TIMEOUT: Duration = Duration::from_mins(1);

@@ -14,8 +14,8 @@ use super::{CONTENT_TYPE, S3, classify};
 use crate::domain::digest::Digest;
 use crate::domain::pace::Work;
 use crate::domain::part::PartNumber;
+use crate::storage::capability::Capability;
 use crate::storage::key::{self, Key};
-use crate::storage::probe::Capability;
 use crate::storage::{Result, Sealed, Staged, StorageError};
 
 const STAGE: &str = "compute the SHA-256 of a part that it copies";

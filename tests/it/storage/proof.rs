@@ -8,7 +8,7 @@ use overside::domain::blob::Proof;
 use overside::domain::digest::{Algorithm, Digest};
 use overside::domain::part::{MIN_PART_SIZE, PartPlan};
 use overside::domain::upload::{Transfer, UploadId};
-use overside::storage::probe::{Capabilities, Capability};
+use overside::storage::capability::{Capabilities, Capability};
 use overside::storage::{Evidence, PutTerms, S3, Sealed, Storage, StorageError, TempOwner, UploadKind, Way};
 
 use super::{

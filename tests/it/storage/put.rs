@@ -8,7 +8,7 @@ use overside::domain::digest::{Algorithm, Digest};
 use overside::domain::hash::Hasher;
 use overside::domain::part::{Part, PartNumber};
 use overside::domain::upload::{Transfer, UploadId};
-use overside::storage::probe::Capability;
+use overside::storage::capability::Capability;
 use overside::storage::{Evidence, PutTerms, Storage, StorageError};
 
 use super::{

@@ -9,7 +9,7 @@ use crate::client::archive::json::{is_encrypted, is_image_config, is_image_layer
 use crate::client::archive::{Archive, ArchiveError};
 use crate::client::manifest::{Manifest, is_foreign, is_manifest};
 use crate::domain::digest::Digest;
-use crate::http::wire::Descriptor;
+use crate::wire::Descriptor;
 
 const DOCKER_LAYERS: &str = "application/vnd.docker.image.rootfs.";
 

@@ -19,7 +19,7 @@ use crate::client::source::FileSource;
 use crate::client::staged::{StagedFile, sync_folder};
 use crate::client::{Error, Result, partial};
 use crate::domain::digest::Digest;
-use crate::http::wire::Descriptor;
+use crate::wire::Descriptor;
 
 /// What ends in this is a file on its way to its name.
 const PARTIAL: &str = ".partial";

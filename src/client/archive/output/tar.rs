@@ -24,7 +24,7 @@ use crate::client::progress::Stage;
 use crate::client::staged::{open_locked, sync_folder};
 use crate::client::{Error, Result, partial};
 use crate::domain::digest::Digest;
-use crate::http::wire::Descriptor;
+use crate::wire::Descriptor;
 
 /// Longest name that a header has room for; longer ones, those of SHA-512 blobs, have an entry of their own.
 const NAME_LENGTH: usize = 100;

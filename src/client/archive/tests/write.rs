@@ -18,7 +18,7 @@ use crate::client::progress::Progress;
 use crate::client::{Error, archive::ArchiveError};
 use crate::domain::digest::{Algorithm, Digest};
 use crate::domain::hash::Hasher;
-use crate::http::wire::Descriptor;
+use crate::wire::Descriptor;
 
 /// What a registry would have: the bundle, and the bytes of its blobs.
 struct Registry {

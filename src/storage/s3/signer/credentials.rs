@@ -122,7 +122,7 @@ impl CredentialCache {
             .and_then(|held| held.expires_at)
             .map_or(DateTime::<Utc>::MAX_UTC, |end| (end - REFRESH_BEFORE).max(now + REFRESH_PAUSE));
         if let (Some(_), Some((_, error))) = (&held, &failure) {
-            tracing::warn!(error = %crate::telemetry::chain(error), "AWS credentials could not be renewed");
+            tracing::warn!(error = %crate::log_text::chain(error), "AWS credentials could not be renewed");
         }
         state.failure = failure;
         state.held.clone_from(&held);

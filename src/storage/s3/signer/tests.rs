@@ -19,7 +19,7 @@ use crate::domain::clock::Clock;
 use crate::domain::digest::Digest;
 use crate::domain::part::{MAX_PART_SIZE, Part, PartNumber};
 use crate::domain::upload::UploadId;
-use crate::storage::probe::{CHECKSUM_ALGORITHM, COPY_CONDITION, Capabilities, Capability, UrlGuards};
+use crate::storage::capability::{CHECKSUM_ALGORITHM, COPY_CONDITION, Capabilities, Capability, UrlGuards};
 use crate::storage::s3::{CONTENT_TYPE, S3, S3Settings, UploadKey};
 use crate::storage::signed_url::{SIGNING_KEY_LENGTH, UrlSigner};
 use crate::storage::{PresignedRequest, PutTerms, key};

@@ -10,8 +10,9 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::TimeDelta;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
-use overside::auth::token::StoredKey;
+use overside::auth::token::generate_key;
 use overside::domain::clock::Clock;
+use overside::domain::secret::StoredKey;
 use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
@@ -42,7 +43,7 @@ impl Platform {
     async fn new() -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a port on loopback");
         let url = format!("http://{}", listener.local_addr().expect("a bound address"));
-        let key = StoredKey::generate(Clock::System.now()).expect("a key");
+        let key = generate_key(Clock::System.now()).expect("a key");
         let shown: Shown = Arc::new(Mutex::new(vec![jwk(&key)]));
         let discovery = json!({ "issuer": url, "jwks_uri": format!("{url}/keys") });
         let keys = Arc::clone(&shown);
@@ -199,7 +200,7 @@ pub async fn rotated(stack: Arc<Stack>) {
     let ask = async |token: &str| Answer::to(Visitor::bearer("job", token).http.get(town.url("/v2/"))).await;
     let first = platform.token(&platform.claims());
     ask(&first).await.expect(200);
-    platform.key = StoredKey::generate(Clock::System.now()).expect("a key");
+    platform.key = generate_key(Clock::System.now()).expect("a key");
     let second = platform.token(&platform.claims());
     ask(&second).await.refused(401, "UNAUTHORIZED");
     platform.shown.lock().expect("no panic").push(jwk(&platform.key));
@@ -211,7 +212,7 @@ pub async fn rotated(stack: Arc<Stack>) {
     tokio::time::sleep(Duration::from_secs(6)).await;
     ask(&second).await.expect(200);
     // Whose key cannot be had is not told to be wrong.
-    let unknown = signed(&StoredKey::generate(Clock::System.now()).expect("a key"), &platform.claims());
+    let unknown = signed(&generate_key(Clock::System.now()).expect("a key"), &platform.claims());
     let answer = ask(&unknown).await;
     assert_eq!(answer.header("retry-after"), Some("1"));
     answer.refused(503, "UNAVAILABLE");
@@ -223,7 +224,7 @@ pub async fn failing(stack: Arc<Stack>) {
     let ask = async |token: &str| Answer::to(Visitor::bearer("job", token).http.get(town.url("/v2/"))).await;
     let known = platform.token(&platform.claims());
     ask(&known).await.expect(200);
-    let unknown = || signed(&StoredKey::generate(Clock::System.now()).expect("a key"), &platform.claims());
+    let unknown = || signed(&generate_key(Clock::System.now()).expect("a key"), &platform.claims());
     ask(&unknown()).await.refused(401, "UNAUTHORIZED");
     assert_eq!(platform.asked.load(SeqCst), 1, "its keys are a moment old");
     platform.fails.store(true, SeqCst);

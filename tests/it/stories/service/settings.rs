@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures_util::future::{BoxFuture, FutureExt};
 use overside::domain::clock::Clock;
 use overside::domain::upload::UploadId;
-use overside::storage::probe::{Capabilities, Capability};
+use overside::storage::capability::{Capabilities, Capability};
 use overside::storage::s3::{S3, S3Settings};
 use overside::storage::{PutTerms, key};
 use url::Url;

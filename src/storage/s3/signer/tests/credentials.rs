@@ -8,8 +8,8 @@ use aws_credential_types::provider::future;
 use futures_util::future::join_all;
 
 use super::*;
+use crate::log_text::chain;
 use crate::storage::StorageError;
-use crate::telemetry::chain;
 
 const START: i64 = 1_800_000_000;
 const HOUR: i64 = 3600;

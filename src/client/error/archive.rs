@@ -1,9 +1,10 @@
 //! What can be wrong with an archive, or in the way of writing one.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 
-use super::Missing;
 use super::limits::{MAX_ENTRIES, MAX_INDEX_DEPTH, MAX_LINK_HOPS, MAX_MANIFEST_BYTES};
+use crate::client::printable::printable;
 use crate::domain::digest::{Digest, Mismatch};
 use crate::domain::manifest::ManifestError;
 
@@ -115,28 +116,34 @@ pub enum ArchiveError {
     Unfinished(Digest),
 }
 
+/// Something that an archive names and has not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Missing {
+    pub digest: Digest,
+    pub is_manifest: bool,
+    pub platform: Option<String>,
+}
+
+impl fmt::Display for Missing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let what = if self.is_manifest { "manifest" } else { "blob" };
+        write!(f, "the {what} {}", self.digest)?;
+        self.platform.as_ref().map_or(Ok(()), |platform| write!(f, " for {}", printable(platform)))
+    }
+}
+
 impl ArchiveError {
     /// For `map_err`: `action` on `path` failed.
-    pub(super) fn file(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Self {
+    pub(in crate::client) fn file(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.to_owned();
         move |source| Self::File { action, path, source }
     }
 
-    pub(super) fn wrong_digest(name: &str, expected: Digest, found: Digest) -> Self {
+    pub(in crate::client) fn wrong_digest(name: &str, expected: Digest, found: Digest) -> Self {
         Self::WrongDigest { name: name.to_owned(), mismatch: Box::new(Mismatch { expected, found }) }
     }
 
-    pub(super) fn missing(what: &'static str, name: impl Into<String>) -> Self {
+    pub(in crate::client) fn missing(what: &'static str, name: impl Into<String>) -> Self {
         Self::Missing { what, name: name.into() }
-    }
-}
-
-impl From<Missing> for ArchiveError {
-    fn from(missing: Missing) -> Self {
-        if missing.is_manifest {
-            Self::MissingManifest(missing)
-        } else {
-            Self::missing("the blob", super::name::of_blob(&missing.digest))
-        }
     }
 }

@@ -1,12 +1,21 @@
 //! What is asked of a bucket, and what its answers mean.
 
+mod guards;
+mod way;
+
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
-use crate::storage::StorageError;
-use crate::telemetry::chain;
+use super::StorageError;
+use crate::log_text::chain;
+
+#[cfg(test)]
+pub(super) use guards::CHECKSUM_ALGORITHM;
+pub(super) use guards::COPY_CONDITION;
+pub use guards::UrlGuards;
+pub use way::{UploadKind, Way};
 
 /// How long an answer counts for those who start. A store learns and unlearns things when it is upgraded, which
 /// is an event of weeks; and what is relied on most, the computed checksums, is seen anew with every use.

@@ -1,0 +1,65 @@
+//! Both ends of a request as they are seen from outside: who asks, and where this service is found.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use axum::http::header::HOST;
+use axum::http::uri::Authority;
+use axum::http::{HeaderMap, HeaderName};
+use url::Url;
+
+/// What proxies say whom they ask for; each adds the address that it was asked from.
+const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+
+/// Who asks: the other end of the connection or, behind a proxy that is trusted, of that one's. An extension of the
+/// request.
+#[derive(Debug, Clone, Copy)]
+pub struct Peer(pub IpAddr);
+
+/// Whom the nearest proxy asks for. What stands before the last address is what others have made up.
+#[must_use]
+pub fn forwarded_for(headers: &HeaderMap) -> Option<IpAddr> {
+    let last = headers.get_all(FORWARDED_FOR).iter().next_back()?.to_str().ok()?.rsplit(',').next()?.trim();
+    last.parse().ok().or_else(|| last.parse::<SocketAddr>().ok().map(|address| address.ip()))
+}
+
+/// Where clients find this service: `https://registry.example/below`, without a slash at the end. An extension of the
+/// request.
+#[derive(Debug, Clone)]
+pub struct Origin(Arc<str>);
+
+impl Origin {
+    #[must_use]
+    pub fn fixed(url: &Url) -> Self {
+        Self(url.as_str().trim_end_matches('/').into())
+    }
+
+    /// A URL here, of a path.
+    #[must_use]
+    pub fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.0)
+    }
+
+    /// A URL that may be a path here.
+    pub(super) fn complete(origin: Option<&Self>, url: String) -> String {
+        match origin {
+            Some(origin) if url.starts_with('/') => origin.url(&url),
+            _ => url,
+        }
+    }
+
+    /// Where this client found it. A proxy's word on the host counts where proxies are trusted; its word on TLS always
+    /// does, as it changes nothing but what this client itself is told.
+    #[must_use]
+    pub fn of<B>(request: &hyper::Request<B>, trusts_proxy: bool) -> Option<Self> {
+        let said = |name| request.headers().get(name)?.to_str().ok();
+        let by_proxy = |name| said(name).filter(|_| trusts_proxy);
+        let host = by_proxy(FORWARDED_HOST).or(request.uri().authority().map(Authority::as_str));
+        let host: Authority = host.or_else(|| said(HOST))?.parse().ok()?;
+        let first = |list: &str| list.split(',').next().is_some_and(|proto| proto.trim() == "https");
+        let scheme = if said(FORWARDED_PROTO).is_some_and(first) { "https" } else { "http" };
+        (!host.as_str().contains('@')).then(|| Self(format!("{scheme}://{host}").into()))
+    }
+}
