@@ -88,6 +88,27 @@ fn modules_of_one_layer_do_not_go_in_circles() {
     }
 }
 
+/// The files of the procedure that publishes, each with what it calls below it; `mod` has the steps in their order.
+const FINALIZE: [&str; 9] =
+    ["mod", "claim", "assemble", "commit", "place", "verify", "read_back", "seal", "discard"];
+
+#[test]
+fn finalize_reads_forward_only() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/service/uploads/finalize");
+    let texts = FINALIZE.map(|file| fs::read_to_string(folder.join(file).with_extension("rs")).expect(file));
+    assert_eq!(fs::read_dir(folder).expect("a folder").count(), FINALIZE.len(), "files of finalize");
+    for (place, earlier) in texts.iter().enumerate() {
+        let defined = earlier.split("fn ").skip(1).filter_map(|rest| rest.split(['(', '<']).next());
+        for name in defined {
+            for (file, later) in FINALIZE.iter().zip(&texts).skip(place + 1) {
+                let calls = [format!("self.{name}("), format!("service.{name}(")];
+                let calls = calls.iter().any(|call| later.contains(call));
+                assert!(!calls, "`{file}` calls `{name}`, which is in `{}`", FINALIZE[place]);
+            }
+        }
+    }
+}
+
 #[test]
 fn the_scanner_sees_every_way_to_write_a_path() {
     let sources = Sources::of(&[

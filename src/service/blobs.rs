@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::cleanup::CleanupReport;
 use super::{Result, Service, ServiceError};
 use crate::db::{Link, Unlinked};
 use crate::domain::blob::{Blob, Standing};
@@ -80,7 +79,7 @@ impl Service {
         let Ok(turn) = Arc::clone(&self.looks).try_acquire_owned() else { return };
         let service = Arc::clone(self);
         self.tasks.spawn(async move {
-            if let Err(error) = service.place_abandoned(&mut CleanupReport::default()).await {
+            if let Err(error) = service.place_abandoned(drop).await {
                 tracing::debug!(error = %chain(&error), "abandoned blobs are placed later");
             }
             drop(turn);
@@ -128,6 +127,16 @@ impl Service {
             }
             drop(turn);
         });
+    }
+
+    /// Whether a blob's object can be read. One that is gone although its row says that it is in its place is noted,
+    /// so that the commit of an upload of the same bytes takes the row over.
+    pub(super) async fn is_there(&self, blob: &Blob) -> Result<bool> {
+        let is_there = self.storage.has_blob(blob).await?;
+        if !is_there && blob.standing == Standing::Placed {
+            self.lose(blob).await?;
+        }
+        Ok(is_there)
     }
 
     /// Notes that a placed blob's object is gone from the store, if it still is.

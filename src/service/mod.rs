@@ -1,39 +1,27 @@
 //! The use cases: one file, one verb. No headers, no SQL, no store's types.
 
-mod abort;
 mod access;
 mod admission;
-mod append;
 mod audit;
 mod blobs;
 mod bodies;
 mod cleanup;
 mod collect;
-mod create;
 mod error;
-mod finalize;
 mod identity;
-mod lease;
 mod listings;
 mod manifests;
 mod members;
-mod mount;
-mod pace;
 mod passwords;
 mod personal_tokens;
-mod place;
-mod progress;
 mod projects;
 mod quotas;
-mod read_back;
 mod readiness;
-mod receive;
 mod robots;
 mod scrub;
 mod settings;
-mod sign;
+mod uploads;
 mod users;
-mod verify;
 
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
@@ -59,18 +47,17 @@ use audit::AuditBuffer;
 use bodies::BodyMemory;
 use identity::Standings;
 use readiness::LastReadiness;
+use uploads::finalize::{place, read_back};
 
 pub(crate) use admission::EXCHANGE_PAUSE;
 
 pub use access::{ProjectRight, Requirement};
 pub use admission::{Load, Slot};
-pub use append::Chunk;
 pub use blobs::BlobContent;
 pub use bodies::UNCOUNTED_BODY;
 pub use cleanup::{CleaningTurn, CleanupReport};
 pub use collect::CollectReport;
 pub use error::ServiceError;
-pub use finalize::{Finalized, NamedPart, Told};
 pub use identity::{Auth, Credentials};
 pub use listings::{MAX_PAGE, Page};
 pub use manifests::PushedManifest;
@@ -79,7 +66,10 @@ pub use projects::{ProjectDescription, Quota};
 pub use readiness::Readiness;
 pub use robots::NewRobot;
 pub use scrub::{Flaw, ScrubReport, ScrubTerms};
-pub use sign::{ArrivedPart, Presigned, SignMode, SignRequest, SignedPart, SignedParts};
+pub use uploads::{
+    ArrivedPart, Chunk, ClientHints, Finalized, NamedPart, Presigned, SignMode, SignRequest, SignedPart,
+    SignedParts,
+};
 pub use users::{FirstAdministrator, NewUser};
 
 type Result<T> = std::result::Result<T, ServiceError>;

@@ -7,8 +7,8 @@ use futures_util::{StreamExt, stream};
 use serde::Serialize;
 
 use super::bodies::NOBODY;
-use super::progress::ProgressCounter;
-use super::read_back::HASHERS_AT_ONCE;
+use super::uploads::finalize::read_back::HASHERS_AT_ONCE;
+use super::uploads::progress::ProgressCounter;
 use super::{Result, Service, ServiceError};
 use crate::domain::blob::{Blob, Standing};
 use crate::domain::digest::Digest;

@@ -19,7 +19,7 @@ use crate::http::error::HttpError;
 use crate::http::extract::{Parameters, bytes, chunk, content_length, user_agent};
 use crate::http::gate::challenged;
 use crate::http::origin::Origin;
-use crate::service::{Service, ServiceError, Told};
+use crate::service::{ClientHints, Service, ServiceError};
 
 /// Chunks shorter than this cost a detour through a tail object.
 const CHUNK_MIN_LENGTH: HeaderName = HeaderName::from_static("oci-chunk-min-length");
@@ -130,7 +130,7 @@ async fn monolithic(
     let body = bytes(request.into_body());
     let uploaded = async {
         let appended = service.append(upload.clone(), whole, body).await?;
-        service.finalize(appended, digest, Told::default(), None).await
+        service.finalize(appended, digest, ClientHints::default(), None).await
     };
     match uploaded.await {
         Ok(_) => Ok(created(name, &digest)),

@@ -15,7 +15,7 @@ use crate::domain::upload::{State, Transfer, Upload, UploadId};
 use crate::http::error::HttpError;
 use crate::http::extract::{INCOMPLETE, Parameters, bytes, chunk, content_length, held, json, lists};
 use crate::http::permit::holding;
-use crate::service::{Chunk, Finalized, Load, NamedPart, Service, Told};
+use crate::service::{Chunk, ClientHints, Finalized, Load, NamedPart, Service};
 use crate::wire::FinalizeBody;
 
 /// RFC 7240
@@ -43,7 +43,7 @@ pub(super) async fn finalize(
     })?;
     let absent = lists(request.headers(), &PREFER, RESPOND_ASYNC).then_some(caller);
     let mut upload = service.upload(caller, name, id).await?;
-    let (mut told, mut memory) = (Told::default(), None);
+    let (mut told, mut memory) = (ClientHints::default(), None);
     match &upload.state {
         // With nothing sent so far the body is the blob, even an empty one. Where it can be neither, the claim
         // will say so.
@@ -65,7 +65,7 @@ pub(super) async fn finalize(
             let body: FinalizeBody = json(&held.bytes)?;
             memory = held.memory;
             let named = body.parts.into_iter();
-            told = Told {
+            told = ClientHints {
                 parts: named.map(|part| NamedPart { number: part.part_number, etag: part.etag }).collect(),
                 midstates: body.sha256_midstates,
             };

@@ -83,7 +83,14 @@ impl Service {
         let expired = self.expire_sessions(&mut report).await;
         report.note("end expired sessions", expired);
         if !dry_run {
-            let placed = self.place_abandoned(&mut report).await;
+            let count = |is_placed| {
+                if is_placed {
+                    report.placed_blobs += 1;
+                } else {
+                    report.failures += 1;
+                }
+            };
+            let placed = self.place_abandoned(count).await;
             report.note("place blobs whose replica died", placed);
         }
         let discarded = self.discard_sessions(&mut report).await;

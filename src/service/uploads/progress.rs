@@ -7,7 +7,7 @@ use crate::domain::upload::{Phase, Progress};
 
 /// Shared between the work and the heartbeat of its lease.
 #[derive(Debug, Clone)]
-pub(super) struct ProgressCounter {
+pub(in crate::service) struct ProgressCounter {
     caller: Arc<str>,
     now: Arc<Mutex<Progress>>,
 }

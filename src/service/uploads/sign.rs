@@ -7,12 +7,12 @@ use std::collections::HashSet;
 
 use chrono::{DateTime, Utc};
 
-use super::{Result, Service, ServiceError};
 use crate::domain::access::Caller;
 use crate::domain::digest::Digest;
 use crate::domain::name::RepositoryName;
 use crate::domain::part::{MAX_PART_SIZE, Part, PartNumber, PartPlan, PartRange, ReceivedPart};
 use crate::domain::upload::{Refusal, Transfer, Upload, UploadId};
+use crate::service::{Result, Service, ServiceError};
 use crate::storage::{PartSigner, PresignedRequest, PutTerms, StorageError};
 
 /// From this size on parts are the default: AWS's own advice (Amazon S3 User Guide, "Uploading and copying
@@ -135,7 +135,7 @@ impl Service {
 
     /// What a session that does not exist yet is inserted as, so that nothing has to be written after it: waiting
     /// for one PUT, or about to be given a multipart upload.
-    pub(super) fn plan_first(&self, upload: Upload, request: &SignRequest) -> Result<Upload> {
+    pub(in crate::service) fn plan_first(&self, upload: Upload, request: &SignRequest) -> Result<Upload> {
         self.check_declared(request)?;
         match mode(&upload, request)? {
             SignMode::Put => self.plan_put(upload, request),
@@ -147,7 +147,11 @@ impl Service {
     }
 
     /// Signs for a session whose one PUT is planned, or else plans its parts.
-    pub(super) async fn sign_from(&self, upload: Upload, request: &SignRequest) -> Result<Presigned> {
+    pub(in crate::service) async fn sign_from(
+        &self,
+        upload: Upload,
+        request: &SignRequest,
+    ) -> Result<Presigned> {
         let upload = match upload.state.transfer() {
             Some(Transfer::Put) => upload,
             _ => self.plan_multipart(upload, request).await?,
@@ -156,7 +160,11 @@ impl Service {
     }
 
     /// Signs for an upload whose way of transfer is settled: one PUT, or these of its parts.
-    pub(super) async fn presigned(&self, upload: &Upload, parts: Option<PartRange>) -> Result<Presigned> {
+    pub(in crate::service) async fn presigned(
+        &self,
+        upload: &Upload,
+        parts: Option<PartRange>,
+    ) -> Result<Presigned> {
         let lifetime = self.settings().url_lifetime();
         if let Some(&Transfer::Multipart { plan, ref store_upload_id }) = upload.state.transfer() {
             let received = self.received(upload.id, store_upload_id).await?;

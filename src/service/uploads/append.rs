@@ -8,12 +8,12 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 use uuid::Uuid;
 
-use super::{Result, Service, ServiceError};
 use crate::domain::digest::Digest;
 use crate::domain::hash::Hasher;
 use crate::domain::part::PartPlan;
 use crate::domain::range::ByteRange;
 use crate::domain::upload::{Proxied, Refusal, State, Transfer, Upload};
+use crate::service::{Result, SWAP_ATTEMPTS, Service, ServiceError};
 use crate::storage::{Appended, StorageError};
 
 /// Parts are held in memory while they are sent: whatever length a client announces, a part leaves room for
@@ -68,7 +68,9 @@ impl Service {
                     may_give_notice = false;
                     upload = self.give_notice(self.read_again(upload.id).await?, on_arrival).await?;
                 }
-                Err(ServiceError::Refused(Refusal::Appending)) => upload = self.outwait(&upload).await?,
+                Err(ServiceError::Refused(Refusal::Appending)) => {
+                    upload = self.wait_for_lease(&upload).await?;
+                }
                 leased => break leased?,
             }
         };
@@ -230,7 +232,7 @@ impl Service {
         whole: Option<Digest>,
     ) -> Result<Upload> {
         let mut before = leased.clone();
-        for _ in 0..super::SWAP_ATTEMPTS {
+        for _ in 0..SWAP_ATTEMPTS {
             // An upload that was aborted meanwhile has its own answer, better than a lost lease.
             if before.state.lease().is_none_or(|lease| lease.owner != owner) {
                 before.active(self.clock.now())?;

@@ -10,15 +10,15 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::progress::ProgressCounter;
-use super::verify::changed;
-use super::{Result, Service, ServiceError};
+use super::seal::changed;
 use crate::domain::digest::{Algorithm, Digest};
 use crate::domain::hash::Hasher;
 use crate::domain::midstate::Midstate;
 use crate::domain::part::PartPlan;
 use crate::domain::range::ByteRange;
 use crate::domain::upload::Phase;
+use crate::service::uploads::progress::ProgressCounter;
+use crate::service::{Result, Service, ServiceError};
 use crate::storage::{Sealed, StorageError};
 
 /// One ranged read: long enough to make its round trip cheap. Memory does not depend on it.
@@ -30,7 +30,7 @@ const READS_AHEAD: usize = 3;
 const PIECES_AHEAD: usize = 4;
 /// Hashing threads at once, over all finalizes, given to users in turn; the kernel shares the cores between them and the
 /// requests.
-pub(super) const HASHERS_AT_ONCE: usize = 4;
+pub(in crate::service) const HASHERS_AT_ONCE: usize = 4;
 
 /// One ranged read under way.
 struct Reading {
@@ -40,7 +40,7 @@ struct Reading {
 
 impl Service {
     /// Reads the object once and tells its digest.
-    pub(super) async fn read_back(
+    pub(in crate::service) async fn read_back(
         self: &Arc<Self>,
         sealed: &Sealed,
         algorithm: Algorithm,

@@ -6,30 +6,40 @@ use std::sync::Arc;
 use futures_util::StreamExt;
 use tracing::Instrument;
 
-use super::bodies::NOBODY;
-use super::cleanup::CleanupReport;
-use super::finalize::Proven;
-use super::lease::RENEWALS_PER_LEASE;
-use super::progress::ProgressCounter;
-use super::verify::changed;
-use super::{Result, Service, ServiceError};
+use super::Proven;
+use super::seal::changed;
 use crate::db::Unplaced;
 use crate::domain::blob::{Blob, Standing};
 use crate::domain::digest::Digest;
 use crate::domain::upload::{Transfer, UploadId};
 use crate::log_text::chain;
 use crate::memory::MemoryShare;
+use crate::service::bodies::NOBODY;
+use crate::service::uploads::lease::RENEWALS_PER_LEASE;
+use crate::service::uploads::progress::ProgressCounter;
+use crate::service::{Result, Service, ServiceError};
 use crate::storage::{Sealed, StorageError};
 
+/// Largest blob whose copy the answer waits for, in bytes: it takes a store no longer than the round trips that
+/// following it up later would.
+const PLACED_AT_ONCE: u64 = 4 * 1024 * 1024;
+
 /// Copies under way at once, given to users in turn: they cost the store, and it serves uploads with the same disks.
-pub(super) const COPIES_AT_ONCE: u32 = 4;
+pub(in crate::service) const COPIES_AT_ONCE: u32 = 4;
 /// Placings that may wait for their turn, at some kilobytes each, half of them of one user; beyond it finalizing waits
 /// as well, which holds uploads to the pace of the store's copies.
-pub(super) const PLACINGS_AT_ONCE: usize = 256;
+pub(in crate::service) const PLACINGS_AT_ONCE: usize = 256;
 
 impl Service {
+    /// Whether the answer goes out before the copy. Nobody reads what is exposed before it is placed; what carries an
+    /// uploader's headers nobody is to read with them.
+    pub(super) fn is_placed_behind(&self, sealed: &Sealed) -> bool {
+        let is_worth_it = sealed.size > PLACED_AT_ONCE && sealed.is_plain;
+        self.storage.place_copies() && (is_worth_it || sealed.is_exposed)
+    }
+
     /// Ends a finalize in a task of its own: places the blob where that is still to be done, and discards.
-    pub(super) fn settle_behind(
+    pub(super) fn finish_in_background(
         self: &Arc<Self>,
         turn: MemoryShare,
         id: UploadId,
@@ -68,8 +78,11 @@ impl Service {
     }
 
     /// Goes on with blobs whose replica died, and lets go of temporary objects that nobody reads any more.
-    /// Counts how many came to their place, and for how many that failed.
-    pub(super) async fn place_abandoned(self: &Arc<Self>, report: &mut CleanupReport) -> Result<()> {
+    /// Tells `outcome` of each whether it came to its place.
+    pub(in crate::service) async fn place_abandoned(
+        self: &Arc<Self>,
+        mut outcome: impl FnMut(bool) + Send,
+    ) -> Result<()> {
         while !self.handover.is_cancelled() {
             // No more than are copied at once: the claims of others would run out unused.
             let until = self.after(self.limits.lease);
@@ -77,13 +90,10 @@ impl Service {
             let last = claimed.len() < COPIES_AT_ONCE as usize;
             let mut outcomes: futures_util::stream::FuturesUnordered<_> =
                 claimed.into_iter().map(|unplaced| self.go_on_placing(unplaced)).collect();
-            while let Some(outcome) = outcomes.next().await {
-                match outcome {
-                    Ok(()) => report.placed_blobs += 1,
-                    Err(error) => {
-                        report.failures += 1;
-                        tracing::warn!(error = %chain(&error), "a blob cannot be placed");
-                    }
+            while let Some(placed) = outcomes.next().await {
+                outcome(placed.is_ok());
+                if let Err(error) = placed {
+                    tracing::warn!(error = %chain(&error), "a blob cannot be placed");
                 }
             }
             if last {
@@ -199,18 +209,17 @@ impl Service {
         Ok(())
     }
 
-    /// Whether a blob's object can be read. One that is gone although its row says that it is in its place is noted,
-    /// so that the commit of an upload of the same bytes takes the row over.
-    pub(super) async fn is_there(&self, blob: &Blob) -> Result<bool> {
-        let is_there = self.storage.has_blob(blob).await?;
-        if !is_there && blob.standing == Standing::Placed {
-            self.lose(blob).await?;
-        }
-        Ok(is_there)
-    }
-
     async fn stands_placed(&self, digest: &Digest) -> Result<bool> {
         let Some(blob) = self.db.find_blob(digest).await? else { return Ok(false) };
         Ok(self.storage.has_blob(&Blob { standing: Standing::Placed, ..blob }).await?)
+    }
+
+    /// Keeps what was seen of the store's pace, for whoever starts next, where that is worth a write. It is only worth
+    /// time: a failure is logged.
+    pub(super) async fn keep_pace(&self) {
+        let Some((store, pace)) = self.storage.unkept_pace() else { return };
+        if let Err(error) = self.db.save_pace(&store, &pace).await {
+            tracing::warn!(error = %chain(&error), "what was seen of the store's pace is not kept");
+        }
     }
 }

@@ -8,18 +8,18 @@ use tokio_util::task::AbortOnDropHandle;
 use uuid::Uuid;
 
 use super::progress::ProgressCounter;
-use super::{Result, SWAP_ATTEMPTS, Service, ServiceError};
 use crate::domain::upload::{Lease, Progress, Refusal, Upload};
+use crate::service::{Result, SWAP_ATTEMPTS, Service, ServiceError};
 
 /// Renewals within one lease: two may be lost to a slow database before others take over.
-pub(super) const RENEWALS_PER_LEASE: u32 = 3;
+pub(in crate::service) const RENEWALS_PER_LEASE: u32 = 3;
 
 /// How often one who waits for somebody else's work looks again.
-pub(super) const POLL_INTERVAL: Duration = Duration::from_millis(200);
+pub(in crate::service) const POLL_INTERVAL: Duration = Duration::from_millis(200);
 
 /// Renews a lease in the background until it is dropped.
 #[derive(Debug)]
-pub(super) struct Heartbeat {
+pub(in crate::service) struct Heartbeat {
     /// Cancelled when somebody else has the session.
     pub lost: CancellationToken,
     /// Cancelled when the lease is to be given back before its end.
@@ -29,14 +29,14 @@ pub(super) struct Heartbeat {
 
 impl Service {
     /// A lease that `owner` may take now.
-    pub(super) fn lease_for(&self, owner: Uuid) -> Lease {
+    pub(in crate::service) fn lease_for(&self, owner: Uuid) -> Lease {
         Lease { owner, expires_at: self.after(self.limits.lease) }
     }
 
     /// `upload` is the session as the lease was taken on it. Each renewal is one statement, from the one before;
     /// it moves the revision on, so that whoever holds an older one reads again before it writes.
     /// What the work is at goes along.
-    pub(super) fn keep_lease(
+    pub(in crate::service) fn keep_lease(
         self: &Arc<Self>,
         mut upload: Upload,
         owner: Uuid,
@@ -68,7 +68,7 @@ impl Service {
     }
 
     /// Lets others claim the session now.
-    pub(super) async fn release_lease(&self, upload: Upload, owner: Uuid) {
+    pub(in crate::service) async fn release_lease(&self, upload: Upload, owner: Uuid) {
         let id = upload.id;
         match self.renew(upload, Lease { owner, expires_at: self.clock.now() }, None).await {
             Ok(_) | Err(ServiceError::Refused(Refusal::LeaseLost)) => {}
@@ -77,9 +77,9 @@ impl Service {
     }
 
     /// Pauses before another try at a session that somebody else appends to, and reads it again. A holder that
-    /// renews its lease lives, and the answer is a conflict; one that was killed is outwaited, because clients
+    /// renews its lease lives, and the answer is a conflict; one that was killed is waited for, because clients
     /// that nobody changed give up on a conflict.
-    pub(super) async fn outwait(&self, before: &Upload) -> Result<Upload> {
+    pub(in crate::service) async fn wait_for_lease(&self, before: &Upload) -> Result<Upload> {
         tokio::time::sleep(POLL_INTERVAL).await;
         let now = self.read_again(before.id).await?;
         match (before.state.lease(), now.state.lease()) {
@@ -90,7 +90,7 @@ impl Service {
 
     /// Has whoever appends at `offset` give the lease back: a client that was cut off, as by a router that forgot its
     /// connection, has come again with the bytes that the holder still waits for.
-    pub(super) async fn give_notice(&self, upload: Upload, offset: u64) -> Result<Upload> {
+    pub(in crate::service) async fn give_notice(&self, upload: Upload, offset: u64) -> Result<Upload> {
         let end = self.after(self.limits.lease / RENEWALS_PER_LEASE * 2);
         self.transition(upload, |upload| Ok(upload.give_notice(end, offset))).await
     }

@@ -1,15 +1,16 @@
-//! Prove the digest of exactly the bytes that will be published: the cheapest proof that is a proof.
+//! Step 3: prove the digest of exactly the bytes that will be published, by the cheapest proof that is one.
 
 use std::sync::Arc;
 
-use super::progress::ProgressCounter;
-use super::{Result, Service, ServiceError};
+use super::seal::changed;
 use crate::domain::blob::Proof;
-use crate::domain::digest::{Digest, Mismatch};
+use crate::domain::digest::{Algorithm, Digest, Mismatch};
 use crate::domain::midstate::Midstate;
 use crate::domain::upload::{Phase, Transfer, UploadId};
 use crate::log_text::chain;
-use crate::storage::{Evidence, Sealed, Staged, StorageError};
+use crate::service::uploads::progress::ProgressCounter;
+use crate::service::{Result, Service, ServiceError};
+use crate::storage::{Evidence, Sealed, Staged};
 
 impl Service {
     /// Proves that sealed bytes are `claimed`, as [`Self::verify`] does. Where the copy that was to prove it comes to
@@ -38,7 +39,7 @@ impl Service {
     }
 
     /// Proves that the sealed bytes are `claimed`, or says what they are. What was staged for that is the
-    /// caller's to publish or to give up.
+    /// caller's to publish or to remove.
     async fn verify(
         self: &Arc<Self>,
         upload: UploadId,
@@ -82,7 +83,7 @@ impl Service {
             return Ok((proof, staged));
         }
         if let Some(staged) = staged {
-            self.give_up(upload, &staged).await;
+            self.unstage_or_leave(upload, &staged).await;
         }
         Err(match transfer {
             Transfer::Proxied(_) => {
@@ -95,13 +96,23 @@ impl Service {
     }
 }
 
-/// A sealed object that is gone or different: the client overwrote it through a URL that still lives.
-pub(super) fn changed(error: StorageError) -> ServiceError {
-    match error {
-        StorageError::Precondition | StorageError::NotFound => ServiceError::Invalid(
-            "the uploaded object changed while it was being finalized; send it once, then finalize again"
-                .to_owned(),
-        ),
-        error => error.into(),
+/// Refused, where they are no use, and not passed over: who sends them counts on a proof in parallel.
+pub(super) fn check_midstates(transfer: &Transfer, digest: Digest, midstates: &[Midstate]) -> Result<()> {
+    let algorithm = digest.algorithm();
+    if algorithm != Algorithm::Sha256 && !midstates.is_empty() {
+        return Err(ServiceError::Invalid(format!(
+            "sha256_midstates prove nothing of a {algorithm} digest; finalize again without them"
+        )));
     }
+    let boundaries = match transfer {
+        Transfer::Multipart { plan, .. } => usize::from(plan.part_count()) - 1,
+        Transfer::Put | Transfer::Proxied(_) => 0,
+    };
+    if midstates.is_empty() || midstates.len() == boundaries {
+        return Ok(());
+    }
+    Err(ServiceError::Invalid(format!(
+        "sha256_midstates has {} entries; this upload takes {boundaries}, one after each part but the last, or none",
+        midstates.len()
+    )))
 }

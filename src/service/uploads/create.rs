@@ -1,10 +1,11 @@
 //! Begin an upload.
 
-use super::{Presigned, Result, Service, ServiceError, SignRequest};
+use super::sign::{Presigned, SignRequest};
 use crate::domain::access::Caller;
 use crate::domain::digest::{Algorithm, Digest};
 use crate::domain::name::RepositoryName;
 use crate::domain::upload::{Upload, UploadId};
+use crate::service::{Result, Service, ServiceError};
 use crate::storage::key;
 
 /// As much of the client's name as is kept with the session.

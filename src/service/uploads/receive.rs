@@ -4,9 +4,9 @@
 use bytes::Bytes;
 use futures_util::Stream;
 
-use super::{Result, Service, ServiceError};
 use crate::domain::digest::{Algorithm, Digest};
 use crate::domain::upload::{State, Transfer, Upload};
+use crate::service::{Result, Service, ServiceError};
 use crate::storage::signed_url::{Grant, SignatureError};
 use crate::storage::{PutTerms, StorageError};
 

@@ -1,0 +1,266 @@
+//! Finalize: the one procedure that must never be wrong.
+//!
+//! 1. claim  2. assemble  3. seal and verify  4. commit  5. place  6. discard
+//!
+//! Here are the steps in their order; each has a file. None calls one that stands before it in this list:
+//! `claim`, `assemble`, `commit`, `place`, `verify`, `read_back`, `seal`, `discard`. Placing seals and verifies once more
+//! what a URL still reaches.
+//!
+//! Every step may be repeated, by this replica or another, after a crash between any two. No database
+//! transaction is open across a store call. Temp bytes go only after the commit and the copy, or when the
+//! session can no longer succeed.
+//!
+//! The commit comes before the copy: what is proven under a key that no client can write to is readable from
+//! there, and nobody waits while the store copies 50 GiB.
+
+mod assemble;
+mod claim;
+mod commit;
+mod discard;
+pub(in crate::service) mod place;
+pub(in crate::service) mod read_back;
+mod seal;
+mod verify;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::JoinHandle;
+use tracing::Instrument;
+use uuid::Uuid;
+
+use super::lease::POLL_INTERVAL;
+use super::progress::ProgressCounter;
+use crate::db::Stored;
+use crate::domain::access::Caller;
+use crate::domain::blob::{Proof, Standing};
+use crate::domain::digest::Digest;
+use crate::domain::midstate::Midstate;
+use crate::domain::part::PartNumber;
+use crate::domain::upload::{Phase, Refusal, State, Upload};
+use crate::service::bodies::NOBODY;
+use crate::service::{Result, Service, ServiceError};
+use crate::storage::Sealed;
+use claim::Claimant;
+use verify::check_midstates;
+
+/// How long one who waits for another's finalize does so before it is told to ask again: most proxies give up
+/// at about this age.
+const WAIT_FOR_OTHERS: Duration = Duration::from_mins(10);
+
+/// Removals of one digest that a finalize may run into between its look and its commit. The collector passes over
+/// what is being finalized, so a second one is a coincidence already.
+const REMOVALS_MET: usize = 4;
+
+/// What a client knows of its upload, to spare the server finding out. Every word of it is checked.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ClientHints {
+    pub parts: Vec<NamedPart>,
+    /// After each part but the last.
+    pub midstates: Vec<Midstate>,
+}
+
+/// A part as the client says the store answered it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NamedPart {
+    pub number: PartNumber,
+    pub etag: String,
+}
+
+/// Bytes whose digest is proven.
+#[derive(Debug)]
+struct Proven {
+    sealed: Sealed,
+    proof: Proof,
+    /// Where a blob made of them is to be read.
+    standing: Standing,
+    /// The removal of an earlier object of this digest, which had ended before this one was put in its place.
+    removal: Option<Uuid>,
+}
+
+/// What finalizing came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Finalized {
+    Completed(Digest),
+    /// It goes on; the session's state tells when it is done.
+    Accepted,
+}
+
+impl Service {
+    /// Finalizes as `digest`. Asked twice, or on two replicas at once, it gives one blob and two successes.
+    /// For a caller who is `absent` it answers as soon as the session is claimed, and the audit log has the push once it
+    /// has succeeded. `upload` was read for this request.
+    pub async fn finalize(
+        self: &Arc<Self>,
+        mut upload: Upload,
+        digest: Digest,
+        hints: ClientHints,
+        absent: Option<&Caller>,
+    ) -> Result<Finalized> {
+        let deadline = tokio::time::Instant::now() + WAIT_FOR_OTHERS;
+        let wait = absent.is_none();
+        let claimant = absent.map_or(Claimant::Client, |caller| Claimant::Absent(caller.clone()));
+        loop {
+            let claimed = self.start_finalizing(upload.clone(), digest, hints.clone(), claimant.clone());
+            let error = match claimed.await {
+                Ok(_) if !wait => return Ok(Finalized::Accepted),
+                Ok(working) => match working.await? {
+                    Ok(digest) => return Ok(Finalized::Completed(digest)),
+                    Err(error) => error,
+                },
+                Err(error) => error,
+            };
+            match error {
+                ServiceError::Refused(Refusal::Appending) => upload = self.wait_for_lease(&upload).await?,
+                ServiceError::Refused(Refusal::Completed(done)) if done == digest => {
+                    return Ok(Finalized::Completed(done));
+                }
+                ServiceError::Refused(Refusal::Completed(done)) => {
+                    return Err(ServiceError::OtherDigest(done));
+                }
+                // Another owner works on it and may well succeed.
+                ServiceError::Refused(Refusal::Finalizing | Refusal::LeaseLost) if !wait => {
+                    return match self.read_again(upload.id).await?.state {
+                        State::Finalizing { digest: claimed, .. } if claimed != digest => {
+                            Err(ServiceError::OtherDigest(claimed))
+                        }
+                        _ => Ok(Finalized::Accepted),
+                    };
+                }
+                ServiceError::Refused(Refusal::Finalizing | Refusal::LeaseLost)
+                    if tokio::time::Instant::now() < deadline =>
+                {
+                    if self.handover.is_cancelled() {
+                        return Err(ServiceError::Stopping);
+                    }
+                    tokio::time::sleep(POLL_INTERVAL).await;
+                    upload = self.read_again(upload.id).await?;
+                }
+                error => return Err(error),
+            }
+        }
+    }
+
+    /// Takes over what finalizers that died have left; says how many.
+    pub(in crate::service) async fn take_over(self: &Arc<Self>, limit: u32) -> Result<usize> {
+        let mut taken = 0;
+        for upload in self.db.abandoned_uploads(self.clock.now(), limit).await? {
+            let State::Finalizing { digest, .. } = upload.state else { continue };
+            let id = upload.id;
+            match self.start_finalizing(upload, digest, ClientHints::default(), Claimant::Cleaner).await {
+                // It goes on by itself; its outcome is logged and persisted where it is decided.
+                Ok(_) => {
+                    tracing::info!(upload = %id, "took over an abandoned finalize");
+                    taken += 1;
+                }
+                Err(ServiceError::Refused(_)) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(taken)
+    }
+
+    /// Claims the session, and takes the other steps in a task that outlives the request.
+    async fn start_finalizing(
+        self: &Arc<Self>,
+        upload: Upload,
+        digest: Digest,
+        hints: ClientHints,
+        claimant: Claimant,
+    ) -> Result<JoinHandle<Result<Digest>>> {
+        let owner = Uuid::new_v4();
+        let upload = self.claim(upload, owner, digest, &claimant).await?;
+        let service = Arc::clone(self);
+        let work = async move {
+            let begun = upload.clone();
+            let outcome = Arc::clone(&service).finalize_claimed(upload, owner, digest, hints).await;
+            if outcome.is_ok() {
+                service.record_finalized(claimant, &begun, &digest).await;
+            }
+            outcome
+        };
+        Ok(self.tasks.spawn(work.instrument(tracing::Span::current())))
+    }
+
+    async fn finalize_claimed(
+        self: Arc<Self>,
+        upload: Upload,
+        owner: Uuid,
+        digest: Digest,
+        hints: ClientHints,
+    ) -> Result<Digest> {
+        let caller = upload.user_id.as_deref().unwrap_or(NOBODY);
+        let progress = ProgressCounter::new(caller.into(), upload.size.unwrap_or_default());
+        let committed = async {
+            for _ in 0..REMOVALS_MET {
+                let heartbeat = self.keep_lease(upload.clone(), owner, Some(progress.clone()));
+                let proven = tokio::select! {
+                    proven = Box::pin(self.prove(&upload, digest, &hints, &progress)) => proven,
+                    () = heartbeat.lost.cancelled() => Err(Refusal::LeaseLost.into()),
+                    () = self.handover.cancelled() => Err(ServiceError::Stopping),
+                }?;
+                drop(heartbeat);
+                if self.commit(&upload, owner, digest, &proven).await? {
+                    return Ok(proven);
+                }
+                tracing::info!(upload = %upload.id, %digest, "the blob changed meanwhile");
+            }
+            Err(ServiceError::Contended)
+        };
+        match committed.await {
+            Ok(proven) => {
+                tracing::info!(upload = %upload.id, %digest, proof = %proven.proof, "upload completed");
+                self.keep_pace().await;
+                let turn = self.placings.take(progress.caller(), 1).await;
+                if let Some(transfer) = upload.state.transfer() {
+                    self.finish_in_background(turn, upload.id, transfer.clone(), proven, digest);
+                }
+                Ok(digest)
+            }
+            Err(error) => Err(self.give_claim_back(upload, owner, error).await),
+        }
+    }
+
+    /// Steps 2 and 3: assemble, seal and verify. Where placing costs nothing it is done here as well.
+    async fn prove(
+        self: &Arc<Self>,
+        upload: &Upload,
+        digest: Digest,
+        hints: &ClientHints,
+        progress: &ProgressCounter,
+    ) -> Result<Proven> {
+        let transfer = upload.state.transfer().ok_or(Refusal::LeaseLost)?;
+        check_midstates(transfer, digest, &hints.midstates)?;
+        self.assemble(upload, transfer, &hints.parts).await?;
+        progress.enter(Phase::Copying, upload.size.unwrap_or_default());
+        let sealed = self.seal(upload, transfer, digest.algorithm()).await?;
+        // The commit asks for nothing: what it adds is held. Mostly it was before it came.
+        self.reserve(upload, sealed.size).await?;
+        let midstates = &hints.midstates;
+        let fixed =
+            Box::pin(self.verify_fixed(upload.id, transfer, sealed, digest, midstates, progress)).await?;
+        let (sealed, proof, staged) = fixed;
+        progress.enter(Phase::Placing, sealed.size);
+        // "Already exists" is no proof of possession: only a proven upload is deduplicated. The object is
+        // looked at as well, so that one removed behind our back is put in place again.
+        let (removal, is_live) = match self.wait_for_removal(&digest).await? {
+            Some(Stored::Live(blob)) => (None, Some(self.is_there(&blob).await?)),
+            Some(Stored::Removing(removal)) => (Some(removal.id), None),
+            None => (None, None),
+        };
+        match (staged, is_live) {
+            (Some(staged), Some(true)) => self.unstage_or_leave(upload.id, &staged).await,
+            (Some(staged), _) => self.storage.publish(&staged).await?,
+            (None, Some(true)) => {
+                let standing = sealed.standing(upload.id);
+                return Ok(Proven { sealed, proof, standing, removal });
+            }
+            (None, None) if self.is_placed_behind(&sealed) => {
+                let standing = sealed.standing(upload.id);
+                return Ok(Proven { sealed, proof, standing, removal });
+            }
+            (None, _) => self.place(upload.id, progress.caller(), &sealed, digest).await?,
+        }
+        Ok(Proven { sealed, proof, standing: Standing::Placed, removal })
+    }
+}
