@@ -1,27 +1,17 @@
 //! The use cases: one file, one verb. No headers, no SQL, no store's types.
 
-mod access;
-mod admission;
-mod audit;
-mod blobs;
+// Who is there, who somebody is, and what they may do.
+mod accounts;
+// Memory for bodies that are held whole.
 mod bodies;
-mod cleanup;
-mod collect;
+// What can go wrong, whatever the front door.
 mod error;
-mod identity;
-mod listings;
-mod manifests;
-mod members;
-mod passwords;
-mod personal_tokens;
-mod projects;
-mod quotas;
-mod readiness;
-mod robots;
-mod scrub;
-mod settings;
+// Blobs, manifests and tags.
+mod registry;
+// Cleaning up, the audit log, settings, quotas and limits.
+mod upkeep;
+// From a session's first request to the blob in its place.
 mod uploads;
-mod users;
 
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
@@ -42,35 +32,35 @@ use crate::domain::upload::{Upload, UploadId};
 use crate::log_text::chain;
 use crate::memory::MemoryBudget;
 use crate::storage::Storage;
-use admission::Admission;
-use audit::AuditBuffer;
+use accounts::identity::Standings;
+use accounts::passwords;
 use bodies::BodyMemory;
-use identity::Standings;
-use readiness::LastReadiness;
+use registry::blobs;
+use upkeep::admission::Admission;
+use upkeep::audit::AuditBuffer;
+use upkeep::readiness::LastReadiness;
 use uploads::finalize::{place, read_back};
 
-pub(crate) use admission::EXCHANGE_PAUSE;
-
-pub use access::{ProjectRight, Requirement};
-pub use admission::{Load, Slot};
-pub use blobs::BlobContent;
+pub use accounts::access::{ProjectRight, Requirement};
+pub use accounts::identity::{Auth, Credentials};
+pub use accounts::members::NewMember;
+pub use accounts::projects::{ProjectDescription, Quota};
+pub use accounts::robots::NewRobot;
+pub use accounts::users::{FirstAdministrator, NewUser};
 pub use bodies::UNCOUNTED_BODY;
-pub use cleanup::{CleaningTurn, CleanupReport};
-pub use collect::CollectReport;
 pub use error::ServiceError;
-pub use identity::{Auth, Credentials};
-pub use listings::{MAX_PAGE, Page};
-pub use manifests::PushedManifest;
-pub use members::NewMember;
-pub use projects::{ProjectDescription, Quota};
-pub use readiness::Readiness;
-pub use robots::NewRobot;
-pub use scrub::{Flaw, ScrubReport, ScrubTerms};
-pub use uploads::{
-    ArrivedPart, Chunk, ClientHints, Finalized, NamedPart, Presigned, SignMode, SignRequest, SignedPart,
-    SignedParts,
-};
-pub use users::{FirstAdministrator, NewUser};
+pub use registry::blobs::BlobContent;
+pub use registry::listings::{MAX_PAGE, Page};
+pub use registry::manifests::PushedManifest;
+pub(crate) use upkeep::admission::EXCHANGE_PAUSE;
+pub use upkeep::admission::{Load, Slot};
+pub use upkeep::cleanup::{CleaningTurn, CleanupReport};
+pub use upkeep::collect::CollectReport;
+pub use upkeep::readiness::Readiness;
+pub use upkeep::scrub::{Flaw, ScrubReport, ScrubTerms};
+pub use uploads::append::Chunk;
+pub use uploads::finalize::{ClientHints, Finalized, NamedPart};
+pub use uploads::sign::{ArrivedPart, Presigned, SignMode, SignRequest, SignedPart, SignedParts};
 
 type Result<T> = std::result::Result<T, ServiceError>;
 

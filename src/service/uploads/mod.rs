@@ -1,24 +1,20 @@
 //! Uploads: from the session's first request to the blob in its place.
 
-/// Ends a session whose client has given it up.
+// Ends a session whose client has given it up.
 mod abort;
-/// Takes a chunk that goes through this service.
-mod append;
-/// Begins a session.
+// Takes a chunk that goes through this service.
+pub(super) mod append;
+// Begins a session.
 mod create;
-/// Proves the digest and publishes the blob.
+// Proves the digest and publishes the blob.
 pub(super) mod finalize;
-/// Keeps a session for whoever works on it.
+// Keeps a session for whoever works on it.
 pub(super) mod lease;
-/// Links a blob that another repository has.
+// Links a blob that another repository has.
 mod mount;
-/// Counts how far a finalize is.
+// Counts how far a finalize is.
 pub(super) mod progress;
-/// Takes the bytes of a URL that this service signed itself.
+// Takes the bytes of a URL that this service signed itself.
 mod receive;
-/// Signs the requests that carry the bytes.
-mod sign;
-
-pub use append::Chunk;
-pub use finalize::{ClientHints, Finalized, NamedPart};
-pub use sign::{ArrivedPart, Presigned, SignMode, SignRequest, SignedPart, SignedParts};
+// Signs the requests that carry the bytes.
+pub(super) mod sign;

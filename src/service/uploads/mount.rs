@@ -6,7 +6,7 @@ use crate::db::BlobReader;
 use crate::domain::access::{Action, Authority, Caller};
 use crate::domain::digest::Digest;
 use crate::domain::name::RepositoryName;
-use crate::service::access::{is_unbound, user_id};
+use crate::service::accounts::access::{is_unbound, user_id};
 use crate::service::{Result, Service, ServiceError};
 
 /// Repositories looked at for one that the caller may read: enough to meet one of them where the caller can read

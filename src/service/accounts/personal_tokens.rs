@@ -3,10 +3,10 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use uuid::Uuid;
 
-use super::{Result, Service, ServiceError};
 use crate::auth::secret::PersonalToken;
 use crate::domain::access::MAX_ACCOUNT_NAME_LENGTH;
 use crate::domain::account::AccessToken;
+use crate::service::{Result, Service, ServiceError};
 
 /// Longest life that is told in days: a century.
 const MAX_DAYS: i64 = 36_500;
@@ -49,7 +49,7 @@ impl Service {
     }
 
     /// After so many days; -1 for never.
-    pub(super) fn expiry(&self, days: i64) -> Result<Option<DateTime<Utc>>> {
+    pub(in crate::service) fn expiry(&self, days: i64) -> Result<Option<DateTime<Utc>>> {
         match days {
             -1 => Ok(None),
             1..=MAX_DAYS => Ok(Some(self.clock.now() + TimeDelta::days(days))),

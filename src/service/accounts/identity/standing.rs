@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::super::{Result, Service};
 use crate::domain::access::Share;
 use crate::domain::account::RobotName;
+use crate::service::{Result, Service};
 
 /// How long an answer is good for: for so long a token may outlive its account.
 const REMEMBERED: Duration = Duration::from_secs(5);

@@ -1,12 +1,12 @@
 //! Users: who they are, who runs the service, and the first of them.
 
-use super::access::user_id;
-use super::{Result, Service, ServiceError};
 use crate::auth::password::Password;
 use crate::db::{AccountChange, Inserted};
 use crate::domain::access::{Authority, Caller};
 use crate::domain::account::{FederatedIdentity, User, UserName};
 use crate::domain::audit::{Operation, ResourceType};
+use crate::service::accounts::access::user_id;
+use crate::service::{Result, Service, ServiceError};
 
 /// What the first user is called, as in every other registry.
 const FIRST_USER: &str = "admin";
@@ -87,7 +87,7 @@ impl Service {
         Ok(self.db.find_user_by_name(name.as_str()).await?)
     }
 
-    pub(super) async fn user_by_name(&self, name: &UserName) -> Result<User> {
+    pub(in crate::service) async fn user_by_name(&self, name: &UserName) -> Result<User> {
         self.find_user_by_name(name).await?.ok_or(UNKNOWN)
     }
 
@@ -149,7 +149,7 @@ fn changed(change: AccountChange) -> Result<()> {
 }
 
 /// Robots, and people known by an OIDC token alone, have no row.
-pub(super) fn own_id(caller: &Caller) -> Result<i64> {
+pub(in crate::service) fn own_id(caller: &Caller) -> Result<i64> {
     let message = "this is for users of this service; sign in with a user's password or access token";
     user_id(&caller.authority).ok_or(ServiceError::Forbidden(message))
 }

@@ -1,12 +1,12 @@
 //! Projects: who may make them, what is seen of them, their limits and their end.
 
-use super::access::{ProjectRight, is_unbound, role_in, user_id};
-use super::{Result, Service, ServiceError};
 use crate::db::{DeletedProject, Inserted, ProjectAccess, ProjectFilter};
 use crate::domain::access::{Authority, Caller, ProjectName, ProjectReference, Role};
 use crate::domain::project::{NewProject, Project, ProjectChanges, QuotaLimit};
 use crate::domain::quota::Usage;
 use crate::domain::settings::Setting;
+use crate::service::accounts::access::{ProjectRight, is_unbound, role_in, user_id};
+use crate::service::{Result, Service, ServiceError};
 
 const UNKNOWN: ServiceError = ServiceError::Unknown("project");
 
@@ -158,7 +158,7 @@ impl Service {
         limit.and_then(|bytes| bytes.try_into().ok()).unwrap_or(QuotaLimit::NONE)
     }
 
-    pub(super) async fn find_project(&self, project: &ProjectReference) -> Result<Project> {
+    pub(in crate::service) async fn find_project(&self, project: &ProjectReference) -> Result<Project> {
         self.db.find_project(project).await?.ok_or(UNKNOWN)
     }
 

@@ -11,8 +11,8 @@ use serde::Serialize;
 
 pub use turn::CleaningTurn;
 
-use super::{Result, Service, ServiceError};
 use crate::log_text::chain;
+use crate::service::{Result, Service, ServiceError};
 
 /// Abandoned finalizes taken over in one round: each is work of its own, and the next round takes more.
 const TAKEN_OVER: u32 = 100;

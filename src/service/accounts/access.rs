@@ -3,14 +3,14 @@
 //! A project that a caller may not know of and one that does not exist are looked up by the same statement and get the
 //! same answer.
 
-use super::identity::user;
-use super::{Result, Service, ServiceError};
 use crate::db::ProjectAccess;
 use crate::domain::access::{
     Action, Actions, Authority, Caller, ProjectName, ProjectReference, Role, TokenGrants,
 };
 use crate::domain::account::RobotName;
 use crate::domain::name::RepositoryName;
+use crate::service::accounts::identity::user;
+use crate::service::{Result, Service, ServiceError};
 
 /// What a request needs to be allowed.
 #[derive(Debug, Clone)]
@@ -178,7 +178,7 @@ impl Service {
     }
 
     /// Whose rights a caller has: of a token, those of whoever it was issued to, as they are now.
-    pub(super) async fn account_of(&self, caller: &Caller) -> Result<Authority> {
+    pub(in crate::service) async fn account_of(&self, caller: &Caller) -> Result<Authority> {
         let Authority::Token(token) = &caller.authority else { return Ok(caller.authority.clone()) };
         let Some(name) = &token.name else { return Ok(Authority::Anonymous) };
         if let Ok(robot) = name.parse::<RobotName>() {
@@ -194,7 +194,7 @@ impl Service {
         Ok(found.map_or(Authority::Anonymous, user))
     }
 
-    pub(super) async fn account_actions(
+    pub(in crate::service) async fn account_actions(
         &self,
         authority: &Authority,
         project: &ProjectName,
@@ -217,7 +217,7 @@ impl Service {
         }
     }
 
-    pub(super) async fn may(
+    pub(in crate::service) async fn may(
         &self,
         authority: &Authority,
         project: &ProjectReference,
@@ -266,7 +266,7 @@ fn actions_in(authority: &Authority, project: &ProjectAccess) -> Actions {
     own.union(public)
 }
 
-pub(super) fn role_in(authority: &Authority, project: &ProjectAccess) -> Option<Role> {
+pub(in crate::service) fn role_in(authority: &Authority, project: &ProjectAccess) -> Option<Role> {
     match authority {
         Authority::User { .. } => project.role,
         Authority::Federated { roles, .. } => {
@@ -276,7 +276,7 @@ pub(super) fn role_in(authority: &Authority, project: &ProjectAccess) -> Option<
     }
 }
 
-pub(super) const fn user_id(authority: &Authority) -> Option<i64> {
+pub(in crate::service) const fn user_id(authority: &Authority) -> Option<i64> {
     match authority {
         Authority::User { id, .. } => Some(*id),
         _ => None,
@@ -292,7 +292,7 @@ const fn is_administrator(authority: &Authority) -> bool {
 }
 
 /// Whether a caller may do whatever there is to do.
-pub(super) const fn is_unbound(authority: &Authority) -> bool {
+pub(in crate::service) const fn is_unbound(authority: &Authority) -> bool {
     matches!(authority, Authority::Unchecked) || is_administrator(authority)
 }
 

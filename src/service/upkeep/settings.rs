@@ -2,10 +2,10 @@
 
 use std::sync::{Arc, PoisonError};
 
-use super::{Result, Service};
 use crate::domain::access::Caller;
 use crate::domain::audit::{Operation, ResourceType};
 use crate::domain::settings::{Setting, Settings, Value};
+use crate::service::{Result, Service};
 
 impl Service {
     /// The settings as this replica last read them.

@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{Result, Service, ServiceError};
 use crate::db::{Link, Unlinked};
 use crate::domain::blob::{Blob, Standing};
 use crate::domain::digest::Digest;
 use crate::domain::name::RepositoryName;
 use crate::domain::range::ByteRange;
 use crate::log_text::chain;
+use crate::service::{Result, Service, ServiceError};
 use crate::storage::{Download, StorageError};
 
 /// How long a download waits for a blob that is just coming to its place. A URL of the temporary object would keep
@@ -20,12 +20,12 @@ const PATIENCE_FOR_PLACE: Duration = Duration::from_secs(1);
 const PLACE_POLL: Duration = Duration::from_millis(50);
 /// How long whoever asks for an exposed blob waits for it: the store's copy of a GiB takes about as long, and a client
 /// that is told to try again gives up after few times.
-pub(super) const PATIENCE_FOR_EXPOSED: Duration = Duration::from_secs(5);
+pub(in crate::service) const PATIENCE_FOR_EXPOSED: Duration = Duration::from_secs(5);
 /// Until the first look whether it is there: soon, for all but the largest blobs. Each next one comes after twice
 /// that, so that a crowd that waits is no load.
 const FIRST_EXPOSED_POLL: Duration = Duration::from_millis(50);
 /// Looks at the objects of blobs that are being read, at once. What finds no turn is not looked at.
-pub(super) const LOOKS_AT_ONCE: usize = 2;
+pub(in crate::service) const LOOKS_AT_ONCE: usize = 2;
 
 /// A blob and the way to its bytes.
 #[expect(missing_debug_implementations, reason = "holds a stream")]
@@ -54,7 +54,11 @@ impl Service {
     }
 
     /// A blob that can be read. One that is exposed is waited for: it is on its way to its place.
-    pub(super) async fn link(self: &Arc<Self>, repository: &RepositoryName, digest: &Digest) -> Result<Link> {
+    pub(in crate::service) async fn link(
+        self: &Arc<Self>,
+        repository: &RepositoryName,
+        digest: &Digest,
+    ) -> Result<Link> {
         let deadline = Instant::now() + PATIENCE_FOR_EXPOSED;
         let mut wait = FIRST_EXPOSED_POLL;
         loop {
@@ -131,7 +135,7 @@ impl Service {
 
     /// Whether a blob's object can be read. One that is gone although its row says that it is in its place is noted,
     /// so that the commit of an upload of the same bytes takes the row over.
-    pub(super) async fn is_there(&self, blob: &Blob) -> Result<bool> {
+    pub(in crate::service) async fn is_there(&self, blob: &Blob) -> Result<bool> {
         let is_there = self.storage.has_blob(blob).await?;
         if !is_there && blob.standing == Standing::Placed {
             self.lose(blob).await?;
@@ -140,7 +144,7 @@ impl Service {
     }
 
     /// Notes that a placed blob's object is gone from the store, if it still is.
-    pub(super) async fn lose(&self, blob: &Blob) -> Result<()> {
+    pub(in crate::service) async fn lose(&self, blob: &Blob) -> Result<()> {
         let Some(placed_at) = self.db.placed_at(&blob.digest).await? else { return Ok(()) };
         // Or it was placed anew since it was looked for.
         if !self.storage.has_blob(blob).await?

@@ -5,8 +5,6 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::blobs::PATIENCE_FOR_EXPOSED;
-use super::{Result, Service, ServiceError};
 use crate::db::{Deleted, ManifestDescription, Pushed, StoredManifest};
 use crate::domain::digest::{Algorithm, Digest, Mismatch};
 use crate::domain::hash::Hasher;
@@ -14,6 +12,8 @@ use crate::domain::manifest::Manifest;
 use crate::domain::media_type::MediaType;
 use crate::domain::name::RepositoryName;
 use crate::domain::reference::{Reference, Tag};
+use crate::service::registry::blobs::PATIENCE_FOR_EXPOSED;
+use crate::service::{Result, Service, ServiceError};
 
 /// A manifest as it was pushed.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -13,10 +13,10 @@ use std::time::Duration;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::{Result, Service, ServiceError};
 use crate::domain::access::{Authority, Caller};
 use crate::domain::address::network;
 use crate::domain::settings::{Setting, Settings};
+use crate::service::{Result, Service, ServiceError};
 use crate::telemetry::Throttle;
 use rate::Rates;
 use slots::Slots;
@@ -44,7 +44,7 @@ const ANONYMOUS_TOKENS_PAUSE: Duration = Duration::from_millis(20);
 
 /// What this replica has let in, and what it knows of the others.
 #[derive(Debug)]
-pub(super) struct Admission {
+pub(in crate::service) struct Admission {
     replica: Uuid,
     uploads: Slots,
     downloads: Slots,
@@ -149,7 +149,7 @@ impl Service {
 
     /// Runs `begin` where the caller may have one more upload open. Only on this replica does nobody begin another
     /// meanwhile: of two replicas that look at the same moment, both may see room for one.
-    pub(super) async fn within_open_sessions<T>(
+    pub(in crate::service) async fn within_open_sessions<T>(
         &self,
         caller: &Caller,
         begin: impl Future<Output = Result<T>>,

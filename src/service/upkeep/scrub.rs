@@ -6,12 +6,12 @@ use std::sync::Arc;
 use futures_util::{StreamExt, stream};
 use serde::Serialize;
 
-use super::bodies::NOBODY;
-use super::uploads::finalize::read_back::HASHERS_AT_ONCE;
-use super::uploads::progress::ProgressCounter;
-use super::{Result, Service, ServiceError};
 use crate::domain::blob::{Blob, Standing};
 use crate::domain::digest::Digest;
+use crate::service::bodies::NOBODY;
+use crate::service::uploads::finalize::read_back::HASHERS_AT_ONCE;
+use crate::service::uploads::progress::ProgressCounter;
+use crate::service::{Result, Service, ServiceError};
 use crate::storage::{Sealed, StorageError};
 
 /// Rows read at once: some hundred kilobytes.

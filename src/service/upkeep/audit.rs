@@ -6,12 +6,12 @@ use std::time::Duration;
 use tokio::sync::{Mutex, Notify, mpsc};
 use tokio::time::Instant;
 
-use super::{Result, Service, ServiceError};
 use crate::domain::access::{Caller, ProjectName, ProjectReference};
 use crate::domain::audit::{AuditEntry, Deed, Operation, ResourceType, StoredAuditEntry};
 use crate::domain::digest::Digest;
 use crate::domain::name::RepositoryName;
 use crate::log_text::chain;
+use crate::service::{Result, Service, ServiceError};
 use crate::telemetry::Throttle;
 
 /// Entries that wait to be written: half a second of thousands of pulls a second.
@@ -28,7 +28,7 @@ const FAILED_SIGN_INS_PAUSE: Duration = Duration::from_secs(30);
 
 /// Entries on their way into the table.
 #[derive(Debug)]
-pub(super) struct AuditBuffer {
+pub(in crate::service) struct AuditBuffer {
     sender: mpsc::Sender<AuditEntry>,
     /// Who has it writes; entries that could not be written stay in the batch.
     waiting: Mutex<(mpsc::Receiver<AuditEntry>, Vec<AuditEntry>)>,
@@ -80,7 +80,7 @@ impl Service {
     }
 
     /// Writes down that a blob has been pushed whose client did not wait for that.
-    pub(super) async fn record_push(
+    pub(in crate::service) async fn record_push(
         &self,
         name: &str,
         address: Option<IpAddr>,
@@ -103,7 +103,7 @@ impl Service {
 
     /// By a name that is somebody's: what else people type there may be their password. These are the only entries that
     /// strangers can cause, so of each name only so many are written, from wherever they come, and none waits for room.
-    pub(super) fn record_failed_sign_in(&self, name: &str, address: Option<IpAddr>) {
+    pub(in crate::service) fn record_failed_sign_in(&self, name: &str, address: Option<IpAddr>) {
         let Some(held_back) = self.audit.failed_sign_ins.admit(name, Instant::now()) else { return };
         tracing::info!(
             user = name,
@@ -176,7 +176,7 @@ impl Service {
     }
 
     /// Deletes entries older than they are kept, at most `limit` in one statement; says how many.
-    pub(super) async fn forget_audit_entries(&self, limit: u32) -> Result<u64> {
+    pub(in crate::service) async fn forget_audit_entries(&self, limit: u32) -> Result<u64> {
         let before = self.before(self.settings().audit_retention());
         let mut forgotten = 0;
         while !self.handover.is_cancelled() {

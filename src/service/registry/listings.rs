@@ -2,13 +2,13 @@
 
 use std::collections::HashMap;
 
-use super::{Result, Service, ServiceError};
 use crate::db::Referrer;
 use crate::domain::access::{Action, Authority, Caller, ProjectName};
 use crate::domain::blob::ListedBlob;
 use crate::domain::digest::Digest;
 use crate::domain::media_type::MediaType;
 use crate::domain::name::RepositoryName;
+use crate::service::{Result, Service, ServiceError};
 
 /// Most entries on a page: at 128 characters a tag, 130 KiB of JSON.
 pub const MAX_PAGE: u32 = 1_000;

@@ -6,8 +6,8 @@ use std::time::Duration;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-use super::Service;
 use crate::log_text::chain;
+use crate::service::Service;
 
 /// Load balancers ask every few seconds and wait about this long.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -23,7 +23,7 @@ pub enum Readiness {
 }
 
 /// The last answer, and when it came. Whoever holds the lock is asking, and the others wait for that.
-pub(super) type LastReadiness = Arc<Mutex<Option<(Readiness, Instant)>>>;
+pub(in crate::service) type LastReadiness = Arc<Mutex<Option<(Readiness, Instant)>>>;
 
 impl Service {
     /// Whether the database and the store answer, as seen within the last second.

@@ -1,11 +1,11 @@
 //! Robots: accounts of programs, each in one project.
 
-use super::access::{is_unbound, user_id};
-use super::{Result, Service, ServiceError};
 use crate::auth::secret::Secret;
 use crate::db::{Inserted, RobotFilter};
 use crate::domain::access::{Actions, Authority, Caller, ProjectName, ProjectReference, Role};
 use crate::domain::account::{Robot, RobotName};
+use crate::service::accounts::access::{is_unbound, user_id};
+use crate::service::{Result, Service, ServiceError};
 
 const UNKNOWN: ServiceError = ServiceError::Unknown("robot");
 /// Longest description, in bytes.

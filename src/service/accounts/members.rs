@@ -1,10 +1,10 @@
 //! Who is in a project, as what.
 
-use super::{Result, Service, ServiceError};
 use crate::db::Inserted;
 use crate::domain::access::{ProjectReference, Role};
 use crate::domain::account::UserName;
 use crate::domain::project::Member;
+use crate::service::{Result, Service, ServiceError};
 
 const UNKNOWN: ServiceError = ServiceError::Unknown("member");
 

@@ -8,7 +8,6 @@ use std::net::IpAddr;
 
 use chrono::{DateTime, Utc};
 
-use super::{Result, Service, ServiceError};
 use crate::auth::oidc::OidcError;
 use crate::auth::password::Password;
 use crate::auth::secret::PersonalToken;
@@ -18,11 +17,12 @@ use crate::domain::access::{Authority, Caller, TokenGrants};
 use crate::domain::account::{RobotName, UserName};
 use crate::domain::secret::SecretHash;
 use crate::log_text::chain;
+use crate::service::{Result, Service, ServiceError};
 use crate::telemetry::line_of_many;
 use patience::{Kind, Subjects};
 
 pub use auth::Auth;
-pub(super) use standing::Standings;
+pub(in crate::service) use standing::Standings;
 
 /// Stands in the audit log for every name that nobody has.
 const NOBODY: &str = "?";
@@ -174,7 +174,7 @@ impl Service {
     }
 
     /// Takes as long, is counted and is answered alike for a name that nobody has.
-    pub(super) async fn sign_in_with_password(
+    pub(in crate::service) async fn sign_in_with_password(
         &self,
         auth: &Auth,
         name: &str,
@@ -224,12 +224,12 @@ impl Service {
         }
     }
 
-    pub(super) fn is_unexpired(&self, expires_at: Option<DateTime<Utc>>) -> bool {
+    pub(in crate::service) fn is_unexpired(&self, expires_at: Option<DateTime<Utc>>) -> bool {
         expires_at.is_none_or(|expires_at| self.clock.now() < expires_at)
     }
 }
 
-pub(super) fn user(account: UserAccount) -> Authority {
+pub(in crate::service) fn user(account: UserAccount) -> Authority {
     Authority::User { id: account.id, name: account.name, is_admin: account.is_admin }
 }
 

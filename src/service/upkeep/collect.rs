@@ -19,10 +19,10 @@ use serde::Serialize;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::{Result, Service};
 use crate::domain::blob::Removal;
 use crate::domain::digest::Digest;
 use crate::log_text::chain;
+use crate::service::{Result, Service};
 use crate::storage::BlobEntry;
 
 /// Links looked at in one transaction: some tens of milliseconds' work.
@@ -199,7 +199,7 @@ impl Service {
             let removed = async {
                 self.storage.remove_blob(&digest, deadline).await?;
                 self.db.end_removal(&digest, removal.id, self.clock.now()).await?;
-                Ok::<_, super::ServiceError>(())
+                Ok::<_, crate::service::ServiceError>(())
             };
             (digest, size, removed.await)
         });

@@ -4,8 +4,8 @@ use std::net::IpAddr;
 
 use sha2::{Digest, Sha256};
 
-use super::super::{Result, Service, ServiceError};
 use crate::domain::address::{Network, network};
+use crate::service::{Result, Service, ServiceError};
 
 /// Wrong passwords for one name from one network that cost nothing: people mistype.
 const FREE_OF_NAME: i64 = 5;

@@ -1,0 +1,18 @@
+//! Who is there, who somebody is, and what they may do.
+
+// Decides who may do what.
+pub(super) mod access;
+// Finds out who asks: passwords, secrets and tokens.
+pub(super) mod identity;
+// Members of projects.
+pub(super) mod members;
+// Hashes passwords, few at a time.
+pub(super) mod passwords;
+// Access tokens of users.
+pub(super) mod personal_tokens;
+// Projects and their quotas.
+pub(super) mod projects;
+// Accounts of programs.
+pub(super) mod robots;
+// Accounts of people.
+pub(super) mod users;
