@@ -56,7 +56,28 @@ const LAYERS: &[(&str, &[&str])] = &[
 
 /// Modules whose children do not go in circles either. What one does to another through methods of a type that they
 /// share, as those of `Service` or `Db`, is not seen.
-const ORDERED: &[&str] = &["auth", "cli", "client", "config", "db", "domain", "http", "service", "storage"];
+const ORDERED: &[&str] = &[
+    "auth",
+    "cli",
+    "client",
+    "config",
+    "db",
+    "db::accounts",
+    "db::registry",
+    "db::upkeep",
+    "db::uploads",
+    "domain",
+    "http",
+    "http::api",
+    "http::oci",
+    "service",
+    "service::accounts",
+    "service::registry",
+    "service::upkeep",
+    "service::uploads",
+    "service::uploads::finalize",
+    "storage",
+];
 
 #[test]
 fn top_level_modules_use_only_what_their_layer_may() {
@@ -84,7 +105,8 @@ fn top_level_modules_use_only_what_their_layer_may() {
 fn modules_of_one_layer_do_not_go_in_circles() {
     let sources = Sources::read();
     for layer in ORDERED {
-        assert_eq!(circles(&sources.arrows(&[layer])), Vec::<Vec<&str>>::new(), "circles in `{layer}`");
+        let parent: Vec<_> = layer.split("::").collect();
+        assert_eq!(circles(&sources.arrows(&parent)), Vec::<Vec<&str>>::new(), "circles in `{layer}`");
     }
 }
 

@@ -14,7 +14,7 @@ const TIME: &str = "SELECT clock_timestamp()";
 /// Of so many readings at the start the fastest is taken: the first one may have had to wait for a connection.
 const FIRST_READINGS: usize = 3;
 /// Longest round trip of the first reading that is relied on. Half of it is how far two replicas' clocks may be from
-/// the database's: `service/collect.rs` counts with that.
+/// the database's: `service/upkeep/collect.rs` counts with that.
 const MAX_ROUND_TRIP: Duration = Duration::from_secs(5);
 
 impl Db {

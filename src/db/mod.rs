@@ -1,63 +1,31 @@
 //! The database: rows in, domain types out. PostgreSQL or SQLite, one SQL text for both.
 
-mod access_tokens;
+// Users, projects, robots, and what they sign in with.
 mod accounts;
-mod activity;
-mod audit;
-mod blobs;
-mod chores;
+// The clock that all replicas share.
 mod clock;
-mod commit;
-mod ends;
+// Secrets that all replicas share.
 mod keys;
-mod links;
-mod manifests;
-mod members;
-mod parts;
-mod placing;
+// The hot statements by name, for the tests of their plans.
 mod plans;
-mod probes;
-mod projects;
-mod quotas;
-mod readers;
-mod referrers;
-mod removal;
-mod robots;
+// Blobs, manifests and tags.
+mod registry;
+// Rows of upload sessions.
 mod rows;
-mod scrub;
-mod settings;
-mod sign_ins;
+// The files of an SQLite database.
 mod sqlite_file;
-mod swap;
-mod sweep;
-mod tags;
+// A statement's two texts.
 mod text;
-mod token_keys;
+// The audit log, chores, quotas, settings.
+mod upkeep;
+// From a session's row to the blob in its place.
 mod uploads;
-mod usage;
-mod users;
-mod visible_projects;
-
-pub use accounts::{ProjectAccess, RobotAccount, TokenAccount, UserAccount};
-pub use commit::Committed;
-pub use links::{Link, Unlinked};
-pub use manifests::{Deleted, ManifestDescription, Pushed, StoredManifest};
-pub use probes::StoreProbe;
-pub use projects::DeletedProject;
-pub use readers::BlobReader;
-pub use referrers::Referrer;
-pub use removal::Stored;
-pub use robots::RobotFilter;
-pub use sweep::Expired;
-pub use users::AccountChange;
-pub use visible_projects::ProjectFilter;
 
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::LazyLock;
 use std::time::Duration;
 
-pub use placing::Unplaced;
 use sqlx::Connection;
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
@@ -66,6 +34,21 @@ use sqlx::sqlite::{
 };
 
 use crate::domain::quota::Shortage;
+
+pub use accounts::authorization::{ProjectAccess, RobotAccount, TokenAccount, UserAccount};
+pub use accounts::projects::DeletedProject;
+pub use accounts::robots::RobotFilter;
+pub use accounts::users::AccountChange;
+pub use accounts::visible_projects::ProjectFilter;
+pub use registry::links::{Link, Unlinked};
+pub use registry::manifests::{Deleted, ManifestDescription, Pushed, StoredManifest};
+pub use registry::readers::BlobReader;
+pub use registry::referrers::Referrer;
+pub use registry::removal::Stored;
+pub use upkeep::probes::StoreProbe;
+pub use uploads::commit::Committed;
+pub use uploads::placing::Unplaced;
+pub use uploads::sweep::Expired;
 
 /// A newer replica may have migrated further: what it added is not this one's to miss.
 static POSTGRES_MIGRATIONS: LazyLock<Migrator> =

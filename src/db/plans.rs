@@ -1,14 +1,16 @@
 //! The statements that run for every request and for every batch of the cleaner's, by name: their plans are
 //! what a database with a million sessions stands or falls by, and `tests/it/database` asks for them.
 
-use super::blobs::FIND as FIND_BLOB;
-use super::commit::COMMIT;
-use super::parts::{PARTS, SWAP_WITH_PARTS};
-use super::placing::{CLAIM, HELD, HOLD, HOLDS, PLACED, RENEW};
-use super::swap::{RENEW as RENEW_LEASE, SWAP};
-use super::sweep::{ABANDONED, DISCARDED, EXPIRE, FIND_ALL, FORGET, IS_PLACING, UNDISCARDED};
-use super::uploads::{COUNT_OPEN, FIND, INSERT, INSERT_UNLIMITED};
-use super::{Db, audit, links, manifests, quotas, referrers, removal, scrub, tags, usage};
+use super::Db;
+use super::registry::blobs::FIND as FIND_BLOB;
+use super::registry::{links, manifests, referrers, removal, scrub, tags};
+use super::upkeep::{audit, quotas, usage};
+use super::uploads::commit::COMMIT;
+use super::uploads::parts::{PARTS, SWAP_WITH_PARTS};
+use super::uploads::placing::{CLAIM, HELD, HOLD, HOLDS, PLACED, RENEW};
+use super::uploads::sessions::{COUNT_OPEN, FIND, INSERT, INSERT_UNLIMITED};
+use super::uploads::swap::{RENEW as RENEW_LEASE, SWAP};
+use super::uploads::sweep::{ABANDONED, DISCARDED, EXPIRE, FIND_ALL, FORGET, IS_PLACING, UNDISCARDED};
 
 impl Db {
     /// The hot statements of this database, exactly as they run, each with a name.

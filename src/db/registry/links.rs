@@ -1,0 +1,322 @@
+//! Which repositories have a blob, and the tombstone that comes with the last link's end.
+//!
+//! Whoever links a blob locks its row, and so does whoever takes a link away: so `unlinked_at` is set exactly
+//! while no repository has the blob. Rows are locked in one statement and looked at in the next, whose snapshot
+//! has what those that were waited for have committed; blobs before links, each in order, so that nobody waits
+//! in a circle.
+
+use chrono::{DateTime, Utc};
+use sqlx::FromRow;
+
+use crate::db::registry::blobs::{BlobRow, blob_columns};
+use crate::db::text::Text;
+use crate::db::upkeep::quotas::{self, hold_project};
+use crate::db::{Db, DbError, Result, in_transaction, on_pool};
+use crate::domain::blob::Blob;
+use crate::domain::digest::Digest;
+use crate::domain::name::RepositoryName;
+use crate::domain::quota::QuotaKind;
+
+/// Where it was linked before and no manifest needs it any more, it is as if it had just come: a client that pushed
+/// it means to use it.
+macro_rules! on_known_link {
+    () => {
+        "ON CONFLICT (repository_name, digest) DO UPDATE SET unreferenced_at = NULL
+            WHERE repository_blob.unreferenced_at IS NOT NULL"
+    };
+}
+pub(in crate::db) use on_known_link;
+
+pub(in crate::db) const LINK: &str = concat!(
+    "INSERT INTO repository_blob (repository_name, digest, created_at) VALUES ($1, $2, $3) ",
+    on_known_link!()
+);
+
+/// Nobody links a blob whose bytes cannot be read: it may never come to its place.
+macro_rules! is_readable {
+    () => {
+        "blob.exposed = 0 AND blob.lost_at IS NULL"
+    };
+}
+pub(in crate::db) use is_readable;
+
+/// Fails on one that is being removed: see `blob_is_not_removed` in the migrations.
+pub(in crate::db) const REVIVE: &str = concat!(
+    "UPDATE blob SET unlinked_at = NULL WHERE digest = $1 AND unlinked_at IS NOT NULL AND ",
+    is_readable!()
+);
+
+/// Shared: what every image is built on is mounted by many at once, and only whoever takes links away is kept off.
+pub(in crate::db) const HOLD: Text = Text {
+    postgres: concat!(
+        "SELECT size FROM blob WHERE digest = $1 AND unlinked_at IS NULL AND ",
+        is_readable!(),
+        " FOR SHARE"
+    ),
+    sqlite: concat!("SELECT size FROM blob WHERE digest = $1 AND unlinked_at IS NULL AND ", is_readable!()),
+};
+
+pub(in crate::db) const IS_COUNTED: &str =
+    "SELECT EXISTS (SELECT 1 FROM project_blob WHERE project_name = $1 AND digest = $2)";
+
+const LOCK_BLOBS: Text = Text {
+    postgres: "SELECT digest FROM blob WHERE digest IN (SELECT jsonb_array_elements_text($1))
+        ORDER BY digest FOR UPDATE",
+    sqlite: "SELECT digest FROM blob WHERE digest IN (SELECT value FROM json_each($1))",
+};
+
+pub(in crate::db) const TOMBSTONE: Text = Text {
+    postgres: "UPDATE blob SET unlinked_at = $2
+        WHERE digest IN (SELECT jsonb_array_elements_text($1)) AND unlinked_at IS NULL
+            AND NOT EXISTS (SELECT 1 FROM repository_blob WHERE repository_blob.digest = blob.digest)",
+    sqlite: "UPDATE blob SET unlinked_at = $2
+        WHERE digest IN (SELECT value FROM json_each($1)) AND unlinked_at IS NULL
+            AND NOT EXISTS (SELECT 1 FROM repository_blob WHERE repository_blob.digest = blob.digest)",
+};
+
+const LOCK_LINK: Text = Text {
+    postgres: "SELECT digest FROM repository_blob WHERE repository_name = $1 AND digest = $2 FOR UPDATE",
+    sqlite: "SELECT digest FROM repository_blob WHERE repository_name = $1 AND digest = $2",
+};
+
+macro_rules! is_unneeded {
+    () => {
+        "NOT EXISTS (SELECT 1 FROM manifest_blob
+            WHERE manifest_blob.repository_name = repository_blob.repository_name
+                AND manifest_blob.digest = repository_blob.digest)"
+    };
+}
+
+const UNLINK: &str =
+    concat!("DELETE FROM repository_blob WHERE repository_name = $1 AND digest = $2 AND ", is_unneeded!());
+
+pub(in crate::db) const DUE: &str = "
+    SELECT digest FROM repository_blob WHERE unreferenced_at <= $1 ORDER BY unreferenced_at LIMIT $2";
+
+const COUNT_DUE: &str =
+    concat!("SELECT COUNT(*) FROM repository_blob WHERE unreferenced_at <= $1 AND ", is_unneeded!());
+
+const LOCK_DUE: Text = Text {
+    postgres: "SELECT digest FROM repository_blob
+        WHERE digest IN (SELECT jsonb_array_elements_text($1)) AND unreferenced_at <= $2
+        ORDER BY repository_name, digest FOR UPDATE",
+    sqlite: "SELECT digest FROM repository_blob
+        WHERE digest IN (SELECT value FROM json_each($1)) AND unreferenced_at <= $2",
+};
+
+macro_rules! unlink_due {
+    ($digests:literal) => {
+        concat!(
+            "DELETE FROM repository_blob WHERE digest IN (",
+            $digests,
+            ") AND unreferenced_at <= $2 AND ",
+            is_unneeded!()
+        )
+    };
+}
+
+pub(in crate::db) const UNLINK_DUE: Text = Text {
+    postgres: unlink_due!("SELECT jsonb_array_elements_text($1)"),
+    sqlite: unlink_due!("SELECT value FROM json_each($1)"),
+};
+
+macro_rules! mark_unneeded {
+    ($digests:literal) => {
+        concat!(
+            "UPDATE repository_blob SET unreferenced_at = $3 WHERE repository_name = $1 AND digest IN (",
+            $digests,
+            ") AND ",
+            is_unneeded!()
+        )
+    };
+}
+
+/// Blobs of a manifest that is gone, where no other one needs them. Their links are locked.
+pub(in crate::db) const MARK_UNNEEDED: Text = Text {
+    postgres: mark_unneeded!("SELECT jsonb_array_elements_text($2)"),
+    sqlite: mark_unneeded!("SELECT value FROM json_each($2)"),
+};
+
+pub(in crate::db) const FIND: &str = concat!(
+    "SELECT ",
+    blob_columns!(),
+    ", repository_blob.unreferenced_at IS NOT NULL AS is_unreferenced
+    FROM repository_blob JOIN blob ON blob.digest = repository_blob.digest
+    WHERE repository_blob.repository_name = $1 AND repository_blob.digest = $2"
+);
+
+pub(in crate::db) const ASK_FOR: &str = "
+    UPDATE repository_blob SET unreferenced_at = $3
+    WHERE repository_name = $1 AND digest = $2 AND unreferenced_at IS NOT NULL";
+
+/// A blob as a repository has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Link {
+    pub blob: Blob,
+    /// The last manifest that referred to it is gone: a grace later the blob leaves the repository.
+    pub is_unreferenced: bool,
+}
+
+#[derive(Debug, FromRow)]
+struct LinkRow {
+    #[sqlx(flatten)]
+    blob: BlobRow,
+    is_unreferenced: bool,
+}
+
+/// What became of a wish to take a blob out of a repository.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unlinked {
+    Done,
+    /// The repository does not have it.
+    Absent,
+    /// A manifest of the repository refers to it.
+    Needed,
+}
+
+impl Db {
+    pub async fn find_link(&self, repository: &RepositoryName, digest: &Digest) -> Result<Option<Link>> {
+        let row: Option<LinkRow> = on_pool!(self, pool => sqlx::query_as(FIND)
+            .bind(repository.as_str())
+            .bind(digest.to_string())
+            .fetch_optional(pool)
+            .await)?;
+        let link = |LinkRow { blob, is_unreferenced }| Ok(Link { blob: blob.try_into()?, is_unreferenced });
+        row.map(link).transpose()
+    }
+
+    /// Somebody wants to refer to an unreferenced blob: its grace begins anew. False when it has none, because it
+    /// has left the repository or is referred to by now.
+    pub async fn renew_link(
+        &self,
+        repository: &RepositoryName,
+        digest: &Digest,
+        now: DateTime<Utc>,
+    ) -> Result<bool> {
+        let renewed = on_pool!(self, pool => sqlx::query(ASK_FOR)
+            .bind(repository.as_str())
+            .bind(digest.to_string())
+            .bind(now)
+            .execute(pool)
+            .await
+            .map(|done| done.rows_affected()))?;
+        Ok(renewed > 0)
+    }
+
+    /// Makes a published blob readable from a repository; false when it is being removed, or is gone. Fails with
+    /// [`DbError::NoRoom`] where it is new to the project and does not fit.
+    pub async fn link_blob(
+        &self,
+        repository: &RepositoryName,
+        digest: &Digest,
+        now: DateTime<Utc>,
+    ) -> Result<bool> {
+        let project = repository.project();
+        let (repository, digest) = (repository.to_string(), digest.to_string());
+        let (hold, lock, take) = (self.text(HOLD), self.text(quotas::LOCK), self.text(quotas::TAKE));
+        if let Some(room) = self.look_at_room(&project).await? {
+            let size =
+                on_pool!(self, pool => sqlx::query_scalar(hold).bind(&digest).fetch_optional(pool).await)?;
+            let is_counted: bool = on_pool!(self, pool => sqlx::query_scalar(IS_COUNTED)
+                .bind(project.as_str())
+                .bind(&digest)
+                .fetch_one(pool)
+                .await)?;
+            room.check(QuotaKind::Bytes, size.filter(|_| !is_counted).unwrap_or_default())?;
+        }
+        let linked: Result<bool> = in_transaction!(self, transaction => {
+            let room = hold_project!(transaction, lock, take, &project);
+            sqlx::query(REVIVE).bind(&digest).execute(&mut *transaction).await?;
+            let found = sqlx::query_scalar(hold).bind(&digest);
+            let size: Option<i64> = found.fetch_optional(&mut *transaction).await?;
+            if let Some(size) = size {
+                if let Some(room) = room {
+                    let counted = sqlx::query_scalar(IS_COUNTED).bind(project.as_str()).bind(&digest);
+                    let is_counted: bool = counted.fetch_one(&mut *transaction).await?;
+                    room.check(QuotaKind::Bytes, if is_counted { 0 } else { size })?;
+                }
+                sqlx::query(LINK).bind(&repository).bind(&digest).bind(now).execute(&mut *transaction).await?;
+            }
+            size.is_some()
+        });
+        match linked {
+            Err(error) if error.is_removed_blob() => Ok(false),
+            linked => linked,
+        }
+    }
+
+    /// Takes a blob out of a repository.
+    pub async fn unlink_blob(
+        &self,
+        repository: &RepositoryName,
+        digest: &Digest,
+        now: DateTime<Utc>,
+    ) -> Result<Unlinked> {
+        let (repository, digest) = (repository.to_string(), digest.to_string());
+        let digests = serde_json::json!([digest]);
+        let (lock_blobs, lock_link, tombstone) =
+            (self.text(LOCK_BLOBS), self.text(LOCK_LINK), self.text(TOMBSTONE));
+        in_transaction!(self, transaction => {
+            sqlx::query(lock_blobs).bind(&digests).execute(&mut *transaction).await?;
+            let link = sqlx::query(lock_link).bind(&repository).bind(&digest);
+            if link.fetch_optional(&mut *transaction).await?.is_none() {
+                Unlinked::Absent
+            } else {
+                let unlinked = sqlx::query(UNLINK).bind(&repository).bind(&digest);
+                if unlinked.execute(&mut *transaction).await?.rows_affected() == 0 {
+                    Unlinked::Needed
+                } else {
+                    sqlx::query(tombstone).bind(&digests).bind(now).execute(&mut *transaction).await?;
+                    Unlinked::Done
+                }
+            }
+        })
+    }
+
+    /// Takes blobs out of repositories that no manifest has needed since `before`, about `limit` at a time; says how
+    /// many digests were looked at and how many links went.
+    pub async fn unlink_unneeded(
+        &self,
+        before: DateTime<Utc>,
+        now: DateTime<Utc>,
+        limit: u32,
+    ) -> Result<(u64, u64)> {
+        let (lock_blobs, lock_due, unlink, tombstone) =
+            (self.text(LOCK_BLOBS), self.text(LOCK_DUE), self.text(UNLINK_DUE), self.text(TOMBSTONE));
+        in_transaction!(self, transaction => {
+            let due = sqlx::query_scalar(DUE).bind(before).bind(i64::from(limit));
+            let due: Vec<String> = due.fetch_all(&mut *transaction).await?;
+            let (found, digests) = (due.len() as u64, serde_json::json!(due));
+            sqlx::query(lock_blobs).bind(&digests).execute(&mut *transaction).await?;
+            sqlx::query(lock_due).bind(&digests).bind(before).execute(&mut *transaction).await?;
+            let unlinked = sqlx::query(unlink).bind(&digests).bind(before).execute(&mut *transaction).await?;
+            sqlx::query(tombstone).bind(&digests).bind(now).execute(&mut *transaction).await?;
+            (found, unlinked.rows_affected())
+        })
+    }
+
+    /// How many links [`Self::unlink_unneeded`] would take away.
+    pub async fn count_unneeded(&self, before: DateTime<Utc>) -> Result<u64> {
+        let count: i64 =
+            on_pool!(self, pool => sqlx::query_scalar(COUNT_DUE).bind(before).fetch_one(pool).await)?;
+        Ok(count.unsigned_abs())
+    }
+}
+
+impl DbError {
+    /// Whether a statement would have linked a blob that is being removed.
+    pub(in crate::db) fn is_removed_blob(&self) -> bool {
+        self.violates("blob_is_not_removed")
+    }
+
+    /// Whether a statement would have rested on another upload's bytes that may never come to their place.
+    pub(in crate::db) fn is_exposed_blob(&self) -> bool {
+        self.violates("blob_is_exposed_once")
+    }
+
+    fn violates(&self, constraint: &str) -> bool {
+        // SQLite names the constraint in its message alone.
+        matches!(self, Self::Unavailable(sqlx::Error::Database(error))
+            if error.is_check_violation() && error.message().contains(constraint))
+    }
+}

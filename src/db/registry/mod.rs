@@ -1,0 +1,18 @@
+//! Blobs, manifests and tags.
+
+// Published blobs.
+pub(super) mod blobs;
+// Repositories that have a blob.
+pub(super) mod links;
+// Manifests and what they refer to.
+pub(super) mod manifests;
+// Where somebody may read a blob.
+pub(super) mod readers;
+// Manifests about a manifest.
+pub(super) mod referrers;
+// Removes blobs that no repository has.
+pub(super) mod removal;
+// All blobs that are said to be in their place.
+pub(super) mod scrub;
+// Lists tags, blobs and repositories.
+pub(super) mod tags;

@@ -1,0 +1,88 @@
+//! Manifests about a manifest.
+
+use sqlx::FromRow;
+
+use crate::db::registry::manifests::parse;
+use crate::db::{Db, DbError, Result, on_pool};
+use crate::domain::digest::Digest;
+use crate::domain::media_type::MediaType;
+use crate::domain::name::RepositoryName;
+
+/// One row more than `$5` is looked at, to tell whether there is one. Ends before the row with which the annotations of the page would come to more than `$6` bytes, but never before the
+/// first one.
+pub(in crate::db) const REFERRERS: &str = "
+    SELECT digest, media_type, artifact_type, annotations, size, found FROM (
+        SELECT digest, media_type, artifact_type, annotations, CAST(LENGTH(payload) AS BIGINT) AS size,
+            COUNT(*) OVER () AS found, ROW_NUMBER() OVER (ORDER BY digest) AS number,
+            SUM(COALESCE(OCTET_LENGTH(annotations), 0)) OVER (ORDER BY digest) AS annotated
+        FROM (
+            SELECT digest, media_type, artifact_type, annotations, payload FROM manifest
+            WHERE repository_name = $1 AND subject_digest = $2 AND digest > $3
+                AND (artifact_type = $4 OR $4 IS NULL)
+            ORDER BY digest LIMIT $5 + 1) AS page) AS measured
+    WHERE number <= $5 AND (number = 1 OR annotated <= $6) ORDER BY digest";
+
+/// A referrer, as a list of them tells of it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Referrer {
+    pub digest: Digest,
+    pub media_type: MediaType,
+    /// In bytes.
+    pub size: u64,
+    pub artifact_type: Option<MediaType>,
+    /// An object of strings.
+    pub annotations: Option<serde_json::Value>,
+}
+
+#[derive(Debug, FromRow)]
+struct ReferrerRow {
+    digest: String,
+    media_type: String,
+    artifact_type: Option<String>,
+    annotations: Option<String>,
+    size: i64,
+    /// Rows that were looked at.
+    found: i64,
+}
+
+impl TryFrom<ReferrerRow> for Referrer {
+    type Error = DbError;
+
+    fn try_from(row: ReferrerRow) -> Result<Self> {
+        let artifact_type = row.artifact_type.map(|text| parse("artifact_type", &text, &row.digest));
+        let annotations = row.annotations.map(|text| parse("annotations", &text, &row.digest));
+        Ok(Self {
+            media_type: parse("media_type", &row.media_type, &row.digest)?,
+            size: row.size.unsigned_abs(),
+            artifact_type: artifact_type.transpose()?,
+            annotations: annotations.transpose()?,
+            digest: parse("digest", &row.digest, &row.digest)?,
+        })
+    }
+}
+
+impl Db {
+    /// Referrers of a manifest after `last`, in the order of their digests: at most `limit`, and no more than
+    /// have annotations of `bytes` together, unless it is one alone; and whether there are more.
+    pub async fn referrers(
+        &self,
+        repository: &RepositoryName,
+        subject: &Digest,
+        artifact_type: Option<&MediaType>,
+        last: Option<&Digest>,
+        (limit, bytes): (u32, u32),
+    ) -> Result<(Vec<Referrer>, bool)> {
+        let rows: Vec<ReferrerRow> = on_pool!(self, pool => sqlx::query_as(REFERRERS)
+            .bind(repository.as_str())
+            .bind(subject.to_string())
+            .bind(last.map(ToString::to_string).unwrap_or_default())
+            .bind(artifact_type.map(MediaType::as_str))
+            .bind(i64::from(limit))
+            .bind(i64::from(bytes))
+            .fetch_all(pool)
+            .await)?;
+        let has_more = rows.first().is_some_and(|row| row.found.unsigned_abs() > rows.len() as u64);
+        let referrers: Result<_> = rows.into_iter().map(Referrer::try_from).collect();
+        Ok((referrers?, has_more))
+    }
+}

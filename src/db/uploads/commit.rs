@@ -1,0 +1,188 @@
+//! Step 4 of finalize.
+
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+use crate::db::registry::links::{LINK, on_known_link};
+use crate::db::rows::signed;
+use crate::db::uploads::swap::{SWAP, swap, swap_statement};
+use crate::db::{Db, Result, in_transaction};
+use crate::domain::blob::{Blob, Standing};
+use crate::domain::upload::Upload;
+
+/// A blob whose object is gone, is going, or may never come to its place: the new upload's takes over.
+macro_rules! replaces {
+    ($column:literal) => {
+        concat!(
+            $column,
+            " = CASE WHEN blob.removal_id IS NULL AND blob.lost_at IS NULL AND blob.exposed = 0 THEN blob.",
+            $column,
+            " ELSE excluded.",
+            $column,
+            " END"
+        )
+    };
+}
+
+/// A second upload of the same bytes leaves the first one's proof standing. The row of a removal that has ended is
+/// taken over, and so is one whose object is lost. The row of any other removal fails the statement, and so does one
+/// that is exposed, unless this upload's bytes are placed: nothing of it is written then.
+macro_rules! on_known_blob {
+    ($removal:literal) => {
+        concat!(
+            "ON CONFLICT (digest) DO UPDATE SET unlinked_at = NULL, lost_at = NULL,
+                exposed = CASE
+                    WHEN blob.exposed > 0 AND excluded.placed_at IS NULL THEN blob.exposed + 1
+                    WHEN blob.removal_id IS NULL AND blob.lost_at IS NULL AND blob.exposed = 0 THEN 0
+                    ELSE excluded.exposed END, ",
+            replaces!("size"),
+            ", ",
+            replaces!("proof"),
+            ", ",
+            replaces!("created_at"),
+            ", ",
+            replaces!("placed_at"),
+            ", ",
+            replaces!("sealed_by"),
+            ", ",
+            replaces!("sealed_path"),
+            ", ",
+            replaces!("sealed_etag"),
+            ", ",
+            replaces!("sealed_until"),
+            ", ",
+            replaces!("placing_until"),
+            ", removing_until = CASE WHEN blob.removal_id = ",
+            $removal,
+            " THEN NULL ELSE blob.removing_until END,
+                removal_id = CASE WHEN blob.removal_id = ",
+            $removal,
+            " THEN NULL ELSE blob.removal_id END
+            WHERE blob.unlinked_at IS NOT NULL OR blob.lost_at IS NOT NULL OR blob.exposed > 0"
+        )
+    };
+}
+
+const INSERT_BLOB: &str = concat!(
+    "INSERT INTO blob (digest, size, proof, created_at, placed_at, sealed_by, sealed_path, sealed_etag, sealed_until,
+        placing_until, exposed)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $4, $9, $11) ",
+    on_known_blob!("$10")
+);
+
+/// All three on PostgreSQL, in one round trip. The blob and its link come of the swapped row: where there is
+/// none, nothing is written. The link waits for the blob, which else may come second: `links.rs` locks in this order.
+pub(in crate::db) const COMMIT: &str = concat!(
+    "WITH swapped AS (",
+    swap_statement!(),
+    " RETURNING repository_name),
+    stored AS (
+        INSERT INTO blob (digest, size, proof, created_at, placed_at, sealed_by, sealed_path, sealed_etag,
+            sealed_until, placing_until, exposed)
+        SELECT $21, $22, $23, $20, $24, $25, $26, $27, $20, $28, $30 FROM swapped ",
+    on_known_blob!("$29"),
+    " RETURNING digest),
+    linked AS (
+        INSERT INTO repository_blob (repository_name, digest, created_at)
+        SELECT repository_name, $21, $20 FROM swapped WHERE (SELECT COUNT(*) FROM stored) >= 0 ",
+    on_known_link!(),
+    ")
+    SELECT 1 FROM swapped"
+);
+
+/// What became of a commit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Committed {
+    Done,
+    /// The session is not what it was.
+    Overtaken,
+    /// The blob was not as this finalize had found it: its object was taken for removal since, or another upload of
+    /// the same bytes was faster and is still exposed.
+    Changed,
+}
+
+impl Db {
+    /// The session, the blob and its link, all of it or nothing. A blob that is not placed is this replica's to
+    /// place until `placing_until`. `removal` is the one that had ended when the blob was put in its place.
+    pub async fn commit_blob(
+        &self,
+        before: &Upload,
+        after: &Upload,
+        blob: &Blob,
+        placing_until: DateTime<Utc>,
+        removal: Option<Uuid>,
+    ) -> Result<Committed> {
+        let committed = self.commit_all(before, after, blob, placing_until, removal).await;
+        match committed {
+            Ok(true) => Ok(Committed::Done),
+            Ok(false) => Ok(Committed::Overtaken),
+            Err(error) if error.is_removed_blob() || error.is_exposed_blob() => Ok(Committed::Changed),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn commit_all(
+        &self,
+        before: &Upload,
+        after: &Upload,
+        blob: &Blob,
+        placing_until: DateTime<Utc>,
+        removal: Option<Uuid>,
+    ) -> Result<bool> {
+        let digest = blob.digest.to_string();
+        let sealed = blob.standing.sealed();
+        let placed_at = sealed.is_none().then_some(blob.created_at);
+        let exposed = i16::from(matches!(blob.standing, Standing::Exposed(_)));
+        let sealed_by = sealed.map(|sealed| sealed.upload.as_uuid());
+        let sealed_path = sealed.map(|sealed| sealed.path.clone());
+        let sealed_etag = sealed.and_then(|sealed| sealed.etag.clone());
+        match self {
+            Self::Postgres(pool) => {
+                let committed = swap!(COMMIT, before, after, blob.created_at)
+                    .bind(digest)
+                    .bind(signed(blob.size))
+                    .bind(blob.proof.as_str())
+                    .bind(placed_at)
+                    .bind(sealed_by)
+                    .bind(sealed_path)
+                    .bind(sealed_etag)
+                    .bind(placing_until)
+                    .bind(removal)
+                    .bind(exposed)
+                    .fetch_optional(pool)
+                    .await?;
+                Ok(committed.is_some())
+            }
+            Self::Sqlite(pool) => {
+                let (before, after, blob) = (before.clone(), after.clone(), blob.clone());
+                in_transaction!(sqlite pool, transaction => {
+                    let swapped = swap!(SWAP, &before, &after, blob.created_at).execute(&mut *transaction).await?;
+                    let swapped = swapped.rows_affected() == 1;
+                    if swapped {
+                        sqlx::query(INSERT_BLOB)
+                            .bind(&digest)
+                            .bind(signed(blob.size))
+                            .bind(blob.proof.as_str())
+                            .bind(blob.created_at)
+                            .bind(placed_at)
+                            .bind(sealed_by)
+                            .bind(sealed_path)
+                            .bind(sealed_etag)
+                            .bind(placing_until)
+                            .bind(removal)
+                            .bind(exposed)
+                            .execute(&mut *transaction)
+                            .await?;
+                        sqlx::query(LINK)
+                            .bind(before.repository.as_str())
+                            .bind(&digest)
+                            .bind(blob.created_at)
+                            .execute(&mut *transaction)
+                            .await?;
+                    }
+                    swapped
+                })
+            }
+        }
+    }
+}
