@@ -1,20 +1,36 @@
 //! The front doors: parse into domain types, call one service verb, render.
 
+// The log's line of each request.
 mod access_log;
+// Users, projects and robots, in the shape of Harbor's API.
 mod api;
+// What keeps a browser from running what users put in.
 mod browser;
+// Who may hold how many connections, and how slow a client may be.
 pub mod connections;
+// Every endpoint, and what it takes to be let in.
 pub mod endpoint;
+// Service errors as status codes and error codes.
 pub mod error;
+// Query, headers and bodies become domain types, or a refusal.
 mod extract;
+// Who is let in.
 mod gate;
+// Whether the process, the database and the store answer.
 mod health;
+// The registry, and the presign protocol on top of its uploads.
 mod oci;
+// Who asks, and where this service is found.
 pub(crate) mod origin;
+// The slot that a request takes while a blob's bytes move.
 mod permit;
+// Who is sent to the bucket for a blob's bytes.
 pub mod redirects;
+// Request ids that are safe to write into a log.
 mod request_id;
+// Takes the bytes of a URL that this service signed itself.
 mod signed;
+// Gives access tokens.
 mod token;
 
 use std::any::Any;
