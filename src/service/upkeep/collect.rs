@@ -2,8 +2,8 @@
 //! replicas at once.
 //!
 //! 1. A blob leaves a repository a grace after the last manifest that referred to it was deleted, or at once when
-//!    a client deletes it. With its last link it gets a tombstone. (`db/links.rs`)
-//! 2. A grace after that it is claimed for removal, its object is deleted, its row goes. (`db/removal.rs`)
+//!    a client deletes it. With its last link it gets a tombstone. (`db/registry/links.rs`)
+//! 2. A grace after that it is claimed for removal, its object is deleted, its row goes. (`db/registry/removal.rs`)
 //!
 //! A push may link a blob again at any moment before the claim, which takes the tombstone away. After the claim it
 //! cannot: whoever finalizes as this digest waits for the removal's end and puts the blob in its place anew. The

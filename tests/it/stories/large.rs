@@ -11,7 +11,7 @@ use std::time::Duration;
 use futures_util::future::FutureExt;
 use overside::domain::blob::{Blob, Proof, Standing};
 use overside::domain::digest::Digest;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, MutexGuard};
 
 use self::content::Content;
 use crate::support::process::Server;
@@ -35,7 +35,7 @@ const STREAMING_LIMIT: u64 = 88 << 20;
 /// To finish or hand over what is in flight; nothing is, when these stories stop a server.
 const TERMINATE_LIMIT: Duration = Duration::from_secs(30);
 
-/// One at a time: each writes its blob twice, and the disk of a small machine does not take several.
+/// For gigabytes: a story writes its blob twice, and the disk of a small machine does not take several.
 static TURN: Mutex<()> = Mutex::const_new(());
 
 pub fn cases() -> Vec<Story> {
@@ -54,6 +54,11 @@ pub fn cases() -> Vec<Story> {
         ("large_images_cost_the_client_no_memory", |stack| client::memory(stack).boxed()),
         ("large_a_body_of_another_digest_is_refused_by_the_store", |stack| proof::wrong_body(stack).boxed()),
     ]
+}
+
+/// Waits until no other story moves gigabytes, where this one does.
+async fn turn(stack: &Stack) -> Option<MutexGuard<'static, ()>> {
+    if is_modest(stack) { None } else { Some(TURN.lock().await) }
 }
 
 /// As large as the stack's store bears.

@@ -61,6 +61,7 @@ pub fn all() -> Vec<Group> {
         group("lifetime", Shows::Everything, lifetime::cases()),
         group("cleanup", Shows::Everything, cleanup::cases()),
         group("concurrency", Shows::Everything, concurrency::cases()),
+        group("concurrency", Shows::Databases, concurrency::cases_of_crowds()),
         group("crash", Shows::Everything, crash::cases()),
         group("garbage", Shows::Everything, garbage::cases()),
         group("quotas", Shows::Databases, quotas::cases()),

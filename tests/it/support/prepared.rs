@@ -75,16 +75,31 @@ pub async fn seen(endpoint: &Url, bucket: &S3) -> Capabilities {
 
 /// Leaves in a story's database what a service that had started on its store before would have left there.
 pub async fn probed(store: &Store, database: &Database) {
+    if let Store::S3 { endpoint, .. } = store {
+        keep(store, database, endpoint, None).await;
+    }
+}
+
+/// The same for a service that has its store through a proxy, and its clients not.
+pub async fn probed_through(proxy: &Url, store: &Store, database: &Database) {
+    if let Store::S3 { endpoint, .. } = store {
+        keep(store, database, proxy, Some(endpoint)).await;
+    }
+}
+
+async fn keep(store: &Store, database: &Database, through: &Url, public: Option<&Url>) {
     let Store::S3 { endpoint, prefix, .. } = store else { return };
-    let settings = S3Settings {
+    let address = |url: &Url| url.as_str().trim_end_matches('/').to_owned();
+    let settings = |endpoint: &Url, public: Option<&Url>| S3Settings {
         bucket: BUCKET.to_owned(),
         prefix: format!("{prefix}/"),
-        endpoint: Some(endpoint.as_str().trim_end_matches('/').to_owned()),
-        public_endpoint: None,
+        endpoint: Some(address(endpoint)),
+        public_endpoint: public.map(address),
         path_style: true,
     };
-    let bucket = S3::with_config(settings, &bucket::config(store.keys()));
-    let capabilities = seen(endpoint, &bucket).await;
+    let config = bucket::config(store.keys());
+    let capabilities = seen(endpoint, &S3::with_config(settings(endpoint, None), &config)).await;
+    let bucket = S3::with_config(settings(through, public), &config);
     let capabilities = serde_json::to_value(capabilities).expect("capabilities are JSON");
     let probe = StoreProbe { capabilities, probed_at: Clock::System.now() };
     let db = Db::connect(&database.url(), 1).await.expect("the story's database");

@@ -6,7 +6,7 @@ use url::Url;
 use super::Wire;
 use super::client::{Operation, Session};
 use crate::support::process::{Server, signal};
-use crate::support::{FaultProxy, Stack, Store, Strike};
+use crate::support::{FaultProxy, Stack, Store, Strike, prepared};
 
 /// Victims at once: each mostly waits, for its start or for a lease.
 const BATCH: usize = 3;
@@ -93,7 +93,10 @@ async fn victim(stack: &Stack, wire: Wire) -> (Server, FaultProxy) {
     let proxy = FaultProxy::in_front_of(&Url::parse(&target).expect("a URL")).await;
     let through = proxy.url().as_str().trim_end_matches('/').to_owned();
     match wire {
-        Wire::Store => flags.extend(["--s3-endpoint", &through, "--s3-public-endpoint", endpoint]),
+        Wire::Store => {
+            prepared::probed_through(proxy.url(), &stack.store, &stack.database).await;
+            flags.extend(["--s3-endpoint", &through, "--s3-public-endpoint", endpoint]);
+        }
         Wire::Database => flags.extend(["--database", &through]),
     }
     (stack.server(&flags).await, proxy)

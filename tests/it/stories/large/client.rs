@@ -46,7 +46,7 @@ const TAG: &str = "team/large/image:v1";
 /// 2 GiB through a proxy in front of service and store that cuts the connection every 200 MiB and answers 503 to
 /// every seventh request.
 pub async fn rough(stack: Arc<Stack>) {
-    let _turn = super::TURN.lock().await;
+    let _turn = super::turn(&stack).await;
     let (layer, cut_every) = if is_modest(&stack) {
         (MODEST_ROUGH_LAYER, MODEST_ROUGH_LAYER / 3)
     } else {
@@ -84,7 +84,7 @@ pub async fn rough(stack: Arc<Stack>) {
 
 /// Four layers, four bodies at a time.
 pub async fn memory(stack: Arc<Stack>) {
-    let _turn = super::TURN.lock().await;
+    let _turn = super::turn(&stack).await;
     let layer = match &stack.store {
         _ if is_localstack(&stack) => MODEST_LAYER,
         _ if is_modest(&stack) => QUICK_LAYER,

@@ -21,7 +21,7 @@ const IN_FLIGHT: usize = 4;
 const TRAFFIC_SHARE: u64 = 1000;
 
 pub async fn story(stack: Arc<Stack>) {
-    let _turn = super::TURN.lock().await;
+    let _turn = super::turn(&stack).await;
     let content = Content { size: size(&stack) };
     // Counts what the service and the store say to each other. Signed URLs lead past it. The filesystem is no
     // server: its bytes come to the service, and only memory can be small.

@@ -14,7 +14,7 @@ use crate::support::api::{Answer, Repository, Upload};
 const NAME: &str = "team/large";
 
 pub async fn story(stack: Arc<Stack>) {
-    let _turn = super::TURN.lock().await;
+    let _turn = super::turn(&stack).await;
     let content = Content { size: size(&stack) };
     // A quarter each, and odd: no chunk ends where a part does, so each but the last leaves a tail behind.
     let ends = [content.size / 4 + 1, content.size / 2 + 12_345, content.size / 4 * 3 - 777, content.size];
