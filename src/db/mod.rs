@@ -233,7 +233,13 @@ impl Db {
     pub async fn migrate(&self) -> Result<()> {
         match self {
             Self::Postgres(pool) => POSTGRES_MIGRATIONS.run(pool).await?,
-            Self::Sqlite(pool) => SQLITE_MIGRATIONS.run(pool).await?,
+            Self::Sqlite(pool) => {
+                // sqlx locks PostgreSQL meanwhile, and nothing here: of two that start on an empty file one would fail.
+                let mut transaction = pool.begin_with("BEGIN IMMEDIATE").await?;
+                // What `run` calls: with that, no future that migrates would be Send.
+                SQLITE_MIGRATIONS.run_direct(None, &mut *transaction, false).await?;
+                transaction.commit().await?;
+            }
         }
         Ok(())
     }
