@@ -7,14 +7,13 @@ use libtest_mimic::Trial;
 use overside::db::Db;
 use overside::domain::clock::Clock;
 use overside::storage::capability::{Capabilities, Capability};
-use overside::storage::s3::S3Settings;
 use overside::storage::signed_url::{SIGNING_KEY_LENGTH, UrlSigner};
 use overside::storage::{Filesystem, S3, Storage};
 use url::Url;
 
 use crate::support::database::Database;
 use crate::support::other_store::OtherStore;
-use crate::support::servers::{BUCKET, Servers};
+use crate::support::servers::Servers;
 use crate::support::trial::{left_out, trial};
 use crate::support::{self, Store, bucket, prepared};
 
@@ -35,20 +34,12 @@ pub fn database(cases: Vec<Case<Db>>, servers: &Servers) -> Vec<Trial> {
     for (name, case) in cases {
         trials.push(trial(format!("database::sqlite::{name}"), move || async move {
             let folder = support::folder();
-            let database = match name {
-                ON_EMPTY => Database::sqlite(folder.path()),
-                _ => Database::migrated_sqlite(folder.path()).await,
-            };
-            on_database(&database, case).await;
+            on_database(&Database::sqlite(folder.path(), name != ON_EMPTY).await, case).await;
         }));
         let server = servers.postgres.clone();
         let is_missing = server.is_none();
         let postgres = trial(format!("database::postgres::{name}"), move || async move {
-            let database = match name {
-                ON_EMPTY => Database::postgres(&given(server)).await,
-                _ => Database::migrated_postgres(&given(server)).await,
-            };
-            on_database(&database, case).await;
+            on_database(&Database::postgres(&given(server), name != ON_EMPTY).await, case).await;
         });
         trials.push(postgres.with_ignored_flag(is_missing));
     }
@@ -118,13 +109,7 @@ async fn taken_for(endpoint: &Url, bucket: &S3) -> Capabilities {
 async fn open(store: &Store) -> Storage {
     match store {
         Store::S3 { endpoint, prefix, other, .. } => {
-            let settings = S3Settings {
-                bucket: BUCKET.to_owned(),
-                prefix: format!("{prefix}/"),
-                endpoint: Some(endpoint.as_str().trim_end_matches('/').to_owned()),
-                public_endpoint: None,
-                path_style: true,
-            };
+            let settings = bucket::settings(endpoint, prefix);
             let bucket = match other {
                 // As `overside` does: keys and region come from the environment.
                 None => S3::connect(settings, &Clock::System).await,

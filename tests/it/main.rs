@@ -64,8 +64,7 @@ fn trials(servers: &Servers) -> Vec<Trial> {
     let mut trials = harness::trials(servers);
     trials.extend(conformance::database(database::cases(), servers));
     trials.extend(conformance::storage(storage::cases(), servers));
-    for Group { module, shows, is_there, stories } in stories::all() {
-        let is_there = is_there(servers);
+    for Group { module, shows, is_there, stories } in stories::all(servers) {
         for story in stories {
             let kinds = shows.stacks(servers.is_full).iter();
             trials.extend(kinds.map(|&kind| trial::story(module, kind, story, is_there, servers)));

@@ -19,10 +19,10 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::{Group, IsThere, needing};
+use super::Group;
 use crate::support::process::Server;
 use crate::support::stack::CommandOutput;
-use crate::support::trial::{Story, not_here};
+use crate::support::trial::not_here;
 use crate::support::{Servers, Shows, Stack};
 
 /// A name with several segments, of which clients have views of their own.
@@ -47,21 +47,25 @@ impl Client {
     }
 }
 
-pub fn groups() -> Vec<Group> {
-    let python: IsThere = |servers| servers.python.is_some();
-    let groups: [(IsThere, Vec<Story>); 9] = [
-        (|servers| servers.skopeo.is_some(), skopeo::cases()),
-        (python, oras::cases()),
-        (python, dxf::cases()),
-        (|servers| crane::CLIENT.program(servers).is_some(), crane::cases()),
-        (|servers| regctl::CLIENT.program(servers).is_some(), regctl::cases()),
-        (|servers| oras_cli::CLIENT.program(servers).is_some(), oras_cli::cases()),
-        (|servers| helm::CLIENT.program(servers).is_some(), helm::cases()),
-        (|servers| podman::CLIENT.program(servers).is_some(), podman::cases()),
-        (|servers| docker::CLIENT.program(servers).is_some(), docker::cases()),
+pub fn groups(servers: &Servers) -> Vec<Group> {
+    let groups = [
+        (Client::Skopeo, skopeo::cases()),
+        (Client::Python, oras::cases()),
+        (Client::Python, dxf::cases()),
+        (crane::CLIENT, crane::cases()),
+        (regctl::CLIENT, regctl::cases()),
+        (oras_cli::CLIENT, oras_cli::cases()),
+        (helm::CLIENT, helm::cases()),
+        (podman::CLIENT, podman::cases()),
+        (docker::CLIENT, docker::cases()),
     ];
-    // They would tell nothing more of another S3 store.
-    let group = |(is_there, stories)| needing(is_there, "clients", Shows::Databases, stories);
+    let group = |(client, stories): (Client, _)| Group {
+        module: "clients",
+        // They would tell nothing more of another S3 store.
+        shows: Shows::Databases,
+        is_there: client.program(servers).is_some(),
+        stories,
+    };
     groups.into_iter().map(group).collect()
 }
 

@@ -19,9 +19,9 @@ use crate::support::servers::Servers;
 use crate::support::trial::Story;
 use crate::support::{Stack, Store, api};
 
-/// Above the 5 GiB that one CopyObject takes, so that placing goes by UploadPartCopy; and no multiple of a part.
 /// For the store to copy the blob, while others keep it busy.
 const COPY_LIMIT: Duration = Duration::from_mins(5);
+/// Above the 5 GiB that one CopyObject takes, so that placing goes by UploadPartCopy; and no multiple of a part.
 const LARGE: u64 = (6 << 30) + 12_345;
 /// In a quick run: still several times what the service may hold.
 const QUICK: u64 = (300 << 20) + 12_345;
@@ -63,10 +63,12 @@ async fn turn(stack: &Stack) -> Option<MutexGuard<'static, ()>> {
 
 /// As large as the stack's store bears.
 fn size(stack: &Stack) -> u64 {
-    match is_modest(stack) {
-        false => LARGE,
-        true if is_localstack(stack) => MODEST,
-        true => QUICK,
+    if is_localstack(stack) {
+        MODEST
+    } else if is_modest(stack) {
+        QUICK
+    } else {
+        LARGE
     }
 }
 

@@ -16,7 +16,7 @@ use crate::support::trial::Story;
 
 const NAME: &str = "team/app/model";
 
-/// But for those of [`input`] and [`connections`].
+/// The stories about bodies: what each store does with them is part of the answer. See also [`input`] and [`connections`].
 pub fn cases() -> Vec<Story> {
     [
         sizes::cases(),

@@ -27,27 +27,18 @@ mod smoke;
 use crate::support::trial::Story;
 use crate::support::{Servers, Shows};
 
-/// Whether what stories need is there, besides their stacks.
-pub type IsThere = fn(&Servers) -> bool;
-
-/// Stories that are about the same and need the same.
+/// Stories of one module that show the same and need the same.
 pub struct Group {
     pub module: &'static str,
     pub shows: Shows,
-    pub is_there: IsThere,
+    /// Whether what they need is there, besides their stacks.
+    pub is_there: bool,
     pub stories: Vec<Story>,
 }
 
-const fn group(module: &'static str, shows: Shows, stories: Vec<Story>) -> Group {
-    needing(|_| true, module, shows, stories)
-}
-
-const fn needing(is_there: IsThere, module: &'static str, shows: Shows, stories: Vec<Story>) -> Group {
-    Group { module, shows, is_there, stories }
-}
-
 /// Every story there is, but for those of [`on_every_store`].
-pub fn all() -> Vec<Group> {
+pub fn all(servers: &Servers) -> Vec<Group> {
+    let group = |module, shows, stories| Group { module, shows, is_there: true, stories };
     let mut groups = vec![
         group("smoke", Shows::Everything, smoke::cases()),
         group("protocol", Shows::Everything, protocol::cases()),
@@ -70,13 +61,16 @@ pub fn all() -> Vec<Group> {
         group("api", Shows::Databases, api::cases()),
         group("slow_store", Shows::Everything, slow_store::cases()),
         group("large", Shows::Everything, large::cases()),
-        needing(|servers| servers.faketime.is_some(), "clocks", Shows::Replicas, clocks::cases()),
-        needing(|servers| servers.chromium.is_some(), "browser", Shows::Databases, browser::cases()),
+        Group { is_there: servers.faketime.is_some(), ..group("clocks", Shows::Replicas, clocks::cases()) },
+        Group {
+            is_there: servers.chromium.is_some(),
+            ..group("browser", Shows::Databases, browser::cases())
+        },
         // A reader begins with the embedded default.
-        needing(|servers| servers.skopeo.is_some(), "documents", Shows::Once, documents::cases()),
+        Group { is_there: servers.skopeo.is_some(), ..group("documents", Shows::Once, documents::cases()) },
     ];
-    groups.extend(client::groups());
-    groups.extend(clients::groups());
+    groups.extend(client::groups(servers));
+    groups.extend(clients::groups(servers));
     groups
 }
 

@@ -1,4 +1,5 @@
-//! The service's HTTP face as a story speaks to it: plain requests, whole answers, nothing repeated or followed.
+//! The service's HTTP face as a story speaks to it: plain requests, whole answers, nothing followed, and nothing repeated
+//! but a body that goes to a store.
 
 use bytes::Bytes;
 use overside::db::Db;

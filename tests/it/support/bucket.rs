@@ -9,12 +9,29 @@ use aws_sdk_s3::config::{
 };
 use aws_sdk_s3::operation::get_object::GetObjectError;
 use aws_sdk_s3::primitives::ByteStream;
+use overside::storage::s3::S3Settings;
 use url::Url;
 
 use super::servers::{BUCKET, Keys, REGION};
 
 pub fn credentials(Keys { access_key, secret_key }: Keys) -> Credentials {
     Credentials::new(access_key, secret_key, None, None, "tests")
+}
+
+/// How the code under test is told of the tests' bucket, below `prefix`.
+pub fn settings(endpoint: &Url, prefix: &str) -> S3Settings {
+    S3Settings {
+        bucket: BUCKET.to_owned(),
+        prefix: format!("{prefix}/"),
+        endpoint: Some(address(endpoint)),
+        public_endpoint: None,
+        path_style: true,
+    }
+}
+
+/// An endpoint as `--s3-endpoint` is kept.
+pub fn address(endpoint: &Url) -> String {
+    endpoint.as_str().trim_end_matches('/').to_owned()
 }
 
 /// What the code under test connects with where its keys are not those of the environment.

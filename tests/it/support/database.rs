@@ -10,8 +10,6 @@ use uuid::Uuid;
 
 use super::prepared;
 
-const SQLITE_FILE: &str = "overside.db";
-
 /// Makes a project, or changes what it may have.
 macro_rules! limit_project {
     ($executor:expr, $name:expr, $bytes:expr, $tags:expr) => {
@@ -39,30 +37,21 @@ pub enum Database {
 }
 
 impl Database {
-    /// An empty database.
-    pub async fn postgres(server: &Url) -> Self {
+    /// A database of its own: migrated, or empty for whoever opens it first.
+    pub async fn postgres(server: &Url, is_migrated: bool) -> Self {
         let name = format!("trial_{}", Uuid::now_v7().as_simple());
-        execute(server, format!("CREATE DATABASE {name}")).await;
-        Self::Postgres { server: server.clone(), name }
-    }
-
-    /// A migrated database.
-    pub async fn migrated_postgres(server: &Url) -> Self {
-        let name = format!("trial_{}", Uuid::now_v7().as_simple());
-        let template = prepared::postgres(server).await;
+        let template = if is_migrated { prepared::postgres(server).await } else { "template1" };
         execute(server, format!("CREATE DATABASE {name} TEMPLATE {template}")).await;
         Self::Postgres { server: server.clone(), name }
     }
 
-    /// A database that is made by whoever opens it first.
-    pub fn sqlite(folder: &Path) -> Self {
-        Self::Sqlite { url: format!("sqlite://{}", folder.join(SQLITE_FILE).display()) }
-    }
-
-    /// A migrated database.
-    pub async fn migrated_sqlite(folder: &Path) -> Self {
-        std::fs::write(folder.join(SQLITE_FILE), prepared::sqlite().await).expect("a database's file");
-        Self::sqlite(folder)
+    /// The same in a file below `folder`, which is not there where it is not migrated.
+    pub async fn sqlite(folder: &Path, is_migrated: bool) -> Self {
+        let path = folder.join("overside.db");
+        if is_migrated {
+            std::fs::write(&path, prepared::sqlite().await).expect("a database's file");
+        }
+        Self::Sqlite { url: format!("sqlite://{}", path.display()) }
     }
 
     /// What `--database` takes.

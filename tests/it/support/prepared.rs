@@ -8,14 +8,12 @@ use overside::domain::clock::Clock;
 use overside::storage::S3;
 use overside::storage::capability::Capabilities;
 use overside::storage::probe::PROBE_VERSION;
-use overside::storage::s3::S3Settings;
 use tokio::sync::{Mutex, OnceCell};
 use url::Url;
 use uuid::Uuid;
 
 use super::bucket;
 use super::database::{Database, execute, with_path};
-use super::servers::BUCKET;
 use super::store::Store;
 
 /// The file of a migrated SQLite database.
@@ -73,36 +71,19 @@ pub async fn seen(endpoint: &Url, bucket: &S3) -> Capabilities {
     seen
 }
 
-/// Leaves in a story's database what a service that had started on its store before would have left there.
-pub async fn probed(store: &Store, database: &Database) {
-    if let Store::S3 { endpoint, .. } = store {
-        keep(store, database, endpoint, None).await;
-    }
-}
-
-/// The same for a service that has its store through a proxy, and its clients not.
-pub async fn probed_through(proxy: &Url, store: &Store, database: &Database) {
-    if let Store::S3 { endpoint, .. } = store {
-        keep(store, database, proxy, Some(endpoint)).await;
-    }
-}
-
-async fn keep(store: &Store, database: &Database, through: &Url, public: Option<&Url>) {
+/// Leaves in a story's database what a service that had started on its store before would have left there; with a
+/// proxy, one that has its store through that, and its clients not.
+pub async fn probed(store: &Store, database: &Database, proxy: Option<&Url>) {
     let Store::S3 { endpoint, prefix, .. } = store else { return };
-    let address = |url: &Url| url.as_str().trim_end_matches('/').to_owned();
-    let settings = |endpoint: &Url, public: Option<&Url>| S3Settings {
-        bucket: BUCKET.to_owned(),
-        prefix: format!("{prefix}/"),
-        endpoint: Some(address(endpoint)),
-        public_endpoint: public.map(address),
-        path_style: true,
-    };
-    let config = bucket::config(store.keys());
-    let capabilities = seen(endpoint, &S3::with_config(settings(endpoint, None), &config)).await;
-    let bucket = S3::with_config(settings(through, public), &config);
+    let (mut settings, config) = (bucket::settings(endpoint, prefix), bucket::config(store.keys()));
+    let capabilities = seen(endpoint, &S3::with_config(settings.clone(), &config)).await;
+    if let Some(proxy) = proxy {
+        settings.public_endpoint = settings.endpoint.replace(bucket::address(proxy));
+    }
     let capabilities = serde_json::to_value(capabilities).expect("capabilities are JSON");
     let probe = StoreProbe { capabilities, probed_at: Clock::System.now() };
     let db = Db::connect(&database.url(), 1).await.expect("the story's database");
-    db.save_probe(&bucket.identity(), PROBE_VERSION, &probe).await.expect("a probe is kept");
+    let identity = S3::with_config(settings, &config).identity();
+    db.save_probe(&identity, PROBE_VERSION, &probe).await.expect("a probe is kept");
     db.close().await;
 }

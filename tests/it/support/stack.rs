@@ -51,7 +51,7 @@ pub enum Shows {
 }
 
 impl Shows {
-    /// LocalStack, which takes as long as all others together, is met in a full run only.
+    /// LocalStack is met in a full run only: it tells apart little that SeaweedFS does not, and is slow.
     pub const fn stacks(self, is_full: bool) -> &'static [StackKind] {
         match self {
             Self::Everything if is_full => &StackKind::ALL,
@@ -112,7 +112,7 @@ impl Stack {
         let stack = Self::on(kind, servers, true).await;
         // Of other stores each start shall see for itself what they do.
         if !matches!(kind, StackKind::SqliteOther(_)) {
-            prepared::probed(&stack.store, &stack.database).await;
+            prepared::probed(&stack.store, &stack.database, None).await;
         }
         stack
     }
@@ -135,14 +135,9 @@ impl Stack {
         let store = store.expect("a story whose store is there");
         let database = match (kind, &servers.postgres) {
             (StackKind::PostgresSeaweedFs | StackKind::PostgresLocalStack, Some(postgres)) => {
-                if is_migrated {
-                    Database::migrated_postgres(postgres).await
-                } else {
-                    Database::postgres(postgres).await
-                }
+                Database::postgres(postgres, is_migrated).await
             }
-            _ if is_migrated => Database::migrated_sqlite(folder.path()).await,
-            _ => Database::sqlite(folder.path()),
+            _ => Database::sqlite(folder.path(), is_migrated).await,
         };
         Self { kind, database, store, folder, logs: Mutex::default() }
     }

@@ -28,7 +28,7 @@ const NO_SECOND_TRY: [&str; 5] = ["attacks", "concurrency", "crash", "garbage", 
 /// Modules and stories that are run as a newcomer would, on a database and a store that nobody has touched.
 const BARE: [&str; 3] = ["documents", "smoke", "doctor_names_what_is_broken_and_its_mend"];
 
-/// Stories that may need a second try in one run. Some 1,600 run on a machine whose pauses nobody controls, and many
+/// Stories that may need a second try in one run. More than a thousand run on a machine whose pauses nobody controls, and many
 /// wait for something with a limit; more than so many is no pause.
 const MAX_UNSTEADY: usize = 5;
 /// Stories that failed and then passed, in this run.

@@ -94,7 +94,7 @@ async fn victim(stack: &Stack, wire: Wire) -> (Server, FaultProxy) {
     let through = proxy.url().as_str().trim_end_matches('/').to_owned();
     match wire {
         Wire::Store => {
-            prepared::probed_through(proxy.url(), &stack.store, &stack.database).await;
+            prepared::probed(&stack.store, &stack.database, Some(proxy.url())).await;
             flags.extend(["--s3-endpoint", &through, "--s3-public-endpoint", endpoint]);
         }
         Wire::Database => flags.extend(["--database", &through]),
