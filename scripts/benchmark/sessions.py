@@ -14,10 +14,10 @@ SIZE = 65536
 # What a session is inserted as: its columns, with values made by the database.
 INSERT = f"""INSERT INTO blob_upload_session
     (upload_uuid, repository_name, user_id, status, transfer_mode, temp_path, declared_digest, size, metadata,
-     created_at, updated_at, expires_at)
+     created_at, updated_at, expires_at, due_at)
 VALUES (gen_random_uuid(), 'bench/blob', NULL, 'uploading', 'put', 'temp/00000000-0000-0000-0000-000000000000/data',
-    'sha256:0000000000000000000000000000000000000000000000000000000000000000', {SIZE}, '{{"user_agent":"wrk"}}',
-    now(), now(), now() + interval '24 hours');
+    decode(repeat('00', 32), 'hex'), {SIZE}, '{{"user_agent":"wrk"}}',
+    now(), now(), now() + interval '24 hours', now() + interval '24 hours');
 """
 
 

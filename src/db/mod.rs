@@ -16,6 +16,8 @@ mod rows;
 mod sqlite_file;
 // A statement's two texts.
 mod text;
+// Domain types as columns.
+mod types;
 // The audit log, chores, quotas, settings.
 mod upkeep;
 // From a session's row to the blob in its place.
@@ -42,7 +44,7 @@ pub use accounts::users::AccountChange;
 pub use accounts::visible_projects::ProjectFilter;
 pub use registry::links::{Link, Unlinked};
 pub use registry::manifests::{Deleted, ManifestDescription, Pushed, StoredManifest};
-pub use registry::readers::BlobReader;
+pub use registry::readers::Reader;
 pub use registry::referrers::Referrer;
 pub use registry::removal::Stored;
 pub use upkeep::probes::StoreProbe;
@@ -67,6 +69,14 @@ const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
 const SQLITE_BUSY_TIMEOUT: Duration = Duration::from_secs(30);
 /// Readers beside SQLite's one writer.
 const SQLITE_CONNECTIONS: u32 = 8;
+
+/// What no statement of ours exceeds that is well: one that does is ended by the server, so that it does not hold what
+/// others need. Counting a project anew takes the longest, minutes for tens of millions of blobs.
+const STATEMENT_TIMEOUT: &str = "10min";
+/// Locks are held for milliseconds, and while a project is counted anew for as long as that takes.
+const LOCK_TIMEOUT: &str = "1min";
+/// Between the statements of a transaction nothing waits for a client or a store: who is silent for so long is gone.
+const IDLE_IN_TRANSACTION_TIMEOUT: &str = "1min";
 
 /// A connection that has been idle for longer is asked whether it still is one. Under load none is, and no
 /// request pays a round trip for it; a PostgreSQL that restarts is away for about as long.
@@ -107,7 +117,7 @@ impl DbError {
     /// Whether a row holds what none can: asking again changes nothing.
     #[must_use]
     pub const fn is_corrupt(&self) -> bool {
-        matches!(self, Self::Corrupt { .. })
+        matches!(self, Self::Corrupt { .. } | Self::Unavailable(sqlx::Error::ColumnDecode { .. }))
     }
 
     /// Whether the database could not write for want of room.
@@ -205,7 +215,11 @@ impl Db {
     /// Connects to `postgres://…` or opens (and makes, with its folder) `sqlite://path`.
     pub async fn connect(url: &str, connections: u32) -> Result<Self> {
         if url.starts_with("postgres://") || url.starts_with("postgresql://") {
-            let options = PgConnectOptions::from_str(url)?.application_name("overside");
+            let options = PgConnectOptions::from_str(url)?.application_name("overside").options([
+                ("statement_timeout", STATEMENT_TIMEOUT),
+                ("lock_timeout", LOCK_TIMEOUT),
+                ("idle_in_transaction_session_timeout", IDLE_IN_TRANSACTION_TIMEOUT),
+            ]);
             let pool = postgres_pool().max_connections(connections);
             // One connection past the pool: a pool only says that it waited in vain, not why.
             PgConnection::connect_with(&options).await?.close().await?;
@@ -232,7 +246,14 @@ impl Db {
     /// Brings the schema up to date; several replicas may try at once.
     pub async fn migrate(&self) -> Result<()> {
         match self {
-            Self::Postgres(pool) => POSTGRES_MIGRATIONS.run(pool).await?,
+            // Without limits: what a migration does, and how long replicas wait for the one that does it, nobody knows.
+            Self::Postgres(pool) => {
+                let limits = ["statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout"];
+                let options = pool.connect_options().as_ref().clone().options(limits.map(|name| (name, "0")));
+                let unlimited = PgPoolOptions::new().max_connections(1).connect_with(options).await?;
+                POSTGRES_MIGRATIONS.run(&unlimited).await?;
+                unlimited.close().await;
+            }
             Self::Sqlite(pool) => {
                 // sqlx locks PostgreSQL meanwhile, and nothing here: of two that start on an empty file one would fail.
                 let mut transaction = pool.begin_with("BEGIN IMMEDIATE").await?;

@@ -3,14 +3,17 @@
 
 use super::Db;
 use super::registry::blobs::FIND as FIND_BLOB;
-use super::registry::{links, manifests, referrers, removal, scrub, tags};
+use super::registry::manifests::texts as manifests;
+use super::registry::{links, readers, referrers, removal, scrub, tags};
 use super::upkeep::{audit, quotas, usage};
 use super::uploads::commit::COMMIT;
 use super::uploads::parts::{PARTS, SWAP_WITH_PARTS};
 use super::uploads::placing::{CLAIM, HELD, HOLD, HOLDS, PLACED, RENEW};
 use super::uploads::sessions::{COUNT_OPEN, FIND, INSERT, INSERT_UNLIMITED};
 use super::uploads::swap::{RENEW as RENEW_LEASE, SWAP};
-use super::uploads::sweep::{ABANDONED, DISCARDED, EXPIRE, FIND_ALL, FORGET, IS_PLACING, UNDISCARDED};
+use super::uploads::sweep::{
+    ABANDONED, DISCARDED, EXPIRE, FIND_ALL, FORGET, IS_PLACING, PUT_OFF, UNDISCARDED,
+};
 
 impl Db {
     /// The hot statements of this database, exactly as they run, each with a name.
@@ -65,11 +68,14 @@ impl Db {
             ("lock_tags", self.text(manifests::LOCK_TAGS)),
             ("delete_manifest", manifests::DELETE),
             ("tags", tags::TAGS),
-            ("blobs_of_repository", tags::BLOBS),
+            ("blobs_of_repository", self.text(tags::BLOBS)),
             ("delete_tag", tags::DELETE),
             ("has_repository", tags::EXISTS),
             ("repositories", tags::REPOSITORIES),
+            ("visible_repositories", self.text(readers::VISIBLE_REPOSITORIES)),
+            ("make_repository", links::MAKE_REPOSITORY),
             ("referrers", referrers::REFERRERS),
+            ("put_off", self.text(PUT_OFF)),
             ("expire", self.text(EXPIRE)),
             ("abandoned", ABANDONED),
             ("undiscarded", UNDISCARDED),
@@ -85,10 +91,12 @@ impl Db {
             ("held_uploads", self.text(HELD)),
             ("audit_entries_of_project", audit::OF_PROJECT),
             ("audit_entries_of_name", audit::OF_NAME),
-            ("forget_audit_entries", self.text(audit::FORGET)),
         ];
-        if let Self::Postgres(_) = self {
-            statements.extend([("commit", COMMIT), ("swap_with_parts", SWAP_WITH_PARTS)]);
+        match self {
+            Self::Postgres(_) => {
+                statements.extend([("commit", COMMIT), ("swap_with_parts", SWAP_WITH_PARTS)])
+            }
+            Self::Sqlite(_) => statements.push(("forget_audit_entries", audit::FORGET)),
         }
         statements
     }

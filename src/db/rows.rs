@@ -40,9 +40,9 @@ pub(super) struct UploadRow {
     status: String,
     transfer_mode: Option<String>,
     digest_algorithm: String,
-    declared_digest: Option<String>,
-    claimed_digest: Option<String>,
-    final_digest: Option<String>,
+    declared_digest: Option<Digest>,
+    claimed_digest: Option<Digest>,
+    final_digest: Option<Digest>,
     size: Option<i64>,
     part_size: Option<i64>,
     store_upload_id: Option<String>,
@@ -69,9 +69,9 @@ pub(super) struct StateColumns {
     pub status: &'static str,
     pub transfer_mode: Option<&'static str>,
     pub digest_algorithm: &'static str,
-    pub declared_digest: Option<String>,
-    pub claimed_digest: Option<String>,
-    pub final_digest: Option<String>,
+    pub declared_digest: Option<Digest>,
+    pub claimed_digest: Option<Digest>,
+    pub final_digest: Option<Digest>,
     pub size: Option<i64>,
     pub part_size: Option<i64>,
     pub store_upload_id: Option<String>,
@@ -90,7 +90,7 @@ impl From<&Upload> for StateColumns {
             status: state.status().as_str(),
             transfer_mode: state.transfer().map(|transfer| transfer.mode().as_str()),
             digest_algorithm: upload.algorithm.as_str(),
-            declared_digest: upload.declared_digest.map(|digest| digest.to_string()),
+            declared_digest: upload.declared_digest,
             claimed_digest: None,
             final_digest: None,
             size: upload.size.map(signed),
@@ -118,8 +118,8 @@ impl From<&Upload> for StateColumns {
             Some(Transfer::Put) | None => {}
         }
         match state {
-            State::Finalizing { digest, .. } => columns.claimed_digest = Some(digest.to_string()),
-            State::Completed { digest, .. } => columns.final_digest = Some(digest.to_string()),
+            State::Finalizing { digest, .. } => columns.claimed_digest = Some(*digest),
+            State::Completed { digest, .. } => columns.final_digest = Some(*digest),
             State::Failed { failure } => columns.failure_reason = Some(failure.to_string()),
             // What the store was asked for, which says that it was asked.
             State::Pending { store_asked: true } => {
@@ -141,11 +141,6 @@ impl TryFrom<UploadRow> for Upload {
 
     fn try_from(row: UploadRow) -> Result<Self, DbError> {
         let size = row.size.map(|size| row.unsigned("size", size)).transpose()?;
-        let parse_digest = |column, text: &Option<String>| -> Result<Option<Digest>, DbError> {
-            text.as_deref().map(|text| row.parse(column, text)).transpose()
-        };
-        let claimed = parse_digest("claimed_digest", &row.claimed_digest)?;
-        let done = parse_digest("final_digest", &row.final_digest)?;
         let status = row.parse("status", &row.status)?;
         let state = match status {
             Status::Pending => State::Pending { store_asked: row.transfer_mode.is_some() },
@@ -154,11 +149,11 @@ impl TryFrom<UploadRow> for Upload {
             }
             Status::Finalizing => State::Finalizing {
                 transfer: row.transfer(size)?,
-                digest: row.present("claimed_digest", claimed)?,
+                digest: row.present("claimed_digest", row.claimed_digest)?,
                 lease: row.present("lease_owner", row.lease())?,
             },
             Status::Completed => State::Completed {
-                digest: row.present("final_digest", done)?,
+                digest: row.present("final_digest", row.final_digest)?,
                 size: row.present("size", size)?,
             },
             Status::Failed => State::Failed {
@@ -173,7 +168,7 @@ impl TryFrom<UploadRow> for Upload {
             id: UploadId::from_uuid(row.upload_uuid),
             repository: row.parse("repository_name", &row.repository_name)?,
             algorithm: row.parse("digest_algorithm", &row.digest_algorithm)?,
-            declared_digest: parse_digest("declared_digest", &row.declared_digest)?,
+            declared_digest: row.declared_digest,
             progress: row.progress(status)?,
             user_id: row.user_id,
             size,

@@ -104,17 +104,25 @@ impl Digest {
         }
     }
 
-    const fn bytes(&self) -> &[u8] {
+    /// The hash alone; its length tells the algorithm.
+    #[must_use]
+    pub const fn as_bytes(&self) -> &[u8] {
         match self {
             Self::Sha256(bytes) => bytes,
             Self::Sha512(bytes) => bytes,
         }
     }
 
+    /// From a hash alone; none where no algorithm of ours has the length.
+    #[must_use]
+    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        bytes.try_into().map(Self::Sha256).or_else(|_| bytes.try_into().map(Self::Sha512)).ok()
+    }
+
     /// The part after the colon.
     #[must_use]
     pub fn hex(&self) -> String {
-        hex::encode(self.bytes())
+        hex::encode(self.as_bytes())
     }
 
     /// As S3 writes a SHA-256 in `x-amz-checksum-sha256`; S3 knows no other algorithm of ours.
@@ -195,6 +203,7 @@ mod tests {
         fn a_digest_survives_text_and_base64(bytes: [u8; 32]) {
             let digest = Digest::from_sha256(bytes);
             prop_assert_eq!(digest.to_string().parse(), Ok(digest));
+            prop_assert_eq!(Digest::from_bytes(digest.as_bytes()), Some(digest));
             prop_assert_eq!(digest.to_base64().as_deref().and_then(Digest::from_base64), Some(digest));
         }
 
@@ -205,6 +214,7 @@ mod tests {
             bytes[32..].copy_from_slice(&high);
             let digest = Digest::Sha512(bytes);
             prop_assert_eq!(digest.to_string().parse(), Ok(digest));
+            prop_assert_eq!(Digest::from_bytes(digest.as_bytes()), Some(digest));
             prop_assert_eq!(digest.to_base64(), None);
         }
 

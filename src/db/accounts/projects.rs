@@ -5,6 +5,7 @@ use sqlx::FromRow;
 
 use crate::db::accounts::authorization::corrupt;
 use crate::db::accounts::ends::{ABORT_OF_PROJECT, abort_sessions};
+use crate::db::text::has_content;
 use crate::db::{Db, DbError, Inserted, Result, in_transaction, on_pool};
 use crate::domain::access::{ProjectName, ProjectReference};
 use crate::domain::project::{NewProject, Project, ProjectChanges, QuotaLimit};
@@ -17,30 +18,10 @@ macro_rules! project_columns {
 }
 pub(in crate::db) use project_columns;
 
-/// Whether a repository has anything whose first segment is this name. Names with a slash after it lie between `/` and
-/// `0`, the character that follows.
+/// Whether a repository of this project has anything.
 macro_rules! has_repositories {
     ($name:literal) => {
-        concat!(
-            "(EXISTS (SELECT 1 FROM repository_blob WHERE repository_name = ",
-            $name,
-            ")
-            OR EXISTS (SELECT 1 FROM manifest WHERE repository_name = ",
-            $name,
-            ")
-            OR EXISTS (SELECT 1 FROM repository_blob
-                WHERE repository_name > ",
-            $name,
-            " || '/' AND repository_name < ",
-            $name,
-            " || '0')
-            OR EXISTS (SELECT 1 FROM manifest
-                WHERE repository_name > ",
-            $name,
-            " || '/' AND repository_name < ",
-            $name,
-            " || '0'))"
-        )
+        concat!("EXISTS (SELECT 1 FROM repository WHERE project_name = ", $name, " AND ", has_content!(), ")")
     };
 }
 
@@ -82,24 +63,8 @@ const KEEP_FORMER: &str = "
     ON CONFLICT (name) DO UPDATE
     SET storage_granted = excluded.storage_granted, count_granted = excluded.count_granted";
 
-/// From one name to the next in the indexes, as for the catalog.
-const COUNT_REPOSITORIES: &str = "
-    WITH RECURSIVE repository (name) AS (
-        SELECT MIN(name) FROM (
-            SELECT MIN(repository_name) AS name FROM repository_blob
-                WHERE repository_name > $1 || '/' AND repository_name < $1 || '0'
-            UNION ALL SELECT MIN(repository_name) FROM manifest
-                WHERE repository_name > $1 || '/' AND repository_name < $1 || '0') AS first
-        UNION ALL
-        SELECT (SELECT MIN(name) FROM (
-            SELECT MIN(repository_name) AS name FROM repository_blob
-                WHERE repository_name > repository.name AND repository_name < $1 || '0'
-            UNION ALL SELECT MIN(repository_name) FROM manifest
-                WHERE repository_name > repository.name AND repository_name < $1 || '0') AS next)
-        FROM repository WHERE name IS NOT NULL)
-    SELECT (SELECT COUNT(*) FROM repository WHERE name IS NOT NULL)
-        + (SELECT COUNT(*) FROM (SELECT repository_name FROM repository_blob WHERE repository_name = $1
-            UNION SELECT repository_name FROM manifest WHERE repository_name = $1) AS whole)";
+const COUNT_REPOSITORIES: &str =
+    concat!("SELECT COUNT(*) FROM repository WHERE project_name = $1 AND ", has_content!());
 
 /// What became of a wish to end a project.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -169,7 +134,7 @@ impl Db {
         adopt: bool,
         now: DateTime<Utc>,
     ) -> Result<Inserted> {
-        let (project, abort) = (project.clone(), self.text(ABORT_OF_PROJECT));
+        let project = project.clone();
         let (owner, name) = (owner.map(|(id, _)| id), owner.map_or("", |(_, name)| name).to_owned());
         in_transaction!(self, transaction => {
             let former = sqlx::query_as(FORMER).bind(project.name.as_str());
@@ -191,7 +156,7 @@ impl Db {
             if id.is_some() {
                 sqlx::query(FORGET_FORMER).bind(project.name.as_str()).execute(&mut *transaction).await?;
                 if !adopt {
-                    abort_sessions!(transaction, abort, project.name.as_str(), now);
+                    abort_sessions!(transaction, ABORT_OF_PROJECT, project.name.as_str(), now);
                 }
             }
             Inserted::from(id)
@@ -228,13 +193,12 @@ impl Db {
         given_to_new: i64,
         now: DateTime<Utc>,
     ) -> Result<DeletedProject> {
-        let abort = self.text(ABORT_OF_PROJECT);
         in_transaction!(self, transaction => {
             let name: Option<String> =
                 sqlx::query_scalar(NAME).bind(id).fetch_optional(&mut *transaction).await?;
             let Some(name) = name else { return Ok(DeletedProject::Absent) };
             // First: what is being committed there meanwhile has either ended here or is a repository below.
-            abort_sessions!(transaction, abort, &name, now);
+            abort_sessions!(transaction, ABORT_OF_PROJECT, &name, now);
             let granted: Option<(i64, i64)> =
                 sqlx::query_as(DELETE).bind(id).fetch_optional(&mut *transaction).await?;
             let Some((storage, count)) = granted else {

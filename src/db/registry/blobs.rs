@@ -39,7 +39,7 @@ pub(in crate::db) const RETRACT: &str = "
 
 #[derive(Debug, FromRow)]
 pub(in crate::db) struct BlobRow {
-    digest: String,
+    digest: Digest,
     size: i64,
     proof: String,
     created_at: DateTime<Utc>,
@@ -62,7 +62,7 @@ impl BlobRow {
     }
 
     pub fn corrupt(&self, column: &'static str, reason: &dyn Display) -> DbError {
-        DbError::Corrupt { table: "blob", column, row: self.digest.clone(), reason: reason.to_string() }
+        DbError::Corrupt { table: "blob", column, row: self.digest.to_string(), reason: reason.to_string() }
     }
 }
 
@@ -80,7 +80,7 @@ impl TryFrom<BlobRow> for Blob {
             }
         };
         Ok(Self {
-            digest: row.digest.parse().map_err(|error| row.corrupt("digest", &error))?,
+            digest: row.digest,
             size: u64::try_from(row.size).map_err(|error| row.corrupt("size", &error))?,
             proof: row.proof.parse().map_err(|error| row.corrupt("proof", &error))?,
             created_at: row.created_at,
@@ -93,14 +93,14 @@ impl Db {
     /// A published blob, whoever may read it: for deduplication after proof, never for an answer to a client.
     pub async fn find_blob(&self, digest: &Digest) -> Result<Option<Blob>> {
         let row: Option<BlobRow> =
-            on_pool!(self, pool => sqlx::query_as(FIND).bind(digest.to_string()).fetch_optional(pool).await)?;
+            on_pool!(self, pool => sqlx::query_as(FIND).bind(digest).fetch_optional(pool).await)?;
         row.map(Blob::try_from).transpose()
     }
 
     /// When a blob's object came to its place; none while it has not, is lost or is being removed.
     pub async fn placed_at(&self, digest: &Digest) -> Result<Option<DateTime<Utc>>> {
         let placed_at: Option<Option<DateTime<Utc>>> = on_pool!(self, pool =>
-            sqlx::query_scalar(PLACED_AT).bind(digest.to_string()).fetch_optional(pool).await)?;
+            sqlx::query_scalar(PLACED_AT).bind(digest).fetch_optional(pool).await)?;
         Ok(placed_at.flatten())
     }
 
@@ -113,7 +113,7 @@ impl Db {
         now: DateTime<Utc>,
     ) -> Result<bool> {
         let lost = on_pool!(self, pool => sqlx::query(LOSE)
-            .bind(digest.to_string())
+            .bind(digest)
             .bind(placed_at)
             .bind(now)
             .execute(pool)
@@ -125,7 +125,7 @@ impl Db {
     /// Takes back a blob whose bytes were replaced under the key where this upload's had been proven.
     pub async fn retract_blob(&self, digest: &Digest, upload: UploadId, now: DateTime<Utc>) -> Result<()> {
         on_pool!(self, pool => sqlx::query(RETRACT)
-            .bind(digest.to_string())
+            .bind(digest)
             .bind(upload.as_uuid())
             .bind(now)
             .execute(pool)

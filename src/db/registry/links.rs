@@ -2,14 +2,14 @@
 //!
 //! Whoever links a blob locks its row, and so does whoever takes a link away: so `unlinked_at` is set exactly
 //! while no repository has the blob. Rows are locked in one statement and looked at in the next, whose snapshot
-//! has what those that were waited for have committed; blobs before links, each in order, so that nobody waits
+//! has what those that were waited for have committed; blobs before links, each in the order of their ids, so that nobody waits
 //! in a circle.
 
 use chrono::{DateTime, Utc};
 use sqlx::FromRow;
 
 use crate::db::registry::blobs::{BlobRow, blob_columns};
-use crate::db::text::Text;
+use crate::db::text::{Text, blob_id, both, ids, lock, repository_id};
 use crate::db::upkeep::quotas::{self, hold_project};
 use crate::db::{Db, DbError, Result, in_transaction, on_pool};
 use crate::domain::blob::Blob;
@@ -21,14 +21,22 @@ use crate::domain::quota::QuotaKind;
 /// it means to use it.
 macro_rules! on_known_link {
     () => {
-        "ON CONFLICT (repository_name, digest) DO UPDATE SET unreferenced_at = NULL
+        "ON CONFLICT (repository_id, blob_id) DO UPDATE SET unreferenced_at = NULL
             WHERE repository_blob.unreferenced_at IS NOT NULL"
     };
 }
 pub(in crate::db) use on_known_link;
 
+/// Makes the repository's row, where it has none. On its own and before a transaction: who holds blobs must not wait for
+/// one that makes the same repository and waits for them.
+pub(in crate::db) const MAKE_REPOSITORY: &str = "
+    INSERT INTO repository (name) SELECT $1 WHERE NOT EXISTS (SELECT 1 FROM repository WHERE name = $1)
+    ON CONFLICT (name) DO NOTHING";
+
 pub(in crate::db) const LINK: &str = concat!(
-    "INSERT INTO repository_blob (repository_name, digest, created_at) VALUES ($1, $2, $3) ",
+    "INSERT INTO repository_blob (repository_id, blob_id, created_at) SELECT ",
+    repository_id!(),
+    ", id, $3 FROM blob WHERE digest = $2 ",
     on_known_link!()
 );
 
@@ -47,107 +55,139 @@ pub(in crate::db) const REVIVE: &str = concat!(
 );
 
 /// Shared: what every image is built on is mounted by many at once, and only whoever takes links away is kept off.
-pub(in crate::db) const HOLD: Text = Text {
-    postgres: concat!(
-        "SELECT size FROM blob WHERE digest = $1 AND unlinked_at IS NULL AND ",
-        is_readable!(),
-        " FOR SHARE"
-    ),
-    sqlite: concat!("SELECT size FROM blob WHERE digest = $1 AND unlinked_at IS NULL AND ", is_readable!()),
-};
+macro_rules! hold {
+    ($db:ident) => {
+        concat!(
+            "SELECT size FROM blob WHERE digest = $1 AND unlinked_at IS NULL AND ",
+            is_readable!(),
+            lock!($db, " FOR SHARE")
+        )
+    };
+}
+pub(in crate::db) const HOLD: Text = both!(hold);
 
-pub(in crate::db) const IS_COUNTED: &str =
-    "SELECT EXISTS (SELECT 1 FROM project_blob WHERE project_name = $1 AND digest = $2)";
+pub(in crate::db) const IS_COUNTED: &str = concat!(
+    "SELECT EXISTS (SELECT 1 FROM project_blob WHERE project_name = $1 AND blob_id = ",
+    blob_id!(),
+    ")"
+);
 
-const LOCK_BLOBS: Text = Text {
-    postgres: "SELECT digest FROM blob WHERE digest IN (SELECT jsonb_array_elements_text($1))
-        ORDER BY digest FOR UPDATE",
-    sqlite: "SELECT digest FROM blob WHERE digest IN (SELECT value FROM json_each($1))",
-};
+macro_rules! lock_blob {
+    ($db:ident) => {
+        concat!("SELECT id FROM blob WHERE digest = $1", lock!($db, " FOR UPDATE"))
+    };
+}
+const LOCK_BLOB: Text = both!(lock_blob);
 
-pub(in crate::db) const TOMBSTONE: Text = Text {
-    postgres: "UPDATE blob SET unlinked_at = $2
-        WHERE digest IN (SELECT jsonb_array_elements_text($1)) AND unlinked_at IS NULL
-            AND NOT EXISTS (SELECT 1 FROM repository_blob WHERE repository_blob.digest = blob.digest)",
-    sqlite: "UPDATE blob SET unlinked_at = $2
-        WHERE digest IN (SELECT value FROM json_each($1)) AND unlinked_at IS NULL
-            AND NOT EXISTS (SELECT 1 FROM repository_blob WHERE repository_blob.digest = blob.digest)",
-};
+macro_rules! lock_blobs {
+    ($db:ident) => {
+        concat!("SELECT id FROM blob WHERE id IN ", ids!($db, "$1"), lock!($db, " ORDER BY id FOR UPDATE"))
+    };
+}
+const LOCK_BLOBS: Text = both!(lock_blobs);
 
-const LOCK_LINK: Text = Text {
-    postgres: "SELECT digest FROM repository_blob WHERE repository_name = $1 AND digest = $2 FOR UPDATE",
-    sqlite: "SELECT digest FROM repository_blob WHERE repository_name = $1 AND digest = $2",
-};
+macro_rules! tombstone {
+    ($db:ident) => {
+        concat!(
+            "UPDATE blob SET unlinked_at = $2 WHERE id IN ",
+            ids!($db, "$1"),
+            " AND unlinked_at IS NULL
+                AND NOT EXISTS (SELECT 1 FROM repository_blob WHERE repository_blob.blob_id = blob.id)"
+        )
+    };
+}
+pub(in crate::db) const TOMBSTONE: Text = both!(tombstone);
+
+macro_rules! lock_link {
+    ($db:ident) => {
+        concat!(
+            "SELECT blob_id FROM repository_blob WHERE repository_id = ",
+            repository_id!(),
+            " AND blob_id = $2",
+            lock!($db, " FOR UPDATE")
+        )
+    };
+}
+const LOCK_LINK: Text = both!(lock_link);
 
 macro_rules! is_unneeded {
     () => {
         "NOT EXISTS (SELECT 1 FROM manifest_blob
-            WHERE manifest_blob.repository_name = repository_blob.repository_name
-                AND manifest_blob.digest = repository_blob.digest)"
+            WHERE manifest_blob.repository_id = repository_blob.repository_id
+                AND manifest_blob.blob_id = repository_blob.blob_id)"
     };
 }
 
-const UNLINK: &str =
-    concat!("DELETE FROM repository_blob WHERE repository_name = $1 AND digest = $2 AND ", is_unneeded!());
+const UNLINK: &str = concat!(
+    "DELETE FROM repository_blob WHERE repository_id = ",
+    repository_id!(),
+    " AND blob_id = $2 AND ",
+    is_unneeded!()
+);
 
 pub(in crate::db) const DUE: &str = "
-    SELECT digest FROM repository_blob WHERE unreferenced_at <= $1 ORDER BY unreferenced_at LIMIT $2";
+    SELECT blob_id FROM repository_blob WHERE unreferenced_at <= $1 ORDER BY unreferenced_at LIMIT $2";
 
 const COUNT_DUE: &str =
     concat!("SELECT COUNT(*) FROM repository_blob WHERE unreferenced_at <= $1 AND ", is_unneeded!());
 
-const LOCK_DUE: Text = Text {
-    postgres: "SELECT digest FROM repository_blob
-        WHERE digest IN (SELECT jsonb_array_elements_text($1)) AND unreferenced_at <= $2
-        ORDER BY repository_name, digest FOR UPDATE",
-    sqlite: "SELECT digest FROM repository_blob
-        WHERE digest IN (SELECT value FROM json_each($1)) AND unreferenced_at <= $2",
-};
+macro_rules! lock_due {
+    ($db:ident) => {
+        concat!(
+            "SELECT blob_id FROM repository_blob WHERE blob_id IN ",
+            ids!($db, "$1"),
+            " AND unreferenced_at <= $2",
+            lock!($db, " ORDER BY repository_id, blob_id FOR UPDATE")
+        )
+    };
+}
+const LOCK_DUE: Text = both!(lock_due);
 
 macro_rules! unlink_due {
-    ($digests:literal) => {
+    ($db:ident) => {
         concat!(
-            "DELETE FROM repository_blob WHERE digest IN (",
-            $digests,
-            ") AND unreferenced_at <= $2 AND ",
+            "DELETE FROM repository_blob WHERE blob_id IN ",
+            ids!($db, "$1"),
+            " AND unreferenced_at <= $2 AND ",
             is_unneeded!()
         )
     };
 }
-
-pub(in crate::db) const UNLINK_DUE: Text = Text {
-    postgres: unlink_due!("SELECT jsonb_array_elements_text($1)"),
-    sqlite: unlink_due!("SELECT value FROM json_each($1)"),
-};
-
-macro_rules! mark_unneeded {
-    ($digests:literal) => {
-        concat!(
-            "UPDATE repository_blob SET unreferenced_at = $3 WHERE repository_name = $1 AND digest IN (",
-            $digests,
-            ") AND ",
-            is_unneeded!()
-        )
-    };
-}
+pub(in crate::db) const UNLINK_DUE: Text = both!(unlink_due);
 
 /// Blobs of a manifest that is gone, where no other one needs them. Their links are locked.
-pub(in crate::db) const MARK_UNNEEDED: Text = Text {
-    postgres: mark_unneeded!("SELECT jsonb_array_elements_text($2)"),
-    sqlite: mark_unneeded!("SELECT value FROM json_each($2)"),
-};
+macro_rules! mark_unneeded {
+    ($db:ident) => {
+        concat!(
+            "UPDATE repository_blob SET unreferenced_at = $3 WHERE repository_id = ",
+            repository_id!(),
+            " AND blob_id IN ",
+            ids!($db, "$2"),
+            " AND ",
+            is_unneeded!()
+        )
+    };
+}
+pub(in crate::db) const MARK_UNNEEDED: Text = both!(mark_unneeded);
 
 pub(in crate::db) const FIND: &str = concat!(
     "SELECT ",
     blob_columns!(),
     ", repository_blob.unreferenced_at IS NOT NULL AS is_unreferenced
-    FROM repository_blob JOIN blob ON blob.digest = repository_blob.digest
-    WHERE repository_blob.repository_name = $1 AND repository_blob.digest = $2"
+    FROM repository_blob JOIN blob ON blob.id = repository_blob.blob_id
+    WHERE repository_blob.repository_id = ",
+    repository_id!(),
+    " AND blob.digest = $2"
 );
 
-pub(in crate::db) const ASK_FOR: &str = "
-    UPDATE repository_blob SET unreferenced_at = $3
-    WHERE repository_name = $1 AND digest = $2 AND unreferenced_at IS NOT NULL";
+pub(in crate::db) const ASK_FOR: &str = concat!(
+    "UPDATE repository_blob SET unreferenced_at = $3
+    WHERE repository_id = ",
+    repository_id!(),
+    " AND blob_id = ",
+    blob_id!(),
+    " AND unreferenced_at IS NOT NULL"
+);
 
 /// A blob as a repository has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -175,10 +215,16 @@ pub enum Unlinked {
 }
 
 impl Db {
+    /// Gives a repository its row, which whatever is put into it refers to.
+    pub(in crate::db) async fn make_repository(&self, repository: &str) -> Result<()> {
+        on_pool!(self, pool => sqlx::query(MAKE_REPOSITORY).bind(repository).execute(pool).await.map(drop))?;
+        Ok(())
+    }
+
     pub async fn find_link(&self, repository: &RepositoryName, digest: &Digest) -> Result<Option<Link>> {
         let row: Option<LinkRow> = on_pool!(self, pool => sqlx::query_as(FIND)
             .bind(repository.as_str())
-            .bind(digest.to_string())
+            .bind(digest)
             .fetch_optional(pool)
             .await)?;
         let link = |LinkRow { blob, is_unreferenced }| Ok(Link { blob: blob.try_into()?, is_unreferenced });
@@ -195,7 +241,7 @@ impl Db {
     ) -> Result<bool> {
         let renewed = on_pool!(self, pool => sqlx::query(ASK_FOR)
             .bind(repository.as_str())
-            .bind(digest.to_string())
+            .bind(digest)
             .bind(now)
             .execute(pool)
             .await
@@ -212,30 +258,31 @@ impl Db {
         now: DateTime<Utc>,
     ) -> Result<bool> {
         let project = repository.project();
-        let (repository, digest) = (repository.to_string(), digest.to_string());
+        let (repository, digest) = (repository.to_string(), *digest);
         let (hold, lock, take) = (self.text(HOLD), self.text(quotas::LOCK), self.text(quotas::TAKE));
         if let Some(room) = self.look_at_room(&project).await? {
             let size =
-                on_pool!(self, pool => sqlx::query_scalar(hold).bind(&digest).fetch_optional(pool).await)?;
+                on_pool!(self, pool => sqlx::query_scalar(hold).bind(digest).fetch_optional(pool).await)?;
             let is_counted: bool = on_pool!(self, pool => sqlx::query_scalar(IS_COUNTED)
                 .bind(project.as_str())
-                .bind(&digest)
+                .bind(digest)
                 .fetch_one(pool)
                 .await)?;
             room.check(QuotaKind::Bytes, size.filter(|_| !is_counted).unwrap_or_default())?;
         }
+        self.make_repository(&repository).await?;
         let linked: Result<bool> = in_transaction!(self, transaction => {
             let room = hold_project!(transaction, lock, take, &project);
-            sqlx::query(REVIVE).bind(&digest).execute(&mut *transaction).await?;
-            let found = sqlx::query_scalar(hold).bind(&digest);
+            sqlx::query(REVIVE).bind(digest).execute(&mut *transaction).await?;
+            let found = sqlx::query_scalar(hold).bind(digest);
             let size: Option<i64> = found.fetch_optional(&mut *transaction).await?;
             if let Some(size) = size {
                 if let Some(room) = room {
-                    let counted = sqlx::query_scalar(IS_COUNTED).bind(project.as_str()).bind(&digest);
+                    let counted = sqlx::query_scalar(IS_COUNTED).bind(project.as_str()).bind(digest);
                     let is_counted: bool = counted.fetch_one(&mut *transaction).await?;
                     room.check(QuotaKind::Bytes, if is_counted { 0 } else { size })?;
                 }
-                sqlx::query(LINK).bind(&repository).bind(&digest).bind(now).execute(&mut *transaction).await?;
+                sqlx::query(LINK).bind(&repository).bind(digest).bind(now).execute(&mut *transaction).await?;
             }
             size.is_some()
         });
@@ -252,21 +299,23 @@ impl Db {
         digest: &Digest,
         now: DateTime<Utc>,
     ) -> Result<Unlinked> {
-        let (repository, digest) = (repository.to_string(), digest.to_string());
-        let digests = serde_json::json!([digest]);
-        let (lock_blobs, lock_link, tombstone) =
-            (self.text(LOCK_BLOBS), self.text(LOCK_LINK), self.text(TOMBSTONE));
+        let (repository, digest) = (repository.to_string(), *digest);
+        let (lock_blob, lock_link, tombstone) =
+            (self.text(LOCK_BLOB), self.text(LOCK_LINK), self.text(TOMBSTONE));
         in_transaction!(self, transaction => {
-            sqlx::query(lock_blobs).bind(&digests).execute(&mut *transaction).await?;
-            let link = sqlx::query(lock_link).bind(&repository).bind(&digest);
+            let blob: Option<i64> =
+                sqlx::query_scalar(lock_blob).bind(digest).fetch_optional(&mut *transaction).await?;
+            let Some(blob) = blob else { return Ok(Unlinked::Absent) };
+            let link = sqlx::query(lock_link).bind(&repository).bind(blob);
             if link.fetch_optional(&mut *transaction).await?.is_none() {
                 Unlinked::Absent
             } else {
-                let unlinked = sqlx::query(UNLINK).bind(&repository).bind(&digest);
+                let unlinked = sqlx::query(UNLINK).bind(&repository).bind(blob);
                 if unlinked.execute(&mut *transaction).await?.rows_affected() == 0 {
                     Unlinked::Needed
                 } else {
-                    sqlx::query(tombstone).bind(&digests).bind(now).execute(&mut *transaction).await?;
+                    let blobs = serde_json::json!([blob]);
+                    sqlx::query(tombstone).bind(blobs).bind(now).execute(&mut *transaction).await?;
                     Unlinked::Done
                 }
             }
@@ -285,12 +334,12 @@ impl Db {
             (self.text(LOCK_BLOBS), self.text(LOCK_DUE), self.text(UNLINK_DUE), self.text(TOMBSTONE));
         in_transaction!(self, transaction => {
             let due = sqlx::query_scalar(DUE).bind(before).bind(i64::from(limit));
-            let due: Vec<String> = due.fetch_all(&mut *transaction).await?;
-            let (found, digests) = (due.len() as u64, serde_json::json!(due));
-            sqlx::query(lock_blobs).bind(&digests).execute(&mut *transaction).await?;
-            sqlx::query(lock_due).bind(&digests).bind(before).execute(&mut *transaction).await?;
-            let unlinked = sqlx::query(unlink).bind(&digests).bind(before).execute(&mut *transaction).await?;
-            sqlx::query(tombstone).bind(&digests).bind(now).execute(&mut *transaction).await?;
+            let due: Vec<i64> = due.fetch_all(&mut *transaction).await?;
+            let (found, blobs) = (due.len() as u64, serde_json::json!(due));
+            sqlx::query(lock_blobs).bind(&blobs).execute(&mut *transaction).await?;
+            sqlx::query(lock_due).bind(&blobs).bind(before).execute(&mut *transaction).await?;
+            let unlinked = sqlx::query(unlink).bind(&blobs).bind(before).execute(&mut *transaction).await?;
+            sqlx::query(tombstone).bind(&blobs).bind(now).execute(&mut *transaction).await?;
             (found, unlinked.rows_affected())
         })
     }

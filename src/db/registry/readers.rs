@@ -1,59 +1,93 @@
-//! Where somebody may read a blob that they do not say where to find: one statement, whoever has it.
+//! What somebody may read: the repository of a blob that they do not say where to find, in one statement, whoever has it;
+//! and the repositories that they are shown.
 
 use crate::db::accounts::authorization::NOBODY;
-use crate::db::text::Text;
-use crate::db::{Db, DbError, Result, on_pool};
+use crate::db::text::{Text, blob_id, both, has_content, texts};
+use crate::db::{Db, Result, on_pool};
 use crate::domain::access::ProjectName;
 use crate::domain::digest::Digest;
-use crate::domain::name::{NameError, RepositoryName};
+use crate::domain::name::RepositoryName;
 
 /// Among the first of the repositories that have a blob one that somebody may read. `$1` to `$5`: the digest, how many
 /// are looked at, who looks, whether they see all, and the projects that they see besides.
 macro_rules! readable {
-    ($project:literal, $names:literal) => {
+    ($db:ident) => {
         concat!(
-            "SELECT candidate.repository_name
-            FROM (SELECT repository_name FROM repository_blob WHERE digest = $1 LIMIT $2) AS candidate
-            LEFT JOIN project ON project.name = ",
-            $project,
-            " LEFT JOIN project_member
+            "SELECT repository.name
+            FROM (SELECT repository_id FROM repository_blob WHERE blob_id = (SELECT id FROM blob WHERE digest = $1)
+                LIMIT $2) AS candidate
+            JOIN repository ON repository.id = candidate.repository_id
+            LEFT JOIN project ON project.name = repository.project_name
+            LEFT JOIN project_member
                 ON project_member.project_id = project.id AND project_member.user_id = $3
-            WHERE $4 OR project.is_public OR project_member.role IS NOT NULL OR project.name IN (",
-            $names,
-            ") LIMIT 1"
+            WHERE $4 OR project.is_public OR project_member.role IS NOT NULL OR project.name IN ",
+            texts!($db, "$5"),
+            " LIMIT 1"
         )
     };
 }
-
-const READABLE: Text = Text {
-    postgres: readable!(
-        "split_part(candidate.repository_name, '/', 1)",
-        "SELECT jsonb_array_elements_text($5)"
-    ),
-    sqlite: readable!(
-        "substr(candidate.repository_name, 1, instr(candidate.repository_name || '/', '/') - 1)",
-        "SELECT value FROM json_each($5)"
-    ),
-};
+const READABLE: Text = both!(readable);
 
 macro_rules! of_any {
-    ($names:literal) => {
+    ($db:ident) => {
         concat!(
-            "SELECT repository_name FROM repository_blob WHERE digest = $1 AND repository_name IN (",
-            $names,
-            ") LIMIT 1"
+            "SELECT repository.name FROM repository
+            JOIN repository_blob ON repository_blob.repository_id = repository.id
+            WHERE repository.name IN ",
+            texts!($db, "$1"),
+            " AND repository_blob.blob_id = ",
+            blob_id!(),
+            " LIMIT 1"
+        )
+    };
+}
+const OF_ANY: Text = both!(of_any);
+
+/// Projects whose repositories somebody may read: public ones, their own, and others by name.
+macro_rules! visible {
+    ($db:ident) => {
+        concat!(
+            "WITH visible AS MATERIALIZED (
+                SELECT name FROM project WHERE is_public
+                UNION SELECT project.name FROM project_member JOIN project ON project.id = project_member.project_id
+                    WHERE project_member.user_id = $3
+                UNION SELECT name FROM project WHERE name IN ",
+            texts!($db, "$4"),
+            ")"
         )
     };
 }
 
-const OF_ANY: Text = Text {
-    postgres: of_any!("SELECT jsonb_array_elements_text($2)"),
-    sqlite: of_any!("SELECT value FROM json_each($2)"),
-};
+/// From what is visible to its repositories, so that others' cost nothing: on PostgreSQL at most a page of each project.
+/// What lies in a project that ends before `$1` is not looked for; '0' comes after '/'.
+macro_rules! listed {
+    (postgres) => {
+        concat!(
+            visible!(postgres),
+            " SELECT page.name FROM visible CROSS JOIN LATERAL (
+                SELECT name FROM repository
+                WHERE project_name = visible.name AND name > $1 AND ",
+            has_content!(),
+            " ORDER BY name LIMIT $2) AS page
+            WHERE visible.name || '0' > $1 ORDER BY page.name LIMIT $2"
+        )
+    };
+    (sqlite) => {
+        concat!(
+            visible!(sqlite),
+            " SELECT repository.name FROM visible
+            CROSS JOIN repository ON repository.project_name = visible.name AND repository.name > $1
+            WHERE ",
+            has_content!(),
+            " ORDER BY repository.name LIMIT $2"
+        )
+    };
+}
+pub(in crate::db) const VISIBLE_REPOSITORIES: Text = both!(listed);
 
-/// Who looks for a blob in whatever repository has it.
+/// Who looks for repositories, or for a blob in whatever repository has it.
 #[derive(Debug, Clone, Default)]
-pub struct BlobReader {
+pub struct Reader {
     /// Reads all of them.
     pub is_all: bool,
     /// Reads those of projects that this user is a member of.
@@ -67,19 +101,18 @@ impl Db {
     pub async fn find_readable_link(
         &self,
         digest: &Digest,
-        reader: &BlobReader,
+        reader: &Reader,
         limit: u32,
     ) -> Result<Option<RepositoryName>> {
         let (sql, user) = (self.text(READABLE), reader.user.unwrap_or(NOBODY));
-        let name: Option<String> = on_pool!(self, pool => sqlx::query_scalar(sql)
-            .bind(digest.to_string())
+        Ok(on_pool!(self, pool => sqlx::query_scalar(sql)
+            .bind(digest)
             .bind(i64::from(limit))
             .bind(user)
             .bind(reader.is_all)
             .bind(serde_json::json!(reader.projects))
             .fetch_optional(pool)
-            .await)?;
-        repository(digest, name)
+            .await)?)
     }
 
     /// One of these repositories that has a blob.
@@ -89,24 +122,21 @@ impl Db {
         repositories: Vec<RepositoryName>,
     ) -> Result<Option<RepositoryName>> {
         let sql = self.text(OF_ANY);
-        let names: Vec<_> = repositories.iter().map(RepositoryName::as_str).collect();
-        let name: Option<String> = on_pool!(self, pool => sqlx::query_scalar(sql)
-            .bind(digest.to_string())
-            .bind(serde_json::json!(names))
-            .fetch_optional(pool)
-            .await)?;
-        repository(digest, name)
+        let names = serde_json::json!(repositories);
+        Ok(on_pool!(self, pool =>
+            sqlx::query_scalar(sql).bind(names).bind(digest).fetch_optional(pool).await)?)
     }
-}
 
-fn repository(digest: &Digest, name: Option<String>) -> Result<Option<RepositoryName>> {
-    let parse = |name: String| {
-        name.parse().map_err(|error: NameError| DbError::Corrupt {
-            table: "repository_blob",
-            column: "repository_name",
-            row: format!("{name}@{digest}"),
-            reason: error.to_string(),
-        })
-    };
-    name.map(parse).transpose()
+    /// Repositories after `last` that somebody may read who does not see all, in the order of their bytes, at most
+    /// `limit`.
+    pub async fn visible_repositories(&self, reader: &Reader, last: &str, limit: u32) -> Result<Vec<String>> {
+        let (sql, user) = (self.text(VISIBLE_REPOSITORIES), reader.user.unwrap_or(NOBODY));
+        Ok(on_pool!(self, pool => sqlx::query_scalar(sql)
+            .bind(last)
+            .bind(i64::from(limit))
+            .bind(user)
+            .bind(serde_json::json!(reader.projects))
+            .fetch_all(pool)
+            .await)?)
+    }
 }

@@ -2,25 +2,29 @@
 
 use sqlx::FromRow;
 
-use crate::db::registry::manifests::parse;
+use crate::db::accounts::authorization::corrupt;
+use crate::db::text::repository_id;
 use crate::db::{Db, DbError, Result, on_pool};
 use crate::domain::digest::Digest;
 use crate::domain::media_type::MediaType;
 use crate::domain::name::RepositoryName;
 
-/// One row more than `$5` is looked at, to tell whether there is one. Ends before the row with which the annotations of the page would come to more than `$6` bytes, but never before the
-/// first one.
-pub(in crate::db) const REFERRERS: &str = "
-    SELECT digest, media_type, artifact_type, annotations, size, found FROM (
+/// One row more than `$5` is looked at, to tell whether there is one. Ends before the row with which the annotations of
+/// the page would come to more than `$6` bytes, but never before the first one.
+pub(in crate::db) const REFERRERS: &str = concat!(
+    "SELECT digest, media_type, artifact_type, annotations, size, found FROM (
         SELECT digest, media_type, artifact_type, annotations, CAST(LENGTH(payload) AS BIGINT) AS size,
             COUNT(*) OVER () AS found, ROW_NUMBER() OVER (ORDER BY digest) AS number,
             SUM(COALESCE(OCTET_LENGTH(annotations), 0)) OVER (ORDER BY digest) AS annotated
         FROM (
             SELECT digest, media_type, artifact_type, annotations, payload FROM manifest
-            WHERE repository_name = $1 AND subject_digest = $2 AND digest > $3
+            WHERE repository_id = ",
+    repository_id!(),
+    " AND subject_digest = $2 AND digest > $3
                 AND (artifact_type = $4 OR $4 IS NULL)
             ORDER BY digest LIMIT $5 + 1) AS page) AS measured
-    WHERE number <= $5 AND (number = 1 OR annotated <= $6) ORDER BY digest";
+    WHERE number <= $5 AND (number = 1 OR annotated <= $6) ORDER BY digest"
+);
 
 /// A referrer, as a list of them tells of it.
 #[derive(Debug, Clone, PartialEq)]
@@ -36,9 +40,9 @@ pub struct Referrer {
 
 #[derive(Debug, FromRow)]
 struct ReferrerRow {
-    digest: String,
-    media_type: String,
-    artifact_type: Option<String>,
+    digest: Digest,
+    media_type: MediaType,
+    artifact_type: Option<MediaType>,
     annotations: Option<String>,
     size: i64,
     /// Rows that were looked at.
@@ -49,14 +53,14 @@ impl TryFrom<ReferrerRow> for Referrer {
     type Error = DbError;
 
     fn try_from(row: ReferrerRow) -> Result<Self> {
-        let artifact_type = row.artifact_type.map(|text| parse("artifact_type", &text, &row.digest));
-        let annotations = row.annotations.map(|text| parse("annotations", &text, &row.digest));
+        let annotations = row.annotations.map(|text| text.parse()).transpose();
         Ok(Self {
-            media_type: parse("media_type", &row.media_type, &row.digest)?,
+            media_type: row.media_type,
             size: row.size.unsigned_abs(),
-            artifact_type: artifact_type.transpose()?,
-            annotations: annotations.transpose()?,
-            digest: parse("digest", &row.digest, &row.digest)?,
+            artifact_type: row.artifact_type,
+            annotations: annotations
+                .map_err(|error| corrupt("manifest", "annotations", &row.digest, &error))?,
+            digest: row.digest,
         })
     }
 }
@@ -74,9 +78,9 @@ impl Db {
     ) -> Result<(Vec<Referrer>, bool)> {
         let rows: Vec<ReferrerRow> = on_pool!(self, pool => sqlx::query_as(REFERRERS)
             .bind(repository.as_str())
-            .bind(subject.to_string())
-            .bind(last.map(ToString::to_string).unwrap_or_default())
-            .bind(artifact_type.map(MediaType::as_str))
+            .bind(subject)
+            .bind(last.map_or(&[][..], Digest::as_bytes))
+            .bind(artifact_type)
             .bind(i64::from(limit))
             .bind(i64::from(bytes))
             .fetch_all(pool)

@@ -12,8 +12,8 @@ use sqlx::FromRow;
 use uuid::Uuid;
 
 use crate::db::registry::blobs::{BlobRow, blob_columns};
-use crate::db::text::Text;
-use crate::db::{Db, DbError, Result, in_transaction, on_pool};
+use crate::db::text::{Text, both, digests, ids, lock};
+use crate::db::{Db, Result, in_transaction, on_pool, types};
 use crate::domain::blob::{Blob, Removal};
 use crate::domain::digest::Digest;
 
@@ -29,28 +29,33 @@ macro_rules! is_removable {
     };
 }
 
-pub(in crate::db) const REMOVABLE: Text = Text {
-    postgres: concat!(
-        "SELECT digest FROM blob WHERE ",
-        is_removable!(),
-        " ORDER BY unlinked_at LIMIT $3 FOR UPDATE SKIP LOCKED"
-    ),
-    sqlite: concat!("SELECT digest FROM blob WHERE ", is_removable!(), " ORDER BY unlinked_at LIMIT $3"),
-};
+macro_rules! removable {
+    ($db:ident) => {
+        concat!(
+            "SELECT id FROM blob WHERE ",
+            is_removable!(),
+            " ORDER BY unlinked_at LIMIT $3",
+            lock!($db, " FOR UPDATE SKIP LOCKED")
+        )
+    };
+}
+pub(in crate::db) const REMOVABLE: Text = both!(removable);
 
 const COUNT_REMOVABLE: &str =
     concat!("SELECT COUNT(*), CAST(COALESCE(SUM(size), 0) AS BIGINT) FROM blob WHERE ", is_removable!());
 
-pub(in crate::db) const CLAIM: Text = Text {
-    postgres: "UPDATE blob SET removal_id = $2, removing_until = $3
-        WHERE digest IN (SELECT jsonb_array_elements_text($1)) AND unlinked_at IS NOT NULL
-            AND NOT EXISTS (SELECT 1 FROM repository_blob WHERE repository_blob.digest = blob.digest)
-        RETURNING digest, size",
-    sqlite: "UPDATE blob SET removal_id = $2, removing_until = $3
-        WHERE digest IN (SELECT value FROM json_each($1)) AND unlinked_at IS NOT NULL
-            AND NOT EXISTS (SELECT 1 FROM repository_blob WHERE repository_blob.digest = blob.digest)
-        RETURNING digest, size",
-};
+macro_rules! claim {
+    ($db:ident) => {
+        concat!(
+            "UPDATE blob SET removal_id = $2, removing_until = $3 WHERE id IN ",
+            ids!($db, "$1"),
+            " AND unlinked_at IS NOT NULL
+                AND NOT EXISTS (SELECT 1 FROM repository_blob WHERE repository_blob.blob_id = blob.id)
+            RETURNING digest, size"
+        )
+    };
+}
+pub(in crate::db) const CLAIM: Text = both!(claim);
 
 /// No proof: nothing is known of the object but its place, and nobody will read it.
 const CLAIM_STRAY: &str = "
@@ -64,10 +69,12 @@ pub(in crate::db) const FORGET: &str = "
 
 const ENDED: &str = "UPDATE blob SET removing_until = $3 WHERE digest = $1 AND removal_id = $2";
 
-pub(in crate::db) const KNOWN: Text = Text {
-    postgres: "SELECT digest FROM blob WHERE digest IN (SELECT jsonb_array_elements_text($1))",
-    sqlite: "SELECT digest FROM blob WHERE digest IN (SELECT value FROM json_each($1))",
-};
+macro_rules! known {
+    ($db:ident) => {
+        concat!("SELECT digest FROM blob WHERE digest IN ", digests!($db, "$1"))
+    };
+}
+pub(in crate::db) const KNOWN: Text = both!(known);
 
 /// What the database knows of a digest.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -88,7 +95,7 @@ impl Db {
     /// A blob, whoever may read it, or its removal: for publishing after proof, never for an answer to a client.
     pub async fn find_stored(&self, digest: &Digest) -> Result<Option<Stored>> {
         let row: Option<StoredRow> = on_pool!(self, pool =>
-            sqlx::query_as(FIND_STORED).bind(digest.to_string()).fetch_optional(pool).await)?;
+            sqlx::query_as(FIND_STORED).bind(digest).fetch_optional(pool).await)?;
         let Some(StoredRow { blob, removal_id, removing_until }) = row else { return Ok(None) };
         Ok(Some(match removal_id.zip(removing_until) {
             Some((id, until)) => Stored::Removing(Removal { id, until }),
@@ -106,14 +113,13 @@ impl Db {
         limit: u32,
     ) -> Result<Vec<(Digest, u64)>> {
         let (removable, claim) = (self.text(REMOVABLE), self.text(CLAIM));
-        let claimed: Result<Vec<(String, i64)>> = in_transaction!(self, transaction => {
+        let claimed: Result<Vec<(Digest, i64)>> = in_transaction!(self, transaction => {
             let found = sqlx::query_scalar(removable).bind(before).bind(now).bind(i64::from(limit));
-            let found: Vec<String> = found.fetch_all(&mut *transaction).await?;
+            let found: Vec<i64> = found.fetch_all(&mut *transaction).await?;
             let claim = sqlx::query_as(claim).bind(serde_json::json!(found)).bind(removal.id).bind(removal.until);
             claim.fetch_all(&mut *transaction).await?
         });
-        let sized = |(digest, size): (String, i64)| Ok((parse(&digest)?, size.unsigned_abs()));
-        claimed?.into_iter().map(sized).collect()
+        Ok(claimed?.into_iter().map(|(digest, size)| (digest, size.unsigned_abs())).collect())
     }
 
     /// How many blobs [`Self::claim_removals`] would take, and their bytes.
@@ -132,7 +138,7 @@ impl Db {
         removal: Removal,
     ) -> Result<bool> {
         let claimed = on_pool!(self, pool => sqlx::query(CLAIM_STRAY)
-            .bind(digest.to_string())
+            .bind(digest)
             .bind(crate::db::rows::signed(size))
             .bind(now)
             .bind(removal.id)
@@ -145,16 +151,15 @@ impl Db {
 
     /// The object is gone: so is the row, or, while somebody finalizes as this digest, what keeps that one waiting.
     pub async fn end_removal(&self, digest: &Digest, id: Uuid, now: DateTime<Utc>) -> Result<()> {
-        let digest = digest.to_string();
         let forgotten = on_pool!(self, pool => sqlx::query(FORGET)
-            .bind(&digest)
+            .bind(digest)
             .bind(id)
             .execute(pool)
             .await
             .map(|done| done.rows_affected()))?;
         if forgotten == 0 {
             on_pool!(self, pool => sqlx::query(ENDED)
-                .bind(&digest)
+                .bind(digest)
                 .bind(id)
                 .bind(now)
                 .execute(pool)
@@ -166,19 +171,9 @@ impl Db {
 
     /// Those of these digests that have a row.
     pub async fn known_blobs(&self, digests: &[Digest]) -> Result<HashSet<Digest>> {
-        let texts: serde_json::Value = digests.iter().map(ToString::to_string).collect();
-        let sql = self.text(KNOWN);
-        let known: Vec<String> =
-            on_pool!(self, pool => sqlx::query_scalar(sql).bind(texts).fetch_all(pool).await)?;
-        known.iter().map(|digest| parse(digest)).collect()
+        let (sql, digests) = (self.text(KNOWN), types::digests(digests));
+        let known: Vec<Digest> =
+            on_pool!(self, pool => sqlx::query_scalar(sql).bind(digests).fetch_all(pool).await)?;
+        Ok(known.into_iter().collect())
     }
-}
-
-fn parse(digest: &str) -> Result<Digest> {
-    digest.parse().map_err(|error: crate::domain::digest::DigestError| DbError::Corrupt {
-        table: "blob",
-        column: "digest",
-        row: digest.to_owned(),
-        reason: error.to_string(),
-    })
 }

@@ -19,7 +19,7 @@ const FIND_AGAIN: &str =
 impl Db {
     /// Blobs that are in their place, or were before they were lost, in the database's order of digests.
     pub async fn placed_blobs(&self, after: Option<&Digest>, limit: u32) -> Result<Vec<Blob>> {
-        let after = after.map(ToString::to_string).unwrap_or_default();
+        let after = after.map_or(&[][..], Digest::as_bytes);
         let rows: Vec<BlobRow> = on_pool!(self, pool =>
             sqlx::query_as(PLACED).bind(after).bind(i64::from(limit)).fetch_all(pool).await)?;
         rows.into_iter().map(Blob::try_from).collect()
@@ -28,7 +28,7 @@ impl Db {
     /// The object of a lost blob is there after all, and its bytes were proven now.
     pub async fn mark_found(&self, digest: &Digest, now: DateTime<Utc>) -> Result<()> {
         on_pool!(self, pool => sqlx::query(FIND_AGAIN)
-            .bind(digest.to_string())
+            .bind(digest)
             .bind(now)
             .execute(pool)
             .await

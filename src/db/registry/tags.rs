@@ -3,45 +3,65 @@
 
 use chrono::{DateTime, Utc};
 
-use crate::db::accounts::authorization::corrupt;
+use crate::db::text::{Text, both, has_content, repository_id};
 use crate::db::{Db, Result, on_pool};
 use crate::domain::blob::ListedBlob;
 use crate::domain::digest::Digest;
 use crate::domain::name::RepositoryName;
 use crate::domain::reference::Tag;
 
-pub(in crate::db) const TAGS: &str = "
-    SELECT name FROM tag WHERE repository_name = $1 AND name > $2 ORDER BY name LIMIT $3";
+pub(in crate::db) const TAGS: &str = concat!(
+    "SELECT name FROM tag WHERE repository_id = ",
+    repository_id!(),
+    " AND name > $2 ORDER BY name LIMIT $3"
+);
 
-/// Each with whether a manifest names it.
-pub(in crate::db) const BLOBS: &str = "
-    SELECT repository_blob.digest, blob.size, repository_blob.created_at,
-        EXISTS (SELECT 1 FROM manifest_blob
-            WHERE manifest_blob.repository_name = repository_blob.repository_name
-                AND manifest_blob.digest = repository_blob.digest) AS in_manifest
-    FROM repository_blob JOIN blob ON blob.digest = repository_blob.digest
-    WHERE repository_blob.repository_name = $1 AND repository_blob.digest > $2
-    ORDER BY repository_blob.digest LIMIT $3";
+/// As an expression, which no index has: PostgreSQL is not to walk through all blobs in the order of their digests where
+/// it takes a repository for larger than it is.
+macro_rules! digest {
+    (postgres) => {
+        "(blob.digest || ''::BYTEA)"
+    };
+    (sqlite) => {
+        "+blob.digest"
+    };
+}
 
-pub(in crate::db) const DELETE: &str = "DELETE FROM tag WHERE repository_name = $1 AND name = $2";
+/// Each with whether a manifest names it. A page costs a look at each of the repository's blobs.
+macro_rules! blobs {
+    ($db:ident) => {
+        concat!(
+            "SELECT blob.digest, blob.size, repository_blob.created_at,
+                EXISTS (SELECT 1 FROM manifest_blob
+                    WHERE manifest_blob.repository_id = repository_blob.repository_id
+                        AND manifest_blob.blob_id = repository_blob.blob_id) AS in_manifest
+            FROM repository_blob JOIN blob ON blob.id = repository_blob.blob_id
+            WHERE repository_blob.repository_id = ",
+            repository_id!(),
+            " AND ",
+            digest!($db),
+            " > $2 ORDER BY ",
+            digest!($db),
+            " LIMIT $3"
+        )
+    };
+}
+pub(in crate::db) const BLOBS: Text = both!(blobs);
+
+pub(in crate::db) const DELETE: &str =
+    concat!("DELETE FROM tag WHERE repository_id = ", repository_id!(), " AND name = $2");
 
 /// A repository is there while it has a blob or a manifest.
-pub(in crate::db) const EXISTS: &str = "
-    SELECT EXISTS (SELECT 1 FROM repository_blob WHERE repository_name = $1)
-        OR EXISTS (SELECT 1 FROM manifest WHERE repository_name = $1)";
+pub(in crate::db) const EXISTS: &str =
+    concat!("SELECT EXISTS (SELECT 1 FROM repository WHERE name = $1 AND ", has_content!(), ")");
 
-/// From one name to the next in the indexes: a repository costs four look-ups, whatever it has.
-pub(in crate::db) const REPOSITORIES: &str = "
-    WITH RECURSIVE repository (name) AS (
-        SELECT MIN(name) FROM (
-            SELECT MIN(repository_name) AS name FROM repository_blob WHERE repository_name > $1
-            UNION ALL SELECT MIN(repository_name) FROM manifest WHERE repository_name > $1) AS first
-        UNION ALL
-        SELECT (SELECT MIN(name) FROM (
-            SELECT MIN(repository_name) AS name FROM repository_blob WHERE repository_name > repository.name
-            UNION ALL SELECT MIN(repository_name) FROM manifest WHERE repository_name > repository.name) AS next)
-        FROM repository WHERE name IS NOT NULL)
-    SELECT name FROM repository WHERE name IS NOT NULL LIMIT $2";
+/// All of them, or those of projects that have a row.
+pub(in crate::db) const REPOSITORIES: &str = concat!(
+    "SELECT name FROM repository
+    WHERE name > $1 AND ($3 OR (SELECT 1 FROM project WHERE project.name = repository.project_name) IS NOT NULL) AND ",
+    has_content!(),
+    " ORDER BY name LIMIT $2"
+);
 
 impl Db {
     /// A repository's blobs after `last` in the order of their digests, at most `limit`.
@@ -51,19 +71,20 @@ impl Db {
         last: Option<&Digest>,
         limit: u32,
     ) -> Result<Vec<ListedBlob>> {
-        let last = last.map(ToString::to_string).unwrap_or_default();
-        let rows: Vec<(String, i64, DateTime<Utc>, bool)> = on_pool!(self, pool => sqlx::query_as(BLOBS)
-            .bind(repository.as_str())
+        let (sql, last) = (self.text(BLOBS), last.map_or(&[][..], Digest::as_bytes));
+        let rows: Vec<(Digest, i64, DateTime<Utc>, bool)> = on_pool!(self, pool => sqlx::query_as(sql)
+            .bind(repository)
             .bind(last)
             .bind(i64::from(limit))
             .fetch_all(pool)
             .await)?;
-        let blob = |(digest, size, created_at, in_manifest): (String, i64, DateTime<Utc>, bool)| {
-            let digest =
-                digest.parse().map_err(|error| corrupt("repository_blob", "digest", &digest, &error))?;
-            Ok(ListedBlob { digest, size: size.unsigned_abs(), created_at, in_manifest })
+        let blob = |(digest, size, created_at, in_manifest): (Digest, i64, DateTime<Utc>, bool)| ListedBlob {
+            digest,
+            size: size.unsigned_abs(),
+            created_at,
+            in_manifest,
         };
-        rows.into_iter().map(blob).collect()
+        Ok(rows.into_iter().map(blob).collect())
     }
 
     /// A repository's tags after `last` in the order of their bytes, at most `limit`.
@@ -93,9 +114,14 @@ impl Db {
             sqlx::query_scalar(EXISTS).bind(repository.as_str()).fetch_one(pool).await)?)
     }
 
-    /// Repositories after `last` in the order of their bytes, at most `limit`.
-    pub async fn repositories(&self, last: &str, limit: u32) -> Result<Vec<String>> {
-        Ok(on_pool!(self, pool =>
-            sqlx::query_scalar(REPOSITORIES).bind(last).bind(i64::from(limit)).fetch_all(pool).await)?)
+    /// Repositories after `last` in the order of their bytes, at most `limit`; also those whose project has no row where
+    /// `with_unowned` says so.
+    pub async fn repositories(&self, last: &str, limit: u32, with_unowned: bool) -> Result<Vec<String>> {
+        Ok(on_pool!(self, pool => sqlx::query_scalar(REPOSITORIES)
+            .bind(last)
+            .bind(i64::from(limit))
+            .bind(with_unowned)
+            .fetch_all(pool)
+            .await)?)
     }
 }

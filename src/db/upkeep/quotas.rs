@@ -1,6 +1,6 @@
 //! Room in a project: whoever adds to its usage makes sure first that there is.
 //!
-//! The usage is the sum of a ledger that triggers write to (see `0004_quotas.sql`). Who adds locks the project's row
+//! The usage is the sum of a ledger that triggers write to (see `0004_usage.sql`). Who adds locks the project's row
 //! before anything else, and sums in a later statement, whose snapshot has what those that were waited for have
 //! added. Who gives back locks nothing. What a session has reserved covers what its commit adds: a commit never
 //! makes the sum larger, and asks for nothing. Projects without limits are not locked.
@@ -30,16 +30,16 @@ pub(in crate::db) const IS_LIMITED: &str =
 
 const RESERVED: &str = "
     SELECT reserved FROM blob_upload_session
-    WHERE upload_uuid = $1 AND status IN ('pending', 'uploading', 'finalizing')";
+    WHERE upload_uuid = $1 AND ended_at IS NULL";
 
 /// The revision stays: whoever works on the session has nothing to read again for this.
 pub(in crate::db) const RESERVE: &str = "
     UPDATE blob_upload_session SET reserved = $2
-    WHERE upload_uuid = $1 AND status IN ('pending', 'uploading', 'finalizing') AND reserved < $2";
+    WHERE upload_uuid = $1 AND ended_at IS NULL AND reserved < $2";
 
 pub(in crate::db) const RELEASE: &str = "
     UPDATE blob_upload_session SET reserved = $2
-    WHERE upload_uuid = $1 AND status IN ('pending', 'uploading', 'finalizing') AND reserved > $2";
+    WHERE upload_uuid = $1 AND ended_at IS NULL AND reserved > $2";
 
 macro_rules! take_rows {
     ($lock:literal) => {

@@ -15,51 +15,52 @@ pub(in crate::db) const USAGE: &str = "
         (SELECT count_limit FROM project WHERE name = $1) AS count_limit
     FROM project_usage WHERE project_name = $1";
 
-/// '0' comes after '/'.
-macro_rules! is_in_project {
+/// A project's links, by blob.
+macro_rules! linked {
     () => {
-        "(repository_name = $1 OR (repository_name > $1 || '/' AND repository_name < $1 || '0'))"
+        "SELECT blob_id, COUNT(*) AS links
+        FROM repository JOIN repository_blob ON repository_blob.repository_id = repository.id
+        WHERE project_name = $1 GROUP BY blob_id"
     };
 }
 
 /// One statement, one snapshot: what is pushed meanwhile is in both or in neither.
 const RECOUNT: &str = concat!(
-    "WITH linked AS (SELECT digest, COUNT(*) AS links FROM repository_blob WHERE ",
-    is_in_project!(),
-    " GROUP BY digest)
+    "WITH linked AS (",
+    linked!(),
+    ")
     SELECT CAST(COALESCE(SUM(bytes), 0) AS BIGINT) AS bytes, CAST(COALESCE(SUM(reserved), 0) AS BIGINT) AS reserved,
         CAST(COALESCE(SUM(tags), 0) AS BIGINT) AS tags,
         (SELECT storage_limit FROM project WHERE name = $1) AS storage_limit,
         (SELECT count_limit FROM project WHERE name = $1) AS count_limit,
-        (SELECT CAST(COALESCE(SUM(blob.size), 0) AS BIGINT) FROM linked JOIN blob ON blob.digest = linked.digest)
-            + (SELECT CAST(COALESCE(SUM(LENGTH(payload)), 0) AS BIGINT) FROM manifest WHERE ",
-    is_in_project!(),
-    ") AS counted_bytes,
+        (SELECT CAST(COALESCE(SUM(blob.size), 0) AS BIGINT) FROM linked JOIN blob ON blob.id = linked.blob_id)
+            + (SELECT CAST(COALESCE(SUM(LENGTH(payload)), 0) AS BIGINT) FROM repository
+                JOIN manifest ON manifest.repository_id = repository.id WHERE project_name = $1) AS counted_bytes,
         (SELECT CAST(COALESCE(SUM(reserved), 0) AS BIGINT) FROM blob_upload_session
-            WHERE status IN ('pending', 'uploading', 'finalizing') AND reserved > 0
+            WHERE ended_at IS NULL AND reserved > 0
                 AND SUBSTR(repository_name || '/', 1, LENGTH($1) + 1) = $1 || '/') AS counted_reserved,
-        (SELECT COUNT(*) FROM tag WHERE ",
-    is_in_project!(),
-    ") AS counted_tags,
+        (SELECT COUNT(*) FROM repository JOIN tag ON tag.repository_id = repository.id
+            WHERE project_name = $1) AS counted_tags,
         (SELECT COUNT(*) FROM linked
-            FULL JOIN (SELECT digest, links FROM project_blob WHERE project_name = $1) AS kept
-                ON kept.digest = linked.digest
+            FULL JOIN (SELECT blob_id, links FROM project_blob WHERE project_name = $1) AS kept
+                ON kept.blob_id = linked.blob_id
             WHERE kept.links IS DISTINCT FROM linked.links) AS miscounted_blobs
     FROM project_usage WHERE project_name = $1"
 );
 
-/// One correction at a time, and nobody links or unlinks meanwhile.
-const LOCK_LINKS: Text =
-    Text { postgres: "LOCK TABLE repository_blob IN SHARE ROW EXCLUSIVE MODE", sqlite: "SELECT 1" };
+/// One correction at a time, and nobody counts a link of the project meanwhile: the triggers share this lock before they
+/// count. Whoever waits for it has linked what the recount does not see yet, and counts it afterwards.
+const LOCK_COUNT: Text =
+    Text { postgres: "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", sqlite: "SELECT $1" };
 
 const CLEAR_BLOBS: &str = "DELETE FROM project_blob WHERE project_name = $1";
 
 const RECOUNT_BLOBS: &str = concat!(
-    "INSERT INTO project_blob (project_name, digest, size, links)
-    SELECT $1, linked.digest, blob.size, linked.links
-    FROM (SELECT digest, COUNT(*) AS links FROM repository_blob WHERE ",
-    is_in_project!(),
-    " GROUP BY digest) AS linked JOIN blob ON blob.digest = linked.digest"
+    "INSERT INTO project_blob (project_name, blob_id, size, links)
+    SELECT $1, linked.blob_id, blob.size, linked.links
+    FROM (",
+    linked!(),
+    ") AS linked JOIN blob ON blob.id = linked.blob_id"
 );
 
 const PROJECTS: &str = "
@@ -142,9 +143,9 @@ impl Db {
     /// As [`Self::recount`], and has the usage right afterwards, whatever is pushed meanwhile: what was missing at
     /// one moment is missing for good.
     pub async fn correct_usage(&self, project: &ProjectName) -> Result<Recount> {
-        let (lock, project) = (self.text(LOCK_LINKS), project.to_string());
+        let (lock, project) = (self.text(LOCK_COUNT), project.to_string());
         let row: Result<RecountRow> = in_transaction!(self, transaction => {
-            sqlx::query(lock).execute(&mut *transaction).await?;
+            sqlx::query(lock).bind(&project).execute(&mut *transaction).await?;
             let row: RecountRow =
                 sqlx::query_as(RECOUNT).bind(&project).fetch_one(&mut *transaction).await?;
             let [bytes, reserved, tags] = row.missing();

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use crate::db::registry::links::{LINK, on_known_link};
+use crate::db::registry::links::{LINK, MAKE_REPOSITORY, on_known_link};
 use crate::db::rows::signed;
 use crate::db::uploads::swap::{SWAP, swap, swap_statement};
 use crate::db::{Db, Result, in_transaction};
@@ -71,7 +71,8 @@ const INSERT_BLOB: &str = concat!(
 );
 
 /// All three on PostgreSQL, in one round trip. The blob and its link come of the swapped row: where there is
-/// none, nothing is written. The link waits for the blob, which else may come second: `links.rs` locks in this order.
+/// none, nothing is written. The link asks for the blob, which comes first therefore: `links.rs` locks in this order. A
+/// blob that is there already, and stays as it is, is not among the stored ones.
 pub(in crate::db) const COMMIT: &str = concat!(
     "WITH swapped AS (",
     swap_statement!(),
@@ -81,10 +82,11 @@ pub(in crate::db) const COMMIT: &str = concat!(
             sealed_until, placing_until, exposed)
         SELECT $21, $22, $23, $20, $24, $25, $26, $27, $20, $28, $30 FROM swapped ",
     on_known_blob!("$29"),
-    " RETURNING digest),
+    " RETURNING id),
     linked AS (
-        INSERT INTO repository_blob (repository_name, digest, created_at)
-        SELECT repository_name, $21, $20 FROM swapped WHERE (SELECT COUNT(*) FROM stored) >= 0 ",
+        INSERT INTO repository_blob (blob_id, repository_id, created_at)
+        SELECT COALESCE((SELECT id FROM stored), blob_to_link($21)), repository_to_link(repository_name), $20
+        FROM swapped ",
     on_known_link!(),
     ")
     SELECT 1 FROM swapped"
@@ -129,7 +131,7 @@ impl Db {
         placing_until: DateTime<Utc>,
         removal: Option<Uuid>,
     ) -> Result<bool> {
-        let digest = blob.digest.to_string();
+        let digest = blob.digest;
         let sealed = blob.standing.sealed();
         let placed_at = sealed.is_none().then_some(blob.created_at);
         let exposed = i16::from(matches!(blob.standing, Standing::Exposed(_)));
@@ -160,7 +162,7 @@ impl Db {
                     let swapped = swapped.rows_affected() == 1;
                     if swapped {
                         sqlx::query(INSERT_BLOB)
-                            .bind(&digest)
+                            .bind(digest)
                             .bind(signed(blob.size))
                             .bind(blob.proof.as_str())
                             .bind(blob.created_at)
@@ -173,9 +175,13 @@ impl Db {
                             .bind(exposed)
                             .execute(&mut *transaction)
                             .await?;
+                        sqlx::query(MAKE_REPOSITORY)
+                            .bind(&before.repository)
+                            .execute(&mut *transaction)
+                            .await?;
                         sqlx::query(LINK)
-                            .bind(before.repository.as_str())
-                            .bind(&digest)
+                            .bind(&before.repository)
+                            .bind(digest)
                             .bind(blob.created_at)
                             .execute(&mut *transaction)
                             .await?;

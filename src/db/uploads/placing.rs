@@ -16,8 +16,8 @@ use crate::domain::upload::UploadId;
 /// Of two that claim at once the second finds a later time in the row, and leaves it.
 pub(in crate::db) const CLAIM: &str = concat!(
     "UPDATE blob SET placing_until = $2
-    WHERE placing_until <= $1 AND sealed_by IS NOT NULL AND digest IN
-        (SELECT digest FROM blob WHERE sealed_by IS NOT NULL AND placing_until <= $1 ORDER BY placing_until LIMIT $3)
+    WHERE placing_until <= $1 AND sealed_by IS NOT NULL AND id IN
+        (SELECT id FROM blob WHERE sealed_by IS NOT NULL AND placing_until <= $1 ORDER BY placing_until LIMIT $3)
     RETURNING ",
     blob_columns!()
 );
@@ -76,7 +76,7 @@ impl Db {
     /// Keeps the others from copying until `until`.
     pub async fn renew_placing(&self, digest: &Digest, upload: UploadId, until: DateTime<Utc>) -> Result<()> {
         on_pool!(self, pool => sqlx::query(RENEW)
-            .bind(digest.to_string())
+            .bind(digest)
             .bind(upload.as_uuid())
             .bind(until)
             .execute(pool)
@@ -89,7 +89,7 @@ impl Db {
     /// the temporary object any more.
     pub async fn mark_placed(&self, digest: &Digest, upload: UploadId, now: DateTime<Utc>) -> Result<bool> {
         let released: Option<bool> = on_pool!(self, pool => sqlx::query_scalar(PLACED)
-            .bind(digest.to_string())
+            .bind(digest)
             .bind(upload.as_uuid())
             .bind(now)
             .fetch_optional(pool)
@@ -101,7 +101,7 @@ impl Db {
     /// Keeps an unplaced blob's temporary object until `until`; false when the blob is placed.
     pub async fn hold_sealed(&self, digest: &Digest, until: DateTime<Utc>) -> Result<bool> {
         let held = on_pool!(self, pool => sqlx::query(HOLD)
-            .bind(digest.to_string())
+            .bind(digest)
             .bind(until)
             .execute(pool)
             .await

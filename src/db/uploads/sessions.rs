@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 
 use crate::db::rows::{StateColumns, UploadRow, select_upload, signed};
-use crate::db::text::Text;
+use crate::db::text::{Text, both, texts};
 use crate::db::upkeep::quotas::{LOCK, TAKE, hold_project};
 use crate::db::{Db, Result, in_transaction, on_pool};
 use crate::domain::access::Share;
@@ -16,14 +16,14 @@ macro_rules! insert_statement {
         concat!(
             "INSERT INTO blob_upload_session
                 (upload_uuid, repository_name, user_id, status, transfer_mode, temp_path, digest_algorithm,
-                 declared_digest, size, metadata, created_at, updated_at, expires_at, reserved) ",
+                 declared_digest, size, metadata, created_at, updated_at, expires_at, due_at, reserved) ",
             $values
         )
     };
 }
 
 pub(in crate::db) const INSERT: &str =
-    insert_statement!("VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $11, $12, $13)");
+    insert_statement!("VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $11, $12, $12, $13)");
 
 /// A user with the robots of the projects they have made, or a project's robots: whoever may make robots would otherwise
 /// have another share with each. Those of whoever runs the service are everybody's.
@@ -35,24 +35,20 @@ const COUNTED_TOGETHER: &str = "
 
 /// Sessions whose time is up are as good as ended. Counting stops at the limit.
 macro_rules! count_open {
-    ($names:literal) => {
+    ($db:ident) => {
         concat!(
             "SELECT COUNT(*) FROM (
-                SELECT 1 FROM blob_upload_session WHERE ",
-            $names,
-            " AND status IN ('pending', 'uploading', 'finalizing') AND expires_at > $2 LIMIT $3) AS open"
+                SELECT 1 FROM blob_upload_session WHERE user_id IN ",
+            texts!($db, "$1"),
+            " AND ended_at IS NULL AND expires_at > $2 LIMIT $3) AS open"
         )
     };
 }
-
-pub(in crate::db) const COUNT_OPEN: Text = Text {
-    postgres: count_open!("user_id = ANY ($1)"),
-    sqlite: count_open!("user_id IN (SELECT value FROM json_each($1))"),
-};
+pub(in crate::db) const COUNT_OPEN: Text = both!(count_open);
 
 /// One statement also for what would have to be reserved, wherever nothing limits the project.
 pub(in crate::db) const INSERT_UNLIMITED: &str = insert_statement!(
-    "SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $11, $12, 0
+    "SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $11, $12, $12, 0
     WHERE NOT EXISTS (SELECT 1 FROM project WHERE name = $13 AND storage_limit >= 0)"
 );
 
@@ -126,15 +122,9 @@ impl Db {
             sqlx::query_scalar(COUNTED_TOGETHER).bind(&user).bind(project).fetch_all(pool).await)?;
         let names: Vec<String> = user.into_iter().chain(robots).collect();
         let (sql, most) = (self.text(COUNT_OPEN), i64::try_from(most).unwrap_or(i64::MAX));
-        let count: i64 = match self {
-            Self::Postgres(pool) => {
-                sqlx::query_scalar(sql).bind(&names).bind(now).bind(most).fetch_one(pool).await?
-            }
-            Self::Sqlite(pool) => {
-                let names = serde_json::json!(names);
-                sqlx::query_scalar(sql).bind(names).bind(now).bind(most).fetch_one(pool).await?
-            }
-        };
+        let names = serde_json::json!(names);
+        let count: i64 = on_pool!(self, pool =>
+            sqlx::query_scalar(sql).bind(names).bind(now).bind(most).fetch_one(pool).await)?;
         Ok(count.unsigned_abs())
     }
 }

@@ -4,60 +4,87 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use crate::db::rows::{UploadRow, select_upload};
-use crate::db::text::Text;
+use crate::db::text::{Text, both, lock};
 use crate::db::{Db, Result, on_pool};
 use crate::domain::digest::Digest;
 use crate::domain::upload::{Upload, UploadId};
 
+/// A session is due no later than it ends; it may be due earlier.
 macro_rules! is_due {
     () => {
-        "status IN ('pending', 'uploading', 'finalizing') AND expires_at <= $1
+        "ended_at IS NULL AND due_at <= $1 AND expires_at <= $1
             AND (lease_expires_at IS NULL OR lease_expires_at <= $1)"
     };
 }
 
 macro_rules! is_undiscarded {
     () => {
-        "status IN ('completed', 'failed', 'aborted', 'expired') AND discarded_at IS NULL AND updated_at <= $1
+        "ended_at IS NOT NULL AND discarded_at IS NULL AND ended_at <= $1
             AND NOT EXISTS (SELECT 1 FROM blob WHERE sealed_by = upload_uuid)"
     };
 }
 
-/// `Upload::expire`, and `discarded_at` where the store was never asked for anything. PostgreSQL lets two
-/// cleaners each take rows that the other has not locked; SQLite has one writer.
-macro_rules! expire {
-    ($lock:literal) => {
+/// PostgreSQL lets two cleaners each take rows that the other has not locked; SQLite has one writer.
+macro_rules! skip_locked {
+    ($db:ident) => {
+        lock!($db, " FOR UPDATE SKIP LOCKED")
+    };
+}
+
+/// Those that were due and whose end has been put off meanwhile are due then.
+macro_rules! put_off {
+    ($db:ident) => {
         concat!(
-            "WITH due AS (
-                SELECT id FROM blob_upload_session WHERE ",
-            is_due!(),
-            " ORDER BY expires_at LIMIT $2 ",
-            $lock,
+            "WITH living AS (
+                SELECT upload_uuid FROM blob_upload_session
+                WHERE ended_at IS NULL AND due_at <= $1 AND (expires_at > $1 OR lease_expires_at > $1)
+                ORDER BY due_at LIMIT $2",
+            skip_locked!($db),
             ")
             UPDATE blob_upload_session
-            SET status = 'expired',
+            SET due_at = CASE WHEN lease_expires_at > expires_at THEN lease_expires_at ELSE expires_at END
+            WHERE upload_uuid IN (SELECT upload_uuid FROM living)"
+        )
+    };
+}
+pub(in crate::db) const PUT_OFF: Text = both!(put_off);
+
+/// `Upload::expire`, and `discarded_at` where the store was never asked for anything.
+macro_rules! expire {
+    ($db:ident) => {
+        concat!(
+            "WITH due AS (
+                SELECT upload_uuid FROM blob_upload_session WHERE ",
+            is_due!(),
+            " ORDER BY due_at LIMIT $2",
+            skip_locked!($db),
+            ")
+            UPDATE blob_upload_session
+            SET status = 'expired', ended_at = $1,
                 discarded_at = CASE WHEN status = 'pending' AND transfer_mode IS NULL THEN $1 END,
                 transfer_mode = NULL, claimed_digest = NULL, part_size = NULL, store_upload_id = NULL,
                 received_offset = 0, hash_state = NULL, tail_id = NULL, lease_owner = NULL,
                 lease_expires_at = NULL, updated_at = $1, revision = revision + 1
-            WHERE id IN (SELECT id FROM due)
+            WHERE upload_uuid IN (SELECT upload_uuid FROM due)
             RETURNING discarded_at IS NOT NULL"
         )
     };
 }
+pub(in crate::db) const EXPIRE: Text = both!(expire);
 
 macro_rules! forget {
-    ($lock:literal) => {
+    ($db:ident) => {
         concat!(
             "WITH old AS (
-                SELECT id FROM blob_upload_session WHERE discarded_at <= $1
-                ORDER BY discarded_at LIMIT $2 ",
-            $lock,
+                SELECT upload_uuid FROM blob_upload_session WHERE discarded_at <= $1
+                ORDER BY discarded_at LIMIT $2",
+            skip_locked!($db),
             ")
-            DELETE FROM blob_upload_session WHERE id IN (SELECT id FROM old)"
+            DELETE FROM blob_upload_session WHERE upload_uuid IN (SELECT upload_uuid FROM old)"
         )
     };
 }
+pub(in crate::db) const FORGET: Text = both!(forget);
 
 /// UUIDs come as one parameter: an array, or JSON of their hexadecimal digits.
 macro_rules! one_of {
@@ -69,21 +96,19 @@ macro_rules! one_of {
     };
 }
 
-pub(in crate::db) const EXPIRE: Text =
-    Text { postgres: expire!("FOR UPDATE SKIP LOCKED"), sqlite: expire!("") };
-
 const COUNT_DUE: &str = concat!("SELECT COUNT(*) FROM blob_upload_session WHERE ", is_due!());
 
+/// All that are being finalized are looked at: those that have a claimed digest, which is never empty.
 pub(in crate::db) const ABANDONED: &str = select_upload!(
     "
-    WHERE status = 'finalizing' AND lease_expires_at <= $1 AND expires_at > $1
+    WHERE status = 'finalizing' AND claimed_digest > '' AND lease_expires_at <= $1 AND expires_at > $1
     ORDER BY lease_expires_at LIMIT $2"
 );
 
 pub(in crate::db) const UNDISCARDED: &str = concat!(
     "SELECT upload_uuid FROM blob_upload_session WHERE ",
     is_undiscarded!(),
-    " ORDER BY updated_at LIMIT $2 OFFSET $3"
+    " ORDER BY ended_at LIMIT $2 OFFSET $3"
 );
 
 const COUNT_UNDISCARDED: &str = concat!("SELECT COUNT(*) FROM blob_upload_session WHERE ", is_undiscarded!());
@@ -97,9 +122,6 @@ pub(in crate::db) const FIND_ALL: Text = Text {
     postgres: concat!(select_upload!("WHERE "), one_of!(postgres)),
     sqlite: concat!(select_upload!("WHERE "), one_of!(sqlite)),
 };
-
-pub(in crate::db) const FORGET: Text =
-    Text { postgres: forget!("FOR UPDATE SKIP LOCKED"), sqlite: forget!("") };
 
 pub(in crate::db) const IS_PLACING: &str = "
     SELECT (SELECT COUNT(*) FROM blob WHERE digest = $1 AND placed_at IS NULL AND placing_until > $2)
@@ -117,7 +139,9 @@ pub struct Expired {
 impl Db {
     /// Ends sessions whose time is up and that nobody holds, at most `limit`.
     pub async fn expire_uploads(&self, now: DateTime<Utc>, limit: u32) -> Result<Expired> {
-        let sql = self.text(EXPIRE);
+        let (put_off, sql) = (self.text(PUT_OFF), self.text(EXPIRE));
+        on_pool!(self, pool =>
+            sqlx::query(put_off).bind(now).bind(i64::from(limit)).execute(pool).await.map(drop))?;
         let discarded: Vec<bool> = on_pool!(self, pool =>
             sqlx::query_scalar(sql).bind(now).bind(i64::from(limit)).fetch_all(pool).await)?;
         Ok(Expired {
@@ -201,7 +225,7 @@ impl Db {
     /// Whether a live replica may be placing this digest now.
     pub async fn is_placing(&self, digest: &Digest, now: DateTime<Utc>) -> Result<bool> {
         let count: i64 = on_pool!(self, pool =>
-            sqlx::query_scalar(IS_PLACING).bind(digest.to_string()).bind(now).fetch_one(pool).await)?;
+            sqlx::query_scalar(IS_PLACING).bind(digest).bind(now).fetch_one(pool).await)?;
         Ok(count > 0)
     }
 }

@@ -1,28 +1,46 @@
-//! `GET /api/v2.0/projects/{name_or_id}/logs` and `GET /api/v2.0/audit-logs`: the audit log, newest first.
+//! `GET /api/v2.0/projects/{name_or_id}/logs` and `GET /api/v2.0/audit-logs`: the audit log, newest first. Besides Harbor's
+//! page numbers, `before=` takes the id of an entry: then the page is that of the entries before it, however far back.
 
 use super::page::Page;
 use super::{Answer, Call};
 use crate::domain::audit::StoredAuditEntry;
+use crate::http::error::HttpError;
 use crate::http::extract::Parameters;
 use crate::wire::AuditLog;
 
 /// By its name also of a project that is gone: what was done there stays done.
 pub(super) async fn of_project(call: &Call) -> Answer {
-    let page = Page::of(&Parameters::of(&call.parts.uri))?;
-    let found = call.service.audit_entries_of_project(&call.project, page.limit(), page.offset()).await?;
-    Ok(rendered(call, page, found))
+    let (page, before, offset) = asked(call)?;
+    let found = call.service.audit_entries_of_project(&call.project, before, page.limit(), offset).await?;
+    Ok(rendered(call, page, before, found))
 }
 
 pub(super) async fn all(call: &Call) -> Answer {
-    let page = Page::of(&Parameters::of(&call.parts.uri))?;
-    Ok(rendered(call, page, call.service.audit_entries(page.limit(), page.offset()).await?))
+    let (page, before, offset) = asked(call)?;
+    Ok(rendered(call, page, before, call.service.audit_entries(before, page.limit(), offset).await?))
+}
+
+/// The page, the entry before which it begins, and how many of those are passed over.
+fn asked(call: &Call) -> Result<(Page, Option<i64>, u64), HttpError> {
+    let parameters = Parameters::of(&call.parts.uri);
+    let page = Page::of(&parameters)?;
+    let before = parameters.number("before")?.map(|id| i64::try_from(id).unwrap_or(i64::MAX));
+    Ok((page, before, if before.is_some() { 0 } else { page.offset() }))
 }
 
 fn rendered(
     call: &Call,
     page: Page,
+    before: Option<i64>,
     (entries, total): (Vec<StoredAuditEntry>, u64),
 ) -> axum::response::Response {
     let entries: Vec<_> = entries.into_iter().map(AuditLog::from).collect();
-    page.of_list(&entries, total, &call.parts.uri)
+    match before {
+        None => page.of_list(&entries, total, &call.parts.uri),
+        Some(_) => {
+            let is_full = entries.len() == page.limit() as usize;
+            let last = entries.last().filter(|_| is_full).map(|entry| entry.id);
+            page.of_list_before(&entries, total, &call.parts.uri, last)
+        }
+    }
 }

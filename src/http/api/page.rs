@@ -45,9 +45,10 @@ impl Page {
     pub fn of_list<T: Serialize>(self, entries: &[T], total: u64, uri: &Uri) -> Response {
         let mut response = Json(entries).into_response();
         response.headers_mut().insert(TOTAL_COUNT, HeaderValue::from(total));
-        let before = (self.number > 1).then(|| self.link(uri, self.number - 1, "prev"));
+        let link = |number: u32, relation| self.link(uri, ("page", i64::from(number)), relation);
+        let before = (self.number > 1).then(|| link(self.number - 1, "prev"));
         let has_more = self.offset() + u64::from(self.size) < total;
-        let after = has_more.then(|| self.link(uri, self.number + 1, "next"));
+        let after = has_more.then(|| link(self.number + 1, "next"));
         let links: Vec<_> = before.into_iter().chain(after).collect();
         if !links.is_empty()
             && let Ok(links) = HeaderValue::try_from(links.join(", "))
@@ -57,14 +58,32 @@ impl Page {
         response
     }
 
-    fn link(self, uri: &Uri, number: u32, relation: &str) -> String {
+    /// The page of entries before one: the next one begins before `last`, where this page is not the last.
+    pub fn of_list_before<T: Serialize>(
+        self,
+        entries: &[T],
+        total: u64,
+        uri: &Uri,
+        last: Option<i64>,
+    ) -> Response {
+        let mut response = Json(entries).into_response();
+        response.headers_mut().insert(TOTAL_COUNT, HeaderValue::from(total));
+        if let Some(last) = last
+            && let Ok(link) = HeaderValue::try_from(self.link(uri, ("before", last), "next"))
+        {
+            response.headers_mut().insert(LINK, link);
+        }
+        response
+    }
+
+    fn link(self, uri: &Uri, (name, begins): (&str, i64), relation: &str) -> String {
         let mut query = form_urlencoded::Serializer::new(String::new());
         for (name, value) in form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes()) {
-            if !matches!(&*name, "page" | "page_size") {
+            if !matches!(&*name, "page" | "page_size" | "before") {
                 query.append_pair(&name, &value);
             }
         }
-        query.append_pair("page", &number.to_string()).append_pair("page_size", &self.size.to_string());
+        query.append_pair(name, &begins.to_string()).append_pair("page_size", &self.size.to_string());
         format!("<{}?{}>; rel=\"{relation}\"", uri.path(), query.finish())
     }
 }

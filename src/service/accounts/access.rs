@@ -3,7 +3,7 @@
 //! A project that a caller may not know of and one that does not exist are looked up by the same statement and get the
 //! same answer.
 
-use crate::db::ProjectAccess;
+use crate::db::{ProjectAccess, Reader};
 use crate::domain::access::{
     Action, Actions, Authority, Caller, ProjectName, ProjectReference, Role, TokenGrants,
 };
@@ -274,6 +274,16 @@ pub(in crate::service) fn role_in(authority: &Authority, project: &ProjectAccess
         }
         _ => None,
     }
+}
+
+/// Whose repositories somebody reads who signs in so, besides those of public projects.
+pub(in crate::service) fn reader(authority: &Authority) -> Reader {
+    let projects = match authority {
+        Authority::Federated { roles, .. } => roles.iter().map(|(name, _)| name.clone()).collect(),
+        Authority::Robot { project, actions, .. } if actions.contains(Action::Pull) => vec![project.clone()],
+        _ => Vec::new(),
+    };
+    Reader { is_all: is_unbound(authority), user: user_id(authority), projects }
 }
 
 pub(in crate::service) const fn user_id(authority: &Authority) -> Option<i64> {

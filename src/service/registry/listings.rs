@@ -1,13 +1,12 @@
 //! Tags, repositories and referrers, a page at a time: memory is that of a page, whatever there is.
 
-use std::collections::HashMap;
-
 use crate::db::Referrer;
-use crate::domain::access::{Action, Authority, Caller, ProjectName};
+use crate::domain::access::{Authority, Caller};
 use crate::domain::blob::ListedBlob;
 use crate::domain::digest::Digest;
 use crate::domain::media_type::MediaType;
 use crate::domain::name::RepositoryName;
+use crate::service::accounts::access::{is_unbound, reader};
 use crate::service::{Result, Service, ServiceError};
 
 /// Most entries on a page: at 128 characters a tag, 130 KiB of JSON.
@@ -16,9 +15,6 @@ pub const MAX_PAGE: u32 = 1_000;
 /// 1,000 descriptors takes at most a megabyte. A referrer that has more alone on its page has them within its own
 /// 4 MiB.
 const MAX_REFERRER_ANNOTATIONS: u32 = 2 * 1024 * 1024;
-
-/// Pages of all repositories that one page of those somebody may read is picked from.
-const CATALOG_LOOKS: usize = 100;
 
 /// Some entries, and whether there are more.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,48 +58,18 @@ impl Service {
         Ok(Page::cut(blobs, limit))
     }
 
-    /// Repositories after `last` that the caller may pull from, in the order of their bytes; at most `limit`, and
-    /// fewer where most are others'.
+    /// Repositories after `last` that the caller may pull from, in the order of their bytes; at most `limit`.
     pub async fn repositories(&self, caller: &Caller, last: &str, limit: u32) -> Result<Page<String>> {
         let limit = limit.min(MAX_PAGE);
         let authority = self.account_of(caller).await?;
-        let (mut readable, mut known) = (Vec::new(), HashMap::new());
-        let mut last = last.to_owned();
-        for _ in 0..CATALOG_LOOKS {
-            let found = self.db.repositories(&last, MAX_PAGE + 1).await?;
-            let is_end = found.len() <= MAX_PAGE as usize;
-            for name in found {
-                if self.is_listed(&authority, &name, &mut known).await? {
-                    readable.push(name.clone());
-                }
-                if readable.len() > limit as usize {
-                    return Ok(Page::cut(readable, limit));
-                }
-                last = name;
-            }
-            if is_end {
-                return Ok(Page { entries: readable, has_more: false });
-            }
-        }
-        // Nothing to go on from is the end.
-        let has_more = !readable.is_empty();
-        Ok(Page { entries: readable, has_more })
-    }
-
-    async fn is_listed(
-        &self,
-        authority: &Authority,
-        name: &str,
-        known: &mut HashMap<ProjectName, bool>,
-    ) -> Result<bool> {
-        let Ok(repository) = name.parse::<RepositoryName>() else { return Ok(false) };
-        let project = repository.project();
-        if let Some(is_readable) = known.get(&project) {
-            return Ok(*is_readable);
-        }
-        let is_readable = self.account_actions(authority, &project).await?.contains(Action::Pull);
-        known.insert(project, is_readable);
-        Ok(is_readable)
+        let repositories = if is_unbound(&authority) {
+            // Where nobody signs in, repositories have no project that is anybody's.
+            let with_unowned = matches!(authority, Authority::Unchecked);
+            self.db.repositories(last, limit + 1, with_unowned).await?
+        } else {
+            self.db.visible_repositories(&reader(&authority), last, limit + 1).await?
+        };
+        Ok(Page::cut(repositories, limit))
     }
 
     /// Manifests about `subject` after `last`, in the order of their digests; at most `limit`, and fewer where they

@@ -154,9 +154,14 @@ impl Service {
         }
     }
 
-    /// All entries, newest first; with them how many there are.
-    pub async fn audit_entries(&self, limit: u32, offset: u64) -> Result<(Vec<StoredAuditEntry>, u64)> {
-        Ok(self.db.audit_entries(None, limit, offset).await?)
+    /// All entries, newest first, or those before the entry `before`; with them how many there are.
+    pub async fn audit_entries(
+        &self,
+        before: Option<i64>,
+        limit: u32,
+        offset: u64,
+    ) -> Result<(Vec<StoredAuditEntry>, u64)> {
+        Ok(self.db.audit_entries(None, before, limit, offset).await?)
     }
 
     /// A project's entries, and none of another that had its name before: whoever makes a project is not to read who did
@@ -164,6 +169,7 @@ impl Service {
     pub async fn audit_entries_of_project(
         &self,
         project: &ProjectReference,
+        before: Option<i64>,
         limit: u32,
         offset: u64,
     ) -> Result<(Vec<StoredAuditEntry>, u64)> {
@@ -172,10 +178,10 @@ impl Service {
             (None, ProjectReference::Name(name)) => ProjectReference::Name(name.clone()),
             (None, ProjectReference::Id(_)) => return Err(ServiceError::Unknown("project")),
         };
-        Ok(self.db.audit_entries(Some(&reference), limit, offset).await?)
+        Ok(self.db.audit_entries(Some(&reference), before, limit, offset).await?)
     }
 
-    /// Deletes entries older than they are kept, at most `limit` in one statement; says how many.
+    /// Forgets entries older than they are kept, on SQLite at most `limit` in one statement; says how many.
     pub(in crate::service) async fn forget_audit_entries(&self, limit: u32) -> Result<u64> {
         let before = self.before(self.settings().audit_retention());
         let mut forgotten = 0;

@@ -2,11 +2,10 @@
 
 use std::sync::Arc;
 
-use crate::db::BlobReader;
 use crate::domain::access::{Action, Authority, Caller};
 use crate::domain::digest::Digest;
 use crate::domain::name::RepositoryName;
-use crate::service::accounts::access::{is_unbound, user_id};
+use crate::service::accounts::access::reader;
 use crate::service::{Result, Service, ServiceError};
 
 /// Repositories looked at for one that the caller may read: enough to meet one of them where the caller can read
@@ -64,26 +63,12 @@ impl Service {
     /// One statement, whatever it finds: that many repositories have a blob which the caller may not read must not show
     /// in the time that it takes to look at each.
     async fn any_readable_source(&self, caller: &Caller, digest: &Digest) -> Result<Option<RepositoryName>> {
-        let reader = match &caller.authority {
-            Authority::Token(token) => {
-                let readable =
-                    token.repositories.iter().filter(|(_, actions)| actions.contains(Action::Pull));
-                let named = readable.map(|(name, _)| name.clone()).collect();
-                return Ok(self.db.find_link_of_any(digest, named).await?);
-            }
-            Authority::Federated { roles, .. } => BlobReader {
-                projects: roles.iter().map(|(name, _)| name.clone()).collect(),
-                ..BlobReader::default()
-            },
-            Authority::Robot { project, actions, .. } if actions.contains(Action::Pull) => {
-                BlobReader { projects: vec![project.clone()], ..BlobReader::default() }
-            }
-            authority => BlobReader {
-                is_all: is_unbound(authority),
-                user: user_id(authority),
-                ..BlobReader::default()
-            },
-        };
+        if let Authority::Token(token) = &caller.authority {
+            let readable = token.repositories.iter().filter(|(_, actions)| actions.contains(Action::Pull));
+            let named = readable.map(|(name, _)| name.clone()).collect();
+            return Ok(self.db.find_link_of_any(digest, named).await?);
+        }
+        let reader = reader(&caller.authority);
         Ok(self.db.find_readable_link(digest, &reader, SOURCES_LOOKED_AT).await?)
     }
 }

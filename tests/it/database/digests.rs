@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use chrono::TimeDelta;
-use overside::db::{BlobReader, Committed, Db, Unlinked};
+use overside::db::{Committed, Db, Reader, Unlinked};
 use overside::domain::access::Role;
 use overside::domain::digest::Algorithm;
 use overside::domain::hash::{Hasher, SHA512_STATE_LENGTH};
@@ -65,14 +65,14 @@ pub async fn algorithm_changed(db: Arc<Db>) {
 
 pub async fn repositories(db: Arc<Db>) {
     let digest = Hasher::digest(Algorithm::Sha512, b"many have it");
-    let found = async |reader: BlobReader| {
+    let found = async |reader: Reader| {
         db.find_readable_link(&digest, &reader, 16).await.expect("an answer").map(|found| found.to_string())
     };
     let of_any = async |names: &[&str]| {
         let names = names.iter().map(|text| name(text)).collect();
         db.find_link_of_any(&digest, names).await.expect("an answer").map(|found| found.to_string())
     };
-    let all = || BlobReader { is_all: true, ..BlobReader::default() };
+    let all = || Reader { is_all: true, ..Reader::default() };
     assert_eq!((found(all()).await, of_any(&["a/first"]).await), (None, None));
     let claimed = Upload { state: finalizing(now()), repository: name("a/first"), ..begun() };
     let pending = Upload { state: State::Pending { store_asked: false }, ..claimed.clone() };
@@ -86,18 +86,18 @@ pub async fn repositories(db: Arc<Db>) {
         assert!(db.link_blob(&name(other), &digest, now()).await.expect("link"));
     }
     let user = super::accounts::user(&db, "alice").await;
-    let alice = || BlobReader { user: Some(user), ..BlobReader::default() };
+    let alice = || Reader { user: Some(user), ..Reader::default() };
     assert!(found(all()).await.is_some());
-    assert_eq!((found(BlobReader::default()).await, found(alice()).await), (None, None));
+    assert_eq!((found(Reader::default()).await, found(alice()).await), (None, None));
     let project = super::accounts::project(&db, "b", false).await;
     assert_eq!(found(alice()).await, None);
     db.insert_member(project, user, Role::Guest, now()).await.expect("a member");
     assert_eq!(found(alice()).await.as_deref(), Some("b/second"));
-    assert_eq!(found(BlobReader::default()).await, None);
-    let of_b = BlobReader { projects: vec!["b".parse().expect("a name")], ..BlobReader::default() };
+    assert_eq!(found(Reader::default()).await, None);
+    let of_b = Reader { projects: vec!["b".parse().expect("a name")], ..Reader::default() };
     assert_eq!(found(of_b).await.as_deref(), Some("b/second"));
     super::accounts::project(&db, "c", true).await;
-    assert_eq!(found(BlobReader::default()).await.as_deref(), Some("c/third"));
+    assert_eq!(found(Reader::default()).await.as_deref(), Some("c/third"));
     assert_eq!(of_any(&["x/none", "a/first"]).await.as_deref(), Some("a/first"));
     assert_eq!((of_any(&["x/none"]).await, of_any(&[]).await), (None, None));
     assert_eq!(db.unlink_blob(&name("b/second"), &digest, now()).await.expect("unlink"), Unlinked::Done);

@@ -49,11 +49,11 @@ async fn listed(db: Arc<Db>) {
     }
     let mut all: Vec<_> = names.into_iter().chain([NAME, "only/blob"]).collect();
     all.sort_unstable();
-    assert_eq!(db.repositories("", 100).await.expect("repositories"), all);
+    assert_eq!(db.repositories("", 100, true).await.expect("repositories"), all);
     for limit in 1..4 {
         let (mut listed, mut last) = (Vec::new(), String::new());
         loop {
-            let page = db.repositories(&last, limit).await.expect("repositories");
+            let page = db.repositories(&last, limit, true).await.expect("repositories");
             assert!(page.len() <= limit as usize);
             let Some(end) = page.last() else { break };
             last.clone_from(end);

@@ -12,10 +12,9 @@ use overside::domain::blob::Blob;
 use overside::domain::digest::Digest;
 use overside::domain::quota::{QuotaKind, Shortage, Usage};
 use overside::domain::upload::{Failure, FailureCode, State, Upload};
-use sqlx::AssertSqlSafe;
 
 use super::manifests::{NAME, content, push, push_to, stored_blob};
-use super::{Case, begun, blob, finalizing, find, in_state, lease, name, now};
+use super::{Case, begun, blob, finalizing, find, lease, name, now};
 use crate::support::database::limit_project;
 
 /// Of [`NAME`].
@@ -33,7 +32,6 @@ pub fn cases() -> Vec<(&'static str, Case)> {
         ("where_nothing_limits_a_project_nothing_is_reserved", |db| unlimited(db).boxed()),
         ("as_much_is_reserved_ahead_as_there_is_room_for", |db| ahead(db).boxed()),
         ("a_recount_finds_what_was_miscounted_and_corrects_it", |db| corrected(db).boxed()),
-        ("what_was_there_before_the_migration_is_counted", |db| migrated(db).boxed()),
         ("reservers_at_once_never_exceed_a_limit", |db| races::reservers(db).boxed()),
         ("a_limit_holds_for_all_that_adds_to_a_project_at_once", |db| races::mixed(db).boxed()),
         ("folding_beside_everything_else_loses_nothing", |db| races::folding(db).boxed()),
@@ -335,7 +333,7 @@ async fn corrected(db: Arc<Db>) {
         "DELETE FROM project_usage",
         "DELETE FROM project_blob",
         "UPDATE project_blob SET links = 2",
-        "INSERT INTO project_blob (project_name, digest, size, links) VALUES ('team', 'sha256:x', 1, 1)",
+        "INSERT INTO project_blob (project_name, blob_id, size, links) VALUES ('team', 99, 1, 1)",
     ] {
         execute(&db, miscount).await;
         let found = db.recount(&project(PROJECT)).await.expect("recount");
@@ -348,26 +346,4 @@ async fn corrected(db: Arc<Db>) {
     let names = db.projects_with_usage("", 10).await.expect("names");
     assert_eq!(names, [project(PROJECT)]);
     assert_eq!(db.projects_with_usage(PROJECT, 10).await.expect("names"), []);
-}
-
-async fn migrated(db: Arc<Db>) {
-    let blob = stored_blob(&db, 1).await;
-    assert!(db.link_blob(&name("team/other"), &blob, now()).await.expect("link"));
-    assert!(db.link_blob(&name("other"), &blob, now()).await.expect("link"));
-    push(&db, &content(&serde_json::json!({ "schemaVersion": 2, "manifests": [] })), &["a", "b"]).await;
-    in_state(&db, finalizing(now()), now()).await;
-    let [before, elsewhere] = [usage(&db, PROJECT).await, usage(&db, "other").await];
-    execute(&db, "DELETE FROM project_usage").await;
-    execute(&db, "DELETE FROM project_blob").await;
-    let migration = match &*db {
-        Db::Postgres(_) => include_str!("../../../migrations/postgres/0004_quotas.sql"),
-        Db::Sqlite(_) => include_str!("../../../migrations/sqlite/0004_quotas.sql"),
-    };
-    let (_, backfill) = migration.split_once("-- What is there already.").expect("the last part");
-    let backfill = AssertSqlSafe(format!("-- {backfill}"));
-    match &*db {
-        Db::Postgres(pool) => drop(sqlx::raw_sql(backfill).execute(pool).await.expect("counted")),
-        Db::Sqlite(pool) => drop(sqlx::raw_sql(backfill).execute(pool).await.expect("counted")),
-    }
-    assert_eq!([usage(&db, PROJECT).await, usage(&db, "other").await], [before, elsewhere]);
 }

@@ -109,7 +109,7 @@ pub async fn forgotten(db: Arc<Db>) {
 /// However linking, unlinking and collecting meet, a tombstone stands exactly where no repository has the blob.
 pub async fn tombstones(db: Arc<Db>) {
     const WRONG: &str = "SELECT COUNT(*) FROM blob WHERE (unlinked_at IS NULL) <>
-        EXISTS (SELECT 1 FROM repository_blob WHERE repository_blob.digest = blob.digest)";
+        EXISTS (SELECT 1 FROM repository_blob WHERE repository_blob.blob_id = blob.id)";
     let digests: Vec<_> = (20..23).map(|byte| Digest::from_sha256([byte; 32])).collect();
     for digest in &digests {
         assert_eq!(commit(&db, *digest, Proof::Streamed, None).await, Committed::Done);
@@ -149,10 +149,10 @@ pub async fn wrong_tombstone(db: Arc<Db>) {
     assert_eq!(commit(&db, digest, Proof::Streamed, None).await, Committed::Done);
     let marked = match &*db {
         Db::Postgres(pool) => {
-            sqlx::query(MARK).bind(digest.to_string()).execute(pool).await.map(|done| done.rows_affected())
+            sqlx::query(MARK).bind(digest.as_bytes()).execute(pool).await.map(|done| done.rows_affected())
         }
         Db::Sqlite(pool) => {
-            sqlx::query(MARK).bind(digest.to_string()).execute(pool).await.map(|done| done.rows_affected())
+            sqlx::query(MARK).bind(digest.as_bytes()).execute(pool).await.map(|done| done.rows_affected())
         }
     };
     assert_eq!(marked.expect("a tombstone"), 1);

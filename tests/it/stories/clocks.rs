@@ -86,9 +86,9 @@ async fn cleaner(stack: Arc<Stack>) {
 
     // Somebody finalizes it, with a minute left of the lease.
     let finalizing = format!(
-        "UPDATE blob_upload_session SET status = 'finalizing', transfer_mode = 'put', claimed_digest = '{}',
+        "UPDATE blob_upload_session SET status = 'finalizing', transfer_mode = 'put', claimed_digest = {},
             lease_owner = upload_uuid, lease_expires_at = $1, updated_at = $2 WHERE status = 'pending'",
-        digest_of(b"on its way")
+        stack.database.bytes(&digest_of(b"on its way"))
     );
     let changed = stack.database.write(finalizing.leak(), [TimeDelta::minutes(1), TimeDelta::zero()]).await;
     assert_eq!(changed, 1);

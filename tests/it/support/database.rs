@@ -4,6 +4,7 @@ use std::path::Path;
 
 use chrono::TimeDelta;
 use overside::domain::clock::Clock;
+use overside::domain::digest::Digest;
 use sqlx::{AssertSqlSafe, Connection, PgConnection, SqliteConnection};
 use url::Url;
 use uuid::Uuid;
@@ -181,6 +182,22 @@ impl Database {
             }
         };
         texts.expect(sql)
+    }
+
+    /// A digest, as a statement has it.
+    pub fn bytes(&self, digest: &Digest) -> String {
+        match self {
+            Self::Postgres { .. } => format!("decode('{}', 'hex')", digest.hex()),
+            Self::Sqlite { .. } => format!("x'{}'", digest.hex()),
+        }
+    }
+
+    /// The hexadecimal digits of a column.
+    pub fn hex(&self, column: &str) -> String {
+        match self {
+            Self::Postgres { .. } => format!("encode({column}, 'hex')"),
+            Self::Sqlite { .. } => format!("lower(hex({column}))"),
+        }
     }
 
     /// Removes what would otherwise pile up in a server that outlives the trial.

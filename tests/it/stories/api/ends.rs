@@ -103,7 +103,7 @@ fn names(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
             assert_eq!(upload.row(&stack).await.state.status().as_str(), "aborted");
         }
         // What a request that was on its way has begun since is nobody's either.
-        let open = "UPDATE blob_upload_session SET status = 'pending'".to_owned();
+        let open = "UPDATE blob_upload_session SET status = 'pending', ended_at = NULL".to_owned();
         assert_eq!(stack.database.run(open).await, 2);
         accounts.user_as("alice", "team", Role::Developer).await;
         accounts.robot("team", "ci", pushes).await;

@@ -11,6 +11,7 @@ use tokio::sync::mpsc;
 use super::{NAME, log, log_of};
 use crate::support::Stack;
 use crate::support::api::{Repository, digest_of};
+use crate::support::database::Database;
 use crate::support::trial::Story;
 
 /// Kills, at moments that differ.
@@ -83,9 +84,14 @@ fn stopped(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
 
 fn hung_up(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
     async move {
-        const UNLOGGED: &str = "
-            SELECT digest FROM manifest WHERE NOT EXISTS (
-                SELECT 1 FROM audit_entry WHERE operation = 'push' AND resource = repository_name || '@' || digest)";
+        const MANIFESTS: &str = "SELECT media_type FROM manifest";
+        let unlogged: &'static str = format!(
+            "SELECT name FROM repository JOIN manifest ON manifest.repository_id = repository.id
+            WHERE NOT EXISTS (SELECT 1 FROM audit_entry
+                WHERE operation = 'push' AND resource = name || '@sha256:' || {})",
+            stack.database.hex("digest")
+        )
+        .leak();
         let server = stack.server(&[]).await;
         let repository = Repository::of(server.base_url(), NAME);
         let image = repository.image("an image").await;
@@ -97,12 +103,12 @@ fn hung_up(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
         }
         // The last of them go on by themselves.
         tokio::time::sleep(Duration::from_secs(2)).await;
-        assert_eq!(stack.database.texts(UNLOGGED).await, Vec::<String>::new());
+        assert_eq!(stack.database.texts(unlogged).await, Vec::<String>::new());
         let image = image.with("annotations", serde_json::json!({ "number": "last" }));
         repository.put(image.digest(), &image).await.expect(201);
-        let manifests = stack.database.texts("SELECT digest FROM manifest").await;
+        let manifests = stack.database.texts(MANIFESTS).await;
         assert!(manifests.len() > 1, "none got so far");
-        assert_eq!(stack.database.texts(UNLOGGED).await, Vec::<String>::new());
+        assert_eq!(stack.database.texts(unlogged).await, Vec::<String>::new());
     }
     .boxed()
 }
@@ -117,7 +123,13 @@ fn retention(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
         for number in 0..5 {
             repository.push(format!("{number}").as_bytes()).await;
         }
-        let age = |age: TimeDelta| stack.database.write(AGE, [-age, TimeDelta::zero()]);
+        let age = async |age: TimeDelta| {
+            if matches!(stack.database, Database::Postgres { .. }) {
+                let month = format!("SELECT make_audit_month(now() - interval '{} days')", age.num_days());
+                stack.database.run(month).await;
+            }
+            stack.database.write(AGE, [-age, TimeDelta::zero()]).await
+        };
         let forgotten = async || -> u64 {
             let done = stack.command(&["cleanup", "--json"]).await;
             assert_eq!(done.code, Some(0), "{done:?}");
@@ -127,15 +139,15 @@ fn retention(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
         assert_eq!(age(TimeDelta::days(89)).await, 5);
         assert_eq!(forgotten().await, 0, "ninety days unless something else is set");
         stack.database.run(FAILURE.to_owned()).await;
-        let done = stack.command(&["config", "set", "audit_retention", "88d", "--database"]).await;
+        let done = stack.command(&["config", "set", "audit_retention", "50d", "--database"]).await;
         assert_eq!(done.code, Some(0), "{done:?}");
         repository.push(b"fresh").await;
         assert_eq!(forgotten().await, 5);
         let left = log_of(&stack, 2).await;
         assert_eq!(left.len(), 2, "{left:?}");
-        assert!(left[0].contains("update configuration audit_retention=88d"), "{left:?}");
+        assert!(left[0].contains("update configuration audit_retention=50d"), "{left:?}");
         assert_eq!(stack.database.texts("SELECT subject FROM sign_in_attempt").await, Vec::<String>::new());
-        assert_eq!(age(TimeDelta::days(91)).await, 2);
+        assert_eq!(age(TimeDelta::days(95)).await, 2);
         assert_eq!(forgotten().await, 2);
         assert_eq!(forgotten().await, 0);
     }

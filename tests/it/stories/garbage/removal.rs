@@ -88,8 +88,9 @@ pub async fn taken_over(stack: Arc<Stack>) {
 /// Lets a replica be about to publish as this digest, with so much left of its lease.
 async fn publish(stack: &Stack, digest: &Digest, left: TimeDelta) {
     let sql = format!(
-        "UPDATE blob_upload_session SET status = 'finalizing', transfer_mode = 'put', claimed_digest = '{digest}',
-            lease_owner = upload_uuid, lease_expires_at = $1, updated_at = $2 WHERE status IN ('pending', 'finalizing')"
+        "UPDATE blob_upload_session SET status = 'finalizing', transfer_mode = 'put', claimed_digest = {},
+            lease_owner = upload_uuid, lease_expires_at = $1, updated_at = $2 WHERE status IN ('pending', 'finalizing')",
+        stack.database.bytes(digest)
     );
     assert_eq!(stack.database.write(sql.leak(), [left, TimeDelta::zero()]).await, 1);
 }

@@ -15,13 +15,13 @@ use crate::support::api::{self, Repository, Upload, content, digest_of};
 
 const LIMIT: i64 = 20_000_000;
 
-const LEASES: &str = "UPDATE blob_upload_session SET lease_expires_at = $1
+const LEASES: &str = "UPDATE blob_upload_session SET lease_expires_at = $1, due_at = expires_at
     WHERE lease_expires_at IS NOT NULL AND $1 < $2";
 
 /// Lets the time of every open session be up.
 async fn age(stack: &Stack) {
-    const SQL: &str = "UPDATE blob_upload_session SET expires_at = $1
-        WHERE status IN ('pending', 'uploading', 'finalizing') AND $1 < $2";
+    const SQL: &str = "UPDATE blob_upload_session SET expires_at = $1, due_at = $1
+        WHERE ended_at IS NULL AND $1 < $2";
     assert!(stack.database.write(SQL, [-TimeDelta::minutes(1), TimeDelta::zero()]).await > 0);
 }
 

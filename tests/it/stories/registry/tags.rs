@@ -215,9 +215,9 @@ const MEMORY_OF_PAGES: u64 = 4 << 20;
 
 fn many(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
     const TAGS: &str = "
-        INSERT INTO tag (repository_name, name, digest, updated_at)
+        INSERT INTO tag (repository_id, name, manifest_id, updated_at)
         WITH RECURSIVE counted (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM counted WHERE i < 10000)
-        SELECT repository_name, 'tag-' || i, digest, created_at FROM manifest CROSS JOIN counted";
+        SELECT repository_id, 'tag-' || i, id, created_at FROM manifest CROSS JOIN counted";
     async move {
         let server = stack.server(&[]).await;
         let repository = Repository::of(server.base_url(), NAME);

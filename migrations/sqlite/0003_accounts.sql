@@ -1,35 +1,35 @@
--- Who may do what: users, projects, robots; what an administrator has set; who did what. PostgreSQL.
+-- Who may do what: users, projects, robots, and what they sign in with. SQLite.
 -- No secret is in here: passwords are argon2id, the rest of what people sign in with is SHA-256 of 256 random bits.
 
 CREATE TABLE user_account (
-    id            BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    name          TEXT COLLATE "C" NOT NULL UNIQUE,
+    id            INTEGER PRIMARY KEY AUTOINCREMENT,
+    name          TEXT NOT NULL UNIQUE,
     -- argon2id in PHC form; null for whoever signs in with tokens alone.
     password_hash TEXT,
     is_admin      BOOLEAN NOT NULL DEFAULT FALSE,
     -- Whose OIDC tokens are this user's.
     oidc_issuer   TEXT,
     oidc_subject  TEXT,
-    created_at    TIMESTAMPTZ NOT NULL,
+    created_at    TEXT NOT NULL,
     UNIQUE (oidc_issuer, oidc_subject),
     CHECK ((oidc_issuer IS NULL) = (oidc_subject IS NULL))
 );
 
 -- Personal access tokens: what a user's programs sign in with.
 CREATE TABLE access_token (
-    id          UUID PRIMARY KEY,
+    id          BLOB PRIMARY KEY,
     user_id     BIGINT NOT NULL REFERENCES user_account (id) ON DELETE CASCADE,
     name        TEXT NOT NULL,
-    secret_hash BYTEA NOT NULL CHECK (length(secret_hash) = 32),
-    created_at  TIMESTAMPTZ NOT NULL,
-    expires_at  TIMESTAMPTZ,
+    secret_hash BLOB NOT NULL CHECK (length(secret_hash) = 32),
+    created_at  TEXT NOT NULL,
+    expires_at  TEXT,
     UNIQUE (user_id, name)
 );
 
 -- The first segment of a repository's name.
 CREATE TABLE project (
-    id            BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    name          TEXT COLLATE "C" NOT NULL UNIQUE,
+    id            INTEGER PRIMARY KEY AUTOINCREMENT,
+    name          TEXT NOT NULL UNIQUE,
     is_public     BOOLEAN NOT NULL,
     -- Bytes and tags; -1 for no limit.
     storage_limit BIGINT NOT NULL DEFAULT -1 CHECK (storage_limit >= -1),
@@ -38,73 +38,61 @@ CREATE TABLE project (
     storage_granted BIGINT NOT NULL DEFAULT -1 CHECK (storage_granted >= -1),
     count_granted BIGINT NOT NULL DEFAULT -1 CHECK (count_granted >= -1),
     owner_name    TEXT NOT NULL,
-    created_at    TIMESTAMPTZ NOT NULL,
-    updated_at    TIMESTAMPTZ NOT NULL
+    created_at    TEXT NOT NULL,
+    updated_at    TEXT NOT NULL
+);
+-- Those that everybody sees.
+CREATE INDEX project_public ON project (name) WHERE is_public;
+-- Whose robots count with whom.
+CREATE INDEX project_owner ON project (owner_name);
+
+-- Limits that an administrator had set for projects that are gone: they hold for whoever makes one of the name anew.
+CREATE TABLE former_project (
+    name            TEXT PRIMARY KEY,
+    storage_granted BIGINT NOT NULL CHECK (storage_granted >= -1),
+    count_granted   BIGINT NOT NULL CHECK (count_granted >= -1)
 );
 
 CREATE TABLE project_member (
-    id         BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    id         INTEGER PRIMARY KEY AUTOINCREMENT,
     project_id BIGINT NOT NULL REFERENCES project (id) ON DELETE CASCADE,
     user_id    BIGINT NOT NULL REFERENCES user_account (id) ON DELETE CASCADE,
     role       TEXT NOT NULL CHECK (role IN ('guest', 'developer', 'maintainer', 'admin')),
-    created_at TIMESTAMPTZ NOT NULL,
+    created_at TEXT NOT NULL,
     UNIQUE (project_id, user_id)
 );
 CREATE INDEX project_member_user ON project_member (user_id);
 
 -- Accounts of programs, each in one project: `robot$<project>+<name>`.
 CREATE TABLE robot (
-    id          BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    id          INTEGER PRIMARY KEY AUTOINCREMENT,
     project_id  BIGINT NOT NULL REFERENCES project (id) ON DELETE CASCADE,
-    name        TEXT COLLATE "C" NOT NULL,
+    name        TEXT NOT NULL,
     description TEXT NOT NULL DEFAULT '',
     -- Of 'pull', 'push' and 'delete', with commas.
     actions     TEXT NOT NULL,
-    secret_hash BYTEA NOT NULL CHECK (length(secret_hash) = 32),
+    secret_hash BLOB NOT NULL CHECK (length(secret_hash) = 32),
     is_disabled BOOLEAN NOT NULL DEFAULT FALSE,
-    created_at  TIMESTAMPTZ NOT NULL,
-    expires_at  TIMESTAMPTZ,
+    created_at  TEXT NOT NULL,
+    expires_at  TEXT,
     UNIQUE (project_id, name)
 );
 
 -- What access tokens are signed with: the newest signs, older ones verify what they have signed until it has expired.
 CREATE TABLE token_key (
-    key_id      UUID PRIMARY KEY,
+    key_id      BLOB PRIMARY KEY,
     -- PKCS#8, of the curve P-256.
-    private_key BYTEA NOT NULL,
-    created_at  TIMESTAMPTZ NOT NULL
+    private_key BLOB NOT NULL,
+    created_at  TEXT NOT NULL
 );
 
--- Failed sign-ins, by whom and from where: each makes the next one wait longer.
-CREATE TABLE login_failure (
-    subject   TEXT PRIMARY KEY,
-    failures  BIGINT NOT NULL,
-    last_at   TIMESTAMPTZ NOT NULL
+-- Sign-ins that are limited, counted before what they bring is looked at. Times are the database's own, in milliseconds
+-- since the epoch: replicas whose clocks differ share one count.
+CREATE TABLE sign_in_attempt (
+    -- What is counted: an address, a network, a name from one of them. Names are hashed: people type passwords there.
+    subject    TEXT PRIMARY KEY,
+    -- Those that failed in a row, and those that are being looked at.
+    attempts   BIGINT NOT NULL,
+    last_at_ms BIGINT NOT NULL
 );
-CREATE INDEX login_failure_last ON login_failure (last_at);
-
--- What an administrator has changed while the service runs.
-CREATE TABLE config_entry (
-    name       TEXT PRIMARY KEY,
-    value      TEXT NOT NULL,
-    updated_at TIMESTAMPTZ NOT NULL
-);
-
--- Who did what, to what, when, from where.
-CREATE TABLE audit_entry (
-    id             BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    happened_at    TIMESTAMPTZ NOT NULL,
-    username       TEXT NOT NULL,
-    operation      TEXT NOT NULL,
-    resource_type  TEXT NOT NULL,
-    resource       TEXT NOT NULL,
-    -- Null for what is in no project.
-    project_name   TEXT,
-    client_address TEXT
-);
-CREATE INDEX audit_entry_project ON audit_entry (project_name, id);
-CREATE INDEX audit_entry_happened ON audit_entry (happened_at);
-
--- Sessions that a user has open.
-CREATE INDEX blob_upload_session_user ON blob_upload_session (user_id)
-    WHERE status IN ('pending', 'uploading', 'finalizing');
+CREATE INDEX sign_in_attempt_last ON sign_in_attempt (last_at_ms);

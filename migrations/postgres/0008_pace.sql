@@ -1,3 +1,0 @@
--- How fast a store was seen to copy and to be read, beside what the probe saw. PostgreSQL.
-
-ALTER TABLE store_probe ADD COLUMN pace JSONB;

@@ -1,0 +1,119 @@
+-- What repositories have: blobs, manifests, tags. SQLite.
+--
+-- Rules of all these files: one that has shipped is never edited; both databases number theirs alike and keep the same
+-- names; a change must let the previous release run on while replicas are replaced one by one.
+-- Built for 100 million blobs: rows refer to each other by number. A digest is its 32 or 64 bytes, and the length tells
+-- the algorithm (SHA-256, SHA-512); one whose length is taken, such as BLAKE3, will be stored behind a byte that names it.
+-- Names sort byte by byte, as pages of them are cut.
+-- Times are RFC 3339 texts in UTC, whose order is the order of time; UUIDs are 16 bytes; JSON is text.
+
+-- A name that something was pushed to. Its row stays when it is empty again: an empty repository is not listed.
+CREATE TABLE repository (
+    id           INTEGER PRIMARY KEY,
+    name         TEXT NOT NULL UNIQUE,
+    -- The first segment. A name and no reference: repositories are counted and kept whether or not `project` has a row
+    -- of it, and a project that ends and is made anew has another id.
+    project_name TEXT NOT NULL GENERATED ALWAYS AS (substr(name, 1, instr(name || '/', '/') - 1)) STORED
+);
+CREATE INDEX repository_project ON repository (project_name, name);
+
+-- A blob whose bytes were proven. No row, no blob.
+CREATE TABLE blob (
+    id            INTEGER PRIMARY KEY,
+    digest        BLOB NOT NULL UNIQUE CHECK (length(digest) IN (32, 64)),
+    size          BIGINT NOT NULL CHECK (size >= 0),
+    proof         TEXT CHECK (proof IN ('streamed', 'store-checksum', 'store-copy', 'read-back')),
+    created_at    TEXT NOT NULL,
+    -- When its bytes came to stand at the content-addressed path. Until then they are read where they were proven.
+    placed_at     TEXT,
+    -- When the object was seen to be gone from the store. Whoever uploads the bytes again writes null here.
+    lost_at       TEXT,
+    -- The upload they were proven in, as long as its temporary object must stay: until the copy is done and the
+    -- last URL that was given out for it has expired.
+    sealed_by     BLOB,
+    sealed_path   TEXT,
+    sealed_etag   TEXT,
+    sealed_until  TEXT,
+    -- Until when one replica keeps the others from copying.
+    placing_until TEXT,
+    -- 1 while the bytes were proven only under a key that a client's URL may still write to: nobody reads, links or
+    -- refers to the blob before a copy of them is proven and placed. A second upload of the same bytes must not rest on
+    -- the first one's: it counts up, and the constraint sends it back to place its own.
+    exposed       SMALLINT NOT NULL DEFAULT 0 CONSTRAINT blob_is_exposed_once CHECK (exposed IN (0, 1)),
+    -- The tombstone: when the collector saw that no repository links it. Whoever links it writes null here.
+    unlinked_at   TEXT,
+    -- The collector that is deleting the object, and until when a request of its may still be carried out.
+    removal_id    BLOB,
+    removing_until TEXT,
+    -- No blob that is being removed is linked: what would do so fails here, whatever it has read before.
+    CONSTRAINT blob_is_not_removed CHECK (removal_id IS NULL OR unlinked_at IS NOT NULL),
+    CHECK ((removal_id IS NULL) = (removing_until IS NULL)),
+    -- Of an object without a row, which a crash may leave, nothing is known when it is removed.
+    CHECK (proof IS NOT NULL OR removal_id IS NOT NULL),
+    CHECK (placed_at IS NOT NULL OR sealed_by IS NOT NULL),
+    CHECK ((sealed_by IS NULL) = (sealed_path IS NULL)),
+    CHECK (sealed_by IS NULL OR (sealed_until IS NOT NULL AND placing_until IS NOT NULL))
+);
+CREATE INDEX blob_unplaced ON blob (placing_until) WHERE sealed_by IS NOT NULL;
+CREATE INDEX blob_sealed_by ON blob (sealed_by) WHERE sealed_by IS NOT NULL;
+CREATE INDEX blob_unlinked ON blob (unlinked_at) WHERE unlinked_at IS NOT NULL;
+
+-- Which repositories a blob can be read from.
+CREATE TABLE repository_blob (
+    repository_id   BIGINT NOT NULL REFERENCES repository (id),
+    blob_id         BIGINT NOT NULL REFERENCES blob (id),
+    created_at      TEXT NOT NULL,
+    -- When the last manifest that referred to it was deleted, or a client has asked whether it is there since. A
+    -- grace later the collector takes it out of the repository. Null while a manifest refers to it, and for what was
+    -- pushed and that no manifest has referred to since.
+    unreferenced_at TEXT,
+    PRIMARY KEY (repository_id, blob_id)
+) WITHOUT ROWID;
+CREATE INDEX repository_blob_blob ON repository_blob (blob_id);
+CREATE INDEX repository_blob_unreferenced ON repository_blob (unreferenced_at) WHERE unreferenced_at IS NOT NULL;
+
+-- The exact bytes that were pushed, up to 4 MiB.
+CREATE TABLE manifest (
+    id             INTEGER PRIMARY KEY,
+    repository_id  BIGINT NOT NULL REFERENCES repository (id),
+    digest         BLOB NOT NULL CHECK (length(digest) IN (32, 64)),
+    media_type     TEXT NOT NULL,
+    -- As a referrer's descriptor tells it: artifactType, or else the media type of the config.
+    artifact_type  TEXT,
+    -- JSON, never looked into: PostgreSQL's own type refuses strings that JSON allows.
+    annotations    TEXT,
+    subject_digest BLOB,
+    payload        BLOB NOT NULL,
+    created_at     TEXT NOT NULL,
+    UNIQUE (repository_id, digest)
+);
+CREATE INDEX manifest_subject ON manifest (repository_id, subject_digest, digest)
+    WHERE subject_digest IS NOT NULL;
+
+-- The blobs that a manifest needs: none of them leaves the repository before it.
+CREATE TABLE manifest_blob (
+    manifest_id   BIGINT NOT NULL REFERENCES manifest (id) ON DELETE CASCADE,
+    -- The manifest's.
+    repository_id BIGINT NOT NULL,
+    blob_id       BIGINT NOT NULL,
+    PRIMARY KEY (manifest_id, blob_id),
+    FOREIGN KEY (repository_id, blob_id) REFERENCES repository_blob (repository_id, blob_id)
+) WITHOUT ROWID;
+CREATE INDEX manifest_blob_link ON manifest_blob (repository_id, blob_id);
+
+-- The manifests of the same repository that an index lists: none of them leaves it before the index.
+CREATE TABLE manifest_child (
+    manifest_id BIGINT NOT NULL REFERENCES manifest (id) ON DELETE CASCADE,
+    child_id    BIGINT NOT NULL REFERENCES manifest (id),
+    PRIMARY KEY (manifest_id, child_id)
+) WITHOUT ROWID;
+CREATE INDEX manifest_child_child ON manifest_child (child_id);
+
+CREATE TABLE tag (
+    repository_id BIGINT NOT NULL REFERENCES repository (id),
+    name          TEXT NOT NULL,
+    manifest_id   BIGINT NOT NULL REFERENCES manifest (id) ON DELETE CASCADE,
+    updated_at    TEXT NOT NULL,
+    PRIMARY KEY (repository_id, name)
+) WITHOUT ROWID;
+CREATE INDEX tag_manifest ON tag (manifest_id);
