@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
-use super::{Db, DbError, Result, on_pool};
+use super::{Db, Result, corrupt, on_pool};
 
 const INSERT: &str = "INSERT INTO signing_key (purpose, secret, created_at) VALUES ($1, $2, $3) ON CONFLICT (purpose) DO NOTHING";
 const FIND: &str = "SELECT secret FROM signing_key WHERE purpose = $1";
@@ -19,11 +19,9 @@ impl Db {
             sqlx::query(INSERT).bind(purpose).bind(fresh.to_vec()).bind(now).execute(pool).await.map(drop))?;
         let stored: Vec<u8> =
             on_pool!(self, pool => sqlx::query_scalar(FIND).bind(purpose).fetch_one(pool).await)?;
-        stored.try_into().map_err(|stored: Vec<u8>| DbError::Corrupt {
-            table: "signing_key",
-            column: "secret",
-            row: purpose.to_owned(),
-            reason: format!("has {} bytes instead of {N}", stored.len()),
+        stored.try_into().map_err(|stored: Vec<u8>| {
+            let reason = format!("has {} bytes instead of {N}", stored.len());
+            corrupt("signing_key", "secret", &purpose, &reason)
         })
     }
 }

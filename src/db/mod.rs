@@ -23,6 +23,7 @@ mod upkeep;
 // From a session's row to the blob in its place.
 mod uploads;
 
+use std::fmt::Display;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::LazyLock;
@@ -130,6 +131,11 @@ impl DbError {
 }
 
 type Result<T> = std::result::Result<T, DbError>;
+
+/// The error of a row that holds what none can.
+fn corrupt(table: &'static str, column: &'static str, row: &dyn Display, reason: &dyn Display) -> DbError {
+    DbError::Corrupt { table, column, row: row.to_string(), reason: reason.to_string() }
+}
 
 /// What became of a wish to add something that has a name of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use sqlx::FromRow;
 use uuid::Uuid;
 
-use super::DbError;
+use super::{DbError, corrupt};
 use crate::domain::digest::Digest;
 use crate::domain::part::PartPlan;
 use crate::domain::upload::{
@@ -239,11 +239,6 @@ impl UploadRow {
     }
 
     fn corrupt(&self, column: &'static str, reason: &dyn Display) -> DbError {
-        DbError::Corrupt {
-            table: TABLE,
-            column,
-            row: self.upload_uuid.to_string(),
-            reason: reason.to_string(),
-        }
+        corrupt(TABLE, column, &self.upload_uuid, reason)
     }
 }

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use sqlx::FromRow;
 use uuid::Uuid;
 
-use crate::db::{Db, DbError, Result, on_pool};
+use crate::db::{Db, Result, corrupt, on_pool};
 use crate::domain::access::{Actions, ProjectName, ProjectReference, Role};
 use crate::domain::account::RobotName;
 use crate::domain::secret::SecretHash;
@@ -178,13 +178,4 @@ pub(in crate::db) fn secret(
 ) -> Result<SecretHash> {
     let bytes = bytes.try_into();
     bytes.map(SecretHash).map_err(|_| corrupt(table, "secret_hash", row, &"has another length"))
-}
-
-pub(in crate::db) fn corrupt(
-    table: &'static str,
-    column: &'static str,
-    row: &dyn std::fmt::Display,
-    reason: &dyn std::fmt::Display,
-) -> DbError {
-    DbError::Corrupt { table, column, row: row.to_string(), reason: reason.to_string() }
 }

@@ -3,8 +3,7 @@
 use chrono::{DateTime, Utc};
 use sqlx::FromRow;
 
-use crate::db::accounts::authorization::corrupt;
-use crate::db::{Db, DbError, Inserted, Result, on_pool};
+use crate::db::{Db, DbError, Inserted, Result, corrupt, on_pool};
 use crate::domain::access::Role;
 use crate::domain::project::Member;
 

@@ -3,10 +3,9 @@
 use chrono::{DateTime, Utc};
 use sqlx::FromRow;
 
-use crate::db::accounts::authorization::corrupt;
 use crate::db::accounts::ends::{ABORT_OF_PROJECT, abort_sessions};
 use crate::db::text::has_content;
-use crate::db::{Db, DbError, Inserted, Result, in_transaction, on_pool};
+use crate::db::{Db, DbError, Inserted, Result, corrupt, in_transaction, on_pool};
 use crate::domain::access::{ProjectName, ProjectReference};
 use crate::domain::project::{NewProject, Project, ProjectChanges, QuotaLimit};
 

@@ -3,10 +3,10 @@
 use chrono::{DateTime, Utc};
 use sqlx::FromRow;
 
-use crate::db::accounts::authorization::{NOBODY, corrupt};
+use crate::db::accounts::authorization::NOBODY;
 use crate::db::accounts::ends::{ABORT_OF_USER, abort_sessions};
 use crate::db::text::Text;
-use crate::db::{Db, DbError, Inserted, Result, in_transaction, on_pool};
+use crate::db::{Db, DbError, Inserted, Result, corrupt, in_transaction, on_pool};
 use crate::domain::access::{Actions, ProjectName};
 use crate::domain::account::{Robot, RobotName};
 use crate::domain::secret::SecretHash;

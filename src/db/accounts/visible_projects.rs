@@ -2,10 +2,10 @@
 
 use sqlx::FromRow;
 
-use crate::db::accounts::authorization::{NOBODY, corrupt};
+use crate::db::accounts::authorization::NOBODY;
 use crate::db::accounts::projects::{ProjectRow, project_columns};
 use crate::db::text::Text;
-use crate::db::{Db, Result, on_pool};
+use crate::db::{Db, Result, corrupt, on_pool};
 use crate::domain::access::{ProjectName, Role};
 use crate::domain::project::Project;
 

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use sqlx::FromRow;
 use uuid::Uuid;
 
-use crate::db::{Db, DbError, Result, on_pool};
+use crate::db::{Db, DbError, Result, corrupt, on_pool};
 use crate::domain::blob::{Blob, SealedObject, Standing};
 use crate::domain::digest::Digest;
 use crate::domain::upload::UploadId;
@@ -62,7 +62,7 @@ impl BlobRow {
     }
 
     pub fn corrupt(&self, column: &'static str, reason: &dyn Display) -> DbError {
-        DbError::Corrupt { table: "blob", column, row: self.digest.to_string(), reason: reason.to_string() }
+        corrupt("blob", column, &self.digest, reason)
     }
 }
 

@@ -2,9 +2,8 @@
 
 use sqlx::FromRow;
 
-use crate::db::accounts::authorization::corrupt;
 use crate::db::text::repository_id;
-use crate::db::{Db, DbError, Result, on_pool};
+use crate::db::{Db, DbError, Result, corrupt, on_pool};
 use crate::domain::digest::Digest;
 use crate::domain::media_type::MediaType;
 use crate::domain::name::RepositoryName;

@@ -7,7 +7,7 @@
 
 use crate::db::rows::signed;
 use crate::db::text::Text;
-use crate::db::{Db, DbError, Result, in_transaction, on_pool};
+use crate::db::{Db, DbError, Result, corrupt, in_transaction, on_pool};
 use crate::domain::access::ProjectName;
 use crate::domain::name::RepositoryName;
 use crate::domain::quota::{QuotaKind, Shortage};
@@ -228,7 +228,7 @@ impl Db {
             .bind(i64::from(limit))
             .fetch_all(pool)
             .await)?;
-        names.into_iter().map(parse_project).collect()
+        names.iter().map(|name| parse_project(name)).collect()
     }
 
     /// Makes some rows of a project's usage one; false when there were no more.
@@ -244,12 +244,9 @@ pub(in crate::db) fn sum_up(project: &ProjectName, rows: &[(i64, i64, i64)]) -> 
     let add = |sum: (i64, i64, i64), row: &(i64, i64, i64)| {
         Some((sum.0.checked_add(row.0)?, sum.1.checked_add(row.1)?, sum.2.checked_add(row.2)?))
     };
-    rows.iter().try_fold((0, 0, 0), add).ok_or_else(|| DbError::Corrupt {
-        table: "project_usage",
-        column: "bytes, reserved or tags",
-        row: project.to_string(),
-        reason: "the sum is beyond 64 bits; `overside project usage --recount --correct` counts it anew"
-            .to_owned(),
+    rows.iter().try_fold((0, 0, 0), add).ok_or_else(|| {
+        let reason = "the sum is beyond 64 bits; `overside project usage --recount --correct` counts it anew";
+        corrupt("project_usage", "bytes, reserved or tags", project, &reason)
     })
 }
 
@@ -258,13 +255,9 @@ pub(in crate::db) fn unsigned(value: i64) -> u64 {
 }
 
 /// A project that is longer than those that can be created has its repositories' names all the same.
-pub(in crate::db) fn parse_project(name: String) -> Result<ProjectName> {
-    name.parse::<RepositoryName>().map(|name| name.project()).map_err(|error| DbError::Corrupt {
-        table: "project_usage",
-        column: "project_name",
-        row: name,
-        reason: error.to_string(),
-    })
+pub(in crate::db) fn parse_project(name: &str) -> Result<ProjectName> {
+    let parsed = name.parse::<RepositoryName>();
+    parsed.map(|name| name.project()).map_err(|error| corrupt("project_usage", "project_name", &name, &error))
 }
 
 #[cfg(test)]

@@ -166,6 +166,6 @@ impl Db {
     pub async fn projects_with_usage(&self, last: &str, limit: u32) -> Result<Vec<ProjectName>> {
         let names: Vec<String> = on_pool!(self, pool =>
             sqlx::query_scalar(PROJECTS).bind(last).bind(i64::from(limit)).fetch_all(pool).await)?;
-        names.into_iter().map(parse_project).collect()
+        names.iter().map(|name| parse_project(name)).collect()
     }
 }

@@ -1,11 +1,13 @@
 //! The parts that Overside itself stored for a proxied upload.
 
+use std::fmt::Display;
+
 use chrono::{DateTime, Utc};
 use sqlx::FromRow;
 
 use crate::db::rows::signed;
 use crate::db::uploads::swap::{SWAP, swap, swap_statement};
-use crate::db::{Db, DbError, Result, in_transaction, on_pool};
+use crate::db::{Db, Result, corrupt, in_transaction, on_pool};
 use crate::domain::part::{PartNumber, ReceivedPart};
 use crate::domain::upload::{Upload, UploadId};
 
@@ -88,12 +90,8 @@ struct PartRow {
 
 impl PartRow {
     fn into_part(self, upload: UploadId) -> Result<ReceivedPart> {
-        let corrupt = |column, reason: &dyn std::fmt::Display| DbError::Corrupt {
-            table: "blob_upload_part",
-            column,
-            row: format!("{upload}/{}", self.part_number),
-            reason: reason.to_string(),
-        };
+        let row = format!("{upload}/{}", self.part_number);
+        let corrupt = |column, reason: &dyn Display| corrupt("blob_upload_part", column, &row, reason);
         let number = u64::try_from(self.part_number).map_err(|error| corrupt("part_number", &error))?;
         Ok(ReceivedPart {
             number: PartNumber::new(number).map_err(|error| corrupt("part_number", &error))?,
