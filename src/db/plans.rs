@@ -94,7 +94,7 @@ impl Db {
         ];
         match self {
             Self::Postgres(_) => {
-                statements.extend([("commit", COMMIT), ("swap_with_parts", SWAP_WITH_PARTS)])
+                statements.extend([("commit", COMMIT), ("swap_with_parts", SWAP_WITH_PARTS)]);
             }
             Self::Sqlite(_) => statements.push(("forget_audit_entries", audit::FORGET)),
         }

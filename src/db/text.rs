@@ -26,38 +26,26 @@ macro_rules! both {
 }
 pub(super) use both;
 
-/// The rows of a JSON array of texts, which both databases take as one parameter.
-macro_rules! texts {
-    (postgres, $parameter:literal) => {
-        concat!("(SELECT jsonb_array_elements_text(", $parameter, "))")
+/// That a column is one of the texts, ids or digests in a JSON array, which both databases take as one parameter; see
+/// `types::digests`. PostgreSQL gets an array: told a list of unknown length, it would rather read the whole table.
+macro_rules! is_one_of {
+    (postgres, texts $parameter:literal) => {
+        concat!("= ANY (ARRAY (SELECT jsonb_array_elements_text(", $parameter, ")))")
     };
-    (sqlite, $parameter:literal) => {
-        concat!("(SELECT value FROM json_each(", $parameter, "))")
+    (postgres, ids $parameter:literal) => {
+        concat!("= ANY (ARRAY (SELECT CAST(jsonb_array_elements_text(", $parameter, ") AS BIGINT)))")
     };
-}
-pub(super) use texts;
-
-/// The rows of a JSON array of numbers.
-macro_rules! ids {
-    (postgres, $parameter:literal) => {
-        concat!("(SELECT CAST(jsonb_array_elements_text(", $parameter, ") AS BIGINT))")
+    (postgres, digests $parameter:literal) => {
+        concat!("= ANY (ARRAY (SELECT decode(jsonb_array_elements_text(", $parameter, "), 'hex')))")
     };
-    (sqlite, $parameter:literal) => {
-        concat!("(SELECT value FROM json_each(", $parameter, "))")
+    (sqlite, digests $parameter:literal) => {
+        concat!("IN (SELECT unhex(value) FROM json_each(", $parameter, "))")
     };
-}
-pub(super) use ids;
-
-/// The rows of a JSON array of digests' hexadecimal digits: see `types::digests`.
-macro_rules! digests {
-    (postgres, $parameter:literal) => {
-        concat!("(SELECT decode(jsonb_array_elements_text(", $parameter, "), 'hex'))")
-    };
-    (sqlite, $parameter:literal) => {
-        concat!("(SELECT unhex(value) FROM json_each(", $parameter, "))")
+    (sqlite, $kind:ident $parameter:literal) => {
+        concat!("IN (SELECT value FROM json_each(", $parameter, "))")
     };
 }
-pub(super) use digests;
+pub(super) use is_one_of;
 
 /// What locks the rows that a statement reads: on PostgreSQL. SQLite has one writer.
 macro_rules! lock {

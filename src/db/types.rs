@@ -81,7 +81,7 @@ macro_rules! text_columns {
 
 text_columns!(MediaType, RepositoryName);
 
-/// Digests as one parameter: see `digests!`.
+/// Digests as one parameter: see `is_one_of!`.
 pub(super) fn digests<'a>(digests: impl IntoIterator<Item = &'a Digest>) -> Value {
     digests.into_iter().map(Digest::hex).collect()
 }

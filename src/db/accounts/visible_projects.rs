@@ -4,7 +4,7 @@ use sqlx::FromRow;
 
 use crate::db::accounts::authorization::NOBODY;
 use crate::db::accounts::projects::{ProjectRow, project_columns};
-use crate::db::text::Text;
+use crate::db::text::{Text, both, is_one_of};
 use crate::db::{Db, Result, corrupt, on_pool};
 use crate::domain::access::{ProjectName, Role};
 use crate::domain::project::Project;
@@ -12,38 +12,36 @@ use crate::domain::project::Project;
 /// `$1` to `$7`: who looks, whether they see all, what else they see by name, part of the name, whether private and
 /// public ones are asked for, and whether public ones count without more.
 macro_rules! visible {
-    ($names:literal) => {
+    ($db:ident) => {
         concat!(
             "FROM project LEFT JOIN project_member
                 ON project_member.project_id = project.id AND project_member.user_id = $1
-            WHERE ($2 OR project_member.role IS NOT NULL OR ($7 AND project.is_public) OR project.name IN (",
-            $names,
-            ")) AND project.name LIKE $4 ESCAPE '!' AND (($5 AND NOT project.is_public) OR ($6 AND project.is_public))"
+            WHERE ($2 OR project_member.role IS NOT NULL OR ($7 AND project.is_public) OR project.name ",
+            is_one_of!($db, texts "$3"),
+            ") AND project.name LIKE $4 ESCAPE '!' AND (($5 AND NOT project.is_public) OR ($6 AND project.is_public))"
         )
     };
 }
 
-macro_rules! page {
-    ($names:literal) => {
+macro_rules! list {
+    ($db:ident) => {
         concat!(
             "SELECT ",
             project_columns!(),
             ", project_member.role ",
-            visible!($names),
+            visible!($db),
             " ORDER BY project.name LIMIT $8 OFFSET $9"
         )
     };
 }
+const LIST: Text = both!(list);
 
-const LIST: Text = Text {
-    postgres: page!("SELECT jsonb_array_elements_text($3)"),
-    sqlite: page!("SELECT value FROM json_each($3)"),
-};
-
-const COUNT: Text = Text {
-    postgres: concat!("SELECT COUNT(*) ", visible!("SELECT jsonb_array_elements_text($3)")),
-    sqlite: concat!("SELECT COUNT(*) ", visible!("SELECT value FROM json_each($3)")),
-};
+macro_rules! count {
+    ($db:ident) => {
+        concat!("SELECT COUNT(*) ", visible!($db))
+    };
+}
+const COUNT: Text = both!(count);
 
 /// Who looks at projects, and which of them are meant.
 #[derive(Debug, Clone, Default)]

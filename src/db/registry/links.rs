@@ -9,7 +9,7 @@ use chrono::{DateTime, Utc};
 use sqlx::FromRow;
 
 use crate::db::registry::blobs::{BlobRow, blob_columns};
-use crate::db::text::{Text, blob_id, both, ids, lock, repository_id};
+use crate::db::text::{Text, blob_id, both, is_one_of, lock, repository_id};
 use crate::db::upkeep::quotas::{self, hold_project};
 use crate::db::{Db, DbError, Result, in_transaction, on_pool};
 use crate::domain::blob::Blob;
@@ -81,7 +81,7 @@ const LOCK_BLOB: Text = both!(lock_blob);
 
 macro_rules! lock_blobs {
     ($db:ident) => {
-        concat!("SELECT id FROM blob WHERE id IN ", ids!($db, "$1"), lock!($db, " ORDER BY id FOR UPDATE"))
+        concat!("SELECT id FROM blob WHERE id ", is_one_of!($db, ids "$1"), lock!($db, " ORDER BY id FOR UPDATE"))
     };
 }
 const LOCK_BLOBS: Text = both!(lock_blobs);
@@ -89,8 +89,8 @@ const LOCK_BLOBS: Text = both!(lock_blobs);
 macro_rules! tombstone {
     ($db:ident) => {
         concat!(
-            "UPDATE blob SET unlinked_at = $2 WHERE id IN ",
-            ids!($db, "$1"),
+            "UPDATE blob SET unlinked_at = $2 WHERE id ",
+            is_one_of!($db, ids "$1"),
             " AND unlinked_at IS NULL
                 AND NOT EXISTS (SELECT 1 FROM repository_blob WHERE repository_blob.blob_id = blob.id)"
         )
@@ -134,8 +134,8 @@ const COUNT_DUE: &str =
 macro_rules! lock_due {
     ($db:ident) => {
         concat!(
-            "SELECT blob_id FROM repository_blob WHERE blob_id IN ",
-            ids!($db, "$1"),
+            "SELECT blob_id FROM repository_blob WHERE blob_id ",
+            is_one_of!($db, ids "$1"),
             " AND unreferenced_at <= $2",
             lock!($db, " ORDER BY repository_id, blob_id FOR UPDATE")
         )
@@ -146,8 +146,8 @@ const LOCK_DUE: Text = both!(lock_due);
 macro_rules! unlink_due {
     ($db:ident) => {
         concat!(
-            "DELETE FROM repository_blob WHERE blob_id IN ",
-            ids!($db, "$1"),
+            "DELETE FROM repository_blob WHERE blob_id ",
+            is_one_of!($db, ids "$1"),
             " AND unreferenced_at <= $2 AND ",
             is_unneeded!()
         )
@@ -161,8 +161,8 @@ macro_rules! mark_unneeded {
         concat!(
             "UPDATE repository_blob SET unreferenced_at = $3 WHERE repository_id = ",
             repository_id!(),
-            " AND blob_id IN ",
-            ids!($db, "$2"),
+            " AND blob_id ",
+            is_one_of!($db, ids "$2"),
             " AND ",
             is_unneeded!()
         )

@@ -2,7 +2,7 @@
 //! and the repositories that they are shown.
 
 use crate::db::accounts::authorization::NOBODY;
-use crate::db::text::{Text, blob_id, both, has_content, texts};
+use crate::db::text::{Text, blob_id, both, has_content, is_one_of};
 use crate::db::{Db, Result, on_pool};
 use crate::domain::access::ProjectName;
 use crate::domain::digest::Digest;
@@ -20,8 +20,8 @@ macro_rules! readable {
             LEFT JOIN project ON project.name = repository.project_name
             LEFT JOIN project_member
                 ON project_member.project_id = project.id AND project_member.user_id = $3
-            WHERE $4 OR project.is_public OR project_member.role IS NOT NULL OR project.name IN ",
-            texts!($db, "$5"),
+            WHERE $4 OR project.is_public OR project_member.role IS NOT NULL OR project.name ",
+            is_one_of!($db, texts "$5"),
             " LIMIT 1"
         )
     };
@@ -33,8 +33,8 @@ macro_rules! of_any {
         concat!(
             "SELECT repository.name FROM repository
             JOIN repository_blob ON repository_blob.repository_id = repository.id
-            WHERE repository.name IN ",
-            texts!($db, "$1"),
+            WHERE repository.name ",
+            is_one_of!($db, texts "$1"),
             " AND repository_blob.blob_id = ",
             blob_id!(),
             " LIMIT 1"
@@ -51,8 +51,8 @@ macro_rules! visible {
                 SELECT name FROM project WHERE is_public
                 UNION SELECT project.name FROM project_member JOIN project ON project.id = project_member.project_id
                     WHERE project_member.user_id = $3
-                UNION SELECT name FROM project WHERE name IN ",
-            texts!($db, "$4"),
+                UNION SELECT name FROM project WHERE name ",
+            is_one_of!($db, texts "$4"),
             ")"
         )
     };

@@ -12,7 +12,7 @@ use sqlx::FromRow;
 use uuid::Uuid;
 
 use crate::db::registry::blobs::{BlobRow, blob_columns};
-use crate::db::text::{Text, both, digests, ids, lock};
+use crate::db::text::{Text, both, is_one_of, lock};
 use crate::db::{Db, Result, in_transaction, on_pool, types};
 use crate::domain::blob::{Blob, Removal};
 use crate::domain::digest::Digest;
@@ -47,8 +47,8 @@ const COUNT_REMOVABLE: &str =
 macro_rules! claim {
     ($db:ident) => {
         concat!(
-            "UPDATE blob SET removal_id = $2, removing_until = $3 WHERE id IN ",
-            ids!($db, "$1"),
+            "UPDATE blob SET removal_id = $2, removing_until = $3 WHERE id ",
+            is_one_of!($db, ids "$1"),
             " AND unlinked_at IS NOT NULL
                 AND NOT EXISTS (SELECT 1 FROM repository_blob WHERE repository_blob.blob_id = blob.id)
             RETURNING digest, size"
@@ -71,7 +71,7 @@ const ENDED: &str = "UPDATE blob SET removing_until = $3 WHERE digest = $1 AND r
 
 macro_rules! known {
     ($db:ident) => {
-        concat!("SELECT digest FROM blob WHERE digest IN ", digests!($db, "$1"))
+        concat!("SELECT digest FROM blob WHERE digest ", is_one_of!($db, digests "$1"))
     };
 }
 pub(in crate::db) const KNOWN: Text = both!(known);

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 
 use crate::db::rows::{StateColumns, UploadRow, select_upload, signed};
-use crate::db::text::{Text, both, texts};
+use crate::db::text::{Text, both, is_one_of};
 use crate::db::upkeep::quotas::{LOCK, TAKE, hold_project};
 use crate::db::{Db, Result, in_transaction, on_pool};
 use crate::domain::access::Share;
@@ -38,8 +38,8 @@ macro_rules! count_open {
     ($db:ident) => {
         concat!(
             "SELECT COUNT(*) FROM (
-                SELECT 1 FROM blob_upload_session WHERE user_id IN ",
-            texts!($db, "$1"),
+                SELECT 1 FROM blob_upload_session WHERE user_id ",
+            is_one_of!($db, texts "$1"),
             " AND ended_at IS NULL AND expires_at > $2 LIMIT $3) AS open"
         )
     };

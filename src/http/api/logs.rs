@@ -35,12 +35,10 @@ fn rendered(
     (entries, total): (Vec<StoredAuditEntry>, u64),
 ) -> axum::response::Response {
     let entries: Vec<_> = entries.into_iter().map(AuditLog::from).collect();
-    match before {
-        None => page.of_list(&entries, total, &call.parts.uri),
-        Some(_) => {
-            let is_full = entries.len() == page.limit() as usize;
-            let last = entries.last().filter(|_| is_full).map(|entry| entry.id);
-            page.of_list_before(&entries, total, &call.parts.uri, last)
-        }
+    if before.is_none() {
+        return page.of_list(&entries, total, &call.parts.uri);
     }
+    let is_full = entries.len() == page.limit() as usize;
+    let last = entries.last().filter(|_| is_full).map(|entry| entry.id);
+    page.of_list_before(&entries, total, &call.parts.uri, last)
 }

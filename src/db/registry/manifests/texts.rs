@@ -1,7 +1,7 @@
 //! The statements about manifests. `$1` is a repository's name and `$2` a manifest's digest, unless it says otherwise.
 
 use crate::db::registry::links::is_readable;
-use crate::db::text::{Text, both, digests, ids, lock, manifest_id, repository_id, texts};
+use crate::db::text::{Text, both, is_one_of, lock, manifest_id, repository_id};
 
 /// The links to blobs that a manifest needs.
 macro_rules! lock_links {
@@ -11,8 +11,8 @@ macro_rules! lock_links {
             FROM repository_blob JOIN blob ON blob.id = repository_blob.blob_id
             WHERE repository_id = ",
             repository_id!(),
-            " AND blob.digest IN ",
-            digests!($db, "$2"),
+            " AND blob.digest ",
+            is_one_of!($db, digests "$2"),
             " AND ",
             is_readable!(),
             lock!($db, " ORDER BY blob.id FOR NO KEY UPDATE OF repository_blob")
@@ -27,8 +27,8 @@ macro_rules! lock_references {
         concat!(
             "SELECT blob_id FROM repository_blob WHERE repository_id = ",
             repository_id!(),
-            " AND blob_id IN ",
-            ids!($db, "$2"),
+            " AND blob_id ",
+            is_one_of!($db, ids "$2"),
             lock!($db, " ORDER BY blob_id FOR NO KEY UPDATE")
         )
     };
@@ -41,8 +41,8 @@ macro_rules! children {
         concat!(
             "SELECT id, digest FROM manifest WHERE repository_id = ",
             repository_id!(),
-            " AND digest IN ",
-            digests!($db, "$2"),
+            " AND digest ",
+            is_one_of!($db, digests "$2"),
             lock!($db, " ORDER BY id FOR KEY SHARE")
         )
     };
@@ -68,8 +68,8 @@ macro_rules! insert_blobs {
             FROM manifest JOIN repository_blob ON repository_blob.repository_id = manifest.repository_id
             WHERE manifest.id = ",
             manifest_id!(),
-            " AND repository_blob.blob_id IN ",
-            ids!($db, "$3"),
+            " AND repository_blob.blob_id ",
+            is_one_of!($db, ids "$3"),
             " ON CONFLICT DO NOTHING"
         )
     };
@@ -81,8 +81,8 @@ macro_rules! insert_children {
         concat!(
             "INSERT INTO manifest_child (manifest_id, child_id) SELECT ",
             manifest_id!(),
-            ", id FROM manifest WHERE id IN ",
-            ids!($db, "$3"),
+            ", id FROM manifest WHERE id ",
+            is_one_of!($db, ids "$3"),
             " ON CONFLICT DO NOTHING"
         )
     };
@@ -94,8 +94,8 @@ macro_rules! keep {
         concat!(
             "UPDATE repository_blob SET unreferenced_at = NULL WHERE repository_id = ",
             repository_id!(),
-            " AND blob_id IN ",
-            ids!($db, "$2"),
+            " AND blob_id ",
+            is_one_of!($db, ids "$2"),
             " AND unreferenced_at IS NOT NULL"
         )
     };
@@ -110,8 +110,8 @@ macro_rules! there {
             manifest_id!(),
             " IS NOT NULL, (SELECT COUNT(*) FROM tag WHERE repository_id = ",
             repository_id!(),
-            " AND name IN ",
-            texts!($db, "$3"),
+            " AND name ",
+            is_one_of!($db, texts "$3"),
             ")"
         )
     };
