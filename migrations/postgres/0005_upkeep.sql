@@ -80,7 +80,9 @@ DECLARE
 BEGIN
     IF to_regclass(month) IS NULL THEN
         PERFORM pg_advisory_xact_lock(hashtextextended('make_audit_month', 0));
-        IF to_regclass(month) IS NULL THEN
+        -- Read again from the table: to_regclass would answer what it knew before the lock was waited for.
+        IF NOT EXISTS (SELECT 1 FROM pg_class WHERE relname = month
+            AND relnamespace = (SELECT relnamespace FROM pg_class WHERE oid = 'audit_entry'::REGCLASS)) THEN
             EXECUTE format('CREATE TABLE %I (LIKE audit_entry INCLUDING DEFAULTS)', month);
             EXECUTE format('ALTER TABLE audit_entry ATTACH PARTITION %I FOR VALUES FROM (%L) TO (%L)',
                 month, first AT TIME ZONE 'UTC', (first + INTERVAL '1 month') AT TIME ZONE 'UTC');

@@ -268,7 +268,7 @@ impl Db {
                 transaction.commit().await?;
             }
         }
-        Ok(())
+        self.make_audit_months().await
     }
 
     /// Whether every migration of this build has run.

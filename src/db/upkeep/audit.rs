@@ -25,7 +25,14 @@ const INSERT_ALL: &str = insert!(
 );
 const INSERT: &str = insert!("VALUES ($1, $2, $3, $4, $5, $6, $7, (SELECT id FROM project WHERE name = $6))");
 
-/// The tables of months that entries need and that are not there yet.
+/// The tables of this month and the next one, so that no entry has to wait for its own; and of yesterday's, for entries of
+/// before midnight that are still on their way.
+const MAKE_COMING_MONTHS: &str = "
+    SELECT make_audit_month(now() + distance)
+    FROM UNNEST(ARRAY[INTERVAL '-1 day', INTERVAL '0', INTERVAL '1 month']) AS distance";
+
+/// The tables of months that entries need and that are not there: nobody has made them ahead for long, or the entries have
+/// waited longer.
 const MAKE_MONTHS: &str = "SELECT make_audit_month(happened) FROM UNNEST($1::TIMESTAMPTZ[]) AS happened";
 
 /// From an entry on, which costs the same however far back it is.
@@ -89,6 +96,14 @@ struct EntryRow {
 }
 
 impl Db {
+    /// Makes the tables that entries of this month and the next one go into. SQLite needs none.
+    pub async fn make_audit_months(&self) -> Result<()> {
+        if let Self::Postgres(pool) = self {
+            sqlx::query(MAKE_COMING_MONTHS).execute(pool).await?;
+        }
+        Ok(())
+    }
+
     /// Writes entries, all of them or none.
     pub async fn insert_audit_entries(&self, entries: &[AuditEntry]) -> Result<()> {
         match self {

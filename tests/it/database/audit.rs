@@ -3,8 +3,8 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use chrono::{DateTime, TimeDelta, Utc};
-use futures_util::future::FutureExt;
+use chrono::{DateTime, Datelike, Months, TimeDelta, Utc};
+use futures_util::future::{FutureExt, join_all};
 use overside::db::Db;
 use overside::domain::access::{ProjectName, ProjectReference};
 use overside::domain::audit::{AuditEntry, Deed, Operation, ResourceType};
@@ -14,6 +14,7 @@ use super::{Case, now};
 pub fn cases() -> Vec<(&'static str, Case)> {
     vec![
         ("audit_entries_come_back_by_project_newest_first_and_by_the_page", |db| pages(db).boxed()),
+        ("audit_entries_of_any_month_are_written_and_the_next_month_has_its_room", |db| months(db).boxed()),
         ("audit_entries_are_forgotten_by_their_age_in_batches_or_months", |db| forgotten(db).boxed()),
     ]
 }
@@ -60,6 +61,37 @@ async fn pages(db: Arc<Db>) {
     assert_eq!(db.audit_entries(Some(&named("nobodys")), None, 3, 0).await.expect("read"), (Vec::new(), 0));
     let (all, total) = db.audit_entries(None, None, 100, 0).await.expect("read");
     assert_eq!((all.len(), total), (9, 9));
+}
+
+/// A replica's idea of the time may be behind or ahead of the others', and entries may have waited: around the end of each
+/// month, and in months that nobody has thought of.
+async fn months(db: Arc<Db>) {
+    if let Db::Postgres(pool) = &*db {
+        const TABLES: &str = "SELECT relname::TEXT FROM pg_class WHERE relispartition AND relkind = 'r'";
+        let tables: Vec<String> = sqlx::query_scalar(TABLES).fetch_all(pool).await.expect("tables");
+        let next = now().checked_add_months(Months::new(1)).expect("a time");
+        for month in [now(), next] {
+            let table = month.format("audit_entry_%Y_%m").to_string();
+            assert!(tables.contains(&table), "{table} of {tables:?}");
+        }
+    }
+    let end = |month: u32| {
+        let first = now().date_naive().with_day(1).and_then(|day| day.checked_add_months(Months::new(month)));
+        first.and_then(|day| day.and_hms_opt(0, 0, 0)).expect("midnight").and_utc()
+    };
+    // Of both sides of midnight in one statement, and by several replicas at once.
+    let at = |time| AuditEntry { happened_at: time, ..entry("alice", "team/app:v1", TimeDelta::zero()) };
+    let batches = [0, 1, 2, 7, 7, 7, 30].map(|month| {
+        let (db, end) = (Arc::clone(&db), end(month));
+        let times = [-1, 0, 1].map(|distance| at(end + TimeDelta::milliseconds(distance)));
+        async move { db.insert_audit_entries(&times).await.expect("written") }
+    });
+    join_all(batches).await;
+    let old = [400, 3_000].map(|days| entry("alice", "team/app:v1", TimeDelta::days(days)));
+    db.insert_audit_entries(&old).await.expect("written");
+    assert_eq!(db.audit_entries(None, None, 100, 0).await.expect("read").1, 7 * 3 + 2);
+    let (first, again) = tokio::join!(db.make_audit_months(), db.make_audit_months());
+    first.and(again).expect("made, however often");
 }
 
 /// On PostgreSQL with the last of their month.

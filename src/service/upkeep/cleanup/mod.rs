@@ -100,6 +100,8 @@ impl Service {
             let forgotten = self.forget_sessions(&mut report).await;
             report.note("forget old sessions", forgotten);
             report.note("sum up what projects use", self.fold_usage().await);
+            let months = self.db.make_audit_months().await;
+            report.note("make room for the audit log's next month", months.map_err(ServiceError::from));
             let entries = self.forget_audit_entries(sessions::ROWS).await;
             report.forgotten_audit_entries =
                 report.note("forget old audit entries", entries).unwrap_or_default();
