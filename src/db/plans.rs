@@ -68,7 +68,7 @@ impl Db {
             ("lock_tags", self.text(manifests::LOCK_TAGS)),
             ("delete_manifest", manifests::DELETE),
             ("tags", tags::TAGS),
-            ("blobs_of_repository", self.text(tags::BLOBS)),
+            ("blobs_of_repository", tags::BLOBS),
             ("delete_tag", tags::DELETE),
             ("has_repository", tags::EXISTS),
             ("repositories", tags::REPOSITORIES),

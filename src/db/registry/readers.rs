@@ -58,26 +58,33 @@ macro_rules! visible {
     };
 }
 
-/// From what is visible to its repositories, so that others' cost nothing: on PostgreSQL at most a page of each project.
-/// What lies in a project that ends before `$1` is not looked for; '0' comes after '/'.
+/// On PostgreSQL from what is visible to its repositories, so that others' cost nothing. A project's repositories are the
+/// one that has its name and those that begin with its name and a slash; between the two come those of projects such as
+/// `name-x`. So there are two stretches of each, and in the order of where they begin the first that fill a page are
+/// read. '0' comes after '/', and '!' before whatever a name has.
+///
+/// SQLite cannot stop there: it walks through the names until the page is full, others' among them, which all pages
+/// together pass once.
 macro_rules! listed {
     (postgres) => {
         concat!(
             visible!(postgres),
-            " SELECT page.name FROM visible CROSS JOIN LATERAL (
-                SELECT name FROM repository
-                WHERE project_name = visible.name AND name > $1 AND ",
+            " SELECT page.name FROM (
+                SELECT name AS project, name AS first, name || '!' AS last FROM visible
+                UNION ALL SELECT name, name || '/', name || '0' FROM visible ORDER BY first) AS stretch
+            CROSS JOIN LATERAL (
+                SELECT name FROM repository WHERE project_name = stretch.project
+                    AND name >= stretch.first AND name < stretch.last AND name > $1 AND ",
             has_content!(),
             " ORDER BY name LIMIT $2) AS page
-            WHERE visible.name || '0' > $1 ORDER BY page.name LIMIT $2"
+            WHERE stretch.last > $1 ORDER BY stretch.first, page.name LIMIT $2"
         )
     };
     (sqlite) => {
         concat!(
             visible!(sqlite),
-            " SELECT repository.name FROM visible
-            CROSS JOIN repository ON repository.project_name = visible.name AND repository.name > $1
-            WHERE ",
+            " SELECT repository.name FROM repository
+            WHERE repository.name > $1 AND +repository.project_name IN (SELECT name FROM visible) AND ",
             has_content!(),
             " ORDER BY repository.name LIMIT $2"
         )

@@ -17,7 +17,8 @@ const FIND_AGAIN: &str =
     "UPDATE blob SET lost_at = NULL, placed_at = $2 WHERE digest = $1 AND lost_at IS NOT NULL";
 
 impl Db {
-    /// Blobs that are in their place, or were before they were lost, in the database's order of digests.
+    /// Blobs that are in their place, or were before they were lost, in the order of their
+    /// digests' bytes, whatever the algorithm.
     pub async fn placed_blobs(&self, after: Option<&Digest>, limit: u32) -> Result<Vec<Blob>> {
         let after = after.map_or(&[][..], Digest::as_bytes);
         let rows: Vec<BlobRow> = on_pool!(self, pool =>

@@ -3,7 +3,7 @@
 
 use chrono::{DateTime, Utc};
 
-use crate::db::text::{Text, both, has_content, repository_id};
+use crate::db::text::{has_content, repository_id};
 use crate::db::{Db, Result, on_pool};
 use crate::domain::blob::ListedBlob;
 use crate::domain::digest::Digest;
@@ -16,37 +16,17 @@ pub(in crate::db) const TAGS: &str = concat!(
     " AND name > $2 ORDER BY name LIMIT $3"
 );
 
-/// As an expression, which no index has: PostgreSQL is not to walk through all blobs in the order of their digests where
-/// it takes a repository for larger than it is.
-macro_rules! digest {
-    (postgres) => {
-        "(blob.digest || ''::BYTEA)"
-    };
-    (sqlite) => {
-        "+blob.digest"
-    };
-}
-
-/// Each with whether a manifest names it. A page costs a look at each of the repository's blobs.
-macro_rules! blobs {
-    ($db:ident) => {
-        concat!(
-            "SELECT blob.digest, blob.size, repository_blob.created_at,
-                EXISTS (SELECT 1 FROM manifest_blob
-                    WHERE manifest_blob.repository_id = repository_blob.repository_id
-                        AND manifest_blob.blob_id = repository_blob.blob_id) AS in_manifest
-            FROM repository_blob JOIN blob ON blob.id = repository_blob.blob_id
-            WHERE repository_blob.repository_id = ",
-            repository_id!(),
-            " AND ",
-            digest!($db),
-            " > $2 ORDER BY ",
-            digest!($db),
-            " LIMIT $3"
-        )
-    };
-}
-pub(in crate::db) const BLOBS: Text = both!(blobs);
+/// Each with whether a manifest names it.
+pub(in crate::db) const BLOBS: &str = concat!(
+    "SELECT blob.id, blob.digest, blob.size, page.created_at,
+        EXISTS (SELECT 1 FROM manifest_blob WHERE manifest_blob.repository_id = page.repository_id
+            AND manifest_blob.blob_id = page.blob_id) AS in_manifest
+    FROM (SELECT repository_id, blob_id, created_at FROM repository_blob
+        WHERE repository_id = ",
+    repository_id!(),
+    " AND blob_id > $2 ORDER BY blob_id LIMIT $3) AS page
+    JOIN blob ON blob.id = page.blob_id ORDER BY page.blob_id"
+);
 
 pub(in crate::db) const DELETE: &str =
     concat!("DELETE FROM tag WHERE repository_id = ", repository_id!(), " AND name = $2");
@@ -64,25 +44,22 @@ pub(in crate::db) const REPOSITORIES: &str = concat!(
 );
 
 impl Db {
-    /// A repository's blobs after `last` in the order of their digests, at most `limit`.
+    /// A repository's blobs after the one with the id `last`, in the order in which the registry first got them, at most
+    /// `limit`; each with its id.
     pub async fn repository_blobs(
         &self,
         repository: &RepositoryName,
-        last: Option<&Digest>,
+        last: i64,
         limit: u32,
-    ) -> Result<Vec<ListedBlob>> {
-        let (sql, last) = (self.text(BLOBS), last.map_or(&[][..], Digest::as_bytes));
-        let rows: Vec<(Digest, i64, DateTime<Utc>, bool)> = on_pool!(self, pool => sqlx::query_as(sql)
-            .bind(repository)
-            .bind(last)
-            .bind(i64::from(limit))
-            .fetch_all(pool)
-            .await)?;
-        let blob = |(digest, size, created_at, in_manifest): (Digest, i64, DateTime<Utc>, bool)| ListedBlob {
-            digest,
-            size: size.unsigned_abs(),
-            created_at,
-            in_manifest,
+    ) -> Result<Vec<(i64, ListedBlob)>> {
+        let rows: Vec<(i64, Digest, i64, DateTime<Utc>, bool)> = on_pool!(self, pool => sqlx::query_as(BLOBS)
+                .bind(repository)
+                .bind(last)
+                .bind(i64::from(limit))
+                .fetch_all(pool)
+                .await)?;
+        let blob = |(id, digest, size, created_at, in_manifest): (i64, Digest, i64, DateTime<Utc>, bool)| {
+            (id, ListedBlob { digest, size: size.unsigned_abs(), created_at, in_manifest })
         };
         Ok(rows.into_iter().map(blob).collect())
     }

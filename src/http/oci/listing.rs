@@ -37,11 +37,13 @@ pub(super) async fn tags(service: &Arc<Service>, name: &RepositoryName, uri: &Ur
 pub(super) async fn blobs(service: &Arc<Service>, name: &RepositoryName, uri: &Uri) -> Answer {
     let parameters = Parameters::of(uri);
     let limit = limit(&parameters)?;
-    let last = once(&parameters, "last")?.map(str::parse::<Digest>).transpose()?;
-    let page = service.blobs(name, last.as_ref(), limit).await?;
+    let last = once(&parameters, "last")?.map(str::parse).transpose();
+    let last = last.map_err(|_| unusable("last= is the number in the Link of the page before"))?;
+    let page = service.blobs(name, last.unwrap_or_default(), limit).await?;
     let next = page.entries.last().filter(|_| page.has_more);
-    let link = next.map(|last| next_page(uri, limit, &last.digest, None));
-    Ok(linked(Json(wire::BlobList { name: name.to_string(), blobs: page.entries }), link))
+    let link = next.map(|(last, _)| next_page(uri, limit, last, None));
+    let blobs = page.entries.into_iter().map(|(_, blob)| blob).collect();
+    Ok(linked(Json(wire::BlobList { name: name.to_string(), blobs }), link))
 }
 
 pub(super) async fn catalog(service: &Arc<Service>, caller: &Caller, uri: &Uri) -> Answer {

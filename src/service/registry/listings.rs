@@ -43,13 +43,14 @@ impl Service {
         Ok(Page::cut(tags, limit))
     }
 
-    /// A repository's blobs after `last`, in the order of their digests; at most `limit`.
+    /// A repository's blobs after the one numbered `last`, in the order in which the registry first got them; at most
+    /// `limit`, each with its number.
     pub async fn blobs(
         &self,
         repository: &RepositoryName,
-        last: Option<&Digest>,
+        last: i64,
         limit: u32,
-    ) -> Result<Page<ListedBlob>> {
+    ) -> Result<Page<(i64, ListedBlob)>> {
         let limit = limit.min(MAX_PAGE);
         let blobs = self.db.repository_blobs(repository, last, limit + 1).await?;
         if blobs.is_empty() && !self.db.has_repository(repository).await? {
@@ -72,8 +73,8 @@ impl Service {
         Ok(Page::cut(repositories, limit))
     }
 
-    /// Manifests about `subject` after `last`, in the order of their digests; at most `limit`, and fewer where they
-    /// carry long annotations. The subject need not be there.
+    /// Manifests about `subject` after `last`, in the order of their digests' bytes, whatever the algorithm; at most
+    /// `limit`, and fewer where they carry long annotations. The subject need not be there.
     pub async fn referrers(
         &self,
         repository: &RepositoryName,

@@ -3,16 +3,17 @@
 use std::sync::Arc;
 
 use futures_util::FutureExt;
-use overside::db::{Db, Pushed};
+use overside::db::{Db, Pushed, Unlinked};
 use overside::domain::digest::Digest;
 use serde_json::json;
 
-use super::manifests::{Content, NAME, all_tags, content, index, push, push_to, stored_blob};
+use super::manifests::{Content, NAME, all_tags, content, index, push, push_to, stored, stored_blob};
 use super::{Case, name, now};
 
 pub fn cases() -> Vec<(&'static str, Case)> {
     vec![
         ("tags_and_repositories_are_listed_in_the_order_of_their_bytes", |db| listed(db).boxed()),
+        ("digests_of_either_algorithm_are_listed_page_by_page_none_twice", |db| mixed(db).boxed()),
         ("referrers_are_listed_by_subject_and_type_within_bounds", |db| referrers(db).boxed()),
     ]
 }
@@ -65,6 +66,60 @@ async fn listed(db: Arc<Db>) {
         assert!(db.has_repository(&name(text)).await.expect("an answer"), "{text}");
     }
     assert!(!db.has_repository(&name("only")).await.expect("an answer"));
+}
+
+/// SHA-256 and SHA-512 of the same first bytes, and of others in between.
+async fn mixed(db: Arc<Db>) {
+    let subject = Digest::from_sha256([1; 32]);
+    let long = |byte| Digest::from_bytes(&[byte; 64]).expect("a SHA-512");
+    // As the registry gets them: neither is in the order of the other listing.
+    let digests = [9, 3, 7, 1, 5].map(|byte| [long(byte), Digest::from_sha256([byte; 32])]).concat();
+    for digest in &digests {
+        stored(&db, *digest).await;
+        let referrer = Content { digest: *digest, ..about(&subject, "a/b", "") };
+        assert_eq!(push_to(&db, &name(NAME), &referrer, &[]).await, Pushed::Done);
+    }
+    let mut sorted = digests.clone();
+    sorted.sort_by_key(|digest| digest.as_bytes().to_vec());
+    let repository = name(NAME);
+    for limit in 1..=digests.len() as u32 {
+        let (mut listed, mut last) = (Vec::new(), 0);
+        loop {
+            let page = db.repository_blobs(&repository, last, limit).await.expect("blobs");
+            assert!(page.len() <= limit as usize);
+            let Some((end, _)) = page.last() else { break };
+            last = *end;
+            listed.extend(page.into_iter().map(|(_, blob)| blob.digest));
+        }
+        assert_eq!(listed, digests, "blobs, {limit} at a time");
+
+        let (mut listed, mut last) = (Vec::new(), None);
+        loop {
+            let page = db.referrers(&repository, &subject, None, last.as_ref(), (limit, u32::MAX)).await;
+            let (page, has_more) = page.expect("referrers");
+            last = page.last().map(|referrer| referrer.digest);
+            listed.extend(page.into_iter().map(|referrer| referrer.digest));
+            if !has_more {
+                break;
+            }
+        }
+        assert_eq!(listed, sorted, "referrers, {limit} at a time");
+
+        let (mut listed, mut last) = (Vec::new(), None);
+        loop {
+            let page = db.placed_blobs(last.as_ref(), limit).await.expect("blobs");
+            let Some(end) = page.last() else { break };
+            last = Some(end.digest);
+            listed.extend(page.into_iter().map(|blob| blob.digest));
+        }
+        assert_eq!(listed, sorted, "all blobs, {limit} at a time");
+    }
+    // One that leaves meanwhile hides none behind it.
+    let first = db.repository_blobs(&repository, 0, 3).await.expect("blobs");
+    let (last, blob) = first.last().expect("three of them");
+    assert_eq!(db.unlink_blob(&repository, &blob.digest, now()).await.expect("unlinked"), Unlinked::Done);
+    let rest = db.repository_blobs(&repository, *last, 100).await.expect("blobs");
+    assert!(rest.iter().map(|(_, blob)| blob.digest).eq(digests[3..].iter().copied()));
 }
 
 async fn referrers(db: Arc<Db>) {

@@ -73,11 +73,15 @@ fn reference(text: impl std::fmt::Display) -> Reference {
 
 pub async fn stored_blob(db: &Db, byte: u8) -> Digest {
     let digest = Digest::from_sha256([byte; 32]);
+    stored(db, digest).await;
+    digest
+}
+
+pub async fn stored(db: &Db, digest: Digest) {
     let before = in_state(db, finalizing(now()), now()).await;
     let after = Upload { state: State::Completed { digest, size: 3 }, size: Some(3), ..before.clone() };
     let committed = db.commit_blob(&before, &after, &blob(digest), now(), None).await.expect("commit");
     assert_eq!(committed, Committed::Done);
-    digest
 }
 
 pub async fn push_to(db: &Db, repository: &RepositoryName, content: &Content, tags: &[&str]) -> Pushed {

@@ -38,6 +38,9 @@ pub fn cases() -> Vec<Story> {
         ("a_mount_takes_only_what_its_caller_may_read", |s| hidden::mounts(s).boxed()),
         ("what_a_mount_asks_of_the_database_does_not_tell_who_has_the_blob", |s| hidden::asked(s).boxed()),
         ("the_catalog_has_what_its_reader_may_pull", |s| hidden::catalog(s).boxed()),
+        ("a_catalog_ends_at_its_end_however_much_its_reader_may_not_see_in_between", |s| {
+            hidden::catalog_in_between(s).boxed()
+        }),
         ("an_upload_is_its_beginners_alone", |s| sessions::owned(s).boxed()),
         ("a_url_that_outlives_its_upload_changes_nothing", |s| sessions::outlived(s).boxed()),
         ("guessing_a_password_becomes_slow_and_stays_the_guessers_trouble", |s| guessing::slowed(s).boxed()),

@@ -12,7 +12,7 @@ use super::tokens::token;
 use super::{NOWHERE, PRIVATE, PUBLIC, Town, Visitor};
 use crate::support::api::{Answer, digest_of};
 use crate::support::database::Database;
-use crate::support::image::{CONFIG, descriptor, image};
+use crate::support::image::{CONFIG, descriptor, entries, image};
 use crate::support::trial::not_here;
 use crate::support::{FaultProxy, Stack};
 
@@ -225,4 +225,47 @@ pub async fn catalog(stack: Arc<Stack>) {
     assert_eq!(first.header("link"), Some("</v2/_catalog?n=1&last=outer%2Fa>; rel=\"next\""));
     let rest = list(town.visitor("stranger"), "?n=1&last=outer%2Fa").await;
     assert_eq!((rest.json()["repositories"].clone(), rest.header("link")), (json!(["outer/z"]), None));
+}
+
+/// More than a hundred pages of them lie between what a stranger may read.
+pub async fn catalog_in_between(stack: Arc<Stack>) {
+    const PAGE: usize = 2;
+    const HIDDEN: &str = "
+        WITH RECURSIVE counted (number) AS (SELECT 1 UNION ALL SELECT number + 1 FROM counted WHERE number < 250)
+        INSERT INTO repository (name) SELECT 'inner/r' || number FROM counted";
+    const LINKED: &str = "
+        INSERT INTO repository_blob (repository_id, blob_id, created_at)
+        SELECT repository.id, blob.id, blob.created_at FROM repository CROSS JOIN blob WHERE name LIKE 'inner/r%'";
+    let town = Town::new(&stack, &[]).await;
+    let accounts = crate::support::accounts::Accounts::of(&stack).await;
+    for project in ["alpha", "inner-x", "inner.x", "inner0", "zeta"] {
+        accounts.project(project, true).await;
+    }
+    // By bytes: `-` and `.` come before `/`, and `0` after it. Of each project the one that has its name and others.
+    let mut readable = [
+        "alpha",
+        "alpha/z",
+        "inner-x",
+        "inner-x/a",
+        "inner.x/a",
+        "inner0",
+        "inner0/a",
+        "outer",
+        "outer/a",
+        "outer/b",
+        "zeta/a",
+    ];
+    readable.sort_unstable();
+    for name in readable {
+        town.repository("operator", name).push(b"anything").await;
+    }
+    assert_eq!(stack.database.run(HIDDEN.to_owned()).await, 250);
+    assert_eq!(stack.database.run(LINKED.to_owned()).await, 250);
+    let stranger = town.repository("stranger", "outer/a");
+    let pages = stranger.pages_from(town.url(&format!("/v2/_catalog?n={PAGE}"))).await;
+    assert_eq!(pages.iter().flat_map(entries).collect::<Vec<_>>(), readable);
+    assert_eq!(pages.len(), readable.len().div_ceil(PAGE), "no page is short, and the last one says so");
+    let guest = town.repository("guest", "outer/a");
+    let pages = guest.pages_from(town.url(&format!("/v2/_catalog?n={PAGE}"))).await;
+    assert_eq!(pages.iter().flat_map(entries).count(), readable.len() + 250);
 }
