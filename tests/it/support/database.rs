@@ -5,6 +5,7 @@ use std::path::Path;
 use chrono::TimeDelta;
 use overside::domain::clock::Clock;
 use overside::domain::digest::Digest;
+use sqlx::error::DatabaseError;
 use sqlx::{AssertSqlSafe, Connection, PgConnection, SqliteConnection};
 use url::Url;
 use uuid::Uuid;
@@ -69,17 +70,22 @@ impl Database {
             SELECT (SELECT COUNT(*) FROM blob WHERE sealed_by IS NOT NULL)
                 + (SELECT COUNT(*) FROM blob_upload_session WHERE status = 'completed' AND discarded_at IS NULL)";
         let counted = match self {
-            Self::Postgres { .. } => match PgConnection::connect(&self.url()).await {
-                Ok(mut connection) => sqlx::query_scalar(SQL).fetch_one(&mut connection).await,
-                Err(error) => Err(error),
-            },
-            Self::Sqlite { url } => match SqliteConnection::connect(url).await {
-                Ok(mut connection) => sqlx::query_scalar(SQL).fetch_one(&mut connection).await,
-                Err(error) => Err(error),
-            },
+            Self::Postgres { .. } => {
+                let mut connection =
+                    PgConnection::connect(&self.url()).await.expect("the test PostgreSQL answers");
+                sqlx::query_scalar(SQL).fetch_one(&mut connection).await
+            }
+            Self::Sqlite { url } if !Path::new(url.trim_start_matches("sqlite://")).exists() => return 0,
+            Self::Sqlite { url } => {
+                let mut connection = SqliteConnection::connect(url).await.expect("the stack's SQLite opens");
+                sqlx::query_scalar(SQL).fetch_one(&mut connection).await
+            }
         };
-        // A story that never started a server has no tables.
-        counted.unwrap_or_default()
+        match counted {
+            // A story that never started a server has no tables.
+            Err(sqlx::Error::Database(error)) if is_missing_table(&*error) => 0,
+            counted => counted.expect("the database tells what is left to do"),
+        }
     }
 
     /// Writes past the service, with a time for `$1` and for `$2` that lies so far from now; says how many rows.
@@ -206,6 +212,11 @@ impl Database {
             execute(server, format!("DROP DATABASE {name} WITH (FORCE)")).await;
         }
     }
+}
+
+fn is_missing_table(error: &dyn DatabaseError) -> bool {
+    // `undefined_table` of PostgreSQL; SQLite has no code of its own for that.
+    error.code().is_some_and(|code| code == "42P01") || error.message().starts_with("no such table")
 }
 
 pub fn with_path(server: &Url, name: &str) -> Url {
