@@ -6,9 +6,9 @@ use crate::db::rows::signed;
 use crate::db::{Db, Result, on_pool};
 use crate::domain::upload::Upload;
 
-/// Compare-and-swap. An open session is looked at by the cleaner when it is due, and its end is mostly put off: that the
-/// row is in no index by its end is what keeps swaps within a page (see the migrations). No row means that somebody else moved the session since it was read. A macro, because on
-/// PostgreSQL larger statements are built around it.
+/// Compare-and-swap: no row means that somebody else moved the session since it was read. `due_at` never moves to a later
+/// time here, and so mostly not at all: an open session's row stays in its page (see the migrations). None that has ended
+/// opens again. A macro, because on PostgreSQL larger statements are built around it.
 macro_rules! swap_statement {
     () => {
         "UPDATE blob_upload_session
@@ -16,7 +16,7 @@ macro_rules! swap_statement {
             final_digest = $9, size = $10, part_size = $11, store_upload_id = $12, received_offset = $13,
             hash_state = $14, tail_id = $15, lease_owner = $16, lease_expires_at = $17, failure_reason = $18,
             expires_at = $19, due_at = CASE WHEN due_at > $19 THEN $19 ELSE due_at END, updated_at = $20,
-            ended_at = CASE WHEN $4 IN ('pending', 'uploading', 'finalizing') THEN NULL ELSE $20 END,
+            ended_at = CASE WHEN $4 IN ('pending', 'uploading', 'finalizing') THEN ended_at ELSE $20 END,
             revision = revision + 1
         WHERE upload_uuid = $1 AND status = $2 AND revision = $3"
     };
