@@ -2,8 +2,8 @@
 //!
 //! Whoever links a blob locks its row, and so does whoever takes a link away: so `unlinked_at` is set exactly
 //! while no repository has the blob. Rows are locked in one statement and looked at in the next, whose snapshot
-//! has what those that were waited for have committed; blobs before links, each in the order of their ids, so that nobody waits
-//! in a circle.
+//! has what those that were waited for have committed; blobs before links, each in the order of their ids, so that
+//! nobody waits in a circle.
 
 use chrono::{DateTime, Utc};
 use sqlx::FromRow;

@@ -65,8 +65,9 @@ impl TryFrom<ReferrerRow> for Referrer {
 }
 
 impl Db {
-    /// Referrers of a manifest after `last`, in the order of their digests' bytes, whatever the algorithm: at most `limit`, and no more than
-    /// have annotations of `bytes` together, unless it is one alone; and whether there are more.
+    /// Referrers of a manifest after `last`, in the order of their digests' bytes, whatever the algorithm: at
+    /// most `limit`, and no more than have annotations of `bytes` together, unless it is one alone; and whether there are
+    /// more.
     pub async fn referrers(
         &self,
         repository: &RepositoryName,
