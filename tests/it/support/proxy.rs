@@ -41,6 +41,7 @@ pub struct Traffic {
 
 struct Line {
     target: SocketAddr,
+    is_postgres: bool,
     to_target: AtomicU64,
     to_client: AtomicU64,
     /// Requests since the proxy was armed or made.
@@ -62,13 +63,13 @@ impl FaultProxy {
         let target = url.socket_addrs(|| None).expect("an address with a port")[0];
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a port on loopback");
         let address = listener.local_addr().expect("a bound address");
-        let mut url = url.clone();
+        let (mut url, is_postgres) = (url.clone(), url.scheme().starts_with("postgres"));
         url.set_ip_host(address.ip())
             .and_then(|()| url.set_port(Some(address.port())))
             .expect("a URL with a host");
         let (to_target, to_client, requests) = (AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0));
         let (armed, cut) = (Mutex::new(None), watch::Sender::new(0));
-        let line = Arc::new(Line { target, to_target, to_client, requests, armed, cut });
+        let line = Arc::new(Line { target, is_postgres, to_target, to_client, requests, armed, cut });
         let accepting = line.clone();
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
@@ -84,7 +85,8 @@ impl FaultProxy {
     }
 
     /// Runs `action` once, at the `request`-th request from now, counted from 1 over all connections. A request
-    /// is whatever the client says after the other side had the last word; later blocks of it are not counted.
+    /// is whatever the client says after the other side had the last word; later blocks of it are not counted, nor
+    /// is what only prepares a statement: to the database nothing has happened yet.
     pub fn arm(&self, request: u64, strike: Strike, action: impl FnOnce() + Send + 'static) {
         let mut armed = self.line.armed.lock().expect("no action panics");
         self.line.requests.store(0, SeqCst);
@@ -113,6 +115,20 @@ impl FaultProxy {
 }
 
 impl Line {
+    /// Whether PostgreSQL is told to parse and to describe a statement, and nothing else: a service that has just
+    /// started does so before the first time that it executes each (Message Formats, `Parse`, `Describe`, `Sync`).
+    fn only_prepares(&self, block: &[u8]) -> bool {
+        let mut kinds = Vec::new();
+        let mut rest = block;
+        while let [kind, a, b, c, d, ..] = rest {
+            kinds.push(*kind);
+            // The length counts itself and not the kind before it.
+            let length = u32::from_be_bytes([*a, *b, *c, *d]) as usize;
+            rest = rest.get(1 + length..).unwrap_or_default();
+        }
+        self.is_postgres && kinds.contains(&b'P') && kinds.iter().all(|kind| b"PDS".contains(kind))
+    }
+
     fn next_request(&self) -> Option<Armed> {
         let mut armed = self.armed.lock().expect("no action panics");
         let request = self.requests.fetch_add(1, SeqCst) + 1;
@@ -153,7 +169,8 @@ async fn forward_requests(
         if length == 0 {
             return Ok(());
         }
-        let armed = if answered.swap(false, SeqCst) { line.next_request() } else { None };
+        let is_request = answered.swap(false, SeqCst) && !line.only_prepares(&block[..length]);
+        let armed = if is_request { line.next_request() } else { None };
         let mut after = None;
         match armed {
             Some(Armed { strike: Strike::Before, action, .. }) => {

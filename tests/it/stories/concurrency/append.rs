@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
-use futures_util::future::{BoxFuture, FutureExt};
+use futures_util::future::{BoxFuture, FutureExt, join_all};
 use futures_util::stream;
 use reqwest::Body;
 use tokio::sync::mpsc;
@@ -65,10 +65,13 @@ pub fn while_another_comes(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
         sender.send(content[..CHUNK / 2].to_vec()).await.expect("somebody reads");
         until(&other, "uploading").await;
 
-        for client in [&upload, &other] {
-            client.patch(None, api::content(1000)).await.refused(409, "BLOB_UPLOAD_INVALID");
-            client.finalize(&digest).await.refused(409, "BLOB_UPLOAD_INVALID");
-        }
+        // Each waits for the other chunk as long as there is hope.
+        let refusals = [&upload, &other].map(|client| async {
+            let (chunk, end) = tokio::join!(client.patch(None, api::content(1000)), client.finalize(&digest));
+            chunk.refused(409, "BLOB_UPLOAD_INVALID");
+            end.refused(409, "BLOB_UPLOAD_INVALID");
+        });
+        join_all(refusals).await;
         sender.send(content[CHUNK / 2..].to_vec()).await.expect("somebody reads");
         drop(sender);
         appending.await.expect("an answer").expect(202);
