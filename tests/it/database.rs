@@ -191,13 +191,13 @@ async fn commit_all_or_nothing(db: Arc<Db>) {
     let after = Upload { state: State::Completed { digest, size: 3 }, size: Some(3), ..before.clone() };
     let stale = Upload { revision: before.revision - 1, ..before.clone() };
     assert_eq!(
-        db.commit_blob(&stale, &after, &blob(digest), now(), None).await.expect("commit"),
+        db.commit_blob(&stale, &after, &blob(digest), now(), None, None).await.expect("commit"),
         Committed::Overtaken
     );
     assert_eq!(db.find_blob(&digest).await.expect("find"), None);
     assert_eq!(find(&db, &before).await.state, before.state);
     assert_eq!(
-        db.commit_blob(&before, &after, &blob(digest), now(), None).await.expect("commit"),
+        db.commit_blob(&before, &after, &blob(digest), now(), None, None).await.expect("commit"),
         Committed::Done
     );
     let found = db.find_link(&before.repository, &digest).await.expect("find").expect("the blob").blob;
@@ -208,12 +208,12 @@ async fn commit_all_or_nothing(db: Arc<Db>) {
         let after = Upload { state: State::Completed { digest, size: 3 }, size: Some(3), ..before.clone() };
         let blob = Blob { digest, proof, ..blob(digest) };
         assert_eq!(
-            db.commit_blob(&before, &after, &blob, now(), None).await.expect("commit"),
+            db.commit_blob(&before, &after, &blob, now(), None, None).await.expect("commit"),
             Committed::Done
         );
         assert_eq!(db.find_blob(&digest).await.expect("find").map(|blob| blob.proof), Some(proof));
     }
-    let again = db.commit_blob(&before, &after, &blob(digest), now(), None).await.expect("commit");
+    let again = db.commit_blob(&before, &after, &blob(digest), now(), None, None).await.expect("commit");
     assert_eq!(again, Committed::Overtaken, "not a second time");
 }
 
@@ -262,7 +262,7 @@ async fn racing_commits(db: Arc<Db>) {
             let done =
                 Upload { state: State::Completed { digest, size: 3 }, size: Some(3), ..claimed.clone() };
             assert_eq!(
-                db.commit_blob(&claimed, &done, &blob(digest), now(), None).await.expect("commit"),
+                db.commit_blob(&claimed, &done, &blob(digest), now(), None, None).await.expect("commit"),
                 Committed::Done
             );
         })
@@ -300,7 +300,7 @@ async fn links(db: Arc<Db>) {
     let before = in_state(&db, finalizing(now()), now()).await;
     let after = Upload { state: State::Completed { digest, size: 3 }, size: Some(3), ..before.clone() };
     assert_eq!(
-        db.commit_blob(&before, &after, &blob(digest), now(), None).await.expect("commit"),
+        db.commit_blob(&before, &after, &blob(digest), now(), None, None).await.expect("commit"),
         Committed::Done
     );
     let other = name("team/other");

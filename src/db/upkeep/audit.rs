@@ -1,7 +1,9 @@
 //! The audit log: written in batches, read a page at a time, newest first.
 
 use chrono::{DateTime, Utc};
-use sqlx::{AssertSqlSafe, FromRow, PgConnection, PgPool};
+use sqlx::query::Query;
+use sqlx::sqlite::SqliteArguments;
+use sqlx::{AssertSqlSafe, FromRow, PgConnection, PgPool, Sqlite};
 
 use crate::db::{Db, Result, in_transaction, on_pool};
 use crate::domain::access::{ProjectName, ProjectReference};
@@ -104,6 +106,15 @@ impl Db {
         Ok(())
     }
 
+    /// Makes the tables that these entries go into, where clocks or months left without one.
+    pub(in crate::db) async fn make_audit_months_of(&self, entries: &[AuditEntry]) -> Result<()> {
+        if let Self::Postgres(pool) = self {
+            let times: Vec<_> = entries.iter().map(|entry| entry.happened_at).collect();
+            sqlx::query(MAKE_MONTHS).bind(times).execute(pool).await?;
+        }
+        Ok(())
+    }
+
     /// Writes entries, all of them or none.
     pub async fn insert_audit_entries(&self, entries: &[AuditEntry]) -> Result<()> {
         match self {
@@ -112,8 +123,7 @@ impl Db {
                     if !is_missing_month(&error) {
                         return Err(error.into());
                     }
-                    let times: Vec<_> = entries.iter().map(|entry| entry.happened_at).collect();
-                    sqlx::query(MAKE_MONTHS).bind(times).execute(pool).await?;
+                    self.make_audit_months_of(entries).await?;
                     insert_all(pool, entries).await?;
                 }
                 Ok(())
@@ -122,16 +132,7 @@ impl Db {
                 let entries = entries.to_vec();
                 in_transaction!(sqlite pool, transaction => {
                     for entry in &entries {
-                        sqlx::query(INSERT)
-                            .bind(entry.happened_at)
-                            .bind(&entry.username)
-                            .bind(entry.deed.operation.as_str())
-                            .bind(entry.deed.resource_type.as_str())
-                            .bind(&entry.deed.resource)
-                            .bind(project(entry))
-                            .bind(address(entry))
-                            .execute(&mut *transaction)
-                            .await?;
+                        insert(entry).execute(&mut *transaction).await?;
                     }
                 })
             }
@@ -193,6 +194,18 @@ impl Db {
     }
 }
 
+/// One entry, on SQLite.
+pub(in crate::db) fn insert(entry: &AuditEntry) -> Query<'_, Sqlite, SqliteArguments> {
+    sqlx::query(INSERT)
+        .bind(entry.happened_at)
+        .bind(&entry.username)
+        .bind(entry.deed.operation.as_str())
+        .bind(entry.deed.resource_type.as_str())
+        .bind(&entry.deed.resource)
+        .bind(project(entry))
+        .bind(address(entry))
+}
+
 async fn insert_all(pool: &PgPool, entries: &[AuditEntry]) -> std::result::Result<(), sqlx::Error> {
     let texts = |text: fn(&AuditEntry) -> &str| entries.iter().map(text).collect::<Vec<_>>();
     sqlx::query(INSERT_ALL)
@@ -209,7 +222,7 @@ async fn insert_all(pool: &PgPool, entries: &[AuditEntry]) -> std::result::Resul
 }
 
 /// An entry that no table takes violates a check that has no name.
-fn is_missing_month(error: &sqlx::Error) -> bool {
+pub(in crate::db) fn is_missing_month(error: &sqlx::Error) -> bool {
     matches!(error, sqlx::Error::Database(error) if error.is_check_violation() && error.constraint().is_none())
 }
 
@@ -231,11 +244,11 @@ async fn forget_months(connection: &mut PgConnection, before: DateTime<Utc>) -> 
     Ok(forgotten)
 }
 
-fn project(entry: &AuditEntry) -> Option<&str> {
+pub(in crate::db) fn project(entry: &AuditEntry) -> Option<&str> {
     entry.deed.project.as_ref().map(ProjectName::as_str)
 }
 
-fn address(entry: &AuditEntry) -> Option<String> {
+pub(in crate::db) fn address(entry: &AuditEntry) -> Option<String> {
     entry.address.map(|address| address.to_string())
 }
 

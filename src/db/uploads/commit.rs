@@ -1,12 +1,16 @@
 //! Step 4 of finalize.
 
+use std::slice;
+
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use crate::db::registry::links::{LINK, MAKE_REPOSITORY, on_known_link};
 use crate::db::rows::signed;
+use crate::db::upkeep::audit;
 use crate::db::uploads::swap::{SWAP, swap, swap_statement};
-use crate::db::{Db, Result, in_transaction};
+use crate::db::{Db, DbError, Result, in_transaction};
+use crate::domain::audit::AuditEntry;
 use crate::domain::blob::{Blob, Standing};
 use crate::domain::upload::Upload;
 
@@ -70,8 +74,8 @@ const INSERT_BLOB: &str = concat!(
     on_known_blob!("$10")
 );
 
-/// All three on PostgreSQL, in one round trip. The blob and its link come of the swapped row: where there is
-/// none, nothing is written. The link asks for the blob, which comes first therefore: `links.rs` locks in this order. A
+/// All of it on PostgreSQL, in one round trip. The blob, its link and the audit log's entry come of the swapped row: where
+/// there is none, nothing is written. The link asks for the blob, which comes first therefore: `links.rs` locks in this order. A
 /// blob that is there already, and stays as it is, is not among the stored ones.
 pub(in crate::db) const COMMIT: &str = concat!(
     "WITH swapped AS (",
@@ -88,7 +92,12 @@ pub(in crate::db) const COMMIT: &str = concat!(
         SELECT COALESCE((SELECT id FROM stored), blob_to_link($21)), repository_to_link(repository_name), $20
         FROM swapped ",
     on_known_link!(),
-    ")
+    "),
+    audited AS (
+        INSERT INTO audit_entry (happened_at, username, operation, resource_type, resource, project_name,
+            client_address, project_id)
+        SELECT $20, $31::TEXT, $32, $33, $34, $35, $36, (SELECT id FROM project WHERE name = $35)
+        FROM swapped WHERE $31::TEXT IS NOT NULL)
     SELECT 1 FROM swapped"
 );
 
@@ -104,8 +113,9 @@ pub enum Committed {
 }
 
 impl Db {
-    /// The session, the blob and its link, all of it or nothing. A blob that is not placed is this replica's to
-    /// place until `placing_until`. `removal` is the one that had ended when the blob was put in its place.
+    /// The session, the blob, its link and the audit log's entry of it, all of it or nothing. A blob that is not placed
+    /// is this replica's to place until `placing_until`. `removal` is the one that had ended when the blob was put in
+    /// its place.
     pub async fn commit_blob(
         &self,
         before: &Upload,
@@ -113,8 +123,16 @@ impl Db {
         blob: &Blob,
         placing_until: DateTime<Utc>,
         removal: Option<Uuid>,
+        push: Option<&AuditEntry>,
     ) -> Result<Committed> {
-        let committed = self.commit_all(before, after, blob, placing_until, removal).await;
+        let commit = || self.commit_all(before, after, blob, placing_until, removal, push);
+        let committed = match (commit().await, push) {
+            (Err(DbError::Unavailable(error)), Some(push)) if audit::is_missing_month(&error) => {
+                self.make_audit_months_of(slice::from_ref(push)).await?;
+                commit().await
+            }
+            (committed, _) => committed,
+        };
         match committed {
             Ok(true) => Ok(Committed::Done),
             Ok(false) => Ok(Committed::Overtaken),
@@ -130,6 +148,7 @@ impl Db {
         blob: &Blob,
         placing_until: DateTime<Utc>,
         removal: Option<Uuid>,
+        push: Option<&AuditEntry>,
     ) -> Result<bool> {
         let digest = blob.digest;
         let sealed = blob.standing.sealed();
@@ -151,12 +170,19 @@ impl Db {
                     .bind(placing_until)
                     .bind(removal)
                     .bind(exposed)
+                    .bind(push.map(|entry| &entry.username))
+                    .bind(push.map(|entry| entry.deed.operation.as_str()))
+                    .bind(push.map(|entry| entry.deed.resource_type.as_str()))
+                    .bind(push.map(|entry| &entry.deed.resource))
+                    .bind(push.and_then(audit::project))
+                    .bind(push.and_then(audit::address))
                     .fetch_optional(pool)
                     .await?;
                 Ok(committed.is_some())
             }
             Self::Sqlite(pool) => {
-                let (before, after, blob) = (before.clone(), after.clone(), blob.clone());
+                let (before, after, blob, push) =
+                    (before.clone(), after.clone(), blob.clone(), push.cloned());
                 in_transaction!(sqlite pool, transaction => {
                     let swapped = swap!(SWAP, &before, &after, blob.created_at).execute(&mut *transaction).await?;
                     let swapped = swapped.rows_affected() == 1;
@@ -185,6 +211,9 @@ impl Db {
                             .bind(blob.created_at)
                             .execute(&mut *transaction)
                             .await?;
+                        if let Some(push) = &push {
+                            audit::insert(push).execute(&mut *transaction).await?;
+                        }
                     }
                     swapped
                 })

@@ -1,21 +1,22 @@
-//! What the audit log says of a request that succeeded: read off the request and its answer, for every endpoint here.
+//! What the audit log says of a request that succeeded: read off the request and its answer, for every endpoint here but
+//! those that finalize an upload, whose entry is committed with the blob.
 
 use std::future::Future;
 use std::sync::Arc;
 
-use axum::http::{HeaderMap, StatusCode, Uri};
+use axum::http::{HeaderMap, Uri};
 use axum::response::Response;
 
+use super::Answer;
 use super::manifest::TAG;
 use super::route::Route;
-use super::{Answer, CONTENT_DIGEST};
 use crate::domain::access::Caller;
 use crate::domain::audit::{Deed, Operation, ResourceType};
 use crate::domain::digest::Digest;
 use crate::domain::name::RepositoryName;
 use crate::domain::reference::Reference;
 use crate::http::endpoint::Endpoint;
-use crate::http::extract::{Parameters, header};
+use crate::http::extract::Parameters;
 use crate::service::Service;
 
 /// Says in an answer's extensions that the blob was mounted: it looks like one that was pushed.
@@ -33,20 +34,18 @@ pub(super) struct Audited {
 #[derive(Debug)]
 enum What {
     Manifest(Reference),
-    /// Where the request names it; else the answer does.
-    Blob(Option<Digest>),
+    Blob(Digest),
 }
 
 impl Audited {
     pub fn of(endpoint: Endpoint, route: &Route, uri: &Uri) -> Option<Self> {
         let (operation, repository, what) = match (endpoint, route) {
-            (Endpoint::BeginUpload, Route::Uploads(name)) => (Operation::Push, name, What::Blob(None)),
-            (Endpoint::Finalize, Route::Upload(name, _)) => {
-                let digest = Parameters::of(uri).digest("digest").ok().flatten();
-                (Operation::Push, name, What::Blob(digest))
+            (Endpoint::BeginUpload, Route::Uploads(name)) => {
+                let digest = Parameters::of(uri).digest("mount").ok().flatten()?;
+                (Operation::Mount, name, What::Blob(digest))
             }
             (Endpoint::DeleteBlob, Route::Blob(name, digest)) => {
-                (Operation::Delete, name, What::Blob(Some(*digest)))
+                (Operation::Delete, name, What::Blob(*digest))
             }
             (Endpoint::PushManifest, Route::Manifest(name, Ok(reference))) => {
                 (Operation::Push, name, What::Manifest(reference.clone()))
@@ -87,20 +86,15 @@ impl Audited {
     }
 
     fn deeds(&self, response: &Response) -> Vec<Deed> {
-        // A session that has begun is no blob yet, and neither is one whose client does not wait: the service writes that
-        // down when it is. What is not modified was not pulled.
-        let is_push = self.operation == Operation::Push && matches!(self.what, What::Blob(_));
-        let is_begun = is_push && response.status() != StatusCode::CREATED;
-        if !response.status().is_success() || is_begun {
+        // What could not be mounted is being uploaded. What is not modified was not pulled.
+        let is_mounted = response.extensions().get::<Mounted>().is_some();
+        if !response.status().is_success() || (self.operation == Operation::Mount && !is_mounted) {
             return Vec::new();
         }
         let repository = &self.repository;
         match &self.what {
             What::Blob(digest) => {
-                let Some(digest) = digest.or_else(|| answered(response.headers())) else { return Vec::new() };
-                let is_mounted = response.extensions().get::<Mounted>().is_some();
-                let operation = if is_mounted { Operation::Mount } else { self.operation };
-                vec![self.deed(operation, ResourceType::Blob, format!("{repository}@{digest}"))]
+                vec![self.deed(self.operation, ResourceType::Blob, format!("{repository}@{digest}"))]
             }
             What::Manifest(Reference::Tag(tag)) => {
                 // Deleting a tag leaves the manifest.
@@ -125,10 +119,6 @@ impl Audited {
     fn deed(&self, operation: Operation, resource_type: ResourceType, resource: String) -> Deed {
         Deed { operation, resource_type, resource, project: Some(self.repository.project()) }
     }
-}
-
-fn answered(headers: &HeaderMap) -> Option<Digest> {
-    header(headers, &CONTENT_DIGEST)?.parse().ok()
 }
 
 fn tags(headers: &HeaderMap) -> impl Iterator<Item = &str> {

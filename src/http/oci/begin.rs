@@ -115,6 +115,7 @@ fn accepted(mut response: Response, name: &RepositoryName, id: UploadId, chunk_m
     response
 }
 
+/// Goes on when the client is gone: who does not know the session cannot end it.
 async fn monolithic(
     service: &Arc<Service>,
     caller: &Caller,
@@ -127,20 +128,21 @@ async fn monolithic(
     let algorithm = digest.algorithm();
     let upload = service.begin(caller, name.clone(), Some(digest), algorithm, whole.length, agent).await?;
     tracing::Span::current().record("upload", tracing::field::display(upload.id));
-    let body = bytes(request.into_body());
-    let uploaded = async {
-        let appended = service.append(upload.clone(), whole, body).await?;
-        service.finalize(appended, digest, ClientHints::default(), None).await
-    };
-    match uploaded.await {
-        Ok(_) => Ok(created(name, &digest)),
-        Err(error) => {
-            // The client does not know the session and could not go on with it.
-            service.forsake(upload).await;
-            Err(match error {
-                ServiceError::BodyIncomplete => HttpError::invalid("the body ended before it was complete"),
-                error => error.into(),
-            })
+    let (uploader, caller, body) = (Arc::clone(service), caller.clone(), bytes(request.into_body()));
+    let work = async move {
+        let uploaded = async {
+            let appended = uploader.append(upload.clone(), whole, body).await?;
+            uploader.finalize(appended, digest, ClientHints::default(), &caller, true).await
+        };
+        let uploaded = uploaded.await;
+        if uploaded.is_err() {
+            uploader.forsake(upload).await;
         }
+        uploaded
+    };
+    match service.outlive(work).await? {
+        Ok(_) => Ok(created(name, &digest)),
+        Err(ServiceError::BodyIncomplete) => Err(HttpError::invalid("the body ended before it was complete")),
+        Err(error) => Err(error.into()),
     }
 }

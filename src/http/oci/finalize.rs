@@ -41,7 +41,7 @@ pub(super) async fn finalize(
             "finalize with ?digest=, what the bytes should be",
         )
     })?;
-    let absent = lists(request.headers(), &PREFER, RESPOND_ASYNC).then_some(caller);
+    let wait = !lists(request.headers(), &PREFER, RESPOND_ASYNC);
     let mut upload = service.upload(caller, name, id).await?;
     let (mut told, mut memory) = (ClientHints::default(), None);
     match &upload.state {
@@ -73,7 +73,7 @@ pub(super) async fn finalize(
         // Under way or ended: a repeated request gets the one answer, whatever its body.
         _ => {}
     }
-    let finalized = service.finalize(upload, digest, told, absent).await?;
+    let finalized = service.finalize(upload, digest, told, caller, wait).await?;
     drop(memory);
     match finalized {
         Finalized::Completed(digest) => {

@@ -8,8 +8,6 @@ use tokio::time::Instant;
 
 use crate::domain::access::{Caller, ProjectName, ProjectReference};
 use crate::domain::audit::{AuditEntry, Deed, Operation, ResourceType, StoredAuditEntry};
-use crate::domain::digest::Digest;
-use crate::domain::name::RepositoryName;
 use crate::log_text::chain;
 use crate::service::{Result, Service, ServiceError};
 use crate::telemetry::Throttle;
@@ -77,23 +75,6 @@ impl Service {
                 let _ = self.audit.sender.try_send(entry);
             }
         }
-    }
-
-    /// Writes down that a blob has been pushed whose client did not wait for that.
-    pub(in crate::service) async fn record_push(
-        &self,
-        name: &str,
-        address: Option<IpAddr>,
-        repository: &RepositoryName,
-        digest: &Digest,
-    ) {
-        let deed = Deed {
-            operation: Operation::Push,
-            resource_type: ResourceType::Blob,
-            resource: format!("{repository}@{digest}"),
-            project: Some(repository.project()),
-        };
-        self.write_down(vec![AuditEntry::new(name, address, deed, self.clock.now())]).await;
     }
 
     /// Writes down what changed nothing, soon. Where too many entries wait it waits with them: none is dropped.

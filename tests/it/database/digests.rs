@@ -47,7 +47,7 @@ pub async fn algorithm_kept(db: Arc<Db>) {
     assert!(db.is_placing(&digest, now()).await.expect("placing"));
     let claimed = find(&db, &before).await;
     let done = Upload { state: State::Completed { digest, size: 3 }, size: Some(3), ..claimed.clone() };
-    let committed = db.commit_blob(&claimed, &done, &blob(digest), now(), None).await.expect("commit");
+    let committed = db.commit_blob(&claimed, &done, &blob(digest), now(), None, None).await.expect("commit");
     assert_eq!(committed, Committed::Done);
     assert_eq!(db.find_blob(&digest).await.expect("find").map(|blob| blob.digest), Some(digest));
     assert_eq!(find(&db, &before).await.algorithm, Algorithm::Sha512);
@@ -80,7 +80,7 @@ pub async fn repositories(db: Arc<Db>) {
     assert!(db.swap_upload(&pending, &claimed, now()).await.expect("swap"));
     let claimed = find(&db, &claimed).await;
     let done = Upload { state: State::Completed { digest, size: 3 }, size: Some(3), ..claimed.clone() };
-    let committed = db.commit_blob(&claimed, &done, &blob(digest), now(), None).await.expect("commit");
+    let committed = db.commit_blob(&claimed, &done, &blob(digest), now(), None, None).await.expect("commit");
     assert_eq!(committed, Committed::Done);
     for other in ["b/second", "c/third"] {
         assert!(db.link_blob(&name(other), &digest, now()).await.expect("link"));

@@ -18,7 +18,7 @@ async fn commit(db: &Db, digest: Digest, standing: fn(SealedObject) -> Standing)
     let after = Upload { state: State::Completed { digest, size: 3 }, size: Some(3), ..before.clone() };
     let object = SealedObject { upload: before.id, path: format!("temp/{}/data", before.id), etag: None };
     let blob = Blob { standing: standing(object), proof: Proof::StoreChecksum, ..blob(digest) };
-    let committed = db.commit_blob(&before, &after, &blob, now(), None).await.expect("commit");
+    let committed = db.commit_blob(&before, &after, &blob, now(), None, None).await.expect("commit");
     (before.id, committed)
 }
 

@@ -80,7 +80,7 @@ pub async fn stored_blob(db: &Db, byte: u8) -> Digest {
 pub async fn stored(db: &Db, digest: Digest) {
     let before = in_state(db, finalizing(now()), now()).await;
     let after = Upload { state: State::Completed { digest, size: 3 }, size: Some(3), ..before.clone() };
-    let committed = db.commit_blob(&before, &after, &blob(digest), now(), None).await.expect("commit");
+    let committed = db.commit_blob(&before, &after, &blob(digest), now(), None, None).await.expect("commit");
     assert_eq!(committed, Committed::Done);
 }
 

@@ -209,7 +209,7 @@ async fn commit(db: &Db, begun: &Upload, digest: Digest, size: u64) {
     let claimed = find(db, &begun).await;
     let done = Upload { state: State::Completed { digest, size }, size: Some(size), ..claimed.clone() };
     let blob = Blob { size, ..blob(digest) };
-    let committed = db.commit_blob(&claimed, &done, &blob, now(), None).await.expect("commit");
+    let committed = db.commit_blob(&claimed, &done, &blob, now(), None, None).await.expect("commit");
     assert_eq!(committed, Committed::Done);
 }
 

@@ -18,7 +18,8 @@ async fn commit(db: &Db, digest: Digest, proof: Proof, removal: Option<Uuid>) ->
     let state = State::Finalizing { transfer: Transfer::Put, digest, lease: lease(until) };
     let before = in_state(db, state, until).await;
     let after = Upload { state: State::Completed { digest, size: 3 }, size: Some(3), ..before.clone() };
-    let committed = db.commit_blob(&before, &after, &Blob { proof, ..blob(digest) }, now(), removal).await;
+    let committed =
+        db.commit_blob(&before, &after, &Blob { proof, ..blob(digest) }, now(), removal, None).await;
     if committed.as_ref().is_ok_and(|committed| *committed != Committed::Done) {
         // It would keep its digest from being forgotten.
         assert!(
@@ -169,7 +170,7 @@ pub async fn unplaced(db: Arc<Db>) {
     let after = Upload { state: State::Completed { digest, size: 3 }, size: Some(3), ..before.clone() };
     let object = SealedObject { upload: before.id, path: "temp/x/sealed".to_owned(), etag: None };
     let sealed = Blob { standing: Standing::Sealed(object), ..blob(digest) };
-    let committed = db.commit_blob(&before, &after, &sealed, now(), None).await.expect("commit");
+    let committed = db.commit_blob(&before, &after, &sealed, now(), None, None).await.expect("commit");
     assert_eq!(committed, Committed::Done);
     assert_eq!(db.unlink_blob(&repository, &digest, now()).await.expect("unlink"), Unlinked::Done);
     assert_eq!(claim(&db, removal(60)).await, []);

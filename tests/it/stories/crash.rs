@@ -94,15 +94,21 @@ async fn clean(stack: &Stack, survivor: &Server, operation: Operation, sessions:
     // What was reserved for all of them is given back, and what they have stored is counted once.
     let stored: u64 = stack.objects().await.into_iter().map(|(_, size)| size).sum();
     assert_eq!(super::quotas::usage(stack, "team").await, [stored, 0, 0]);
+    let log = database.audit_entries(None, None, u32::MAX, 0).await.expect("the database answers").0;
+    let mut pushes: Vec<_> = log.into_iter().map(|entry| (entry.operation, entry.resource)).collect();
+    pushes.sort_unstable();
     let mut published: Vec<u64> = stack.objects().await.into_iter().map(|(_, size)| size).collect();
     published.sort_unstable();
     if operation == Operation::WrongPut {
-        assert_eq!(published, Vec::<u64>::new());
+        assert_eq!((published, pushes), (Vec::<u64>::new(), Vec::new()));
         return;
     }
     let mut expected: Vec<u64> = sessions.iter().map(|session| session.content.len() as u64).collect();
     expected.sort_unstable();
     assert_eq!(published, expected, "one object for each upload and no other");
+    let mut written: Vec<_> = sessions.iter().map(Session::audited).collect();
+    written.sort_unstable();
+    assert_eq!(pushes, written, "one entry of the audit log for each");
     for session in sessions {
         session.check_completed(stack, survivor).await;
     }

@@ -1,21 +1,37 @@
 //! Step 1: one owner has the session, under a lease. And how it is given back where finalizing does not succeed.
 
+use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use crate::domain::access::Caller;
+use crate::domain::audit::{AuditEntry, Deed, Operation, ResourceType};
 use crate::domain::digest::Digest;
 use crate::domain::upload::Upload;
 use crate::service::{Result, Service, ServiceError};
 
-/// Who wants an upload finalized, and with it who writes that down.
+/// Who wants an upload finalized.
 #[derive(Debug, Clone)]
 pub(super) enum Claimant {
-    /// Waits for the outcome, and writes it down.
-    Client,
-    /// Does not wait: the outcome is written down where it is decided.
-    Absent(Caller),
+    Client(Caller),
     /// Takes over for one that died. No sign of life: what can never succeed must expire.
     Cleaner,
+}
+
+impl Claimant {
+    /// The audit log's entry of the push. Of what was taken over it says who had begun it.
+    pub(super) fn push(&self, upload: &Upload, digest: Digest, now: DateTime<Utc>) -> AuditEntry {
+        let repository = &upload.repository;
+        let push = Deed {
+            operation: Operation::Push,
+            resource_type: ResourceType::Blob,
+            resource: format!("{repository}@{digest}"),
+            project: Some(repository.project()),
+        };
+        match self {
+            Self::Client(caller) => AuditEntry::by(caller, push, now),
+            Self::Cleaner => AuditEntry::new(upload.user_id.as_deref().unwrap_or_default(), None, push, now),
+        }
+    }
 }
 
 impl Service {
@@ -30,9 +46,7 @@ impl Service {
         self.transition(upload, |upload| {
             let upload = upload.claim(digest, self.lease_for(owner), self.clock.now())?;
             Ok(match claimant {
-                Claimant::Client | Claimant::Absent(_) => {
-                    upload.touch(self.after(self.settings().upload_lifetime()))
-                }
+                Claimant::Client(_) => upload.touch(self.after(self.settings().upload_lifetime())),
                 Claimant::Cleaner => upload,
             })
         })
@@ -65,16 +79,5 @@ impl Service {
             }
         }
         error
-    }
-
-    /// The push is in the audit log, whoever claimed it: of what was taken over it says who had begun it, be they waiting
-    /// or gone.
-    pub(super) async fn record_finalized(&self, claimant: Claimant, upload: &Upload, digest: &Digest) {
-        let (name, address) = match &claimant {
-            Claimant::Client => return,
-            Claimant::Absent(caller) => (caller.name(), caller.address),
-            Claimant::Cleaner => (upload.user_id.as_deref(), None),
-        };
-        self.record_push(name.unwrap_or_default(), address, &upload.repository, digest).await;
     }
 }

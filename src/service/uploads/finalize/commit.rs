@@ -3,6 +3,7 @@
 use uuid::Uuid;
 
 use super::Proven;
+use super::claim::Claimant;
 use crate::db::{Committed, Stored};
 use crate::domain::blob::Blob;
 use crate::domain::digest::Digest;
@@ -32,6 +33,7 @@ impl Service {
         owner: Uuid,
         digest: Digest,
         proven: &Proven,
+        claimant: &Claimant,
     ) -> Result<bool> {
         let Proven { sealed, proof, standing, removal } = proven;
         let mut before = claimed.clone();
@@ -44,8 +46,9 @@ impl Service {
                 created_at: self.clock.now(),
                 standing: standing.clone(),
             };
+            let push = claimant.push(&before, digest, blob.created_at);
             let placing_until = self.after(self.limits.lease);
-            match self.db.commit_blob(&before, &after, &blob, placing_until, *removal).await? {
+            match self.db.commit_blob(&before, &after, &blob, placing_until, *removal, Some(&push)).await? {
                 Committed::Done => return Ok(true),
                 Committed::Changed => return Ok(false),
                 // By a renewal of our own lease, or by somebody else.

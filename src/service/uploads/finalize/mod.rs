@@ -88,18 +88,17 @@ pub enum Finalized {
 
 impl Service {
     /// Finalizes as `digest`. Asked twice, or on two replicas at once, it gives one blob and two successes.
-    /// For a caller who is `absent` it answers as soon as the session is claimed, and the audit log has the push once it
-    /// has succeeded. `upload` was read for this request.
+    /// Who does not `wait` is answered as soon as the session is claimed. `upload` was read for this request.
     pub async fn finalize(
         self: &Arc<Self>,
         mut upload: Upload,
         digest: Digest,
         hints: ClientHints,
-        absent: Option<&Caller>,
+        caller: &Caller,
+        wait: bool,
     ) -> Result<Finalized> {
         let deadline = tokio::time::Instant::now() + WAIT_FOR_OTHERS;
-        let wait = absent.is_none();
-        let claimant = absent.map_or(Claimant::Client, |caller| Claimant::Absent(caller.clone()));
+        let claimant = Claimant::Client(caller.clone());
         loop {
             let claimed = self.start_finalizing(upload.clone(), digest, hints.clone(), claimant.clone());
             let error = match claimed.await {
@@ -171,14 +170,7 @@ impl Service {
         let owner = Uuid::new_v4();
         let upload = self.claim(upload, owner, digest, &claimant).await?;
         let service = Arc::clone(self);
-        let work = async move {
-            let begun = upload.clone();
-            let outcome = Arc::clone(&service).finalize_claimed(upload, owner, digest, hints).await;
-            if outcome.is_ok() {
-                service.record_finalized(claimant, &begun, &digest).await;
-            }
-            outcome
-        };
+        let work = service.finalize_claimed(upload, owner, digest, hints, claimant);
         Ok(self.tasks.spawn(work.instrument(tracing::Span::current())))
     }
 
@@ -188,6 +180,7 @@ impl Service {
         owner: Uuid,
         digest: Digest,
         hints: ClientHints,
+        claimant: Claimant,
     ) -> Result<Digest> {
         let caller = upload.user_id.as_deref().unwrap_or(NOBODY);
         let progress = ProgressCounter::new(caller.into(), upload.size.unwrap_or_default());
@@ -200,7 +193,7 @@ impl Service {
                     () = self.handover.cancelled() => Err(ServiceError::Stopping),
                 }?;
                 drop(heartbeat);
-                if self.commit(&upload, owner, digest, &proven).await? {
+                if self.commit(&upload, owner, digest, &proven, &claimant).await? {
                     return Ok(proven);
                 }
                 tracing::info!(upload = %upload.id, %digest, "the blob changed meanwhile");

@@ -35,7 +35,7 @@ pub async fn told(stack: Arc<Stack>) {
         let standing = Standing::Sealed(sealed);
         let blob = Blob { digest, size: 3, proof: Proof::ReadBack, created_at: now(), standing };
         assert_eq!(
-            db.commit_blob(&claimed, &completed, &blob, now(), None).await.expect("a commit"),
+            db.commit_blob(&claimed, &completed, &blob, now(), None, None).await.expect("a commit"),
             Committed::Done
         );
     }

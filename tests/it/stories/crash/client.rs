@@ -73,6 +73,11 @@ impl Session {
         Self { operation, content, digest, upload }
     }
 
+    /// What the audit log has of it once it is completed: operation and resource.
+    pub fn audited(&self) -> (String, String) {
+        ("push".to_owned(), format!("{NAME}@{}", self.digest))
+    }
+
     /// The whole upload at a server that may die under it.
     pub async fn attempt(&self, server: &Server) -> Progress {
         let path = &self.upload.url[self.upload.url.find("/v2/").expect("a path")..];

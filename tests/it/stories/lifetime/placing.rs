@@ -143,7 +143,7 @@ async fn exposed(
     let object = SealedObject { upload: upload.id(), path: format!("temp/{}/data", upload.id()), etag: None };
     let (proof, standing) = (Proof::StoreChecksum, Standing::Exposed(object));
     let blob = Blob { digest: *digest, size, proof, created_at: now(), standing };
-    let committed = db.commit_blob(&claimed, &completed, &blob, now() + claimed_for, None).await;
+    let committed = db.commit_blob(&claimed, &completed, &blob, now() + claimed_for, None, None).await;
     assert_eq!(committed.expect("a commit"), Committed::Done);
     db.close().await;
     upload
