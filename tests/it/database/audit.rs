@@ -111,10 +111,10 @@ async fn forgotten(db: Arc<Db>) {
     loop {
         match db.forget_audit_entries(before, 3).await.expect("forgotten") {
             0 => break,
-            batch => forgotten += batch as usize,
+            batch => forgotten += batch,
         }
     }
-    assert_eq!(forgotten, entries.len() - kept);
+    assert_eq!(forgotten, (entries.len() - kept) as u64);
     let (left, _) = db.audit_entries(None, None, 100, 0).await.expect("read");
     assert_eq!(left.len(), kept);
     assert!(left.iter().all(|entry| is_kept(entry.happened_at)));

@@ -111,18 +111,6 @@ const INDEXES: &str = "
     FROM pg_index JOIN pg_class ON pg_class.oid = indexrelid
     WHERE relnamespace = 'public'::REGNAMESPACE AND NOT indisunique AND NOT relispartition";
 
-/// By hand, with `OVERSIDE_TEST_LARGE_PLANS=1`: ten million edges from manifests to blobs, and three million entries in the
-/// audit log.
-const LARGE: [&str; 2] = [
-    "INSERT INTO manifest_blob (manifest_id, repository_id, blob_id)
-        SELECT manifest.id, manifest.repository_id, link.blob_id
-        FROM manifest JOIN repository_blob AS link ON link.repository_id = manifest.repository_id
-        WHERE (manifest.id + link.blob_id / 490) % 48 = 0 ON CONFLICT DO NOTHING",
-    "INSERT INTO audit_entry (happened_at, username, operation, resource_type, resource, project_name, project_id)
-        SELECT happened_at, username, operation, resource_type, resource, project_name, project_id
-        FROM audit_entry CROSS JOIN generate_series(1, 5)",
-];
-
 /// Every parameter of a prepared statement that the planner is told: those of the cleaner's batches, and keys.
 const TOLD: [(&str, &str); 18] = [
     ("find", "gen_random_uuid()"),
@@ -158,9 +146,7 @@ pub async fn indexed(db: Arc<Db>) {
             let (names, definitions): (Vec<_>, Vec<_>) = indexes.into_iter().unzip();
             let fill =
                 [BEFORE.to_owned(), format!("DROP INDEX {}", names.join(", ")), POSTGRES_SESSIONS.to_owned()];
-            let large =
-                if std::env::var_os("OVERSIDE_TEST_LARGE_PLANS").is_some() { &LARGE[..] } else { &[] };
-            let rest = REST.iter().chain(&COUNTED).chain(large).map(|sql| (*sql).to_owned());
+            let rest = REST.iter().chain(&COUNTED).map(|sql| (*sql).to_owned());
             let fill = fill.into_iter().chain(rest);
             let fill = fill.chain(definitions).chain(["RESET ALL".to_owned(), "ANALYZE".to_owned()]);
             for sql in fill {
