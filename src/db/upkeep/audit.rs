@@ -140,8 +140,8 @@ impl Db {
     }
 
     /// Entries of a project, or all of them, newest first: those before the entry `before`, and of them from `offset` on.
-    /// With them how many there are, counted up to [`MOST_COUNTED`]; beyond that it is known whether more follow. By a
-    /// name also those of projects that had it before.
+    /// With them how many there are, counted up to 10,000; beyond that it is known whether more follow. By a name also
+    /// those of projects that had it before.
     pub async fn audit_entries(
         &self,
         project: Option<&ProjectReference>,
