@@ -62,7 +62,10 @@ async fn finalize(db: &Db, upload: &Upload, digest: Digest) {
         created_at: now(),
         standing: Standing::Placed,
     };
-    assert_eq!(db.commit_blob(&claimed, &done, &blob, now(), None).await.expect("a commit"), Committed::Done);
+    assert_eq!(
+        db.commit_blob(&claimed, &done, &blob, now(), None, None).await.expect("a commit"),
+        Committed::Done
+    );
     db.mark_discarded(&[upload.id], now()).await.expect("a mark");
 }
 

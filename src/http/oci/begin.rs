@@ -130,15 +130,15 @@ async fn monolithic(
     tracing::Span::current().record("upload", tracing::field::display(upload.id));
     let (uploader, caller, body) = (Arc::clone(service), caller.clone(), bytes(request.into_body()));
     let work = async move {
-        let uploaded = async {
+        let outcome = async {
             let appended = uploader.append(upload.clone(), whole, body).await?;
             uploader.finalize(appended, digest, ClientHints::default(), &caller, true).await
         };
-        let uploaded = uploaded.await;
-        if uploaded.is_err() {
+        let outcome = outcome.await;
+        if outcome.is_err() {
             uploader.forsake(upload).await;
         }
-        uploaded
+        outcome
     };
     match service.outlive(work).await? {
         Ok(_) => Ok(created(name, &digest)),
