@@ -7,7 +7,7 @@
 //! * [`db`], [`storage`]: rows and bytes, each on two backends
 //! * [`service`]: the use cases, one file a verb
 //! * [`auth`]: passwords, secrets and signed tokens
-//! * [`http`]: the front doors; [`wire`]: the JSON that they and the client speak
+//! * [`http`]: the front doors; [`overside_protocol`]: what they and the client speak
 //! * [`client`]: the protocol from the other side; [`cli`] is built on it
 //! * [`config`], [`server`], [`worker`]: what makes it a service
 //! * [`memory`]: what its requests share; [`telemetry`]: the log, and what of others' texts gets into it
@@ -29,5 +29,4 @@ pub mod server;
 pub mod service;
 pub mod storage;
 pub mod telemetry;
-pub mod wire;
 pub mod worker;

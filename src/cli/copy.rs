@@ -1,13 +1,13 @@
 //! `overside copy`: an artifact from one repository to another, on one registry or between two.
 
 use anyhow::Context;
+use overside_protocol::wire::Platform;
 
 use super::artifact::{SendArgs, Sending, unless_interrupted};
 use super::progress::{Display, OutputArgs};
 use super::remote::{RemoteArgs, RemoteName, TransferArgs};
 use crate::client::copy::{self, CopyOptions, Origin, Target};
 use crate::domain::reference::Reference;
-use crate::wire::Platform;
 
 /// Copy an image or another artifact between repositories and registries
 ///

@@ -3,13 +3,13 @@
 use std::io::Write;
 
 use anyhow::{Context, bail};
+use overside_protocol::wire::Platform;
 use serde_json::{Value, json};
 
 use super::remote::{RemoteArgs, RemoteName};
 use crate::client::manifest::Manifest;
 use crate::client::{copy, printable};
 use crate::domain::reference::Reference;
-use crate::wire::Platform;
 
 /// List the tags of a repository
 #[derive(Debug, clap::Args)]

@@ -5,6 +5,7 @@ use std::str::FromStr;
 use anyhow::bail;
 use chrono::{DateTime, SecondsFormat, Utc};
 use futures_util::stream::{self, StreamExt};
+use overside_protocol::wire::Descriptor;
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -17,7 +18,6 @@ use crate::client::{Client, RegistryAddress, printable};
 use crate::domain::digest::Digest;
 use crate::domain::media_type::MediaType;
 use crate::domain::reference::Reference;
-use crate::wire::Descriptor;
 
 /// Manifests that are read side by side.
 const LOOKS_AT_ONCE: usize = 8;

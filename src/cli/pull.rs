@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
+use overside_protocol::wire::Platform;
 use serde_json::json;
 
 use super::artifact::{say_planned, unless_interrupted};
@@ -13,7 +14,6 @@ use crate::client::archive::{Form, ImageName, pack};
 use crate::client::authority;
 use crate::client::copy::{self, PullOptions};
 use crate::domain::reference::Reference;
-use crate::wire::Platform;
 
 /// Pull an image into a tar or a folder
 ///

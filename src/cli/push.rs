@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Context, ensure};
+use overside_protocol::wire::Platform;
 
 use super::BadUsage;
 use super::artifact::{SendArgs, Sending, unless_interrupted};
@@ -17,7 +18,6 @@ use crate::client::archive::{Archive, Packing};
 use crate::client::copy::{CopyOptions, Origin, Target};
 use crate::domain::digest::Digest;
 use crate::domain::reference::Reference;
-use crate::wire::Platform;
 use choose::{Asked, Choice, choose};
 
 const USAGE: &str = "overside push [OPTIONS] <ARCHIVE> <NAME[:TAG]>\n       overside push [OPTIONS] --to <NAME[:TAG]> <ARCHIVE>";

@@ -1,6 +1,7 @@
 //! A server's or a store's answer, read with a limit, and what it refuses with in its own words.
 
 use bytes::Bytes;
+use overside_protocol::wire::ErrorEnvelope;
 use reqwest::header::HeaderMap;
 use reqwest::{Response, StatusCode};
 use serde::de::DeserializeOwned;
@@ -8,7 +9,6 @@ use tokio::time::timeout;
 
 use super::retry::retry_after;
 use super::{Error, Refusal, Result, STALL_TIMEOUT, shortened};
-use crate::wire::ErrorEnvelope;
 
 /// Of a store's error so much is read: more than any of them needs.
 const MAX_ERROR_BODY: usize = 16 * 1024;

@@ -30,6 +30,8 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
+use overside_protocol::digest::Digest;
+use overside_protocol::wire::Descriptor;
 use tempfile::TempPath;
 use tokio_util::sync::CancellationToken;
 
@@ -37,8 +39,6 @@ use super::manifest::Manifest;
 use super::midstates::Midstates;
 use super::progress::Progress;
 use super::source::FileSource;
-use crate::domain::digest::Digest;
-use crate::wire::Descriptor;
 use contents::{Contents, Member, Place};
 use examine::Watch;
 use prove::{Found, Hashed, hash_all};

@@ -10,13 +10,13 @@ use std::collections::BTreeMap;
 
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use md5::{Digest as _, Md5};
+use overside_protocol::part::{Part, PartNumber, PartPlan};
+use overside_protocol::wire::ReceivedPart;
 use tokio::task::spawn_blocking;
 
 use super::content::Content;
 use super::source::{FileSource, HASH_READ_SIZE, fill};
 use super::{Error, Result};
-use crate::domain::part::{Part, PartNumber, PartPlan};
-use crate::wire::ReceivedPart;
 
 /// Parts hashed at a time. Two keep a disk and a core busy, and leave others of either to whoever else works here.
 const HASHED_AT_ONCE: usize = 2;

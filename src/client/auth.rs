@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use futures_util::lock::Mutex;
+use overside_protocol::name::RepositoryName;
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue, WWW_AUTHENTICATE};
 use reqwest::{RequestBuilder, StatusCode};
 use serde::{Deserialize, Deserializer};
@@ -18,7 +19,6 @@ use super::credentials::Credential;
 use super::destination::Destinations;
 use super::token_service::is_trusted;
 use super::{CALL_TIMEOUT, Error, Refusal, Result, peer};
-use crate::domain::name::RepositoryName;
 use fields::{parameter, split};
 
 /// Where a token service says nothing else (Docker's token specification).

@@ -3,6 +3,11 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use overside_protocol::digest::{Digest, Mismatch};
+use overside_protocol::hash::Hasher;
+use overside_protocol::name::RepositoryName;
+use overside_protocol::range::parse_content_range;
+use overside_protocol::wire::Descriptor;
 use reqwest::header::{CONTENT_LENGTH, CONTENT_RANGE, HeaderName, LOCATION, RANGE};
 use reqwest::{Response, StatusCode};
 use tokio::time::timeout;
@@ -13,11 +18,6 @@ use super::auth::Scope;
 use super::call::may_pass;
 use super::retry::{Backoff, is_passing, is_passing_at_store};
 use super::{CALL_TIMEOUT, Client, Error, Result, STALL_TIMEOUT, peer};
-use crate::domain::digest::{Digest, Mismatch};
-use crate::domain::hash::Hasher;
-use crate::domain::name::RepositoryName;
-use crate::domain::range::parse_content_range;
-use crate::wire::Descriptor;
 
 /// Server to store is one redirect; a few more for what stands in between, and an end to loops.
 const MAX_REDIRECTS: usize = 5;

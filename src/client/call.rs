@@ -3,6 +3,7 @@
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use overside_protocol::wire::PRESIGNS;
 use reqwest::{RequestBuilder, Response, StatusCode};
 use url::Url;
 
@@ -11,7 +12,6 @@ use super::auth::Scope;
 use super::retry::{Backoff, is_passing, is_passing_at_store};
 use super::{Client, Error, Result, peer};
 use crate::log_text::plain;
-use crate::wire::PRESIGNS;
 
 /// Tries to connect before the server has ever answered: enough for one that is starting, short for a typing error.
 const FIRST_CONTACT_ATTEMPTS: u32 = 3;

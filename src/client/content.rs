@@ -4,13 +4,13 @@ use std::io;
 
 use bytes::Bytes;
 use futures_util::stream::{self, BoxStream, StreamExt, TryStreamExt};
+use overside_protocol::digest::Digest;
+use overside_protocol::name::RepositoryName;
 use reqwest::StatusCode;
 
 use super::blobs::Failure;
 use super::source::FileSource;
 use super::{Client, Result};
-use crate::domain::digest::Digest;
-use crate::domain::name::RepositoryName;
 
 /// Bytes that can be read from anywhere, again and again: a failed request begins where it has to.
 #[derive(Debug, Clone)]

@@ -1,13 +1,13 @@
 //! What can be taken out of a repository: tags by themselves, and manifests with every tag that means them.
 
 use futures_util::stream::{self, StreamExt, TryStreamExt};
+use overside_protocol::digest::Digest;
+use overside_protocol::name::RepositoryName;
+use overside_protocol::reference::{Reference, Tag};
 use reqwest::StatusCode;
 
 use super::auth::Scope;
 use super::{CALL_TIMEOUT, Client, Error, Result};
-use crate::domain::digest::Digest;
-use crate::domain::name::RepositoryName;
-use crate::domain::reference::{Reference, Tag};
 
 /// Tags that are looked up side by side: a registry lists them without what they mean.
 const LOOKS_AT_ONCE: usize = 8;

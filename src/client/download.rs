@@ -3,6 +3,8 @@
 use std::path::Path;
 
 use bytes::Bytes;
+use overside_protocol::digest::Digest;
+use overside_protocol::name::RepositoryName;
 use reqwest::StatusCode;
 use tokio::sync::mpsc::{self, Sender};
 use tokio::task::{JoinError, spawn_blocking};
@@ -15,8 +17,6 @@ use super::progress::{Event, Outcome, Progress, Stage};
 use super::retry::Backoff;
 use super::staged::StagedFile;
 use super::{Client, Error, Result, STALL_TIMEOUT, peer};
-use crate::domain::digest::Digest;
-use crate::domain::name::RepositoryName;
 
 /// Chunks between the connection and the disk, each at most what one read of the socket gives (some 400 KiB).
 const CHUNKS_IN_FLIGHT: usize = 8;

@@ -6,12 +6,11 @@ pub(super) mod limits;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use overside_protocol::digest::{Digest, Mismatch};
+use overside_protocol::reference::{Reference, Tag};
+use overside_protocol::upload::{Status, UploadId};
+use overside_protocol::wire::FailureState;
 use reqwest::StatusCode;
-
-use crate::domain::digest::{Digest, Mismatch};
-use crate::domain::reference::{Reference, Tag};
-use crate::domain::upload::{Status, UploadId};
-use crate::wire::FailureState;
 
 pub use archive::{ArchiveError, Missing};
 

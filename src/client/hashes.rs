@@ -6,12 +6,12 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use overside_protocol::digest::Digest;
 use serde::{Deserialize, Serialize};
 
 use super::source::Hashed;
 use super::state::{forget_old, key_file, write_private};
 use super::{Error, FileSource, Midstates, Progress, Result};
-use crate::domain::digest::Digest;
 
 /// Smaller files are read as fast as what is remembered of them.
 const MIN_SIZE: u64 = 8 * 1024 * 1024;

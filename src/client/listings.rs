@@ -3,6 +3,13 @@
 use std::collections::BTreeSet;
 
 use bytes::Bytes;
+use overside_protocol::digest::Digest;
+use overside_protocol::manifest::INDEX;
+use overside_protocol::media_type::MediaType;
+use overside_protocol::name::RepositoryName;
+use overside_protocol::reference::{Reference, Tag};
+use overside_protocol::wire::ListedBlob;
+use overside_protocol::wire::{BlobList, Descriptor};
 use reqwest::header::{ACCEPT, HeaderMap, LINK};
 use reqwest::{Method, StatusCode};
 use serde::de::DeserializeOwned;
@@ -12,13 +19,6 @@ use super::answer::Answer;
 use super::auth::fields::{parameter, split};
 use super::auth::{Scope, realm};
 use super::{CALL_TIMEOUT, Client, Error, Result, peer};
-use crate::domain::blob::ListedBlob;
-use crate::domain::digest::Digest;
-use crate::domain::manifest::INDEX;
-use crate::domain::media_type::MediaType;
-use crate::domain::name::RepositoryName;
-use crate::domain::reference::{Reference, Tag};
-use crate::wire::{BlobList, Descriptor};
 
 /// Entries asked for at a time; registries give fewer if they like.
 const PAGE: &str = "1000";
@@ -200,7 +200,7 @@ impl Client {
 pub(super) fn referrers_tag(subject: &Digest) -> Result<Tag> {
     let name = subject.to_string().replace(':', "-");
     // SHA-512's is longer than a tag may be; the specification cuts it.
-    let name = &name[..name.len().min(crate::domain::reference::MAX_TAG_LENGTH)];
+    let name = &name[..name.len().min(overside_protocol::reference::MAX_TAG_LENGTH)];
     name.parse().map_err(|_| Error::BlobUnknown(*subject))
 }
 

@@ -1,13 +1,13 @@
 //! The management API of Harbor and Overside: users, projects, robots and settings, as JSON below `/api/v2.0/`.
 
+use overside_protocol::name::RepositoryName;
+use overside_protocol::wire::{IS_NAME, MANAGEMENT_PATH, TOTAL_COUNT};
 use reqwest::header::LOCATION;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use super::auth::Scope;
 use super::{CALL_TIMEOUT, Client, Error, Result};
-use crate::domain::name::RepositoryName;
-use crate::wire::{IS_NAME, MANAGEMENT_PATH, TOTAL_COUNT};
 
 /// What the API says to a request that it has carried out.
 #[derive(Debug, Clone)]

@@ -1,13 +1,12 @@
 //! A manifest as clients handle it: its exact bytes, and what it refers to.
 
 use bytes::Bytes;
+use overside_protocol::digest::Digest;
+use overside_protocol::hash::Hasher;
+use overside_protocol::manifest::{self, ManifestError};
+use overside_protocol::media_type::MediaType;
+use overside_protocol::wire::Descriptor;
 use serde::Deserialize;
-
-use crate::domain::digest::Digest;
-use crate::domain::hash::Hasher;
-use crate::domain::manifest::{self, ManifestError};
-use crate::domain::media_type::MediaType;
-use crate::wire::Descriptor;
 
 /// An image, an index or another artifact.
 #[derive(Debug, Clone, PartialEq)]

@@ -1,5 +1,11 @@
 //! Manifests of a repository, by tag or digest.
 
+use overside_protocol::digest::{Digest, Mismatch};
+use overside_protocol::manifest::{MAX_MANIFEST_SIZE, TYPES};
+use overside_protocol::media_type::MediaType;
+use overside_protocol::name::RepositoryName;
+use overside_protocol::reference::{Reference, Tag};
+use overside_protocol::wire::Descriptor;
 use reqwest::header::{ACCEPT, CONTENT_TYPE};
 use reqwest::{RequestBuilder, StatusCode};
 use url::Url;
@@ -9,12 +15,6 @@ use super::auth::Scope;
 use super::blobs::says_nothing;
 use super::manifest::Manifest;
 use super::{CALL_TIMEOUT, Client, Error, Result, shortened};
-use crate::domain::digest::{Digest, Mismatch};
-use crate::domain::manifest::{MAX_MANIFEST_SIZE, TYPES};
-use crate::domain::media_type::MediaType;
-use crate::domain::name::RepositoryName;
-use crate::domain::reference::{Reference, Tag};
-use crate::wire::Descriptor;
 
 /// With it a registry says that it lists the manifest among its subject's referrers (distribution spec 1.1.1).
 const SUBJECT: &str = "oci-subject";

@@ -1,10 +1,9 @@
 //! SHA-256's midstates, noted while a file is hashed: with them the server proves its parts side by side.
 
+use overside_protocol::hash::Hasher;
+use overside_protocol::midstate::Midstate;
+use overside_protocol::part::PartPlan;
 use serde::{Deserialize, Serialize};
-
-use crate::domain::hash::Hasher;
-use crate::domain::midstate::Midstate;
-use crate::domain::part::PartPlan;
 
 /// One midstate for each of these many bytes: part sizes are whole MiB.
 pub(super) const STEP: u64 = 1024 * 1024;
@@ -39,8 +38,9 @@ impl Midstates {
 
 #[cfg(test)]
 mod tests {
+    use overside_protocol::part::MIN_PART_SIZE;
+
     use super::*;
-    use crate::domain::part::MIN_PART_SIZE;
 
     #[test]
     fn the_server_can_go_on_from_what_was_noted_at_every_part() {

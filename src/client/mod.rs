@@ -59,13 +59,13 @@ use futures_util::stream::{Stream, TryStream, TryStreamExt};
 use reqwest::{Certificate, StatusCode};
 use url::{Host, Url};
 
-use crate::domain::digest::Digest;
-use crate::domain::name::RepositoryName;
-use crate::domain::upload::UploadId;
-use crate::wire::PresignedUpload;
 use answer::Answer;
 use auth::{Authenticator, Scope};
 use destination::Destinations;
+use overside_protocol::digest::Digest;
+use overside_protocol::name::RepositoryName;
+use overside_protocol::upload::UploadId;
+use overside_protocol::wire::PresignedUpload;
 use rate::RateLimit;
 
 pub(crate) use address::authority;

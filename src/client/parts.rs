@@ -4,6 +4,10 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use futures_util::lock::Mutex;
 use futures_util::stream::{FuturesUnordered, StreamExt};
+use overside_protocol::digest::Digest;
+use overside_protocol::part::{Part, PartNumber, PartPlan, PartRange};
+use overside_protocol::upload::TransferMode;
+use overside_protocol::wire::{CompletedPart, PresignedMultipart, PresignedUpload};
 
 use super::arrived::{Arrived, Naming, arrived, differing, naming};
 use super::content::Content;
@@ -11,10 +15,6 @@ use super::progress::{Event, Progress, Stage};
 use super::session::PresignTerms;
 use super::transfer::{Delivered, Delivery, Lanes, Signed, TransferOptions, Transferred};
 use super::{Error, Result, Session};
-use crate::domain::digest::Digest;
-use crate::domain::part::{Part, PartNumber, PartPlan, PartRange};
-use crate::domain::upload::TransferMode;
-use crate::wire::{CompletedPart, PresignedMultipart, PresignedUpload};
 
 /// URLs asked for at a time: few enough that none ages while it waits its turn, many enough to be one request in 100.
 const SIGNED_BATCH: usize = 100;

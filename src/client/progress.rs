@@ -5,9 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use overside_protocol::upload::UploadId;
 use serde::Serialize;
-
-use crate::domain::upload::UploadId;
 
 /// A stretch of work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]

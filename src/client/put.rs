@@ -3,6 +3,11 @@
 use std::path::Path;
 use std::time::Duration;
 
+use overside_protocol::digest::Digest;
+use overside_protocol::name::RepositoryName;
+use overside_protocol::upload::{Status, TransferMode, UploadId};
+use overside_protocol::wire::{FinalizeBody, PresignedUpload};
+
 use super::chunked::{self, ChunkedUpload};
 use super::content::Content;
 use super::midstates::Midstates;
@@ -12,10 +17,6 @@ use super::source::FileSource;
 use super::state::{Begun, UploadFile, UploadStates};
 use super::transfer::{Lanes, TransferOptions};
 use super::{Client, Error, HashCache, Result, Session};
-use crate::domain::digest::Digest;
-use crate::domain::name::RepositoryName;
-use crate::domain::upload::{Status, TransferMode, UploadId};
-use crate::wire::{FinalizeBody, PresignedUpload};
 
 /// How a blob is put.
 #[derive(Debug, Clone, Default)]

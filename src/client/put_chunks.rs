@@ -3,6 +3,8 @@
 use std::io;
 
 use bytes::Bytes;
+use overside_protocol::hash::Hasher;
+use overside_protocol::name::RepositoryName;
 use tokio::sync::mpsc::Receiver;
 
 use super::chunked::{Beginning, ChunkedUpload};
@@ -10,8 +12,6 @@ use super::content::Content;
 use super::progress::{Event, Outcome, Progress, Stage};
 use super::transfer::Lanes;
 use super::{Client, Error, PutOutcome, Result};
-use crate::domain::hash::Hasher;
-use crate::domain::name::RepositoryName;
 
 impl Client {
     /// Uploads what comes, until an empty chunk or the end. Each chunk is kept until the server has it.

@@ -2,6 +2,11 @@
 
 use std::time::Duration;
 
+use overside_protocol::digest::Digest;
+use overside_protocol::name::RepositoryName;
+use overside_protocol::part::PartRange;
+use overside_protocol::upload::{Status, TransferMode, UploadId};
+use overside_protocol::wire::{FailureState, FinalizeBody, PresignedUpload, UploadState};
 use reqwest::header::{ACCEPT, CONTENT_TYPE};
 use reqwest::{RequestBuilder, StatusCode};
 use tokio::time::timeout;
@@ -11,11 +16,6 @@ use super::answer::{Answer, MAX_MESSAGE};
 use super::auth::Scope;
 use super::progress::{Event, Progress};
 use super::{CALL_TIMEOUT, Client, Error, Result, shortened};
-use crate::domain::digest::Digest;
-use crate::domain::name::RepositoryName;
-use crate::domain::part::PartRange;
-use crate::domain::upload::{Status, TransferMode, UploadId};
-use crate::wire::{FailureState, FinalizeBody, PresignedUpload, UploadState};
 
 /// First wait between two looks at a finalizing upload; doubles, so that small blobs do not wait for large ones' sake.
 const FIRST_POLL: Duration = Duration::from_millis(50);

@@ -7,6 +7,8 @@ use std::time::SystemTime;
 
 use bytes::Bytes;
 use futures_util::Stream;
+use overside_protocol::digest::Digest;
+use overside_protocol::hash::Hasher;
 use tokio::io::{AsyncReadExt, AsyncSeekExt};
 use tokio_util::io::ReaderStream;
 use tokio_util::sync::CancellationToken;
@@ -14,8 +16,6 @@ use tokio_util::sync::CancellationToken;
 use super::midstates::Midstates;
 use super::progress::{Event, Progress, Stage};
 use super::{Error, Result};
-use crate::domain::digest::Digest;
-use crate::domain::hash::Hasher;
 
 /// What one read hands to the connection: with it and the number of jobs the memory of an upload is fixed.
 const READ_SIZE: usize = 128 * 1024;

@@ -7,14 +7,14 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
+use overside_protocol::digest::{Digest, Mismatch};
+use overside_protocol::hash::Hasher;
 use tokio::sync::mpsc::Receiver;
 use tokio_util::sync::CancellationToken;
 
 use super::progress::{Progress, Stage};
 use super::source::hash_to_end;
 use super::{Error, Result, partial};
-use crate::domain::digest::{Digest, Mismatch};
-use crate::domain::hash::Hasher;
 
 /// Digits of the digest in a staged file's name: enough that no two blobs share one by chance.
 const NAME_DIGITS: usize = 16;

@@ -6,14 +6,14 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use overside_protocol::digest::{Algorithm, Digest};
+use overside_protocol::hash::Hasher;
+use overside_protocol::name::RepositoryName;
+use overside_protocol::upload::UploadId;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
 use super::{Error, Result};
-use crate::domain::digest::{Algorithm, Digest};
-use crate::domain::hash::Hasher;
-use crate::domain::name::RepositoryName;
-use crate::domain::upload::UploadId;
 
 /// No server keeps an upload for so long.
 const FORGOTTEN_AFTER: Duration = Duration::from_hours(24 * 30);

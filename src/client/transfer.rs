@@ -8,6 +8,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use futures_util::TryStreamExt;
+use overside_protocol::part::{Part, PartPlan, PartRange};
+use overside_protocol::upload::{Status, TransferMode};
+use overside_protocol::wire::{CompletedPart, PresignedPart, PresignedPut, PresignedUpload};
 use reqwest::header::{CONTENT_LENGTH, ETAG, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Body, StatusCode};
 use tokio::sync::{Semaphore, SemaphorePermit};
@@ -21,9 +24,6 @@ use super::retry::{Backoff, is_passing_at_store};
 use super::session::PresignTerms;
 use super::{Error, Refusal, Result, STALL_TIMEOUT, Session, peer, shortened};
 use crate::domain::clock::Clock;
-use crate::domain::part::{Part, PartPlan, PartRange};
-use crate::domain::upload::{Status, TransferMode};
-use crate::wire::{CompletedPart, PresignedPart, PresignedPut, PresignedUpload};
 
 /// Parts in flight where nothing else is asked for: fills most lines, and four parts of 8 MiB fit any store's limits.
 pub(super) const DEFAULT_JOBS: usize = 4;

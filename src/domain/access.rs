@@ -8,45 +8,10 @@ use serde::Serialize;
 
 use super::name::RepositoryName;
 
-/// Longest name of a project, a user or a robot.
+pub use overside_protocol::name::{InvalidProjectName, ProjectName};
+
+/// Longest name of a user or a robot.
 pub const MAX_ACCOUNT_NAME_LENGTH: usize = 128;
-
-/// The first segment of a repository's name: what permissions and quotas are given for.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
-pub struct ProjectName(String);
-
-/// Why a text is not the name of a project.
-#[derive(Debug, thiserror::Error, PartialEq, Eq)]
-#[error(
-    "a project's name is one segment of a repository's: at most {MAX_ACCOUNT_NAME_LENGTH} of a-z and 0-9, joined by '.', '_', '__' or dashes"
-)]
-pub struct InvalidProjectName;
-
-impl ProjectName {
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Display for ProjectName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl FromStr for ProjectName {
-    type Err = InvalidProjectName;
-
-    fn from_str(text: &str) -> Result<Self, InvalidProjectName> {
-        let is_one = text.len() <= MAX_ACCOUNT_NAME_LENGTH && !text.contains('/');
-        if is_one && text.parse::<RepositoryName>().is_ok() {
-            Ok(Self(text.to_owned()))
-        } else {
-            Err(InvalidProjectName)
-        }
-    }
-}
 
 /// What a project is asked for by.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,14 +23,6 @@ pub enum ProjectReference {
 impl ProjectReference {
     /// What no project is asked for by.
     pub const NONE: Self = Self::Id(-1);
-}
-
-impl RepositoryName {
-    /// The project that the repository belongs to.
-    #[must_use]
-    pub fn project(&self) -> ProjectName {
-        ProjectName(self.as_str().split('/').next().unwrap_or_default().to_owned())
-    }
 }
 
 /// What can be done in a repository.
@@ -193,6 +150,17 @@ impl Role {
             Self::Developer => "developer",
             Self::Maintainer => "maintainer",
             Self::Admin => "admin",
+        }
+    }
+
+    /// Its number, which Harbor's API has for it (`src/common/const.go` there).
+    #[must_use]
+    pub const fn id(self) -> i64 {
+        match self {
+            Self::Admin => 1,
+            Self::Developer => 2,
+            Self::Guest => 3,
+            Self::Maintainer => 4,
         }
     }
 

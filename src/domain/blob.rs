@@ -4,11 +4,12 @@ use std::fmt;
 use std::str::FromStr;
 
 use chrono::{DateTime, Utc};
-use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::digest::Digest;
 use super::upload::UploadId;
+
+pub use overside_protocol::wire::ListedBlob;
 
 /// A blob whose bytes were proven.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,18 +20,6 @@ pub struct Blob {
     pub proof: Proof,
     pub created_at: DateTime<Utc>,
     pub standing: Standing,
-}
-
-/// A blob as one repository has it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ListedBlob {
-    pub digest: Digest,
-    /// In bytes.
-    pub size: u64,
-    /// When the repository got it.
-    pub created_at: DateTime<Utc>,
-    /// Whether a manifest of the repository names it.
-    pub in_manifest: bool,
 }
 
 /// Where a blob's bytes are read from.

@@ -1,4 +1,6 @@
 //! Pure types and the upload state machine. Imports nothing else of this crate.
+//!
+//! The types that clients speak too are the protocol's, and part of the domain under its names.
 
 pub mod access;
 pub mod account;
@@ -6,19 +8,12 @@ pub mod address;
 pub mod audit;
 pub mod blob;
 pub mod clock;
-pub mod digest;
-pub mod hash;
 pub mod limits;
-pub mod manifest;
-pub mod media_type;
-pub mod midstate;
-pub mod name;
 pub mod pace;
-pub mod part;
 pub mod project;
 pub mod quota;
-pub mod range;
-pub mod reference;
 pub mod secret;
 pub mod settings;
 pub mod upload;
+
+pub use overside_protocol::{digest, hash, manifest, media_type, midstate, name, part, range, reference};

@@ -9,10 +9,9 @@ use axum::http::header::{
     WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
 };
 use axum::http::{HeaderName, HeaderValue, Method};
+use overside_protocol::wire;
 use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
 use tower_http::set_header::SetResponseHeaderLayer;
-
-use crate::wire;
 
 /// Nothing runs, nothing is loaded, and nobody shows it in a frame (Content Security Policy Level 3, "sandbox").
 const POLICY: HeaderValue = HeaderValue::from_static("sandbox; default-src 'none'; frame-ancestors 'none'");

@@ -5,6 +5,7 @@ use axum::Json;
 use axum::http::header::{ALLOW, LOCATION, RANGE, RETRY_AFTER};
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
+use overside_protocol::wire::{ErrorEntry, ErrorEnvelope};
 
 use crate::auth::password::PasswordError;
 use crate::domain::digest::{Digest, DigestError};
@@ -13,7 +14,6 @@ use crate::domain::upload::{Failure, FailureCode, Refusal};
 use crate::log_text::chain;
 use crate::service::ServiceError;
 use crate::telemetry::line_of_many;
-use crate::wire::{ErrorEntry, ErrorEnvelope};
 
 /// When a client may try again what failed for a passing reason.
 const RETRY_AFTER_SECONDS: HeaderValue = HeaderValue::from_static("1");

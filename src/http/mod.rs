@@ -43,6 +43,7 @@ use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodFilter, any, on};
 use axum::{Extension, Router};
+use overside_protocol::wire;
 use tower_http::ServiceBuilderExt;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::request_id::MakeRequestUuid;
@@ -52,7 +53,6 @@ use tracing::Level;
 
 use crate::service::{Service, ServiceError};
 use crate::storage::signed_url::SIGNED_PATH;
-use crate::wire;
 use connections::{Claim, Crowded};
 use endpoint::Endpoint;
 use error::HttpError;

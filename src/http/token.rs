@@ -9,6 +9,7 @@ use axum::extract::Request;
 use axum::http::StatusCode;
 use axum::http::header::CACHE_CONTROL;
 use axum::response::{IntoResponse, Response};
+use overside_protocol::wire;
 
 use super::error::HttpError;
 use super::extract::{Parameters, whole};
@@ -16,7 +17,6 @@ use super::gate::{Visitor, challenged};
 use crate::domain::access::{Action, Actions, TokenGrants};
 use crate::domain::name::RepositoryName;
 use crate::service::{Credentials, Service};
-use crate::wire;
 
 /// Repositories that one token is good for: a copy between two registries' projects asks for two or three.
 const MAX_SCOPES: usize = 100;

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use anyhow::{Context, bail, ensure};
 use futures_util::stream::{self, StreamExt, TryStreamExt};
+use overside_protocol::wire::Descriptor;
 use serde_json::json;
 
 use super::{GetArgs, tree};
@@ -14,7 +15,6 @@ use crate::cli::put::{TITLE, is_plain};
 use crate::client::manifest::Manifest;
 use crate::client::{Client, Error, FileSource, Progress, printable};
 use crate::domain::reference::Reference;
-use crate::wire::Descriptor;
 
 pub(super) async fn artifact(
     args: &GetArgs,

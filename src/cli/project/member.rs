@@ -5,7 +5,6 @@ use serde_json::{Value, json};
 use crate::cli::admin::{AdminArgs, Api, find, text};
 use crate::domain::access::{ProjectName, Role};
 use crate::domain::account::UserName;
-use crate::wire::role_id;
 
 #[derive(Debug, clap::Subcommand)]
 pub(in crate::cli) enum MemberCommand {
@@ -59,7 +58,7 @@ async fn set(args: SetArgs) -> anyhow::Result<()> {
     let SetArgs { project, user, role, admin_args } = args;
     let api = admin_args.api().await?;
     let members = members(&api, &project).await?;
-    let change = json!({ "role_id": role_id(role), "member_user": { "username": user } });
+    let change = json!({ "role_id": role.id(), "member_user": { "username": user } });
     match members.iter().find(|member| member["entity_name"] == user.as_str()) {
         Some(member) => api.put(&format!("projects/{project}/members/{}", member["id"]), &change).await?,
         None => drop(api.post(&format!("projects/{project}/members"), &change).await?),

@@ -1,13 +1,13 @@
 //! Which of an archive's images are pushed, and under which tags.
 
 use anyhow::{anyhow, bail};
+use overside_protocol::wire::Platform;
 
 use crate::cli::remote::RemoteName;
 use crate::client::archive::{Archive, Image};
 use crate::client::{copy, printable};
 use crate::domain::digest::Digest;
 use crate::domain::reference::{Reference, Tag};
-use crate::wire::Platform;
 
 /// Of what an archive lacks so much is told.
 const MAX_MISSING: usize = 5;

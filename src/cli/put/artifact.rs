@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use anyhow::ensure;
 use futures_util::stream::{StreamExt, TryStreamExt};
+use overside_protocol::wire::Descriptor;
 use serde_json::json;
 
 use super::tree::{TREE, Tree, is_plain};
@@ -20,7 +21,6 @@ use crate::domain::digest::{Algorithm, Digest};
 use crate::domain::hash::Hasher;
 use crate::domain::manifest::IMAGE;
 use crate::domain::reference::Tag;
-use crate::wire::Descriptor;
 
 /// For want of a better one, as other tools have it.
 const ARTIFACT_TYPE: &str = "application/vnd.unknown.artifact.v1";

@@ -15,12 +15,12 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use futures_util::stream::{self, StreamExt, TryStreamExt};
+use overside_protocol::digest::Digest;
 
 use super::{Archive, ArchiveError, Blob};
 use crate::client::Result;
 use crate::client::manifest::{Manifest, is_manifest};
 use crate::client::progress::{Progress, Stage};
-use crate::domain::digest::Digest;
 use layer::pack;
 
 pub use layer::PackedLayer;

@@ -5,6 +5,8 @@ use std::io::{self, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
+use overside_protocol::digest::{Algorithm, Digest};
+use overside_protocol::manifest::MAX_MANIFEST_SIZE;
 
 use super::ArchiveError;
 use super::examine::{Examined, READ_SIZE, Watch, examine, hash};
@@ -17,8 +19,6 @@ use super::unpack::{Compression, MAX_MARK};
 use crate::client::error::limits::MAX_KEPT_BYTES;
 use crate::client::progress::Stage;
 use crate::client::source::{FileSource, fill};
-use crate::domain::digest::{Algorithm, Digest};
-use crate::domain::manifest::MAX_MANIFEST_SIZE;
 
 /// One file, and where its bytes are.
 #[derive(Debug, Clone)]

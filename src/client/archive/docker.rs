@@ -4,6 +4,11 @@
 
 use std::collections::HashMap;
 
+use overside_protocol::digest::Digest;
+use overside_protocol::hash::Hasher;
+use overside_protocol::manifest::{IMAGE, MAX_MANIFEST_SIZE};
+use overside_protocol::media_type::MediaType;
+use overside_protocol::wire::Descriptor;
 use serde::Serialize;
 
 use super::contents::{Contents, Member};
@@ -13,11 +18,6 @@ use super::prove::{Found, Hashed, Layer, Reading, check_diff_id_count, check_lay
 use super::{ArchiveError, Image, name};
 use crate::client::error::limits::{MAX_CONFIG_SIZE, MAX_IMAGE_LIST_SIZE, MAX_MANIFEST_BYTES};
 use crate::client::manifest::Manifest;
-use crate::domain::digest::Digest;
-use crate::domain::hash::Hasher;
-use crate::domain::manifest::{IMAGE, MAX_MANIFEST_SIZE};
-use crate::domain::media_type::MediaType;
-use crate::wire::Descriptor;
 
 pub(super) const IMAGES: &str = "manifest.json";
 const CONFIG: &str = "application/vnd.oci.image.config.v1+json";

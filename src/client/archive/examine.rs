@@ -2,14 +2,14 @@
 
 use std::io::{self, BufRead, Read};
 
+use overside_protocol::digest::{Algorithm, Digest};
+use overside_protocol::hash::Hasher;
 use tokio_util::sync::CancellationToken;
 
 use super::unpack::Compression;
 use crate::client::midstates::Midstates;
 use crate::client::progress::{Event, Progress};
 use crate::client::source::fill;
-use crate::domain::digest::{Algorithm, Digest};
-use crate::domain::hash::Hasher;
 
 /// One read while hashing: system calls do not count beside SHA-256, and midstates are one for each.
 pub(super) const READ_SIZE: usize = 1024 * 1024;

@@ -1,11 +1,11 @@
 //! The JSON of archives that is no manifest: read strictly, and written.
 
+use overside_protocol::digest::Digest;
+use overside_protocol::media_type::MediaType;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::ArchiveError;
-use crate::domain::digest::Digest;
-use crate::domain::media_type::MediaType;
 
 /// What an image's config has for its type (image-spec 1.1, config.md; Docker's schema 2).
 const CONFIGS: [&str; 2] =

@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use crate::domain::digest::Digest;
+use overside_protocol::digest::Digest;
 
 /// As it is looked up: without `.` and empty segments. None if it is absolute or has a `..`.
 pub(super) fn inside(name: &str) -> Option<String> {

@@ -6,6 +6,10 @@
 use std::collections::HashMap;
 
 use bytes::Bytes;
+use overside_protocol::digest::Digest;
+use overside_protocol::hash::Hasher;
+use overside_protocol::manifest::{self, MAX_MANIFEST_SIZE};
+use overside_protocol::wire::Descriptor;
 
 use super::contents::{Contents, Member};
 use super::examine::Watch;
@@ -16,11 +20,6 @@ use crate::client::error::limits::{
     MAX_CONFIG_SIZE, MAX_INDEX_DEPTH, MAX_LAYOUT_FILE_SIZE, MAX_MANIFEST_BYTES,
 };
 use crate::client::manifest::{Manifest, is_foreign, is_manifest};
-use crate::domain;
-use crate::domain::digest::Digest;
-use crate::domain::hash::Hasher;
-use crate::domain::manifest::MAX_MANIFEST_SIZE;
-use crate::wire::Descriptor;
 
 pub(super) const INDEX: &str = "index.json";
 pub(super) const LAYOUT: &str = "oci-layout";
@@ -37,7 +36,7 @@ pub(super) fn find(contents: &Contents, watch: &Watch) -> Result<Found, ArchiveE
     let index = contents.find(INDEX)?.ok_or_else(|| ArchiveError::NoIndex(contents.path.clone()))?;
     let payload = contents.read(&index, MAX_MANIFEST_SIZE as u64, watch)?;
     // It is an index by its place, also where it lists `null`.
-    let by_place = || Manifest::read(payload.clone(), domain::manifest::INDEX.parse().ok(), None).ok();
+    let by_place = || Manifest::read(payload.clone(), manifest::INDEX.parse().ok(), None).ok();
     let index = Manifest::read(payload.clone(), None, None)
         .or_else(|error| by_place().ok_or(error))
         .map_err(|source| ArchiveError::Manifest { name: INDEX.to_owned(), source })?;

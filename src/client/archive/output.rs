@@ -11,6 +11,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use overside_protocol::digest::Digest;
+use overside_protocol::reference::Tag;
+use overside_protocol::wire::Descriptor;
 use tokio::sync::mpsc::Receiver;
 
 use super::blocking;
@@ -18,9 +21,6 @@ use crate::client::Result;
 use crate::client::manifest::Manifest;
 use crate::client::progress::Progress;
 use crate::client::staged::StagedFile;
-use crate::domain::digest::Digest;
-use crate::domain::reference::Tag;
-use crate::wire::Descriptor;
 use folder::Folder;
 use range::RangeSlot;
 use tar::TarFile;

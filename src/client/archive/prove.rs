@@ -2,12 +2,13 @@
 
 use std::collections::HashMap;
 
+use overside_protocol::digest::{Digest, Mismatch};
+
 use super::contents::{Contents, Member};
 use super::examine::{Examined, Watch};
 use super::{ArchiveError, Image};
 use crate::client::manifest::Manifest;
 use crate::client::progress::Stage;
-use crate::domain::digest::{Digest, Mismatch};
 
 /// What an archive says it has, with a file for each blob.
 #[derive(Debug, Default)]

@@ -4,6 +4,8 @@ use std::fmt;
 use std::io::{self, Read, Write};
 use std::sync::{Mutex, PoisonError};
 
+use overside_protocol::digest::Digest;
+use overside_protocol::hash::Hasher;
 use tempfile::{NamedTempFile, TempPath};
 use tokio_util::sync::CancellationToken;
 
@@ -15,8 +17,6 @@ use super::tape::Tape;
 use super::unpack::Compression;
 use crate::client::progress::Progress;
 use crate::client::source::{FileSource, fill};
-use crate::domain::digest::Digest;
-use crate::domain::hash::Hasher;
 
 /// A packed tar, and where unpacking it has come to.
 pub(super) struct Packed {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::TryStreamExt;
+use overside_protocol::range::parse_upload_range;
 use reqwest::header::{CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, RANGE};
 use reqwest::{Body, Method, Response, StatusCode};
 use url::Url;
@@ -17,7 +18,6 @@ use crate::client::progress::{Progress, Sent};
 use crate::client::retry::is_passing;
 use crate::client::transfer::unless_stalled;
 use crate::client::{Error, Refusal, Result};
-use crate::domain::range::parse_upload_range;
 
 /// How a chunk failed.
 pub(super) enum Failure {

@@ -6,14 +6,14 @@ mod pull;
 mod referrers;
 
 use futures_util::stream::{self, StreamExt, TryStreamExt};
+use overside_protocol::name::RepositoryName;
+use overside_protocol::reference::{Reference, Tag};
+use overside_protocol::wire::{Descriptor, Platform};
 
 use super::manifest::Manifest;
 use super::progress::{Event, Outcome, Progress, Stage};
 use super::put::PutOptions;
 use super::{Client, Error, Result, shortened};
-use crate::domain::name::RepositoryName;
-use crate::domain::reference::{Reference, Tag};
-use crate::wire::{Descriptor, Platform};
 use plan::Walk;
 
 pub use origin::{Made, Origin};

@@ -3,14 +3,15 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use overside_protocol::digest::Digest;
+use overside_protocol::name::RepositoryName;
+use overside_protocol::reference::Reference;
+use overside_protocol::wire::Descriptor;
+
 use crate::client::archive::{Archive, Compressed, OpenedBlob};
 use crate::client::manifest::Manifest;
 use crate::client::midstates::Midstates;
 use crate::client::{Blob, Client, Content, Error, RemoteBlob, Result};
-use crate::domain::digest::Digest;
-use crate::domain::name::RepositoryName;
-use crate::domain::reference::Reference;
-use crate::wire::Descriptor;
 
 /// Manifests and blobs, wherever they are.
 #[derive(Debug, Clone)]

@@ -2,13 +2,14 @@
 
 use std::collections::HashSet;
 
+use overside_protocol::digest::Digest;
+use overside_protocol::name::RepositoryName;
+use overside_protocol::reference::Reference;
+use overside_protocol::wire::Descriptor;
+
 use super::origin::Origin;
 use crate::client::manifest::{Manifest, is_foreign, is_manifest};
 use crate::client::{Error, Result};
-use crate::domain::digest::Digest;
-use crate::domain::name::RepositoryName;
-use crate::domain::reference::Reference;
-use crate::wire::Descriptor;
 
 /// Indexes in indexes: real ones have two floors.
 const MAX_DEPTH: usize = 8;

@@ -3,6 +3,8 @@
 use std::path::Path;
 
 use futures_util::stream::{self, StreamExt, TryStreamExt};
+use overside_protocol::name::RepositoryName;
+use overside_protocol::wire::Descriptor;
 
 use super::{CopyReport, Origin, Plan, Walk};
 use crate::client::archive::{Bundle, Form, ImageName, Output};
@@ -10,8 +12,6 @@ use crate::client::manifest::Manifest;
 use crate::client::progress::{Outcome, Progress};
 use crate::client::transfer::Lanes;
 use crate::client::{Client, Result};
-use crate::domain::name::RepositoryName;
-use crate::wire::Descriptor;
 
 /// How an artifact is pulled.
 #[derive(Debug, Clone)]

@@ -2,6 +2,8 @@
 
 use std::collections::HashSet;
 
+use overside_protocol::manifest::INDEX;
+use overside_protocol::wire::Descriptor;
 use serde_json::json;
 
 use super::plan::{MAX_BYTES, MAX_MANIFESTS};
@@ -9,8 +11,6 @@ use super::{CopyOptions, Origin, Plan, Target, Walk};
 use crate::client::listings::referrers_tag;
 use crate::client::manifest::Manifest;
 use crate::client::{Error, Result};
-use crate::domain::manifest::INDEX;
-use crate::wire::Descriptor;
 
 /// Signatures of signatures of signatures: nobody goes further.
 const MAX_DISTANCE: usize = 4;

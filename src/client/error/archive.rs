@@ -3,10 +3,11 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use overside_protocol::digest::{Digest, Mismatch};
+use overside_protocol::manifest::ManifestError;
+
 use super::limits::{MAX_ENTRIES, MAX_INDEX_DEPTH, MAX_LINK_HOPS, MAX_MANIFEST_BYTES};
 use crate::client::printable::printable;
-use crate::domain::digest::{Digest, Mismatch};
-use crate::domain::manifest::ManifestError;
 
 /// Why an archive is not sound. Nothing of it has been used then.
 #[derive(Debug, thiserror::Error)]

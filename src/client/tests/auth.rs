@@ -10,12 +10,12 @@ use axum::response::{IntoResponse, Response};
 use axum::{Json, Router};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use overside_protocol::reference::Reference;
 use serde_json::json;
 use tokio::net::TcpListener;
 
 use super::server::{digest_of, repository};
 use crate::client::{Client, ConnectOptions, Credential, Error};
-use crate::domain::reference::Reference;
 
 const BLOB: &[u8] = b"behind a redirect";
 

@@ -9,14 +9,14 @@ use axum::http::header::{AUTHORIZATION, LINK, LOCATION, WWW_AUTHENTICATE};
 use axum::http::{HeaderMap, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::{Json, Router};
+use overside_protocol::upload::UploadId;
+use overside_protocol::wire::PRESIGNS;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 
 use super::server::{content, digest_of, repository};
 use crate::client::{Client, ConnectOptions, Credential, Error, Lanes, Progress, PutOptions, Why};
-use crate::domain::upload::UploadId;
-use crate::wire::PRESIGNS;
 
 const METADATA: &str = "http://169.254.169.254/latest/api/token";
 

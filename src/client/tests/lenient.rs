@@ -5,10 +5,10 @@ use axum::extract::Request;
 use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, LINK};
 use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse, Response};
+use overside_protocol::digest::Digest;
 
 use super::server::{digest_of, repository};
 use crate::client::Client;
-use crate::domain::digest::Digest;
 
 const IMAGE: &str = "application/vnd.oci.image.manifest.v1+json";
 const BLOB: &[u8] = b"a layer";
@@ -63,13 +63,13 @@ async fn where_a_head_says_nothing_the_get_does() {
         assert_eq!(client.resolve(&repository(), &other).await.unwrap(), None);
         assert_eq!(client.blob_size(&repository(), &digest_of(BLOB)).await.unwrap(), Some(7));
         assert_eq!(client.blob_size(&repository(), &Digest::EMPTY).await.unwrap(), None);
-        let pushed = crate::domain::reference::Reference::Digest(found.digest);
+        let pushed = overside_protocol::reference::Reference::Digest(found.digest);
         assert_eq!(client.resolve_pushed(&repository(), &pushed).await.unwrap(), Some(found));
     }
     // Of one that is served to nobody who pushes it is not said either, and it is pushed.
     let client =
         registry(|_, at| at.contains("manifests").then(|| StatusCode::FORBIDDEN.into_response())).await;
-    let pushed = crate::domain::reference::Reference::Digest(Digest::EMPTY);
+    let pushed = overside_protocol::reference::Reference::Digest(Digest::EMPTY);
     assert_eq!(client.resolve_pushed(&repository(), &pushed).await.unwrap(), None);
     // What a tag means has to be known before it comes to mean something else.
     let tag = "v1".parse().unwrap();

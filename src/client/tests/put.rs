@@ -5,11 +5,11 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use axum::body::Bytes;
+use overside_protocol::upload::{TransferMode, UploadId};
 use tempfile::TempDir;
 
 use super::server::{Fault, Server, content, digest_of, repository};
 use crate::client::{Client, Error, Event, Progress, PutOptions, PutOutcome, Result};
-use crate::domain::upload::{TransferMode, UploadId};
 
 const PART_SIZE: u64 = 1000;
 

@@ -11,18 +11,18 @@ use axum::http::{HeaderName, HeaderValue, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::{Json, Router};
 use futures_util::stream::{self, StreamExt};
+use overside_protocol::digest::Digest;
+use overside_protocol::hash::Hasher;
+use overside_protocol::name::RepositoryName;
+use overside_protocol::part::{PartNumber, PartPlan, PartRange};
+use overside_protocol::range::RangeRequest;
+use overside_protocol::upload::UploadId;
+use overside_protocol::wire::PRESIGNS;
 use serde_json::json;
 use tower_http::set_header::SetResponseHeaderLayer;
 
 use crate::client::{Client, RetryPolicy};
 use crate::domain::clock::Clock;
-use crate::domain::digest::Digest;
-use crate::domain::hash::Hasher;
-use crate::domain::name::RepositoryName;
-use crate::domain::part::{PartNumber, PartPlan, PartRange};
-use crate::domain::range::RangeRequest;
-use crate::domain::upload::UploadId;
-use crate::wire::PRESIGNS;
 
 /// What the next request of a kind gets instead of an answer.
 #[derive(Debug, Clone)]

@@ -1,12 +1,13 @@
 //! `GET /api/v2.0/projects/{name_or_id}/logs` and `GET /api/v2.0/audit-logs`: the audit log, newest first. Besides Harbor's
 //! page numbers, `before=` takes the id of an entry: then the page is that of the entries before it, however far back.
 
+use overside_protocol::wire::AuditLog;
+
 use super::page::Page;
 use super::{Answer, Call};
 use crate::domain::audit::StoredAuditEntry;
 use crate::http::error::HttpError;
 use crate::http::extract::Parameters;
-use crate::wire::AuditLog;
 
 /// By its name also of a project that is gone: what was done there stays done.
 pub(super) async fn of_project(call: &Call) -> Answer {

@@ -21,6 +21,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
+use overside_protocol::wire::IS_NAME;
 use serde::de::DeserializeOwned;
 
 use super::endpoint::{Endpoint, Need};
@@ -30,7 +31,6 @@ use super::gate::{self, Target, Visitor};
 use crate::domain::access::{Caller, ProjectReference};
 use crate::domain::account::User;
 use crate::service::Service;
-use crate::wire::IS_NAME;
 
 /// What all paths of this API begin with.
 pub(super) const PREFIX: &str = "/api/";

@@ -5,12 +5,12 @@ use axum::Json;
 use axum::http::header::LINK;
 use axum::http::{HeaderValue, Uri};
 use axum::response::{IntoResponse, Response};
+use overside_protocol::wire::TOTAL_COUNT;
 use serde::Serialize;
 use url::form_urlencoded;
 
 use crate::http::error::HttpError;
 use crate::http::extract::Parameters;
-use crate::wire::TOTAL_COUNT;
 
 const DEFAULT_SIZE: u32 = 10;
 /// Harbor's.

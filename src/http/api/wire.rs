@@ -2,6 +2,7 @@
 //! let pass.
 
 use chrono::{DateTime, Utc};
+use overside_protocol::wire::AuditLog;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -9,10 +10,10 @@ use crate::auth::password::Password;
 use crate::auth::secret::PersonalToken;
 use crate::domain::access::Role;
 use crate::domain::account;
+use crate::domain::audit::StoredAuditEntry;
 use crate::domain::project::{Member as ProjectMember, QuotaLimit};
 use crate::http::error::HttpError;
 use crate::service;
-use crate::wire::role_id;
 
 #[derive(Debug, Serialize)]
 #[expect(clippy::struct_field_names, reason = "the names are Harbor's")]
@@ -46,7 +47,7 @@ impl From<service::ProjectDescription> for Project {
             owner_name: project.owner_name,
             creation_time: project.created_at,
             update_time: project.updated_at,
-            current_user_role_id: described.role.map(role_id),
+            current_user_role_id: described.role.map(Role::id),
             metadata: Metadata { public: if project.is_public { "true" } else { "false" } },
             repo_count: described.repositories,
             storage_limit: project.storage_limit.get(),
@@ -115,7 +116,7 @@ impl From<ProjectMember> for Member {
             entity_id: member.user_id,
             entity_name: member.user_name,
             entity_type: "u",
-            role_id: role_id(member.role),
+            role_id: member.role.id(),
             role_name: match member.role {
                 Role::Admin => "projectAdmin",
                 role => role.as_str(),
@@ -139,7 +140,7 @@ pub(super) struct MemberUser {
 pub(super) fn role(id: i64) -> Result<Role, HttpError> {
     Role::ALL
         .into_iter()
-        .find(|role| role_id(*role) == id)
+        .find(|role| role.id() == id)
         .ok_or_else(|| HttpError::invalid("role_id is 1 (admin), 2 (developer), 3 (guest) or 4 (maintainer)"))
 }
 
@@ -326,4 +327,19 @@ pub(super) fn limit(limit: Option<i64>) -> Result<Option<QuotaLimit>, HttpError>
 /// Seconds since the epoch, as Harbor tells an expiry; -1 for never.
 pub(super) fn seconds(expires_at: Option<DateTime<Utc>>) -> i64 {
     expires_at.map_or(-1, |expires_at| expires_at.timestamp())
+}
+
+impl From<StoredAuditEntry> for AuditLog {
+    fn from(entry: StoredAuditEntry) -> Self {
+        let StoredAuditEntry {
+            id,
+            happened_at,
+            username,
+            operation,
+            resource_type,
+            resource,
+            client_address,
+        } = entry;
+        Self { id, username, resource, resource_type, operation, op_time: happened_at, client_address }
+    }
 }

@@ -6,6 +6,7 @@ use axum::extract::Request;
 use axum::http::header::LOCATION;
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::IntoResponse;
+use overside_protocol::wire::FinalizeBody;
 
 use super::{Answer, created, upload_location, uuid_headers};
 use crate::domain::access::Caller;
@@ -16,7 +17,6 @@ use crate::http::error::HttpError;
 use crate::http::extract::{INCOMPLETE, Parameters, bytes, chunk, content_length, held, json, lists};
 use crate::http::permit::holding;
 use crate::service::{Chunk, ClientHints, Finalized, Load, NamedPart, Service};
-use crate::wire::FinalizeBody;
 
 /// RFC 7240
 const PREFER: HeaderName = HeaderName::from_static("prefer");

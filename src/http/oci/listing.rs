@@ -8,6 +8,7 @@ use axum::Json;
 use axum::http::header::{CONTENT_TYPE, LINK};
 use axum::http::{HeaderName, HeaderValue, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
+use overside_protocol::wire;
 use url::form_urlencoded;
 
 use super::{Answer, location};
@@ -19,7 +20,6 @@ use crate::domain::name::RepositoryName;
 use crate::http::error::HttpError;
 use crate::http::extract::Parameters;
 use crate::service::{MAX_PAGE, Service};
-use crate::wire;
 
 const FILTERS_APPLIED: HeaderName = HeaderName::from_static("oci-filters-applied");
 const ARTIFACT_TYPE: &str = "artifactType";

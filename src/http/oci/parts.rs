@@ -8,6 +8,7 @@ use axum::response::IntoResponse;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use futures_util::{Stream, StreamExt, stream};
+use overside_protocol::wire;
 use serde::Serialize;
 
 use super::Answer;
@@ -15,7 +16,6 @@ use crate::domain::part::PartPlan;
 use crate::http::error::HttpError;
 use crate::http::origin::Origin;
 use crate::service::{ArrivedPart, SignedPart, SignedParts};
-use crate::wire;
 
 /// Parts in one piece: a tenth of a millisecond's work, and tens of kilobytes, between two looks at what else there
 /// is to do.

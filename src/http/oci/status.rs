@@ -7,6 +7,7 @@ use axum::http::header::{ACCEPT, CACHE_CONTROL, LOCATION, RANGE};
 use axum::http::request::Parts;
 use axum::http::{Method, StatusCode};
 use axum::response::IntoResponse;
+use overside_protocol::wire;
 
 use super::{Answer, upload_location, uuid_headers};
 use crate::domain::access::Caller;
@@ -16,7 +17,6 @@ use crate::http::error::{HttpError, failure_code, received_range};
 use crate::http::extract::{Parameters, lists};
 use crate::http::origin::Origin;
 use crate::service::{Presigned, Service, SignMode, SignRequest};
-use crate::wire;
 
 pub(super) async fn status(
     service: &Arc<Service>,

@@ -3,6 +3,8 @@
 use std::io::{self, Read, Write};
 
 use flate2::write::GzEncoder;
+use overside_protocol::digest::Digest;
+use overside_protocol::hash::Hasher;
 use tempfile::{NamedTempFile, TempPath};
 
 use super::Packing;
@@ -11,8 +13,6 @@ use crate::client::archive::{ArchiveError, Blob, OpenedBlob, blocking};
 use crate::client::midstates::Midstates;
 use crate::client::progress::Progress;
 use crate::client::source::{FileSource, fill};
-use crate::domain::digest::Digest;
-use crate::domain::hash::Hasher;
 
 /// What zstd packs with where nothing else is asked for; its window of 2 MiB is known to every reader.
 const ZSTD_LEVEL: i32 = 3;

@@ -2,14 +2,14 @@
 
 use std::collections::HashMap;
 
+use overside_protocol::digest::Digest;
+use overside_protocol::wire::Descriptor;
 use serde_json::{Value, json};
 
 use super::{PackedLayer, Packing};
 use crate::client::archive::json::{is_encrypted, is_image_config, is_image_layer};
 use crate::client::archive::{Archive, ArchiveError};
 use crate::client::manifest::{Manifest, is_foreign, is_manifest};
-use crate::domain::digest::Digest;
-use crate::wire::Descriptor;
 
 const DOCKER_LAYERS: &str = "application/vnd.docker.image.rootfs.";
 

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use overside_protocol::manifest::INDEX;
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -10,7 +11,6 @@ use crate::client::archive::json::{LAYOUT_VERSION, is_image_config, is_image_lay
 use crate::client::archive::name;
 use crate::client::archive::oci::{IMAGE_NAME, REFERENCE_NAME};
 use crate::client::manifest::Manifest;
-use crate::domain::manifest::INDEX;
 
 /// An image in `manifest.json`. Docker's reader wants these fields, and ignores others.
 #[derive(Debug, Serialize)]

@@ -4,6 +4,8 @@ use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use overside_protocol::digest::Digest;
+use overside_protocol::wire::Descriptor;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
@@ -18,8 +20,6 @@ use crate::client::progress::Stage;
 use crate::client::source::FileSource;
 use crate::client::staged::{StagedFile, sync_folder};
 use crate::client::{Error, Result, partial};
-use crate::domain::digest::Digest;
-use crate::wire::Descriptor;
 
 /// What ends in this is a file on its way to its name.
 const PARTIAL: &str = ".partial";

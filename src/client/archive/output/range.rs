@@ -5,6 +5,8 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::sync::Arc;
 
 use bytes::Bytes;
+use overside_protocol::digest::{Digest, Mismatch};
+use overside_protocol::hash::Hasher;
 use tokio::sync::mpsc::Receiver;
 
 use super::tar::{Range, TarFile};
@@ -14,8 +16,6 @@ use crate::client::archive::name;
 use crate::client::progress::Stage;
 use crate::client::source::hash_to_end;
 use crate::client::{Error, Result};
-use crate::domain::digest::{Digest, Mismatch};
-use crate::domain::hash::Hasher;
 
 /// A mark for each of so many bytes: no more than them is lost to a crash, and a block is little beside them.
 const MARK_STEP: u64 = 16 * 1024 * 1024;

@@ -12,6 +12,8 @@ use std::sync::{Mutex, PoisonError};
 
 use ::tar::{EntryType, Header};
 use bytes::Bytes;
+use overside_protocol::digest::Digest;
+use overside_protocol::wire::Descriptor;
 
 use super::{Bundle, documents};
 use crate::client::archive::ArchiveError;
@@ -23,8 +25,6 @@ use crate::client::archive::oci::{INDEX, LAYOUT};
 use crate::client::progress::Stage;
 use crate::client::staged::{open_locked, sync_folder};
 use crate::client::{Error, Result, partial};
-use crate::domain::digest::Digest;
-use crate::wire::Descriptor;
 
 /// Longest name that a header has room for; longer ones, those of SHA-512 blobs, have an entry of their own.
 const NAME_LENGTH: usize = 100;

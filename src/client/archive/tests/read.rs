@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use overside_protocol::digest::Digest;
 use serde_json::json;
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
@@ -18,7 +19,6 @@ use crate::client::archive::examine::Watch;
 use crate::client::archive::{Archive, ArchiveError};
 use crate::client::manifest::Manifest;
 use crate::client::progress::{Event, Progress};
-use crate::domain::digest::Digest;
 
 async fn open(bytes: &[u8]) -> (TempDir, Archive) {
     let folder = TempDir::new().unwrap();

@@ -1,5 +1,6 @@
 //! Layouts that lack something, or name it by other digests.
 
+use overside_protocol::digest::Digest;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha512};
 use tempfile::TempDir;
@@ -11,7 +12,6 @@ use super::makers::{
 use super::malformed::unpack;
 use crate::client::archive::{Archive, ArchiveError, Packing};
 use crate::client::progress::Progress;
-use crate::domain::digest::Digest;
 
 async fn opened(files: &Files) -> Result<(TempDir, Archive), ArchiveError> {
     let folder = TempDir::new().unwrap();

@@ -5,6 +5,9 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
+use overside_protocol::digest::{Algorithm, Digest};
+use overside_protocol::hash::Hasher;
+use overside_protocol::wire::Descriptor;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::sync::mpsc;
@@ -16,9 +19,6 @@ use crate::client::error::Result;
 use crate::client::manifest::Manifest;
 use crate::client::progress::Progress;
 use crate::client::{Error, archive::ArchiveError};
-use crate::domain::digest::{Algorithm, Digest};
-use crate::domain::hash::Hasher;
-use crate::wire::Descriptor;
 
 /// What a registry would have: the bundle, and the bytes of its blobs.
 struct Registry {

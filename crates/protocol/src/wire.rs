@@ -1,18 +1,15 @@
 //! The JSON on the wire: shared by the server and the client library.
 
-use axum::http::HeaderName;
 use chrono::{DateTime, Utc};
+use http::HeaderName;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-use crate::domain::access::Role;
-use crate::domain::audit::StoredAuditEntry;
-use crate::domain::blob::ListedBlob;
-use crate::domain::digest::Digest;
-use crate::domain::media_type::MediaType;
-use crate::domain::midstate::Midstate;
-use crate::domain::part::PartNumber;
-use crate::domain::upload::{Status, TransferMode, UploadId};
+use crate::digest::Digest;
+use crate::media_type::MediaType;
+use crate::midstate::Midstate;
+use crate::part::PartNumber;
+use crate::upload::{Status, TransferMode, UploadId};
 
 /// The header with which a registry says that it gives presigned URLs for uploads. Other registries take
 /// `presigned=true` for something to ignore, or to refuse.
@@ -156,6 +153,18 @@ pub struct BlobList {
     pub blobs: Vec<ListedBlob>,
 }
 
+/// A blob as one repository has it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ListedBlob {
+    pub digest: Digest,
+    /// In bytes.
+    pub size: u64,
+    /// When the repository got it.
+    pub created_at: DateTime<Utc>,
+    /// Whether a manifest of the repository names it.
+    pub in_manifest: bool,
+}
+
 /// `GET /v2/_catalog`
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Catalog {
@@ -268,21 +277,6 @@ pub struct AuditLog {
     pub client_address: Option<String>,
 }
 
-impl From<StoredAuditEntry> for AuditLog {
-    fn from(entry: StoredAuditEntry) -> Self {
-        let StoredAuditEntry {
-            id,
-            happened_at,
-            username,
-            operation,
-            resource_type,
-            resource,
-            client_address,
-        } = entry;
-        Self { id, username, resource, resource_type, operation, op_time: happened_at, client_address }
-    }
-}
-
 /// An access token, under the names that Docker's specification and `OAuth2` have for it.
 #[derive(Debug, Serialize)]
 pub struct Token {
@@ -291,15 +285,4 @@ pub struct Token {
     /// In seconds.
     pub expires_in: u64,
     pub issued_at: DateTime<Utc>,
-}
-
-/// A role's number in the management API (Harbor, `src/common/const.go`).
-#[must_use]
-pub const fn role_id(role: Role) -> i64 {
-    match role {
-        Role::Admin => 1,
-        Role::Developer => 2,
-        Role::Guest => 3,
-        Role::Maintainer => 4,
-    }
 }

@@ -11,7 +11,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use super::hash::{Hasher, SHA256_STATE_LENGTH};
+use crate::hash::{Hasher, SHA256_STATE_LENGTH};
 
 /// Midstates exist between blocks of this many bytes.
 pub const BLOCK_LENGTH: u64 = 64;

@@ -196,7 +196,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::domain::hash::Hasher;
+    use crate::hash::Hasher;
 
     proptest! {
         #[test]

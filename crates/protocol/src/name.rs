@@ -7,6 +7,8 @@ use serde::Serialize;
 
 /// Longest name taken: common clients and registries stop at 255 with the host name included.
 pub const MAX_NAME_LENGTH: usize = 255;
+/// Longest name of a project, in characters.
+pub const MAX_PROJECT_NAME_LENGTH: usize = 128;
 
 /// `team/app/model`: lower-case path segments. Never used to build a storage path.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
@@ -27,6 +29,12 @@ impl RepositoryName {
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// The project that the repository belongs to.
+    #[must_use]
+    pub fn project(&self) -> ProjectName {
+        ProjectName(self.as_str().split('/').next().unwrap_or_default().to_owned())
     }
 }
 
@@ -55,6 +63,43 @@ fn is_segment(segment: &str) -> bool {
         && segment.split(alphanumeric).all(|separator| {
             matches!(separator, "" | "." | "_" | "__") || separator.bytes().all(|c| c == b'-')
         })
+}
+
+/// The first segment of a repository's name: what permissions and quotas are given for.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+pub struct ProjectName(String);
+
+/// Why a text is not the name of a project.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error(
+    "a project's name is one segment of a repository's: at most {MAX_PROJECT_NAME_LENGTH} of a-z and 0-9, joined by '.', '_', '__' or dashes"
+)]
+pub struct InvalidProjectName;
+
+impl ProjectName {
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for ProjectName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl FromStr for ProjectName {
+    type Err = InvalidProjectName;
+
+    fn from_str(text: &str) -> Result<Self, InvalidProjectName> {
+        let is_one = text.len() <= MAX_PROJECT_NAME_LENGTH && !text.contains('/');
+        if is_one && text.parse::<RepositoryName>().is_ok() {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(InvalidProjectName)
+        }
+    }
 }
 
 #[cfg(test)]

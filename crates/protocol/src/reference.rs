@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::digest::{Digest, DigestError};
+use crate::digest::{Digest, DigestError};
 
 /// Longest tag.
 pub const MAX_TAG_LENGTH: usize = 128;

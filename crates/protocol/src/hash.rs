@@ -4,7 +4,7 @@
 use sha2::Digest as _;
 use sha2::digest::common::hazmat::SerializableState;
 
-use super::digest::{Algorithm, Digest};
+use crate::digest::{Algorithm, Digest};
 
 /// Length of a saved SHA-256 state in bytes: eight words, the block count, the pending block.
 pub const SHA256_STATE_LENGTH: usize = 104;

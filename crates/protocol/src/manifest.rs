@@ -9,8 +9,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 
-use super::digest::Digest;
-use super::media_type::MediaType;
+use crate::digest::Digest;
+use crate::media_type::MediaType;
 
 /// Largest manifest taken, in bytes: what every registry should take (OCI distribution 1.1.1, "Pushing manifests").
 pub const MAX_MANIFEST_SIZE: usize = 4 * 1024 * 1024;
