@@ -8,7 +8,7 @@
 //! * [`service`]: the use cases, one file a verb
 //! * [`auth`]: passwords, secrets and signed tokens
 //! * [`http`]: the front doors; [`overside_protocol`]: what they and the client speak
-//! * [`client`]: the protocol from the other side; [`cli`] is built on it
+//! * [`cli`]: the commands, built on [`overside_client`], the protocol from the other side
 //! * [`config`], [`server`], [`worker`]: what makes it a service
 //! * [`memory`]: what its requests share; [`telemetry`]: the log, and what of others' texts gets into it
 //!
@@ -16,7 +16,6 @@
 
 pub mod auth;
 pub mod cli;
-pub mod client;
 pub mod config;
 pub mod db;
 pub mod domain;

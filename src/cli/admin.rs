@@ -8,6 +8,7 @@ use axum::http::header::{CONTENT_TYPE, LOCATION};
 use axum::http::{Method, Request};
 use chrono::{DateTime, SecondsFormat, Utc};
 use http_body_util::BodyExt;
+use overside_client::{Client, Error, ManagementAnswer};
 use overside_protocol::wire::{ErrorEnvelope, IS_NAME, MANAGEMENT_PATH, TOTAL_COUNT};
 use serde_json::Value;
 use tower::ServiceExt;
@@ -15,7 +16,6 @@ use tower::ServiceExt;
 use super::login::read_line;
 use super::remote::RemoteArgs;
 use crate::auth::password::Password;
-use crate::client::{Client, Error, ManagementAnswer};
 use crate::{http, open};
 
 /// Entries asked for at a time: as many as a page has at most.

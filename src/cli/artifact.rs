@@ -3,14 +3,14 @@
 use std::path::PathBuf;
 
 use anyhow::Context;
+use overside_client::copy::{self, CopyOptions, CopyReport, Origin, Plan, Target};
+use overside_client::manifest::Manifest;
+use overside_client::{Client, Lanes, PutOptions, UploadStates};
 use serde_json::json;
 
 use super::Interrupted;
 use super::progress::{Display, OutputArgs};
 use super::remote::RemoteName;
-use crate::client::copy::{self, CopyOptions, CopyReport, Origin, Plan, Target};
-use crate::client::manifest::Manifest;
-use crate::client::{Client, Lanes, PutOptions, UploadStates};
 use crate::domain::digest::Digest;
 use crate::domain::name::RepositoryName;
 use crate::domain::reference::Reference;

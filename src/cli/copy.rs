@@ -1,12 +1,12 @@
 //! `overside copy`: an artifact from one repository to another, on one registry or between two.
 
 use anyhow::Context;
+use overside_client::copy::{self, CopyOptions, Origin, Target};
 use overside_protocol::wire::Platform;
 
 use super::artifact::{SendArgs, Sending, unless_interrupted};
 use super::progress::{Display, OutputArgs};
 use super::remote::{RemoteArgs, RemoteName, TransferArgs};
-use crate::client::copy::{self, CopyOptions, Origin, Target};
 use crate::domain::reference::Reference;
 
 /// Copy an image or another artifact between repositories and registries

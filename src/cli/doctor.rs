@@ -7,13 +7,13 @@ mod urls;
 use std::time::Duration;
 
 use axum::http::HeaderValue;
+use overside_client::Client;
 use serde::Serialize;
 use url::Url;
 
 use tables::{Asked, Proven};
 
 use super::remote::{TlsArgs, server};
-use crate::client::Client;
 use crate::config::{StorageLocation, StoreConfig};
 use crate::db::{Db, DbError};
 use crate::domain::clock::Clock;

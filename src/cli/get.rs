@@ -6,13 +6,13 @@ mod tree;
 use std::path::PathBuf;
 
 use anyhow::Context;
+use overside_client::Client;
 use serde_json::json;
 
 use super::artifact::unless_interrupted;
 use super::pipe::{Outgoing, is_stdio};
 use super::progress::{Display, OutputArgs};
 use super::remote::{RemoteArgs, RemoteName, TransferArgs, with_reference};
-use crate::client::Client;
 use crate::domain::digest::Digest;
 use crate::domain::reference::Reference;
 

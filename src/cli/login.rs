@@ -3,11 +3,11 @@
 use std::io::{BufRead, IsTerminal};
 
 use anyhow::Context;
+use overside_client::credentials::{Credentials, Keeper};
+use overside_client::{Client, Credential, RegistryAddress};
 
 use super::BadUsage;
 use super::remote::TlsArgs;
-use crate::client::credentials::{Credentials, Keeper};
-use crate::client::{Client, Credential, RegistryAddress};
 
 /// Sign in to a registry, and keep name and password where Docker does
 ///

@@ -3,12 +3,12 @@
 use std::io::Write;
 
 use anyhow::{Context, bail};
+use overside_client::manifest::Manifest;
+use overside_client::{copy, printable};
 use overside_protocol::wire::Platform;
 use serde_json::{Value, json};
 
 use super::remote::{RemoteArgs, RemoteName};
-use crate::client::manifest::Manifest;
-use crate::client::{copy, printable};
 use crate::domain::reference::Reference;
 
 /// List the tags of a repository

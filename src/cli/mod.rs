@@ -46,8 +46,8 @@ use std::borrow::Cow;
 use std::io::Write;
 
 use clap::{FromArgMatches, Parser, Subcommand};
+use overside_client::printable_lines;
 
-use crate::client::printable_lines;
 use crate::config::LogConfig;
 use crate::telemetry;
 

@@ -4,9 +4,9 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use indicatif::MultiProgress;
+use overside_client::Error;
 use serde_json::json;
 
-use crate::client::Error;
 use crate::log_text::chain;
 
 /// Who is listening: a terminal with or without bars, nobody, or a script.

@@ -8,10 +8,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use indicatif::{HumanBytes, MultiProgress, ProgressBar, ProgressStyle};
+use overside_client::{Event, Outcome, Progress, Stage, Subject, printable};
 use serde_json::{Value, json};
 
 use super::output::OutputMode;
-use crate::client::{Event, Outcome, Progress, Stage, Subject, printable};
 use crate::domain::upload::UploadId;
 use crate::log_text::chain;
 

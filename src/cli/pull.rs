@@ -3,6 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
+use overside_client::archive::{Form, ImageName, pack};
+use overside_client::authority;
+use overside_client::copy::{self, PullOptions};
 use overside_protocol::wire::Platform;
 use serde_json::json;
 
@@ -10,9 +13,6 @@ use super::artifact::{say_planned, unless_interrupted};
 use super::pipe::{Outgoing, is_stdio};
 use super::progress::{Display, OutputArgs};
 use super::remote::{RemoteArgs, RemoteName, TransferArgs};
-use crate::client::archive::{Form, ImageName, pack};
-use crate::client::authority;
-use crate::client::copy::{self, PullOptions};
 use crate::domain::reference::Reference;
 
 /// Pull an image into a tar or a folder

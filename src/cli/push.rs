@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Context, ensure};
+use overside_client::archive::{Archive, Packing};
+use overside_client::copy::{CopyOptions, Origin, Target};
 use overside_protocol::wire::Platform;
 
 use super::BadUsage;
@@ -14,8 +16,6 @@ use super::operands::files_and_name;
 use super::pipe::{is_stdio, spooled};
 use super::progress::{Display, OutputArgs};
 use super::remote::{RemoteArgs, RemoteName, TransferArgs};
-use crate::client::archive::{Archive, Packing};
-use crate::client::copy::{CopyOptions, Origin, Target};
 use crate::domain::digest::Digest;
 use crate::domain::reference::Reference;
 use choose::{Asked, Choice, choose};

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use futures_util::stream::StreamExt;
+use overside_client::{Client, Error, HashCache, Outcome, PutOptions, PutOutcome, printable};
 use serde_json::json;
 
 use super::BadUsage;
@@ -18,7 +19,6 @@ use super::operands::files_and_name;
 use super::pipe::is_stdio;
 use super::progress::{Display, OutputArgs};
 use super::remote::{RemoteArgs, RemoteName, TransferArgs};
-use crate::client::{Client, Error, HashCache, Outcome, PutOptions, PutOutcome, printable};
 use crate::domain::digest::Digest;
 use crate::domain::media_type::MediaType;
 use crate::domain::reference::Reference;
@@ -197,7 +197,7 @@ impl Put<'_> {
         }
         let progress = self.display.progress().of(file.display().to_string());
         if self.args.send.dry_run {
-            let blob = crate::client::Blob::of_file(file, self.options.hashes.as_ref(), &progress).await?;
+            let blob = overside_client::Blob::of_file(file, self.options.hashes.as_ref(), &progress).await?;
             let (digest, size) = (blob.digest, blob.size());
             let is_there = self.client.blob_size(repository, &digest).await? == Some(size);
             return Ok(Done::Planned {

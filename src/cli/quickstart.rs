@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use clap::{Args, Command, FromArgMatches};
+use overside_client::{Client, Progress, PutOptions};
 
-use crate::client::{Client, Progress, PutOptions};
 use crate::config::ServeConfig;
 use crate::domain::name::RepositoryName;
 use crate::server::{Server, shutdown_signal};

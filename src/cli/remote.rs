@@ -5,10 +5,10 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use anyhow::Context;
+use overside_client::credentials::{Credentials, CredentialsError};
+use overside_client::{AddressError, Client, ConnectOptions, Credential, Lanes, RegistryAddress, authority};
 use url::Url;
 
-use crate::client::credentials::{Credentials, CredentialsError};
-use crate::client::{AddressError, Client, ConnectOptions, Credential, Lanes, RegistryAddress, authority};
 use crate::domain::digest::DigestError;
 use crate::domain::name::{NameError, RepositoryName};
 use crate::domain::reference::{InvalidReference, Reference};

@@ -5,10 +5,10 @@ mod repository;
 use std::io::{BufRead, IsTerminal};
 
 use anyhow::{Context, bail};
+use overside_client::{Client, Error};
 
 use super::BadUsage;
 use super::remote::{RemoteArgs, RemoteName};
-use crate::client::{Client, Error};
 use crate::domain::digest::Digest;
 use crate::domain::reference::{Reference, Tag};
 

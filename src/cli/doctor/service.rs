@@ -6,9 +6,9 @@ use axum::http::header::{
     ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_REQUEST_METHOD, ORIGIN,
 };
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
+use overside_client::Client;
 use url::Url;
 
-use crate::client::Client;
 use crate::domain::digest::Digest;
 use crate::http::redirects::is_private;
 use crate::log_text::chain;

@@ -5,6 +5,8 @@ use std::path::Path;
 
 use anyhow::{Context, bail, ensure};
 use futures_util::stream::{self, StreamExt, TryStreamExt};
+use overside_client::manifest::Manifest;
+use overside_client::{Client, Error, FileSource, Progress, printable};
 use overside_protocol::wire::Descriptor;
 use serde_json::json;
 
@@ -12,8 +14,6 @@ use super::{GetArgs, tree};
 use crate::cli::pipe::is_stdio;
 use crate::cli::progress::Display;
 use crate::cli::put::{TITLE, is_plain};
-use crate::client::manifest::Manifest;
-use crate::client::{Client, Error, FileSource, Progress, printable};
 use crate::domain::reference::Reference;
 
 pub(super) async fn artifact(

@@ -8,12 +8,12 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 
 use anyhow::{Context, bail, ensure};
+use overside_client::manifest::Manifest;
 use overside_protocol::wire::Descriptor;
 use serde_json::Value;
 
 use super::restore::stays_inside;
 use crate::cli::put::{TREE, Tree, is_plain, leads_inside};
-use crate::client::manifest::Manifest;
 
 /// What the manifest says of it, if it can all be restored beside these files.
 pub(super) fn of(manifest: &Manifest, files: &BTreeMap<String, Descriptor>) -> anyhow::Result<Tree> {

@@ -1,11 +1,11 @@
 //! Which of an archive's images are pushed, and under which tags.
 
 use anyhow::{anyhow, bail};
+use overside_client::archive::{Archive, Image};
+use overside_client::{copy, printable};
 use overside_protocol::wire::Platform;
 
 use crate::cli::remote::RemoteName;
-use crate::client::archive::{Archive, Image};
-use crate::client::{copy, printable};
 use crate::domain::digest::Digest;
 use crate::domain::reference::{Reference, Tag};
 

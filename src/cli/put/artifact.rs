@@ -6,6 +6,9 @@ use std::sync::Arc;
 
 use anyhow::ensure;
 use futures_util::stream::{StreamExt, TryStreamExt};
+use overside_client::copy::{CopyOptions, Made, Origin, Target};
+use overside_client::manifest::Manifest;
+use overside_client::{Blob, Content, Midstates};
 use overside_protocol::wire::Descriptor;
 use serde_json::json;
 
@@ -14,9 +17,6 @@ use super::{Put, stream};
 use crate::cli::BadUsage;
 use crate::cli::artifact::Sending;
 use crate::cli::pipe::is_stdio;
-use crate::client::copy::{CopyOptions, Made, Origin, Target};
-use crate::client::manifest::Manifest;
-use crate::client::{Blob, Content, Midstates};
 use crate::domain::digest::{Algorithm, Digest};
 use crate::domain::hash::Hasher;
 use crate::domain::manifest::IMAGE;

@@ -4,10 +4,10 @@ use std::io::Read;
 
 use anyhow::Context;
 use bytes::Bytes;
+use overside_client::PutOutcome;
 
 use super::Put;
 use crate::cli::pipe::STDIO;
-use crate::client::PutOutcome;
 
 /// Read at once, and kept until the server has it: standard input cannot be read again.
 const CHUNK_SIZE: usize = 16 * 1024 * 1024;

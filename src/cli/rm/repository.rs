@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::bail;
+use overside_client::Client;
 
 use super::{RmArgs, confirm, say_gone};
-use crate::client::Client;
 use crate::domain::digest::Digest;
 use crate::domain::reference::{Reference, Tag};
 use crate::log_text::chain;

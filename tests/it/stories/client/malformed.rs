@@ -1,8 +1,8 @@
 //! Archives that are not sound: told in clear words, and nothing was asked of the registry.
 
-#[path = "../../../../src/client/archive/tests/makers.rs"]
+#[path = "../../../../crates/client/src/archive/tests/makers.rs"]
 pub mod makers;
-#[path = "../../../../src/client/archive/tests/malformed.rs"]
+#[path = "../../../../crates/client/src/archive/tests/malformed.rs"]
 #[expect(dead_code, reason = "the archive's own tests make more of them")]
 #[expect(clippy::module_inception, reason = "that file's name")]
 mod malformed;

@@ -3,8 +3,8 @@
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 
-use overside::client::{Client, Event, Progress, PutOptions, Stage};
 use overside::domain::upload::UploadId;
+use overside_client::{Client, Event, Progress, PutOptions, Stage};
 
 use super::front::Front;
 use super::{NAME, PART_SIZE, SMALL_PARTS, here, stop};

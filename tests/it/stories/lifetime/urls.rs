@@ -4,8 +4,8 @@ use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use overside::client::{Client, Event, Lanes, Progress, PutOptions};
 use overside::domain::upload::TransferMode;
+use overside_client::{Client, Event, Lanes, Progress, PutOptions};
 use serde_json::Value;
 
 use super::front::Front;

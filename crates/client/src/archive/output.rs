@@ -1,0 +1,166 @@
+//! Writing: a tar or a folder that gets its name, or its index, once every blob in it is proven.
+
+mod documents;
+mod folder;
+mod gzip;
+mod range;
+mod tar;
+
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use overside_protocol::digest::Digest;
+use overside_protocol::reference::Tag;
+use overside_protocol::wire::Descriptor;
+use tokio::sync::mpsc::Receiver;
+
+use super::blocking;
+use crate::Result;
+use crate::manifest::Manifest;
+use crate::progress::Progress;
+use crate::staged::StagedFile;
+use folder::Folder;
+use range::RangeSlot;
+use tar::TarFile;
+
+pub use gzip::pack;
+
+/// What is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// A folder in the OCI image layout. Images that it has already stay.
+    Folder,
+    /// A tar that is an OCI archive and a Docker archive at once.
+    Tar,
+}
+
+impl Form {
+    /// By what is there, or else by the name.
+    #[must_use]
+    pub fn of(target: &Path) -> Self {
+        let is_named_tar = target.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("tar"));
+        if !target.is_dir() && (is_named_tar || target.is_file()) { Self::Tar } else { Self::Folder }
+    }
+}
+
+/// What goes into an archive.
+#[derive(Debug, Clone)]
+pub struct Bundle {
+    pub root: Manifest,
+    /// Every manifest below the root.
+    pub below: Vec<Manifest>,
+    /// Every config and layer, with their sizes.
+    pub blobs: Vec<Descriptor>,
+    pub name: Option<ImageName>,
+}
+
+/// `registry.example/team/app:v1`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ImageName {
+    /// With the registry's address where it has one.
+    pub repository: String,
+    pub tag: Tag,
+}
+
+impl fmt::Display for ImageName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.repository, self.tag)
+    }
+}
+
+/// An archive that is being written. Dropped before it is finished, it leaves what the next run goes on from.
+#[derive(Debug)]
+pub struct Output(Kind);
+
+#[derive(Debug, Clone)]
+enum Kind {
+    Folder(Arc<Folder>),
+    Tar(Arc<TarFile>),
+}
+
+/// Where the bytes of one blob go. Blocking; one at a time for each blob.
+#[derive(Debug)]
+pub struct Slot(Place);
+
+#[derive(Debug)]
+enum Place {
+    Staged(StagedFile),
+    Range(RangeSlot),
+}
+
+impl Output {
+    /// Makes the target ready, and hashes what an earlier run left there.
+    pub async fn create(target: &Path, form: Form, bundle: Bundle, progress: &Progress) -> Result<Self> {
+        let owned = target.to_owned();
+        let output = blocking(target, progress.clone(), move |watch| {
+            Ok(Self(match form {
+                Form::Folder => Kind::Folder(Arc::new(Folder::create(&owned, bundle, watch)?)),
+                Form::Tar => Kind::Tar(Arc::new(TarFile::create(&owned, bundle, watch)?)),
+            }))
+        });
+        output.await
+    }
+
+    /// The blobs that are still to be written, each once.
+    #[must_use]
+    pub fn missing(&self) -> Vec<Descriptor> {
+        match &self.0 {
+            Kind::Folder(folder) => folder.missing().to_vec(),
+            Kind::Tar(tar) => tar.missing(),
+        }
+    }
+
+    /// The slot of a blob, with what an interrupted run has written to it.
+    pub async fn slot(&self, digest: &Digest, progress: &Progress) -> Result<Slot> {
+        let (kind, digest) = (self.0.clone(), *digest);
+        let slot = blocking(Path::new("the archive"), progress.clone(), move |watch| match kind {
+            Kind::Folder(folder) => Ok(Slot(Place::Staged(folder.slot(&digest, watch)?))),
+            Kind::Tar(tar) => Ok(Slot(Place::Range(RangeSlot::open(tar, &digest, watch)?))),
+        });
+        slot.await
+    }
+
+    /// Writes what is not a blob, and gives the archive its name. An error if a blob is not published.
+    pub async fn finish(self) -> Result<()> {
+        let finished = blocking(Path::new("the archive"), Progress::default(), move |watch| match self.0 {
+            Kind::Folder(folder) => folder.finish(watch),
+            Kind::Tar(tar) => tar.finish(),
+        });
+        finished.await
+    }
+}
+
+impl From<StagedFile> for Slot {
+    fn from(staged: StagedFile) -> Self {
+        Self(Place::Staged(staged))
+    }
+}
+
+impl Slot {
+    /// Bytes written so far.
+    #[must_use]
+    pub const fn length(&self) -> u64 {
+        match &self.0 {
+            Place::Staged(staged) => staged.length(),
+            Place::Range(range) => range.length(),
+        }
+    }
+
+    /// Appends chunks until there are no more of them.
+    pub fn write(self, chunks: Receiver<Bytes>) -> Result<Self> {
+        Ok(Self(match self.0 {
+            Place::Staged(staged) => Place::Staged(staged.write(chunks)?),
+            Place::Range(range) => Place::Range(range.write(chunks)?),
+        }))
+    }
+
+    /// Makes the blob part of the archive, if the bytes are what they should be; discards them if they are not.
+    pub fn publish(self) -> Result<()> {
+        match self.0 {
+            Place::Staged(staged) => staged.publish(),
+            Place::Range(range) => range.publish(),
+        }
+    }
+}
