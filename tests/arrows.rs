@@ -1,14 +1,73 @@
-//! Which module may use which. Read from the paths in `src/`, so that a layer cannot come to depend on one above it
-//! without somebody adding the arrow here.
+//! Which crate and which module may use which. Read from the paths in the sources, so that a layer cannot come to depend
+//! on one above it without somebody adding the arrow here.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
-/// Every top-level module with those that it uses. They stand above it in this list, so there is no circle.
-const LAYERS: &[(&str, &[&str])] = &[
+/// Every top-level module of a crate with those that it uses, and the other crates of ours. They stand above it in the
+/// list, so there is no circle.
+type Layers = &'static [(&'static str, &'static [&'static str])];
+
+/// What server and clients speak: nobody else of ours.
+const PROTOCOL: Layers = &[
+    // What names content, and what computes it.
+    ("digest", &[]),
+    ("hash", &["digest"]),
+    ("midstate", &["hash"]),
+    // What a registry has.
+    ("media_type", &[]),
+    ("name", &[]),
+    ("reference", &["digest"]),
+    ("manifest", &["digest", "media_type"]),
+    // How bytes come and go.
+    ("part", &[]),
+    ("range", &[]),
+    ("upload", &[]),
+    // Requests and answers.
+    ("wire", &["digest", "media_type", "midstate", "part", "upload"]),
+];
+
+/// The protocol from the other side: nothing of a server.
+const CLIENT: Layers = &[
+    ("overside_protocol", &[]),
+    // What people are told.
+    ("printable", &[]),
+    ("error", &["overside_protocol", "printable"]),
+    ("progress", &["error", "overside_protocol"]),
+    ("credentials", &[]),
+    // One request: where it may go, who it says it is from, what is tried again.
+    ("transport", &["credentials", "error", "overside_protocol", "printable"]),
+    // What a registry has, verb by verb.
+    ("registry", &["error", "overside_protocol", "printable", "transport"]),
+    // The local disk.
+    ("files", &["error", "overside_protocol", "progress"]),
+    ("archive", &["error", "files", "overside_protocol", "progress", "registry"]),
+    // Blobs on their way, and what is made of them.
+    ("upload", &["error", "files", "overside_protocol", "printable", "progress", "registry", "transport"]),
+    ("download", &["archive", "error", "files", "overside_protocol", "progress", "registry", "transport"]),
+    (
+        "artifact",
+        &[
+            "archive",
+            "error",
+            "files",
+            "overside_protocol",
+            "printable",
+            "progress",
+            "registry",
+            "transport",
+            "upload",
+        ],
+    ),
+];
+
+/// The server and the commands.
+const ROOT: Layers = &[
+    ("overside_protocol", &[]),
+    ("overside_client", &[]),
     // Pure types, and the state machine of uploads.
-    ("domain", &[]),
+    ("domain", &["overside_protocol"]),
     // What requests share, and what the log shows.
     ("memory", &[]),
     ("telemetry", &[]),
@@ -20,12 +79,11 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("storage", &["domain", "log_text", "memory"]),
     // The use cases: no header, no SQL.
     ("service", &["auth", "db", "domain", "log_text", "memory", "storage", "telemetry"]),
-    // The JSON that the front doors and the client speak.
-    ("wire", &["domain"]),
     // The front doors. Of the store: the URLs that the service signs for it, and the bytes of downloads.
-    ("http", &["auth", "domain", "log_text", "memory", "service", "storage", "telemetry", "wire"]),
-    // The protocol from the other side: nothing of a server.
-    ("client", &["domain", "log_text", "wire"]),
+    (
+        "http",
+        &["auth", "domain", "log_text", "memory", "overside_protocol", "service", "storage", "telemetry"],
+    ),
     // From settings to a running service.
     ("config", &["auth", "domain", "http", "telemetry"]),
     ("open", &["auth", "config", "db", "domain", "service", "storage"]),
@@ -37,29 +95,50 @@ const LAYERS: &[(&str, &[&str])] = &[
         "cli",
         &[
             "auth",
-            "client",
             "config",
             "db",
             "domain",
             "http",
             "log_text",
             "open",
+            "overside_client",
+            "overside_protocol",
             "probing",
             "server",
             "service",
             "storage",
             "telemetry",
-            "wire",
         ],
     ),
 ];
 
-/// Modules whose children do not go in circles either. What one does to another through methods of a type that they
-/// share, as those of `Service` or `Db`, is not seen.
+/// Every crate: its sources, its layers, and modules whose children do not go in circles either. What one does to
+/// another through methods of a type that they share, as those of `Service` or `Db`, is not seen.
+const CRATES: &[(&str, Layers, &[&str])] = &[
+    ("crates/protocol/src", PROTOCOL, &[]),
+    (
+        "crates/client/src",
+        CLIENT,
+        &[
+            "archive",
+            "archive::output",
+            "artifact",
+            "credentials",
+            "error",
+            "files",
+            "registry",
+            "transport",
+            "upload",
+            "upload::chunked",
+        ],
+    ),
+    ("src", ROOT, ORDERED),
+];
+
+/// Of the root package.
 const ORDERED: &[&str] = &[
     "auth",
     "cli",
-    "client",
     "config",
     "db",
     "db::accounts",
@@ -81,32 +160,34 @@ const ORDERED: &[&str] = &[
 
 #[test]
 fn top_level_modules_use_only_what_their_layer_may() {
-    let found = Sources::read().arrows(&[]);
-    let allowed: Arrows = LAYERS
-        .iter()
-        .map(|(from, to)| ((*from).to_owned(), to.iter().map(|to| (*to).to_owned()).collect()))
-        .collect();
-    assert_eq!(forbidden(&found, &allowed), Vec::<String>::new(), "arrows that the list above does not have");
-    assert_eq!(
-        forbidden(&allowed, &found),
-        Vec::<String>::new(),
-        "arrows of the list above that nothing needs"
-    );
-    let mut lower = BTreeSet::new();
-    for (module, used) in LAYERS {
-        for used in *used {
-            assert!(lower.contains(used), "{module} stands before {used} and uses it");
+    for (folder, layers, _) in CRATES {
+        let found = Sources::read(folder).arrows(&[]);
+        let allowed: Arrows = layers
+            .iter()
+            .map(|(from, to)| ((*from).to_owned(), to.iter().map(|to| (*to).to_owned()).collect()))
+            .collect();
+        let nothing = Vec::<String>::new();
+        assert_eq!(forbidden(&found, &allowed), nothing, "arrows in {folder} that its list does not have");
+        assert_eq!(forbidden(&allowed, &found), nothing, "arrows of {folder}'s list that nothing needs");
+        let mut lower = BTreeSet::new();
+        for (module, used) in *layers {
+            for used in *used {
+                assert!(lower.contains(used), "{module} stands before {used} and uses it, in {folder}");
+            }
+            lower.insert(module);
         }
-        lower.insert(module);
     }
 }
 
 #[test]
 fn modules_of_one_layer_do_not_go_in_circles() {
-    let sources = Sources::read();
-    for layer in ORDERED {
-        let parent: Vec<_> = layer.split("::").collect();
-        assert_eq!(circles(&sources.arrows(&parent)), Vec::<Vec<&str>>::new(), "circles in `{layer}`");
+    for (folder, _, ordered) in CRATES {
+        let sources = Sources::read(folder);
+        for layer in *ordered {
+            let parent: Vec<_> = layer.split("::").collect();
+            let arrows = sources.arrows(&parent);
+            assert_eq!(circles(&arrows), Vec::<Vec<&str>>::new(), "circles in `{layer}` of {folder}");
+        }
     }
 }
 
@@ -140,16 +221,29 @@ fn the_scanner_sees_every_way_to_write_a_path() {
         ("db/keys.rs", "use std::fmt;\n#[cfg(test)]\nmod tests {\n use crate::client::Client; }"),
         ("db/keys/tests.rs", "use crate::client::Client;"),
         ("domain.rs", "pub(crate) struct Digest;"),
-        ("cli.rs", ""),
-        ("http.rs", "use crate::db::Db;"),
+        ("cli.rs", "use overside_protocol::{digest::Digest, name};"),
+        ("http.rs", "use crate::db::Db;\nuse crate::Status;\nfn f() -> overside_client::Error {}"),
+        ("lib.rs", "pub mod domain;\npub use domain::Status;"),
     ]);
     let arrows = sources.arrows(&[]);
-    assert_eq!(list(&arrows), ["db -> cli", "db -> domain", "db -> http", "http -> db"]);
+    assert_eq!(
+        list(&arrows),
+        [
+            "cli -> overside_protocol",
+            "db -> cli",
+            "db -> domain",
+            "db -> http",
+            "http -> db",
+            "http -> domain",
+            "http -> overside_client"
+        ]
+    );
     assert_eq!(circles(&arrows), [["db", "http"]]);
     assert_eq!(list(&sources.arrows(&["db"])), ["tags -> rows"], "through what the parent re-exports");
 
     let allowed = Arrows::from([("db".to_owned(), BTreeSet::from(["domain".to_owned()]))]);
-    assert_eq!(forbidden(&arrows, &allowed), ["db -> cli", "db -> http", "http -> db"]);
+    let forbidden = forbidden(&arrows, &allowed);
+    assert_eq!(forbidden[..4], ["cli -> overside_protocol", "db -> cli", "db -> http", "http -> db"]);
 }
 
 /// From each module to those that it uses.
@@ -182,12 +276,15 @@ fn reached<'a>(arrows: &'a Arrows, from: &'a str) -> BTreeSet<&'a str> {
     reached
 }
 
-/// The modules of the crate without those of tests: each with its path and the paths in its text, all from the root.
+/// The other crates of ours, which are modules above all others to whoever uses them.
+const OTHERS: [&str; 2] = ["overside_client", "overside_protocol"];
+
+/// The modules of a crate without those of tests: each with its path and the paths in its text, all from the root.
 struct Sources(BTreeMap<Vec<String>, Vec<Vec<String>>>);
 
 impl Sources {
-    fn read() -> Self {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    fn read(folder: &str) -> Self {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
         let (mut files, mut folders) = (Vec::new(), vec![root.clone()]);
         while let Some(folder) = folders.pop() {
             for entry in fs::read_dir(folder).expect("a folder") {
@@ -205,11 +302,13 @@ impl Sources {
     }
 
     fn of(files: &[(impl AsRef<str>, impl AsRef<str>)]) -> Self {
-        let mut modules = BTreeMap::new();
+        let others = OTHERS.map(|name| (vec![name.to_owned()], Vec::new()));
+        let mut modules = BTreeMap::from(others);
         for (file, text) in files {
             let module = file.as_ref().trim_end_matches(".rs").trim_end_matches("/mod");
-            let module: Vec<_> = module.split('/').map(str::to_owned).collect();
-            if !module.iter().any(|part| matches!(part.as_str(), "tests" | "lib" | "main")) {
+            let module = module.split('/').filter(|part| *part != "lib").map(str::to_owned);
+            let module: Vec<_> = module.collect();
+            if !module.iter().any(|part| matches!(part.as_str(), "tests" | "main")) {
                 let paths = paths(&module, text.as_ref());
                 modules.insert(module, paths);
             }
@@ -245,7 +344,8 @@ impl Sources {
     }
 }
 
-/// Every path of a file that begins with `crate`, `super` or `self`, and every `use` of a child, from the root.
+/// Every path of a file that begins with `crate`, `super`, `self` or another crate of ours, and every `use` of a child,
+/// from the root.
 fn paths(module: &[String], text: &str) -> Vec<Vec<String>> {
     let text = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
     let code: String =
@@ -255,9 +355,10 @@ fn paths(module: &[String], text: &str) -> Vec<Vec<String>> {
     while at < words.len() {
         let mut base = match words[at] {
             "crate" => Vec::new(),
-            "super" => module[..module.len() - 1].to_vec(),
+            "super" => module[..module.len().saturating_sub(1)].to_vec(),
             "self" => module.to_vec(),
-            "use" if words.get(at + 1).is_some_and(|word| !matches!(*word, "crate" | "super" | "self")) => {
+            other if OTHERS.contains(&other) => vec![other.to_owned()],
+            "use" if words.get(at + 1).is_some_and(|word| begins_with_a_child(word)) => {
                 at = tree(&words, at + 1, module, &mut paths);
                 continue;
             }
@@ -276,6 +377,10 @@ fn paths(module: &[String], text: &str) -> Vec<Vec<String>> {
         }
     }
     paths
+}
+
+fn begins_with_a_child(word: &str) -> bool {
+    !matches!(word, "crate" | "super" | "self") && !OTHERS.contains(&word)
 }
 
 /// One path, or a list of them in braces, that goes on from `base`. Gives the place of the word after it.

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::Context;
-use overside_client::copy::{self, CopyOptions, CopyReport, Origin, Plan, Target};
+use overside_client::artifact::{self, CopyOptions, CopyReport, Origin, Plan, Target};
 use overside_client::manifest::Manifest;
 use overside_client::{Client, Lanes, PutOptions, UploadStates};
 use serde_json::json;
@@ -80,12 +80,12 @@ impl Sending<'_> {
         name: &RemoteName,
     ) -> anyhow::Result<()> {
         if self.args.dry_run {
-            for plan in copy::plan(origin, root, target, options).await? {
+            for plan in artifact::plan(origin, root, target, options).await? {
                 self.say_planned(origin, &plan, target).await?;
             }
             return Ok(());
         }
-        let report = copy::copy(origin, root, target, options, &self.display.progress()).await?;
+        let report = artifact::copy(origin, root, target, options, &self.display.progress()).await?;
         self.display.finish();
         self.say(root, name, &report);
         Ok(())

@@ -1,7 +1,7 @@
 //! `overside copy`: an artifact from one repository to another, on one registry or between two.
 
 use anyhow::Context;
-use overside_client::copy::{self, CopyOptions, Origin, Target};
+use overside_client::artifact::{self, CopyOptions, Origin, Target};
 use overside_protocol::wire::Platform;
 
 use super::artifact::{SendArgs, Sending, unless_interrupted};
@@ -48,7 +48,7 @@ async fn copy_all(args: &CopyArgs, display: &Display) -> anyhow::Result<()> {
     let (from, to) = (args.remote.client(&args.from).await?, args.remote.client(&args.to).await?);
     let (from, to) = (args.transfer.limit(from), args.transfer.limit(to));
     let reference = args.from.reference_or_latest()?;
-    let root = copy::find(&from, &args.from.repository, &reference, args.platform.as_ref()).await;
+    let root = artifact::find(&from, &args.from.repository, &reference, args.platform.as_ref()).await;
     let root = root.with_context(|| format!("cannot copy {}", args.from))?;
     args.send.prepare(&to, &args.to.repository).await?;
     let tag = match args.to.reference.as_ref().unwrap_or(&reference) {

@@ -4,7 +4,7 @@ use std::io::Write;
 
 use anyhow::{Context, bail};
 use overside_client::manifest::Manifest;
-use overside_client::{copy, printable};
+use overside_client::{artifact, printable};
 use overside_protocol::wire::Platform;
 use serde_json::{Value, json};
 
@@ -102,7 +102,7 @@ pub async fn referrers(args: ReferrersArgs) -> anyhow::Result<()> {
 
 pub async fn inspect(args: InspectArgs) -> anyhow::Result<()> {
     let (client, reference) = (args.remote.client(&args.name).await?, args.name.reference_or_latest()?);
-    let manifest = copy::find(&client, &args.name.repository, &reference, args.platform.as_ref()).await;
+    let manifest = artifact::find(&client, &args.name.repository, &reference, args.platform.as_ref()).await;
     let manifest = manifest.with_context(|| format!("cannot inspect {}", args.name))?;
     if args.raw {
         std::io::stdout().write_all(&manifest.payload).context("cannot write to standard output")?;

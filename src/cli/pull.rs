@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use overside_client::archive::{Form, ImageName, pack};
+use overside_client::artifact::{self, PullOptions};
 use overside_client::authority;
-use overside_client::copy::{self, PullOptions};
 use overside_protocol::wire::Platform;
 use serde_json::json;
 
@@ -51,11 +51,11 @@ async fn pull(args: &PullArgs, display: &Display) -> anyhow::Result<()> {
     let client = args.transfer.limit(args.remote.client(&args.name).await?);
     let repository = &args.name.repository;
     let reference = args.name.reference_or_latest()?;
-    let root = copy::find(&client, repository, &reference, args.platform.as_ref()).await;
+    let root = artifact::find(&client, repository, &reference, args.platform.as_ref()).await;
     let root = root.with_context(|| format!("cannot pull {}", args.name))?;
     let descriptor = root.descriptor.clone();
     if args.dry_run {
-        let plan = copy::plan_pull(&client, repository, &root).await?;
+        let plan = artifact::plan_pull(&client, repository, &root).await?;
         for blob in plan.layers.iter().chain(&plan.configs) {
             say_planned(args.output, &blob.digest, blob.size, "would be fetched");
         }
@@ -72,7 +72,7 @@ async fn pull(args: &PullArgs, display: &Display) -> anyhow::Result<()> {
         let outgoing = Outgoing::new(args.output)?;
         let file = outgoing.folder().join("image.tar");
         let options = PullOptions { lanes: args.transfer.lanes(), form: Form::Tar, name };
-        let pulled = copy::pull(&client, repository, root, &file, &options, &display.progress()).await;
+        let pulled = artifact::pull(&client, repository, root, &file, &options, &display.progress()).await;
         pulled.with_context(|| format!("cannot pull {}", args.name))?;
         display.finish();
         return outgoing.send(&file).await;
@@ -90,7 +90,7 @@ async fn pull(args: &PullArgs, display: &Display) -> anyhow::Result<()> {
     let apart = is_packed.then(|| tempfile::tempdir_in(beside)).transpose();
     let apart = apart.with_context(|| format!("cannot write to {}", beside.display()))?;
     let target = apart.as_ref().map_or_else(|| args.target.clone(), |folder| folder.path().join("image.tar"));
-    let report = copy::pull(&client, repository, root, &target, &options, &display.progress()).await;
+    let report = artifact::pull(&client, repository, root, &target, &options, &display.progress()).await;
     let report = report.with_context(|| format!("cannot pull {}", args.name))?;
     if is_packed {
         pack(&target, &args.target).await?;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, ensure};
 use overside_client::archive::{Archive, Packing};
-use overside_client::copy::{CopyOptions, Origin, Target};
+use overside_client::artifact::{CopyOptions, Origin, Target};
 use overside_protocol::wire::Platform;
 
 use super::BadUsage;

@@ -35,10 +35,10 @@ use overside_protocol::wire::Descriptor;
 use tempfile::TempPath;
 use tokio_util::sync::CancellationToken;
 
-use super::manifest::Manifest;
-use super::midstates::Midstates;
 use super::progress::Progress;
-use super::source::FileSource;
+use crate::files::midstates::Midstates;
+use crate::files::source::FileSource;
+use crate::registry::manifest::Manifest;
 use contents::{Contents, Member, Place};
 use examine::Watch;
 use prove::{Found, Hashed, hash_all};

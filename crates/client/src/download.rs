@@ -12,11 +12,13 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::archive::Slot;
-use super::blobs::Failure;
 use super::progress::{Event, Outcome, Progress, Stage};
-use super::retry::Backoff;
-use super::staged::StagedFile;
-use super::{Client, Error, Result, STALL_TIMEOUT, peer};
+use super::{Client, Error, Result};
+use crate::files::staged::StagedFile;
+use crate::registry::blobs::Failure;
+use crate::transport::STALL_TIMEOUT;
+use crate::transport::address::peer;
+use crate::transport::retry::Backoff;
 
 /// Chunks between the connection and the disk, each at most what one read of the socket gives (some 400 KiB).
 const CHUNKS_IN_FLIGHT: usize = 8;

@@ -2,7 +2,7 @@
 
 use anyhow::{anyhow, bail};
 use overside_client::archive::{Archive, Image};
-use overside_client::{copy, printable};
+use overside_client::{artifact, printable};
 use overside_protocol::wire::Platform;
 
 use crate::cli::remote::RemoteName;
@@ -97,7 +97,7 @@ fn root(
         if index.is_some() && entries.is_empty() {
             return Ok(digest);
         }
-        let found = copy::select(entries, platform).map_err(|error| match lacked(image) {
+        let found = artifact::select(entries, platform).map_err(|error| match lacked(image) {
             None => anyhow!(error),
             Some(lacked) => anyhow!(error).context(format!("the archive lacks {lacked}")),
         })?;

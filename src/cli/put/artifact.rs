@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use anyhow::ensure;
 use futures_util::stream::{StreamExt, TryStreamExt};
-use overside_client::copy::{CopyOptions, Made, Origin, Target};
+use overside_client::artifact::{CopyOptions, Made, Origin, Target};
 use overside_client::manifest::Manifest;
 use overside_client::{Blob, Content, Midstates};
 use overside_protocol::wire::Descriptor;

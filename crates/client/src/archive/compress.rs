@@ -19,8 +19,8 @@ use overside_protocol::digest::Digest;
 
 use super::{Archive, ArchiveError, Blob};
 use crate::Result;
-use crate::manifest::{Manifest, is_manifest};
 use crate::progress::{Progress, Stage};
+use crate::registry::manifest::{Manifest, is_manifest};
 use layer::pack;
 
 pub use layer::PackedLayer;

@@ -17,8 +17,8 @@ use super::table::{Section, Table, Twin};
 use super::tape::Tape;
 use super::unpack::{Compression, MAX_MARK};
 use crate::error::limits::MAX_KEPT_BYTES;
+use crate::files::source::{FileSource, fill};
 use crate::progress::Stage;
-use crate::source::{FileSource, fill};
 
 /// One file, and where its bytes are.
 #[derive(Debug, Clone)]

@@ -17,7 +17,7 @@ use super::json::{self, SavedImage};
 use super::prove::{Found, Hashed, Layer, Reading, check_diff_id_count, check_layer, of};
 use super::{ArchiveError, Image, name};
 use crate::error::limits::{MAX_CONFIG_SIZE, MAX_IMAGE_LIST_SIZE, MAX_MANIFEST_BYTES};
-use crate::manifest::Manifest;
+use crate::registry::manifest::Manifest;
 
 pub(super) const IMAGES: &str = "manifest.json";
 const CONFIG: &str = "application/vnd.oci.image.config.v1+json";

@@ -7,9 +7,9 @@ use overside_protocol::hash::Hasher;
 use tokio_util::sync::CancellationToken;
 
 use super::unpack::Compression;
-use crate::midstates::Midstates;
+use crate::files::midstates::Midstates;
+use crate::files::source::fill;
 use crate::progress::{Event, Progress};
-use crate::source::fill;
 
 /// One read while hashing: system calls do not count beside SHA-256, and midstates are one for each.
 pub(super) const READ_SIZE: usize = 1024 * 1024;

@@ -12,7 +12,7 @@ use super::ArchiveError;
 use super::name;
 use super::tape::Tape;
 use crate::error::limits::MAX_EXTENSION_SIZE;
-use crate::source::fill;
+use crate::files::source::fill;
 
 /// Unit of the format, in bytes.
 pub(super) const BLOCK: u64 = 512;

@@ -17,7 +17,7 @@ use super::json::{self, LAYOUT_VERSION, LayoutFile};
 use super::prove::{Found, Layer, check_diff_id_count};
 use super::{ArchiveError, Image, Missing, name};
 use crate::error::limits::{MAX_CONFIG_SIZE, MAX_INDEX_DEPTH, MAX_LAYOUT_FILE_SIZE, MAX_MANIFEST_BYTES};
-use crate::manifest::{Manifest, is_foreign, is_manifest};
+use crate::registry::manifest::{Manifest, is_foreign, is_manifest};
 
 pub(super) const INDEX: &str = "index.json";
 pub(super) const LAYOUT: &str = "oci-layout";

@@ -18,9 +18,9 @@ use tokio::sync::mpsc::Receiver;
 
 use super::blocking;
 use crate::Result;
-use crate::manifest::Manifest;
+use crate::files::staged::StagedFile;
 use crate::progress::Progress;
-use crate::staged::StagedFile;
+use crate::registry::manifest::Manifest;
 use folder::Folder;
 use range::RangeSlot;
 use tar::TarFile;

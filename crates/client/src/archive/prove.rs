@@ -7,8 +7,8 @@ use overside_protocol::digest::{Digest, Mismatch};
 use super::contents::{Contents, Member};
 use super::examine::{Examined, Watch};
 use super::{ArchiveError, Image};
-use crate::manifest::Manifest;
 use crate::progress::Stage;
+use crate::registry::manifest::Manifest;
 
 /// What an archive says it has, with a file for each blob.
 #[derive(Debug, Default)]

@@ -15,8 +15,8 @@ use super::header::failed;
 use super::table::Section;
 use super::tape::Tape;
 use super::unpack::Compression;
+use crate::files::source::{FileSource, fill};
 use crate::progress::Progress;
-use crate::source::{FileSource, fill};
 
 /// A packed tar, and where unpacking it has come to.
 pub(super) struct Packed {

@@ -42,8 +42,7 @@ impl Home {
     /// Installs the fake helper under this name.
     fn with_helper(self, name: &str) -> Self {
         // A link: a program written here and run at once may be "busy", open for writing in another test's child.
-        let fake =
-            concat!(env!("CARGO_MANIFEST_DIR"), "/src/credentials/tests/docker-credential-fake");
+        let fake = concat!(env!("CARGO_MANIFEST_DIR"), "/src/credentials/tests/docker-credential-fake");
         symlink(fake, self.programs().join(format!("docker-credential-{name}"))).unwrap();
         self
     }

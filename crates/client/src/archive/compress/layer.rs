@@ -10,9 +10,9 @@ use tempfile::{NamedTempFile, TempPath};
 use super::Packing;
 use crate::archive::examine::{READ_SIZE, Watch};
 use crate::archive::{ArchiveError, Blob, OpenedBlob, blocking};
-use crate::midstates::Midstates;
+use crate::files::midstates::Midstates;
+use crate::files::source::{FileSource, fill};
 use crate::progress::Progress;
-use crate::source::{FileSource, fill};
 
 /// What zstd packs with where nothing else is asked for; its window of 2 MiB is known to every reader.
 const ZSTD_LEVEL: i32 = 3;

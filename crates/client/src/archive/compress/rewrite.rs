@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::{PackedLayer, Packing};
 use crate::archive::json::{is_encrypted, is_image_config, is_image_layer};
 use crate::archive::{Archive, ArchiveError};
-use crate::manifest::{Manifest, is_foreign, is_manifest};
+use crate::registry::manifest::{Manifest, is_foreign, is_manifest};
 
 const DOCKER_LAYERS: &str = "application/vnd.docker.image.rootfs.";
 

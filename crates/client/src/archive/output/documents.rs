@@ -10,7 +10,7 @@ use super::{Bundle, ImageName};
 use crate::archive::json::{LAYOUT_VERSION, is_image_config, is_image_layer};
 use crate::archive::name;
 use crate::archive::oci::{IMAGE_NAME, REFERENCE_NAME};
-use crate::manifest::Manifest;
+use crate::registry::manifest::Manifest;
 
 /// An image in `manifest.json`. Docker's reader wants these fields, and ignores others.
 #[derive(Debug, Serialize)]

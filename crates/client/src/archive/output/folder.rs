@@ -15,11 +15,12 @@ use crate::archive::examine::{Watch, hash};
 use crate::archive::json;
 use crate::archive::name;
 use crate::archive::oci::{INDEX, LAYOUT, REFERENCE_NAME, check_layout_file};
-use crate::manifest::Manifest;
+use crate::files::partial;
+use crate::files::source::FileSource;
+use crate::files::staged::{StagedFile, sync_folder};
 use crate::progress::Stage;
-use crate::source::FileSource;
-use crate::staged::{StagedFile, sync_folder};
-use crate::{Error, Result, partial};
+use crate::registry::manifest::Manifest;
+use crate::{Error, Result};
 
 /// What ends in this is a file on its way to its name.
 const PARTIAL: &str = ".partial";

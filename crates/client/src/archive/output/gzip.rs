@@ -8,7 +8,8 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use tempfile::NamedTempFile;
 
-use crate::{Error, Result, partial};
+use crate::files::partial;
+use crate::{Error, Result};
 
 /// Packs a tar into `target`, which has its name only once it is whole.
 ///

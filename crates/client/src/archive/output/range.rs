@@ -13,8 +13,8 @@ use super::tar::{Range, TarFile};
 use crate::archive::ArchiveError;
 use crate::archive::examine::Watch;
 use crate::archive::name;
+use crate::files::source::hash_to_end;
 use crate::progress::Stage;
-use crate::source::hash_to_end;
 use crate::{Error, Result};
 
 /// A mark for each of so many bytes: no more than them is lost to a crash, and a block is little beside them.

@@ -22,9 +22,10 @@ use crate::archive::examine::{Watch, hash};
 use crate::archive::header::BLOCK;
 use crate::archive::name;
 use crate::archive::oci::{INDEX, LAYOUT};
+use crate::files::partial;
+use crate::files::staged::{open_locked, sync_folder};
 use crate::progress::Stage;
-use crate::staged::{open_locked, sync_folder};
-use crate::{Error, Result, partial};
+use crate::{Error, Result};
 
 /// Longest name that a header has room for; longer ones, those of SHA-512 blobs, have an entry of their own.
 const NAME_LENGTH: usize = 100;

@@ -17,8 +17,8 @@ use super::makers::{
 use super::malformed::unpack;
 use crate::archive::examine::Watch;
 use crate::archive::{Archive, ArchiveError};
-use crate::manifest::Manifest;
 use crate::progress::{Event, Progress};
+use crate::registry::manifest::Manifest;
 
 async fn open(bytes: &[u8]) -> (TempDir, Archive) {
     let folder = TempDir::new().unwrap();

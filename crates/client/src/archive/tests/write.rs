@@ -14,11 +14,12 @@ use tokio::sync::mpsc;
 
 use super::makers::{BLOCK, CONFIG, Files, IMAGE, Layout, Tar, digest_of, gzip, layer};
 use super::malformed::unpack;
+use crate::Error;
+use crate::archive::ArchiveError;
 use crate::archive::{Archive, Bundle, Form, ImageName, Output};
 use crate::error::Result;
-use crate::manifest::Manifest;
 use crate::progress::Progress;
-use crate::{Error, archive::ArchiveError};
+use crate::registry::manifest::Manifest;
 
 /// What a registry would have: the bundle, and the bytes of its blobs.
 struct Registry {

@@ -1,0 +1,165 @@
+//! A server's or a store's answer, read with a limit, and what it refuses with in its own words.
+
+use bytes::Bytes;
+use overside_protocol::wire::ErrorEnvelope;
+use reqwest::header::HeaderMap;
+use reqwest::{Response, StatusCode};
+use serde::de::DeserializeOwned;
+use tokio::time::timeout;
+
+use super::STALL_TIMEOUT;
+use super::retry::retry_after;
+use crate::{Error, Refusal, Result, shortened};
+
+/// Of a store's error so much is read: more than any of them needs.
+const MAX_ERROR_BODY: usize = 16 * 1024;
+/// Of a registry's error: one names every blob that a manifest lacks, and a manifest has at most some thousands.
+const MAX_ERROR_ANSWER: usize = 1024 * 1024;
+/// Of any other answer so much is taken: ten thousand signed URLs are a third of it.
+const MAX_ANSWER: usize = 32 * 1024 * 1024;
+/// Of an error that is no envelope, or that tells what did not fit, so many characters are shown.
+pub(crate) const MAX_SHOWN: usize = 200;
+/// Of an error's message: the longest of ours name a few digests.
+pub(crate) const MAX_MESSAGE: usize = 1000;
+/// Of an error's code: the longest known have 30 characters.
+const MAX_CODE: usize = 100;
+
+/// A server's whole answer.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub body: Bytes,
+    peer: String,
+    request: Option<Asked>,
+}
+
+/// What an answer is to: method and URL, without the query. Travels with the response.
+#[derive(Debug, Clone)]
+pub(crate) struct Asked(pub String);
+
+impl Answer {
+    /// Reads all of a response of `peer`, as far as it is not longer than any has to be.
+    pub(crate) async fn read(response: Response, peer: String) -> Result<Self> {
+        let (status, headers) = (response.status(), response.headers().clone());
+        let request = response.extensions().get().cloned();
+        let body = if status.is_client_error() || status.is_server_error() {
+            read_start(response, MAX_ERROR_ANSWER).await
+        } else {
+            read_limited(response, MAX_ANSWER, &peer).await?
+        };
+        Ok(Self { status, headers, body, peer, request })
+    }
+
+    /// The answer if it has this status, else what the server said instead.
+    pub(crate) fn expect(self, expected: StatusCode) -> Result<Self> {
+        if self.status == expected {
+            Ok(self)
+        } else if self.status.is_client_error() || self.status.is_server_error() {
+            Err(Error::Refused(self.refusal()))
+        } else {
+            Err(self.unexpected(format!("{} where {expected} was expected", self.status)))
+        }
+    }
+
+    /// The answer if the server did what it was asked for: which of the 2xx it says differs from one to the other.
+    pub(crate) fn expect_done(self) -> Result<Self> {
+        if self.status.is_success() { Ok(self) } else { self.expect(StatusCode::OK) }
+    }
+
+    pub(crate) fn json<T: DeserializeOwned>(&self) -> Result<T> {
+        serde_json::from_slice(&self.body).map_err(|error| {
+            // It quotes what it does not know.
+            let error = shortened(&error.to_string(), MAX_SHOWN);
+            self.unexpected(format!("JSON that does not fit ({error})"))
+        })
+    }
+
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
+    }
+
+    pub(crate) fn unexpected(&self, what: impl Into<String>) -> Error {
+        Error::protocol(&self.peer, what)
+    }
+
+    pub(crate) fn refusal(&self) -> Refusal {
+        let request = self.request.clone().map(|asked| asked.0);
+        Refusal { request, ..read_refusal(self.status, &self.headers, &self.body) }
+    }
+}
+
+/// A whole body, unless it is longer than any answer has to be.
+pub(crate) async fn read_limited(mut response: Response, limit: usize, peer: &str) -> Result<Bytes> {
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(|error| Error::transport(peer, error))? {
+        if body.len() + chunk.len() > limit {
+            return Err(Error::protocol(peer, format!("more than {limit} bytes")));
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body.into())
+}
+
+/// Reads a store's refusal.
+pub(crate) async fn refusal(response: Response) -> Refusal {
+    let request = response.extensions().get::<Asked>().map(|asked| asked.0.clone());
+    let (status, headers) = (response.status(), response.headers().clone());
+    let body = read_start(response, MAX_ERROR_BODY).await;
+    Refusal { request, ..read_refusal(status, &headers, &body) }
+}
+
+/// As much of a body as comes, in little time and up to `limit`: what an error says is a hint.
+async fn read_start(mut response: Response, limit: usize) -> Bytes {
+    let mut body = Vec::new();
+    let reading = async {
+        while let Ok(Some(chunk)) = response.chunk().await {
+            body.extend_from_slice(&chunk[..chunk.len().min(limit - body.len())]);
+            if body.len() == limit {
+                break;
+            }
+        }
+    };
+    // What has come by then says enough.
+    let _ = timeout(STALL_TIMEOUT, reading).await;
+    body.into()
+}
+
+/// Reads an error as OCI or S3 writes it, or as much of the text as helps.
+pub(crate) fn read_refusal(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Refusal {
+    let (code, message) = if let Ok(ErrorEnvelope { errors }) = serde_json::from_slice(body) {
+        let error = errors.into_iter().next();
+        error.map_or_else(Default::default, |error| (error.code, error.message))
+    } else {
+        let text = String::from_utf8_lossy(&body[..body.len().min(MAX_ERROR_BODY)]);
+        match element(&text, "Code") {
+            Some(code) => (code, element(&text, "Message").unwrap_or_default()),
+            None => {
+                (String::new(), text.lines().next().unwrap_or_default().chars().take(MAX_SHOWN).collect())
+            }
+        }
+    };
+    // A stranger's words, which end up on terminals.
+    let (code, message) = (shortened(&code, MAX_CODE), shortened(&message, MAX_MESSAGE));
+    Refusal { status, code, message, retry_after: retry_after(headers), request: None }
+}
+
+/// The text of the first element of this name: S3's errors are flat, and a hint is all that is made of it.
+fn element(xml: &str, name: &str) -> Option<String> {
+    let (_, rest) = xml.split_once(&format!("<{name}>"))?;
+    let (text, _) = rest.split_once(&format!("</{name}>"))?;
+    Some(text.chars().take(MAX_SHOWN).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::element;
+
+    #[test]
+    fn an_s3_error_names_its_code() {
+        let xml = "<?xml version=\"1.0\"?><Error><Code>BadDigest</Code><Message>no match</Message></Error>";
+        assert_eq!(element(xml, "Code").as_deref(), Some("BadDigest"));
+        assert_eq!(element(xml, "Message").as_deref(), Some("no match"));
+        assert_eq!(element("<Code>unfinished", "Code"), None);
+    }
+}

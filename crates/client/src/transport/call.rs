@@ -1,0 +1,143 @@
+//! One request to the server: repeated where that can help, refused in the server's own words.
+
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use overside_protocol::wire::PRESIGNS;
+use reqwest::{RequestBuilder, Response, StatusCode};
+use url::Url;
+
+use super::address::peer;
+use super::answer::{Answer, Asked, refusal};
+use super::auth::Scope;
+use super::retry::{Backoff, is_passing, is_passing_at_store};
+use crate::{Client, Error, Result, shortened};
+
+/// Tries to connect before the server has ever answered: enough for one that is starting, short for a typing error.
+const FIRST_CONTACT_ATTEMPTS: u32 = 3;
+/// Of a request's URL so many characters are logged: a registry may name one of any length.
+const MAX_LOGGED: usize = 1024;
+
+impl Client {
+    /// Sends what `build` makes until the answer is not a passing failure. `limit` is for one try.
+    pub(crate) async fn call(
+        &self,
+        limit: Option<Duration>,
+        scope: &Scope,
+        build: impl Fn() -> RequestBuilder + Send + Sync,
+    ) -> Result<Answer> {
+        self.call_at(&self.base, limit, scope, build).await
+    }
+
+    /// As [`Self::call`], at a place that an answer named.
+    pub(crate) async fn call_at(
+        &self,
+        url: &Url,
+        limit: Option<Duration>,
+        scope: &Scope,
+        build: impl Fn() -> RequestBuilder + Send + Sync,
+    ) -> Result<Answer> {
+        let mut backoff = Backoff::new(self.policy);
+        loop {
+            let tried =
+                self.attempt(url, scope, || limit.map_or_else(&build, |limit| build().timeout(limit)));
+            let (error, asked) = match tried.await {
+                Ok(answer) if !is_passing(answer.status) => return Ok(answer),
+                Ok(answer) => {
+                    let refusal = answer.refusal();
+                    let asked = refusal.retry_after;
+                    (Error::Refused(refusal), asked)
+                }
+                Err(error) if !may_pass(&error) => return Err(error),
+                Err(error) => {
+                    let asked = error.asked_wait();
+                    (error, asked)
+                }
+            };
+            let wait = backoff.next(asked).filter(|_| {
+                self.answered.load(Ordering::Relaxed) || backoff.failures() < FIRST_CONTACT_ATTEMPTS
+            });
+            let Some(wait) = wait else { return Err(error) };
+            tracing::debug!(%error, ?wait, "trying again");
+            if let Some(retrying) = self.retrying {
+                retrying(&error, wait);
+            }
+            tokio::time::sleep(wait).await;
+        }
+    }
+
+    pub(crate) async fn attempt(
+        &self,
+        url: &Url,
+        scope: &Scope,
+        build: impl Fn() -> RequestBuilder + Send + Sync,
+    ) -> Result<Answer> {
+        let response = self.send_at(url, scope, || async { Ok(build()) }).await?;
+        Answer::read(response, peer(url)).await
+    }
+
+    /// Sends a request once, and again with what a 401 asks for. Any answer but 401 is the caller's to judge.
+    pub(crate) async fn send_at<F>(
+        &self,
+        url: &Url,
+        scope: &Scope,
+        build: impl Fn() -> F + Send + Sync,
+    ) -> Result<Response>
+    where
+        F: Future<Output = Result<RequestBuilder>> + Send,
+    {
+        if url.origin() != self.base.origin() {
+            // Elsewhere nobody is told who we are: a signed URL says all that is needed.
+            return self.execute(build().await?, url).await;
+        }
+        let mut is_second = false;
+        loop {
+            let (request, token) =
+                self.authenticator.apply(&self.destinations, build().await?, scope).await?;
+            let response = self.execute(request, url).await?;
+            self.answered.store(true, Ordering::Relaxed);
+            if response.headers().contains_key(PRESIGNS) {
+                self.presigns.store(true, Ordering::Relaxed);
+            }
+            if response.status() != StatusCode::UNAUTHORIZED {
+                return Ok(response);
+            }
+            let can_answer =
+                self.authenticator.learn(&self.base, response.headers(), scope, token.as_deref()).await?;
+            if is_second || !can_answer {
+                let (peer, signed_in) = (self.peer(), self.authenticator.has_credential());
+                return Err(Error::Unauthorized { peer, signed_in, refusal: refusal(response).await });
+            }
+            is_second = true;
+        }
+    }
+
+    async fn execute(&self, request: RequestBuilder, url: &Url) -> Result<Response> {
+        let failed = |error| Error::transport(&peer(url), error);
+        let request = request.build().map_err(failed)?;
+        let asked = Asked(format!("{} {}{}", request.method(), peer(request.url()), request.url().path()));
+        let begun = Instant::now();
+        let mut response = self.destinations.to(url)?.execute(request).await.map_err(failed)?;
+        let (status, milliseconds) = (response.status().as_u16(), begun.elapsed().as_millis());
+        tracing::debug!(request = %shortened(&asked.0, MAX_LOGGED), status, milliseconds, "answered");
+        response.extensions_mut().insert(asked);
+        Ok(response)
+    }
+}
+
+/// Whether the same request may succeed later, where there was no answer to it.
+pub(crate) fn may_pass(error: &Error) -> bool {
+    match error {
+        Error::Unreachable { .. }
+        | Error::Broken { .. }
+        | Error::Stalled { .. }
+        | Error::Truncated { .. } => true,
+        // Of a token service.
+        Error::Refused(refusal) => is_passing(refusal.status),
+        // Of the store that another registry's blob comes from: a new try gets a new signature.
+        Error::StoreRefused(refusal) => {
+            is_passing_at_store(refusal.status) || matches!(refusal.status, StatusCode::FORBIDDEN)
+        }
+        _ => false,
+    }
+}

@@ -1,0 +1,238 @@
+//! A whole blob to the store, by whichever way the server gives: one PUT, or parts in parallel.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use futures_util::lock::Mutex;
+use futures_util::stream::{FuturesUnordered, StreamExt};
+use overside_protocol::digest::Digest;
+use overside_protocol::part::{Part, PartNumber, PartPlan, PartRange};
+use overside_protocol::upload::TransferMode;
+use overside_protocol::wire::{CompletedPart, PresignedMultipart, PresignedUpload};
+
+use super::arrived::{Arrived, Naming, arrived, differing, naming};
+use super::content::Content;
+use super::session::PresignTerms;
+use super::signed::{Delivered, Delivery, Lanes, Signed, TransferOptions, Transferred};
+use crate::progress::{Event, Progress, Stage};
+use crate::{Error, Result, Session};
+
+/// URLs asked for at a time: few enough that none ages while it waits its turn, many enough to be one request in 100.
+const SIGNED_BATCH: usize = 100;
+
+impl Session {
+    /// Sends what of the blob has not arrived yet.
+    pub async fn upload(
+        &self,
+        content: &Content,
+        digest: Digest,
+        options: &TransferOptions,
+        progress: &Progress,
+    ) -> Result<Transferred> {
+        let terms = PresignTerms::whole(content.size(), digest, options.mode);
+        let signed = self.presign(&terms).await?;
+        self.deliver(content, &terms, signed, options, progress).await
+    }
+
+    /// Sends it by requests that were `signed` for `terms`.
+    pub(crate) async fn deliver(
+        &self,
+        content: &Content,
+        terms: &PresignTerms,
+        signed: PresignedUpload,
+        options: &TransferOptions,
+        progress: &Progress,
+    ) -> Result<Transferred> {
+        match signed {
+            PresignedUpload::Put(put) => {
+                progress.started(Stage::Uploading, content.size(), 0);
+                let lanes = &options.lanes;
+                let delivery = Delivery { session: self, content, lanes, terms, part: None, progress };
+                delivery.run(Signed::put(put)).await?;
+                Ok(Transferred { mode: TransferMode::Put, plan: None, parts: None })
+            }
+            PresignedUpload::Multipart(multipart) => {
+                let upload = Multipart::new(self, content, &options.lanes, terms, progress, &multipart)?;
+                let plan = Some(upload.plan);
+                let parts = upload.run(multipart).await?;
+                Ok(Transferred { mode: TransferMode::Multipart, plan, parts })
+            }
+        }
+    }
+}
+
+struct Multipart<'a> {
+    session: &'a Session,
+    content: &'a Content,
+    lanes: &'a Lanes,
+    terms: &'a PresignTerms,
+    progress: &'a Progress,
+    plan: PartPlan,
+    /// Of what this run has sent.
+    etags: Mutex<BTreeMap<PartNumber, String>>,
+}
+
+impl<'a> Multipart<'a> {
+    fn new(
+        session: &'a Session,
+        content: &'a Content,
+        lanes: &'a Lanes,
+        terms: &'a PresignTerms,
+        progress: &'a Progress,
+        first: &PresignedMultipart,
+    ) -> Result<Self> {
+        let plan = PartPlan::restore(content.size(), first.part_size)
+            .ok()
+            .filter(|plan| plan.part_count() == first.part_count)
+            .ok_or_else(|| {
+                Error::protocol(&session.client().peer(), "a part plan that does not fit the file")
+            })?;
+        Ok(Self { session, content, lanes, terms, progress, plan, etags: Mutex::default() })
+    }
+
+    /// Sends every missing part, and lists them with each `ETag` if these were all the parts.
+    async fn run(self, mut first: PresignedMultipart) -> Result<Option<Vec<CompletedPart>>> {
+        let arrived = arrived(&self.plan, std::mem::take(&mut first.received));
+        let missing: Vec<_> = self.plan.parts().filter(|part| !arrived.contains_key(&part.number)).collect();
+        let size = self.content.size();
+        self.progress.started(Stage::Uploading, size, size - size_of(&missing));
+        self.send_all(&missing, Some(first)).await?;
+        self.send_what_differs(&missing, &arrived).await?;
+        let etags = self.etags.into_inner();
+        let all = etags.len() == usize::from(self.plan.part_count());
+        let completed = |(part_number, etag)| CompletedPart { part_number, etag };
+        Ok(all.then(|| etags.into_iter().map(completed).collect()))
+    }
+
+    /// Sends again what the store has under an `ETag` that is not the MD5 of our bytes, if its ETags are MD5s.
+    async fn send_what_differs(&self, sent: &[Part], arrived: &Arrived) -> Result<()> {
+        if arrived.is_empty() {
+            return Ok(());
+        }
+        let mut known = match sent.first() {
+            Some(part) => self.naming(*part).await?,
+            None => Naming::Unknown,
+        };
+        if known == Naming::Opaque {
+            return Ok(());
+        }
+        let (mut differing, shown) = differing(self.content, &self.plan, arrived).await?;
+        if known == Naming::Unknown {
+            known = shown;
+        }
+        if known == Naming::Unknown
+            && let Some(part) = differing.pop()
+        {
+            // One is sent to see what the store calls it.
+            self.send_again(&[part]).await?;
+            known = self.naming(part).await?;
+        }
+        if known == Naming::Md5 { self.send_again(&differing).await } else { Ok(()) }
+    }
+
+    async fn send_again(&self, parts: &[Part]) -> Result<()> {
+        if parts.is_empty() {
+            return Ok(());
+        }
+        tracing::debug!(parts = parts.len(), "the store has other bytes under these numbers");
+        self.progress.report(Event::Lost(size_of(parts)));
+        self.send_all(parts, None).await
+    }
+
+    /// What the store's ETags are, by a part that this run has sent.
+    async fn naming(&self, part: Part) -> Result<Naming> {
+        let etag = self.etags.lock().await.get(&part.number).cloned();
+        match etag {
+            Some(etag) => naming(self.content, part, &etag).await,
+            None => Ok(Naming::Opaque),
+        }
+    }
+
+    /// Sends these parts, as many at a time as there are lanes, by what is signed already and what has to be.
+    async fn send_all(&self, parts: &[Part], first: Option<PresignedMultipart>) -> Result<()> {
+        let wanted: BTreeSet<_> = parts.iter().map(|part| part.number).collect();
+        let given = first.map(|first| self.check(first, &wanted)).transpose()?.unwrap_or_default();
+        let signed: BTreeSet<_> = given.iter().map(|(part, _)| part.number).collect();
+        let rest: Vec<_> = wanted.difference(&signed).copied().collect();
+        let (mut batches, mut ready) = (batches(&rest).into_iter(), VecDeque::from(given));
+        let mut sending = FuturesUnordered::new();
+        loop {
+            while sending.len() < self.lanes.count() {
+                if let Some((part, signed)) = ready.pop_front() {
+                    sending.push(self.send(part, signed));
+                } else if let Some(range) = batches.next() {
+                    // Not before: a URL signed early is a URL that is old when its turn comes.
+                    ready.extend(self.check(self.sign(range).await?, &wanted)?);
+                } else {
+                    break;
+                }
+            }
+            match sending.next().await {
+                Some(sent) => sent?,
+                None => return Ok(()),
+            }
+        }
+    }
+
+    async fn sign(&self, range: PartRange) -> Result<PresignedMultipart> {
+        match self.session.presign(&PresignTerms { parts: Some(range), ..*self.terms }).await? {
+            PresignedUpload::Multipart(multipart) => Ok(multipart),
+            PresignedUpload::Put(_) => {
+                Err(Error::protocol(&self.session.client().peer(), "one PUT for an upload in parts"))
+            }
+        }
+    }
+
+    /// The parts of a batch that are wanted, where they are those of the plan.
+    fn check(&self, batch: PresignedMultipart, wanted: &BTreeSet<PartNumber>) -> Result<Vec<(Part, Signed)>> {
+        let parts = batch.parts.into_iter().filter(|part| wanted.contains(&part.part_number));
+        parts
+            .map(|signed| match self.plan.part(signed.part_number) {
+                Some(part) if (part.offset, part.size) == (signed.offset, signed.size) => {
+                    Ok((part, Signed::part(signed, batch.expires_at)))
+                }
+                _ => Err(Error::protocol(&self.session.client().peer(), "a part that does not fit the plan")),
+            })
+            .collect()
+    }
+
+    async fn send(&self, part: Part, signed: Signed) -> Result<()> {
+        let Self { session, content, lanes, terms, progress, .. } = *self;
+        let delivery = Delivery { session, content, lanes, terms, part: Some(part), progress };
+        if let Delivered::Stored(Some(etag)) = delivery.run(signed).await? {
+            self.etags.lock().await.insert(part.number, etag);
+        }
+        Ok(())
+    }
+}
+
+/// In bytes.
+fn size_of(parts: &[Part]) -> u64 {
+    parts.iter().map(|part| part.size).sum()
+}
+
+/// Runs of consecutive numbers, none longer than a batch.
+fn batches(numbers: &[PartNumber]) -> Vec<PartRange> {
+    numbers
+        .chunk_by(|before, after| before.next().as_ref() == Ok(after))
+        .flat_map(|run| run.chunks(SIGNED_BATCH))
+        .filter_map(|batch| Some(PartRange { first: *batch.first()?, last: *batch.last()? }))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn batches_are_short_and_hold_every_number_once(numbers: BTreeSet<u16>) {
+            let numbers: Vec<_> = numbers.into_iter().filter_map(|n| PartNumber::new(n.into()).ok()).collect();
+            let batches = batches(&numbers);
+            let listed: Vec<_> = batches.iter().flat_map(|range| range.first.get()..=range.last.get()).collect();
+            prop_assert_eq!(listed, numbers.iter().map(|number| number.get()).collect::<Vec<_>>());
+            prop_assert!(batches.iter().all(|range| range.last.get() - range.first.get() < 100));
+        }
+    }
+}

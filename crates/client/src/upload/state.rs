@@ -1,0 +1,128 @@
+//! What the client remembers of uploads under way: one small file each, so that the same command goes on after a
+//! crash or a reboot, or on another machine that sees the folder.
+
+use std::fs;
+use std::path::PathBuf;
+
+use overside_protocol::digest::Digest;
+use overside_protocol::name::RepositoryName;
+use overside_protocol::upload::UploadId;
+use serde::{Deserialize, Serialize};
+use url::Url;
+
+use crate::files::kept::{forget_old, key_file, write_private};
+use crate::{Error, Result};
+
+/// A folder with a file for each upload that is under way.
+#[derive(Debug, Clone)]
+pub struct UploadStates {
+    folder: PathBuf,
+}
+
+/// Where an upload can go on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Begun {
+    /// An upload session of an Overside server.
+    Upload(UploadId),
+    /// A registry's `Location`: it may hold what lets anybody go on, so the file is the user's alone.
+    Location(Url),
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct StoredState {
+    server: Url,
+    repository: String,
+    digest: Digest,
+    begun: Begun,
+}
+
+/// One upload's file.
+#[derive(Debug, Clone)]
+pub(crate) struct UploadFile {
+    path: PathBuf,
+    server: Url,
+    repository: RepositoryName,
+    digest: Digest,
+}
+
+impl UploadStates {
+    /// In this folder, which is made when something is to be remembered. What is old is removed.
+    #[must_use]
+    pub fn at(folder: PathBuf) -> Self {
+        forget_old(&folder);
+        Self { folder }
+    }
+
+    pub(crate) fn of(&self, server: &Url, repository: &RepositoryName, digest: &Digest) -> UploadFile {
+        let key = format!("{server}\n{repository}\n{digest}");
+        UploadFile {
+            path: key_file(&self.folder, &key),
+            server: server.clone(),
+            repository: repository.clone(),
+            digest: *digest,
+        }
+    }
+}
+
+impl UploadFile {
+    /// What was begun before. A file that cannot be read is as good as none: the upload begins anew.
+    pub fn read(&self) -> Option<Begun> {
+        let state: StoredState = serde_json::from_slice(&fs::read(&self.path).ok()?).ok()?;
+        let is_ours = state.server == self.server
+            && state.repository == self.repository.as_str()
+            && state.digest == self.digest;
+        is_ours.then_some(state.begun)
+    }
+
+    /// Remembers; a small file, written whole or not at all.
+    pub fn write(&self, begun: &Begun) -> Result<()> {
+        let state = StoredState {
+            server: self.server.clone(),
+            repository: self.repository.to_string(),
+            digest: self.digest,
+            begun: begun.clone(),
+        };
+        let written = serde_json::to_vec(&state).map_err(std::io::Error::other);
+        written.and_then(|text| write_private(&self.path, &text)).map_err(Error::file("write", &self.path))
+    }
+
+    pub fn remove(&self) {
+        // What stays is refused by the server, and removed then.
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test that meets an error here has failed")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_upload_is_found_again_by_server_repository_and_digest_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let states = UploadStates::at(folder.path().join("uploads"));
+        let server: Url = "http://127.0.0.1:5000/".parse().unwrap();
+        let name: RepositoryName = "team/app".parse().unwrap();
+        let file = states.of(&server, &name, &Digest::EMPTY);
+        assert_eq!(file.read(), None);
+        let begun = Begun::Upload(UploadId::generate());
+        file.write(&begun).unwrap();
+        assert_eq!(states.of(&server, &name, &Digest::EMPTY).read(), Some(begun));
+        assert_eq!(states.of(&server, &"team/other".parse().unwrap(), &Digest::EMPTY).read(), None);
+        fs::write(&file.path, "{").unwrap();
+        assert_eq!(file.read(), None);
+        let location = Begun::Location("https://registry/v2/x?_state=secret".parse().unwrap());
+        file.write(&location).unwrap();
+        assert_eq!(file.read(), Some(location));
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt;
+            assert_eq!(fs::metadata(&file.path).unwrap().permissions().mode() & 0o777, 0o600);
+            let folder = file.path.parent().unwrap();
+            assert_eq!(fs::metadata(folder).unwrap().permissions().mode() & 0o777, 0o700);
+        }
+        file.remove();
+        assert_eq!(file.read(), None);
+    }
+}
