@@ -13,6 +13,7 @@ use overside_protocol::wire::{ErrorEnvelope, IS_NAME, MANAGEMENT_PATH, TOTAL_COU
 use serde_json::Value;
 use tower::ServiceExt;
 
+use super::advice::advised;
 use super::login::read_line;
 use super::remote::RemoteArgs;
 use crate::auth::password::Password;
@@ -140,7 +141,8 @@ impl Api {
         match self {
             Self::Server(client) => match client.manage(method, path, body).await {
                 Err(error @ Error::Unauthorized { .. }) => {
-                    Err(anyhow::anyhow!("{error}; or, where the server keeps its database, add --database"))
+                    let told = advised(&error);
+                    Err(anyhow::anyhow!("{told}; or, where the server keeps its database, add --database"))
                 }
                 answered => Ok(answered?),
             },

@@ -12,6 +12,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::BadUsage;
+use super::advice::Advised;
 use super::looks::list;
 use super::put::TITLE;
 use super::remote::{RemoteArgs, RemoteName, RemoteNameError};
@@ -154,7 +155,7 @@ async fn repository(args: &LsArgs, name: &RemoteName) -> anyhow::Result<()> {
             Ok(None) if name.reference.is_none() => {}
             Ok(None) => bail!("there is no {name}, or you may not see it"),
             Err(error) => {
-                complain!("error: {}: {error:#}", name.with(Some(reference.clone())));
+                complain!("error: {}: {}", name.with(Some(reference.clone())), Advised(&error));
                 unread += 1;
             }
         }

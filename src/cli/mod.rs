@@ -11,6 +11,7 @@ macro_rules! complain {
 }
 
 mod admin;
+mod advice;
 mod artifact;
 mod cleanup;
 mod completions;
@@ -48,6 +49,7 @@ use std::io::Write;
 use clap::{FromArgMatches, Parser, Subcommand};
 use overside_client::printable_lines;
 
+use self::advice::Advised;
 use crate::config::LogConfig;
 use crate::telemetry;
 
@@ -200,7 +202,7 @@ pub async fn run() -> std::process::ExitCode {
     match done {
         Ok(()) => 0.into(),
         Err(error) => {
-            complain!("error: {error:#}");
+            complain!("error: {}", Advised(&error));
             exit_code(&error).into()
         }
     }

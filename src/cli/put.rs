@@ -14,6 +14,7 @@ use overside_client::{Client, Error, HashCache, Outcome, PutOptions, PutOutcome,
 use serde_json::json;
 
 use super::BadUsage;
+use super::advice::Advised;
 use super::artifact::{SendArgs, say_planned, unless_interrupted, user_folder};
 use super::operands::files_and_name;
 use super::pipe::is_stdio;
@@ -182,7 +183,7 @@ impl Put<'_> {
                 }
                 Err(error) if files.len() == 1 => return Err(error),
                 Err(error) => {
-                    complain!("error: {}: {error:#}", file.display());
+                    complain!("error: {}: {}", file.display(), Advised(&error));
                     failed.push(file);
                 }
             }

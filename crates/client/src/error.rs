@@ -16,13 +16,14 @@ pub use archive::{ArchiveError, Missing};
 
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// A failure, worded for the person who ran the command.
+/// A failure, worded for people: what happened to what, and as far as it is the same for every program, what to do.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum Error {
     #[error("{0} is not a server's address; write it as http://host:port or https://host")]
     Address(String),
     #[error("cannot set up HTTPS on this machine")]
-    Setup(#[source] reqwest::Error),
+    Setup(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// Nobody listens there, or the name or the certificate is wrong.
     #[error("cannot reach {peer}; check the address and that the server runs")]
     Unreachable {
@@ -30,9 +31,7 @@ pub enum Error {
         #[source]
         source: RootCause,
     },
-    #[error(
-        "{peer} shows a certificate that nothing here vouches for; if it is signed by an authority of your own, name that with --ca FILE"
-    )]
+    #[error("{peer} shows a certificate that nothing here vouches for")]
     Untrusted {
         peer: String,
         #[source]
@@ -43,8 +42,7 @@ pub enum Error {
     Destination { place: String, why: Why },
     /// The registry has its passwords checked by somebody who may be anybody.
     #[error(
-        "{registry} wants your password sent to {service}, which is not in its own domain; nothing was sent there. If you \
-         know that it belongs to {registry}, name it: --token-service {service}"
+        "{registry} wants your password sent to {service}, which is not in its own domain; nothing was sent there"
     )]
     TokenService { registry: String, service: String },
     /// It began, and ended in the middle.
@@ -60,7 +58,7 @@ pub enum Error {
     Stalled { peer: String, after: Duration },
     #[error("{}", .0.with_request())]
     Refused(Refusal),
-    #[error("{}", unauthorized(peer, *signed_in, refusal))]
+    #[error("{}", unauthorized(peer, *signed_in, &refusal.with_request()))]
     Unauthorized { peer: String, signed_in: bool, refusal: Refusal },
     #[error("the store refused: {0}")]
     StoreRefused(Refusal),
@@ -88,9 +86,7 @@ pub enum Error {
     Incomplete(UploadId),
     #[error("the server has no blob {0} in this repository, or you may not read it")]
     BlobUnknown(Digest),
-    #[error(
-        "the repository has no manifest {0}, or you may not read it; its tags are listed by: overside tags"
-    )]
+    #[error("the repository has no manifest {0}, or you may not read it")]
     ManifestUnknown(Reference),
     #[error("{peer} lists more than {most} {of}; name what you look for more narrowly")]
     ListingTooLong { peer: String, most: usize, of: &'static str },
@@ -98,7 +94,7 @@ pub enum Error {
     TooDeep(Digest),
     #[error("there is no image for {wanted}; there is one for {there}")]
     PlatformUnknown { wanted: String, there: String },
-    #[error("tag {tag} already means {digest}; take another tag, or replace it with --force")]
+    #[error("tag {tag} already means {digest}")]
     TagTaken { tag: Tag, digest: Digest },
     /// None that registries have to be able to delete by itself.
     #[error("{peer} deletes no tag by itself, only a manifest with all its tags")]
@@ -107,7 +103,7 @@ pub enum Error {
     DigestMismatch(Box<Mismatch>),
     #[error("{} changed while it was being uploaded; upload it again when nothing writes to it", .0.display())]
     FileChanged(PathBuf),
-    #[error("{} is not a regular file; a folder goes up as one artifact with --recursive", .0.display())]
+    #[error("{} is not a regular file", .0.display())]
     NotAFile(PathBuf),
     #[error("another process is downloading to {}; wait for it or choose another file", .0.display())]
     DownloadInProgress(PathBuf),
@@ -184,15 +180,11 @@ impl std::fmt::Display for Refusal {
     }
 }
 
-fn unauthorized(peer: &str, signed_in: bool, refusal: &Refusal) -> String {
-    let host = peer.split_once("://").map_or(peer, |(_, host)| host);
-    let refusal = refusal.with_request();
+fn unauthorized(peer: &str, signed_in: bool, refusal: &str) -> String {
     if signed_in {
-        format!(
-            "{peer} refused the credentials, or they lack the right: {refusal}; sign in again with: overside login {host}"
-        )
+        format!("{peer} refused the credentials, or they lack the right: {refusal}")
     } else {
-        format!("{peer} wants to know who you are: {refusal}; sign in with: overside login {host}")
+        format!("{peer} wants to know who you are: {refusal}")
     }
 }
 
@@ -228,6 +220,11 @@ fn cause<T: std::error::Error + 'static>(error: &reqwest::Error) -> Option<&T> {
 }
 
 impl Error {
+    /// For `map_err`: there are no secure connections to be had.
+    pub(crate) fn setup(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self::Setup(source.into())
+    }
+
     /// A failed request. The URL is left out: a signed one is a credential, and errors end up in logs.
     pub(super) fn transport(peer: &str, source: reqwest::Error) -> Self {
         let (peer, refused, source) = (peer.to_owned(), source.is_connect(), source.without_url());

@@ -14,6 +14,23 @@
 //! * [`credentials`]: who somebody is, as Docker and podman keep it
 //! * [`Progress`]: what is happening, told to whoever listens
 //!
+//! ```no_run
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! use std::path::Path;
+//!
+//! use overside_client::{Client, Progress, PutOptions};
+//!
+//! let client = Client::new("http://127.0.0.1:5000".parse()?)?;
+//! let repository = "team/model".parse()?;
+//! let put = client
+//!     .put_file(&repository, Path::new("model.bin"), &PutOptions::default(), &Progress::default())
+//!     .await?;
+//! println!("{} has {} bytes", put.digest, put.size);
+//! client.download(&repository, &put.digest, Path::new("copy.bin"), &Progress::default()).await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! It needs a Tokio runtime, brings a TLS of its own, and installs nothing for the whole process.
 
 pub mod archive;

@@ -9,9 +9,9 @@ use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use overside_client::Client;
 use url::Url;
 
+use crate::cli::advice::advised;
 use crate::domain::digest::Digest;
 use crate::http::redirects::is_private;
-use crate::log_text::chain;
 use crate::storage::{Finding, S3, key};
 
 /// Looks at the service itself; at nothing where it is not known where that is.
@@ -37,9 +37,9 @@ pub(super) async fn findings(service: Option<&Client>, origin: Option<&HeaderVal
     findings
 }
 
-fn unreachable(error: &dyn std::error::Error) -> Finding {
+fn unreachable(error: &(dyn std::error::Error + 'static)) -> Finding {
     let mend = "start it, or say with --server where clients find it";
-    Finding::warning("service", chain(error), mend)
+    Finding::warning("service", advised(error), mend)
 }
 
 /// Where clients are sent for tokens, and which of them do not go there (crane 0.22, oras 1.3 and helm 3.22 check it).
@@ -97,7 +97,7 @@ async fn cors(
     let page = origin.to_str().unwrap_or_default();
     let (status, headers) = match client.look(Method::OPTIONS, url, headers).await {
         Ok(answer) => answer,
-        Err(error) => return Finding::warning(subject, chain(&error), mend),
+        Err(error) => return Finding::warning(subject, advised(&error), mend),
     };
     let said = |name| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let allows_origin =

@@ -6,9 +6,9 @@ use anyhow::bail;
 use overside_client::Client;
 
 use super::{RmArgs, confirm, say_gone};
+use crate::cli::advice::advised;
 use crate::domain::digest::Digest;
 use crate::domain::reference::{Reference, Tag};
-use crate::log_text::chain;
 
 pub(super) async fn remove(args: &RmArgs, client: &Client) -> anyhow::Result<()> {
     let (name, repository) = (&args.name, &args.name.repository);
@@ -32,7 +32,7 @@ pub(super) async fn remove(args: &RmArgs, client: &Client) -> anyhow::Result<()>
     for digest in manifests {
         match client.delete_manifest(repository, &digest).await {
             Ok(_) => gone.push(digest),
-            Err(error) => stays.push(format!("{digest}: {}", chain(&error))),
+            Err(error) => stays.push(format!("{digest}: {}", advised(&error))),
         }
     }
     let among: BTreeSet<_> = gone.iter().copied().collect();

@@ -4,8 +4,9 @@ use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 use std::time::Duration;
 
-/// A failure, worded for the person who ran the command. None of them shows a secret.
+/// A failure, worded for people. None of them shows a secret.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum CredentialsError {
     #[error("cannot {action} {}", path.display())]
     File {
@@ -17,7 +18,7 @@ pub enum CredentialsError {
     /// Without serde's own words: they quote what they stumble over, which may be a password.
     #[error("{} is no configuration of Docker's (line {line}, column {column}); mend it, or move it away and sign in again", path.display())]
     Malformed { path: PathBuf, line: usize, column: usize },
-    #[error("{} holds something for {key} that is not base64 of NAME:PASSWORD; sign in again: overside login {key}", path.display())]
+    #[error("{} holds something for {key} that is not base64 of NAME:PASSWORD; sign in again", path.display())]
     Entry { path: PathBuf, key: String },
     #[error("{} names a credential helper {name:?}; a helper's name has letters, digits, '-', '_' and '.' only", path.display())]
     HelperName { path: PathBuf, name: String },

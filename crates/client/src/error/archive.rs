@@ -11,6 +11,7 @@ use crate::printable::printable;
 
 /// Why an archive is not sound. Nothing of it has been used then.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum ArchiveError {
     #[error("cannot {action} {}", path.display())]
     File {
@@ -99,7 +100,7 @@ pub enum ArchiveError {
     #[error("{} has changed since it was checked; do it again when nothing writes to it", .0.display())]
     Changed(PathBuf),
     #[error(
-        "there is no room for compressed layers in {}; name another folder by $TMPDIR, or leave them as they are with --compress none",
+        "there is no room for compressed layers in {}; name another folder by $TMPDIR",
         folder.display()
     )]
     NoRoomToPack {

@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::stream::{Stream, TryStream, TryStreamExt};
-use reqwest::Certificate;
 use url::Url;
 
 use super::address::peer;
@@ -14,6 +13,7 @@ use super::auth::Authenticator;
 use super::destination::Destinations;
 use super::rate::RateLimit;
 use super::retry::RetryPolicy;
+use super::tls;
 use crate::credentials::Credential;
 use crate::error::{Error, Result};
 
@@ -68,9 +68,7 @@ impl Client {
         if !base.path().ends_with('/') {
             base.set_path(&format!("{}/", base.path()));
         }
-        // Fails only where a provider is installed already, which is as good.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let authorities = Certificate::from_pem_bundle(&options.authorities).map_err(Error::Setup)?;
+        let tls = tls::config(&options.authorities, options.accept_invalid_certificates)?;
         let destinations = Destinations::new(&base, || {
             reqwest::Client::builder()
                 .user_agent(concat!("overside/", env!("CARGO_PKG_VERSION")))
@@ -78,8 +76,7 @@ impl Client {
                 .tcp_keepalive(KEEPALIVE_INTERVAL)
                 // Followed by hand, where it is known what may be sent on: a signed URL takes no credentials of ours.
                 .redirect(reqwest::redirect::Policy::none())
-                .tls_certs_merge(authorities.clone())
-                .tls_danger_accept_invalid_certs(options.accept_invalid_certificates)
+                .tls_backend_preconfigured(tls.clone())
         })?;
         Ok(Self {
             http: destinations.own().clone(),

@@ -87,9 +87,9 @@ impl Destinations {
         let vicinity = Arc::new(Vicinity::of(registry));
         let host = registry.host_str().unwrap_or_default().to_owned();
         let resolver = NotingResolver { host, vicinity: vicinity.clone() };
-        let own = builder().dns_resolver(resolver).build().map_err(Error::Setup)?;
+        let own = builder().dns_resolver(resolver).build().map_err(Error::setup)?;
         let resolver = JudgingResolver { vicinity: vicinity.clone(), proxies: proxies() };
-        let elsewhere = builder().dns_resolver(resolver).build().map_err(Error::Setup)?;
+        let elsewhere = builder().dns_resolver(resolver).build().map_err(Error::setup)?;
         Ok(Self { registry: registry.clone(), own, elsewhere, vicinity })
     }
 
@@ -248,11 +248,12 @@ fn embedded(address: Ipv6Addr) -> Option<Ipv4Addr> {
 #[expect(clippy::unwrap_used, reason = "a test that meets an error here has failed")]
 mod tests {
     use super::*;
+    use crate::transport::tls;
 
     fn destinations(registry: &str) -> Destinations {
-        // As the client does before it makes connections.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        Destinations::new(&registry.parse().unwrap(), reqwest::Client::builder).unwrap()
+        let tls = tls::config(&[], false).unwrap();
+        let builder = || reqwest::Client::builder().tls_backend_preconfigured(tls.clone());
+        Destinations::new(&registry.parse().unwrap(), builder).unwrap()
     }
 
     fn refusal(destinations: &Destinations, url: &str) -> Option<Why> {

@@ -5,7 +5,7 @@
 //! client ──> call ──> auth ──> token_service       signed in, where that may be
 //!              ├────> retry                        repeated where that helps
 //!              ├────> answer                       refused in the other side's own words
-//!              └────> destination                  nowhere that a registry has no reason to name
+//!              └────> destination ──> tls          nowhere that a registry has no reason to name
 //! ```
 
 pub(crate) mod address;
@@ -16,6 +16,7 @@ pub(crate) mod client;
 pub(crate) mod destination;
 pub(crate) mod rate;
 pub(crate) mod retry;
+mod tls;
 mod token_service;
 
 use std::time::Duration;
