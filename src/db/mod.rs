@@ -16,8 +16,6 @@ mod rows;
 mod sqlite_file;
 // A statement's two texts.
 mod text;
-// Domain types as columns.
-mod types;
 // The audit log, chores, quotas, settings.
 mod upkeep;
 // From a session's row to the blob in its place.

@@ -1,6 +1,9 @@
 //! The texts of statements.
 
+use serde_json::Value;
+
 use super::Db;
+use crate::domain::digest::Digest;
 
 /// One statement where the two databases need two texts.
 #[derive(Debug, Clone, Copy)]
@@ -27,7 +30,7 @@ macro_rules! both {
 pub(super) use both;
 
 /// That a column is one of the texts, ids or digests in a JSON array, which both databases take as one parameter; see
-/// `types::digests`. PostgreSQL gets an array: told a list of unknown length, it would rather read the whole table.
+/// [`digests`]. PostgreSQL gets an array: told a list of unknown length, it would rather read the whole table.
 macro_rules! is_one_of {
     (postgres, texts $parameter:literal) => {
         concat!("= ANY (ARRAY (SELECT jsonb_array_elements_text(", $parameter, ")))")
@@ -46,6 +49,11 @@ macro_rules! is_one_of {
     };
 }
 pub(super) use is_one_of;
+
+/// Digests as one parameter: see `is_one_of!`.
+pub(super) fn digests<'a>(digests: impl IntoIterator<Item = &'a Digest>) -> Value {
+    digests.into_iter().map(Digest::hex).collect()
+}
 
 /// What locks the rows that a statement reads: on PostgreSQL. SQLite has one writer.
 macro_rules! lock {

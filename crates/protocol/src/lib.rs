@@ -6,6 +6,8 @@
 //! * [`part`], [`range`], [`upload`]: how bytes come and go
 //! * [`wire`]: requests and answers
 //!
+//! With the feature `sqlx` digests, names and media types are columns of a database as well.
+//!
 //! ```
 //! use overside_protocol::digest::{Algorithm, Digest};
 //! use overside_protocol::hash::Hasher;
@@ -19,6 +21,8 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+#[cfg(feature = "sqlx")]
+mod columns;
 pub mod digest;
 pub mod hash;
 pub mod manifest;

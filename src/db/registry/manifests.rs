@@ -22,7 +22,7 @@ use crate::db::registry::manifests::texts::{
     UPSERT_TAGS,
 };
 use crate::db::rows::signed;
-use crate::db::types::digests;
+use crate::db::text::digests;
 use crate::db::upkeep::quotas::{self, Room, hold_project};
 use crate::db::{Db, Result, in_transaction, on_pool};
 use crate::domain::digest::Digest;

@@ -12,8 +12,8 @@ use sqlx::FromRow;
 use uuid::Uuid;
 
 use crate::db::registry::blobs::{BlobRow, blob_columns};
-use crate::db::text::{Text, both, is_one_of, lock};
-use crate::db::{Db, Result, in_transaction, on_pool, types};
+use crate::db::text::{self, Text, both, is_one_of, lock};
+use crate::db::{Db, Result, in_transaction, on_pool};
 use crate::domain::blob::{Blob, Removal};
 use crate::domain::digest::Digest;
 
@@ -171,7 +171,7 @@ impl Db {
 
     /// Those of these digests that have a row.
     pub async fn known_blobs(&self, digests: &[Digest]) -> Result<HashSet<Digest>> {
-        let (sql, digests) = (self.text(KNOWN), types::digests(digests));
+        let (sql, digests) = (self.text(KNOWN), text::digests(digests));
         let known: Vec<Digest> =
             on_pool!(self, pool => sqlx::query_scalar(sql).bind(digests).fetch_all(pool).await)?;
         Ok(known.into_iter().collect())

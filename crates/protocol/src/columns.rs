@@ -1,13 +1,12 @@
-//! Domain types as columns. A value that cannot be one of its type fails the row that it is read with.
+//! These types as columns of a database. A value that cannot be one of its type fails the row that it is read with.
 
-use serde_json::Value;
 use sqlx::encode::IsNull;
 use sqlx::error::BoxDynError;
 use sqlx::{Database, Decode, Encode, Type};
 
-use crate::domain::digest::Digest;
-use crate::domain::media_type::MediaType;
-use crate::domain::name::RepositoryName;
+use crate::digest::Digest;
+use crate::media_type::MediaType;
+use crate::name::RepositoryName;
 
 /// A digest is stored as its bytes alone, 32 of SHA-256 and 64 of SHA-512: half of its text, and a key that is compared
 /// byte by byte. The length tells the algorithm; one whose length is taken needs a byte in front that names it.
@@ -80,8 +79,3 @@ macro_rules! text_columns {
 }
 
 text_columns!(MediaType, RepositoryName);
-
-/// Digests as one parameter: see `is_one_of!`.
-pub(super) fn digests<'a>(digests: impl IntoIterator<Item = &'a Digest>) -> Value {
-    digests.into_iter().map(Digest::hex).collect()
-}
