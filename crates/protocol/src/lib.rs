@@ -2,7 +2,7 @@
 //! specifications, how a blob is cut into parts, and the JSON on the wire. Nothing here does I/O.
 //!
 //! * [`digest`], [`hash`], [`midstate`]: what names content, and what computes it
-//! * [`name`], [`reference`], [`media_type`], [`manifest`]: what a registry has
+//! * [`name`], [`reference`](mod@reference), [`media_type`], [`manifest`]: what a registry has
 //! * [`part`], [`range`], [`upload`]: how bytes come and go
 //! * [`wire`]: requests and answers
 //!
