@@ -117,6 +117,7 @@ impl Server {
         let collector = tokio::spawn(worker::collect(service(), self.gc_interval, cleaning.clone()));
         // To the end: requests in flight are limited and written down as well.
         let keeper = tokio::spawn(worker::keep_in_step(service()));
+        let heart = tokio::spawn(worker::count_replicas(service()));
         let timekeeper = tokio::spawn(worker::keep_time(service()));
         let audit = tokio::spawn(worker::write_audit_log(service()));
         let prober = self.prober.map(|prober| tokio::spawn(prober.ask_until_answered(cleaning.clone())));
@@ -155,7 +156,7 @@ impl Server {
             let answered = tokio::time::timeout(HAND_OVER_TIMEOUT, finished);
             let _ = tokio::join!(self.service.hand_over(HAND_OVER_TIMEOUT), answered);
         }
-        for task in [keeper, timekeeper, audit] {
+        for task in [keeper, heart, timekeeper, audit] {
             task.abort();
         }
         cleaner.abort();

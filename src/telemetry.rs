@@ -9,10 +9,11 @@ use tokio::time::Instant;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::util::SubscriberInitExt;
 
-pub use throttle::Throttle;
+pub use throttle::{Allowance, Throttle};
 
+static LINES: Throttle = Throttle::new();
 /// Lines of one kind that requests may cause: a burst shows what is wrong, and one each second that it still is.
-static LINES: Throttle = Throttle::new(20, Duration::from_secs(1));
+const LINES_OF_A_KIND: Allowance = Allowance { burst: 20, pause: Duration::from_secs(1) };
 
 /// How logs look: lines for people, or JSON for machines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -50,5 +51,5 @@ pub fn init(format: LogFormat, directives: &str) -> Result<(), String> {
 /// last one that was.
 #[must_use]
 pub fn line_of_many(kind: &str) -> Option<u64> {
-    LINES.admit(kind, Instant::now())
+    LINES.admit(kind, LINES_OF_A_KIND, Instant::now()).ok()
 }

@@ -7,7 +7,10 @@ use rand::RngExt;
 use tokio_util::sync::CancellationToken;
 
 use crate::log_text::chain;
-use crate::service::{CLOCK_PAUSE, CleanupReport, EXCHANGE_PAUSE, Service, ServiceError};
+use crate::service::{CLOCK_PAUSE, CleanupReport, HEARTBEAT_PAUSE, Service, ServiceError};
+
+/// Between two looks at the settings: they are to hold on all replicas within a second.
+const SETTINGS_PAUSE: Duration = Duration::from_millis(400);
 
 /// Takes over what died and cleans, again and again until `stop`.
 pub async fn clean(service: Arc<Service>, interval: Duration, stop: CancellationToken) {
@@ -68,21 +71,27 @@ pub async fn collect(service: Arc<Service>, interval: Duration, stop: Cancellati
     }
 }
 
-/// Reads what administrators have set, and tells and hears what is under way where that is limited.
+/// Reads what administrators have set, again and again.
 pub async fn keep_in_step(service: Arc<Service>) {
     let mut is_in_step = true;
     loop {
-        tokio::time::sleep(EXCHANGE_PAUSE).await;
-        let done = async {
-            service.refresh_settings().await?;
-            service.exchange_activity().await
-        };
-        let outcome = done.await;
+        tokio::time::sleep(SETTINGS_PAUSE).await;
+        let outcome = service.refresh_settings().await;
         // Said once: it is tried again twice a second.
         if let (Err(error), true) = (&outcome, is_in_step) {
-            tracing::warn!(error = %chain(error), "settings and limits are as they were until the database answers");
+            tracing::warn!(error = %chain(error), "settings are as they were until the database answers");
         }
         is_in_step = outcome.is_ok();
+    }
+}
+
+/// Takes this replica's share of the limits, again and again.
+pub async fn count_replicas(service: Arc<Service>) {
+    loop {
+        if let Err(error) = service.count_replicas().await {
+            tracing::debug!(error = %chain(&error), "replicas count as before until the database answers");
+        }
+        tokio::time::sleep(HEARTBEAT_PAUSE).await;
     }
 }
 
@@ -107,7 +116,7 @@ pub async fn write_audit_log(service: Arc<Service>) {
         }
         is_written = outcome.is_ok();
         if !is_written {
-            tokio::time::sleep(EXCHANGE_PAUSE).await;
+            tokio::time::sleep(SETTINGS_PAUSE).await;
         }
     }
 }

@@ -31,25 +31,13 @@ CREATE TABLE chore (
     begun_at TIMESTAMPTZ NOT NULL
 );
 
--- What replicas tell each other while a limit is set: requests under way.
--- Unlogged: after a crash of the database nothing of it is true any more.
+-- The replicas that serve, each of which takes its share of the limits.
+-- Unlogged: after a crash of the database each makes its row anew.
 -- Times are in milliseconds since the epoch, the database's own.
-CREATE UNLOGGED TABLE replica_activity (
-    replica    UUID PRIMARY KEY,
-    uploads    BIGINT NOT NULL,
-    downloads  BIGINT NOT NULL,
+CREATE UNLOGGED TABLE replica (
+    id         UUID PRIMARY KEY,
     seen_at_ms BIGINT NOT NULL
 );
-
--- Requests that a replica has let in for a user or an address, since it began to count them.
-CREATE UNLOGGED TABLE request_activity (
-    replica    UUID NOT NULL,
-    subject    TEXT NOT NULL,
-    admitted   BIGINT NOT NULL,
-    seen_at_ms BIGINT NOT NULL,
-    PRIMARY KEY (replica, subject)
-);
-CREATE INDEX request_activity_seen ON request_activity (seen_at_ms);
 
 -- Who did what, to what, when, from where. A table for each month, so that what is old enough goes with its table: the
 -- month in which it happened, by UTC.

@@ -31,24 +31,12 @@ CREATE TABLE chore (
     begun_at TEXT NOT NULL
 );
 
--- What replicas tell each other while a limit is set: requests under way.
+-- The replicas that serve, each of which takes its share of the limits.
 -- Times are in milliseconds since the epoch, the database's own.
-CREATE TABLE replica_activity (
-    replica    BLOB PRIMARY KEY,
-    uploads    BIGINT NOT NULL,
-    downloads  BIGINT NOT NULL,
+CREATE TABLE replica (
+    id         BLOB PRIMARY KEY,
     seen_at_ms BIGINT NOT NULL
 );
-
--- Requests that a replica has let in for a user or an address, since it began to count them.
-CREATE TABLE request_activity (
-    replica    BLOB NOT NULL,
-    subject    TEXT NOT NULL,
-    admitted   BIGINT NOT NULL,
-    seen_at_ms BIGINT NOT NULL,
-    PRIMARY KEY (replica, subject)
-);
-CREATE INDEX request_activity_seen ON request_activity (seen_at_ms);
 
 -- Who did what, to what, when, from where.
 CREATE TABLE audit_entry (

@@ -29,6 +29,17 @@ macro_rules! both {
 }
 pub(super) use both;
 
+/// The database's own time in milliseconds: replicas' clocks need not agree.
+macro_rules! now_ms {
+    (postgres) => {
+        "CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)"
+    };
+    (sqlite) => {
+        "CAST(unixepoch('now', 'subsec') * 1000 AS BIGINT)"
+    };
+}
+pub(super) use now_ms;
+
 /// That a column is one of the texts, ids or digests in a JSON array, which both databases take as one parameter; see
 /// [`digests`]. PostgreSQL gets an array: told a list of unknown length, it would rather read the whole table.
 macro_rules! is_one_of {

@@ -52,7 +52,7 @@ pub use error::ServiceError;
 pub use registry::blobs::BlobContent;
 pub use registry::listings::{MAX_PAGE, Page};
 pub use registry::manifests::PushedManifest;
-pub(crate) use upkeep::admission::EXCHANGE_PAUSE;
+pub(crate) use upkeep::admission::HEARTBEAT_PAUSE;
 pub use upkeep::admission::{Load, Slot};
 pub use upkeep::cleanup::{CleaningTurn, CleanupReport};
 pub use upkeep::collect::CollectReport;
@@ -145,7 +145,7 @@ impl Service {
         if let Err(error) = self.flush_audit_entries().await {
             tracing::error!(error = %chain(&error), "the last entries of the audit log are lost");
         }
-        self.withdraw_activity().await;
+        self.leave_replicas().await;
         self.db.close().await;
     }
 

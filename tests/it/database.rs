@@ -1,7 +1,6 @@
 //! What both databases must do alike: every statement runs on PostgreSQL and on SQLite.
 
 mod accounts;
-mod activity;
 mod audit;
 mod digests;
 mod exposed;
@@ -11,6 +10,7 @@ mod manifests;
 mod plans;
 mod quotas;
 mod removal;
+mod replicas;
 mod settings;
 mod sweep;
 
@@ -74,7 +74,7 @@ pub fn cases() -> Vec<(&'static str, Case)> {
         ("migrating_twice_and_at_once_is_fine", |db| migrate(db).boxed()),
         ("a_corrupt_row_is_named_by_table_column_and_row", |db| corrupt(db).boxed()),
     ];
-    cases.extend(activity::cases());
+    cases.extend(replicas::cases());
     cases.extend(audit::cases());
     cases.extend(settings::cases());
     cases.extend(manifests::cases());

@@ -3,18 +3,8 @@
 
 use std::time::Duration;
 
-use crate::db::text::Text;
+use crate::db::text::{Text, both, now_ms};
 use crate::db::{Db, Result, in_transaction, on_pool};
-
-/// The database's own time in milliseconds: replicas' clocks need not agree.
-macro_rules! now_ms {
-    (postgres) => {
-        "CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)"
-    };
-    (sqlite) => {
-        "CAST(unixepoch('now', 'subsec') * 1000 AS BIGINT)"
-    };
-}
 
 /// How long the next one waits after the last, in milliseconds: nothing for the first `$2`, then a second, and twice as
 /// long after each, up to five minutes.
@@ -67,9 +57,9 @@ macro_rules! forget {
 }
 
 /// Whoever is one too many changes nothing: guessing on does not keep the next one waiting for longer.
-const COUNT: Text = Text { postgres: count!(postgres), sqlite: count!(sqlite) };
-const WAIT: Text = Text { postgres: wait!(postgres), sqlite: wait!(sqlite) };
-const FORGET: Text = Text { postgres: forget!(postgres), sqlite: forget!(sqlite) };
+const COUNT: Text = both!(count);
+const WAIT: Text = both!(wait);
+const FORGET: Text = both!(forget);
 const CLEAR: &str = "DELETE FROM sign_in_attempt WHERE subject = $1";
 const GIVE_BACK: &str =
     "UPDATE sign_in_attempt SET attempts = attempts - 1 WHERE subject = $1 AND attempts > 0";

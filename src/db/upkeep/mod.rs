@@ -1,7 +1,5 @@
 //! What keeps the service going, and within its limits.
 
-// What replicas tell each other of requests under way.
-pub(super) mod activity;
 // The audit log.
 pub(super) mod audit;
 // What one replica does for all.
@@ -10,6 +8,8 @@ pub(super) mod chores;
 pub(super) mod probes;
 // Holds room in a project.
 pub(super) mod quotas;
+// How many replicas there are.
+pub(super) mod replicas;
 // What an administrator has set.
 pub(super) mod settings;
 // What projects have, and counts it anew.

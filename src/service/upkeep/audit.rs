@@ -10,7 +10,7 @@ use crate::domain::access::{Caller, ProjectName, ProjectReference};
 use crate::domain::audit::{AuditEntry, Deed, Operation, ResourceType, StoredAuditEntry};
 use crate::log_text::chain;
 use crate::service::{Result, Service, ServiceError};
-use crate::telemetry::Throttle;
+use crate::telemetry::{Allowance, Throttle};
 
 /// Entries that wait to be written: half a second of thousands of pulls a second.
 const WAITING: usize = 4_096;
@@ -19,10 +19,9 @@ const BATCH: usize = 512;
 /// The longest an entry waits while the database is there.
 const FLUSH_PAUSE: Duration = Duration::from_millis(500);
 
-/// Failed sign-ins by one name that are written at once: six people's whole patience.
-const FAILED_SIGN_INS: u32 = 30;
-/// Between those beyond: some thousand a day on each replica show that it goes on.
-const FAILED_SIGN_INS_PAUSE: Duration = Duration::from_secs(30);
+/// Failed sign-ins by one name that are written: at once six people's whole patience, and some thousand a day on each
+/// replica, which show that it goes on.
+const FAILED_SIGN_INS: Allowance = Allowance { burst: 30, pause: Duration::from_secs(30) };
 
 /// Entries on their way into the table.
 #[derive(Debug)]
@@ -38,8 +37,8 @@ pub(in crate::service) struct AuditBuffer {
 impl AuditBuffer {
     pub fn new() -> Self {
         let (sender, receiver) = mpsc::channel(WAITING);
-        let failed_sign_ins = Throttle::new(FAILED_SIGN_INS, FAILED_SIGN_INS_PAUSE);
-        Self { sender, waiting: Mutex::new((receiver, Vec::new())), hurry: Notify::new(), failed_sign_ins }
+        let waiting = Mutex::new((receiver, Vec::new()));
+        Self { sender, waiting, hurry: Notify::new(), failed_sign_ins: Throttle::new() }
     }
 }
 
@@ -85,7 +84,8 @@ impl Service {
     /// By a name that is somebody's: what else people type there may be their password. These are the only entries that
     /// strangers can cause, so of each name only so many are written, from wherever they come, and none waits for room.
     pub(in crate::service) fn record_failed_sign_in(&self, name: &str, address: Option<IpAddr>) {
-        let Some(held_back) = self.audit.failed_sign_ins.admit(name, Instant::now()) else { return };
+        let admitted = self.audit.failed_sign_ins.admit(name, FAILED_SIGN_INS, Instant::now());
+        let Ok(held_back) = admitted else { return };
         tracing::info!(
             user = name,
             address = address.map(tracing::field::display),

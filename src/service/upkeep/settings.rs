@@ -26,7 +26,6 @@ impl Service {
             }
         }
         if *self.settings() != settings {
-            self.admission.limit(&settings);
             *self.settings.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(settings);
             tracing::info!("the settings have changed");
         }

@@ -1,27 +1,23 @@
-//! Limits on what is under way at once and on how often somebody asks. Each replica decides by itself, from what it
-//! has let in and what the others have told it within the last second; while nothing is limited nobody tells anything.
+//! Limits on what is under way at once and on how often somebody asks. Each replica decides by itself: its share of a
+//! limit is the limit by the number of replicas, rounded up.
 
-mod exchange;
-mod rate;
+mod replicas;
 mod slots;
 
 use std::future::Future;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
-use uuid::Uuid;
 
 use crate::domain::access::{Authority, Caller};
 use crate::domain::address::network;
-use crate::domain::settings::{Setting, Settings};
+use crate::domain::settings::Setting;
 use crate::service::{Result, Service, ServiceError};
-use crate::telemetry::Throttle;
-use rate::Rates;
+use crate::telemetry::{Allowance, Throttle};
+use replicas::Replicas;
 use slots::Slots;
 
-pub(crate) use exchange::EXCHANGE_PAUSE;
+pub(crate) use replicas::HEARTBEAT_PAUSE;
 pub use slots::Slot;
 
 /// When a request that met a full house is worth another try, by when some of what is under way has ended.
@@ -34,25 +30,19 @@ const SLOT_POLL: Duration = Duration::from_millis(100);
 const RETRY_SESSION: Duration = Duration::from_secs(5);
 /// Begins of one user that wait for each other share a lock with few other users.
 const BEGINNING_LOCKS: usize = 64;
-/// Stands in for no limit.
-const UNLIMITED: u64 = u64::MAX;
 
-/// Tokens that whoever did not sign in gets from one network at once, and the pause between those beyond: fifty clients
-/// behind one address each begin a pull every second. Each token costs a signature and a look at every project asked for.
-const ANONYMOUS_TOKENS: u32 = 100;
-const ANONYMOUS_TOKENS_PAUSE: Duration = Duration::from_millis(20);
+/// Tokens that whoever did not sign in gets from one network: fifty clients behind one address each begin a pull every
+/// second. Each token costs a signature and a look at every project asked for.
+const ANONYMOUS_TOKENS: Allowance = Allowance { burst: 100, pause: Duration::from_millis(20) };
 
-/// What this replica has let in, and what it knows of the others.
+/// What this replica has let in, and how many replicas share the limits.
 #[derive(Debug)]
 pub(in crate::service) struct Admission {
-    replica: Uuid,
+    replicas: Replicas,
     uploads: Slots,
     downloads: Slots,
-    request_rate: AtomicU64,
-    rates: Mutex<Rates>,
+    requests: Throttle,
     anonymous_tokens: Throttle,
-    /// Whether the table has a row of this replica that says more than nothing.
-    has_told: AtomicBool,
     beginning: [tokio::sync::Mutex<()>; BEGINNING_LOCKS],
 }
 
@@ -66,37 +56,25 @@ pub enum Load {
 impl Admission {
     pub fn new() -> Self {
         Self {
-            replica: Uuid::new_v4(),
+            replicas: Replicas::default(),
             uploads: Slots::default(),
             downloads: Slots::default(),
-            request_rate: AtomicU64::new(UNLIMITED),
-            rates: Mutex::default(),
-            anonymous_tokens: Throttle::new(ANONYMOUS_TOKENS, ANONYMOUS_TOKENS_PAUSE),
-            has_told: AtomicBool::new(false),
+            requests: Throttle::new(),
+            anonymous_tokens: Throttle::new(),
             beginning: std::array::from_fn(|_| tokio::sync::Mutex::default()),
         }
-    }
-
-    pub fn limit(&self, settings: &Settings) {
-        self.uploads.limit(settings.limit(Setting::UploadConcurrent));
-        self.downloads.limit(settings.limit(Setting::DownloadConcurrent));
-        let rate = settings.limit(Setting::RequestRate).unwrap_or(UNLIMITED);
-        self.request_rate.store(rate, Ordering::Relaxed);
-    }
-
-    fn rate(&self) -> Option<u64> {
-        Some(self.request_rate.load(Ordering::Relaxed)).filter(|rate| *rate != UNLIMITED)
-    }
-
-    fn rates(&self) -> MutexGuard<'_, Rates> {
-        self.rates.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Service {
+    /// This replica's share of a limit. None where there is no limit.
+    fn share_of(&self, limit: Setting) -> Option<u64> {
+        Some(self.settings().limit(limit)?.div_ceil(self.admission.replicas.count()))
+    }
+
     /// Counts a request of this caller; fails where that is one too many.
     pub fn admit_request(&self, caller: &Caller) -> Result<()> {
-        let Some(rate) = self.admission.rate() else { return Ok(()) };
+        let Some(rate) = self.share_of(Setting::RequestRate) else { return Ok(()) };
         // Work on the database, within this process.
         if matches!(caller.authority, Authority::Unchecked) && caller.address.is_none() {
             return Ok(());
@@ -105,8 +83,8 @@ impl Service {
             Some(name) => self.standings.share(name).to_string(),
             None => format!("address {}", network(caller.address).network),
         };
-        let admitted = self.admission.rates().admit(&subject, rate, Instant::now());
-        admitted.map_err(|wait| ServiceError::TooManyRequests {
+        let admitted = self.admission.requests.admit(&subject, Allowance::per_second(rate), Instant::now());
+        admitted.map(drop).map_err(|wait| ServiceError::TooManyRequests {
             what: "requests of one user in a second",
             retry_after: Duration::from_secs(wait.as_secs() + 1),
         })
@@ -120,24 +98,22 @@ impl Service {
         }
         self.admit_request(caller)?;
         let network = network(caller.address).network;
-        match self.admission.anonymous_tokens.admit(&network, Instant::now()) {
-            Some(_) => Ok(()),
-            None => Err(ServiceError::TooManyRequests {
-                what: "tokens for one address in a second without signing in",
-                retry_after: RETRY_SLOT,
-            }),
-        }
+        let admitted = self.admission.anonymous_tokens.admit(&network, ANONYMOUS_TOKENS, Instant::now());
+        admitted.map(drop).map_err(|_| ServiceError::TooManyRequests {
+            what: "tokens for one address in a second without signing in",
+            retry_after: RETRY_SLOT,
+        })
     }
 
     /// Takes a slot for as long as bytes move; fails where there is none.
     pub async fn admit_load(&self, load: Load) -> Result<Slot> {
-        let (slots, what) = match load {
-            Load::Upload => (&self.admission.uploads, "uploads at once"),
-            Load::Download => (&self.admission.downloads, "downloads at once"),
+        let (slots, limit, what) = match load {
+            Load::Upload => (&self.admission.uploads, Setting::UploadConcurrent, "uploads at once"),
+            Load::Download => (&self.admission.downloads, Setting::DownloadConcurrent, "downloads at once"),
         };
         let deadline = Instant::now() + SLOT_PATIENCE;
         loop {
-            if let Some(slot) = slots.take() {
+            if let Some(slot) = slots.take(self.share_of(limit).unwrap_or(u64::MAX)) {
                 return Ok(slot);
             }
             if Instant::now() >= deadline {

@@ -107,11 +107,6 @@ impl Service {
                 report.note("forget old audit entries", entries).unwrap_or_default();
             let failures = self.db.forget_sign_ins().await;
             report.note("forget old failed sign-ins", failures.map_err(ServiceError::from));
-            let activity = self.db.sweep_activity().await;
-            report.note(
-                "forget what replicas that are gone had under way",
-                activity.map_err(ServiceError::from),
-            );
         }
         report
     }
