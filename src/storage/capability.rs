@@ -40,17 +40,10 @@ pub enum Capability {
     UploadKeyRestricted,
     ChecksumEnforced,
     RefusalHarmless,
-    ContentHashEnforced,
     CopyComputes,
     CopyOfPartsComputes,
     GateComputes,
     TinyPartCopies,
-    ConditionalPut,
-    ConditionalPutRaced,
-    ConditionalCopy,
-    ConditionalCopyRaced,
-    ConditionalComplete,
-    ConditionalCompleteRaced,
     RangedReads,
     UploadsByPrefix,
 }
@@ -70,7 +63,7 @@ pub enum Answer {
 pub struct Capabilities(BTreeMap<Capability, Answer>);
 
 impl Capability {
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 18] = [
         Self::SignatureEnforced,
         Self::TermsEnforced,
         Self::CopySourceRefused,
@@ -83,17 +76,10 @@ impl Capability {
         Self::UploadKeyRestricted,
         Self::ChecksumEnforced,
         Self::RefusalHarmless,
-        Self::ContentHashEnforced,
         Self::CopyComputes,
         Self::CopyOfPartsComputes,
         Self::GateComputes,
         Self::TinyPartCopies,
-        Self::ConditionalPut,
-        Self::ConditionalPutRaced,
-        Self::ConditionalCopy,
-        Self::ConditionalCopyRaced,
-        Self::ConditionalComplete,
-        Self::ConditionalCompleteRaced,
         Self::RangedReads,
         Self::UploadsByPrefix,
     ];
@@ -122,21 +108,12 @@ impl Capability {
             Self::UploadKeyRestricted => "can the key for uploads do no more than put below temp/",
             Self::ChecksumEnforced => "is a body refused that the signed x-amz-checksum-sha256 does not fit",
             Self::RefusalHarmless => "does a refused write leave the object as it was",
-            Self::ContentHashEnforced => {
-                "is a body refused that X-Amz-Content-Sha256 in the URL does not fit"
-            }
             Self::CopyComputes => "does a copy compute the SHA-256 of an object",
             Self::CopyOfPartsComputes => "does a copy compute the SHA-256 of an object made of parts",
             Self::GateComputes => {
                 "does the copy into a multipart upload compute it before anything is visible"
             }
             Self::TinyPartCopies => "does a copy of a few bytes become a part of a multipart upload",
-            Self::ConditionalPut => "does If-None-Match keep a PUT from overwriting",
-            Self::ConditionalPutRaced => "does one of eight such PUTs at once win",
-            Self::ConditionalCopy => "does If-None-Match keep a copy from overwriting",
-            Self::ConditionalCopyRaced => "does one of eight such copies at once win",
-            Self::ConditionalComplete => "does If-None-Match keep a completed upload from overwriting",
-            Self::ConditionalCompleteRaced => "does one of eight such completions at once win",
             Self::RangedReads => "does a ranged read give exactly the range",
             Self::UploadsByPrefix => "are multipart uploads that have begun listed",
         }
@@ -176,8 +153,6 @@ impl Capability {
             }
             (Self::RefusalHarmless, true) => "the checksum the store reports can be believed",
             (Self::RefusalHarmless, false) => "the checksum the store reports is not believed",
-            (Self::ContentHashEnforced, true) => "a URL alone could bind its body",
-            (Self::ContentHashEnforced, false) => "a URL alone does not bind its body",
             (Self::CopyComputes | Self::CopyOfPartsComputes, true) => "a copy proves a digest up to 5 GiB",
             (Self::CopyComputes | Self::CopyOfPartsComputes, false) => "a copy proves nothing",
             (Self::GateComputes, true) => "a blob up to 5 GiB is proven by the copy that publishes it",
@@ -192,8 +167,6 @@ impl Capability {
             (Self::UploadsByPrefix, false) => {
                 "give the bucket a lifecycle rule that aborts what is left over"
             }
-            // The database decides who wins: not every store can.
-            (_, _) => "nothing rests on it",
         }
     }
 }

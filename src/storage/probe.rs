@@ -6,8 +6,6 @@
 mod access;
 mod archive;
 mod checksum;
-mod condition;
-mod content_hash;
 mod copy;
 mod headers;
 mod source;
@@ -27,7 +25,7 @@ use crate::domain::hash::Hasher;
 use crate::domain::upload::UploadId;
 
 /// Raised whenever what is asked changes, or how: what an older probe saw then counts no more.
-pub const PROBE_VERSION: i64 = 4;
+pub const PROBE_VERSION: i64 = 5;
 
 /// For errors: what a store refused that Overside cannot do without.
 const MULTIPART: &str =
@@ -40,9 +38,9 @@ const OTHER: &[u8] = b"overside probes THIS bucket";
 /// How much is asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Depth {
-    /// What something rests on.
+    /// What a proof or a URL rests on.
     Needed,
-    /// And what is good to know of a store.
+    /// And what tells an operator that a store is not fit.
     Everything,
 }
 
@@ -97,14 +95,18 @@ impl Probe<'_> {
 
     async fn ask(&self, depth: Depth) -> Capabilities {
         // Boxed: a dozen requests side by side would be more than a thread's stack holds.
-        let (urls, checksums, copying, access, more) = join!(
+        let (urls, checksums, copying, access) = join!(
             Box::pin(self.urls()),
             Box::pin(self.checksums()),
             Box::pin(self.copies()),
-            Box::pin(self.access()),
-            Box::pin(self.more(depth)),
+            Box::pin(async {
+                match depth {
+                    Depth::Needed => Vec::new(),
+                    Depth::Everything => self.access().await.into(),
+                }
+            }),
         );
-        Capabilities::new([&urls[..], &checksums, &copying, &access, &more].concat())
+        Capabilities::new([&urls[..], &checksums, &copying, &access].concat())
     }
 
     /// What clients' URLs permit.
@@ -128,20 +130,6 @@ impl Probe<'_> {
             }
         }
         answers
-    }
-
-    /// What nothing rests on.
-    async fn more(&self, depth: Depth) -> Vec<(Capability, Answer)> {
-        if depth == Depth::Needed {
-            return Vec::new();
-        }
-        let (puts, copies, completes, content_hash) = join!(
-            Box::pin(self.conditional_put()),
-            Box::pin(self.conditional_copy()),
-            Box::pin(self.conditional_complete()),
-            Box::pin(self.content_hash()),
-        );
-        [&puts[..], &copies, &completes, &content_hash].concat()
     }
 
     fn key(&self, name: &'static str) -> Key {

@@ -108,7 +108,6 @@ pub struct S3 {
     /// Signs URLs that lead back to this service; none where it takes no uploads.
     own_urls: Option<UrlSigner>,
     settings: Arc<S3Settings>,
-    credentials: Option<SharedCredentialsProvider>,
     /// What the bucket was seen to do; nothing is assumed before the probe has run.
     capabilities: Arc<RwLock<Arc<Capabilities>>>,
     /// What it did not do although the probe saw it.
@@ -184,7 +183,6 @@ impl S3 {
             own_urls: None,
             client,
             settings: Arc::new(settings),
-            credentials: shared.credentials_provider(),
             capabilities: Arc::default(),
             distrusted: Arc::default(),
             pace: Arc::default(),
@@ -285,10 +283,6 @@ impl S3 {
     #[must_use]
     pub fn client(&self) -> &Client {
         &self.client
-    }
-
-    pub(in crate::storage) fn credentials(&self) -> Option<&SharedCredentialsProvider> {
-        self.credentials.as_ref()
     }
 
     pub(super) fn http(&self) -> Result<&reqwest::Client> {
