@@ -12,6 +12,7 @@ use clap::{Args, ValueEnum};
 use url::Url;
 
 use crate::auth::oidc::IssuerConfig;
+use crate::domain::duration::{self, LONGEST, LONGEST_URL_LIFETIME};
 use crate::domain::limits::Limits;
 use crate::domain::part::{DEFAULT_PART_SIZE, MAX_OBJECT_SIZE, MAX_PART_SIZE, MIN_PART_SIZE};
 use crate::http::redirects::{Clients, RedirectMode, Redirects};
@@ -268,22 +269,12 @@ impl LimitConfig {
 }
 
 fn duration(text: &str) -> Result<Duration, String> {
-    let duration =
-        humantime::parse_duration(text).map_err(|error| format!("{error}; write it like 90s, 15m, 24h"))?;
-    // A thousand years is a slip of the pen, and dates that far do not fit the database.
-    let most = Duration::from_hours(1000 * 365 * 24);
-    if duration.is_zero() || duration > most {
-        Err("must be more than nothing and make sense".to_owned())
-    } else {
-        Ok(duration)
-    }
+    duration::parse(text, &(Duration::from_millis(1)..=LONGEST))
 }
 
+/// Clients take a token that says less for one of a minute (Docker, "Token Authentication Specification").
 fn token_lifetime(text: &str) -> Result<Duration, String> {
-    let lifetime = duration(text)?;
-    // Clients take a token that says less for one of a minute (Docker, "Token Authentication Specification").
-    let (least, most) = (Duration::from_mins(1), Duration::from_hours(24));
-    if (least..=most).contains(&lifetime) { Ok(lifetime) } else { Err("must be from 1m to 24h".to_owned()) }
+    duration::parse(text, &(Duration::from_mins(1)..=Duration::from_hours(24)))
 }
 
 /// As a browser sends it (RFC 6454 §6.2): scheme, host and port, and nothing else.
@@ -311,14 +302,7 @@ fn grace(text: &str) -> Result<Duration, String> {
 }
 
 fn url_lifetime(text: &str) -> Result<Duration, String> {
-    let lifetime = duration(text)?;
-    // What S3 signs at all (Amazon S3 User Guide, "Sharing objects with presigned URLs").
-    let most = Duration::from_hours(7 * 24);
-    if lifetime < Duration::from_secs(1) || lifetime > most {
-        Err("must be from 1s to 7d".to_owned())
-    } else {
-        Ok(lifetime)
-    }
+    duration::parse(text, &(Duration::from_secs(1)..=LONGEST_URL_LIFETIME))
 }
 
 fn part_size(text: &str) -> Result<ByteSize, String> {

@@ -7,7 +7,9 @@ use std::str::FromStr;
 use serde::Serialize;
 
 use super::name::RepositoryName;
+use super::words::words;
 
+pub use super::words::UnknownName;
 pub use overside_protocol::name::{InvalidProjectName, ProjectName};
 
 /// Longest name of a user or a robot.
@@ -25,45 +27,14 @@ impl ProjectReference {
     pub const NONE: Self = Self::Id(-1);
 }
 
-/// What can be done in a repository.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Action {
-    Pull,
-    Push,
-    Delete,
-}
-
-impl Action {
-    pub const ALL: [Self; 3] = [Self::Pull, Self::Push, Self::Delete];
-
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Pull => "pull",
-            Self::Push => "push",
-            Self::Delete => "delete",
-        }
-    }
-}
-
-impl fmt::Display for Action {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-/// A text that is no action or role.
-#[derive(Debug, thiserror::Error, PartialEq, Eq)]
-#[error("{0:?} is none of {1}")]
-pub struct UnknownName(pub String, pub &'static str);
-
-impl FromStr for Action {
-    type Err = UnknownName;
-
-    fn from_str(text: &str) -> Result<Self, UnknownName> {
-        let found = Self::ALL.into_iter().find(|action| action.as_str() == text);
-        found.ok_or_else(|| UnknownName(text.to_owned(), "pull, push and delete"))
+words! {
+    /// What can be done in a repository.
+    #[derive(PartialOrd, Ord, Serialize)]
+    #[serde(rename_all = "lowercase")]
+    Action {
+        Pull: "pull",
+        Push: "push",
+        Delete: "delete",
     }
 }
 
@@ -126,33 +97,23 @@ impl FromStr for Actions {
     }
 }
 
-/// What a member of a project is. Each may what the one before may.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Role {
-    /// Pulls.
-    Guest,
-    /// Pushes.
-    Developer,
-    /// Deletes.
-    Maintainer,
-    /// Decides on members, robots and whether the project is public.
-    Admin,
+words! {
+    /// What a member of a project is. Each may what the one before may.
+    #[derive(PartialOrd, Ord, Serialize)]
+    #[serde(rename_all = "lowercase")]
+    Role {
+        /// Pulls.
+        Guest: "guest",
+        /// Pushes.
+        Developer: "developer",
+        /// Deletes.
+        Maintainer: "maintainer",
+        /// Decides on members, robots and whether the project is public.
+        Admin: "admin",
+    }
 }
 
 impl Role {
-    pub const ALL: [Self; 4] = [Self::Guest, Self::Developer, Self::Maintainer, Self::Admin];
-
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Guest => "guest",
-            Self::Developer => "developer",
-            Self::Maintainer => "maintainer",
-            Self::Admin => "admin",
-        }
-    }
-
     /// Its number, which Harbor's API has for it (`src/common/const.go` there).
     #[must_use]
     pub const fn id(self) -> i64 {
@@ -182,21 +143,6 @@ impl Role {
             Self::Developer => Self::Guest.actions().with(Action::Push),
             Self::Maintainer | Self::Admin => Self::Developer.actions().with(Action::Delete),
         }
-    }
-}
-
-impl fmt::Display for Role {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-impl FromStr for Role {
-    type Err = UnknownName;
-
-    fn from_str(text: &str) -> Result<Self, UnknownName> {
-        let found = Self::ALL.into_iter().find(|role| role.as_str() == text);
-        found.ok_or_else(|| UnknownName(text.to_owned(), "guest, developer, maintainer and admin"))
     }
 }
 

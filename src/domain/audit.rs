@@ -5,28 +5,12 @@ use std::net::IpAddr;
 use chrono::{DateTime, Utc};
 
 use super::access::{Authority, Caller, ProjectName};
+use super::words::words;
 
 /// Longest text of an entry, in characters: a repository's name with a digest of SHA-512 has fewer.
 const MAX_TEXT: usize = 512;
 /// Who changes things by a command beside the database; no user can be called so.
 pub const COMMAND_LINE: &str = "(command line)";
-
-macro_rules! words {
-    ($(#[$doc:meta])* $name:ident { $($(#[$word_doc:meta])* $word:ident: $text:literal,)+ }) => {
-        $(#[$doc])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-        pub enum $name {
-            $($(#[$word_doc])* $word,)+
-        }
-
-        impl $name {
-            #[must_use]
-            pub const fn as_str(self) -> &'static str {
-                match self { $(Self::$word => $text,)+ }
-            }
-        }
-    };
-}
 
 words! {
     /// What was done.

@@ -1,13 +1,11 @@
 //! A published blob, how its digest was proven and where its bytes stand.
 
-use std::fmt;
-use std::str::FromStr;
-
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::digest::Digest;
 use super::upload::UploadId;
+use super::words::words;
 
 pub use overside_protocol::wire::ListedBlob;
 
@@ -71,49 +69,16 @@ pub struct Removal {
     pub until: DateTime<Utc>,
 }
 
-/// How the digest was proven; kept on the blob's row.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Proof {
-    /// Hashed as the bytes passed through this server.
-    Streamed,
-    /// The store refused any other content and reports the SHA-256 of the whole object.
-    StoreChecksum,
-    /// The store computed the SHA-256 of the whole object while it copied it to where no URL writes.
-    StoreCopy,
-    /// Read back from the store and hashed here.
-    ReadBack,
-}
-
-impl Proof {
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Streamed => "streamed",
-            Self::StoreChecksum => "store-checksum",
-            Self::StoreCopy => "store-copy",
-            Self::ReadBack => "read-back",
-        }
-    }
-}
-
-impl fmt::Display for Proof {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-/// A text that names no proof.
-#[derive(Debug, thiserror::Error)]
-#[error("no such proof")]
-pub struct UnknownProof;
-
-impl FromStr for Proof {
-    type Err = UnknownProof;
-
-    fn from_str(text: &str) -> Result<Self, UnknownProof> {
-        [Self::Streamed, Self::StoreChecksum, Self::StoreCopy, Self::ReadBack]
-            .into_iter()
-            .find(|proof| proof.as_str() == text)
-            .ok_or(UnknownProof)
+words! {
+    /// How the digest was proven; kept on the blob's row.
+    Proof {
+        /// Hashed as the bytes passed through this server.
+        Streamed: "streamed",
+        /// The store refused any other content and reports the SHA-256 of the whole object.
+        StoreChecksum: "store-checksum",
+        /// The store computed the SHA-256 of the whole object while it copied it to where no URL writes.
+        StoreCopy: "store-copy",
+        /// Read back from the store and hashed here.
+        ReadBack: "read-back",
     }
 }

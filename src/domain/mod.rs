@@ -8,6 +8,7 @@ pub mod address;
 pub mod audit;
 pub mod blob;
 pub mod clock;
+pub mod duration;
 pub mod limits;
 pub mod pace;
 pub mod project;
@@ -15,5 +16,6 @@ pub mod quota;
 pub mod secret;
 pub mod settings;
 pub mod upload;
+pub mod words;
 
 pub use overside_protocol::{digest, hash, manifest, media_type, midstate, name, part, range, reference};

@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::access::ProjectName;
+use super::words::words;
 
 /// What a project has and may have. A limit that is none is no limit.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -29,18 +30,18 @@ pub struct Recount {
     pub agrees: bool,
 }
 
-/// What a quota is of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum QuotaKind {
-    Bytes,
-    Tags,
+words! {
+    /// What a quota is of.
+    QuotaKind {
+        Bytes: "bytes",
+        Tags: "tags",
+    }
 }
 
 /// Something that a project has no room for.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "the push needs {needed} {} and project {project} has {} of {limit} left; delete something or ask for more",
-    .kind.as_str(),
+    "the push needs {needed} {kind} and project {project} has {} of {limit} left; delete something or ask for more",
     self.left()
 )]
 pub struct Shortage {
@@ -51,16 +52,6 @@ pub struct Shortage {
     pub used: u64,
     /// On top of what the push holds already.
     pub needed: u64,
-}
-
-impl QuotaKind {
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Bytes => "bytes",
-            Self::Tags => "tags",
-        }
-    }
 }
 
 impl Shortage {

@@ -4,14 +4,12 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
+use super::duration::{self, LONGEST, LONGEST_URL_LIFETIME, Written};
+
 /// No limit, as administrators and clients of Harbor write it.
 const UNLIMITED: i64 = -1;
 /// Beyond it a limit is none: no replica has so many requests at once, and no user sends so many in a second.
 const MOST: i64 = 1_000_000;
-/// A thousand years are a slip of the pen, and dates that far do not fit the database.
-const LONGEST: Duration = Duration::from_hours(1000 * 365 * 24);
-/// What S3 signs at all (Amazon S3 User Guide, "Sharing objects with presigned URLs").
-const LONGEST_URL_LIFETIME: Duration = Duration::from_hours(7 * 24);
 const SHORTEST: Duration = Duration::from_secs(1);
 const DEFAULT_AUDIT_RETENTION: Duration = Duration::from_hours(90 * 24);
 const RESTRICTIONS: &[&str] = &["everyone", "adminonly"];
@@ -132,7 +130,7 @@ impl Setting {
             Kind::Bytes => {
                 number(text, 0, i64::MAX).ok_or_else(|| "is -1 for none, or bytes in digits".to_owned())
             }
-            Kind::Lifetime { most } => lifetime(text, most),
+            Kind::Lifetime { most } => duration::parse(text, &(SHORTEST..=most)).map(Value::Lifetime),
             Kind::OneOf(words) => {
                 let word = words.iter().find(|word| **word == text);
                 word.map(|word| Value::Word(word)).ok_or_else(|| format!("is one of {}", words.join(", ")))
@@ -147,29 +145,12 @@ fn number(text: &str, least: i64, most: i64) -> Option<Value> {
     (number == UNLIMITED || (least..=most).contains(&number)).then_some(Value::Number(number))
 }
 
-fn lifetime(text: &str, most: Duration) -> Result<Value, String> {
-    let bounds = || format!("is from 1s to {}, written like 90s, 15m, 24h", Value::Lifetime(most));
-    let lifetime = humantime::parse_duration(text).map_err(|_| bounds())?;
-    if (SHORTEST..=most).contains(&lifetime) { Ok(Value::Lifetime(lifetime)) } else { Err(bounds()) }
-}
-
-/// In the largest unit that it is a whole number of: months of a calendar would make 90 days an odd lot.
-fn written(lifetime: Duration, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    let units = [(24 * 60 * 60, "d"), (60 * 60, "h"), (60, "m"), (1, "s")];
-    let fits =
-        |(seconds, _): &(u64, &str)| lifetime == Duration::from_secs(lifetime.as_secs() / seconds * seconds);
-    match units.into_iter().find(fits) {
-        Some((seconds, unit)) => write!(f, "{}{unit}", lifetime.as_secs() / seconds),
-        None => write!(f, "{}", humantime::format_duration(lifetime)),
-    }
-}
-
 /// As it is stored, and read by [`Setting::parse`].
 impl fmt::Display for Value {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Number(number) => number.fmt(f),
-            Self::Lifetime(lifetime) => written(*lifetime, f),
+            Self::Lifetime(lifetime) => Written(*lifetime).fmt(f),
             Self::Word(word) => f.write_str(word),
         }
     }

@@ -22,6 +22,7 @@ use uuid::Uuid;
 use super::digest::{Algorithm, Digest};
 use super::name::RepositoryName;
 use super::part::PartPlan;
+use super::words::words;
 
 pub use overside_protocol::upload::{Status, TransferMode, UnknownValue, UploadId};
 pub use progress::{Phase, Progress};
@@ -120,33 +121,20 @@ pub struct Failure {
     pub message: String,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum FailureCode {
-    DigestMismatch,
-    SizeMismatch,
-    /// Stored bytes were removed behind our back, by a lifecycle rule or a person.
-    Vanished,
-    /// The project has no room for what was found.
-    QuotaExceeded,
-}
-
-impl FailureCode {
-    const ALL: [Self; 4] = [Self::DigestMismatch, Self::SizeMismatch, Self::Vanished, Self::QuotaExceeded];
-
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::DigestMismatch => "digest-mismatch",
-            Self::SizeMismatch => "size-mismatch",
-            Self::Vanished => "vanished",
-            Self::QuotaExceeded => "quota-exceeded",
-        }
+words! {
+    FailureCode {
+        DigestMismatch: "digest-mismatch",
+        SizeMismatch: "size-mismatch",
+        /// Stored bytes were removed behind our back, by a lifecycle rule or a person.
+        Vanished: "vanished",
+        /// The project has no room for what was found.
+        QuotaExceeded: "quota-exceeded",
     }
 }
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.code.as_str(), self.message)
+        write!(f, "{}: {}", self.code, self.message)
     }
 }
 
@@ -155,7 +143,7 @@ impl FromStr for Failure {
 
     fn from_str(text: &str) -> Result<Self, UnknownValue> {
         let (code, message) = text.split_once(": ").ok_or(UnknownValue)?;
-        let code = FailureCode::ALL.into_iter().find(|known| known.as_str() == code).ok_or(UnknownValue)?;
+        let code = code.parse().map_err(|_| UnknownValue)?;
         Ok(Self { code, message: message.to_owned() })
     }
 }

@@ -67,7 +67,7 @@ fn bad_usage(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
             (&["serve", "--max-blob-size", "50TiB"], "to 48.8 TiB"),
             (&["serve", "--url-lifetime", "8d"], "from 1s to 7d"),
             (&["serve", "--upload-lifetime", "soon"], "24h"),
-            (&["serve", "--lease", "0s"], "more than nothing"),
+            (&["serve", "--lease", "0s"], "from 1ms to"),
             (&["serve", "--listen", "nowhere"], "--listen"),
             (&["serve", "--listen", "0.0.0.0:0"], "--insecure-no-auth"),
             (&["serve", "--listen", "[::]:0"], "--insecure-no-auth"),
