@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, TimeDelta, Utc};
 use criterion::{Criterion, criterion_group, criterion_main};
 use overside::db::{Committed, Db};
-use overside::domain::blob::{Blob, Proof, Standing};
+use overside::domain::blob::{Blob, Placement, Proof};
 use overside::domain::clock::Clock;
 use overside::domain::digest::Digest;
 use overside::domain::upload::{Lease, Upload};
@@ -60,7 +60,7 @@ async fn finalize(db: &Db, upload: &Upload, digest: Digest) {
         size: 65_536,
         proof: Proof::StoreChecksum,
         created_at: now(),
-        standing: Standing::Placed,
+        placement: Placement::Placed,
     };
     assert_eq!(
         db.commit_blob(&claimed, &done, &blob, now(), None, None).await.expect("a commit"),

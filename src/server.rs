@@ -19,7 +19,7 @@ use url::Url;
 use crate::auth::password::Password;
 use crate::config::{AuthMode, ServeConfig};
 use crate::http;
-use crate::http::connections::{Connections, Lingering, Occupied, Terms, Watched};
+use crate::http::connections::{Connections, Lingering, Terms, TrackedBody, Watched};
 use crate::http::origin::{Origin, Peer, forwarded_for};
 use crate::http::redirects::Redirects;
 use crate::open;
@@ -122,7 +122,7 @@ impl Server {
         let audit = tokio::spawn(worker::write_audit_log(service()));
         let prober = self.prober.map(|prober| tokio::spawn(prober.ask_until_answered(cleaning.clone())));
         let connections = GracefulShutdown::new();
-        let entrance = Entrance {
+        let entrance = ListenerContext {
             router,
             connections: Connections::new(self.connection_terms),
             trusts_forwarded_for: self.trusts_forwarded_for,
@@ -169,7 +169,7 @@ impl Server {
 }
 
 /// What every connection comes in by.
-struct Entrance {
+struct ListenerContext {
     router: Router,
     connections: Arc<Connections>,
     trusts_forwarded_for: bool,
@@ -177,7 +177,7 @@ struct Entrance {
     can_sign_in: bool,
 }
 
-impl Entrance {
+impl ListenerContext {
     /// Serves a connection in a task of its own; closes it where there is no room for it.
     fn serve(&self, stream: TcpStream, watcher: &GracefulShutdown) {
         let address = stream.peer_addr().ok().map(|address| address.ip());
@@ -213,7 +213,7 @@ impl Entrance {
                     }
                     Err(crowded) => (None, http::crowded(request.uri(), crowded)),
                 };
-                Ok::<_, Infallible>(response.map(|body| Occupied::new(body, work)))
+                Ok::<_, Infallible>(response.map(|body| TrackedBody::new(body, work)))
             }
         });
         let stream = TokioIo::new(Watched::new(stream, connection.flow()));

@@ -5,7 +5,7 @@ use anyhow::Context;
 use crate::config::{LimitConfig, StoreConfig};
 use crate::domain::digest::Digest;
 use crate::open;
-use crate::service::{Flaw, ScrubReport, ScrubTerms};
+use crate::service::{Inconsistency, ScrubReport, ScrubTerms};
 
 /// Compare the blobs of the database with the objects in the store; safe beside running servers.
 ///
@@ -34,7 +34,7 @@ pub(super) struct VerifyArgs {
 pub(super) async fn run(args: VerifyArgs) -> anyhow::Result<()> {
     let service = open::service(&args.store, args.limits.limits()).await?;
     let terms = ScrubTerms { is_deep: args.deep, is_repairing: args.repair };
-    let found = |flaw: Flaw, blob: &crate::domain::blob::Blob| {
+    let found = |flaw: Inconsistency, blob: &crate::domain::blob::Blob| {
         if !args.json {
             say!("{}: {} ({} bytes)", words(flaw), blob.digest, blob.size);
         }
@@ -64,10 +64,10 @@ pub(super) async fn run(args: VerifyArgs) -> anyhow::Result<()> {
     anyhow::bail!("some blobs cannot be read; {advice}");
 }
 
-const fn words(flaw: Flaw) -> &'static str {
+const fn words(flaw: Inconsistency) -> &'static str {
     match flaw {
-        Flaw::Missing => "missing",
-        Flaw::WrongBytes => "wrong bytes",
-        Flaw::Lost => "lost before",
+        Inconsistency::Missing => "missing",
+        Inconsistency::WrongBytes => "wrong bytes",
+        Inconsistency::Lost => "lost before",
     }
 }

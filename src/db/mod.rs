@@ -34,7 +34,7 @@ use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
 
-use crate::domain::quota::Shortage;
+use crate::domain::quota::QuotaExceeded;
 
 pub use accounts::authorization::{ProjectAccess, RobotAccount, TokenAccount, UserAccount};
 pub use accounts::projects::DeletedProject;
@@ -103,7 +103,7 @@ pub enum DbError {
     Missing(PathBuf),
     /// No failure of the database: what was to be written does not fit into its project, and was not written.
     #[error(transparent)]
-    NoRoom(Box<Shortage>),
+    QuotaExceeded(Box<QuotaExceeded>),
     #[error(
         "the database took {0:?} to tell the time, so nobody knows what it is; try again once it is less busy"
     )]

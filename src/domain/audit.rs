@@ -47,7 +47,7 @@ words! {
 
 /// What was done to what, before it is known by whom.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Deed {
+pub struct AuditedAction {
     pub operation: Operation,
     pub resource_type: ResourceType,
     pub resource: String,
@@ -61,7 +61,7 @@ pub struct AuditEntry {
     pub happened_at: DateTime<Utc>,
     /// Empty for whoever did not sign in, or where nobody has to; [`COMMAND_LINE`] for commands.
     pub username: String,
-    pub deed: Deed,
+    pub action: AuditedAction,
     pub address: Option<IpAddr>,
 }
 
@@ -79,19 +79,24 @@ pub struct StoredAuditEntry {
 
 impl AuditEntry {
     #[must_use]
-    pub fn new(username: &str, address: Option<IpAddr>, deed: Deed, happened_at: DateTime<Utc>) -> Self {
-        let deed = Deed { resource: shortened(&deed.resource), ..deed };
-        Self { happened_at, username: shortened(username), deed, address }
+    pub fn new(
+        username: &str,
+        address: Option<IpAddr>,
+        action: AuditedAction,
+        happened_at: DateTime<Utc>,
+    ) -> Self {
+        let action = AuditedAction { resource: shortened(&action.resource), ..action };
+        Self { happened_at, username: shortened(username), action, address }
     }
 
     #[must_use]
-    pub fn by(caller: &Caller, deed: Deed, happened_at: DateTime<Utc>) -> Self {
+    pub fn by(caller: &Caller, action: AuditedAction, happened_at: DateTime<Utc>) -> Self {
         let name = match (&caller.authority, caller.address) {
             // Whoever asks a server has an address.
             (Authority::Unchecked, None) => COMMAND_LINE,
             _ => caller.name().unwrap_or_default(),
         };
-        Self::new(name, caller.address, deed, happened_at)
+        Self::new(name, caller.address, action, happened_at)
     }
 }
 

@@ -17,12 +17,12 @@ pub struct Blob {
     pub size: u64,
     pub proof: Proof,
     pub created_at: DateTime<Utc>,
-    pub standing: Standing,
+    pub placement: Placement,
 }
 
 /// Where a blob's bytes are read from.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Standing {
+pub enum Placement {
     /// Its content-addressed path.
     Placed,
     /// Where they were proven, under a temporary key that no URL writes to; the copy to the content-addressed path is
@@ -35,7 +35,7 @@ pub enum Standing {
     Lost,
 }
 
-impl Standing {
+impl Placement {
     /// Whether the bytes can be read now, and are the ones that were proven.
     #[must_use]
     pub const fn is_readable(&self) -> bool {

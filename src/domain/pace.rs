@@ -42,12 +42,12 @@ pub struct Pace {
     pub proving: Option<u64>,
     pub copying: Option<u64>,
     pub reading: Option<u64>,
-    pub largest: Option<Largest>,
+    pub largest: Option<CopySizeLimit>,
 }
 
 /// The largest copy that is tried, after a larger one took too long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Largest {
+pub struct CopySizeLimit {
     /// 0 where no copy is tried at all.
     pub bytes: u64,
     pub until: DateTime<Utc>,
@@ -78,7 +78,7 @@ impl Pace {
         let remembered = if bytes == 0 { REMEMBERED_OUTAGE } else { REMEMBERED };
         match known {
             Some(known) if known.bytes <= bytes => {}
-            _ => self.largest = Some(Largest { bytes, until: now + remembered }),
+            _ => self.largest = Some(CopySizeLimit { bytes, until: now + remembered }),
         }
     }
 

@@ -44,7 +44,7 @@ words! {
     "the push needs {needed} {kind} and project {project} has {} of {limit} left; delete something or ask for more",
     self.left()
 )]
-pub struct Shortage {
+pub struct QuotaExceeded {
     pub project: ProjectName,
     pub kind: QuotaKind,
     pub limit: u64,
@@ -54,7 +54,7 @@ pub struct Shortage {
     pub needed: u64,
 }
 
-impl Shortage {
+impl QuotaExceeded {
     #[must_use]
     pub const fn left(&self) -> u64 {
         self.limit.saturating_sub(self.used)
@@ -67,7 +67,7 @@ mod tests {
 
     #[test]
     fn a_shortage_says_what_is_needed_and_what_is_left() {
-        let shortage = |kind, used| Shortage {
+        let shortage = |kind, used| QuotaExceeded {
             project: "library/nginx"
                 .parse::<crate::domain::name::RepositoryName>()
                 .map(|name| name.project())

@@ -53,7 +53,7 @@ use tracing::Level;
 
 use crate::service::{Service, ServiceError};
 use crate::storage::signed_url::SIGNED_PATH;
-use connections::{Claim, Crowded};
+use connections::{Claim, OverCapacity};
 use endpoint::Endpoint;
 use error::HttpError;
 use gate::Visitor;
@@ -141,7 +141,7 @@ async fn absolute_locations(request: Request, next: Next) -> Response {
 
 /// The answer to a request that there is no room for.
 #[must_use]
-pub fn crowded(uri: &Uri, crowded: Crowded) -> Response {
+pub fn crowded(uri: &Uri, crowded: OverCapacity) -> Response {
     in_terms_of(uri, ServiceError::from(crowded).into()).into_response()
 }
 

@@ -7,7 +7,7 @@ use crate::auth::token::TokenError;
 use crate::db::DbError;
 use crate::domain::digest::{Digest, Mismatch};
 use crate::domain::manifest::ManifestError;
-use crate::domain::quota::Shortage;
+use crate::domain::quota::QuotaExceeded;
 use crate::domain::upload::{Failure, FailureCode, Refusal};
 use crate::storage::StorageError;
 use crate::storage::signed_url::SignatureError;
@@ -95,7 +95,7 @@ pub enum ServiceError {
     TooLarge(String),
     /// The project has no room for it.
     #[error(transparent)]
-    QuotaExceeded(Box<Shortage>),
+    QuotaExceeded(Box<QuotaExceeded>),
     #[error("the body ended before it was complete; ask for the upload's offset and go on from there")]
     BodyIncomplete,
     #[error(transparent)]
@@ -130,7 +130,7 @@ pub enum ServiceError {
 impl From<DbError> for ServiceError {
     fn from(error: DbError) -> Self {
         match error {
-            DbError::NoRoom(shortage) => Self::QuotaExceeded(shortage),
+            DbError::QuotaExceeded(shortage) => Self::QuotaExceeded(shortage),
             error if error.is_disk_full() => Self::NoSpace(Box::new(error)),
             error => Self::Db(error),
         }

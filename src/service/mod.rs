@@ -32,7 +32,7 @@ use crate::domain::upload::{Upload, UploadId};
 use crate::log_text::chain;
 use crate::memory::MemoryBudget;
 use crate::storage::Storage;
-use accounts::identity::Standings;
+use accounts::identity::AccountCache;
 use accounts::passwords;
 use bodies::BodyMemory;
 use registry::blobs;
@@ -57,7 +57,7 @@ pub use upkeep::admission::{Load, Slot};
 pub use upkeep::cleanup::{CleaningTurn, CleanupReport};
 pub use upkeep::collect::CollectReport;
 pub use upkeep::readiness::Readiness;
-pub use upkeep::scrub::{Flaw, ScrubReport, ScrubTerms};
+pub use upkeep::scrub::{Inconsistency, ScrubReport, ScrubTerms};
 pub use uploads::append::Chunk;
 pub use uploads::finalize::{ClientHints, Finalized, NamedPart};
 pub use uploads::sign::{ArrivedPart, Presigned, SignMode, SignRequest, SignedPart, SignedParts};
@@ -84,7 +84,7 @@ pub struct Service {
     settings: RwLock<Arc<Settings>>,
     admission: Admission,
     audit: AuditBuffer,
-    standings: Standings,
+    account_cache: AccountCache,
     readiness: LastReadiness,
     /// Work that goes on when the request that began it is gone.
     tasks: TaskTracker,
@@ -114,7 +114,7 @@ impl Service {
             settings: RwLock::new(Arc::new(settings)),
             admission: Admission::new(),
             audit: AuditBuffer::new(),
-            standings: Standings::default(),
+            account_cache: AccountCache::default(),
             readiness: LastReadiness::default(),
             tasks: TaskTracker::new(),
             handover: CancellationToken::new(),

@@ -21,9 +21,9 @@ impl Appender {
     }
 
     /// Ends when this append holds memory that others have waited for long enough: then [`Self::spill`] it.
-    pub async fn overstayed(&self) {
+    pub async fn stalled(&self) {
         match self {
-            Self::S3(appender) => appender.overstayed().await,
+            Self::S3(appender) => appender.stalled().await,
             Self::Filesystem(_) => std::future::pending().await,
         }
     }

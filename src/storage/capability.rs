@@ -1,7 +1,7 @@
 //! What is asked of a bucket, and what its answers mean.
 
 mod guards;
-mod way;
+mod proof_method;
 
 use std::collections::BTreeMap;
 
@@ -15,7 +15,7 @@ use crate::log_text::chain;
 pub(super) use guards::CHECKSUM_ALGORITHM;
 pub(super) use guards::COPY_CONDITION;
 pub use guards::UrlGuards;
-pub use way::{UploadKind, Way};
+pub use proof_method::{ProofMethod, UploadKind};
 
 /// How long an answer counts for those who start. A store learns and unlearns things when it is upgraded, which
 /// is an event of weeks; and what is relied on most, the computed checksums, is seen anew with every use.

@@ -24,9 +24,9 @@ pub mod key;
 mod presigned;
 pub mod probe;
 mod published;
-mod rope;
 pub mod s3;
 mod sealed;
+mod segmented_bytes;
 pub mod signed_url;
 mod temporary;
 
@@ -39,7 +39,7 @@ use futures_util::stream::BoxStream;
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
-use crate::domain::blob::{Blob, Standing};
+use crate::domain::blob::{Blob, Placement};
 use crate::domain::digest::{Algorithm, Digest};
 use crate::domain::pace::{Pace, Work};
 use crate::domain::part::{MAX_OBJECT_SIZE, MAX_PART_COUNT, Part, ReceivedPart};
@@ -47,7 +47,7 @@ use crate::domain::range::ByteRange;
 use crate::domain::upload::{Proxied, Transfer, UploadId};
 
 pub use appender::Appender;
-pub use capability::{UploadKind, Way};
+pub use capability::{ProofMethod, UploadKind};
 pub use error::StorageError;
 pub use filesystem::Filesystem;
 pub use finding::{Finding, Verdict};
@@ -328,13 +328,13 @@ impl Storage {
 
     /// How the digest of an upload of this kind, of a size of which nothing special was seen, is proven here.
     #[must_use]
-    pub fn way(&self, kind: UploadKind) -> Way {
+    pub fn way(&self, kind: UploadKind) -> ProofMethod {
         match (self, kind) {
             (Self::S3(backend), _) => backend.capabilities().way(kind),
-            (Self::Filesystem(_), UploadKind::Proxied) => Way::Streamed,
+            (Self::Filesystem(_), UploadKind::Proxied) => ProofMethod::Streamed,
             // A PUT passes through this service and is hashed on its way to the disk.
-            (Self::Filesystem(_), UploadKind::BoundPut | UploadKind::Put) => Way::StoreChecksum,
-            (Self::Filesystem(_), UploadKind::Parts | UploadKind::Large) => Way::ReadBack,
+            (Self::Filesystem(_), UploadKind::BoundPut | UploadKind::Put) => ProofMethod::StoreChecksum,
+            (Self::Filesystem(_), UploadKind::Parts | UploadKind::Large) => ProofMethod::ReadBack,
         }
     }
 
@@ -368,7 +368,7 @@ impl Storage {
 
     /// Whether a blob's object is there, of the right size, and can be read.
     pub async fn has_blob(&self, blob: &Blob) -> Result<bool> {
-        if !blob.standing.is_readable() {
+        if !blob.placement.is_readable() {
             return Ok(false);
         }
         let size = match self {
@@ -437,9 +437,9 @@ impl Storage {
 }
 
 fn stands_at(blob: &Blob) -> Result<key::Key> {
-    match &blob.standing {
-        Standing::Placed => Ok(key::blob(&blob.digest)),
-        Standing::Sealed(object) => key::sealed(object).ok_or(StorageError::NotFound),
-        Standing::Exposed(_) | Standing::Lost => Err(StorageError::NotFound),
+    match &blob.placement {
+        Placement::Placed => Ok(key::blob(&blob.digest)),
+        Placement::Sealed(object) => key::sealed(object).ok_or(StorageError::NotFound),
+        Placement::Exposed(_) | Placement::Lost => Err(StorageError::NotFound),
     }
 }

@@ -2,7 +2,7 @@
 
 use super::key::{self, Key};
 use super::{Result, StorageError};
-use crate::domain::blob::{Blob, Proof, SealedObject, Standing};
+use crate::domain::blob::{Blob, Placement, Proof, SealedObject};
 use crate::domain::digest::Digest;
 use crate::domain::upload::UploadId;
 
@@ -66,9 +66,9 @@ impl Sealed {
 
     /// Where a blob made of these bytes stands until they are placed.
     #[must_use]
-    pub fn standing(&self, upload: UploadId) -> Standing {
+    pub fn placement(&self, upload: UploadId) -> Placement {
         let object = self.object(upload);
-        if self.is_exposed { Standing::Exposed(object) } else { Standing::Sealed(object) }
+        if self.is_exposed { Placement::Exposed(object) } else { Placement::Sealed(object) }
     }
 }
 

@@ -21,12 +21,12 @@ use crate::support::trial::not_here;
 use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::future::{BoxFuture, FutureExt, join_all};
 use overside::db::{Committed, Db, DbError, StoreProbe, Unlinked};
-use overside::domain::blob::{Blob, Proof, Standing};
+use overside::domain::blob::{Blob, Placement, Proof};
 use overside::domain::clock::Clock;
 use overside::domain::digest::Digest;
 use overside::domain::hash::Hasher;
 use overside::domain::name::RepositoryName;
-use overside::domain::pace::{Largest, Pace};
+use overside::domain::pace::{CopySizeLimit, Pace};
 use overside::domain::part::{PartNumber, PartPlan, ReceivedPart};
 use overside::domain::upload::{Failure, FailureCode, Lease, Proxied, State, Transfer, Upload};
 use uuid::Uuid;
@@ -182,7 +182,7 @@ async fn racing_swaps(db: Arc<Db>) {
 }
 
 fn blob(digest: Digest) -> Blob {
-    Blob { digest, size: 3, proof: Proof::ReadBack, created_at: now(), standing: Standing::Placed }
+    Blob { digest, size: 3, proof: Proof::ReadBack, created_at: now(), placement: Placement::Placed }
 }
 
 async fn commit_all_or_nothing(db: Arc<Db>) {
@@ -238,7 +238,7 @@ async fn probes(db: Arc<Db>) {
     assert_eq!(db.find_probe("one", 1).await.expect("find"), None);
     assert_eq!(db.find_probe("one", 2).await.expect("find"), Some(probe("third", 3)));
 
-    let largest = Some(Largest { bytes: 8 << 20, until: at(9) });
+    let largest = Some(CopySizeLimit { bytes: 8 << 20, until: at(9) });
     let pace = Pace { copying: Some(7), largest, ..Pace::default() };
     assert_eq!(db.find_pace("one").await.expect("find"), None);
     db.save_pace("one", &pace).await.expect("save");

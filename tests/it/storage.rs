@@ -17,7 +17,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use futures_util::{TryStreamExt, stream};
-use overside::domain::blob::{Blob, Proof, Standing};
+use overside::domain::blob::{Blob, Placement, Proof};
 use overside::domain::clock::Clock;
 use overside::domain::digest::{Algorithm, Digest};
 use overside::domain::hash::Hasher;
@@ -273,7 +273,7 @@ async fn download(storage: &Storage, digest: &Digest, range: Option<ByteRange>) 
 /// A placed blob's row.
 fn blob(digest: &Digest, size: u64) -> Blob {
     let created_at = Clock::System.now();
-    Blob { digest: *digest, size, proof: Proof::ReadBack, created_at, standing: Standing::Placed }
+    Blob { digest: *digest, size, proof: Proof::ReadBack, created_at, placement: Placement::Placed }
 }
 
 async fn is_placed(storage: &Storage, digest: &Digest, size: usize) -> bool {

@@ -26,7 +26,7 @@ const LOOK_PAUSE: Duration = Duration::from_secs(5);
 const LONGEST_PAUSE: Duration = Duration::from_mins(2);
 
 /// A request to the issuer under way, which ends when its outcome has been noted.
-type Flight = Shared<BoxFuture<'static, ()>>;
+type SharedRequest = Shared<BoxFuture<'static, ()>>;
 
 #[derive(Debug, Default)]
 pub(super) struct Keys(Mutex<State>);
@@ -36,7 +36,7 @@ struct State {
     fetched: Option<(JwkSet, Instant)>,
     /// Since the last request that succeeded.
     failure: Option<Failure>,
-    flight: Option<Flight>,
+    flight: Option<SharedRequest>,
 }
 
 #[derive(Debug)]
@@ -48,7 +48,7 @@ struct Failure {
 
 /// What has to be done before a key can be told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Errand {
+enum KeyStep {
     None,
     /// The issuer is asked, and nobody waits for that.
     Behind,
@@ -61,19 +61,19 @@ impl State {
         find(&self.fetched.as_ref()?.0, id)
     }
 
-    fn errand(&self, is_known: bool, now: Instant) -> Errand {
+    fn errand(&self, is_known: bool, now: Instant) -> KeyStep {
         let age = self.fetched.as_ref().map_or(Duration::MAX, |(_, at)| now.duration_since(*at));
         let is_pausing = self.failure.as_ref().is_some_and(|failure| now < failure.at + failure.pause);
         let fresh = if is_known { RENEWED_AT } else { LOOK_PAUSE };
         if age < fresh || is_pausing {
-            return Errand::None;
+            return KeyStep::None;
         }
         if !is_known {
-            return Errand::Ahead(Duration::MAX);
+            return KeyStep::Ahead(Duration::MAX);
         }
         // While an issuer is away what is known of it stays good.
         let is_waiting_worth_it = age >= KEYS_KEPT && self.failure.is_none();
-        if is_waiting_worth_it { Errand::Ahead(PATIENCE) } else { Errand::Behind }
+        if is_waiting_worth_it { KeyStep::Ahead(PATIENCE) } else { KeyStep::Behind }
     }
 }
 
@@ -98,10 +98,10 @@ impl Issuer {
             (found, errand)
         };
         match errand {
-            Errand::None => {}
-            Errand::Behind => drop(self.flight()),
+            KeyStep::None => {}
+            KeyStep::Behind => drop(self.flight()),
             // Whoever gives up waiting leaves it under way.
-            Errand::Ahead(patience) => drop(tokio::time::timeout(patience, self.flight()).await),
+            KeyStep::Ahead(patience) => drop(tokio::time::timeout(patience, self.flight()).await),
         }
         let state = self.keys.state();
         match (state.find(id).or(found), &state.failure) {
@@ -117,7 +117,7 @@ impl Issuer {
 
     /// The request that is under way, or a new one: in a task of its own, so that a client that hangs up leaves its
     /// outcome to all others.
-    fn flight(self: &Arc<Self>) -> Flight {
+    fn flight(self: &Arc<Self>) -> SharedRequest {
         let mut state = self.keys.state();
         if let Some(flight) = &state.flight {
             return flight.clone();
@@ -184,23 +184,23 @@ mod tests {
         // As if the machine had been up for a day: an instant cannot lie before that.
         let now = Instant::now() + Duration::from_hours(24);
         let errand = |fetched, failed| state(Some(fetched), failed, now).errand(true, now);
-        assert_eq!(errand(0, None), Errand::None);
-        assert_eq!(errand(2_699, Some((1, 5))), Errand::None);
-        assert_eq!(errand(2_700, None), Errand::Behind);
-        assert_eq!(errand(3_600, None), Errand::Ahead(PATIENCE));
-        assert_eq!(errand(3_600, Some((1, 5))), Errand::None);
-        assert_eq!(errand(90_000, Some((9, 5))), Errand::Behind);
+        assert_eq!(errand(0, None), KeyStep::None);
+        assert_eq!(errand(2_699, Some((1, 5))), KeyStep::None);
+        assert_eq!(errand(2_700, None), KeyStep::Behind);
+        assert_eq!(errand(3_600, None), KeyStep::Ahead(PATIENCE));
+        assert_eq!(errand(3_600, Some((1, 5))), KeyStep::None);
+        assert_eq!(errand(90_000, Some((9, 5))), KeyStep::Behind);
     }
 
     #[test]
     fn an_unknown_key_is_asked_for_once_in_a_pause() {
         let now = Instant::now() + Duration::from_hours(24);
         let errand = |fetched, failed| state(fetched, failed, now).errand(false, now);
-        assert_eq!(errand(None, None), Errand::Ahead(Duration::MAX));
-        assert_eq!(errand(Some(4), None), Errand::None);
-        assert_eq!(errand(Some(5), None), Errand::Ahead(Duration::MAX));
-        assert_eq!(errand(None, Some((4, 5))), Errand::None);
-        assert_eq!(errand(None, Some((5, 5))), Errand::Ahead(Duration::MAX));
-        assert_eq!(errand(Some(600), Some((30, 40))), Errand::None);
+        assert_eq!(errand(None, None), KeyStep::Ahead(Duration::MAX));
+        assert_eq!(errand(Some(4), None), KeyStep::None);
+        assert_eq!(errand(Some(5), None), KeyStep::Ahead(Duration::MAX));
+        assert_eq!(errand(None, Some((4, 5))), KeyStep::None);
+        assert_eq!(errand(None, Some((5, 5))), KeyStep::Ahead(Duration::MAX));
+        assert_eq!(errand(Some(600), Some((30, 40))), KeyStep::None);
     }
 }

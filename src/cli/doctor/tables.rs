@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::domain::pace::Pace;
 use crate::storage::capability::{Answer, Capabilities, Capability};
-use crate::storage::{Finding, Storage, UploadKind, Way};
+use crate::storage::{Finding, ProofMethod, Storage, UploadKind};
 
 /// One question to the bucket.
 #[derive(Debug, Serialize)]
@@ -25,7 +25,7 @@ pub(super) struct Asked {
 pub(super) struct Proven {
     upload: UploadKind,
     proof: &'static str,
-    way: Way,
+    way: ProofMethod,
 }
 
 pub(super) fn asked(seen: &Capabilities) -> Vec<Asked> {
@@ -50,7 +50,7 @@ pub(super) fn proofs(store: &Storage) -> Vec<Proven> {
 pub(super) fn findings(seen: &Capabilities) -> Vec<Finding> {
     let read: Vec<_> = [UploadKind::BoundPut, UploadKind::Put, UploadKind::Parts]
         .into_iter()
-        .filter(|kind| seen.way(*kind) == Way::ReadBack)
+        .filter(|kind| seen.way(*kind) == ProofMethod::ReadBack)
         .map(UploadKind::description)
         .collect();
     let mut findings = vec![if read.is_empty() {

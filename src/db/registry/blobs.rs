@@ -7,7 +7,7 @@ use sqlx::FromRow;
 use uuid::Uuid;
 
 use crate::db::{Db, DbError, Result, corrupt, on_pool};
-use crate::domain::blob::{Blob, SealedObject, Standing};
+use crate::domain::blob::{Blob, Placement, SealedObject};
 use crate::domain::digest::Digest;
 use crate::domain::upload::UploadId;
 
@@ -70,11 +70,11 @@ impl TryFrom<BlobRow> for Blob {
     type Error = DbError;
 
     fn try_from(row: BlobRow) -> Result<Self> {
-        let standing = match (row.placed_at, row.sealed()) {
-            (Some(_), _) if row.lost_at.is_some() => Standing::Lost,
-            (Some(_), _) => Standing::Placed,
-            (None, Some(sealed)) if row.is_exposed => Standing::Exposed(sealed),
-            (None, Some(sealed)) => Standing::Sealed(sealed),
+        let placement = match (row.placed_at, row.sealed()) {
+            (Some(_), _) if row.lost_at.is_some() => Placement::Lost,
+            (Some(_), _) => Placement::Placed,
+            (None, Some(sealed)) if row.is_exposed => Placement::Exposed(sealed),
+            (None, Some(sealed)) => Placement::Sealed(sealed),
             (None, None) => {
                 return Err(row.corrupt("placed_at", &"is missing, and so is where the blob was proven"));
             }
@@ -84,7 +84,7 @@ impl TryFrom<BlobRow> for Blob {
             size: u64::try_from(row.size).map_err(|error| row.corrupt("size", &error))?,
             proof: row.proof.parse().map_err(|error| row.corrupt("proof", &error))?,
             created_at: row.created_at,
-            standing,
+            placement,
         })
     }
 }

@@ -10,7 +10,7 @@ use sqlx::FromRow;
 
 use crate::db::registry::blobs::{BlobRow, blob_columns};
 use crate::db::text::{Text, blob_id, both, is_one_of, lock, repository_id};
-use crate::db::upkeep::quotas::{self, hold_project};
+use crate::db::upkeep::quotas::{self, lock_project};
 use crate::db::{Db, DbError, Result, in_transaction, on_pool};
 use crate::domain::blob::Blob;
 use crate::domain::digest::Digest;
@@ -250,7 +250,7 @@ impl Db {
     }
 
     /// Makes a published blob readable from a repository; false when it is being removed, or is gone. Fails with
-    /// [`DbError::NoRoom`] where it is new to the project and does not fit.
+    /// [`DbError::QuotaExceeded`] where it is new to the project and does not fit.
     pub async fn link_blob(
         &self,
         repository: &RepositoryName,
@@ -260,7 +260,7 @@ impl Db {
         let project = repository.project();
         let (repository, digest) = (repository.to_string(), *digest);
         let (hold, lock, take) = (self.text(HOLD), self.text(quotas::LOCK), self.text(quotas::TAKE));
-        if let Some(room) = self.look_at_room(&project).await? {
+        if let Some(room) = self.quota_headroom(&project).await? {
             let size =
                 on_pool!(self, pool => sqlx::query_scalar(hold).bind(digest).fetch_optional(pool).await)?;
             let is_counted: bool = on_pool!(self, pool => sqlx::query_scalar(IS_COUNTED)
@@ -272,7 +272,7 @@ impl Db {
         }
         self.make_repository(&repository).await?;
         let linked: Result<bool> = in_transaction!(self, transaction => {
-            let room = hold_project!(transaction, lock, take, &project);
+            let room = lock_project!(transaction, lock, take, &project);
             sqlx::query(REVIVE).bind(digest).execute(&mut *transaction).await?;
             let found = sqlx::query_scalar(hold).bind(digest);
             let size: Option<i64> = found.fetch_optional(&mut *transaction).await?;

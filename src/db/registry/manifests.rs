@@ -23,7 +23,7 @@ use crate::db::registry::manifests::texts::{
 };
 use crate::db::rows::signed;
 use crate::db::text::digests;
-use crate::db::upkeep::quotas::{self, Room, hold_project};
+use crate::db::upkeep::quotas::{self, QuotaHeadroom, lock_project};
 use crate::db::{Db, Result, in_transaction, on_pool};
 use crate::domain::digest::Digest;
 use crate::domain::manifest::Manifest;
@@ -82,7 +82,7 @@ impl From<DescriptionRow> for ManifestDescription {
 impl Db {
     /// Stores a manifest with these tags, if everything it needs is there. Most have no manifests below them, and no
     /// blob that was unreferenced: what there is nothing of costs no round trip. Fails with
-    /// [`crate::db::DbError::NoRoom`] where its bytes or its tags do not fit into the project.
+    /// [`crate::db::DbError::QuotaExceeded`] where its bytes or its tags do not fit into the project.
     pub async fn push_manifest(
         &self,
         repository: &RepositoryName,
@@ -110,7 +110,7 @@ impl Db {
             if !missing.is_empty() {
                 return Ok(Pushed::Missing(missing));
             }
-            if let Some(room) = self.look_at_room(&project).await? {
+            if let Some(room) = self.quota_headroom(&project).await? {
                 let found =
                     sqlx::query_as(there).bind(&repository).bind(digest).bind(serde_json::json!(tags));
                 check(&room, found.fetch_one(pool).await?, payload.len(), tags.len())?;
@@ -121,7 +121,7 @@ impl Db {
             self.make_repository(&repository).await?;
         }
         in_transaction!(self, transaction => {
-            let room = hold_project!(transaction, lock_project, take, &project);
+            let room = lock_project!(transaction, lock_project, take, &project);
             let links = sqlx::query_as(lock).bind(&repository).bind(&wanted);
             let links: Vec<LinkRow> = links.fetch_all(&mut *transaction).await?;
             let is_any_unreferenced = links.iter().any(|(_, _, is_unreferenced)| *is_unreferenced);
@@ -260,7 +260,7 @@ impl Db {
 
 /// Whether a project has room for a manifest of so many bytes and for so many tags, of which some are there. Should
 /// those be deleted now, that makes the room they need.
-fn check(room: &Room, (is_there, tags_there): (bool, i64), bytes: usize, tags: usize) -> Result<()> {
+fn check(room: &QuotaHeadroom, (is_there, tags_there): (bool, i64), bytes: usize, tags: usize) -> Result<()> {
     room.check(QuotaKind::Bytes, if is_there { 0 } else { signed(bytes as u64) })?;
     room.check(QuotaKind::Tags, signed(tags as u64) - tags_there)
 }

@@ -199,9 +199,9 @@ pub(in crate::db) fn insert(entry: &AuditEntry) -> Query<'_, Sqlite, SqliteArgum
     sqlx::query(INSERT)
         .bind(entry.happened_at)
         .bind(&entry.username)
-        .bind(entry.deed.operation.as_str())
-        .bind(entry.deed.resource_type.as_str())
-        .bind(&entry.deed.resource)
+        .bind(entry.action.operation.as_str())
+        .bind(entry.action.resource_type.as_str())
+        .bind(&entry.action.resource)
         .bind(project(entry))
         .bind(address(entry))
 }
@@ -211,9 +211,9 @@ async fn insert_all(pool: &PgPool, entries: &[AuditEntry]) -> std::result::Resul
     sqlx::query(INSERT_ALL)
         .bind(entries.iter().map(|entry| entry.happened_at).collect::<Vec<_>>())
         .bind(texts(|entry| &entry.username))
-        .bind(texts(|entry| entry.deed.operation.as_str()))
-        .bind(texts(|entry| entry.deed.resource_type.as_str()))
-        .bind(texts(|entry| &entry.deed.resource))
+        .bind(texts(|entry| entry.action.operation.as_str()))
+        .bind(texts(|entry| entry.action.resource_type.as_str()))
+        .bind(texts(|entry| &entry.action.resource))
         .bind(entries.iter().map(project).collect::<Vec<_>>())
         .bind(entries.iter().map(address).collect::<Vec<_>>())
         .execute(pool)
@@ -245,7 +245,7 @@ async fn forget_months(connection: &mut PgConnection, before: DateTime<Utc>) -> 
 }
 
 pub(in crate::db) fn project(entry: &AuditEntry) -> Option<&str> {
-    entry.deed.project.as_ref().map(ProjectName::as_str)
+    entry.action.project.as_ref().map(ProjectName::as_str)
 }
 
 pub(in crate::db) fn address(entry: &AuditEntry) -> Option<String> {

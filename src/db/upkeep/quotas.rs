@@ -10,7 +10,7 @@ use crate::db::text::Text;
 use crate::db::{Db, DbError, Result, corrupt, in_transaction, on_pool};
 use crate::domain::access::ProjectName;
 use crate::domain::name::RepositoryName;
-use crate::domain::quota::{QuotaKind, Shortage};
+use crate::domain::quota::{QuotaExceeded, QuotaKind};
 use crate::domain::upload::UploadId;
 
 /// Members and robots may be added to the project meanwhile: not `FOR UPDATE`, which their foreign keys wait for.
@@ -70,7 +70,7 @@ pub(in crate::db) const FOLDED_AT_ONCE: i64 = 1_000;
 
 /// What a project that is locked has room for.
 #[derive(Debug)]
-pub(in crate::db) struct Room {
+pub(in crate::db) struct QuotaHeadroom {
     pub project: ProjectName,
     /// Negative for none.
     pub storage_limit: i64,
@@ -80,14 +80,14 @@ pub(in crate::db) struct Room {
     pub tags: i64,
 }
 
-impl Room {
+impl QuotaHeadroom {
     /// What needs nothing fits also where a limit was set below what is there.
     pub fn check(&self, kind: QuotaKind, needed: i64) -> Result<()> {
         if needed <= self.free(kind).max(0) {
             return Ok(());
         }
         let (limit, used) = self.limit_and_use(kind);
-        Err(DbError::NoRoom(Box::new(Shortage {
+        Err(DbError::QuotaExceeded(Box::new(QuotaExceeded {
             project: self.project.clone(),
             kind,
             limit: unsigned(limit),
@@ -111,7 +111,7 @@ impl Room {
 
 /// Locks a project that has limits for the rest of the transaction, and says what it has room for; nothing for one
 /// that has none. Comes before every other lock of a transaction.
-macro_rules! hold_project {
+macro_rules! lock_project {
     ($transaction:ident, $lock:ident, $take:ident, $project:expr) => {{
         let project: &$crate::domain::access::ProjectName = $project;
         let limits = sqlx::query_as($lock).bind(project.as_str());
@@ -123,13 +123,19 @@ macro_rules! hold_project {
                 $crate::db::upkeep::quotas::fold!($transaction, $take, project);
             }
             let project = project.clone();
-            Some($crate::db::upkeep::quotas::Room { project, storage_limit, count_limit, bytes, tags })
+            Some($crate::db::upkeep::quotas::QuotaHeadroom {
+                project,
+                storage_limit,
+                count_limit,
+                bytes,
+                tags,
+            })
         } else {
             None
         }
     }};
 }
-pub(in crate::db) use hold_project;
+pub(in crate::db) use lock_project;
 
 /// Makes the oldest rows of a project their sum, and says how many they were.
 macro_rules! fold {
@@ -162,17 +168,17 @@ impl Db {
 
     /// What a project that has limits has room for, on SQLite: there one writes at a time, and whoever will be refused is
     /// to be it neither before nor after waiting for others. Nothing is locked, so who writes looks again.
-    pub(in crate::db) async fn look_at_room(&self, project: &ProjectName) -> Result<Option<Room>> {
+    pub(in crate::db) async fn quota_headroom(&self, project: &ProjectName) -> Result<Option<QuotaHeadroom>> {
         let Self::Sqlite(pool) = self else { return Ok(None) };
         let limits = sqlx::query_as(LOCK.sqlite).bind(project.as_str()).fetch_optional(pool).await?;
         let Some((storage_limit, count_limit)) = limits else { return Ok(None) };
         let sum = sqlx::query_as(SUM).bind(project.as_str()).fetch_one(pool);
         let (bytes, tags, _): (i64, i64, i64) = sum.await?;
-        Ok(Some(Room { project: project.clone(), storage_limit, count_limit, bytes, tags }))
+        Ok(Some(QuotaHeadroom { project: project.clone(), storage_limit, count_limit, bytes, tags }))
     }
 
     /// Has at least `least` bytes held for an open session, and up to `most` where there is room for them; says how
-    /// many are. None where nothing limits the project, and nothing is held. Fails with [`DbError::NoRoom`].
+    /// many are. None where nothing limits the project, and nothing is held. Fails with [`DbError::QuotaExceeded`].
     pub async fn reserve(
         &self,
         upload: UploadId,
@@ -184,14 +190,14 @@ impl Db {
             return Ok(None);
         }
         let (least, most, project) = (signed(least), signed(most), project.clone());
-        if let Some(room) = self.look_at_room(&project).await? {
+        if let Some(room) = self.quota_headroom(&project).await? {
             let held: Option<i64> = on_pool!(self, pool =>
                 sqlx::query_scalar(RESERVED).bind(upload.as_uuid()).fetch_optional(pool).await)?;
             room.check(QuotaKind::Bytes, held.map_or(0, |held| (least - held).max(0)))?;
         }
         let (lock, take) = (self.text(LOCK), self.text(TAKE));
         let held: Result<Option<i64>> = in_transaction!(self, transaction => {
-            let room = hold_project!(transaction, lock, take, &project);
+            let room = lock_project!(transaction, lock, take, &project);
             let held = sqlx::query_scalar(RESERVED).bind(upload.as_uuid());
             let held: Option<i64> = held.fetch_optional(&mut *transaction).await?;
             match (room, held) {

@@ -11,7 +11,7 @@ use crate::db::upkeep::audit;
 use crate::db::uploads::swap::{SWAP, swap, swap_statement};
 use crate::db::{Db, DbError, Result, in_transaction};
 use crate::domain::audit::AuditEntry;
-use crate::domain::blob::{Blob, Standing};
+use crate::domain::blob::{Blob, Placement};
 use crate::domain::upload::Upload;
 
 /// A blob whose object is gone, is going, or may never come to its place: the new upload's takes over.
@@ -151,9 +151,9 @@ impl Db {
         push: Option<&AuditEntry>,
     ) -> Result<bool> {
         let digest = blob.digest;
-        let sealed = blob.standing.sealed();
+        let sealed = blob.placement.sealed();
         let placed_at = sealed.is_none().then_some(blob.created_at);
-        let exposed = i16::from(matches!(blob.standing, Standing::Exposed(_)));
+        let exposed = i16::from(matches!(blob.placement, Placement::Exposed(_)));
         let sealed_by = sealed.map(|sealed| sealed.upload.as_uuid());
         let sealed_path = sealed.map(|sealed| sealed.path.clone());
         let sealed_etag = sealed.and_then(|sealed| sealed.etag.clone());
@@ -171,9 +171,9 @@ impl Db {
                     .bind(removal)
                     .bind(exposed)
                     .bind(push.map(|entry| &entry.username))
-                    .bind(push.map(|entry| entry.deed.operation.as_str()))
-                    .bind(push.map(|entry| entry.deed.resource_type.as_str()))
-                    .bind(push.map(|entry| &entry.deed.resource))
+                    .bind(push.map(|entry| entry.action.operation.as_str()))
+                    .bind(push.map(|entry| entry.action.resource_type.as_str()))
+                    .bind(push.map(|entry| &entry.action.resource))
                     .bind(push.and_then(audit::project))
                     .bind(push.and_then(audit::address))
                     .fetch_optional(pool)

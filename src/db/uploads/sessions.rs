@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 
 use crate::db::rows::{StateColumns, UploadRow, select_upload, signed};
 use crate::db::text::{Text, both, is_one_of};
-use crate::db::upkeep::quotas::{LOCK, TAKE, hold_project};
+use crate::db::upkeep::quotas::{LOCK, TAKE, lock_project};
 use crate::db::{Db, Result, in_transaction, on_pool};
 use crate::domain::access::Share;
 use crate::domain::quota::QuotaKind;
@@ -77,14 +77,14 @@ pub(in crate::db) const FIND: &str = select_upload!("WHERE upload_uuid = $1");
 
 impl Db {
     /// Inserts a session that is pending, or waits for one PUT. What it wants to have reserved is held for it from
-    /// the start, where anything limits the project; without room for it there is [`crate::db::DbError::NoRoom`] and no session.
+    /// the start, where anything limits the project; without room for it there is [`crate::db::DbError::QuotaExceeded`] and no session.
     pub async fn insert_upload(&self, upload: &Upload, temp_path: &str) -> Result<()> {
         if upload.reserved == 0 {
             on_pool!(self, pool => insert!(INSERT, upload, temp_path).bind(0_i64).execute(pool).await.map(drop))?;
             return Ok(());
         }
         let project = upload.repository.project();
-        if let Some(room) = self.look_at_room(&project).await? {
+        if let Some(room) = self.quota_headroom(&project).await? {
             room.check(QuotaKind::Bytes, signed(upload.reserved))?;
         }
         let inserted = on_pool!(self, pool => insert!(INSERT_UNLIMITED, upload, temp_path)
@@ -99,7 +99,7 @@ impl Db {
         let (lock, take) = (self.text(LOCK), self.text(TAKE));
         in_transaction!(self, transaction => {
             let reserved = signed(upload.reserved);
-            if let Some(room) = hold_project!(transaction, lock, take, &project) {
+            if let Some(room) = lock_project!(transaction, lock, take, &project) {
                 room.check(QuotaKind::Bytes, reserved)?;
             }
             insert!(INSERT, &upload, &temp_path).bind(reserved).execute(&mut *transaction).await?;

@@ -5,12 +5,12 @@ use serde_json::Value;
 use super::{Call, id};
 use crate::domain::access::ProjectName;
 use crate::domain::account::RobotName;
-use crate::domain::audit::{Deed, Operation, ResourceType};
+use crate::domain::audit::{AuditedAction, Operation, ResourceType};
 use crate::http::endpoint::Endpoint;
 
 /// What the request does if it succeeds; looked up before it does, while what it takes away is there. None for what
 /// changes nothing, or writes its own entries.
-pub(super) async fn deed(endpoint: Endpoint, call: &Call) -> Option<Deed> {
+pub(super) async fn action(endpoint: Endpoint, call: &Call) -> Option<AuditedAction> {
     use {Operation as Does, ResourceType as Kind};
     let (operation, resource_type) = match endpoint {
         Endpoint::CreateProject => (Does::Create, Kind::Project),
@@ -56,7 +56,7 @@ pub(super) async fn deed(endpoint: Endpoint, call: &Call) -> Option<Deed> {
             (project.as_ref().map(ToString::to_string).unwrap_or_default(), project)
         }
     };
-    Some(Deed { operation, resource_type, resource, project })
+    Some(AuditedAction { operation, resource_type, resource, project })
 }
 
 async fn project(call: &Call) -> Option<ProjectName> {

@@ -63,11 +63,13 @@ pub(super) async fn answer(
 ) -> Answer {
     let answered = async {
         let call = admit(service, visitor, endpoint, request).await?;
-        let Some(deed) = audited::deed(endpoint, &call).await else { return dispatch(endpoint, &call).await };
+        let Some(action) = audited::action(endpoint, &call).await else {
+            return dispatch(endpoint, &call).await;
+        };
         // To its entry in the log, also when the client is gone.
         let work = async move {
             let response = dispatch(endpoint, &call).await?;
-            call.service.record_all(&call.caller, vec![deed]).await;
+            call.service.record_all(&call.caller, vec![action]).await;
             Ok(response)
         };
         service.outlive(work).await?

@@ -14,7 +14,7 @@ use http_body_util::BodyExt;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 
 use super::Work;
-use super::flow::Patience;
+use super::flow::StallTimer;
 
 /// For the answer to arrive and the client to stop; most do so after one round trip.
 const LINGER: Duration = Duration::from_secs(5);
@@ -29,13 +29,13 @@ pub struct Lingering {
     body: Option<Incoming>,
     /// The client sends no byte before it is told to (RFC 9110 §10.1.1), and reading would tell it.
     waits: bool,
-    patience: Patience,
+    patience: StallTimer,
 }
 
 impl Lingering {
     #[must_use]
     pub const fn new(body: Incoming, waits: bool) -> Self {
-        Self { body: Some(body), waits, patience: Patience::new(READ_WINDOW) }
+        Self { body: Some(body), waits, patience: StallTimer::new(READ_WINDOW) }
     }
 }
 
@@ -83,12 +83,12 @@ impl Drop for Lingering {
 
 /// An answer's body: its connection is occupied until it is sent.
 #[derive(Debug)]
-pub struct Occupied {
+pub struct TrackedBody {
     body: axum::body::Body,
     _work: Option<Work>,
 }
 
-impl Occupied {
+impl TrackedBody {
     /// None where the request was not taken on.
     #[must_use]
     pub const fn new(body: axum::body::Body, work: Option<Work>) -> Self {
@@ -96,7 +96,7 @@ impl Occupied {
     }
 }
 
-impl Body for Occupied {
+impl Body for TrackedBody {
     type Data = Bytes;
     type Error = axum::Error;
 

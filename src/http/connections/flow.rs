@@ -13,7 +13,7 @@ pub(super) const PROGRESS: u64 = 16 * 1024;
 
 /// When bytes last moved on one connection, in either direction.
 #[derive(Debug)]
-pub struct Flow {
+pub struct TransferActivity {
     origin: Instant,
     /// Since the last progress.
     moved: AtomicU64,
@@ -21,7 +21,7 @@ pub struct Flow {
     progressed: AtomicU64,
 }
 
-impl Flow {
+impl TransferActivity {
     pub fn new(now: Instant) -> Self {
         Self { origin: now, moved: AtomicU64::new(0), progressed: AtomicU64::new(0) }
     }
@@ -56,7 +56,7 @@ struct Allowance {
 
 /// Gives up on it once that is used up.
 #[derive(Debug)]
-pub(super) struct Patience {
+pub(super) struct StallTimer {
     allowance: Allowance,
     waiting_since: Option<Instant>,
     timer: Option<Pin<Box<Sleep>>>,
@@ -83,7 +83,7 @@ impl Allowance {
     }
 }
 
-impl Patience {
+impl StallTimer {
     pub const fn new(window: Duration) -> Self {
         Self { allowance: Allowance::new(window), waiting_since: None, timer: None }
     }
@@ -148,7 +148,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_this_server_needs_for_itself_is_not_counted() {
-        let mut patience = Patience::new(WINDOW);
+        let mut patience = StallTimer::new(WINDOW);
         patience.moved(1);
         tokio::time::sleep(Duration::from_millis(20)).await;
         assert_eq!(patience.allowance.left(), WINDOW, "nobody was waited for");

@@ -18,12 +18,12 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use flow::Flow;
+use flow::TransferActivity;
 use table::Table;
 
-pub use body::{Lingering, Occupied};
+pub use body::{Lingering, TrackedBody};
 pub use stream::Watched;
-pub use table::{Claim, Crowded, Terms};
+pub use table::{Claim, OverCapacity, Terms};
 
 /// Between two lines in the log that say that connections are short.
 const WARNING_INTERVAL: Duration = Duration::from_mins(1);
@@ -40,7 +40,7 @@ pub struct Connections {
 pub struct Connection {
     all: Arc<Connections>,
     id: u64,
-    flow: Arc<Flow>,
+    flow: Arc<TransferActivity>,
     end: CancellationToken,
 }
 
@@ -57,7 +57,7 @@ impl Connections {
     /// Takes a connection in, if need be instead of one that is idle. None when there is none that may go.
     pub fn admit(self: &Arc<Self>, address: Option<IpAddr>) -> Option<Arc<Connection>> {
         let now = Instant::now();
-        let (flow, end) = (Arc::new(Flow::new(now)), CancellationToken::new());
+        let (flow, end) = (Arc::new(TransferActivity::new(now)), CancellationToken::new());
         let mut table = self.table();
         let network = table.network(address);
         let id = table.admit(network, Arc::clone(&flow), end.clone(), now);
@@ -87,7 +87,7 @@ impl Connections {
 
 impl Connection {
     #[must_use]
-    pub fn flow(&self) -> Arc<Flow> {
+    pub fn flow(&self) -> Arc<TransferActivity> {
         Arc::clone(&self.flow)
     }
 
@@ -100,7 +100,7 @@ impl Connection {
     ///
     /// # Errors
     /// When there is no room for it, and nobody has more than a fair share.
-    pub fn begin(self: &Arc<Self>, address: Option<IpAddr>, claim: Claim) -> Result<Work, Crowded> {
+    pub fn begin(self: &Arc<Self>, address: Option<IpAddr>, claim: Claim) -> Result<Work, OverCapacity> {
         let mut table = self.all.table();
         let network = table.network(address);
         let begun = table.begin(self.id, network, claim, Instant::now());
@@ -113,7 +113,7 @@ impl Connection {
     ///
     /// # Errors
     /// When there is no room for it, and nobody has more than a fair share.
-    pub fn identify(&self, user: Option<&str>) -> Result<(), Crowded> {
+    pub fn identify(&self, user: Option<&str>) -> Result<(), OverCapacity> {
         let identified = self.all.table().identify(self.id, user);
         identified.inspect_err(|_| self.all.warn("a request is refused"))
     }

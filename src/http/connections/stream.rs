@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::flow::{Flow, Patience};
+use super::flow::{StallTimer, TransferActivity};
 
 /// For a reader to take [`super::flow::PROGRESS`]. Sockets say that they can be written to again once a third of
 /// their buffer is free, which is a hundred KiB on a slow line: 8 kbit/s in two minutes.
@@ -18,17 +18,17 @@ const WRITE_WINDOW: Duration = Duration::from_mins(2);
 #[derive(Debug)]
 pub struct Watched<S> {
     stream: S,
-    flow: Arc<Flow>,
-    patience: Patience,
+    flow: Arc<TransferActivity>,
+    patience: StallTimer,
 }
 
 impl<S> Watched<S> {
-    pub const fn new(stream: S, flow: Arc<Flow>) -> Self {
+    pub const fn new(stream: S, flow: Arc<TransferActivity>) -> Self {
         Self::within(WRITE_WINDOW, stream, flow)
     }
 
-    const fn within(window: Duration, stream: S, flow: Arc<Flow>) -> Self {
-        Self { stream, flow, patience: Patience::new(window) }
+    const fn within(window: Duration, stream: S, flow: Arc<TransferActivity>) -> Self {
+        Self { stream, flow, patience: StallTimer::new(window) }
     }
 
     /// What came of writing, once the time it took has been counted.
@@ -111,7 +111,8 @@ mod tests {
     #[tokio::test]
     async fn an_answer_that_nobody_reads_ends_and_one_that_is_read_does_not() {
         let window = Duration::from_millis(300);
-        let watched = |stream| Watched::within(window, stream, Arc::new(Flow::new(Instant::now())));
+        let watched =
+            |stream| Watched::within(window, stream, Arc::new(TransferActivity::new(Instant::now())));
         let (ours, _theirs) = duplex(BUFFER);
         let begun = Instant::now();
         let error = watched(ours).write_all(&vec![0; 10 * BUFFER]).await.expect_err("nobody reads");

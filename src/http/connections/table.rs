@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::flow::Flow;
+use super::flow::TransferActivity;
 use crate::service::ServiceError;
 
 /// One connection in so many is kept for newcomers: whoever has work under way never has all of them, so that a health
@@ -45,18 +45,18 @@ pub enum Claim {
 
 /// Why a request is not taken on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Crowded {
+pub enum OverCapacity {
     /// Everything is in use, by callers who have no more than their share.
     Service,
     /// The sender's address has its share.
     Address,
 }
 
-impl From<Crowded> for ServiceError {
-    fn from(crowded: Crowded) -> Self {
+impl From<OverCapacity> for ServiceError {
+    fn from(crowded: OverCapacity) -> Self {
         let what = match crowded {
-            Crowded::Service => "requests under way at this server",
-            Crowded::Address => "requests under way from this address without signing in",
+            OverCapacity::Service => "requests under way at this server",
+            OverCapacity::Address => "requests under way from this address without signing in",
         };
         Self::TooManyRequests { what, retry_after: RETRY }
     }
@@ -91,7 +91,7 @@ enum Phase {
 struct Entry {
     network: Option<Network>,
     phase: Phase,
-    flow: Arc<Flow>,
+    flow: Arc<TransferActivity>,
     end: CancellationToken,
 }
 
@@ -142,7 +142,7 @@ impl Table {
     pub fn admit(
         &mut self,
         network: Option<Network>,
-        flow: Arc<Flow>,
+        flow: Arc<TransferActivity>,
         end: CancellationToken,
         now: Instant,
     ) -> Option<u64> {
@@ -171,7 +171,7 @@ impl Table {
         network: Option<Network>,
         claim: Claim,
         now: Instant,
-    ) -> Result<(), Crowded> {
+    ) -> Result<(), OverCapacity> {
         if claim == Claim::Probe {
             if let Some(Entry { phase: Phase::Idle { since, .. }, .. }) = self.entries.get_mut(&id) {
                 *since = now;
@@ -182,11 +182,11 @@ impl Table {
         let own = self.count(&holder);
         let most = network.and(self.terms.most_strangers_per_address).unwrap_or(usize::MAX);
         if claim == Claim::Nothing && own >= most {
-            return Err(Crowded::Address);
+            return Err(OverCapacity::Address);
         }
         let limit = self.work_limit();
         if self.working >= limit && !(claim == Claim::Credentials && self.working < self.claim_limit()) {
-            let other = self.unfair(&holder, own + 1).ok_or(Crowded::Service)?;
+            let other = self.unfair(&holder, own + 1).ok_or(OverCapacity::Service)?;
             self.evict(other);
         }
         let Some(entry) = self.entries.get_mut(&id) else { return Ok(()) };
@@ -198,7 +198,7 @@ impl Table {
 
     /// Who sends the request that is under way, now that somebody has looked; none for whoever did not sign in. A user
     /// does not wait for strangers: one of theirs ends where the reserve would be used up.
-    pub fn identify(&mut self, id: u64, user: Option<&str>) -> Result<(), Crowded> {
+    pub fn identify(&mut self, id: u64, user: Option<&str>) -> Result<(), OverCapacity> {
         let Some(Entry { phase: Phase::Working { holder, claim }, network, .. }) = self.entries.get_mut(&id)
         else {
             return Ok(());
@@ -214,11 +214,11 @@ impl Table {
         let own = self.count(&holder);
         let most = self.terms.most_strangers_per_address.filter(|_| is_bound && user.is_none());
         if most.is_some_and(|most| own > most) {
-            return Err(Crowded::Address);
+            return Err(OverCapacity::Address);
         }
         if self.working > self.work_limit() {
             let stranger = user.and_then(|_| self.slowest_stranger());
-            let other = stranger.or_else(|| self.unfair(&holder, own)).ok_or(Crowded::Service)?;
+            let other = stranger.or_else(|| self.unfair(&holder, own)).ok_or(OverCapacity::Service)?;
             self.evict(other);
         }
         Ok(())

@@ -11,7 +11,7 @@ use super::Answer;
 use super::manifest::TAG;
 use super::route::Route;
 use crate::domain::access::Caller;
-use crate::domain::audit::{Deed, Operation, ResourceType};
+use crate::domain::audit::{AuditedAction, Operation, ResourceType};
 use crate::domain::digest::Digest;
 use crate::domain::name::RepositoryName;
 use crate::domain::reference::Reference;
@@ -71,21 +71,21 @@ impl Audited {
     ) -> Answer {
         if self.operation == Operation::Pull {
             let response = answer.await?;
-            for deed in self.deeds(&response) {
-                service.record_soon(&caller, deed).await;
+            for action in self.actions(&response) {
+                service.record_soon(&caller, action).await;
             }
             return Ok(response);
         }
         let log = Arc::clone(service);
         let work = async move {
             let response = answer.await?;
-            log.record_all(&caller, self.deeds(&response)).await;
+            log.record_all(&caller, self.actions(&response)).await;
             Ok(response)
         };
         service.outlive(work).await?
     }
 
-    fn deeds(&self, response: &Response) -> Vec<Deed> {
+    fn actions(&self, response: &Response) -> Vec<AuditedAction> {
         // What could not be mounted is being uploaded. What is not modified was not pulled.
         let is_mounted = response.extensions().get::<Mounted>().is_some();
         if !response.status().is_success() || (self.operation == Operation::Mount && !is_mounted) {
@@ -94,7 +94,7 @@ impl Audited {
         let repository = &self.repository;
         match &self.what {
             What::Blob(digest) => {
-                vec![self.deed(self.operation, ResourceType::Blob, format!("{repository}@{digest}"))]
+                vec![self.action(self.operation, ResourceType::Blob, format!("{repository}@{digest}"))]
             }
             What::Manifest(Reference::Tag(tag)) => {
                 // Deleting a tag leaves the manifest.
@@ -102,22 +102,22 @@ impl Audited {
                     Operation::Delete => ResourceType::Tag,
                     _ => ResourceType::Artifact,
                 };
-                vec![self.deed(self.operation, kind, format!("{repository}:{tag}"))]
+                vec![self.action(self.operation, kind, format!("{repository}:{tag}"))]
             }
             What::Manifest(Reference::Digest(digest)) => {
-                vec![self.deed(self.operation, ResourceType::Artifact, format!("{repository}@{digest}"))]
+                vec![self.action(self.operation, ResourceType::Artifact, format!("{repository}@{digest}"))]
             }
         }
         .into_iter()
         .chain(
             tags(response.headers())
-                .map(|tag| self.deed(self.operation, ResourceType::Tag, format!("{repository}:{tag}"))),
+                .map(|tag| self.action(self.operation, ResourceType::Tag, format!("{repository}:{tag}"))),
         )
         .collect()
     }
 
-    fn deed(&self, operation: Operation, resource_type: ResourceType, resource: String) -> Deed {
-        Deed { operation, resource_type, resource, project: Some(self.repository.project()) }
+    fn action(&self, operation: Operation, resource_type: ResourceType, resource: String) -> AuditedAction {
+        AuditedAction { operation, resource_type, resource, project: Some(self.repository.project()) }
     }
 }
 

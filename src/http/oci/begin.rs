@@ -136,7 +136,7 @@ async fn monolithic(
         };
         let outcome = outcome.await;
         if outcome.is_err() {
-            uploader.forsake(upload).await;
+            uploader.abandon(upload).await;
         }
         outcome
     };

@@ -171,7 +171,9 @@ impl Service {
         let catalog = asked.catalog && is_account(&caller.authority);
         let account = match (&caller.authority, caller.name()) {
             (Authority::Token(token), _) => token.account,
-            (_, Some(name)) => self.standing(name).await?.and_then(|standing| standing.account),
+            (_, Some(name)) => {
+                self.active_account(name).await?.and_then(|active_account| active_account.account)
+            }
             (_, None) => None,
         };
         Ok(TokenGrants { name: caller.name().map(str::to_owned), account, repositories, catalog })

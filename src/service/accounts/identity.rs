@@ -1,8 +1,8 @@
 //! Who a request comes from: what it signs in with becomes a [`Caller`].
 
+mod active_account;
 mod auth;
 mod patience;
-mod standing;
 
 use std::net::IpAddr;
 
@@ -21,8 +21,8 @@ use crate::service::{Result, Service, ServiceError};
 use crate::telemetry::line_of_many;
 use patience::{Kind, Subjects};
 
+pub(in crate::service) use active_account::AccountCache;
 pub use auth::Auth;
-pub(in crate::service) use standing::Standings;
 
 /// Stands in the audit log for every name that nobody has.
 const NOBODY: &str = "?";
@@ -70,8 +70,8 @@ impl Service {
         let grants = auth.issuer.verify(&keys, token).map_err(|_| ServiceError::CredentialsInvalid)?;
         // Whom it was issued to may be gone, and somebody else have the name.
         if let Some(name) = &grants.name {
-            let standing = self.standing(name).await?.ok_or(ServiceError::CredentialsInvalid)?;
-            if grants.account.is_some() && grants.account != standing.account {
+            let active_account = self.active_account(name).await?.ok_or(ServiceError::CredentialsInvalid)?;
+            if grants.account.is_some() && grants.account != active_account.account {
                 return Err(ServiceError::CredentialsInvalid);
             }
         }
@@ -133,7 +133,7 @@ impl Service {
             Some(found) if fits => {
                 let name = robot.to_string();
                 // Whose limits it counts against.
-                self.standing(&name).await?;
+                self.active_account(&name).await?;
                 Ok(Authority::Robot { name, project: robot.project, actions: found.actions })
             }
             _ => Err(self.refuse_secret(&robot.to_string(), is_known, address).await),

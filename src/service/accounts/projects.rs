@@ -115,7 +115,7 @@ impl Service {
         let given_to_new = self.default_storage_limit().get();
         match self.db.delete_project(project.id, given_to_new, self.clock.now()).await? {
             DeletedProject::Done => {
-                self.standings.forget();
+                self.account_cache.forget();
                 Ok(())
             }
             DeletedProject::Absent => Err(UNKNOWN),

@@ -75,7 +75,7 @@ impl Service {
     ) -> Result<()> {
         check_description(description.unwrap_or_default())?;
         let is_updated = self.db.update_robot(id, description, is_disabled).await?;
-        self.standings.forget();
+        self.account_cache.forget();
         if is_updated { Ok(()) } else { Err(UNKNOWN) }
     }
 
@@ -87,7 +87,7 @@ impl Service {
 
     pub async fn delete_robot(&self, id: i64) -> Result<()> {
         let is_deleted = self.db.delete_robot(id, self.clock.now()).await?;
-        self.standings.forget();
+        self.account_cache.forget();
         if is_deleted { Ok(()) } else { Err(UNKNOWN) }
     }
 }

@@ -102,7 +102,7 @@ impl Service {
             return Err(ServiceError::Forbidden("nobody deletes themselves; another administrator can"));
         }
         let deleted = self.db.delete_user(id, self.clock.now()).await?;
-        self.standings.forget();
+        self.account_cache.forget();
         changed(deleted)
     }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::db::{Link, Unlinked};
-use crate::domain::blob::{Blob, Standing};
+use crate::domain::blob::{Blob, Placement};
 use crate::domain::digest::Digest;
 use crate::domain::name::RepositoryName;
 use crate::domain::range::ByteRange;
@@ -63,15 +63,15 @@ impl Service {
         let mut wait = FIRST_EXPOSED_POLL;
         loop {
             let link = self.db.find_link(repository, digest).await?.ok_or(ServiceError::BlobUnknown)?;
-            match link.blob.standing {
-                Standing::Placed | Standing::Sealed(_) => return Ok(link),
-                Standing::Lost => return Err(ServiceError::BlobUnknown),
-                Standing::Exposed(_) if Instant::now() < deadline => {
+            match link.blob.placement {
+                Placement::Placed | Placement::Sealed(_) => return Ok(link),
+                Placement::Lost => return Err(ServiceError::BlobUnknown),
+                Placement::Exposed(_) if Instant::now() < deadline => {
                     tokio::time::sleep_until(deadline.min(Instant::now() + wait)).await;
                     wait *= 2;
                     self.go_on_behind();
                 }
-                Standing::Exposed(_) => {
+                Placement::Exposed(_) => {
                     return Err(ServiceError::Busy("the blob is still being put in its place".to_owned()));
                 }
             }
@@ -106,7 +106,7 @@ impl Service {
         };
         match download {
             Ok(download) => {
-                if let (Download::Url(_), Standing::Placed) = (&download, &blob.standing) {
+                if let (Download::Url(_), Placement::Placed) = (&download, &blob.placement) {
                     self.look_behind(&blob);
                 }
                 Ok(BlobContent { blob, download })
@@ -137,7 +137,7 @@ impl Service {
     /// so that the commit of an upload of the same bytes takes the row over.
     pub(in crate::service) async fn is_there(&self, blob: &Blob) -> Result<bool> {
         let is_there = self.storage.has_blob(blob).await?;
-        if !is_there && blob.standing == Standing::Placed {
+        if !is_there && blob.placement == Placement::Placed {
             self.lose(blob).await?;
         }
         Ok(is_there)
@@ -158,15 +158,15 @@ impl Service {
     /// A blob whose object stays for as long as a URL of it lives: while it is read where it was proven, its
     /// row says until when.
     async fn held(&self, blob: Blob) -> Result<Blob> {
-        let placed = Blob { standing: Standing::Placed, ..blob.clone() };
+        let placed = Blob { placement: Placement::Placed, ..blob.clone() };
         let patience = Instant::now() + PATIENCE_FOR_PLACE;
-        while blob.standing != Standing::Placed && Instant::now() < patience {
+        while blob.placement != Placement::Placed && Instant::now() < patience {
             match self.db.find_blob(&blob.digest).await? {
-                Some(Blob { standing: Standing::Sealed(_), .. }) => tokio::time::sleep(PLACE_POLL).await,
+                Some(Blob { placement: Placement::Sealed(_), .. }) => tokio::time::sleep(PLACE_POLL).await,
                 _ => return Ok(placed),
             }
         }
-        let is_sealed = blob.standing != Standing::Placed
+        let is_sealed = blob.placement != Placement::Placed
             && self.db.hold_sealed(&blob.digest, self.after(self.settings().url_lifetime())).await?;
         Ok(if is_sealed { blob } else { placed })
     }

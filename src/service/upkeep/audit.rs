@@ -7,7 +7,7 @@ use tokio::sync::{Mutex, Notify, mpsc};
 use tokio::time::Instant;
 
 use crate::domain::access::{Caller, ProjectName, ProjectReference};
-use crate::domain::audit::{AuditEntry, Deed, Operation, ResourceType, StoredAuditEntry};
+use crate::domain::audit::{AuditEntry, AuditedAction, Operation, ResourceType, StoredAuditEntry};
 use crate::log_text::chain;
 use crate::service::{Result, Service, ServiceError};
 use crate::telemetry::{Allowance, Throttle};
@@ -53,14 +53,15 @@ impl Service {
         resource: impl Into<String>,
         project: Option<ProjectName>,
     ) {
-        let deed = Deed { operation, resource_type, resource: resource.into(), project };
-        self.record_all(caller, vec![deed]).await;
+        let action = AuditedAction { operation, resource_type, resource: resource.into(), project };
+        self.record_all(caller, vec![action]).await;
     }
 
     /// The same of several things that were one request.
-    pub async fn record_all(&self, caller: &Caller, deeds: Vec<Deed>) {
+    pub async fn record_all(&self, caller: &Caller, actions: Vec<AuditedAction>) {
         let now = self.clock.now();
-        self.write_down(deeds.into_iter().map(|deed| AuditEntry::by(caller, deed, now)).collect()).await;
+        self.write_down(actions.into_iter().map(|action| AuditEntry::by(caller, action, now)).collect())
+            .await;
     }
 
     async fn write_down(&self, entries: Vec<AuditEntry>) {
@@ -77,8 +78,8 @@ impl Service {
     }
 
     /// Writes down what changed nothing, soon. Where too many entries wait it waits with them: none is dropped.
-    pub async fn record_soon(&self, caller: &Caller, deed: Deed) {
-        self.write_soon(AuditEntry::by(caller, deed, self.clock.now())).await;
+    pub async fn record_soon(&self, caller: &Caller, action: AuditedAction) {
+        self.write_soon(AuditEntry::by(caller, action, self.clock.now())).await;
     }
 
     /// By a name that is somebody's: what else people type there may be their password. These are the only entries that
@@ -92,13 +93,13 @@ impl Service {
             held_back,
             "a sign-in failed"
         );
-        let deed = Deed {
+        let action = AuditedAction {
             operation: Operation::Login,
             resource_type: ResourceType::User,
             resource: name.to_owned(),
             project: None,
         };
-        let _ = self.audit.sender.try_send(AuditEntry::new(name, address, deed, self.clock.now()));
+        let _ = self.audit.sender.try_send(AuditEntry::new(name, address, action, self.clock.now()));
     }
 
     async fn write_soon(&self, entry: AuditEntry) {

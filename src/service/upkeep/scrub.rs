@@ -6,7 +6,7 @@ use std::sync::Arc;
 use futures_util::{StreamExt, stream};
 use serde::Serialize;
 
-use crate::domain::blob::{Blob, Standing};
+use crate::domain::blob::{Blob, Placement};
 use crate::domain::digest::Digest;
 use crate::service::bodies::NOBODY;
 use crate::service::uploads::finalize::read_back::HASHERS_AT_ONCE;
@@ -31,7 +31,7 @@ pub struct ScrubTerms {
 /// What is wrong with one blob.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Flaw {
+pub enum Inconsistency {
     /// No object, or one of another size.
     Missing,
     /// The object's bytes are not what its digest says.
@@ -62,7 +62,7 @@ impl ScrubReport {
         self.missing_blobs == 0 && self.wrong_blobs == 0 && self.lost_blobs == 0 && self.failures == 0
     }
 
-    fn count(&mut self, outcome: Result<Option<Flaw>>, blob: &Blob) -> Option<Flaw> {
+    fn count(&mut self, outcome: Result<Option<Inconsistency>>, blob: &Blob) -> Option<Inconsistency> {
         self.checked_blobs += 1;
         let flaw = match outcome {
             Ok(flaw) => flaw,
@@ -73,10 +73,10 @@ impl ScrubReport {
             }
         };
         match flaw {
-            Some(Flaw::Missing) => self.missing_blobs += 1,
-            Some(Flaw::WrongBytes) => self.wrong_blobs += 1,
-            Some(Flaw::Lost) => self.lost_blobs += 1,
-            None if blob.standing == Standing::Lost => self.found_blobs += 1,
+            Some(Inconsistency::Missing) => self.missing_blobs += 1,
+            Some(Inconsistency::WrongBytes) => self.wrong_blobs += 1,
+            Some(Inconsistency::Lost) => self.lost_blobs += 1,
+            None if blob.placement == Placement::Lost => self.found_blobs += 1,
             None => {}
         }
         flaw
@@ -89,7 +89,7 @@ impl Service {
         self: &Arc<Self>,
         terms: ScrubTerms,
         after: Option<Digest>,
-        mut found: impl FnMut(Flaw, &Blob),
+        mut found: impl FnMut(Inconsistency, &Blob),
         mut progress: impl FnMut(&ScrubReport),
     ) -> Result<ScrubReport> {
         let mut report = ScrubReport { last: after, ..ScrubReport::default() };
@@ -112,16 +112,16 @@ impl Service {
         }
     }
 
-    async fn examine(self: &Arc<Self>, blob: &Blob, terms: ScrubTerms) -> Result<Option<Flaw>> {
-        let was_lost = blob.standing == Standing::Lost;
+    async fn examine(self: &Arc<Self>, blob: &Blob, terms: ScrubTerms) -> Result<Option<Inconsistency>> {
+        let was_lost = blob.placement == Placement::Lost;
         if was_lost && !terms.is_deep {
-            return Ok(Some(Flaw::Lost));
+            return Ok(Some(Inconsistency::Lost));
         }
         // Read before the object is: what is placed anew meanwhile is not taken for this one.
         let placed_at = self.db.placed_at(&blob.digest).await?;
-        let placed = Blob { standing: Standing::Placed, ..blob.clone() };
+        let placed = Blob { placement: Placement::Placed, ..blob.clone() };
         let flaw = if !self.storage.has_blob(&placed).await? {
-            Some(Flaw::Missing)
+            Some(Inconsistency::Missing)
         } else if terms.is_deep {
             match self
                 .read_back(
@@ -132,10 +132,10 @@ impl Service {
                 .await
             {
                 Ok(found) if found == blob.digest => None,
-                Ok(_) => Some(Flaw::WrongBytes),
+                Ok(_) => Some(Inconsistency::WrongBytes),
                 // Removed or shortened meanwhile.
                 Err(ServiceError::Storage(StorageError::NotFound | StorageError::Precondition)) => {
-                    Some(Flaw::Missing)
+                    Some(Inconsistency::Missing)
                 }
                 Err(error) => return Err(error),
             }
@@ -152,6 +152,6 @@ impl Service {
                 (None | Some(_), _) => {}
             }
         }
-        Ok(if was_lost && flaw.is_some() { Some(Flaw::Lost) } else { flaw })
+        Ok(if was_lost && flaw.is_some() { Some(Inconsistency::Lost) } else { flaw })
     }
 }

@@ -36,7 +36,7 @@ pub struct Chunk {
 }
 
 /// How an append ended.
-enum Ending {
+enum AppendOutcome {
     Whole,
     /// The body broke, the server stops, the project is full or the client came again: what arrived is kept, and the
     /// client goes on from there.
@@ -99,15 +99,15 @@ impl Service {
         drop(heartbeat);
         match outcome {
             Ok((appended, after, ending)) => {
-                let whole = chunk.whole.filter(|_| matches!(ending, Ending::Whole));
+                let whole = chunk.whole.filter(|_| matches!(ending, AppendOutcome::Whole));
                 let saved = self.save_append(upload, owner, after, &appended, whole).await?;
                 if let Some(old) = stored.tail_id.filter(|old| appended.tail_id != Some(*old)) {
                     // Only tidiness: the sweep finds it.
                     let _ = self.storage.remove_tail(upload.id, old).await;
                 }
                 match ending {
-                    Ending::Whole => Ok(saved),
-                    Ending::Cut(error) => Err(error),
+                    AppendOutcome::Whole => Ok(saved),
+                    AppendOutcome::Cut(error) => Err(error),
                 }
             }
             Err(error) => {
@@ -141,7 +141,7 @@ impl Service {
         chunk: Chunk,
         mut body: B,
         noticed: &CancellationToken,
-    ) -> Result<(Appended, Proxied, Ending)>
+    ) -> Result<(Appended, Proxied, AppendOutcome)>
     where
         B: Stream<Item = std::io::Result<Bytes>> + Send + Unpin,
     {
@@ -165,23 +165,23 @@ impl Service {
             tokio::select! {
                 biased;
                 ready = writer.ready() => ready.map_err(vanished)?,
-                () = &mut stopping => break Ending::Cut(ServiceError::Stopping),
+                () = &mut stopping => break AppendOutcome::Cut(ServiceError::Stopping),
             }
             let next = tokio::select! {
                 biased;
-                () = &mut stopping => break Ending::Cut(ServiceError::Stopping),
-                () = noticed.cancelled() => break Ending::Cut(Refusal::LeaseLost.into()),
+                () = &mut stopping => break AppendOutcome::Cut(ServiceError::Stopping),
+                () = noticed.cancelled() => break AppendOutcome::Cut(Refusal::LeaseLost.into()),
                 next = body.next() => next,
-                () = writer.overstayed() => {
+                () = writer.stalled() => {
                     writer.spill().await.map_err(vanished)?;
                     continue;
                 }
             };
             match next {
-                None => break Ending::Whole,
+                None => break AppendOutcome::Whole,
                 Some(Err(error)) => {
                     tracing::info!(%error, "the body of an append broke off");
-                    break Ending::Cut(ServiceError::BodyIncomplete);
+                    break AppendOutcome::Cut(ServiceError::BodyIncomplete);
                 }
                 Some(Ok(bytes)) => {
                     let sum = received + bytes.len() as u64;
@@ -195,7 +195,7 @@ impl Service {
                         let ahead = sum.saturating_add(RESERVED_AHEAD);
                         match self.reserve_between(upload, sum, ahead).await {
                             Ok(held) => reserved = held,
-                            Err(error @ ServiceError::QuotaExceeded(_)) => break Ending::Cut(error),
+                            Err(error @ ServiceError::QuotaExceeded(_)) => break AppendOutcome::Cut(error),
                             Err(error) => return Err(error),
                         }
                     }
@@ -205,7 +205,7 @@ impl Service {
                 }
             }
         };
-        if matches!(ending, Ending::Whole) && chunk.range.is_some_and(|range| range.end != received) {
+        if matches!(ending, AppendOutcome::Whole) && chunk.range.is_some_and(|range| range.end != received) {
             return Err(ServiceError::SizeInvalid("the body is shorter than its Content-Range".to_owned()));
         }
         let appended = writer.finish().await.map_err(vanished)?;

@@ -50,7 +50,7 @@ impl Service {
         match self.sign_from(planned.clone(), request).await {
             Ok(presigned) => Ok((id, presigned)),
             Err(error) => {
-                self.forsake(planned).await;
+                self.abandon(planned).await;
                 Err(error)
             }
         }
@@ -78,7 +78,7 @@ impl Service {
     }
 
     /// Gives up a session whose UUID its client never learned.
-    pub async fn forsake(&self, upload: Upload) {
+    pub async fn abandon(&self, upload: Upload) {
         let id = upload.id;
         match self.abort_from(upload).await {
             Ok(()) | Err(ServiceError::Refused(_)) => {}

@@ -8,17 +8,17 @@ use tokio::task::{JoinHandle, spawn_blocking};
 
 use super::Result;
 use crate::storage::StorageError;
-use crate::storage::rope::Rope;
+use crate::storage::segmented_bytes::SegmentedBytes;
 
 /// Large enough that handing a block to another thread and locking for it cost little beside writing it. Two of
 /// them for each of 64 requests are 64 MiB; three times that for senders who cut their chunks for it (see
-/// [`Rope`]).
+/// [`SegmentedBytes`]).
 pub(super) const BLOCK_SIZE: usize = 512 * 1024;
 
 /// Writes blocks, in order, with `write` to a sink that it owns while it does.
 #[derive(Debug)]
 pub(super) struct BlockWriter<S> {
-    collected: Rope,
+    collected: SegmentedBytes,
     sink: Sink<S>,
     write: fn(&mut S, &[Bytes]) -> Result<()>,
 }
@@ -34,7 +34,7 @@ enum Sink<S> {
 impl<S: Send + 'static> BlockWriter<S> {
     /// `write` gets a block in pieces, in order.
     pub fn new(sink: S, write: fn(&mut S, &[Bytes]) -> Result<()>) -> Self {
-        Self { collected: Rope::default(), sink: Sink::Idle(sink), write }
+        Self { collected: SegmentedBytes::default(), sink: Sink::Idle(sink), write }
     }
 
     /// Writes a whole body and tells its length. [`StorageError::TooLarge`] with the first byte beyond

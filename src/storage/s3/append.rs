@@ -2,7 +2,7 @@
 //!
 //! A fast sender takes a part's memory before it fills it; that is given back when the store has the part, or when
 //! it turns out slow while others wait: then what there is goes into the store as an object of its own. A slow one
-//! takes memory for what is there, and does the same when there is no more of it (`room`).
+//! takes memory for what is there, and does the same when there is no more of it (`part_memory`).
 
 use std::sync::Arc;
 
@@ -12,8 +12,8 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::S3;
-use super::parcel::{Batch, Parcel};
-use super::room::{Pace, SCRAP};
+use super::part_body::{PartBody, PartBuffer};
+use super::part_memory::{Pace, SCRAP};
 use crate::domain::part::{PartNumber, ReceivedPart};
 use crate::domain::upload::{Proxied, UploadId};
 use crate::memory::MemoryShare;
@@ -23,7 +23,7 @@ use crate::storage::{Appended, Result, StorageError, key};
 /// answers is kept busy, and one upload takes half of the budget for parts of 8 MiB.
 const PARTS_IN_FLIGHT: usize = 3;
 /// What every sender has without asking. 480 connections (the default) hold 30 MiB.
-const UNROOMED: usize = 64 * 1024;
+const UNBUDGETED: usize = 64 * 1024;
 
 /// One append to a proxied upload.
 #[derive(Debug)]
@@ -36,21 +36,21 @@ pub struct S3Appender {
     part_size: usize,
     store_upload_id: Option<String>,
     next_part: u64,
-    filling: Filling,
+    open_part: OpenPart,
     in_flight: JoinSet<Result<ReceivedPart>>,
     parts: Vec<ReceivedPart>,
 }
 
 /// The part that is being filled.
 #[derive(Debug, Default)]
-struct Filling {
+struct OpenPart {
     /// What of it lies in the store, in order.
     stored: Vec<Segment>,
     /// What follows, in memory.
-    batch: Batch,
+    batch: PartBuffer,
     /// Memory for the whole part, of a fast sender.
     whole: Option<MemoryShare>,
-    /// Memory for what there is beyond [`UNROOMED`], of any other.
+    /// Memory for what there is beyond [`UNBUDGETED`], of any other.
     scraps: Option<MemoryShare>,
 }
 
@@ -73,12 +73,12 @@ impl S3 {
         caller: &str,
     ) -> Result<S3Appender> {
         let in_memory = |size: u64| usize::try_from(size).map_err(StorageError::unavailable("hold a part"));
-        let mut filling = Filling::default();
+        let mut open_part = OpenPart::default();
         if let Some(id) = stored.tail_id.filter(|_| stored.tail_size() > 0) {
             if self.head(key::temp_tail(upload, id)).await?.size != stored.tail_size() {
                 return Err(StorageError::Precondition);
             }
-            filling.stored.push(Segment { id, size: in_memory(stored.tail_size())?, crc32c: None });
+            open_part.stored.push(Segment { id, size: in_memory(stored.tail_size())?, crc32c: None });
         }
         Ok(S3Appender {
             store: self.clone(),
@@ -89,27 +89,27 @@ impl S3 {
             part_size: in_memory(stored.part_size)?,
             store_upload_id: stored.store_upload_id.clone(),
             next_part: stored.part_count() + 1,
-            filling,
+            open_part,
             in_flight: JoinSet::new(),
             parts: Vec::new(),
         })
     }
 
     /// Everything of a part, in one parcel.
-    async fn gather(&self, upload: UploadId, stored: &[Segment], batch: Batch) -> Result<Parcel> {
+    async fn gather(&self, upload: UploadId, stored: &[Segment], batch: PartBuffer) -> Result<PartBody> {
         if stored.is_empty() {
-            return Ok(batch.into_parcel());
+            return Ok(batch.into_body());
         }
-        let mut whole = Batch::default();
+        let mut whole = PartBuffer::default();
         for segment in stored {
-            let read = self.read_parcel(&key::temp_tail(upload, segment.id)).await?;
+            let read = self.read_part_body(&key::temp_tail(upload, segment.id)).await?;
             if read.size != segment.size || segment.crc32c.is_some_and(|crc32c| crc32c != read.crc32c) {
                 return Err(StorageError::Precondition);
             }
             whole.extend(read);
         }
-        whole.extend(batch.into_parcel());
-        Ok(whole.into_parcel())
+        whole.extend(batch.into_body());
+        Ok(whole.into_body())
     }
 
     /// Only tidiness: the sweep finds what stays. What an earlier append left is kept until the database knows
@@ -121,7 +121,7 @@ impl S3 {
     }
 }
 
-impl Filling {
+impl OpenPart {
     fn len(&self) -> usize {
         self.stored.iter().map(|segment| segment.size).sum::<usize>() + self.batch.len()
     }
@@ -132,32 +132,32 @@ impl Filling {
             return usize::MAX;
         }
         let scraps = self.scraps.as_ref().map_or(0, MemoryShare::size);
-        (UNROOMED + scraps).saturating_sub(self.batch.len())
+        (UNBUDGETED + scraps).saturating_sub(self.batch.len())
     }
 }
 
 impl S3Appender {
     /// Waits for a part's memory where the sender is fast.
     pub async fn ready(&mut self) -> Result<()> {
-        if self.filling.room() == 0 && self.pace.is_fast() {
+        if self.open_part.room() == 0 && self.pace.is_fast() {
             self.take_whole().await?;
         }
         self.pace.wait(Instant::now());
         Ok(())
     }
 
-    pub async fn overstayed(&self) {
-        let Some(whole) = &self.filling.whole else { return std::future::pending().await };
+    pub async fn stalled(&self) {
+        let Some(whole) = &self.open_part.whole else { return std::future::pending().await };
         tokio::time::sleep_until(self.pace.late_at(Instant::now())).await;
         whole.wanted().await;
     }
 
     pub async fn spill(&mut self) -> Result<()> {
-        let parcel = std::mem::take(&mut self.filling.batch).into_parcel();
-        let segment = Segment { id: Uuid::new_v4(), size: parcel.size, crc32c: Some(parcel.crc32c) };
-        self.store.send_object(&key::temp_tail(self.upload, segment.id), &parcel).await?;
-        self.filling.stored.push(segment);
-        (self.filling.whole, self.filling.scraps) = (None, None);
+        let part_body = std::mem::take(&mut self.open_part.batch).into_body();
+        let segment = Segment { id: Uuid::new_v4(), size: part_body.size, crc32c: Some(part_body.crc32c) };
+        self.store.send_object(&key::temp_tail(self.upload, segment.id), &part_body).await?;
+        self.open_part.stored.push(segment);
+        (self.open_part.whole, self.open_part.scraps) = (None, None);
         self.pace.distrust();
         Ok(())
     }
@@ -165,13 +165,13 @@ impl S3Appender {
     pub async fn write(&mut self, mut bytes: Bytes) -> Result<()> {
         self.pace.arrived(bytes.len(), Instant::now());
         while !bytes.is_empty() {
-            if self.filling.room() == 0 {
+            if self.open_part.room() == 0 {
                 self.make_room().await?;
             }
-            let most = self.filling.room().min(self.part_size - self.filling.len());
-            self.filling.batch.push(bytes.split_to(bytes.len().min(most)));
-            if self.filling.len() == self.part_size {
-                if self.filling.whole.is_none() && !self.filling.stored.is_empty() {
+            let most = self.open_part.room().min(self.part_size - self.open_part.len());
+            self.open_part.batch.push(bytes.split_to(bytes.len().min(most)));
+            if self.open_part.len() == self.part_size {
+                if self.open_part.whole.is_none() && !self.open_part.stored.is_empty() {
                     // Some of it lies in the store, and now comes into memory.
                     self.take_whole().await?;
                 }
@@ -192,21 +192,21 @@ impl S3Appender {
 
     /// Puts what is shorter than a part into one object, where it does not lie in one already.
     async fn finish_tail(&mut self) -> Result<Option<Uuid>> {
-        let filling = std::mem::take(&mut self.filling);
-        match filling.stored.as_slice() {
-            [] if filling.batch.is_empty() && self.store_upload_id.is_some() => return Ok(None),
-            [only] if filling.batch.is_empty() => return Ok(Some(only.id)),
+        let open_part = std::mem::take(&mut self.open_part);
+        match open_part.stored.as_slice() {
+            [] if open_part.batch.is_empty() && self.store_upload_id.is_some() => return Ok(None),
+            [only] if open_part.batch.is_empty() => return Ok(Some(only.id)),
             _ => {}
         }
-        let _whole = match filling.whole {
-            None if !filling.stored.is_empty() => {
-                Some(self.store.rooms.take(&self.caller, filling.len()).await)
+        let _whole = match open_part.whole {
+            None if !open_part.stored.is_empty() => {
+                Some(self.store.part_memory.take(&self.caller, open_part.len()).await)
             }
             whole => whole,
         };
-        let parcel = self.store.gather(self.upload, &filling.stored, filling.batch).await?;
-        self.store.send_object(&key::temp_tail(self.upload, self.lease), &parcel).await?;
-        self.store.remove_spilled(self.upload, &filling.stored).await;
+        let part_body = self.store.gather(self.upload, &open_part.stored, open_part.batch).await?;
+        self.store.send_object(&key::temp_tail(self.upload, self.lease), &part_body).await?;
+        self.store.remove_spilled(self.upload, &open_part.stored).await;
         Ok(Some(self.lease))
     }
 
@@ -222,13 +222,13 @@ impl S3Appender {
             None => self.store_upload_id.insert(self.store.create_multipart(self.upload).await?).clone(),
         };
         self.next_part += 1;
-        let Filling { stored, batch, whole, scraps } = std::mem::take(&mut self.filling);
+        let OpenPart { stored, batch, whole, scraps } = std::mem::take(&mut self.open_part);
         let (store, upload) = (self.store.clone(), self.upload);
         self.in_flight.spawn(async move {
-            let parcel = store.gather(upload, &stored, batch).await?;
+            let part_body = store.gather(upload, &stored, batch).await?;
             let data = key::temp_data(upload);
-            let part = store.send_part(&data, &store_upload_id, number, &parcel).await?;
-            drop((parcel, whole, scraps));
+            let part = store.send_part(&data, &store_upload_id, number, &part_body).await?;
+            drop((part_body, whole, scraps));
             store.remove_spilled(upload, &stored).await;
             Ok(part)
         });
@@ -242,7 +242,8 @@ impl S3Appender {
             return self.take_whole().await;
         }
         loop {
-            let scraps = self.filling.scraps.get_or_insert_with(|| self.store.rooms.scraps(&self.caller));
+            let scraps =
+                self.open_part.scraps.get_or_insert_with(|| self.store.part_memory.scraps(&self.caller));
             if scraps.try_grow(SCRAP) {
                 return Ok(());
             }
@@ -257,8 +258,8 @@ impl S3Appender {
         while self.in_flight.len() >= PARTS_IN_FLIGHT {
             self.join_part().await?;
         }
-        self.filling.whole = Some(self.store.rooms.take(&self.caller, self.part_size).await);
-        self.filling.scraps = None;
+        self.open_part.whole = Some(self.store.part_memory.take(&self.caller, self.part_size).await);
+        self.open_part.scraps = None;
         self.pace.restart();
         Ok(())
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::S3;
-use super::room::OWN_WORK;
+use super::part_memory::OWN_WORK;
 use crate::domain::pace::Work;
 use crate::domain::part::{PartNumber, ReceivedPart};
 use crate::domain::upload::{Proxied, UploadId};
@@ -61,11 +61,11 @@ impl S3 {
             }
         }
         let in_memory = usize::try_from(size).map_err(StorageError::unavailable("hold a part"))?;
-        let _share = self.rooms.take(&Arc::from(OWN_WORK), in_memory).await;
-        let parcel = self.read_parcel(tail).await?;
-        if parcel.size != in_memory {
+        let _share = self.part_memory.take(&Arc::from(OWN_WORK), in_memory).await;
+        let part_body = self.read_part_body(tail).await?;
+        if part_body.size != in_memory {
             return Err(StorageError::NotFound);
         }
-        self.send_part(&data, store_upload_id, number, &parcel).await
+        self.send_part(&data, store_upload_id, number, &part_body).await
     }
 }

@@ -11,8 +11,8 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use super::parcel::{Batch, Parcel};
-use super::room::OWN_WORK;
+use super::part_body::{PartBody, PartBuffer};
+use super::part_memory::OWN_WORK;
 use super::{CONTENT_TYPE, S3, classify};
 use crate::domain::digest::{Algorithm, Digest};
 use crate::domain::hash::Hasher;
@@ -312,18 +312,18 @@ impl S3 {
                 parts.extend(joined(sending.join_next().await)?);
             }
             let in_memory = usize::try_from(part.size).map_err(StorageError::unavailable("hold a part"))?;
-            let share = self.rooms.take(&caller, in_memory).await;
-            let parcel = self.read_part(from, part).await?;
+            let share = self.part_memory.take(&caller, in_memory).await;
+            let part_body = self.read_part(from, part).await?;
             let hashing = tokio::task::spawn_blocking(move || {
-                parcel.pieces().for_each(|piece| hasher.update(piece));
-                (hasher, parcel)
+                part_body.pieces().for_each(|piece| hasher.update(piece));
+                (hasher, part_body)
             });
-            let (resumed, parcel) = hashing.await.map_err(StorageError::unavailable("hash a part"))?;
+            let (resumed, part_body) = hashing.await.map_err(StorageError::unavailable("hash a part"))?;
             hasher = resumed;
             let (store, to, id) = (self.clone(), to.clone(), store_upload_id.to_owned());
             sending.spawn(async move {
-                let sent = store.send_part(&to, &id, part.number, &parcel).await;
-                drop((parcel, share));
+                let sent = store.send_part(&to, &id, part.number, &part_body).await;
+                drop((part_body, share));
                 sent
             });
         }
@@ -334,20 +334,20 @@ impl S3 {
         Ok((parts, hasher.finish()))
     }
 
-    async fn read_part(&self, from: &Sealed, part: Part) -> Result<Parcel> {
+    async fn read_part(&self, from: &Sealed, part: Part) -> Result<PartBody> {
         let range = ByteRange { start: part.offset, end: part.offset + part.size };
         let (to, mut pieces) = mpsc::channel(1);
         let collecting = async move {
-            let mut batch = Batch::default();
+            let mut batch = PartBuffer::default();
             while let Some(piece) = pieces.recv().await {
                 batch.push(piece);
             }
-            batch.into_parcel()
+            batch.into_body()
         };
         // Nothing more comes once the sender is gone, which ends with the reading.
         let reading = async move { self.read(from, range, &to).await };
-        let (read, parcel) = future::join(reading, collecting).await;
-        read.map(|()| parcel)
+        let (read, part_body) = future::join(reading, collecting).await;
+        read.map(|()| part_body)
     }
 
     async fn complete_copy(

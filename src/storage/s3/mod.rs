@@ -3,21 +3,21 @@
 pub mod append;
 mod assemble;
 mod copying;
-mod distrust;
 mod download;
 mod examine;
 mod failure;
 mod multipart;
-mod parcel;
+mod part_body;
+mod part_memory;
 mod part_signer;
 pub(in crate::storage) mod presign;
 mod relay;
 mod remove;
-mod room;
 mod seal;
 mod send;
 pub mod signer;
 mod stage;
+mod suspended;
 mod sweep;
 
 use std::fmt::{self, Write};
@@ -111,12 +111,12 @@ pub struct S3 {
     /// What the bucket was seen to do; nothing is assumed before the probe has run.
     capabilities: Arc<RwLock<Arc<Capabilities>>>,
     /// What it did not do although the probe saw it.
-    distrusted: Arc<distrust::Distrusted>,
+    distrusted: Arc<suspended::SuspendedCapabilities>,
     /// How fast it was seen to be.
     pace: Arc<Mutex<copying::SeenPace>>,
     copy_terms: CopyTerms,
     /// Memory for parts on their way.
-    rooms: Arc<room::Rooms>,
+    part_memory: Arc<part_memory::PartMemory>,
     /// The store, over plain HTTP, did not answer for CRC32C.
     no_crc32c: Arc<AtomicBool>,
     /// The store does not know how to leave an object's tags out of a copy.
@@ -187,7 +187,7 @@ impl S3 {
             distrusted: Arc::default(),
             pace: Arc::default(),
             copy_terms: CopyTerms::default(),
-            rooms: Arc::default(),
+            part_memory: Arc::default(),
             no_crc32c: Arc::default(),
             keeps_tags: Arc::default(),
             clock: clock.clone(),

@@ -19,7 +19,7 @@ use crate::domain::upload::{Transfer, UploadId};
 use crate::log_text::chain;
 use crate::storage::capability::Capability;
 use crate::storage::key::Key;
-use crate::storage::{Evidence, Result, Sealed, StorageError, UploadKind, Way, key};
+use crate::storage::{Evidence, ProofMethod, Result, Sealed, StorageError, UploadKind, key};
 
 /// Silence in the middle of a body after which the store counts as gone.
 const READ_IDLE_TIMEOUT: Duration = Duration::from_mins(1);
@@ -84,18 +84,20 @@ impl S3 {
         }
         let way = match self.way(kind, found.size) {
             // It computes and enforces no other digest.
-            _ if algorithm != Algorithm::Sha256 => Way::ReadBack,
+            _ if algorithm != Algorithm::Sha256 => ProofMethod::ReadBack,
             // Not every store takes an empty part, and nothing is read back quickly.
-            Way::Gate if found.size == 0 => Way::ReadBack,
+            ProofMethod::Gate if found.size == 0 => ProofMethod::ReadBack,
             way => way,
         };
         match way {
             // The URL of a PUT outlives the seal. The store holds it to the digest, but may know a header that is a
             // way round: so these bytes prove the digest, and are proven again before anybody reads them.
-            Way::StoreChecksum => Ok(Sealed { is_exposed: true, ..found.evident(Proof::StoreChecksum) }),
+            ProofMethod::StoreChecksum => {
+                Ok(Sealed { is_exposed: true, ..found.evident(Proof::StoreChecksum) })
+            }
             // It fixes by itself what it publishes, so that no other copy is needed.
-            Way::Gate => Ok(Sealed { evidence: Evidence::ByStaging, ..found.into() }),
-            Way::SealingCopy => {
+            ProofMethod::Gate => Ok(Sealed { evidence: Evidence::ByStaging, ..found.into() }),
+            ProofMethod::SealingCopy => {
                 let capability = match kind {
                     UploadKind::Parts => Capability::CopyOfPartsComputes,
                     _ => Capability::CopyComputes,
@@ -109,7 +111,7 @@ impl S3 {
                     sealed => sealed,
                 }
             }
-            Way::Streamed | Way::ReadBack => {
+            ProofMethod::Streamed | ProofMethod::ReadBack => {
                 Box::pin(self.seal_for_reading(upload, transfer, &found.into())).await
             }
         }
@@ -118,16 +120,16 @@ impl S3 {
     /// How an upload of this kind and size is proven: the cheapest proof, as long as copies of this size succeed and
     /// reading is not known to prove it sooner.
     #[must_use]
-    pub fn way(&self, kind: UploadKind, size: u64) -> Way {
+    pub fn way(&self, kind: UploadKind, size: u64) -> ProofMethod {
         match self.capabilities().way(kind) {
-            Way::Gate | Way::SealingCopy
+            ProofMethod::Gate | ProofMethod::SealingCopy
                 if size > self.largest_copy(Work::Proving)
                     // A PUT, whose URL lives, has to be copied before it can be read.
                     || kind == UploadKind::Parts
                         && !self.copy_terms.avoid_reading_back
                         && self.pace().reads_sooner(size) =>
             {
-                Way::ReadBack
+                ProofMethod::ReadBack
             }
             way => way,
         }

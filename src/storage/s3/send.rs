@@ -7,7 +7,7 @@ use aws_sdk_s3::config::http::HttpResponse;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::primitives::ByteStream;
 
-use super::parcel::{Batch, Parcel};
+use super::part_body::{PartBody, PartBuffer};
 use super::{CONTENT_TYPE, S3, classify};
 use crate::domain::part::{PartNumber, ReceivedPart};
 use crate::storage::key::Key;
@@ -34,7 +34,7 @@ impl S3 {
         key: &Key,
         store_upload_id: &str,
         number: PartNumber,
-        parcel: &Parcel,
+        part_body: &PartBody,
     ) -> Result<ReceivedPart> {
         let send = |binding: Binding| async move {
             let request = self
@@ -44,8 +44,8 @@ impl S3 {
                 .key(self.path(key))
                 .upload_id(store_upload_id)
                 .part_number(i32::from(number.get()))
-                .set_checksum_crc32_c(binding.checksum(parcel))
-                .body(binding.body(parcel))
+                .set_checksum_crc32_c(binding.checksum(part_body))
+                .body(binding.body(part_body))
                 .customize();
             let request = match binding {
                 Binding::Signature => request,
@@ -54,12 +54,12 @@ impl S3 {
             let sent = request.send().await.map_err(refused("write a part"))?;
             Ok((sent.checksum_crc32_c, sent.e_tag))
         };
-        let etag = self.send_bound(parcel, send).await?;
+        let etag = self.send_bound(part_body, send).await?;
         let etag = etag.ok_or_else(|| StorageError::unavailable("name the part")("no ETag"))?;
-        Ok(ReceivedPart { number, size: parcel.size as u64, etag })
+        Ok(ReceivedPart { number, size: part_body.size as u64, etag })
     }
 
-    pub(super) async fn send_object(&self, key: &Key, parcel: &Parcel) -> Result<()> {
+    pub(super) async fn send_object(&self, key: &Key, part_body: &PartBody) -> Result<()> {
         let send = |binding: Binding| async move {
             let request = self
                 .client
@@ -67,8 +67,8 @@ impl S3 {
                 .bucket(self.bucket())
                 .key(self.path(key))
                 .content_type(CONTENT_TYPE)
-                .set_checksum_crc32_c(binding.checksum(parcel))
-                .body(binding.body(parcel))
+                .set_checksum_crc32_c(binding.checksum(part_body))
+                .body(binding.body(part_body))
                 .customize();
             let request = match binding {
                 Binding::Signature => request,
@@ -77,17 +77,17 @@ impl S3 {
             let sent = request.send().await.map_err(refused("write an object"))?;
             Ok((sent.checksum_crc32_c, ()))
         };
-        self.send_bound(parcel, send).await
+        self.send_bound(part_body, send).await
     }
 
     /// Sends with the binding that fits the store, and once more where it turns out not to bind.
-    async fn send_bound<T, F>(&self, parcel: &Parcel, send: impl Fn(Binding) -> F) -> Result<T>
+    async fn send_bound<T, F>(&self, part_body: &PartBody, send: impl Fn(Binding) -> F) -> Result<T>
     where
         F: Future<Output = std::result::Result<(Option<String>, T), Refused>>,
     {
-        let binding = self.binding(parcel).await?;
+        let binding = self.binding(part_body).await?;
         match send(binding).await {
-            Ok((echo, told)) if binding != Binding::Crc32c || echo == binding.checksum(parcel) => {
+            Ok((echo, told)) if binding != Binding::Crc32c || echo == binding.checksum(part_body) => {
                 return Ok(told);
             }
             Err(refused) if binding != Binding::Crc32c || !refused.as_invalid => return Err(refused.error),
@@ -100,10 +100,10 @@ impl S3 {
         Ok(told)
     }
 
-    async fn binding(&self, parcel: &Parcel) -> Result<Binding> {
+    async fn binding(&self, part_body: &PartBody) -> Result<Binding> {
         let is_tls = self.own_signer.is_tls().await?;
         let no_crc32c = self.no_crc32c.load(Ordering::Relaxed);
-        Ok(match (is_tls, no_crc32c || parcel.size == 0) {
+        Ok(match (is_tls, no_crc32c || part_body.size == 0) {
             (true, _) => Binding::Tls,
             (false, false) => Binding::Crc32c,
             (false, true) => Binding::Signature,
@@ -111,24 +111,24 @@ impl S3 {
     }
 
     /// An object of our own of bounded size, in the pieces it comes in.
-    pub(super) async fn read_parcel(&self, key: &Key) -> Result<Parcel> {
+    pub(super) async fn read_part_body(&self, key: &Key) -> Result<PartBody> {
         let object = self.client.get_object().bucket(self.bucket()).key(self.path(key)).send().await;
         let mut body = object.map_err(classify("read an object"))?.body;
-        let mut batch = Batch::default();
+        let mut batch = PartBuffer::default();
         while let Some(bytes) = body.next().await {
             batch.push(bytes.map_err(StorageError::unavailable("read an object"))?);
         }
-        Ok(batch.into_parcel())
+        Ok(batch.into_body())
     }
 }
 
 impl Binding {
-    fn body(self, parcel: &Parcel) -> ByteStream {
-        if self == Self::Signature { parcel.joined() } else { parcel.streamed() }
+    fn body(self, part_body: &PartBody) -> ByteStream {
+        if self == Self::Signature { part_body.joined() } else { part_body.streamed() }
     }
 
-    fn checksum(self, parcel: &Parcel) -> Option<String> {
-        (self == Self::Crc32c).then(|| parcel.checksum())
+    fn checksum(self, part_body: &PartBody) -> Option<String> {
+        (self == Self::Crc32c).then(|| part_body.checksum())
     }
 }
 

@@ -7,7 +7,7 @@ use chrono::{DateTime, Datelike, Months, TimeDelta, Utc};
 use futures_util::future::{FutureExt, join_all};
 use overside::db::Db;
 use overside::domain::access::{ProjectName, ProjectReference};
-use overside::domain::audit::{AuditEntry, Deed, Operation, ResourceType};
+use overside::domain::audit::{AuditEntry, AuditedAction, Operation, ResourceType};
 
 use super::{Case, now};
 
@@ -28,13 +28,13 @@ fn named(name: &str) -> ProjectReference {
 }
 
 fn entry(name: &str, resource: &str, age: TimeDelta) -> AuditEntry {
-    let deed = Deed {
+    let action = AuditedAction {
         operation: Operation::Push,
         resource_type: ResourceType::Artifact,
         resource: resource.to_owned(),
         project: resource.split('/').next().filter(|name| !name.is_empty()).map(project),
     };
-    AuditEntry::new(name, Some(IpAddr::from([192, 0, 2, 7])), deed, now() - age)
+    AuditEntry::new(name, Some(IpAddr::from([192, 0, 2, 7])), action, now() - age)
 }
 
 async fn pages(db: Arc<Db>) {

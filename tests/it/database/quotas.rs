@@ -10,7 +10,7 @@ use overside::db::{Committed, Db, DbError, Deleted, Pushed, Unlinked};
 use overside::domain::access::ProjectName;
 use overside::domain::blob::Blob;
 use overside::domain::digest::Digest;
-use overside::domain::quota::{QuotaKind, Shortage, Usage};
+use overside::domain::quota::{QuotaExceeded, QuotaKind, Usage};
 use overside::domain::upload::{Failure, FailureCode, State, Upload};
 
 use super::manifests::{NAME, content, push, push_to, stored_blob};
@@ -85,15 +85,15 @@ async fn reserved(db: &Db, bytes: u64) -> Upload {
 }
 
 #[track_caller]
-fn shortage<T: std::fmt::Debug>(outcome: Result<T, DbError>) -> Shortage {
+fn shortage<T: std::fmt::Debug>(outcome: Result<T, DbError>) -> QuotaExceeded {
     match outcome {
-        Err(DbError::NoRoom(shortage)) => *shortage,
+        Err(DbError::QuotaExceeded(shortage)) => *shortage,
         outcome => panic!("{outcome:?}"),
     }
 }
 
-fn short(kind: QuotaKind, limit: u64, used: u64, needed: u64) -> Shortage {
-    Shortage { project: project(PROJECT), kind, limit, used, needed }
+fn short(kind: QuotaKind, limit: u64, used: u64, needed: u64) -> QuotaExceeded {
+    QuotaExceeded { project: project(PROJECT), kind, limit, used, needed }
 }
 
 async fn links(db: Arc<Db>) {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use chrono::TimeDelta;
 use futures_util::future::join_all;
 use overside::db::{Committed, Db, Stored, Unlinked};
-use overside::domain::blob::{Blob, Proof, Removal, SealedObject, Standing};
+use overside::domain::blob::{Blob, Placement, Proof, Removal, SealedObject};
 use overside::domain::digest::Digest;
 use overside::domain::upload::{State, Transfer, Upload};
 use uuid::Uuid;
@@ -169,7 +169,7 @@ pub async fn unplaced(db: Arc<Db>) {
     let before = in_state(&db, state, until).await;
     let after = Upload { state: State::Completed { digest, size: 3 }, size: Some(3), ..before.clone() };
     let object = SealedObject { upload: before.id, path: "temp/x/sealed".to_owned(), etag: None };
-    let sealed = Blob { standing: Standing::Sealed(object), ..blob(digest) };
+    let sealed = Blob { placement: Placement::Sealed(object), ..blob(digest) };
     let committed = db.commit_blob(&before, &after, &sealed, now(), None, None).await.expect("commit");
     assert_eq!(committed, Committed::Done);
     assert_eq!(db.unlink_blob(&repository, &digest, now()).await.expect("unlink"), Unlinked::Done);

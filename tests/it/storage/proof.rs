@@ -9,7 +9,9 @@ use overside::domain::digest::{Algorithm, Digest};
 use overside::domain::part::{MIN_PART_SIZE, PartPlan};
 use overside::domain::upload::{Transfer, UploadId};
 use overside::storage::capability::{Capabilities, Capability};
-use overside::storage::{Evidence, PutTerms, S3, Sealed, Storage, StorageError, TempOwner, UploadKind, Way};
+use overside::storage::{
+    Evidence, ProofMethod, PutTerms, S3, Sealed, Storage, StorageError, TempOwner, UploadKind,
+};
 
 use super::{
     Case, MIB, Signed, all_temporary, content, digest_of, download, is_placed, read, send_parts, sized,
@@ -89,7 +91,7 @@ async fn a_probe_finds_the_same_again_and_leaves_nothing(storage: Arc<Storage>) 
 
 async fn these_stores_prove_parts_without_reading(storage: Arc<Storage>) {
     let way = storage.way(UploadKind::Parts);
-    let expected = if bucket(&storage).is_some() { Way::Gate } else { Way::ReadBack };
+    let expected = if bucket(&storage).is_some() { ProofMethod::Gate } else { ProofMethod::ReadBack };
     assert_eq!(way, expected);
 }
 
@@ -250,7 +252,11 @@ async fn what_a_store_does_no_longer_is_not_relied_on_again(storage: Arc<Storage
         Sealed { key: overside::storage::key::temp_tail(UploadId::generate(), uuid::Uuid::nil()), ..sealed };
     let gone = storage.stage(&broken, &place).await;
     assert!(matches!(gone, Err(StorageError::NotFound | StorageError::Precondition)), "{gone:?}");
-    assert_eq!(storage.way(UploadKind::Parts), Way::Gate, "what is gone says nothing about the store");
+    assert_eq!(
+        storage.way(UploadKind::Parts),
+        ProofMethod::Gate,
+        "what is gone says nothing about the store"
+    );
 }
 
 async fn an_empty_blob_needs_no_proof_by_copy(storage: Arc<Storage>) {

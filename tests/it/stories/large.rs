@@ -9,7 +9,7 @@ mod proxied;
 use std::time::Duration;
 
 use futures_util::future::FutureExt;
-use overside::domain::blob::{Blob, Proof, Standing};
+use overside::domain::blob::{Blob, Placement, Proof};
 use overside::domain::digest::Digest;
 use tokio::sync::{Mutex, MutexGuard};
 
@@ -102,8 +102,8 @@ async fn assert_published(
     let db = api::database(stack).await;
     let blob = db.find_blob(&digest).await.expect("the database answers").expect("the blob has a row");
     db.close().await;
-    let standing = Standing::Placed;
-    assert_eq!(blob, Blob { digest, size: content.size, proof, created_at: blob.created_at, standing });
+    let placement = Placement::Placed;
+    assert_eq!(blob, Blob { digest, size: content.size, proof, created_at: blob.created_at, placement });
     let objects = stack.objects().await;
     assert_eq!(objects.iter().map(|(_, size)| *size).collect::<Vec<_>>(), [content.size], "{objects:?}");
     assert_eq!(stack.temp_leftovers().await, Vec::<String>::new());

@@ -24,21 +24,21 @@ impl Fixture {
     fn admit(&mut self, address: &str) -> Option<u64> {
         self.now += Duration::from_secs(1);
         let (network, end) = (self.network(address), CancellationToken::new());
-        let flow = Arc::new(Flow::new(self.now));
+        let flow = Arc::new(TransferActivity::new(self.now));
         let id = self.table.admit(network, flow, end.clone(), self.now)?;
         self.ends.insert(id, end);
         Some(id)
     }
 
-    fn begin(&mut self, id: u64, address: &str, claim: Claim) -> Result<(), Crowded> {
+    fn begin(&mut self, id: u64, address: &str, claim: Claim) -> Result<(), OverCapacity> {
         self.now += Duration::from_secs(1);
         let network = self.network(address);
         self.table.begin(id, network, claim, self.now)
     }
 
     /// A connection with a request under way.
-    fn work(&mut self, address: &str, user: Option<&str>) -> Result<u64, Crowded> {
-        let id = self.admit(address).ok_or(Crowded::Service)?;
+    fn work(&mut self, address: &str, user: Option<&str>) -> Result<u64, OverCapacity> {
+        let id = self.admit(address).ok_or(OverCapacity::Service)?;
         let claim = if user.is_some() { Claim::Credentials } else { Claim::Nothing };
         self.begin(id, address, claim)?;
         self.table.identify(id, user)?;
@@ -100,7 +100,7 @@ fn strangers_at_work_leave_a_reserve_in_which_probes_and_credentials_are_looked_
     for number in 0..WORK {
         fixture.work(&stranger(number), None).expect("room");
     }
-    assert_eq!(fixture.work("192.0.2.99", None), Err(Crowded::Service));
+    assert_eq!(fixture.work("192.0.2.99", None), Err(OverCapacity::Service));
     for _ in 0..100 {
         let probe = fixture.admit("192.0.2.98").expect("an idle one goes");
         fixture.begin(probe, "192.0.2.98", Claim::Probe).expect("always answered");
@@ -110,8 +110,8 @@ fn strangers_at_work_leave_a_reserve_in_which_probes_and_credentials_are_looked_
     let liar = fixture.admit("192.0.2.97").expect("an idle one goes");
     fixture.begin(liar, "192.0.2.97", Claim::Credentials).expect("it is looked at");
     let another = fixture.admit("192.0.2.96").expect("an idle one goes");
-    assert_eq!(fixture.begin(another, "192.0.2.96", Claim::Credentials), Err(Crowded::Service));
-    assert_eq!(fixture.table.identify(liar, None), Err(Crowded::Service));
+    assert_eq!(fixture.begin(another, "192.0.2.96", Claim::Credentials), Err(OverCapacity::Service));
+    assert_eq!(fixture.table.identify(liar, None), Err(OverCapacity::Service));
     assert_eq!(fixture.table.working, WORK + 1, "until the refusal is answered");
 }
 
@@ -134,7 +134,7 @@ fn who_signs_in_takes_the_place_of_the_slowest_stranger() {
     assert!(strangers.iter().all(|id| fixture.is_evicted(*id)));
     assert_eq!(
         fixture.work("192.0.2.3", None),
-        Err(Crowded::Service),
+        Err(OverCapacity::Service),
         "a stranger takes nothing from a user"
     );
 }
@@ -147,7 +147,7 @@ fn who_has_many_loses_to_who_has_few() {
     fixture.begin(one_more, "192.0.2.1", Claim::Credentials).expect("it is looked at");
     assert_eq!(
         fixture.table.identify(one_more, Some("ann")),
-        Err(Crowded::Service),
+        Err(OverCapacity::Service),
         "nothing of her own goes"
     );
     fixture.table.remove(one_more);

@@ -80,7 +80,7 @@ impl Service {
             return Ok(());
         }
         let subject = match caller.name() {
-            Some(name) => self.standings.share(name).to_string(),
+            Some(name) => self.account_cache.share(name).to_string(),
             None => format!("address {}", network(caller.address).network),
         };
         let admitted = self.admission.requests.admit(&subject, Allowance::per_second(rate), Instant::now());
@@ -132,7 +132,7 @@ impl Service {
     ) -> Result<T> {
         let most = self.settings().limit(Setting::OpenSessionsPerUser);
         let (Some(most), Some(user)) = (most, caller.name()) else { return begin.await };
-        let share = self.standings.share(user);
+        let share = self.account_cache.share(user);
         let lock = share
             .to_string()
             .bytes()

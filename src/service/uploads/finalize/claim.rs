@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use crate::domain::access::Caller;
-use crate::domain::audit::{AuditEntry, Deed, Operation, ResourceType};
+use crate::domain::audit::{AuditEntry, AuditedAction, Operation, ResourceType};
 use crate::domain::digest::Digest;
 use crate::domain::upload::Upload;
 use crate::service::{Result, Service, ServiceError};
@@ -21,7 +21,7 @@ impl Claimant {
     /// The audit log's entry of the push. Of what was taken over it says who had begun it.
     pub(super) fn push(&self, upload: &Upload, digest: Digest, now: DateTime<Utc>) -> AuditEntry {
         let repository = &upload.repository;
-        let push = Deed {
+        let push = AuditedAction {
             operation: Operation::Push,
             resource_type: ResourceType::Blob,
             resource: format!("{repository}@{digest}"),

@@ -35,7 +35,7 @@ impl Service {
         proven: &Proven,
         claimant: &Claimant,
     ) -> Result<bool> {
-        let Proven { sealed, proof, standing, removal } = proven;
+        let Proven { sealed, proof, placement, removal } = proven;
         let mut before = claimed.clone();
         for _ in 0..SWAP_ATTEMPTS {
             let after = before.clone().complete(owner, sealed.size)?;
@@ -44,7 +44,7 @@ impl Service {
                 size: sealed.size,
                 proof: *proof,
                 created_at: self.clock.now(),
-                standing: standing.clone(),
+                placement: placement.clone(),
             };
             let push = claimant.push(&before, digest, blob.created_at);
             let placing_until = self.after(self.limits.lease);

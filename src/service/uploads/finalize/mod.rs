@@ -33,7 +33,7 @@ use super::lease::POLL_INTERVAL;
 use super::progress::ProgressCounter;
 use crate::db::Stored;
 use crate::domain::access::Caller;
-use crate::domain::blob::{Proof, Standing};
+use crate::domain::blob::{Placement, Proof};
 use crate::domain::digest::Digest;
 use crate::domain::midstate::Midstate;
 use crate::domain::part::PartNumber;
@@ -73,7 +73,7 @@ struct Proven {
     sealed: Sealed,
     proof: Proof,
     /// Where a blob made of them is to be read.
-    standing: Standing,
+    placement: Placement,
     /// The removal of an earlier object of this digest, which had ended before this one was put in its place.
     removal: Option<Uuid>,
 }
@@ -245,15 +245,15 @@ impl Service {
             (Some(staged), Some(true)) => self.unstage_or_leave(upload.id, &staged).await,
             (Some(staged), _) => self.storage.publish(&staged).await?,
             (None, Some(true)) => {
-                let standing = sealed.standing(upload.id);
-                return Ok(Proven { sealed, proof, standing, removal });
+                let placement = sealed.placement(upload.id);
+                return Ok(Proven { sealed, proof, placement, removal });
             }
             (None, None) if self.is_placed_behind(&sealed) => {
-                let standing = sealed.standing(upload.id);
-                return Ok(Proven { sealed, proof, standing, removal });
+                let placement = sealed.placement(upload.id);
+                return Ok(Proven { sealed, proof, placement, removal });
             }
             (None, _) => self.place(upload.id, progress.caller(), &sealed, digest).await?,
         }
-        Ok(Proven { sealed, proof, standing: Standing::Placed, removal })
+        Ok(Proven { sealed, proof, placement: Placement::Placed, removal })
     }
 }

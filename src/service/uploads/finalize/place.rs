@@ -9,7 +9,7 @@ use tracing::Instrument;
 use super::Proven;
 use super::seal::changed;
 use crate::db::Unplaced;
-use crate::domain::blob::{Blob, Standing};
+use crate::domain::blob::{Blob, Placement};
 use crate::domain::digest::Digest;
 use crate::domain::upload::{Transfer, UploadId};
 use crate::log_text::chain;
@@ -71,7 +71,7 @@ impl Service {
     ) -> Result<bool> {
         // Where the blob was there before, or another upload of the same bytes was faster, nothing stands on this
         // one's object. Only the row can tell: it was written with the commit.
-        if proven.standing == Standing::Placed || !self.db.holds_blob(id).await? {
+        if proven.placement == Placement::Placed || !self.db.holds_blob(id).await? {
             return Ok(true);
         }
         self.place_sealed(id, caller, digest, &proven.sealed).await
@@ -105,13 +105,13 @@ impl Service {
 
     async fn go_on_placing(self: &Arc<Self>, Unplaced { blob, sealed }: Unplaced) -> Result<()> {
         let upload = sealed.upload;
-        let released = match blob.standing {
-            Standing::Sealed(_) | Standing::Exposed(_) => {
-                let is_exposed = matches!(blob.standing, Standing::Exposed(_));
+        let released = match blob.placement {
+            Placement::Sealed(_) | Placement::Exposed(_) => {
+                let is_exposed = matches!(blob.placement, Placement::Exposed(_));
                 let sealed = Sealed::restore(&sealed, blob.size, is_exposed)?;
                 self.place_sealed(upload, &NOBODY.into(), &blob.digest, &sealed).await?
             }
-            Standing::Placed | Standing::Lost => {
+            Placement::Placed | Placement::Lost => {
                 self.db.mark_placed(&blob.digest, upload, self.clock.now()).await?
             }
         };
@@ -211,7 +211,7 @@ impl Service {
 
     async fn stands_placed(&self, digest: &Digest) -> Result<bool> {
         let Some(blob) = self.db.find_blob(digest).await? else { return Ok(false) };
-        Ok(self.storage.has_blob(&Blob { standing: Standing::Placed, ..blob }).await?)
+        Ok(self.storage.has_blob(&Blob { placement: Placement::Placed, ..blob }).await?)
     }
 
     /// Keeps what was seen of the store's pace, for whoever starts next, where that is worth a write. It is only worth

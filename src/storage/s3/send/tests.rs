@@ -53,10 +53,10 @@ async fn sent(
     seen: &mut mpsc::UnboundedReceiver<Seen>,
     bytes: &'static [u8],
 ) -> Vec<(bool, &'static str)> {
-    let mut batch = Batch::default();
+    let mut batch = PartBuffer::default();
     batch.push(Bytes::from_static(bytes));
     let key = key::temp_tail(UploadId::generate(), Uuid::nil());
-    s3.send_object(&key, &batch.into_parcel()).await.expect("it is taken in the end");
+    s3.send_object(&key, &batch.into_body()).await.expect("it is taken in the end");
     let mut requests = Vec::new();
     while let Ok(Seen { crc32c, payload }) = seen.try_recv() {
         requests.push((crc32c, &*payload.leak()));

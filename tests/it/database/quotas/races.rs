@@ -20,7 +20,7 @@ const ROUNDS: u8 = 8;
 fn with_room<T>(outcomes: &[Result<T, DbError>]) -> usize {
     let is_done = |outcome: &Result<T, DbError>| match outcome {
         Ok(_) => true,
-        Err(DbError::NoRoom(_)) => false,
+        Err(DbError::QuotaExceeded(_)) => false,
         Err(error) => panic!("{error:?}"),
     };
     outcomes.iter().filter(|outcome| is_done(outcome)).count()
@@ -71,7 +71,7 @@ pub async fn mixed(db: Arc<Db>) {
             for round in 0..ROUNDS {
                 match one_step(&db, client, round).await {
                     Ok(()) => done += 1,
-                    Err(DbError::NoRoom(_)) => refused += 1,
+                    Err(DbError::QuotaExceeded(_)) => refused += 1,
                     Err(error) => panic!("{error:?}"),
                 }
                 let [bytes, reserved, tags] = recounted(&db, PROJECT).await;

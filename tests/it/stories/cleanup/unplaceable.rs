@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use overside::db::Committed;
-use overside::domain::blob::{Blob, Proof, SealedObject, Standing};
+use overside::domain::blob::{Blob, Placement, Proof, SealedObject};
 use overside::domain::digest::Digest;
 use overside::domain::upload::{Lease, State, Transfer, Upload as Row};
 use serde_json::Value;
@@ -32,8 +32,8 @@ pub async fn told(stack: Arc<Stack>) {
         let completed = Row { state: State::Completed { digest, size: 3 }, size: Some(3), ..claimed.clone() };
         let path = format!("temp/{}/data", upload.id());
         let sealed = SealedObject { upload: upload.id(), path, etag: None };
-        let standing = Standing::Sealed(sealed);
-        let blob = Blob { digest, size: 3, proof: Proof::ReadBack, created_at: now(), standing };
+        let placement = Placement::Sealed(sealed);
+        let blob = Blob { digest, size: 3, proof: Proof::ReadBack, created_at: now(), placement };
         assert_eq!(
             db.commit_blob(&claimed, &completed, &blob, now(), None, None).await.expect("a commit"),
             Committed::Done

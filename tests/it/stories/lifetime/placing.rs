@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use overside::db::Committed;
-use overside::domain::blob::{Blob, Proof, SealedObject, Standing};
+use overside::domain::blob::{Blob, Placement, Proof, SealedObject};
 use overside::domain::digest::Digest;
 use overside::domain::upload::{Lease, State, Transfer, Upload as Row};
 use url::Url;
@@ -141,8 +141,8 @@ async fn exposed(
     let completed =
         Row { state: State::Completed { digest: *digest, size }, size: Some(size), ..claimed.clone() };
     let object = SealedObject { upload: upload.id(), path: format!("temp/{}/data", upload.id()), etag: None };
-    let (proof, standing) = (Proof::StoreChecksum, Standing::Exposed(object));
-    let blob = Blob { digest: *digest, size, proof, created_at: now(), standing };
+    let (proof, placement) = (Proof::StoreChecksum, Placement::Exposed(object));
+    let blob = Blob { digest: *digest, size, proof, created_at: now(), placement };
     let committed = db.commit_blob(&claimed, &completed, &blob, now() + claimed_for, None, None).await;
     assert_eq!(committed.expect("a commit"), Committed::Done);
     db.close().await;
@@ -171,7 +171,7 @@ async fn completed_but_not_placed(stack: &Stack, repository: &Repository) -> Opt
         }
         victim.kill9();
         let blob = db.find_blob(&digest).await.expect("the database answers");
-        if blob.as_ref().is_some_and(|blob| blob.standing != Standing::Placed) {
+        if blob.as_ref().is_some_and(|blob| blob.placement != Placement::Placed) {
             db.close().await;
             return Some(digest);
         }
@@ -190,7 +190,7 @@ async fn completed_but_not_placed(stack: &Stack, repository: &Repository) -> Opt
 
 async fn is_placed(db: &overside::db::Db, digest: &Digest) -> bool {
     let blob = db.find_blob(digest).await.expect("the database answers");
-    blob.is_some_and(|blob| blob.standing == Standing::Placed)
+    blob.is_some_and(|blob| blob.placement == Placement::Placed)
 }
 
 /// Sent in one PUT that is bound to its digest.

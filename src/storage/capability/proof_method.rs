@@ -24,7 +24,7 @@ pub enum UploadKind {
 /// How a digest is proven.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Way {
+pub enum ProofMethod {
     /// Hashed as the bytes pass through.
     Streamed,
     /// The store held the PUT to its checksum.
@@ -62,7 +62,7 @@ impl UploadKind {
     }
 }
 
-impl Way {
+impl ProofMethod {
     #[must_use]
     pub const fn proof(self) -> Proof {
         match self {
@@ -90,18 +90,20 @@ impl Way {
 impl Capabilities {
     /// How an upload of this kind is proven here.
     #[must_use]
-    pub fn way(&self, kind: UploadKind) -> Way {
+    pub fn way(&self, kind: UploadKind) -> ProofMethod {
         match kind {
-            UploadKind::Proxied => Way::Streamed,
-            UploadKind::BoundPut if self.checksum_is_proof() => Way::StoreChecksum,
-            UploadKind::Large => Way::ReadBack,
-            _ if self.has(Capability::GateComputes) => Way::Gate,
+            UploadKind::Proxied => ProofMethod::Streamed,
+            UploadKind::BoundPut if self.checksum_is_proof() => ProofMethod::StoreChecksum,
+            UploadKind::Large => ProofMethod::ReadBack,
+            _ if self.has(Capability::GateComputes) => ProofMethod::Gate,
             // It needs the sealing copy anyway.
-            UploadKind::BoundPut | UploadKind::Put if self.has(Capability::CopyComputes) => Way::SealingCopy,
+            UploadKind::BoundPut | UploadKind::Put if self.has(Capability::CopyComputes) => {
+                ProofMethod::SealingCopy
+            }
             // Here the copy is one more than reading back needs. It is the store's own work, mostly without
             // moving a byte, where reading would take the blob over the network and through our processor.
-            UploadKind::Parts if self.has(Capability::CopyOfPartsComputes) => Way::SealingCopy,
-            _ => Way::ReadBack,
+            UploadKind::Parts if self.has(Capability::CopyOfPartsComputes) => ProofMethod::SealingCopy,
+            _ => ProofMethod::ReadBack,
         }
     }
 }
@@ -110,7 +112,7 @@ impl Capabilities {
 mod tests {
     use super::*;
 
-    fn ways(seen: &[Capability]) -> [Way; 5] {
+    fn ways(seen: &[Capability]) -> [ProofMethod; 5] {
         let seen = Capabilities::seen(seen.iter().copied());
         UploadKind::ALL.map(|kind| seen.way(kind))
     }
@@ -121,7 +123,7 @@ mod tests {
             ChecksumAlgorithmGuarded, ChecksumEnforced, CopyComputes, CopyOfPartsComputes, GateComputes,
             RefusalHarmless,
         };
-        use Way::{Gate, ReadBack, SealingCopy, StoreChecksum, Streamed};
+        use ProofMethod::{Gate, ReadBack, SealingCopy, StoreChecksum, Streamed};
         assert_eq!(ways(&[]), [ReadBack, ReadBack, ReadBack, ReadBack, Streamed]);
         // Enforced, but a refused write damages the object: no proof.
         assert_eq!(ways(&[ChecksumEnforced]), ways(&[]));

@@ -12,38 +12,38 @@ use bytes::Bytes;
 use crc_fast::CrcAlgorithm;
 use hyper::body::{Body, Frame, SizeHint};
 
-use crate::storage::rope::Rope;
+use crate::storage::segmented_bytes::SegmentedBytes;
 
 /// A parcel that is being packed. Its checksum is taken while the bytes are in the processor's cache.
 #[derive(Debug)]
-pub(super) struct Batch {
-    rope: Rope,
+pub(super) struct PartBuffer {
+    rope: SegmentedBytes,
     crc32c: crc_fast::Digest,
 }
 
 /// Bytes that can be sent any number of times.
 #[derive(Debug)]
-pub(super) struct Parcel {
+pub(super) struct PartBody {
     pieces: Vec<Bytes>,
     /// In bytes.
     pub size: usize,
     pub crc32c: u32,
 }
 
-impl Default for Batch {
+impl Default for PartBuffer {
     fn default() -> Self {
-        Self { rope: Rope::default(), crc32c: crc_fast::Digest::new(CrcAlgorithm::Crc32Iscsi) }
+        Self { rope: SegmentedBytes::default(), crc32c: crc_fast::Digest::new(CrcAlgorithm::Crc32Iscsi) }
     }
 }
 
-impl Batch {
+impl PartBuffer {
     pub fn push(&mut self, bytes: Bytes) {
         self.crc32c.update(&bytes);
         self.rope.push(bytes);
     }
 
-    pub fn extend(&mut self, parcel: Parcel) {
-        parcel.pieces.into_iter().for_each(|piece| self.push(piece));
+    pub fn extend(&mut self, part_body: PartBody) {
+        part_body.pieces.into_iter().for_each(|piece| self.push(piece));
     }
 
     /// In bytes.
@@ -55,14 +55,14 @@ impl Batch {
         self.rope.is_empty()
     }
 
-    pub fn into_parcel(self) -> Parcel {
+    pub fn into_body(self) -> PartBody {
         // The crate gives every CRC as 64 bits.
         let crc32c = u32::try_from(self.crc32c.finalize()).unwrap_or_default();
-        Parcel { size: self.rope.len(), crc32c, pieces: self.rope.into_pieces() }
+        PartBody { size: self.rope.len(), crc32c, pieces: self.rope.into_pieces() }
     }
 }
 
-impl Parcel {
+impl PartBody {
     /// In order.
     pub fn pieces(&self) -> impl Iterator<Item = &[u8]> {
         self.pieces.iter().map(AsRef::as_ref)
@@ -121,22 +121,22 @@ mod tests {
 
     #[test]
     fn the_checksum_is_the_one_that_stores_know() {
-        let mut batch = Batch::default();
+        let mut batch = PartBuffer::default();
         batch.push(Bytes::from_static(b"1234"));
         batch.push(Bytes::from_static(b"56789"));
-        let parcel = batch.into_parcel();
+        let part_body = batch.into_body();
         // The check value of CRC-32C (RFC 3720, appendix B.4, lists others).
-        assert_eq!((parcel.size, parcel.crc32c), (9, 0xe306_9283));
-        assert_eq!(parcel.checksum(), "4waSgw==");
+        assert_eq!((part_body.size, part_body.crc32c), (9, 0xe306_9283));
+        assert_eq!(part_body.checksum(), "4waSgw==");
     }
 
     #[tokio::test]
     async fn a_parcel_is_sent_whole_again_and_again() {
-        let mut batch = Batch::default();
+        let mut batch = PartBuffer::default();
         let content: Vec<u8> = (0..300_000_u32).map(|at| at.to_le_bytes()[1]).collect();
         content.chunks(70_000).for_each(|piece| batch.push(Bytes::copy_from_slice(piece)));
-        let parcel = batch.into_parcel();
-        for body in [parcel.streamed(), parcel.streamed(), parcel.joined()] {
+        let part_body = batch.into_body();
+        for body in [part_body.streamed(), part_body.streamed(), part_body.joined()] {
             assert_eq!(body.size_hint().1, Some(300_000));
             assert_eq!(body.collect().await.expect("no error").into_bytes(), content);
         }

@@ -20,7 +20,7 @@ const OF_ISSUERS: char = ':';
 
 /// What is known of an account that may be used.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::service) struct Standing {
+pub(in crate::service) struct ActiveAccount {
     /// Its id; none for whoever has no row.
     pub account: Option<i64>,
     /// Whose limits count what it does.
@@ -30,32 +30,32 @@ pub(in crate::service) struct Standing {
 /// What the database said of an account, and when.
 #[derive(Debug, Clone)]
 struct Answer {
-    standing: Option<Standing>,
+    active_account: Option<ActiveAccount>,
     at: Instant,
 }
 
 #[derive(Debug, Default)]
-pub(in crate::service) struct Standings(Mutex<HashMap<String, Answer>>);
+pub(in crate::service) struct AccountCache(Mutex<HashMap<String, Answer>>);
 
-impl Standings {
+impl AccountCache {
     fn recall(&self, name: &str) -> Option<Answer> {
         let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         known.get(name).filter(|answer| answer.at.elapsed() < REMEMBERED).cloned()
     }
 
-    fn remember(&self, name: &str, standing: Option<Standing>) {
+    fn remember(&self, name: &str, active_account: Option<ActiveAccount>) {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if known.len() >= MOST_REMEMBERED {
             known.clear();
         }
-        known.insert(name.to_owned(), Answer { standing, at: Instant::now() });
+        known.insert(name.to_owned(), Answer { active_account, at: Instant::now() });
     }
 
     /// The share that somebody counts against who has been let in a moment ago.
     pub fn share(&self, name: &str) -> Share {
         let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = known.get(name).and_then(|answer| answer.standing.as_ref());
-        known.map_or_else(|| Share::User(name.to_owned()), |standing| standing.share.clone())
+        let known = known.get(name).and_then(|answer| answer.active_account.as_ref());
+        known.map_or_else(|| Share::User(name.to_owned()), |active_account| active_account.share.clone())
     }
 
     /// Accounts have changed here.
@@ -66,25 +66,25 @@ impl Standings {
 
 impl Service {
     /// What an account is now; none where it is gone, disabled or has expired.
-    pub(in crate::service) async fn standing(&self, name: &str) -> Result<Option<Standing>> {
-        if let Some(known) = self.standings.recall(name) {
-            return Ok(known.standing);
+    pub(in crate::service) async fn active_account(&self, name: &str) -> Result<Option<ActiveAccount>> {
+        if let Some(known) = self.account_cache.recall(name) {
+            return Ok(known.active_account);
         }
         let own = Share::User(name.to_owned());
-        let standing = if let Ok(robot) = name.parse::<RobotName>() {
+        let active_account = if let Ok(robot) = name.parse::<RobotName>() {
             let found = self.db.find_robot_account(&robot).await?;
             let alive = found.filter(|found| !found.is_disabled && self.is_unexpired(found.expires_at));
-            alive.map(|found| Standing {
+            alive.map(|found| ActiveAccount {
                 account: Some(found.id),
                 share: found.owner.map_or(Share::Project(robot.project), Share::User),
             })
         } else if name.contains(OF_ISSUERS) {
-            Some(Standing { account: None, share: own })
+            Some(ActiveAccount { account: None, share: own })
         } else {
             let found = self.db.find_user_account(name).await?;
-            found.map(|found| Standing { account: Some(found.id), share: own })
+            found.map(|found| ActiveAccount { account: Some(found.id), share: own })
         };
-        self.standings.remember(name, standing.clone());
-        Ok(standing)
+        self.account_cache.remember(name, active_account.clone());
+        Ok(active_account)
     }
 }

@@ -21,9 +21,9 @@ const DISTRUSTED_FOR: Duration = Duration::from_mins(10);
 
 /// What is not asked for until a time.
 #[derive(Debug, Default)]
-pub(super) struct Distrusted(Mutex<BTreeMap<Capability, (Instant, String)>>);
+pub(super) struct SuspendedCapabilities(Mutex<BTreeMap<Capability, (Instant, String)>>);
 
-impl Distrusted {
+impl SuspendedCapabilities {
     fn add(&self, capability: Capability, reason: String, now: Instant) {
         let until = now + DISTRUSTED_FOR;
         self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(capability, (until, reason));
@@ -75,7 +75,7 @@ mod tests {
             (Capability::GateComputes, Answer::Yes),
             (Capability::CopyComputes, Answer::Yes),
         ]));
-        let (distrusted, began) = (Distrusted::default(), Instant::now());
+        let (distrusted, began) = (SuspendedCapabilities::default(), Instant::now());
         distrusted.add(Capability::GateComputes, "it answered nonsense".to_owned(), began);
         let now = distrusted.apply(Arc::clone(&seen), began);
         assert!(!now.has(Capability::GateComputes) && now.has(Capability::CopyComputes));

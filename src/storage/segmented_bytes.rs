@@ -12,14 +12,14 @@ const COPIED_BLOCK: usize = WHOLE_PIECE;
 
 /// Pieces of a body, in order.
 #[derive(Debug, Default)]
-pub(super) struct Rope {
+pub(super) struct SegmentedBytes {
     pieces: Vec<Bytes>,
     /// The last of the small pieces, and room for more.
     copied: BytesMut,
     length: usize,
 }
 
-impl Rope {
+impl SegmentedBytes {
     pub fn push(&mut self, mut bytes: Bytes) {
         self.length += bytes.len();
         if bytes.len() >= WHOLE_PIECE {
@@ -68,7 +68,7 @@ mod tests {
     proptest! {
         #[test]
         fn whatever_the_pieces_the_bytes_stay_in_order(sizes in prop::collection::vec(0..80_000_usize, 0..12)) {
-            let mut rope = Rope::default();
+            let mut rope = SegmentedBytes::default();
             let mut all = Vec::new();
             for (index, size) in sizes.into_iter().enumerate() {
                 let piece: Vec<u8> = (0..size).map(|at| (at * 31 + index).to_le_bytes()[0]).collect();
@@ -83,7 +83,7 @@ mod tests {
 
     #[test]
     fn small_pieces_share_blocks_also_between_large_ones() {
-        let mut rope = Rope::default();
+        let mut rope = SegmentedBytes::default();
         for _ in 0..1000 {
             rope.push(Bytes::from_static(&[1]));
             rope.push(Bytes::from(vec![2; WHOLE_PIECE]));

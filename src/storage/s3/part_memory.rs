@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use crate::memory::{MemoryBudget, MemoryShare};
 
 /// Parts held at once, of all appends: eight of 8 MiB, which is more than two cores hash while a store writes.
-/// A sender can make a byte take three (see `storage::rope`): with 64 connections, and everything else, the
+/// A sender can make a byte take three (see `storage::segmented_bytes`): with 64 connections, and everything else, the
 /// server still stays below 256 MiB.
 const PARTS: usize = 64 * 1024 * 1024;
 /// Parts that there is room for, however large they are: one is filled while another travels.
@@ -32,7 +32,7 @@ const FAST: u64 = 8 * 1024 * 1024 / 3;
 const GRACE: Duration = Duration::from_millis(500);
 
 #[derive(Debug)]
-pub(super) struct Rooms {
+pub(super) struct PartMemory {
     parts: Arc<MemoryBudget>,
     scraps: Arc<MemoryBudget>,
 }
@@ -46,13 +46,13 @@ pub(super) struct Pace {
     is_fast: bool,
 }
 
-impl Default for Rooms {
+impl Default for PartMemory {
     fn default() -> Self {
         Self { parts: MemoryBudget::new(PARTS, PARTS), scraps: MemoryBudget::new(SCRAPS, SCRAPS) }
     }
 }
 
-impl Rooms {
+impl PartMemory {
     /// Waits for memory for a part of this many bytes.
     pub async fn take(&self, caller: &Arc<str>, part_size: usize) -> MemoryShare {
         self.parts.grow_to(part_size.saturating_mul(LEAST_PARTS));
