@@ -35,13 +35,13 @@ const CLIENT: Layers = &[
     ("printable", &[]),
     ("error", &["overside_protocol", "printable"]),
     ("progress", &["error", "overside_protocol"]),
-    ("credentials", &[]),
-    // One request: where it may go, who it says it is from, what is tried again.
-    ("transport", &["credentials", "error", "overside_protocol", "printable"]),
-    // What a registry has, verb by verb.
-    ("registry", &["error", "overside_protocol", "printable", "transport"]),
     // The local disk.
     ("files", &["error", "overside_protocol", "progress"]),
+    ("credentials", &["files"]),
+    // One request: where it may go, who it says it is from, what is tried again, and that this is shown.
+    ("transport", &["credentials", "error", "overside_protocol", "printable", "progress"]),
+    // What a registry has, verb by verb.
+    ("registry", &["error", "overside_protocol", "printable", "transport"]),
     ("archive", &["error", "files", "overside_protocol", "progress", "registry"]),
     // Blobs on their way, and what is made of them.
     ("upload", &["error", "files", "overside_protocol", "printable", "progress", "registry", "transport"]),

@@ -47,6 +47,14 @@ pub(super) fn say_retry(error: &Error, after: Duration) {
         OutputMode::Events => {
             say!("{}", json!({ "event": "retrying", "error": text, "after_seconds": seconds }));
         }
-        OutputMode::Plain | OutputMode::Bars(_) => complain!("{text}; trying again in {seconds:.1} s"),
+        OutputMode::Plain | OutputMode::Bars(_) => complain!("{text}; {}", trying_again(after)),
     }
+}
+
+/// What comes after a failure that is no end.
+pub(super) fn trying_again(after: Duration) -> String {
+    if after.is_zero() {
+        return "trying another way".to_owned();
+    }
+    format!("trying again in {:.1} s", after.as_secs_f64())
 }

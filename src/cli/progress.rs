@@ -151,7 +151,7 @@ impl Shown {
                     "retrying",
                     &json!({ "error": text, "after_seconds": after.as_secs_f64() }),
                 );
-                self.say(&format!("{text}; trying again in {:.1} s", after.as_secs_f64()));
+                self.say(&format!("{text}; {}", super::output::trying_again(*after)));
             }
         }
     }

@@ -7,23 +7,19 @@ use overside_protocol::digest::Digest;
 use overside_protocol::name::RepositoryName;
 use reqwest::StatusCode;
 use tokio::sync::mpsc::{self, Sender};
-use tokio::task::{JoinError, spawn_blocking};
-use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use super::archive::Slot;
-use super::progress::{Event, Outcome, Progress, Stage};
-use super::{Client, Error, Result};
+use crate::archive::Slot;
+use crate::files::source::blocking;
 use crate::files::staged::StagedFile;
-use crate::registry::blobs::Failure;
-use crate::transport::STALL_TIMEOUT;
+use crate::progress::{Event, Outcome, Progress, Stage};
 use crate::transport::address::peer;
-use crate::transport::retry::Backoff;
+use crate::transport::answer::unless_silent;
+use crate::transport::retry::{Failure, Retry};
+use crate::{Client, Error, Result};
 
 /// Chunks between the connection and the disk, each at most what one read of the socket gives (some 400 KiB).
 const CHUNKS_IN_FLIGHT: usize = 8;
-/// Signed URLs in a row that the store may refuse: more than expiry explains.
-const MAX_REFUSED_SIGNATURES: u32 = 3;
 
 impl Client {
     /// Downloads a blob to `target`, and gives its size in bytes. An existing file is replaced at the end.
@@ -39,11 +35,11 @@ impl Client {
         let size = self.blob_size(repository, digest).await?.ok_or(Error::BlobUnknown(*digest))?;
         let stop = CancellationToken::new();
         let _stop_when_dropped = stop.clone().drop_guard();
-        let staged = spawn_blocking({
+        let staged = blocking("write", target, {
             let (target, digest, progress) = (target.to_owned(), *digest, progress.clone());
             move || StagedFile::open(&target, digest, size, &progress, &stop)
         });
-        let staged = staged.await.map_err(thread_died(target))??;
+        let staged = staged.await?;
         self.fill(repository, digest, size, staged.into(), target, progress).await?;
         Ok(size)
     }
@@ -61,20 +57,16 @@ impl Client {
         let offset = slot.length();
         progress.started(Stage::Downloading, size, offset);
         let (sender, receiver) = mpsc::channel(CHUNKS_IN_FLIGHT);
-        let writer = spawn_blocking(move || slot.write(receiver));
+        let writer = blocking("write", target, move || slot.write(receiver));
         let fetch = Fetch { client: self, repository, digest: *digest, size, offset, progress };
         let fetched = fetch.run(sender).await;
         // The writer's error first: a full disk also looks like a fetch that found nobody to write to.
-        let slot = writer.await.map_err(thread_died(target))??;
+        let slot = writer.await?;
         fetched?;
-        spawn_blocking(move || slot.publish()).await.map_err(thread_died(target))??;
+        blocking("write", target, move || slot.publish()).await?;
         progress.finished(Outcome::Downloaded);
         Ok(())
     }
-}
-
-fn thread_died(target: &Path) -> impl FnOnce(JoinError) -> Error {
-    move |error| Error::file("write", target)(std::io::Error::other(error))
 }
 
 struct Fetch<'a> {
@@ -89,27 +81,12 @@ struct Fetch<'a> {
 
 impl Fetch<'_> {
     async fn run(mut self, sender: Sender<Bytes>) -> Result<()> {
-        let mut backoff = Backoff::new(self.client.policy);
-        let mut refused_signatures = 0;
+        let mut retry = Retry::new(self.client, self.progress);
         while self.offset < self.size {
             let before = self.offset;
-            let ended = self.attempt(&sender).await;
-            if self.offset > before {
-                backoff.reset();
-                refused_signatures = 0;
+            if let Err(failure) = self.attempt(&sender).await {
+                retry.after(Failure { has_advanced: self.offset > before, ..failure }).await?;
             }
-            let (error, asked) = match ended {
-                Ok(()) => continue,
-                Err(Failure::Passing(error, asked)) => (error, asked),
-                Err(Failure::Signature(error)) if refused_signatures < MAX_REFUSED_SIGNATURES => {
-                    refused_signatures += 1;
-                    (error, None)
-                }
-                Err(Failure::Signature(error) | Failure::Final(error)) => return Err(error),
-            };
-            let Some(after) = backoff.next(asked) else { return Err(error) };
-            self.progress.report(Event::Retrying { error: &error, after });
-            tokio::time::sleep(after).await;
         }
         Ok(())
     }
@@ -121,24 +98,19 @@ impl Fetch<'_> {
         // A server may ignore Range and send everything again (RFC 9110 §14.2).
         let mut skip = if response.status() == StatusCode::OK { self.offset } else { 0 };
         while self.offset < self.size {
-            let mut chunk = match timeout(STALL_TIMEOUT, response.chunk()).await {
-                Ok(Ok(Some(chunk))) => chunk,
-                Ok(Ok(None)) => return Err(Failure::Passing(Error::Truncated { peer }, None)),
-                Ok(Err(error)) => return Err(Failure::Passing(Error::transport(&peer, error), None)),
-                Err(_) => {
-                    return Err(Failure::Passing(Error::Stalled { peer, after: STALL_TIMEOUT }, None));
-                }
-            };
+            let chunk = async { response.chunk().await.map_err(|error| Error::transport(&peer, error)) };
+            let chunk = unless_silent(&peer, chunk).await.map_err(Failure::of)?;
+            let Some(mut chunk) = chunk else { return Err(Failure::of(Error::Truncated { peer })) };
             let known = usize::try_from(skip).unwrap_or(usize::MAX).min(chunk.len());
             skip -= known as u64;
             let fresh = chunk.split_off(known);
             let length = fresh.len() as u64;
             if length > self.size - self.offset {
-                return Err(Failure::Final(Error::protocol(&peer, "more bytes than the blob has")));
+                return Err(Error::protocol(&peer, "more bytes than the blob has").into());
             }
             if sender.send(fresh).await.is_err() {
                 let gone = std::io::ErrorKind::BrokenPipe.into();
-                return Err(Failure::Final(Error::file("write", Path::new("the file"))(gone)));
+                return Err(Error::file("write", Path::new("the file"))(gone).into());
             }
             self.offset += length;
             self.progress.report(Event::Advanced(length));

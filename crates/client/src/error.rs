@@ -244,6 +244,10 @@ impl Error {
         Self::Protocol { peer: peer.to_owned(), what: what.into() }
     }
 
+    pub(crate) fn mismatch(expected: Digest, found: Digest) -> Self {
+        Self::DigestMismatch(Box::new(Mismatch { expected, found }))
+    }
+
     /// For `map_err`: `action` on `path` failed.
     pub(super) fn file(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.to_owned();

@@ -63,5 +63,5 @@ pub use transport::retry::RetryPolicy;
 pub use upload::content::{Content, RemoteBlob};
 pub use upload::put::{Blob, PutOptions, PutOutcome};
 pub use upload::session::{PresignTerms, Session};
-pub use upload::signed::{Lanes, TransferOptions, Transferred};
+pub use upload::signed::{Lanes, Transferred};
 pub use upload::state::UploadStates;

@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::unpack::Compression;
 use crate::files::midstates::Midstates;
-use crate::files::source::fill;
+use crate::files::source::{each_block, fill};
 use crate::progress::{Event, Progress};
 
 /// One read while hashing: system calls do not count beside SHA-256, and midstates are one for each.
@@ -47,15 +47,13 @@ pub(super) fn examine(reader: impl Read + Send, algorithm: Algorithm) -> io::Res
 }
 
 /// The digest of all that is left to read.
-pub(super) fn hash(mut reader: impl Read, algorithm: Algorithm) -> io::Result<Digest> {
-    let (mut hasher, mut buffer) = (Hasher::new(algorithm), vec![0; READ_SIZE]);
-    loop {
-        let read = fill(&mut reader, &mut buffer)?;
-        hasher.update(&buffer[..read]);
-        if read < buffer.len() {
-            return Ok(hasher.finish());
-        }
-    }
+pub(crate) fn hash(reader: impl Read, algorithm: Algorithm) -> io::Result<Digest> {
+    let mut hasher = Hasher::new(algorithm);
+    each_block(reader, |block| {
+        hasher.update(block);
+        Ok(())
+    })?;
+    Ok(hasher.finish())
 }
 
 /// Hashes what passes.

@@ -10,12 +10,12 @@ use tempfile::{NamedTempFile, TempPath};
 use tokio_util::sync::CancellationToken;
 
 use super::ArchiveError;
-use super::examine::{READ_SIZE, Watch};
+use super::examine::Watch;
 use super::header::failed;
 use super::table::Section;
 use super::tape::Tape;
 use super::unpack::Compression;
-use crate::files::source::{FileSource, fill};
+use crate::files::source::{FileSource, each_block};
 use crate::progress::Progress;
 
 /// A packed tar, and where unpacking it has come to.
@@ -68,19 +68,17 @@ impl Packed {
         let mut target = NamedTempFile::new().map_err(ArchiveError::file("create a file in", &folder))?;
         let mut written = Ok(());
         let mut hasher = Hasher::new(digest.algorithm());
-        self.read(section, watch, |mut reader| {
-            let mut buffer = vec![0; READ_SIZE];
-            loop {
-                let read = fill(&mut reader, &mut buffer)?;
-                hasher.update(&buffer[..read]);
-                written = target.write_all(&buffer[..read]);
-                if read < buffer.len() || written.is_err() {
-                    return Ok(());
-                }
-            }
-        })?;
+        let read = self.read(section, watch, |reader| {
+            each_block(reader, |block| {
+                hasher.update(block);
+                written = target.write_all(block);
+                // Only ends it: that it is no fault of the archive is told below.
+                if written.is_ok() { Ok(()) } else { Err(io::ErrorKind::Other.into()) }
+            })
+        });
         let (file, path) = target.into_parts();
         written.map_err(ArchiveError::file("write", &path))?;
+        read?;
         let metadata = file.metadata().map_err(ArchiveError::file("read", &path))?;
         let changed = || ArchiveError::Changed(self.source.path().to_owned());
         if hasher.finish() != digest {

@@ -75,7 +75,12 @@ impl<'a> Walk<'a> {
             return Err(Error::TooDeep(digest));
         }
         self.seen.insert(digest);
-        if !self.is_there(&manifest.descriptor).await? {
+        if self.is_there(&manifest.descriptor).await? {
+            self.plan.present.push(manifest.descriptor.clone());
+            if depth > 0 {
+                return Ok(());
+            }
+        } else {
             for child in &manifest.manifests {
                 if !self.seen.insert(child.digest) {
                     continue;
@@ -89,11 +94,6 @@ impl<'a> Walk<'a> {
                 Box::pin(self.visit(child, depth + 1)).await?;
             }
             self.note_blobs(&manifest);
-        } else if depth > 0 {
-            self.plan.present.push(manifest.descriptor);
-            return Ok(());
-        } else {
-            self.plan.present.push(manifest.descriptor.clone());
         }
         self.plan.manifests.push(manifest);
         Ok(())

@@ -64,9 +64,8 @@ pub(super) async fn note(target: &Target, subject: &Descriptor, referrer: &Manif
         .filter(serde_json::Value::is_object);
     listed.push(Descriptor { annotations, ..referrer.descriptor.clone() });
     let index = json!({ "schemaVersion": 2, "mediaType": INDEX, "manifests": listed });
-    let index = Manifest::read(index.to_string().into(), None, None).map_err(|error| {
-        Error::protocol(&client.peer(), format!("a list of referrers that is none ({error})"))
-    })?;
+    let index = Manifest::read(index.to_string().into(), None, None)
+        .map_err(|error| client.unexpected(format!("a list of referrers that is none ({error})")))?;
     let tag = referrers_tag(&subject.digest)?;
     client.push_manifest(repository, &index, Some(&tag)).await?;
     Ok(())

@@ -1,17 +1,16 @@
 //! Docker's `config.json`, and podman's `auth.json`, which is alike as far as it concerns us.
 
 use std::collections::BTreeMap;
-use std::fs::{File, OpenOptions};
-use std::io::{ErrorKind, Write};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::ser::{PrettyFormatter, Serializer};
-use uuid::Uuid;
 
 use super::entry::{self, Entry};
 use super::{Credential, CredentialsError, Result, canonical};
+use crate::files::kept::write_private;
 
 pub(super) type Object = serde_json::Map<String, Value>;
 
@@ -109,50 +108,13 @@ fn read(path: &Path) -> Result<Option<Vec<u8>>> {
     }
 }
 
-/// Written beside and renamed, so that a reader never sees half of it.
+/// A reader never sees half of it.
 fn write(path: &Path, content: &Object) -> Result<()> {
-    if let Some(folder) = path.parent() {
-        create_folder(folder).map_err(CredentialsError::file("create", folder))?;
-    }
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(format!(".{}", Uuid::new_v4()));
-    let beside = path.with_file_name(name);
-    let written = write_new(&beside, content)
-        .map_err(CredentialsError::file("write", &beside))
-        .and_then(|()| std::fs::rename(&beside, path).map_err(CredentialsError::file("replace", path)));
-    if written.is_err() {
-        // What made the write fail is told; that a piece of it stays as well would help nobody.
-        let _ = std::fs::remove_file(&beside);
-    }
-    written
-}
-
-fn write_new(path: &Path, content: &Object) -> std::io::Result<()> {
-    let mut file = create_private(path)?;
     let mut text = Vec::new();
     // Tabs, as Docker writes them.
-    content.serialize(&mut Serializer::with_formatter(&mut text, PrettyFormatter::with_indent(b"\t")))?;
+    let tabs = PrettyFormatter::with_indent(b"\t");
+    let written = content.serialize(&mut Serializer::with_formatter(&mut text, tabs));
     text.push(b'\n');
-    file.write_all(&text)?;
-    file.sync_all()
-}
-
-#[cfg(unix)]
-fn create_private(path: &Path) -> std::io::Result<File> {
-    use std::os::unix::fs::OpenOptionsExt;
-    OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)
-}
-
-/// The profile's folder belongs to its user alone.
-#[cfg(not(unix))]
-fn create_private(path: &Path) -> std::io::Result<File> {
-    OpenOptions::new().write(true).create_new(true).open(path)
-}
-
-fn create_folder(folder: &Path) -> std::io::Result<()> {
-    let mut builder = std::fs::DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(folder)
+    let written = written.map_err(std::io::Error::from).and_then(|()| write_private(path, &text));
+    written.map_err(CredentialsError::file("write", path))
 }

@@ -10,7 +10,7 @@ use overside_protocol::digest::Digest;
 use serde::{Deserialize, Serialize};
 
 use super::kept::{forget_old, key_file, write_private};
-use super::source::Hashed;
+use super::source::{Hashed, blocking};
 use crate::{Error, FileSource, Midstates, Progress, Result};
 
 /// Smaller files are read as fast as what is remembered of them.
@@ -80,11 +80,11 @@ async fn read(file: &Path) -> Option<Entry> {
 
 /// What cannot be written is read again.
 async fn write(file: PathBuf, entry: Entry) {
-    let writing = tokio::task::spawn_blocking(move || {
+    let writing = blocking("write", &file.clone(), move || {
         let text = serde_json::to_vec(&entry).map_err(std::io::Error::other);
-        text.and_then(|text| write_private(&file, &text))
+        text.and_then(|text| write_private(&file, &text)).map_err(Error::file("write", &file))
     });
-    if let Ok(Err(error)) = writing.await {
+    if let Err(error) = writing.await {
         tracing::debug!(%error, "a file's hash is not remembered");
     }
 }

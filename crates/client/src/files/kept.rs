@@ -19,36 +19,21 @@ pub(crate) fn key_file(folder: &Path, key: &str) -> PathBuf {
     folder.join(format!("{}.json", &name[..NAME_DIGITS]))
 }
 
-/// Writes a file whole or not at all, for its owner's eyes, and makes its folder.
+/// Writes a file whole or not at all, for its owner's eyes, and makes its folder. Blocks.
 pub(crate) fn write_private(path: &Path, text: &[u8]) -> std::io::Result<()> {
-    private_folder(path.parent().unwrap_or(Path::new(".")))?;
-    let beside = path.with_extension(format!("{}.tmp", std::process::id()));
-    let mut file = private(&beside)?;
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(folder)?;
+    // What a crash leaves of it can be told by its name.
+    let mut name = path.file_stem().unwrap_or_default().to_owned();
+    name.push(".");
+    let mut file = tempfile::Builder::new().prefix(&name).suffix(".tmp").tempfile_in(folder)?;
     file.write_all(text)?;
-    file.sync_all()?;
-    fs::rename(&beside, path)
-}
-
-#[cfg(unix)]
-fn private_folder(path: &Path) -> std::io::Result<()> {
-    use std::os::unix::fs::DirBuilderExt;
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
-}
-
-#[cfg(not(unix))]
-fn private_folder(path: &Path) -> std::io::Result<()> {
-    fs::create_dir_all(path)
-}
-
-#[cfg(unix)]
-fn private(path: &Path) -> std::io::Result<fs::File> {
-    use std::os::unix::fs::OpenOptionsExt;
-    fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)
-}
-
-#[cfg(not(unix))]
-fn private(path: &Path) -> std::io::Result<fs::File> {
-    fs::File::create(path)
+    file.as_file().sync_all()?;
+    file.persist(path).map(drop).map_err(|failed| failed.error)
 }
 
 /// `<digits>.json`, or what was to become one.

@@ -1,7 +1,7 @@
 //! The file that is uploaded, and the promise that it stays the same meanwhile.
 
 use std::fs::{File, Metadata};
-use std::io::{Read, Seek, SeekFrom, Take};
+use std::io::{self, Read, Seek, SeekFrom, Take};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -10,6 +10,7 @@ use futures_util::Stream;
 use overside_protocol::digest::Digest;
 use overside_protocol::hash::Hasher;
 use tokio::io::{AsyncReadExt, AsyncSeekExt};
+use tokio::task::spawn_blocking;
 use tokio_util::io::ReaderStream;
 use tokio_util::sync::CancellationToken;
 
@@ -22,6 +23,16 @@ const READ_SIZE: usize = 128 * 1024;
 /// Read size while hashing: large enough that system calls do not count beside SHA-256, and a divisor of the
 /// midstates' step.
 pub(crate) const HASH_READ_SIZE: usize = 1024 * 1024;
+
+/// Runs `work`, which blocks, on a thread where that is fine: from now on, whether it is awaited or not.
+pub(crate) fn blocking<T: Send + 'static, W: FnOnce() -> Result<T> + Send + 'static>(
+    action: &'static str,
+    path: &Path,
+    work: W,
+) -> impl Future<Output = Result<T>> + use<T, W> {
+    let (path, working) = (path.to_owned(), spawn_blocking(work));
+    async move { working.await.map_err(|died| Error::file(action, &path)(io::Error::other(died)))? }
+}
 
 /// What hashing a file tells.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -76,10 +87,7 @@ impl FileSource {
     pub async fn hash(&self, progress: &Progress) -> Result<Hashed> {
         let (source, progress, stop) = (self.clone(), progress.clone(), CancellationToken::new());
         let _stop_when_dropped = stop.clone().drop_guard();
-        let path = self.path.clone();
-        tokio::task::spawn_blocking(move || source.hash_blocking(&progress, &stop))
-            .await
-            .map_err(|failure| Error::file("hash", &path)(std::io::Error::other(failure)))?
+        blocking("hash", &self.path, move || source.hash_blocking(&progress, &stop)).await
     }
 
     fn hash_blocking(&self, progress: &Progress, stop: &CancellationToken) -> Result<Hashed> {
@@ -96,7 +104,7 @@ impl FileSource {
     }
 
     /// Its bytes, for threads where blocking is fine.
-    pub(crate) fn read_blocking(&self) -> std::io::Result<Take<File>> {
+    pub(crate) fn read_blocking(&self) -> io::Result<Take<File>> {
         let mut file = File::open(&self.path)?;
         file.seek(SeekFrom::Start(self.offset))?;
         Ok(file.take(self.size))
@@ -116,7 +124,7 @@ impl FileSource {
         &self,
         offset: u64,
         size: u64,
-    ) -> Result<impl Stream<Item = std::io::Result<Bytes>> + Send + use<>> {
+    ) -> Result<impl Stream<Item = io::Result<Bytes>> + Send + use<>> {
         let mut file = tokio::fs::File::open(&self.path).await.map_err(Error::file("open", &self.path))?;
         file.seek(SeekFrom::Start(self.offset + offset)).await.map_err(Error::file("read", &self.path))?;
         Ok(ReaderStream::with_capacity(file.take(size), READ_SIZE))
@@ -127,36 +135,50 @@ impl FileSource {
 /// told of every whole block of [`HASH_READ_SIZE`].
 pub(crate) fn hash_to_end(
     mut hasher: Hasher,
-    mut reader: impl Read,
+    reader: impl Read,
     progress: &Progress,
     stop: &CancellationToken,
     mut note: impl FnMut(&Hasher, u64),
-) -> std::io::Result<(Hasher, u64)> {
+) -> io::Result<(Hasher, u64)> {
     let mut length = 0;
+    each_block(reader, |block| {
+        if stop.is_cancelled() {
+            return Err(io::ErrorKind::Interrupted.into());
+        }
+        hasher.update(block);
+        length += block.len() as u64;
+        progress.report(Event::Advanced(block.len() as u64));
+        if block.len() == HASH_READ_SIZE {
+            note(&hasher, length);
+        }
+        Ok(())
+    })?;
+    Ok((hasher, length))
+}
+
+/// Gives all that can be read to `take`: in blocks of [`HASH_READ_SIZE`], and a shorter one at the end.
+pub(crate) fn each_block(
+    mut reader: impl Read,
+    mut take: impl FnMut(&[u8]) -> io::Result<()>,
+) -> io::Result<()> {
     let mut buffer = vec![0; HASH_READ_SIZE];
     loop {
-        if stop.is_cancelled() {
-            return Err(std::io::ErrorKind::Interrupted.into());
-        }
         let read = fill(&mut reader, &mut buffer)?;
-        hasher.update(&buffer[..read]);
-        length += read as u64;
-        progress.report(Event::Advanced(read as u64));
+        take(&buffer[..read])?;
         if read < buffer.len() {
-            return Ok((hasher, length));
+            return Ok(());
         }
-        note(&hasher, length);
     }
 }
 
 /// Reads until the buffer is full or the reader at its end.
-pub(crate) fn fill(reader: &mut impl Read, buffer: &mut [u8]) -> std::io::Result<usize> {
+pub(crate) fn fill(reader: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
     let mut filled = 0;
     while filled < buffer.len() {
         match reader.read(&mut buffer[filled..]) {
             Ok(0) => break,
             Ok(read) => filled += read,
-            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
         }
     }

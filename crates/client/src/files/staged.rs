@@ -7,7 +7,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
-use overside_protocol::digest::{Digest, Mismatch};
+use overside_protocol::digest::Digest;
 use overside_protocol::hash::Hasher;
 use tokio::sync::mpsc::Receiver;
 use tokio_util::sync::CancellationToken;
@@ -82,13 +82,23 @@ impl StagedFile {
         let found = hasher.finish();
         if found != digest {
             std::fs::remove_file(&path).map_err(Error::file("remove", &path))?;
-            return Err(Error::DigestMismatch(Box::new(Mismatch { expected: digest, found })));
+            return Err(Error::mismatch(digest, found));
         }
-        let finished = partial::share(&file).and_then(|()| file.sync_all());
-        finished.map_err(Error::file("finish", &path))?;
-        std::fs::rename(&path, &target).map_err(Error::file("create", &target))?;
-        sync_folder(&target)
+        finish(&file, &path, &target)
     }
+}
+
+/// Gives a finished file its name, which it keeps through a power cut.
+pub(crate) fn finish(file: &File, path: &Path, target: &Path) -> Result<()> {
+    let finished = partial::share(file).and_then(|()| file.sync_all());
+    finished.map_err(Error::file("finish", path))?;
+    std::fs::rename(path, target).map_err(Error::file("create", target))?;
+    // A rename survives a power cut only once the folder is on disk too.
+    let folder = target.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    if cfg!(unix) {
+        File::open(folder).and_then(|folder| folder.sync_all()).map_err(Error::file("sync", folder))?;
+    }
+    Ok(())
 }
 
 /// Opens and locks: two processes writing to one file would spoil it for both, and one of them after the rename.
@@ -103,16 +113,4 @@ pub(crate) fn open_locked(path: &Path, target: &Path) -> Result<File> {
             Err(TryLockError::Error(error)) => return Err(Error::file("lock", path)(error)),
         }
     }
-}
-
-/// A rename survives a power cut only once the folder is on disk too.
-pub(crate) fn sync_folder(target: &Path) -> Result<()> {
-    let folder = match target.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
-    if cfg!(unix) {
-        File::open(folder).and_then(|folder| folder.sync_all()).map_err(Error::file("sync", folder))?;
-    }
-    Ok(())
 }

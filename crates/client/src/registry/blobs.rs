@@ -1,24 +1,19 @@
 //! Blobs of a repository: whether they are there, their bytes, and their end.
 
-use std::time::Duration;
-
 use bytes::Bytes;
-use overside_protocol::digest::{Digest, Mismatch};
+use overside_protocol::digest::Digest;
 use overside_protocol::hash::Hasher;
 use overside_protocol::name::RepositoryName;
 use overside_protocol::range::parse_content_range;
 use overside_protocol::wire::Descriptor;
 use reqwest::header::{CONTENT_LENGTH, CONTENT_RANGE, HeaderName, LOCATION, RANGE};
 use reqwest::{Response, StatusCode};
-use tokio::time::timeout;
 use url::Url;
 
 use crate::transport::address::peer;
-use crate::transport::answer::{read_limited, refusal};
+use crate::transport::answer::{read_limited, refusal, unless_silent};
 use crate::transport::auth::Scope;
-use crate::transport::call::may_pass;
-use crate::transport::retry::{Backoff, is_passing, is_passing_at_store};
-use crate::transport::{CALL_TIMEOUT, STALL_TIMEOUT};
+use crate::transport::retry::{Failure, Remedy, Retry};
 use crate::{Client, Error, Result};
 
 /// Server to store is one redirect; a few more for what stands in between, and an end to loops.
@@ -26,27 +21,6 @@ const MAX_REDIRECTS: usize = 5;
 
 /// Of what is read into memory, in bytes: configs of images have some thousands.
 const MAX_SMALL_BLOB: usize = 1024 * 1024;
-
-/// How a read failed.
-pub(crate) enum Failure {
-    Passing(Error, Option<Duration>),
-    /// The store refused the signature; the server gives another.
-    Signature(Error),
-    Final(Error),
-}
-
-impl Failure {
-    pub fn into_error(self) -> Error {
-        match self {
-            Self::Passing(error, _) | Self::Signature(error) | Self::Final(error) => error,
-        }
-    }
-
-    fn of(error: Error) -> Self {
-        let asked = error.asked_wait();
-        if may_pass(&error) { Self::Passing(error, asked) } else { Self::Final(error) }
-    }
-}
 
 impl Client {
     pub(crate) fn blob_url(&self, repository: &RepositoryName, digest: &Digest) -> Result<Url> {
@@ -88,7 +62,7 @@ impl Client {
         digest: &Digest,
     ) -> Result<Option<u64>> {
         let url = self.blob_url(repository, digest)?;
-        let answer = self.call(Some(CALL_TIMEOUT), scope, || self.http.head(url.clone())).await?;
+        let answer = self.call(scope, || self.http.head(url.clone())).await?;
         match answer.status {
             StatusCode::NOT_FOUND => return Ok(None),
             // To where the bytes are, so they are there; how many, the GET will tell.
@@ -96,7 +70,7 @@ impl Client {
             _ => {}
         }
         let answer = answer.expect(StatusCode::OK)?;
-        match answer.header(CONTENT_LENGTH.as_str()).and_then(|size| size.parse().ok()) {
+        match answer.parsed(CONTENT_LENGTH.as_str()) {
             Some(size) => Ok(Some(size)),
             None => self.measure(repository, digest).await.map(Some),
         }
@@ -104,19 +78,14 @@ impl Client {
 
     /// The size of a blob whose HEAD leads elsewhere, where a URL may be signed for GET alone.
     async fn measure(&self, repository: &RepositoryName, digest: &Digest) -> Result<u64> {
-        let mut backoff = Backoff::new(self.policy);
+        let mut retry = Retry::new(self, &self.notices);
         loop {
-            let (error, asked) = match self.open_blob(repository, digest, 0, None).await {
+            match self.open_blob(repository, digest, 0, None).await {
                 Ok(response) => {
-                    let length = response.content_length();
-                    return length.ok_or_else(|| Error::protocol(&self.peer(), "no Content-Length"));
+                    return response.content_length().ok_or_else(|| self.unexpected("no Content-Length"));
                 }
-                Err(Failure::Final(error)) => return Err(error),
-                Err(Failure::Passing(error, asked)) => (error, asked),
-                Err(Failure::Signature(error)) => (error, None),
+                Err(failure) => retry.after(failure).await?,
             };
-            let Some(wait) = backoff.next(asked) else { return Err(error) };
-            tokio::time::sleep(wait).await;
         }
     }
 
@@ -127,30 +96,29 @@ impl Client {
     /// [`Error::Protocol`] where it is said to have more than a mebibyte, or has more than it is said to have.
     pub async fn small_blob(&self, repository: &RepositoryName, descriptor: &Descriptor) -> Result<Bytes> {
         let limit = usize::try_from(descriptor.size).ok().filter(|size| *size <= MAX_SMALL_BLOB);
-        let limit = limit.ok_or_else(|| Error::protocol(&self.peer(), "a config of more than a mebibyte"))?;
-        let opened = self.open_blob(repository, &descriptor.digest, 0, None).await;
-        let response = opened.map_err(Failure::into_error)?;
-        let at = peer(response.url());
-        let reading = read_limited(response, limit, &at);
-        let stalled = |_| Error::Stalled { peer: at.clone(), after: STALL_TIMEOUT };
-        let content = timeout(STALL_TIMEOUT, reading).await.map_err(stalled)??;
+        let limit = limit.ok_or_else(|| self.unexpected("a config of more than a mebibyte"))?;
+        let mut retry = Retry::new(self, &self.notices);
+        let content = loop {
+            let opened = self.open_blob(repository, &descriptor.digest, 0, None).await;
+            let failure = match opened {
+                Ok(response) => {
+                    let at = peer(response.url());
+                    match unless_silent(&at, read_limited(response, limit, &at)).await {
+                        Ok(content) => break content,
+                        Err(error) => Failure::of(error),
+                    }
+                }
+                Err(failure) => failure,
+            };
+            retry.after(failure).await?;
+        };
         let (expected, found) = (descriptor.digest, Hasher::digest(descriptor.digest.algorithm(), &content));
-        if found == expected {
-            Ok(content)
-        } else {
-            Err(Error::DigestMismatch(Box::new(Mismatch { expected, found })))
-        }
+        if found == expected { Ok(content) } else { Err(Error::mismatch(expected, found)) }
     }
 
     /// Deletes a blob from a repository. False where it was not there.
     pub async fn delete_blob(&self, repository: &RepositoryName, digest: &Digest) -> Result<bool> {
-        let url = self.blob_url(repository, digest)?;
-        let scope = Scope::delete(repository);
-        let answer = self.call(Some(CALL_TIMEOUT), &scope, || self.http.delete(url.clone())).await?;
-        match answer.status {
-            StatusCode::NOT_FOUND => Ok(false),
-            _ => answer.expect_done().map(|_| true),
-        }
+        self.delete(&self.blob_url(repository, digest)?, &Scope::delete(repository)).await
     }
 
     /// Asks for a blob's bytes from `start`, to `end` or all; goes where the server points, and gives the answer
@@ -172,23 +140,18 @@ impl Client {
             let request = self.http.get(url.clone());
             range.iter().fold(request, |request, range| request.header(RANGE, range))
         };
-        let mut url = self.blob_url(repository, digest).map_err(Failure::Final)?;
+        let mut url = self.blob_url(repository, digest)?;
         for hop in 0..=MAX_REDIRECTS {
             let at = peer(&url);
             let sent = self.send_at(&url, &scope, || async { Ok(request(&url)) });
-            let response = match timeout(STALL_TIMEOUT, sent).await {
-                Ok(response) => response.map_err(Failure::of)?,
-                Err(_) => {
-                    return Err(Failure::Passing(Error::Stalled { peer: at, after: STALL_TIMEOUT }, None));
-                }
-            };
+            let response = unless_silent(&at, sent).await.map_err(Failure::of)?;
             if !response.status().is_redirection() {
                 return judge(response, &at, hop > 0, digest, start).await;
             }
             let location = header(&response, &LOCATION).and_then(|location| url.join(location).ok());
-            url = location.ok_or_else(|| Failure::Final(Error::protocol(&at, "a redirect to nowhere")))?;
+            url = location.ok_or_else(|| Error::protocol(&at, "a redirect to nowhere"))?;
         }
-        Err(Failure::Final(Error::protocol(&self.peer(), "redirects without end")))
+        Err(self.unexpected("redirects without end").into())
     }
 }
 
@@ -210,29 +173,30 @@ async fn judge(
     digest: &Digest,
     start: u64,
 ) -> Result<Response, Failure> {
-    match response.status() {
-        StatusCode::OK => Ok(response),
+    let error = match response.status() {
+        StatusCode::OK => return Ok(response),
         StatusCode::PARTIAL_CONTENT => {
             let range = header(&response, &CONTENT_RANGE).and_then(parse_content_range);
-            match range {
-                Some(range) if range.start == start => Ok(response),
-                _ => Err(Failure::Final(Error::protocol(at, "another range than was asked for"))),
+            if range.is_some_and(|range| range.start == start) {
+                return Ok(response);
             }
+            Error::protocol(at, "another range than was asked for")
         }
-        StatusCode::NOT_FOUND => Err(Failure::Final(Error::BlobUnknown(*digest))),
-        status if status.is_client_error() || status.is_server_error() => {
-            let refusal = refusal(response).await;
-            let asked = refusal.retry_after;
-            Err(match redirected {
-                false if is_passing(status) => Failure::Passing(Error::Refused(refusal), asked),
-                false => Failure::Final(Error::Refused(refusal)),
-                true if is_passing_at_store(status) => Failure::Passing(Error::StoreRefused(refusal), asked),
-                // S3 answers an expired signature with 403, expired credentials under it with 400.
-                true => Failure::Signature(Error::StoreRefused(refusal)),
-            })
+        StatusCode::NOT_FOUND => Error::BlobUnknown(*digest),
+        status if !status.is_client_error() && !status.is_server_error() => {
+            Error::protocol(at, format!("{status} to a GET"))
         }
-        status => Err(Failure::Final(Error::protocol(at, format!("{status} to a GET")))),
-    }
+        _ if !redirected => return Err(Failure::of(Error::Refused(refusal(response).await))),
+        _ => {
+            let mut failure = Failure::at_store(Error::StoreRefused(refusal(response).await));
+            if failure.remedy == Remedy::Never {
+                // Whatever it is that a store calls a signature that it takes no more: to read once more changes nothing.
+                failure.remedy = Remedy::SignAnew;
+            }
+            return Err(failure);
+        }
+    };
+    Err(error.into())
 }
 
 fn header<'a>(response: &'a Response, name: &HeaderName) -> Option<&'a str> {

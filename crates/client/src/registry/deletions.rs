@@ -6,7 +6,6 @@ use overside_protocol::name::RepositoryName;
 use overside_protocol::reference::{Reference, Tag};
 use reqwest::StatusCode;
 
-use crate::transport::CALL_TIMEOUT;
 use crate::transport::auth::Scope;
 use crate::{Client, Error, Result};
 
@@ -24,7 +23,7 @@ impl Client {
         let (reference, scope) = (Reference::Tag(tag.clone()), Scope::delete(repository));
         let Some(there) = self.resolve_by(&scope, repository, &reference).await? else { return Ok(false) };
         let url = self.manifest_url(repository, &reference)?;
-        let answer = self.call(Some(CALL_TIMEOUT), &scope, || self.http.delete(url.clone())).await?;
+        let answer = self.call(&scope, || self.http.delete(url.clone())).await?;
         match answer.status {
             // Somebody else was faster, or the registry looks for digests alone.
             StatusCode::NOT_FOUND if self.resolve_by(&scope, repository, &reference).await?.is_none() => {
@@ -43,12 +42,7 @@ impl Client {
     /// Deletes a manifest, and with it every tag that means it; false where there is none.
     pub async fn delete_manifest(&self, repository: &RepositoryName, digest: &Digest) -> Result<bool> {
         let url = self.manifest_url(repository, &Reference::Digest(*digest))?;
-        let request = || self.http.delete(url.clone());
-        let answer = self.call(Some(CALL_TIMEOUT), &Scope::delete(repository), request).await?;
-        match answer.status {
-            StatusCode::NOT_FOUND => Ok(false),
-            _ => answer.expect_done().map(|_| true),
-        }
+        self.delete(&url, &Scope::delete(repository)).await
     }
 
     /// The tags of a repository with what each means, sorted; none if the repository is not there.

@@ -52,7 +52,7 @@ impl Client {
     /// Whether this is a registry, and one that lets the caller in.
     pub async fn ping(&self) -> Result<()> {
         let url = self.url("v2/")?;
-        let answer = self.call(Some(CALL_TIMEOUT), &Scope::NONE, || self.http.get(url.clone())).await?;
+        let answer = self.call(&Scope::NONE, || self.http.get(url.clone())).await?;
         if answer.status == StatusCode::NOT_FOUND {
             return Err(answer.unexpected("404 to /v2/; it is no registry"));
         }
@@ -63,11 +63,9 @@ impl Client {
     /// [`Error::TokenService`] where they do not go.
     pub async fn token_service_elsewhere(&self) -> Result<Option<Url>> {
         let url = self.url("v2/")?;
-        let request = self.http.get(url.clone()).timeout(CALL_TIMEOUT);
-        let answer = request.send().await.map_err(|error| Error::transport(&self.peer(), error))?;
-        match answer.status() {
-            StatusCode::UNAUTHORIZED => {
-                self.authenticator.token_service_elsewhere(&self.base, answer.headers())
+        match self.look(Method::GET, &url, HeaderMap::new()).await? {
+            (StatusCode::UNAUTHORIZED, headers) => {
+                self.authenticator.token_service_elsewhere(&self.base, &headers)
             }
             _ => Ok(None),
         }
@@ -125,14 +123,14 @@ impl Client {
             url.query_pairs_mut().append_pair("artifactType", artifact_type);
         }
         let page = |page: Referrers| page.manifests.unwrap_or_default();
-        let mut referrers = match self.pages(url, &Scope::pull(repository), page).await {
-            Ok(Some(referrers)) => referrers,
+        let listed = match self.pages(url, &Scope::pull(repository), page).await {
+            Err(Error::Refused(refusal)) if is_no_endpoint(refusal.status) => None,
+            listed => listed?,
+        };
+        let mut referrers = match listed {
+            Some(referrers) => referrers,
             // A registry that knows of none: clients keep the list under a tag.
-            Ok(None) => self.tagged_referrers(repository, subject).await?,
-            Err(Error::Refused(refusal)) if is_no_endpoint(refusal.status) => {
-                self.tagged_referrers(repository, subject).await?
-            }
-            Err(error) => return Err(error),
+            None => self.tagged_referrers(repository, subject).await?,
         };
         // Registries may leave the filter to us.
         referrers.retain(|referrer| {
@@ -164,13 +162,13 @@ impl Client {
         while let Some(url) = next {
             // A Link that leads back would have us list for ever.
             if !seen.insert(url.to_string()) {
-                return Err(Error::protocol(&self.peer(), "a listing that leads in a circle"));
+                return Err(self.unexpected("a listing that leads in a circle"));
             }
             if seen.len() > MAX_PAGES {
                 return Err(Error::ListingTooLong { peer: self.peer(), most: MAX_PAGES, of: "pages" });
             }
             let request = || self.http.get(url.clone()).header(ACCEPT, format!("{INDEX}, application/json"));
-            let answer = self.call(Some(CALL_TIMEOUT), scope, request).await?;
+            let answer = self.call(scope, request).await?;
             if answer.status == StatusCode::NOT_FOUND && listed.is_empty() {
                 return Ok(None);
             }

@@ -39,13 +39,13 @@ impl Client {
         let answer = if method == Method::POST {
             self.attempt(&self.base, &Scope::Password, || request().timeout(CALL_TIMEOUT)).await?
         } else {
-            self.call(Some(CALL_TIMEOUT), &Scope::Password, request).await?
+            self.call(&Scope::Password, request).await?
         };
         let answer = answer.expect_done()?;
         Ok(ManagementAnswer {
             location: answer.header(LOCATION.as_str()).map(str::to_owned),
             json: if answer.body.is_empty() { Value::Null } else { answer.json()? },
-            total: answer.header(TOTAL_COUNT.as_str()).and_then(|total| total.parse().ok()),
+            total: answer.parsed(TOTAL_COUNT.as_str()),
         })
     }
 
@@ -62,7 +62,7 @@ impl Client {
         match made {
             Err(Error::Refused(refusal)) if refusal.status == StatusCode::CONFLICT => Ok(false),
             Err(Error::Refused(refusal)) if refusal.status == StatusCode::NOT_FOUND => {
-                Err(Error::protocol(&self.peer(), "404; it has no projects to create"))
+                Err(self.unexpected("404; it has no projects to create"))
             }
             made => made.map(|_| true),
         }

@@ -1,6 +1,6 @@
 //! Manifests of a repository, by tag or digest.
 
-use overside_protocol::digest::{Digest, Mismatch};
+use overside_protocol::digest::Digest;
 use overside_protocol::manifest::{MAX_MANIFEST_SIZE, TYPES};
 use overside_protocol::media_type::MediaType;
 use overside_protocol::name::RepositoryName;
@@ -12,7 +12,6 @@ use url::Url;
 
 use super::blobs::says_nothing;
 use super::manifest::Manifest;
-use crate::transport::CALL_TIMEOUT;
 use crate::transport::answer::{Answer, MAX_SHOWN};
 use crate::transport::auth::Scope;
 use crate::{Client, Error, Result, shortened};
@@ -37,7 +36,7 @@ impl Client {
     ) -> Result<Option<Manifest>> {
         let url = self.manifest_url(repository, reference)?;
         let request = || accepting(self.http.get(url.clone()));
-        let answer = self.call(Some(CALL_TIMEOUT), &Scope::pull(repository), request).await?;
+        let answer = self.call(&Scope::pull(repository), request).await?;
         if answer.status == StatusCode::NOT_FOUND {
             return Ok(None);
         }
@@ -47,7 +46,7 @@ impl Client {
         }
         let told = match reference {
             Reference::Digest(digest) => Some(*digest),
-            Reference::Tag(_) => answer.header(CONTENT_DIGEST).and_then(|digest| digest.parse().ok()),
+            Reference::Tag(_) => answer.parsed(CONTENT_DIGEST),
         };
         let manifest =
             Manifest::read(answer.body.clone(), media_type(&answer), told.as_ref()).map_err(|error| {
@@ -56,8 +55,7 @@ impl Client {
             })?;
         match told {
             Some(expected) if expected != manifest.descriptor.digest => {
-                let found = manifest.descriptor.digest;
-                Err(Error::DigestMismatch(Box::new(Mismatch { expected, found })))
+                Err(Error::mismatch(expected, manifest.descriptor.digest))
             }
             _ => Ok(Some(manifest)),
         }
@@ -97,23 +95,19 @@ impl Client {
     ) -> Result<Option<Descriptor>> {
         let url = self.manifest_url(repository, reference)?;
         let request = || accepting(self.http.head(url.clone()));
-        let answer = self.call(Some(CALL_TIMEOUT), scope, request).await?;
+        let answer = self.call(scope, request).await?;
         if answer.status == StatusCode::NOT_FOUND {
             return Ok(None);
         }
-        if says_nothing(answer.status) {
-            return Ok(self.manifest(repository, reference).await?.map(|manifest| manifest.descriptor));
-        }
-        let answer = answer.expect(StatusCode::OK)?;
-        let digest = answer.header(CONTENT_DIGEST).and_then(|digest| digest.parse().ok());
-        let size = answer.header("content-length").and_then(|size| size.parse().ok());
-        match (media_type(&answer), digest, size) {
-            (Some(media_type), Some(digest), Some(size)) => {
-                Ok(Some(Descriptor::new(media_type, digest, size)))
+        if !says_nothing(answer.status) {
+            let answer = answer.expect(StatusCode::OK)?;
+            let (digest, size) = (answer.parsed(CONTENT_DIGEST), answer.parsed("content-length"));
+            if let (Some(media_type), Some(digest), Some(size)) = (media_type(&answer), digest, size) {
+                return Ok(Some(Descriptor::new(media_type, digest, size)));
             }
-            // A HEAD need not tell everything; the manifest itself does.
-            _ => Ok(self.manifest(repository, reference).await?.map(|manifest| manifest.descriptor)),
         }
+        // A HEAD need not tell everything; the manifest itself does.
+        Ok(self.manifest(repository, reference).await?.map(|manifest| manifest.descriptor))
     }
 
     /// Pushes the exact bytes of a manifest, by its digest and, if there is one, by a tag.
@@ -131,9 +125,9 @@ impl Client {
             let request = request.header(CONTENT_TYPE, manifest.descriptor.media_type.as_str());
             request.body(manifest.payload.clone())
         };
-        let answer = self.call(Some(CALL_TIMEOUT), &Scope::push(repository), request).await?;
+        let answer = self.call(&Scope::push(repository), request).await?;
         let answer = answer.expect_done()?;
-        match answer.header(CONTENT_DIGEST).and_then(|stored| stored.parse::<Digest>().ok()) {
+        match answer.parsed::<Digest>(CONTENT_DIGEST) {
             Some(stored) if stored.algorithm() == digest.algorithm() && stored != digest => {
                 Err(answer.unexpected(format!("digest {stored} instead of {digest}")))
             }

@@ -62,13 +62,17 @@ impl Put {
     }
 
     async fn run_with(&self, options: PutOptions) -> Result<PutOutcome> {
+        self.run_seen_by(options, &Progress::default()).await
+    }
+
+    async fn run_seen_by(&self, options: PutOptions, progress: &Progress) -> Result<PutOutcome> {
         let (first_delay, longest_delay) = (Duration::from_millis(1), Duration::from_millis(5));
         let base = self.registry.world().base.parse().unwrap();
         let policy = RetryPolicy { attempts: 4, first_delay, longest_delay };
         let client = Client::new(base).unwrap().with_retry_policy(policy);
         let states = Some(UploadStates::at(self.folder.path().join("states")));
         let options = PutOptions { states, ..options };
-        client.put_file(&repository(), &self.folder.path().join("file"), &options, &Progress::default()).await
+        client.put_file(&repository(), &self.folder.path().join("file"), &options, progress).await
     }
 
     async fn succeeds(&self) {
@@ -225,6 +229,22 @@ async fn a_mount_that_is_refused_becomes_an_upload() {
         put.run_with(PutOptions { mount_from: Some(from), ..PutOptions::default() }).await.unwrap();
         assert_eq!((put.sent("POST"), put.sent("PATCH")), (2, 1), "{status}");
     }
+}
+
+#[tokio::test]
+async fn whatever_is_tried_another_way_is_shown() {
+    let put = Put::new(20 << 20).await;
+    {
+        let mut world = put.registry.world();
+        (world.mount, world.second_chunk, world.faults) = (Some(403), Some(405), vec![0, 503]);
+    }
+    let (shown, progress) = super::server::shown_retries();
+    let from = "team/other".parse().unwrap();
+    put.run_seen_by(PutOptions { mount_from: Some(from), ..PutOptions::default() }, &progress).await.unwrap();
+    let shown: Vec<_> =
+        shown.lock().unwrap().iter().map(|(status, after)| (*status, after.is_zero())).collect();
+    // The mount becomes an upload, the chunk is waited out, and the next is none any more.
+    assert_eq!(shown, [(Some(403), true), (Some(503), false), (Some(405), true)]);
 }
 
 #[tokio::test]

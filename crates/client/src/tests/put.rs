@@ -107,6 +107,18 @@ async fn what_passes_is_waited_out() {
 }
 
 #[tokio::test]
+async fn a_mount_that_is_refused_becomes_an_upload_and_that_is_shown() {
+    let put = Put::new(10, 0).await;
+    put.server.world().refuses_mounts = true;
+    let (shown, progress) = super::server::shown_retries();
+    let options = PutOptions { mount_from: Some("team/other".parse().unwrap()), ..PutOptions::default() };
+    let client = put.server.client();
+    let outcome = client.put_file(&repository(), &put.path(), &options, &progress).await.unwrap();
+    assert_eq!((outcome.mode, put.server.count("POST")), (Some(TransferMode::Put), 2));
+    assert_eq!(*shown.lock().unwrap(), [(Some(403), Duration::ZERO)]);
+}
+
+#[tokio::test]
 async fn retry_after_is_honoured() {
     let put = Put::new(10, 0).await;
     put.fault(&[Fault::RetryAfter("1")]);

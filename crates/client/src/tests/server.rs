@@ -22,7 +22,7 @@ use overside_protocol::wire::PRESIGNS;
 use serde_json::json;
 use tower_http::set_header::SetResponseHeaderLayer;
 
-use crate::{Client, RetryPolicy};
+use crate::{Client, Event, Progress, RetryPolicy};
 
 /// What the next request of a kind gets instead of an answer.
 #[derive(Debug, Clone)]
@@ -71,6 +71,7 @@ pub struct World {
     pub names_by_md5: bool,
     /// A server that gives no URL with the `POST`.
     pub signs_by_get: bool,
+    pub refuses_mounts: bool,
     /// URLs with a lower number are refused.
     pub oldest_signature: u64,
 }
@@ -86,6 +87,22 @@ pub fn digest_of(bytes: &[u8]) -> Digest {
     let mut hasher = Hasher::default();
     hasher.update(bytes);
     hasher.finish()
+}
+
+/// Statuses of refusals, and how long was waited after each.
+pub type Shown = Arc<Mutex<Vec<(Option<u16>, Duration)>>>;
+
+/// The statuses of refusals after which something is tried again, and after how long, as they are shown.
+pub fn shown_retries() -> (Shown, Progress) {
+    let shown = Shown::default();
+    let seen = Arc::clone(&shown);
+    let progress = Progress::new(move |_, event| {
+        if let Event::Retrying { error, after } = event {
+            let status = error.refusal().map(|refusal| refusal.status.as_u16());
+            seen.lock().unwrap_or_else(PoisonError::into_inner).push((status, after));
+        }
+    });
+    (shown, progress)
 }
 
 /// Bytes without a period that a swapped or repeated part could hide in.
@@ -155,6 +172,7 @@ fn respond(server: &Server, head: &Parts, body: Bytes) -> Response {
         (Method::POST, true) if query.get("digest") == Some(&Digest::EMPTY.to_string()) => {
             StatusCode::CREATED.into_response()
         }
+        (Method::POST, true) if world.refuses_mounts && query.contains_key("mount") => refuse(403, "DENIED"),
         (Method::POST, true) => {
             let id = UploadId::generate();
             (world.id, world.status) = (Some(id), "pending");

@@ -1,5 +1,7 @@
 //! A server's or a store's answer, read with a limit, and what it refuses with in its own words.
 
+use std::str::FromStr;
+
 use bytes::Bytes;
 use overside_protocol::wire::ErrorEnvelope;
 use reqwest::header::HeaderMap;
@@ -79,6 +81,11 @@ impl Answer {
         self.headers.get(name)?.to_str().ok()
     }
 
+    /// A header's value, where it is there and is what it should be.
+    pub(crate) fn parsed<T: FromStr>(&self, name: &str) -> Option<T> {
+        self.header(name)?.parse().ok()
+    }
+
     pub(crate) fn unexpected(&self, what: impl Into<String>) -> Error {
         Error::protocol(&self.peer, what)
     }
@@ -99,6 +106,12 @@ pub(crate) async fn read_limited(mut response: Response, limit: usize, peer: &st
         body.extend_from_slice(&chunk);
     }
     Ok(body.into())
+}
+
+/// What comes of a request, unless nothing does for too long.
+pub(crate) async fn unless_silent<T>(peer: &str, request: impl Future<Output = Result<T>>) -> Result<T> {
+    let stalled = |_| Error::Stalled { peer: peer.to_owned(), after: STALL_TIMEOUT };
+    timeout(STALL_TIMEOUT, request).await.map_err(stalled)?
 }
 
 /// Reads a store's refusal.

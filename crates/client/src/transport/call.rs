@@ -7,29 +7,27 @@ use overside_protocol::wire::PRESIGNS;
 use reqwest::{RequestBuilder, Response, StatusCode};
 use url::Url;
 
+use super::CALL_TIMEOUT;
 use super::address::peer;
 use super::answer::{Answer, Asked, refusal};
 use super::auth::Scope;
-use super::retry::{Backoff, is_passing, is_passing_at_store};
+use super::retry::{Failure, Retry, is_passing};
 use crate::{Client, Error, Result, shortened};
 
-/// Tries to connect before the server has ever answered: enough for one that is starting, short for a typing error.
-const FIRST_CONTACT_ATTEMPTS: u32 = 3;
 /// Of a request's URL so many characters are logged: a registry may name one of any length.
 const MAX_LOGGED: usize = 1024;
 
 impl Client {
-    /// Sends what `build` makes until the answer is not a passing failure. `limit` is for one try.
+    /// Sends what `build` makes to the registry, until the answer is not a passing failure.
     pub(crate) async fn call(
         &self,
-        limit: Option<Duration>,
         scope: &Scope,
         build: impl Fn() -> RequestBuilder + Send + Sync,
     ) -> Result<Answer> {
-        self.call_at(&self.base, limit, scope, build).await
+        self.call_at(&self.base, Some(CALL_TIMEOUT), scope, build).await
     }
 
-    /// As [`Self::call`], at a place that an answer named.
+    /// As [`Self::call`], at a place that an answer named. `limit` is for one try.
     pub(crate) async fn call_at(
         &self,
         url: &Url,
@@ -37,32 +35,25 @@ impl Client {
         scope: &Scope,
         build: impl Fn() -> RequestBuilder + Send + Sync,
     ) -> Result<Answer> {
-        let mut backoff = Backoff::new(self.policy);
+        let mut retry = Retry::new(self, &self.notices);
         loop {
             let tried =
                 self.attempt(url, scope, || limit.map_or_else(&build, |limit| build().timeout(limit)));
-            let (error, asked) = match tried.await {
+            let error = match tried.await {
                 Ok(answer) if !is_passing(answer.status) => return Ok(answer),
-                Ok(answer) => {
-                    let refusal = answer.refusal();
-                    let asked = refusal.retry_after;
-                    (Error::Refused(refusal), asked)
-                }
-                Err(error) if !may_pass(&error) => return Err(error),
-                Err(error) => {
-                    let asked = error.asked_wait();
-                    (error, asked)
-                }
+                Ok(answer) => Error::Refused(answer.refusal()),
+                Err(error) => error,
             };
-            let wait = backoff.next(asked).filter(|_| {
-                self.answered.load(Ordering::Relaxed) || backoff.failures() < FIRST_CONTACT_ATTEMPTS
-            });
-            let Some(wait) = wait else { return Err(error) };
-            tracing::debug!(%error, ?wait, "trying again");
-            if let Some(retrying) = self.retrying {
-                retrying(&error, wait);
-            }
-            tokio::time::sleep(wait).await;
+            retry.after(Failure::of(error)).await?;
+        }
+    }
+
+    /// Deletes what is at `url`. False where nothing is, or not any more.
+    pub(crate) async fn delete(&self, url: &Url, scope: &Scope) -> Result<bool> {
+        let answer = self.call_at(url, Some(CALL_TIMEOUT), scope, || self.http.delete(url.clone())).await?;
+        match answer.status {
+            StatusCode::NOT_FOUND | StatusCode::GONE => Ok(false),
+            _ => answer.expect_done().map(|_| true),
         }
     }
 
@@ -122,22 +113,5 @@ impl Client {
         tracing::debug!(request = %shortened(&asked.0, MAX_LOGGED), status, milliseconds, "answered");
         response.extensions_mut().insert(asked);
         Ok(response)
-    }
-}
-
-/// Whether the same request may succeed later, where there was no answer to it.
-pub(crate) fn may_pass(error: &Error) -> bool {
-    match error {
-        Error::Unreachable { .. }
-        | Error::Broken { .. }
-        | Error::Stalled { .. }
-        | Error::Truncated { .. } => true,
-        // Of a token service.
-        Error::Refused(refusal) => is_passing(refusal.status),
-        // Of the store that another registry's blob comes from: a new try gets a new signature.
-        Error::StoreRefused(refusal) => {
-            is_passing_at_store(refusal.status) || matches!(refusal.status, StatusCode::FORBIDDEN)
-        }
-        _ => false,
     }
 }

@@ -4,8 +4,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use bytes::Bytes;
-use futures_util::stream::{Stream, TryStream, TryStreamExt};
 use url::Url;
 
 use super::address::peer;
@@ -16,6 +14,7 @@ use super::retry::RetryPolicy;
 use super::tls;
 use crate::credentials::Credential;
 use crate::error::{Error, Result};
+use crate::progress::{Event, Progress};
 
 /// A host that does not answer a SYN within this time, three retransmissions, is down or filtered.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -36,7 +35,8 @@ pub struct Client {
     /// Whether it has said that it gives presigned URLs.
     pub(crate) presigns: Arc<AtomicBool>,
     pub(crate) rate: Option<Arc<RateLimit>>,
-    pub(crate) retrying: Option<fn(&Error, Duration)>,
+    /// Where retries are shown that are of no blob under way.
+    pub(crate) notices: Arc<Progress>,
 }
 
 /// How a registry is spoken to.
@@ -87,7 +87,13 @@ impl Client {
             answered: Arc::default(),
             presigns: Arc::default(),
             rate: None,
-            retrying: options.retrying,
+            notices: Arc::new(options.retrying.map_or_else(Progress::default, |retrying| {
+                Progress::new(move |_, event| {
+                    if let Event::Retrying { error, after } = event {
+                        retrying(error, after);
+                    }
+                })
+            })),
         })
     }
 
@@ -101,23 +107,6 @@ impl Client {
     #[must_use]
     pub fn with_rate_limit(self, bytes_per_second: Option<u64>) -> Self {
         Self { rate: bytes_per_second.map(RateLimit::new).map(Arc::new), ..self }
-    }
-
-    /// A body's bytes as fast as the limit allows.
-    pub(crate) fn paced<E: Send, S: TryStream<Ok = Bytes, Error = E> + Send>(
-        &self,
-        stream: S,
-    ) -> impl Stream<Item = Result<Bytes, E>> + Send + use<E, S> {
-        let rate = self.rate.clone();
-        stream.and_then(move |bytes| {
-            let rate = rate.clone();
-            async move {
-                if let Some(rate) = rate {
-                    rate.wait(bytes.len() as u64).await;
-                }
-                Ok(bytes)
-            }
-        })
     }
 
     /// Whether the server gives presigned URLs, as far as it has said.
@@ -144,6 +133,11 @@ impl Client {
     /// The server as it is named in errors.
     pub(crate) fn peer(&self) -> String {
         peer(&self.base)
+    }
+
+    /// The error for an answer of the server that the protocol does not have.
+    pub(crate) fn unexpected(&self, what: impl Into<String>) -> Error {
+        Error::protocol(&self.peer(), what)
     }
 }
 

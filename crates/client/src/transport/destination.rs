@@ -330,7 +330,7 @@ mod tests {
         let error = destinations.to(&url).unwrap().get(url.clone()).send().await.unwrap_err();
         let error = Error::transport(&peer(&url), error);
         assert!(matches!(error, Error::Destination { why: Why::Private, .. }), "{error}");
-        assert!(!super::super::call::may_pass(&error), "it would only be asked for again");
+        assert!(!super::super::retry::may_pass(&error), "it would only be asked for again");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! client ──> call ──> auth ──> token_service       signed in, where that may be
-//!              ├────> retry                        repeated where that helps
+//!              ├────> retry                        what a failure leaves to try, how often, and that it is shown
 //!              ├────> answer                       refused in the other side's own words
 //!              └────> destination ──> tls          nowhere that a registry has no reason to name
 //! ```

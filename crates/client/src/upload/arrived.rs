@@ -12,10 +12,9 @@ use futures_util::stream::{self, StreamExt, TryStreamExt};
 use md5::{Digest as _, Md5};
 use overside_protocol::part::{Part, PartNumber, PartPlan};
 use overside_protocol::wire::ReceivedPart;
-use tokio::task::spawn_blocking;
 
 use super::content::Content;
-use crate::files::source::{FileSource, HASH_READ_SIZE, fill};
+use crate::files::source::{FileSource, blocking, each_block};
 use crate::{Error, Result};
 
 /// Parts hashed at a time. Two keep a disk and a core busy, and leave others of either to whoever else works here.
@@ -79,20 +78,18 @@ fn as_md5(etag: &str) -> Option<[u8; 16]> {
 async fn md5(file: FileSource, part: Part) -> Result<[u8; 16]> {
     let path = file.path().to_owned();
     let section = file.section(part.offset, part.size).ok_or_else(|| Error::FileChanged(path.clone()))?;
-    let hashing = spawn_blocking(move || {
-        let (mut reader, mut hasher) = (section.read_blocking()?, Md5::new());
-        let mut buffer = vec![0; HASH_READ_SIZE];
-        loop {
-            let read = fill(&mut reader, &mut buffer)?;
-            hasher.update(&buffer[..read]);
-            if read < buffer.len() {
-                return Ok(hasher.finalize().into());
-            }
-        }
+    let hashing = blocking("hash", &path, move || {
+        let mut hasher = Md5::new();
+        let read = section.read_blocking().and_then(|reader| {
+            each_block(reader, |block| {
+                hasher.update(block);
+                Ok(())
+            })
+        });
+        read.map_err(Error::file("read", section.path()))?;
+        Ok(hasher.finalize().into())
     });
-    let hashed =
-        hashing.await.map_err(|failure| Error::file("hash", &path)(std::io::Error::other(failure)))?;
-    hashed.map_err(Error::file("read", &path))
+    hashing.await
 }
 
 #[cfg(test)]

@@ -16,17 +16,14 @@ use reqwest::{Method, StatusCode};
 use url::Url;
 
 use super::content::Content;
-use super::session::append_mount;
 use super::signed::Lanes;
 use super::state::{Begun, UploadFile};
 use crate::progress::{Event, Progress, Sent};
 use crate::transport::CALL_TIMEOUT;
-use crate::transport::answer::{Answer, refusal};
+use crate::transport::answer::Answer;
 use crate::transport::auth::Scope;
-use crate::transport::call::may_pass;
-use crate::transport::retry::{Backoff, is_passing};
+use crate::transport::retry::{Failure, Remedy, Retry};
 use crate::{Client, Error, Result};
-use body::Failure;
 use habits::Habits;
 use location::{named_by, resolve};
 
@@ -53,50 +50,33 @@ pub(crate) struct ChunkedUpload<'a> {
     remembered: Option<&'a UploadFile>,
 }
 
-/// What a `POST` came to.
-#[derive(Debug)]
-pub(crate) enum Beginning<'a> {
-    Mounted,
-    Upload(ChunkedUpload<'a>),
-}
-
 impl<'a> ChunkedUpload<'a> {
-    /// Begins an upload, unless the registry can take the blob from another repository of its own.
-    pub async fn begin(
+    /// Begins an upload.
+    pub async fn begin(client: &'a Client, repository: &'a RepositoryName) -> Result<Self> {
+        match client.begin_upload(repository, None, None).await? {
+            Some((url, answer)) => Self::begun(client, repository, &url, &answer),
+            None => Err(client.unexpected("a mount that nobody wanted")),
+        }
+    }
+
+    /// The upload that the answer to a `POST` to `url` has begun.
+    pub fn begun(
         client: &'a Client,
         repository: &'a RepositoryName,
-        mount: Option<(&Digest, &RepositoryName)>,
-    ) -> Result<Beginning<'a>> {
-        let mut url = client.uploads_url(repository)?;
-        let mut scope = Scope::push(repository);
-        if let Some((digest, from)) = mount {
-            scope = append_mount(&mut url, digest, repository, from);
-        }
-        let request = || client.http.post(url.clone()).header(CONTENT_LENGTH, 0);
-        let answer = match client.call(Some(CALL_TIMEOUT), &scope, request).await {
-            Ok(answer) if answer.status == StatusCode::CREATED && mount.is_some() => {
-                return Ok(Beginning::Mounted);
-            }
-            // A mount is refused in many words, also by those that should begin an upload instead.
-            Ok(Answer { status, .. }) if mount.is_some() && !status.is_success() => {
-                return Box::pin(Self::begin(client, repository, None)).await;
-            }
-            Err(Error::Unauthorized { .. }) if mount.is_some() => {
-                return Box::pin(Self::begin(client, repository, None)).await;
-            }
-            answer => answer?.expect_done()?,
-        };
-        let least = answer.header(CHUNK_MIN_LENGTH).and_then(|least| least.parse().ok()).unwrap_or(0);
-        Ok(Beginning::Upload(Self {
+        url: &Url,
+        answer: &Answer,
+    ) -> Result<Self> {
+        let least = answer.parsed(CHUNK_MIN_LENGTH).unwrap_or(0);
+        Ok(Self {
             client,
             repository,
-            location: named_by(client, &url, &answer)?,
+            location: named_by(client, url, answer)?,
             habits: Habits::new(least),
             offset: 0,
             restarts: 0,
             is_disturbed: false,
             remembered: None,
-        }))
+        })
     }
 
     /// An upload that was begun before, if the registry still knows it.
@@ -119,20 +99,24 @@ impl<'a> ChunkedUpload<'a> {
     }
 
     /// Remembers where it goes on: now, and after every chunk, for the place may change with each.
-    pub fn remember_in(&mut self, file: Option<&'a UploadFile>) -> Result<()> {
+    pub async fn remember_in(&mut self, file: Option<&'a UploadFile>) -> Result<()> {
         self.remembered = file;
-        self.remember()
+        self.remember().await
     }
 
-    fn remember(&self) -> Result<()> {
-        self.remembered.map_or(Ok(()), |file| file.write(&Begun::Location(self.location.clone())))
+    async fn remember(&self) -> Result<()> {
+        match self.remembered {
+            Some(file) => file.write(&Begun::Location(self.location.clone())).await,
+            None => Ok(()),
+        }
     }
 
     pub const fn offset(&self) -> u64 {
         self.offset
     }
 
-    /// Sends what the registry has not got of a blob that begins with `content`, and publishes it as `digest`.
+    /// Sends what the registry has not got of a blob, and publishes it as `digest`: in chunks, or in one PUT where it
+    /// takes none.
     pub async fn send_whole(
         &mut self,
         content: &Content,
@@ -140,28 +124,24 @@ impl<'a> ChunkedUpload<'a> {
         lanes: &Lanes,
         progress: &Progress,
     ) -> Result<()> {
+        let mut retry = Retry::new(self.client, progress);
         loop {
-            let sent = self.send(content, 0, lanes, progress).await;
-            let finished = match sent {
-                Ok(true) => self.finish(digest).await,
-                // In one PUT, to an upload that has nothing yet.
-                Ok(false) => match self.emptied(progress).await {
-                    Ok(()) => self.put_whole(content, digest, lanes, progress).await,
-                    Err(error) => Err(error),
-                },
-                Err(error) => Err(error),
+            let sent = match self.send(content, 0, lanes, progress).await {
+                Ok(true) => self.finish(digest).await.map_err(Failure::from),
+                Ok(false) => self.put_whole(content, digest, lanes, progress).await,
+                Err(error) => Err(error.into()),
             };
-            match finished {
-                // The registry appended to what we did not know of, or forgot what it had.
-                Err(error) if self.is_spoilt_by(&error) && self.restarts < MAX_RESTARTS => {
-                    content.check_unchanged().await?;
-                    if self.client.pushed_blob_size(self.repository, digest).await? == Some(content.size()) {
-                        return Ok(());
-                    }
-                    self.restart(&error, progress).await?;
-                }
-                finished => return finished,
+            let Err(mut failure) = sent else { return Ok(()) };
+            if self.is_spoilt_by(&failure.error) && self.restarts < MAX_RESTARTS {
+                failure.remedy = Remedy::Again;
             }
+            content.check_unchanged().await?;
+            retry.after(failure).await?;
+            // What has failed cannot be appended to, and the answer may have been all that was lost.
+            if self.client.pushed_blob_size(self.repository, digest).await? == Some(content.size()) {
+                return Ok(());
+            }
+            self.restart(progress).await?;
         }
     }
 
@@ -175,61 +155,51 @@ impl<'a> ChunkedUpload<'a> {
         progress: &Progress,
     ) -> Result<bool> {
         let end = base + content.size();
-        let mut backoff = Backoff::new(self.client.policy);
+        let mut retry = Retry::new(self.client, progress);
         // Only what is beyond it is progress: a registry may take a chunk and not keep it.
-        let mut highest = self.offset;
+        let (mut highest, mut has_advanced) = (self.offset, false);
         while self.offset < end {
             if !self.habits.takes_chunks {
                 return Ok(false);
             }
-            let Some(from) = self.offset.checked_sub(base) else {
-                return Err(Error::UploadLost { peer: self.client.peer() });
-            };
+            let from = self.offset.checked_sub(base).ok_or_else(|| self.lost())?;
             let before = self.offset;
             let lane = lanes.enter().await;
-            let failure = self.patch(content, base, from, end, progress).await.err();
+            let sent = self.patch(content, base, from, end, progress).await;
             drop(lane);
-            let (error, asked) = match failure {
-                None if self.offset > highest => {
-                    highest = self.offset;
-                    backoff.reset();
-                    self.remember()?;
+            let failure = match sent {
+                Ok(()) if self.offset > highest => {
+                    (highest, has_advanced) = (self.offset, true);
+                    self.remember().await?;
                     continue;
                 }
-                None => {
-                    let what = "chunks that it takes and does not keep";
-                    (Error::protocol(&self.client.peer(), what), None)
+                Ok(()) => {
+                    let error = self.client.unexpected("chunks that it takes and does not keep");
+                    Failure::new(error, Remedy::AskOffset)
                 }
-                Some(Failure::Unsupported(error)) => {
-                    tracing::debug!(%error, "one PUT instead of chunks");
-                    self.habits.takes_chunks = false;
-                    continue;
-                }
-                Some(Failure::Final(error)) => return Err(error),
-                Some(Failure::OutOfStep(error)) => (error, None),
-                Some(Failure::Passing(error, asked)) => (error, asked),
+                Err(failure) => failure,
             };
+            let is_of_size = is_of_size(&failure.error);
+            if retry.after(Failure { has_advanced, ..failure }).await? == Remedy::WholePut {
+                self.habits.takes_chunks = false;
+                continue;
+            }
             self.is_disturbed = true;
-            let Some(after) = backoff.next(asked) else { return Err(error) };
-            progress.report(Event::Retrying { error: &error, after });
-            tokio::time::sleep(after).await;
             content.check_unchanged().await?;
             let is_known = self.ask().await?;
             // Refused although it was the right place.
-            if is_of_size(&error) && (!is_known || self.offset == before) {
+            if is_of_size && (!is_known || self.offset == before) {
                 self.habits.learn_from_refusal();
             }
             if !is_known {
-                return Err(Error::UploadLost { peer: self.client.peer() });
+                return Err(self.lost());
             }
-            if self.offset > highest {
-                highest = self.offset;
-                backoff.reset();
-            }
-            match self.offset.checked_sub(before) {
-                Some(more) => progress.report(Event::Advanced(more)),
-                None => progress.report(Event::Lost(before - self.offset)),
-            }
+            has_advanced = self.offset > highest;
+            highest = highest.max(self.offset);
+            progress.report(match self.offset.checked_sub(before) {
+                Some(more) => Event::Advanced(more),
+                None => Event::Lost(before - self.offset),
+            });
         }
         Ok(true)
     }
@@ -246,56 +216,30 @@ impl<'a> ChunkedUpload<'a> {
 
     /// Gives it up. One that is gone already is fine.
     pub async fn abort(&self) -> Result<()> {
-        let (url, scope) = (self.location.clone(), Scope::push(self.repository));
-        let request = || self.client.http.delete(url.clone());
-        let answer = self.client.call_at(&url, Some(CALL_TIMEOUT), &scope, request).await?;
-        match answer.status {
-            StatusCode::NOT_FOUND | StatusCode::GONE => Ok(()),
-            _ => answer.expect_done().map(|_| ()),
-        }
+        self.client.delete(&self.location, &Scope::push(self.repository)).await.map(drop)
     }
 
-    /// The whole blob in the request that publishes it.
+    /// The whole blob in the request that publishes it, to an upload that has nothing yet.
     async fn put_whole(
         &mut self,
         content: &Content,
         digest: &Digest,
         lanes: &Lanes,
         progress: &Progress,
-    ) -> Result<()> {
-        let mut backoff = Backoff::new(self.client.policy);
-        loop {
-            let (url, sent) = (self.final_url(digest), Sent::new(progress));
-            let lane = lanes.enter().await;
-            let answered = self.send_body(Method::PUT, &url, content, (0, content.size()), None, &sent).await;
-            drop(lane);
-            let (error, asked) = match answered {
-                Ok(response) if response.status().is_success() => return Ok(()),
-                Ok(response) => {
-                    let refusal = refusal(response).await;
-                    let (is_passing, asked) = (is_passing(refusal.status), refusal.retry_after);
-                    if !is_passing {
-                        return Err(Error::Refused(refusal));
-                    }
-                    (Error::Refused(refusal), asked)
-                }
-                Err(error) if may_pass(&error) => {
-                    let asked = error.asked_wait();
-                    (error, asked)
-                }
-                Err(error) => return Err(error),
-            };
-            sent.take_back();
-            content.check_unchanged().await?;
-            let Some(after) = backoff.next(asked) else { return Err(error) };
-            progress.report(Event::Retrying { error: &error, after });
-            tokio::time::sleep(after).await;
-            // What a PUT that broke has left cannot be appended to, and the answer may have been all that was lost.
-            if self.client.pushed_blob_size(self.repository, digest).await? == Some(content.size()) {
-                return Ok(());
+    ) -> Result<(), Failure> {
+        if self.offset > 0 {
+            if let Err(error) = self.abort().await {
+                tracing::debug!(%error, "left to expire");
             }
-            self.restart(&error, progress).await?;
+            self.restart(progress).await?;
         }
+        let (url, sent) = (self.final_url(digest), Sent::new(progress));
+        let _lane = lanes.enter().await;
+        let answered = self.send_body(Method::PUT, &url, content, (0, content.size()), None, &sent).await;
+        answered.map(drop).map_err(|error| {
+            sent.take_back();
+            Failure::of(error)
+        })
     }
 
     /// Asks how far the registry is. False if it knows nothing of this upload any more.
@@ -316,31 +260,16 @@ impl<'a> ChunkedUpload<'a> {
         Ok(true)
     }
 
-    /// Has an upload that has nothing yet, whatever this one has.
-    async fn emptied(&mut self, progress: &Progress) -> Result<()> {
-        if self.offset == 0 {
-            return Ok(());
-        }
-        if let Err(error) = self.abort().await {
-            tracing::debug!(%error, "left to expire");
-        }
-        self.restart(&Error::NoChunks { peer: self.client.peer() }, progress).await
+    async fn restart(&mut self, progress: &Progress) -> Result<()> {
+        progress.report(Event::Lost(self.offset));
+        let upload = Self::begin(self.client, self.repository).await?;
+        let Self { habits, remembered, .. } = *self;
+        *self = Self { restarts: self.restarts + 1, remembered, habits, ..upload };
+        self.remember().await
     }
 
-    async fn restart(&mut self, error: &Error, progress: &Progress) -> Result<()> {
-        tracing::debug!(%error, "beginning anew");
-        progress.report(Event::Lost(self.offset));
-        let restarts = self.restarts + 1;
-        match Self::begin(self.client, self.repository, None).await? {
-            Beginning::Upload(upload) => {
-                *self = Self { restarts, remembered: self.remembered, habits: self.habits, ..upload };
-                self.remember()?;
-            }
-            Beginning::Mounted => {
-                return Err(Error::protocol(&self.client.peer(), "a mount that nobody wanted"));
-            }
-        }
-        Ok(())
+    fn lost(&self) -> Error {
+        Error::UploadLost { peer: self.client.peer() }
     }
 
     /// Every answer may name another place for what comes next.

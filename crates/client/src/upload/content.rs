@@ -6,10 +6,10 @@ use bytes::Bytes;
 use futures_util::stream::{self, BoxStream, StreamExt, TryStreamExt};
 use overside_protocol::digest::Digest;
 use overside_protocol::name::RepositoryName;
-use reqwest::StatusCode;
+use reqwest::{Body, StatusCode};
 
 use crate::files::source::FileSource;
-use crate::registry::blobs::Failure;
+use crate::progress::Sent;
 use crate::{Client, Result};
 
 /// Bytes that can be read from anywhere, again and again: a failed request begins where it has to.
@@ -67,6 +67,23 @@ impl Content {
     }
 }
 
+impl Client {
+    /// A request's body: counted, and as fast as the limit allows.
+    pub(crate) fn body(&self, stream: ByteStream, sent: &Sent) -> Body {
+        let (rate, sent) = (self.rate.clone(), sent.clone());
+        Body::wrap_stream(stream.and_then(move |bytes| {
+            let (rate, sent) = (rate.clone(), sent.clone());
+            async move {
+                if let Some(rate) = rate {
+                    rate.wait(bytes.len() as u64).await;
+                }
+                sent.add(bytes.len());
+                Ok(bytes)
+            }
+        }))
+    }
+}
+
 impl RemoteBlob {
     async fn stream(&self, offset: u64, size: u64) -> Result<ByteStream> {
         if size == 0 {
@@ -74,7 +91,7 @@ impl RemoteBlob {
         }
         let end = (offset > 0 || size < self.size).then(|| offset.saturating_add(size));
         let response = self.client.open_blob(&self.repository, &self.digest, offset, end).await;
-        let response = response.map_err(Failure::into_error)?;
+        let response = response.map_err(|failure| failure.error)?;
         // A server may ignore Range and send everything (RFC 9110 §14.2).
         let skip = if response.status() == StatusCode::OK { offset } else { 0 };
         let bytes = response.bytes_stream().map_err(|error| io::Error::other(error.without_url()));

@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use futures_util::lock::Mutex;
 use futures_util::stream::{FuturesUnordered, StreamExt};
-use overside_protocol::digest::Digest;
 use overside_protocol::part::{Part, PartNumber, PartPlan, PartRange};
 use overside_protocol::upload::TransferMode;
 use overside_protocol::wire::{CompletedPart, PresignedMultipart, PresignedUpload};
@@ -12,46 +11,36 @@ use overside_protocol::wire::{CompletedPart, PresignedMultipart, PresignedUpload
 use super::arrived::{Arrived, Naming, arrived, differing, naming};
 use super::content::Content;
 use super::session::PresignTerms;
-use super::signed::{Delivered, Delivery, Lanes, Signed, TransferOptions, Transferred};
+use super::signed::{Delivered, Delivery, Lanes, Signed, Transferred};
 use crate::progress::{Event, Progress, Stage};
-use crate::{Error, Result, Session};
+use crate::{Result, Session};
 
 /// URLs asked for at a time: few enough that none ages while it waits its turn, many enough to be one request in 100.
 const SIGNED_BATCH: usize = 100;
 
 impl Session {
-    /// Sends what of the blob has not arrived yet.
+    /// Sends what of the blob has not arrived yet, by requests that are `signed` for `terms`, or are asked for.
     pub async fn upload(
         &self,
         content: &Content,
-        digest: Digest,
-        options: &TransferOptions,
-        progress: &Progress,
-    ) -> Result<Transferred> {
-        let terms = PresignTerms::whole(content.size(), digest, options.mode);
-        let signed = self.presign(&terms).await?;
-        self.deliver(content, &terms, signed, options, progress).await
-    }
-
-    /// Sends it by requests that were `signed` for `terms`.
-    pub(crate) async fn deliver(
-        &self,
-        content: &Content,
         terms: &PresignTerms,
-        signed: PresignedUpload,
-        options: &TransferOptions,
+        signed: Option<PresignedUpload>,
+        lanes: &Lanes,
         progress: &Progress,
     ) -> Result<Transferred> {
+        let signed = match signed {
+            Some(signed) => signed,
+            None => self.presign(terms).await?,
+        };
+        let whole = Delivery { session: self, content, lanes, terms, part: None, progress };
         match signed {
             PresignedUpload::Put(put) => {
                 progress.started(Stage::Uploading, content.size(), 0);
-                let lanes = &options.lanes;
-                let delivery = Delivery { session: self, content, lanes, terms, part: None, progress };
-                delivery.run(Signed::put(put)).await?;
+                whole.run(Signed::put(put)).await?;
                 Ok(Transferred { mode: TransferMode::Put, plan: None, parts: None })
             }
             PresignedUpload::Multipart(multipart) => {
-                let upload = Multipart::new(self, content, &options.lanes, terms, progress, &multipart)?;
+                let upload = Multipart::new(whole, &multipart)?;
                 let plan = Some(upload.plan);
                 let parts = upload.run(multipart).await?;
                 Ok(Transferred { mode: TransferMode::Multipart, plan, parts })
@@ -61,40 +50,27 @@ impl Session {
 }
 
 struct Multipart<'a> {
-    session: &'a Session,
-    content: &'a Content,
-    lanes: &'a Lanes,
-    terms: &'a PresignTerms,
-    progress: &'a Progress,
+    /// As if it went in one PUT.
+    whole: Delivery<'a>,
     plan: PartPlan,
     /// Of what this run has sent.
     etags: Mutex<BTreeMap<PartNumber, String>>,
 }
 
 impl<'a> Multipart<'a> {
-    fn new(
-        session: &'a Session,
-        content: &'a Content,
-        lanes: &'a Lanes,
-        terms: &'a PresignTerms,
-        progress: &'a Progress,
-        first: &PresignedMultipart,
-    ) -> Result<Self> {
-        let plan = PartPlan::restore(content.size(), first.part_size)
-            .ok()
-            .filter(|plan| plan.part_count() == first.part_count)
-            .ok_or_else(|| {
-                Error::protocol(&session.client().peer(), "a part plan that does not fit the file")
-            })?;
-        Ok(Self { session, content, lanes, terms, progress, plan, etags: Mutex::default() })
+    fn new(whole: Delivery<'a>, first: &PresignedMultipart) -> Result<Self> {
+        let plan = PartPlan::restore(whole.content.size(), first.part_size).ok();
+        let plan = plan.filter(|plan| plan.part_count() == first.part_count);
+        let misfit = || whole.session.client().unexpected("a part plan that does not fit the file");
+        Ok(Self { whole, plan: plan.ok_or_else(misfit)?, etags: Mutex::default() })
     }
 
     /// Sends every missing part, and lists them with each `ETag` if these were all the parts.
     async fn run(self, mut first: PresignedMultipart) -> Result<Option<Vec<CompletedPart>>> {
         let arrived = arrived(&self.plan, std::mem::take(&mut first.received));
         let missing: Vec<_> = self.plan.parts().filter(|part| !arrived.contains_key(&part.number)).collect();
-        let size = self.content.size();
-        self.progress.started(Stage::Uploading, size, size - size_of(&missing));
+        let size = self.whole.content.size();
+        self.whole.progress.started(Stage::Uploading, size, size - size_of(&missing));
         self.send_all(&missing, Some(first)).await?;
         self.send_what_differs(&missing, &arrived).await?;
         let etags = self.etags.into_inner();
@@ -115,7 +91,7 @@ impl<'a> Multipart<'a> {
         if known == Naming::Opaque {
             return Ok(());
         }
-        let (mut differing, shown) = differing(self.content, &self.plan, arrived).await?;
+        let (mut differing, shown) = differing(self.whole.content, &self.plan, arrived).await?;
         if known == Naming::Unknown {
             known = shown;
         }
@@ -134,7 +110,7 @@ impl<'a> Multipart<'a> {
             return Ok(());
         }
         tracing::debug!(parts = parts.len(), "the store has other bytes under these numbers");
-        self.progress.report(Event::Lost(size_of(parts)));
+        self.whole.progress.report(Event::Lost(size_of(parts)));
         self.send_all(parts, None).await
     }
 
@@ -142,7 +118,7 @@ impl<'a> Multipart<'a> {
     async fn naming(&self, part: Part) -> Result<Naming> {
         let etag = self.etags.lock().await.get(&part.number).cloned();
         match etag {
-            Some(etag) => naming(self.content, part, &etag).await,
+            Some(etag) => naming(self.whole.content, part, &etag).await,
             None => Ok(Naming::Opaque),
         }
     }
@@ -156,7 +132,7 @@ impl<'a> Multipart<'a> {
         let (mut batches, mut ready) = (batches(&rest).into_iter(), VecDeque::from(given));
         let mut sending = FuturesUnordered::new();
         loop {
-            while sending.len() < self.lanes.count() {
+            while sending.len() < self.whole.lanes.count() {
                 if let Some((part, signed)) = ready.pop_front() {
                     sending.push(self.send(part, signed));
                 } else if let Some(range) = batches.next() {
@@ -174,10 +150,10 @@ impl<'a> Multipart<'a> {
     }
 
     async fn sign(&self, range: PartRange) -> Result<PresignedMultipart> {
-        match self.session.presign(&PresignTerms { parts: Some(range), ..*self.terms }).await? {
+        match self.whole.session.presign(&PresignTerms { parts: Some(range), ..*self.whole.terms }).await? {
             PresignedUpload::Multipart(multipart) => Ok(multipart),
             PresignedUpload::Put(_) => {
-                Err(Error::protocol(&self.session.client().peer(), "one PUT for an upload in parts"))
+                Err(self.whole.session.client().unexpected("one PUT for an upload in parts"))
             }
         }
     }
@@ -190,14 +166,13 @@ impl<'a> Multipart<'a> {
                 Some(part) if (part.offset, part.size) == (signed.offset, signed.size) => {
                     Ok((part, Signed::part(signed, batch.expires_at)))
                 }
-                _ => Err(Error::protocol(&self.session.client().peer(), "a part that does not fit the plan")),
+                _ => Err(self.whole.session.client().unexpected("a part that does not fit the plan")),
             })
             .collect()
     }
 
     async fn send(&self, part: Part, signed: Signed) -> Result<()> {
-        let Self { session, content, lanes, terms, progress, .. } = *self;
-        let delivery = Delivery { session, content, lanes, terms, part: Some(part), progress };
+        let delivery = Delivery { part: Some(part), ..self.whole };
         if let Delivered::Stored(Some(etag)) = delivery.run(signed).await? {
             self.etags.lock().await.insert(part.number, etag);
         }

@@ -1,22 +1,21 @@
 //! A blob into a repository, from its hash to its publication, by the way that the registry has.
 
 use std::path::Path;
-use std::time::Duration;
 
-use overside_protocol::digest::Digest;
-use overside_protocol::name::RepositoryName;
-use overside_protocol::upload::{Status, TransferMode, UploadId};
-use overside_protocol::wire::{FinalizeBody, PresignedUpload};
-
-use super::chunked::{self, ChunkedUpload};
+use super::chunked::ChunkedUpload;
 use super::content::Content;
 use super::session::PresignTerms;
-use super::signed::{Lanes, TransferOptions};
+use super::signed::Lanes;
 use super::state::{Begun, UploadFile, UploadStates};
 use crate::files::midstates::Midstates;
 use crate::files::source::FileSource;
 use crate::progress::{Event, Outcome, Progress, Stage};
+use crate::transport::retry::{Failure, Remedy, Retry};
 use crate::{Client, Error, HashCache, Result, Session};
+use overside_protocol::digest::Digest;
+use overside_protocol::name::RepositoryName;
+use overside_protocol::upload::{Status, TransferMode, UploadId};
+use overside_protocol::wire::{FinalizeBody, PresignedUpload};
 
 /// How a blob is put.
 #[derive(Debug, Clone, Default)]
@@ -164,20 +163,35 @@ impl Put<'_> {
         if let Some(done) = self.resume().await? {
             return Ok(done);
         }
+        let (client, digest) = (self.client, &self.blob.digest);
+        let terms =
+            client.presigns().then(|| PresignTerms::whole(self.blob.size(), *digest, self.options.mode));
         let mount = self.options.mount_from.as_ref().filter(|from| *from != self.repository);
-        if !self.client.presigns() {
-            let mount = mount.map(|from| (&self.blob.digest, from));
-            return match ChunkedUpload::begin(self.client, self.repository, mount).await? {
-                chunked::Beginning::Mounted => Ok((Outcome::Mounted, None)),
-                chunked::Beginning::Upload(upload) => self.through_server(upload).await,
-            };
+        let post = |mount| client.begin_upload(self.repository, terms.as_ref(), mount);
+        let answered = match mount {
+            Some(from) => match post(Some((digest, from))).await {
+                Err(error) => {
+                    Retry::new(client, self.progress).after(Failure::of_mount(error)).await?;
+                    post(None).await?
+                }
+                answered => answered?,
+            },
+            None => post(None).await?,
+        };
+        let Some((url, answer)) = answered else { return Ok((Outcome::Mounted, None)) };
+        if terms.is_none() {
+            return self.through_server(ChunkedUpload::begun(client, self.repository, &url, &answer)?).await;
         }
-        let terms = PresignTerms::whole(self.blob.content.size(), self.blob.digest, self.options.mode);
-        let begun = self.client.begin_presigned(self.repository, &terms, mount).await?;
-        let Some((session, signed)) = begun else { return Ok((Outcome::Mounted, None)) };
-        self.remember(&Begun::Upload(session.id()))?;
+        // The name, not the Location: behind a proxy that adds a path only our own base leads back.
+        let id = answer.parsed("docker-upload-uuid");
+        let id = id.ok_or_else(|| answer.unexpected("no Docker-Upload-UUID"))?;
+        let session = client.session(self.repository, id);
+        if let Some(file) = self.remembered {
+            file.write(&Begun::Upload(session.id())).await?;
+        }
         self.progress.report(Event::Session(session.id()));
-        let sent = self.send(&session, signed, self.options.mode).await;
+        // Nothing is signed yet by a server that signs by `GET` alone.
+        let sent = Box::pin(self.send(&session, answer.json().ok(), self.options.mode)).await;
         self.ended(&session, sent).await
     }
 
@@ -190,7 +204,7 @@ impl Put<'_> {
                 let upload = ChunkedUpload::resume(self.client, self.repository, location).await?;
                 return match upload {
                     Some(upload) => self.through_server(upload).await.map(Some),
-                    None => Ok(None),
+                    None => self.begin_anew(Error::UploadLost { peer: self.client.peer() }).await,
                 };
             }
             (None, None) => return Ok(None),
@@ -200,34 +214,33 @@ impl Put<'_> {
             Ok(done) => return Ok(Some(done)),
             Err(error) => error,
         };
-        // Only now: the store kept other bytes than an earlier run sent, such as of a part that was cut.
-        if is_wrong(&error) && session.state().await.is_ok_and(|state| state.status == Status::Failed) {
-            self.progress.report(Event::Retrying { error: &error, after: Duration::ZERO });
-            return Ok(None);
-        }
-        match error {
+        let is_over = match &error {
+            // Only now: the store kept other bytes than an earlier run sent, such as of a part that was cut.
+            error if is_wrong(error) => {
+                session.state().await.is_ok_and(|state| state.status == Status::Failed)
+            }
             // It has ended without us.
             Error::UploadUnknown(_)
             | Error::UploadExpired(_)
             | Error::UploadEnded { .. }
-            | Error::UploadProxied(_)
-                if !was_asked_for =>
-            {
-                Ok(None)
-            }
-            error => Err(error),
-        }
+            | Error::UploadProxied(_) => !was_asked_for,
+            _ => false,
+        };
+        if is_over { self.begin_anew(error).await } else { Err(error) }
     }
 
-    fn remember(&self, begun: &Begun) -> Result<()> {
-        self.remembered.map_or(Ok(()), |file| file.write(begun))
+    /// Shows why the upload that was to be gone on with is not.
+    async fn begin_anew<T>(&self, error: Error) -> Result<Option<T>> {
+        Retry::new(self.client, self.progress).after(Failure::new(error, Remedy::WholePut)).await?;
+        Ok(None)
     }
 
     async fn through_server<'a>(&'a self, mut upload: ChunkedUpload<'a>) -> Result<Done> {
-        upload.remember_in(self.remembered)?;
+        upload.remember_in(self.remembered).await?;
         self.progress.started(Stage::Uploading, self.blob.size(), upload.offset());
         let (content, digest) = (&self.blob.content, &self.blob.digest);
-        upload.send_whole(content, digest, &self.options.lanes, self.progress).await?;
+        // On the heap, as the presigned way is: what a put is made of would fill a stack.
+        Box::pin(upload.send_whole(content, digest, &self.options.lanes, self.progress)).await?;
         Ok((Outcome::ThroughServer, None))
     }
 
@@ -245,7 +258,7 @@ impl Put<'_> {
                 Err(Error::UploadProxied(session.id()))
             }
             (Status::Pending | Status::Uploading, mode) => {
-                let sent = self.send(session, None, mode.or(self.options.mode)).await;
+                let sent = Box::pin(self.send(session, None, mode.or(self.options.mode))).await;
                 self.ended(session, sent).await
             }
             (Status::Failed | Status::Aborted | Status::Expired, _) => Err(session.ended(state)),
@@ -274,28 +287,23 @@ impl Put<'_> {
         mode: Option<TransferMode>,
     ) -> Result<TransferMode> {
         let Blob { content, digest, midstates } = self.blob;
-        let options = TransferOptions { lanes: self.options.lanes.clone(), mode };
-        let sent = match signed {
-            Some(signed) => {
-                let terms = PresignTerms::whole(content.size(), *digest, mode);
-                session.deliver(content, &terms, signed, &options, self.progress).await?
-            }
-            None => session.upload(content, *digest, &options, self.progress).await?,
-        };
+        let (lanes, progress) = (&self.options.lanes, self.progress);
+        let terms = PresignTerms::whole(content.size(), *digest, mode);
+        let sent = session.upload(content, &terms, signed, lanes, progress).await?;
         content.check_unchanged().await?;
-        self.progress.started(Stage::Finalizing, content.size(), 0);
+        progress.started(Stage::Finalizing, content.size(), 0);
         let told = FinalizeBody {
             parts: sent.parts.unwrap_or_default(),
             sha256_midstates: sent.plan.map(|plan| midstates.between(&plan)).unwrap_or_default(),
         };
         let told = (told != FinalizeBody::default()).then_some(&told);
-        match session.finalize(*digest, told, self.progress).await {
+        match session.finalize(*digest, told, progress).await {
             Err(error) if is_incomplete(&error) => {
-                tracing::debug!(%error, "sending what is missing");
-                session.upload(content, *digest, &options, self.progress).await?;
+                Retry::new(self.client, progress).after(Failure::new(error, Remedy::AskOffset)).await?;
+                session.upload(content, &terms, None, lanes, progress).await?;
                 content.check_unchanged().await?;
-                self.progress.started(Stage::Finalizing, content.size(), 0);
-                session.finalize(*digest, None, self.progress).await?;
+                progress.started(Stage::Finalizing, content.size(), 0);
+                session.finalize(*digest, None, progress).await?;
             }
             finalized => finalized?,
         }

@@ -7,7 +7,7 @@ use overside_protocol::hash::Hasher;
 use overside_protocol::name::RepositoryName;
 use tokio::sync::mpsc::Receiver;
 
-use super::chunked::{Beginning, ChunkedUpload};
+use super::chunked::ChunkedUpload;
 use super::content::Content;
 use super::signed::Lanes;
 use crate::progress::{Event, Outcome, Progress, Stage};
@@ -22,9 +22,7 @@ impl Client {
         lanes: &Lanes,
         progress: &Progress,
     ) -> Result<PutOutcome> {
-        let Beginning::Upload(mut upload) = ChunkedUpload::begin(self, repository, None).await? else {
-            return Err(Error::protocol(&self.peer(), "a mount that nobody wanted"));
-        };
+        let mut upload = ChunkedUpload::begin(self, repository).await?;
         let (mut hasher, mut size) = (Hasher::default(), 0);
         progress.started(Stage::Uploading, 0, 0);
         while let Some(chunk) = chunks.recv().await {

@@ -7,15 +7,15 @@ use overside_protocol::name::RepositoryName;
 use overside_protocol::part::PartRange;
 use overside_protocol::upload::{Status, TransferMode, UploadId};
 use overside_protocol::wire::{FailureState, FinalizeBody, PresignedUpload, UploadState};
-use reqwest::header::{ACCEPT, CONTENT_TYPE};
+use reqwest::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE};
 use reqwest::{RequestBuilder, StatusCode};
 use tokio::time::timeout;
 use url::Url;
 
 use crate::progress::{Event, Progress};
-use crate::transport::CALL_TIMEOUT;
 use crate::transport::answer::{Answer, MAX_MESSAGE};
 use crate::transport::auth::Scope;
+use crate::transport::retry::may_pass;
 use crate::{Client, Error, Result, shortened};
 
 /// First wait between two looks at a finalizing upload; doubles, so that small blobs do not wait for large ones' sake.
@@ -60,14 +60,18 @@ impl PresignTerms {
         Self { size: Some(size), digest: Some(digest), mode, parts: None }
     }
 
-    /// What the digest will be computed with, where the digest itself says too much.
-    pub(crate) fn algorithm_to(&self, url: &mut Url) {
-        if let Some(digest) = self.digest {
-            url.query_pairs_mut().append_pair("digest-algorithm", digest.algorithm().as_str());
+    /// Has the request that begins an upload ask for signed ones as well.
+    pub(crate) fn begin_by(&self, url: &mut Url) {
+        match self.digest.filter(Digest::is_of_nothing) {
+            // A POST without a body that names the digest of no bytes is a whole upload in itself, and leaves no session.
+            Some(digest) => {
+                url.query_pairs_mut().append_pair("digest-algorithm", digest.algorithm().as_str());
+            }
+            None => self.append_to(url),
         }
     }
 
-    pub(crate) fn append_to(&self, url: &mut Url) {
+    fn append_to(&self, url: &mut Url) {
         let mut query = url.query_pairs_mut();
         query.append_pair("presigned", "true");
         if let Some(size) = self.size {
@@ -86,39 +90,29 @@ impl PresignTerms {
 }
 
 impl Client {
-    /// Begins an upload, and with it asks for the signed requests that [`Session::presign`] would; unless the
-    /// server can take the blob from another repository of its own, and there is nothing to upload.
-    pub(crate) async fn begin_presigned(
+    /// Begins an upload, unless the registry has the blob in another repository of its own and takes it from there:
+    /// then it gives nothing. Presigned `terms` ask for signed requests along with it.
+    pub(crate) async fn begin_upload(
         &self,
         repository: &RepositoryName,
-        terms: &PresignTerms,
-        mount_from: Option<&RepositoryName>,
-    ) -> Result<Option<(Session, Option<PresignedUpload>)>> {
+        terms: Option<&PresignTerms>,
+        mount: Option<(&Digest, &RepositoryName)>,
+    ) -> Result<Option<(Url, Answer)>> {
         let mut url = self.uploads_url(repository)?;
         let mut scope = Scope::push(repository);
-        // A POST without a body that names the digest of no bytes is a whole upload in itself, and leaves no session.
-        if terms.digest.is_some_and(|digest| digest.is_of_nothing()) {
-            terms.algorithm_to(&mut url);
-        } else {
-            terms.append_to(&mut url);
-            if let (Some(from), Some(digest)) = (mount_from, terms.digest) {
-                scope = append_mount(&mut url, &digest, repository, from);
-            }
+        if let Some(terms) = terms {
+            terms.begin_by(&mut url);
         }
-        let answer = self.call(Some(CALL_TIMEOUT), &scope, || self.http.post(url.clone())).await?;
-        if answer.status == StatusCode::CREATED && mount_from.is_some() {
-            return Ok(None);
+        if let Some((digest, from)) = mount {
+            url.query_pairs_mut()
+                .append_pair("mount", &digest.to_string())
+                .append_pair("from", from.as_str());
+            scope = Scope::mount(repository, from);
         }
-        let answer = answer.expect(StatusCode::ACCEPTED)?;
-        // None from a server that signs by `GET` alone.
-        Ok(Some((self.begun(repository, &answer)?, answer.json().ok())))
-    }
-
-    fn begun(&self, repository: &RepositoryName, answer: &Answer) -> Result<Session> {
-        // The name, not the Location: behind a proxy that adds a path only our own base leads back.
-        let id = answer.header("docker-upload-uuid").and_then(|id| id.parse().ok());
-        let id = id.ok_or_else(|| answer.unexpected("no Docker-Upload-UUID"))?;
-        Ok(self.session(repository, id))
+        let request = || self.http.post(url.clone()).header(CONTENT_LENGTH, 0);
+        let answer = self.call(&scope, request).await?.expect_done()?;
+        let is_mounted = mount.is_some() && answer.status == StatusCode::CREATED;
+        Ok((!is_mounted).then_some((url, answer)))
     }
 
     /// An upload that was begun before, here or elsewhere.
@@ -130,17 +124,6 @@ impl Client {
     pub(crate) fn uploads_url(&self, repository: &RepositoryName) -> Result<Url> {
         self.url(&format!("v2/{repository}/blobs/uploads/"))
     }
-}
-
-/// Has an upload that begins at `url` take the blob from another repository instead, and says what that needs.
-pub(crate) fn append_mount(
-    url: &mut Url,
-    digest: &Digest,
-    to: &RepositoryName,
-    from: &RepositoryName,
-) -> Scope {
-    url.query_pairs_mut().append_pair("mount", &digest.to_string()).append_pair("from", from.as_str());
-    Scope::mount(to, from)
 }
 
 impl Session {
@@ -175,12 +158,7 @@ impl Session {
 
     /// Gives the upload up. One that is gone already is fine.
     pub async fn abort(&self) -> Result<()> {
-        let url = self.url()?;
-        let answer = self.call(|http| http.delete(url.clone())).await?;
-        match self.expect(answer, StatusCode::NO_CONTENT) {
-            Ok(_) | Err(Error::UploadUnknown(_) | Error::UploadExpired(_)) => Ok(()),
-            Err(error) => Err(error),
-        }
+        self.client.delete(&self.url()?, &self.scope()).await.map(drop)
     }
 
     /// Has the server prove, place and publish the bytes, and waits for that: minutes, for a large blob.
@@ -222,10 +200,6 @@ impl Session {
     }
 
     /// The state once the upload is not being finalized any more, or after `patience`.
-    pub async fn wait_while_finalizing(&self, patience: Duration) -> Result<UploadState> {
-        self.watch_finalizing(patience, &Progress::default()).await
-    }
-
     async fn watch_finalizing(&self, patience: Duration, progress: &Progress) -> Result<UploadState> {
         let (mut waited, mut wait) = (Duration::ZERO, FIRST_POLL);
         loop {
@@ -265,7 +239,7 @@ impl Session {
             }
         };
         // No limit: a proof by reading back takes as long as the blob is large. Keep-alives notice a dead peer.
-        let answer = self.client.call(None, &self.scope(), build).await?;
+        let answer = self.client.call_at(&url, None, &self.scope(), build).await?;
         if answer.status == StatusCode::ACCEPTED {
             return Ok(StatusCode::ACCEPTED);
         }
@@ -294,7 +268,7 @@ impl Session {
     }
 
     async fn call(&self, build: impl Fn(&reqwest::Client) -> RequestBuilder + Send + Sync) -> Result<Answer> {
-        self.client.call(Some(CALL_TIMEOUT), &self.scope(), || build(&self.client.http)).await
+        self.client.call(&self.scope(), || build(&self.client.http)).await
     }
 
     fn expect(&self, answer: Answer, expected: StatusCode) -> Result<Answer> {
@@ -321,10 +295,8 @@ impl Session {
 /// Whether finalizing may go on although our request failed: another request has it, or only the answer was lost.
 fn may_be_at_work(error: &Error) -> bool {
     match error {
-        Error::Refused(refusal) => {
-            refusal.status == StatusCode::CONFLICT || crate::transport::retry::is_passing(refusal.status)
-        }
-        Error::Broken { .. } => true,
+        Error::Refused(refusal) if refusal.status == StatusCode::CONFLICT => true,
+        Error::Refused(_) | Error::Broken { .. } => may_pass(error),
         _ => false,
     }
 }

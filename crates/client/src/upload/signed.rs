@@ -5,26 +5,23 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use bytes::Bytes;
 use chrono::{DateTime, Utc};
-use futures_util::TryStreamExt;
 use overside_protocol::part::{Part, PartPlan, PartRange};
 use overside_protocol::upload::{Status, TransferMode};
 use overside_protocol::wire::{CompletedPart, PresignedPart, PresignedPut, PresignedUpload};
+use reqwest::Response;
 use reqwest::header::{CONTENT_LENGTH, ETAG, HeaderMap, HeaderName, HeaderValue};
-use reqwest::{Body, StatusCode};
 use tokio::sync::{Semaphore, SemaphorePermit};
 use url::Url;
 
 use super::content::Content;
 use super::session::PresignTerms;
-use crate::progress::{Event, Progress, Sent};
+use crate::progress::{Progress, Sent};
 use crate::transport::STALL_TIMEOUT;
 use crate::transport::address::peer;
 use crate::transport::answer::refusal;
-use crate::transport::call::may_pass;
-use crate::transport::retry::{Backoff, is_passing_at_store};
-use crate::{Error, Refusal, Result, Session, shortened};
+use crate::transport::retry::{Failure, Remedy, Retry};
+use crate::{Error, Result, Session, shortened};
 
 /// Parts in flight where nothing else is asked for: fills most lines, and four parts of 8 MiB fit any store's limits.
 pub(crate) const DEFAULT_JOBS: usize = 4;
@@ -32,8 +29,6 @@ pub(crate) const DEFAULT_JOBS: usize = 4;
 const ANSWER_TIMEOUT: Duration = Duration::from_mins(5);
 /// Of a header's name so many characters are shown.
 const MAX_NAME: usize = 60;
-/// New signatures in a row that the store may refuse: one expires while it waits, a third one shows a wrong clock.
-const MAX_REFUSED_SIGNATURES: u32 = 3;
 
 /// How many bodies are under way at a time, whatever blobs they are of.
 #[derive(Debug, Clone)]
@@ -68,14 +63,6 @@ impl Default for Lanes {
     }
 }
 
-/// How the bytes go to the store.
-#[derive(Debug, Clone, Default)]
-pub struct TransferOptions {
-    pub lanes: Lanes,
-    /// The server decides by the size if this is not given.
-    pub mode: Option<TransferMode>,
-}
-
 /// What a transfer left in the store.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Transferred {
@@ -104,7 +91,7 @@ pub(crate) enum Delivered {
 }
 
 /// A stretch of the file on its way to one signed URL.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct Delivery<'a> {
     pub session: &'a Session,
     pub content: &'a Content,
@@ -114,19 +101,6 @@ pub(crate) struct Delivery<'a> {
     /// The part; none for the whole file in one PUT.
     pub part: Option<Part>,
     pub progress: &'a Progress,
-}
-
-/// How one try failed.
-enum Failure {
-    /// The same request may succeed later.
-    Passing(Error, Option<Duration>),
-    /// So may a newly signed one.
-    Broken(Error),
-    /// The signature is refused: expired, as a rule.
-    Signature(Error),
-    /// What the URL leads to is not there any more.
-    Gone(Error),
-    Final(Error),
 }
 
 impl Signed {
@@ -147,12 +121,11 @@ impl Signed {
 impl Delivery<'_> {
     /// Sends until it is stored: waits out what passes, signs anew what was refused or broke.
     pub(crate) async fn run(&self, mut signed: Signed) -> Result<Delivered> {
-        let mut backoff = Backoff::new(self.session.client().policy);
-        let mut refused_signatures = 0;
-        let mut sign = false;
+        let mut retry = Retry::new(self.session.client(), self.progress);
+        let mut remedy = Remedy::Again;
         loop {
             let lane = self.lanes.enter().await;
-            if sign || signed.has_expired() {
+            if remedy == Remedy::SignAnew || signed.has_expired() {
                 signed = match self.sign().await {
                     // What another process completed meanwhile gives no more signatures.
                     Err(Error::UploadUnknown(_) | Error::Refused(_)) if self.is_settled().await? => {
@@ -163,30 +136,14 @@ impl Delivery<'_> {
             }
             let attempted = self.attempt(&signed).await;
             drop(lane);
-            let (error, asked, anew) = match attempted {
+            let failure = match attempted {
                 Ok(etag) => return Ok(Delivered::Stored(etag)),
-                Err(Failure::Passing(error, asked)) => (error, asked, false),
-                // Signed anew because a store that refuses early may close before its 403 can be read.
-                Err(Failure::Broken(error)) => (error, None, true),
-                Err(Failure::Signature(error)) => {
-                    refused_signatures += 1;
-                    if refused_signatures > MAX_REFUSED_SIGNATURES {
-                        return Err(error);
-                    }
-                    (error, None, true)
-                }
-                Err(Failure::Gone(error)) => {
-                    if self.is_settled().await? {
-                        return Ok(Delivered::Settled);
-                    }
-                    (error, None, true)
-                }
-                Err(Failure::Final(error)) => return Err(error),
+                Err(failure) => failure,
             };
-            let Some(after) = backoff.next(asked) else { return Err(error) };
-            self.progress.report(Event::Retrying { error: &error, after });
-            tokio::time::sleep(after).await;
-            sign = anew;
+            if failure.is_gone() && self.is_settled().await? {
+                return Ok(Delivered::Settled);
+            }
+            remedy = retry.after(failure).await?;
         }
     }
 
@@ -200,33 +157,26 @@ impl Delivery<'_> {
     async fn attempt(&self, signed: &Signed) -> Result<Option<String>, Failure> {
         let (offset, size) = self.extent();
         let client = self.session.client();
-        let url = Url::parse(&signed.url)
-            .map_err(|_| Failure::Final(Error::protocol(&client.peer(), "a signed URL that is none")))?;
+        let url = Url::parse(&signed.url).map_err(|_| client.unexpected("a signed URL that is none"))?;
         let (store, sent) = (peer(&url), Sent::new(self.progress));
-        let headers = signed_headers(&signed.headers, size)
-            .map_err(|what| Failure::Final(Error::protocol(&client.peer(), what)))?;
-        let counter = sent.clone();
-        let stream = self.content.stream(offset, size).await.map_err(passing_or_final)?;
-        let stream = client.paced(stream).inspect_ok(move |bytes: &Bytes| counter.add(bytes.len()));
-        let body = Body::wrap_stream(stream);
-        let connections = client.destinations.to(&url).map_err(Failure::Final)?;
-        let request = connections.put(url).headers(headers).body(body).send();
-        let failure = match unless_stalled(request, &sent, size).await {
-            Ok(Ok(response)) if response.status().is_success() => {
+        let headers = signed_headers(&signed.headers, size).map_err(|what| client.unexpected(what))?;
+        // Of another registry, where that is where the bytes come from.
+        let stream = self.content.stream(offset, size).await.map_err(Failure::of)?;
+        let request =
+            client.destinations.to(&url)?.put(url).headers(headers).body(client.body(stream, &sent));
+        let request = async { request.send().await.map_err(|error| Error::transport(&store, error)) };
+        let error = match unless_stalled(&store, request, &sent, size).await {
+            Ok(response) if response.status().is_success() => {
                 let etag = response.headers().get(ETAG).and_then(|etag| etag.to_str().ok());
                 return Ok(etag.map(str::to_owned));
             }
-            Ok(Ok(response)) => classify(refusal(response).await),
-            Ok(Err(error)) => match Error::transport(&store, error) {
-                error if may_pass(&error) => Failure::Broken(error),
-                error => Failure::Final(error),
-            },
-            Err(after) => Failure::Broken(Error::Stalled { peer: store, after }),
+            Ok(response) => Error::StoreRefused(refusal(response).await),
+            Err(error) => error,
         };
         sent.take_back();
         // A file that was cut short looks like a broken connection, one that was rewritten like a wrong checksum.
-        self.content.check_unchanged().await.map_err(Failure::Final)?;
-        Err(failure)
+        self.content.check_unchanged().await?;
+        Err(Failure::at_store(error))
     }
 
     /// Asks for this one request again.
@@ -241,8 +191,7 @@ impl Delivery<'_> {
             }
             PresignedUpload::Put(_) => None,
         };
-        signed
-            .ok_or_else(|| Error::protocol(&self.session.client().peer(), "another part than was asked for"))
+        signed.ok_or_else(|| self.session.client().unexpected("another part than was asked for"))
     }
 
     /// Why a URL leads nowhere: another process may have finished the upload, or it has ended.
@@ -253,26 +202,6 @@ impl Delivery<'_> {
             Status::Pending | Status::Uploading => Ok(false),
             Status::Failed | Status::Aborted | Status::Expired => Err(self.session.ended(state)),
         }
-    }
-}
-
-/// Of another registry, where that is where the bytes come from.
-fn passing_or_final(error: Error) -> Failure {
-    let asked = error.asked_wait();
-    if may_pass(&error) { Failure::Passing(error, asked) } else { Failure::Final(error) }
-}
-
-/// What the store's refusal leaves to try.
-fn classify(refusal: Refusal) -> Failure {
-    let (status, code, asked) = (refusal.status, refusal.code.clone(), refusal.retry_after);
-    let error = Error::StoreRefused(refusal);
-    match (status, code.as_str()) {
-        // S3 uses 400 for a body that came too slowly and for credentials that ran out under the signature.
-        (StatusCode::BAD_REQUEST, "RequestTimeout") => Failure::Passing(error, asked),
-        (StatusCode::BAD_REQUEST, "ExpiredToken") | (StatusCode::FORBIDDEN, _) => Failure::Signature(error),
-        (StatusCode::NOT_FOUND | StatusCode::GONE, _) => Failure::Gone(error),
-        _ if is_passing_at_store(status) => Failure::Passing(error, asked),
-        _ => Failure::Final(error),
     }
 }
 
@@ -313,19 +242,20 @@ fn signed_headers(signed: &BTreeMap<String, String>, size: u64) -> Result<Header
     Ok(headers)
 }
 
-/// The request's outcome, or how long it was waited for without a byte moving.
-pub(crate) async fn unless_stalled<F: Future>(
-    request: F,
+/// The answer to a request that sends `size` bytes, unless for too long none of them moved.
+pub(crate) async fn unless_stalled(
+    peer: &str,
+    request: impl Future<Output = Result<Response>>,
     sent: &Sent,
     size: u64,
-) -> Result<F::Output, Duration> {
+) -> Result<Response> {
     let mut request = pin!(request);
     loop {
         let before = sent.bytes();
-        let patience = if before < size { STALL_TIMEOUT } else { ANSWER_TIMEOUT };
-        match tokio::time::timeout(patience, &mut request).await {
-            Ok(output) => return Ok(output),
-            Err(_) if sent.bytes() == before => return Err(patience),
+        let after = if before < size { STALL_TIMEOUT } else { ANSWER_TIMEOUT };
+        match tokio::time::timeout(after, &mut request).await {
+            Ok(answered) => return answered,
+            Err(_) if sent.bytes() == before => return Err(Error::Stalled { peer: peer.to_owned(), after }),
             Err(_) => {}
         }
     }

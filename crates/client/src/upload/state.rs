@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 
 use crate::files::kept::{forget_old, key_file, write_private};
+use crate::files::source::blocking;
 use crate::{Error, Result};
 
 /// A folder with a file for each upload that is under way.
@@ -76,15 +77,19 @@ impl UploadFile {
     }
 
     /// Remembers; a small file, written whole or not at all.
-    pub fn write(&self, begun: &Begun) -> Result<()> {
+    pub async fn write(&self, begun: &Begun) -> Result<()> {
         let state = StoredState {
             server: self.server.clone(),
             repository: self.repository.to_string(),
             digest: self.digest,
             begun: begun.clone(),
         };
-        let written = serde_json::to_vec(&state).map_err(std::io::Error::other);
-        written.and_then(|text| write_private(&self.path, &text)).map_err(Error::file("write", &self.path))
+        let path = self.path.clone();
+        let writing = blocking("write", &self.path, move || {
+            let text = serde_json::to_vec(&state).map_err(std::io::Error::other);
+            text.and_then(|text| write_private(&path, &text)).map_err(Error::file("write", &path))
+        });
+        writing.await
     }
 
     pub fn remove(&self) {
@@ -98,8 +103,8 @@ impl UploadFile {
 mod tests {
     use super::*;
 
-    #[test]
-    fn an_upload_is_found_again_by_server_repository_and_digest_alone() {
+    #[tokio::test]
+    async fn an_upload_is_found_again_by_server_repository_and_digest_alone() {
         let folder = tempfile::tempdir().unwrap();
         let states = UploadStates::at(folder.path().join("uploads"));
         let server: Url = "http://127.0.0.1:5000/".parse().unwrap();
@@ -107,13 +112,13 @@ mod tests {
         let file = states.of(&server, &name, &Digest::EMPTY);
         assert_eq!(file.read(), None);
         let begun = Begun::Upload(UploadId::generate());
-        file.write(&begun).unwrap();
+        file.write(&begun).await.unwrap();
         assert_eq!(states.of(&server, &name, &Digest::EMPTY).read(), Some(begun));
         assert_eq!(states.of(&server, &"team/other".parse().unwrap(), &Digest::EMPTY).read(), None);
         fs::write(&file.path, "{").unwrap();
         assert_eq!(file.read(), None);
         let location = Begun::Location("https://registry/v2/x?_state=secret".parse().unwrap());
-        file.write(&location).unwrap();
+        file.write(&location).await.unwrap();
         assert_eq!(file.read(), Some(location));
         #[cfg(unix)]
         {

@@ -11,7 +11,7 @@ use super::Packing;
 use crate::archive::examine::{READ_SIZE, Watch};
 use crate::archive::{ArchiveError, Blob, OpenedBlob, blocking};
 use crate::files::midstates::Midstates;
-use crate::files::source::{FileSource, fill};
+use crate::files::source::{FileSource, each_block};
 use crate::progress::Progress;
 
 /// What zstd packs with where nothing else is asked for; its window of 2 MiB is known to every reader.
@@ -48,15 +48,15 @@ pub(super) async fn pack(
             Some(compression) => compression.unpack(reader),
             None => Box::new(reader),
         };
-        let mut reader = Hashing { inner: reader, hasher: &mut inside };
+        let reader = Hashing { inner: reader, hasher: &mut inside };
         let written = match packing {
             // No name and no time in it: the same layer is packed to the same bytes.
             Packing::Gzip => {
                 let mut packer = GzEncoder::new(&mut target, flate2::Compression::default());
-                copy(&mut reader, &mut packer).and_then(|()| packer.finish().map(drop))
+                each_block(reader, |block| packer.write_all(block)).and_then(|()| packer.finish().map(drop))
             }
             Packing::Zstd => zstd::Encoder::new(&mut target, ZSTD_LEVEL).and_then(|mut packer| {
-                copy(&mut reader, &mut packer).and_then(|()| packer.finish().map(drop))
+                each_block(reader, |block| packer.write_all(block)).and_then(|()| packer.finish().map(drop))
             }),
         };
         written.and_then(|()| target.flush_all()).map_err(|error| packing_failed(error, &path, watch))?;
@@ -74,17 +74,6 @@ fn packing_failed(error: io::Error, path: &std::path::Path, watch: &Watch) -> Ar
         return ArchiveError::NoRoomToPack { folder: std::env::temp_dir(), source: error };
     }
     ArchiveError::file("compress", path)(error)
-}
-
-fn copy(reader: &mut impl Read, packer: &mut impl Write) -> io::Result<()> {
-    let mut buffer = vec![0; READ_SIZE];
-    loop {
-        let read = fill(reader, &mut buffer)?;
-        packer.write_all(&buffer[..read])?;
-        if read < buffer.len() {
-            return Ok(());
-        }
-    }
 }
 
 /// Hashes what is read.

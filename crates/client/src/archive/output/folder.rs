@@ -10,14 +10,12 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
 use super::{Bundle, documents};
-use crate::archive::ArchiveError;
 use crate::archive::examine::{Watch, hash};
-use crate::archive::json;
-use crate::archive::name;
 use crate::archive::oci::{INDEX, LAYOUT, REFERENCE_NAME, check_layout_file};
+use crate::archive::{ArchiveError, json, name};
 use crate::files::partial;
 use crate::files::source::FileSource;
-use crate::files::staged::{StagedFile, sync_folder};
+use crate::files::staged::{StagedFile, finish};
 use crate::progress::Stage;
 use crate::registry::manifest::Manifest;
 use crate::{Error, Result};
@@ -176,10 +174,8 @@ impl Folder {
         };
         let content = content(self)?;
         let written = file.set_len(0).and_then(|()| file.write_all(&content));
-        let written = written.and_then(|()| partial::share(&file)).and_then(|()| file.sync_all());
         written.map_err(Error::file("write", &path))?;
-        fs::rename(&path, &target).map_err(Error::file("create", &target))?;
-        sync_folder(&target)
+        finish(&file, &path, &target)
     }
 }
 

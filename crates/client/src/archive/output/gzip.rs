@@ -9,6 +9,7 @@ use flate2::write::GzEncoder;
 use tempfile::NamedTempFile;
 
 use crate::files::partial;
+use crate::files::source::blocking;
 use crate::{Error, Result};
 
 /// Packs a tar into `target`, which has its name only once it is whole.
@@ -18,10 +19,7 @@ use crate::{Error, Result};
 /// [`Error::File`].
 pub async fn pack(tar: &Path, target: &Path) -> Result<()> {
     let (tar, owned) = (tar.to_owned(), target.to_owned());
-    let packed = tokio::task::spawn_blocking(move || {
-        pack_blocking(&tar, &owned).map_err(Error::file("write", &owned))
-    });
-    packed.await.map_err(|error| Error::file("write", target)(io::Error::other(error)))?
+    blocking("write", target, move || pack_blocking(&tar, &owned).map_err(Error::file("write", &owned))).await
 }
 
 fn pack_blocking(tar: &Path, target: &Path) -> io::Result<()> {

@@ -5,14 +5,13 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use overside_protocol::digest::{Digest, Mismatch};
+use overside_protocol::digest::Digest;
 use overside_protocol::hash::Hasher;
 use tokio::sync::mpsc::Receiver;
 
 use super::tar::{Range, TarFile};
-use crate::archive::ArchiveError;
 use crate::archive::examine::Watch;
-use crate::archive::name;
+use crate::archive::{ArchiveError, name};
 use crate::files::source::hash_to_end;
 use crate::progress::Stage;
 use crate::{Error, Result};
@@ -102,7 +101,7 @@ impl RangeSlot {
         let (expected, found) = (self.range.blob.digest, self.hasher.clone().finish());
         if found != expected || self.length != self.range.blob.size {
             self.write_header(&vec![0; self.range.header.len()])?;
-            return Err(Error::DigestMismatch(Box::new(Mismatch { expected, found })));
+            return Err(Error::mismatch(expected, found));
         }
         let header = std::mem::take(&mut self.range.header);
         self.write_header(&header)?;

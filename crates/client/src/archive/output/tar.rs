@@ -5,7 +5,7 @@
 //! is being written, and the header itself once it is proven. Only then is the tar one that anybody else can read.
 
 use std::collections::BTreeSet;
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
@@ -16,14 +16,13 @@ use overside_protocol::digest::Digest;
 use overside_protocol::wire::Descriptor;
 
 use super::{Bundle, documents};
-use crate::archive::ArchiveError;
 use crate::archive::docker::IMAGES;
 use crate::archive::examine::{Watch, hash};
 use crate::archive::header::BLOCK;
-use crate::archive::name;
 use crate::archive::oci::{INDEX, LAYOUT};
+use crate::archive::{ArchiveError, name};
 use crate::files::partial;
-use crate::files::staged::{open_locked, sync_folder};
+use crate::files::staged::{finish, open_locked};
 use crate::progress::Stage;
 use crate::{Error, Result};
 
@@ -129,10 +128,7 @@ impl TarFile {
         if let Some(missing) = self.missing().first() {
             return Err(ArchiveError::Unfinished(missing.digest).into());
         }
-        let finished = partial::share(&self.file).and_then(|()| self.file.sync_all());
-        finished.map_err(Error::file("finish", &self.path))?;
-        fs::rename(&self.path, &self.target).map_err(Error::file("create", &self.target))?;
-        sync_folder(&self.target)
+        finish(&self.file, &self.path, &self.target)
     }
 }
 

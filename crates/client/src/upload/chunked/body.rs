@@ -1,33 +1,18 @@
 //! The requests of an upload that have its bytes in them.
 
-use std::time::Duration;
-
-use bytes::Bytes;
-use futures_util::TryStreamExt;
 use overside_protocol::range::parse_upload_range;
 use reqwest::header::{CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, RANGE};
-use reqwest::{Body, Method, Response, StatusCode};
+use reqwest::{Method, Response};
 use url::Url;
 
 use super::ChunkedUpload;
 use crate::progress::{Progress, Sent};
 use crate::transport::answer::refusal;
 use crate::transport::auth::Scope;
-use crate::transport::call::may_pass;
-use crate::transport::retry::is_passing;
+use crate::transport::retry::Failure;
 use crate::upload::content::Content;
 use crate::upload::signed::unless_stalled;
-use crate::{Error, Refusal, Result};
-
-/// How a chunk failed.
-pub(super) enum Failure {
-    Passing(Error, Option<Duration>),
-    /// The registry is somewhere else than we thought: it has to be asked.
-    OutOfStep(Error),
-    /// It takes no chunks.
-    Unsupported(Error),
-    Final(Error),
-}
+use crate::{Error, Result};
 
 impl ChunkedUpload<'_> {
     /// One chunk.
@@ -44,22 +29,10 @@ impl ChunkedUpload<'_> {
         let sent = Sent::new(progress);
         let answered =
             self.send_body(Method::PATCH, &self.location, content, (from, size), Some(range), &sent).await;
-        let response = match answered {
-            Ok(response) if response.status().is_success() => response,
-            Ok(response) => {
-                sent.take_back();
-                return Err(classify(refusal(response).await));
-            }
-            Err(error) => {
-                sent.take_back();
-                let asked = error.asked_wait();
-                return Err(if may_pass(&error) {
-                    Failure::Passing(error, asked)
-                } else {
-                    Failure::Final(error)
-                });
-            }
-        };
+        let response = answered.map_err(|error| {
+            sent.take_back();
+            Failure::of_chunk(error)
+        })?;
         self.follow(response.headers());
         let told = response.headers().get(RANGE).and_then(|range| parse_upload_range(range.to_str().ok()?));
         let taken = base + from + size;
@@ -68,11 +41,12 @@ impl ChunkedUpload<'_> {
         self.offset = taken;
         if is_less && self.habits.tells_offset {
             // Only a look tells what it has not got from what it does not count.
-            self.habits.tells_offset = self.ask().await.map_err(Failure::Final)?;
+            self.habits.tells_offset = self.ask().await?;
         }
         Ok(())
     }
 
+    /// Sends a stretch of the content, and gives the answer if the registry took it.
     pub(super) async fn send_body(
         &self,
         method: Method,
@@ -82,39 +56,20 @@ impl ChunkedUpload<'_> {
         range: Option<String>,
         sent: &Sent,
     ) -> Result<Response> {
-        let scope = Scope::push(self.repository);
+        let (client, scope) = (self.client, Scope::push(self.repository));
         let build = || async {
             // A 401 to the first try has taken some of it.
             sent.take_back();
-            let counter = sent.clone();
-            let stream = content.stream(from, size).await?;
-            let stream = self.client.paced(stream).inspect_ok(move |bytes: &Bytes| counter.add(bytes.len()));
-            let body = Body::wrap_stream(stream);
-            let request = self.client.http.request(method.clone(), url.clone());
+            let body = client.body(content.stream(from, size).await?, sent);
+            let request = client.http.request(method.clone(), url.clone());
             let request = request.header(CONTENT_TYPE, "application/octet-stream");
             let request = range.iter().fold(request, |request, range| request.header(CONTENT_RANGE, range));
             Ok(request.header(CONTENT_LENGTH, size).body(body))
         };
-        match unless_stalled(self.client.send_at(url, &scope, build), sent, size).await {
-            Ok(answered) => answered,
-            Err(after) => Err(Error::Stalled { peer: self.client.peer(), after }),
+        let response = unless_stalled(&client.peer(), client.send_at(url, &scope, build), sent, size).await?;
+        if response.status().is_success() {
+            return Ok(response);
         }
-    }
-}
-
-fn classify(refusal: Refusal) -> Failure {
-    let (status, asked) = (refusal.status, refusal.retry_after);
-    let (is_unsupported, is_lost) = (refusal.code == "UNSUPPORTED", refusal.code.starts_with("BLOB_UPLOAD_"));
-    let error = Error::Refused(refusal);
-    match status {
-        StatusCode::RANGE_NOT_SATISFIABLE | StatusCode::PAYLOAD_TOO_LARGE => Failure::OutOfStep(error),
-        StatusCode::METHOD_NOT_ALLOWED | StatusCode::NOT_IMPLEMENTED => Failure::Unsupported(error),
-        // Google's has no word for it. If it meant something else, the whole blob is refused as well.
-        StatusCode::BAD_REQUEST if !is_lost => Failure::Unsupported(error),
-        _ if is_unsupported => Failure::Unsupported(error),
-        status if is_passing(status) => Failure::Passing(error, asked),
-        // What a registry makes of a request that a broken connection cut off: it is asked how far it came.
-        StatusCode::NOT_FOUND | StatusCode::GONE => Failure::OutOfStep(error),
-        _ => Failure::Final(error),
+        Err(Error::Refused(refusal(response).await))
     }
 }
