@@ -7,6 +7,8 @@ use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use futures_util::lock::Mutex;
+use http_auth::ChallengeRef;
+use http_auth::parser::ChallengeParser;
 use overside_protocol::name::RepositoryName;
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue, WWW_AUTHENTICATE};
 use reqwest::{RequestBuilder, StatusCode};
@@ -21,7 +23,6 @@ use super::destination::Destinations;
 use super::token_service::is_trusted;
 use crate::credentials::Credential;
 use crate::{Error, Refusal, Result};
-use fields::{parameter, split};
 
 /// Where a token service says nothing else (Docker's token specification).
 const DEFAULT_LIFETIME: Duration = Duration::from_mins(1);
@@ -308,35 +309,23 @@ fn choose_challenge(headers: &HeaderMap) -> Option<Challenge> {
 }
 
 /// One line of `WWW-Authenticate` (RFC 9110 §11.6.1), `Bearer realm="…",service="…",scope="…"`: it may have several
-/// challenges, as of registries that take passwords as well (`Basic realm="…", Bearer realm="…"`).
+/// challenges, as of registries that take passwords as well (`Basic realm="…", Bearer realm="…"`). What cannot be read
+/// ends it.
 fn parse_challenges(line: &str) -> Vec<Challenge> {
-    let mut challenges: Vec<(&str, HashMap<String, String>)> = Vec::new();
-    for part in split(line, ',') {
-        // A challenge begins with its scheme, alone or before the first parameter.
-        let name = part.split('=').next().unwrap_or_default().trim();
-        let text = match name.split_once(char::is_whitespace) {
-            None if name != part => part,
-            _ => {
-                let (scheme, text) = part.split_once(char::is_whitespace).unwrap_or((part, ""));
-                challenges.push((scheme, HashMap::new()));
-                text
-            }
-        };
-        if let Some((_, parameters)) = challenges.last_mut() {
-            parameters.extend(parameter(text));
-        }
-    }
-    challenges.into_iter().filter_map(|(scheme, parameters)| challenge(scheme, &parameters)).collect()
+    ChallengeParser::new(line).map_while(Result::ok).filter_map(|read| challenge(&read)).collect()
 }
 
-fn challenge(scheme: &str, parameters: &HashMap<String, String>) -> Option<Challenge> {
-    if scheme.eq_ignore_ascii_case("basic") {
+fn challenge(read: &ChallengeRef<'_>) -> Option<Challenge> {
+    if read.scheme.eq_ignore_ascii_case("basic") {
         return Some(Challenge::Basic);
     }
-    if !scheme.eq_ignore_ascii_case("bearer") {
+    if !read.scheme.eq_ignore_ascii_case("bearer") {
         return None;
     }
-    let text = |name: &str| parameters.get(name).cloned().filter(|text| !text.is_empty());
+    let text = |name: &str| {
+        let (_, value) = read.params.iter().find(|(known, _)| known.eq_ignore_ascii_case(name))?;
+        Some(value.to_unescaped()).filter(|text| !text.is_empty())
+    };
     let realm = text("realm")?.parse::<Url>().ok()?;
     if !matches!(realm.scheme(), "http" | "https") {
         return None;

@@ -1,4 +1,4 @@
-//! Header fields that are lists of things with parameters, such as `Link` and `WWW-Authenticate` (RFC 9110 §5.6).
+//! Header fields that are lists of things with parameters, such as `Link` (RFC 9110 §5.6).
 
 /// The parts of a field's value between separators; those in quotes and in `<…>` separate nothing.
 pub(crate) fn split(value: &str, separator: char) -> impl Iterator<Item = &str> {
