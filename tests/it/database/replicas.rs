@@ -22,7 +22,7 @@ pub fn cases() -> Vec<(&'static str, Case)> {
 
 async fn counted(db: Arc<Db>) {
     let [a, b] = [Uuid::new_v4(), Uuid::new_v4()];
-    let count = async |replica| db.count_replicas(replica, Duration::from_secs(60)).await.expect("counted");
+    let count = async |replica| db.count_replicas(replica, Duration::from_mins(1)).await.expect("counted");
     assert_eq!((count(a).await, count(a).await, count(b).await, count(a).await), (1, 1, 2, 2));
     db.remove_replica(b).await.expect("removed");
     db.remove_replica(b).await.expect("removed before");
