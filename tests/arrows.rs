@@ -44,8 +44,8 @@ const CLIENT: Layers = &[
     ("registry", &["error", "overside_protocol", "printable", "transport"]),
     ("archive", &["error", "files", "overside_protocol", "progress", "registry"]),
     // Blobs on their way, and what is made of them.
-    ("upload", &["error", "files", "overside_protocol", "printable", "progress", "registry", "transport"]),
-    ("download", &["archive", "error", "files", "overside_protocol", "progress", "registry", "transport"]),
+    ("upload", &["error", "files", "overside_protocol", "printable", "progress", "transport"]),
+    ("download", &["archive", "error", "files", "overside_protocol", "progress", "transport"]),
     (
         "artifact",
         &[

@@ -15,7 +15,7 @@ use crate::files::staged::StagedFile;
 use crate::progress::{Event, Outcome, Progress, Stage};
 use crate::transport::address::peer;
 use crate::transport::answer::unless_silent;
-use crate::transport::retry::{Failure, Retry};
+use crate::transport::retry::Failure;
 use crate::{Client, Error, Result};
 
 /// Chunks between the connection and the disk, each at most what one read of the socket gives (some 400 KiB).
@@ -81,7 +81,7 @@ struct Fetch<'a> {
 
 impl Fetch<'_> {
     async fn run(mut self, sender: Sender<Bytes>) -> Result<()> {
-        let mut retry = Retry::new(self.client, self.progress);
+        let mut retry = self.client.retry(self.progress);
         while self.offset < self.size {
             let before = self.offset;
             if let Err(failure) = self.attempt(&sender).await {

@@ -3,8 +3,9 @@
 //! where an interruption left it.
 //!
 //! ```text
-//! artifact ──> upload ────> registry ──> transport     blobs first, then the manifests that name them
-//!    ├───────> download ──────┘                        GET with Range into a file that is proven, then renamed
+//! artifact ──> registry ──> transport                  what a registry has, verb by verb
+//!    ├───────> upload ─────────┤                        blobs first, then the manifests that name them
+//!    ├───────> download ───────┘                        GET with Range into a file that is proven, then renamed
 //!    └───────> archive ─────> files                    images in files, checked whole before anything is sent
 //! ```
 //! * [`Client`]: one registry; what it has and takes are its methods

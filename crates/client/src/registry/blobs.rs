@@ -13,7 +13,7 @@ use url::Url;
 use crate::transport::address::peer;
 use crate::transport::answer::{read_limited, refusal, unless_silent};
 use crate::transport::auth::Scope;
-use crate::transport::retry::{Failure, Remedy, Retry};
+use crate::transport::retry::{Failure, Remedy};
 use crate::{Client, Error, Result};
 
 /// Server to store is one redirect; a few more for what stands in between, and an end to loops.
@@ -78,7 +78,7 @@ impl Client {
 
     /// The size of a blob whose HEAD leads elsewhere, where a URL may be signed for GET alone.
     async fn measure(&self, repository: &RepositoryName, digest: &Digest) -> Result<u64> {
-        let mut retry = Retry::new(self, &self.notices);
+        let mut retry = self.retry(&self.notices);
         loop {
             match self.open_blob(repository, digest, 0, None).await {
                 Ok(response) => {
@@ -97,7 +97,7 @@ impl Client {
     pub async fn small_blob(&self, repository: &RepositoryName, descriptor: &Descriptor) -> Result<Bytes> {
         let limit = usize::try_from(descriptor.size).ok().filter(|size| *size <= MAX_SMALL_BLOB);
         let limit = limit.ok_or_else(|| self.unexpected("a config of more than a mebibyte"))?;
-        let mut retry = Retry::new(self, &self.notices);
+        let mut retry = self.retry(&self.notices);
         let content = loop {
             let opened = self.open_blob(repository, &descriptor.digest, 0, None).await;
             let failure = match opened {

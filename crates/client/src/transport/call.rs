@@ -11,7 +11,7 @@ use super::CALL_TIMEOUT;
 use super::address::peer;
 use super::answer::{Answer, Asked, refusal};
 use super::auth::Scope;
-use super::retry::{Failure, Retry, is_passing};
+use super::retry::{Failure, is_passing};
 use crate::{Client, Error, Result, shortened};
 
 /// Of a request's URL so many characters are logged: a registry may name one of any length.
@@ -35,7 +35,7 @@ impl Client {
         scope: &Scope,
         build: impl Fn() -> RequestBuilder + Send + Sync,
     ) -> Result<Answer> {
-        let mut retry = Retry::new(self, &self.notices);
+        let mut retry = self.retry(&self.notices);
         loop {
             let tried =
                 self.attempt(url, scope, || limit.map_or_else(&build, |limit| build().timeout(limit)));

@@ -10,7 +10,7 @@ use super::address::peer;
 use super::auth::Authenticator;
 use super::destination::Destinations;
 use super::rate::RateLimit;
-use super::retry::RetryPolicy;
+use super::retry::{Retry, RetryPolicy};
 use super::tls;
 use crate::credentials::Credential;
 use crate::error::{Error, Result};
@@ -107,6 +107,11 @@ impl Client {
     #[must_use]
     pub fn with_rate_limit(self, bytes_per_second: Option<u64>) -> Self {
         Self { rate: bytes_per_second.map(RateLimit::new).map(Arc::new), ..self }
+    }
+
+    /// For a piece of work with this registry that is tried again.
+    pub(crate) fn retry<'a>(&'a self, progress: &'a Progress) -> Retry<'a> {
+        Retry::new(self.policy, &self.answered, progress)
     }
 
     /// Whether the server gives presigned URLs, as far as it has said.

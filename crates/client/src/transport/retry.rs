@@ -1,14 +1,13 @@
 //! What is tried again, when, how often, and what has to be done before. Every retry of the client goes through
 //! [`Retry`], and is shown.
 
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
 use chrono::{DateTime, Utc};
 use reqwest::StatusCode;
 use reqwest::header::{HeaderMap, RETRY_AFTER};
 
-use super::client::Client;
 use crate::error::{Error, Result};
 use crate::progress::{Event, Progress};
 
@@ -142,15 +141,16 @@ fn has_gone(error: &Error) -> bool {
 /// The tries of one piece of work.
 #[derive(Debug)]
 pub(crate) struct Retry<'a> {
-    client: &'a Client,
+    /// Whether the server has answered yet.
+    answered: &'a AtomicBool,
     progress: &'a Progress,
     backoff: Backoff,
     refused_signatures: u32,
 }
 
 impl<'a> Retry<'a> {
-    pub const fn new(client: &'a Client, progress: &'a Progress) -> Self {
-        Self { client, progress, backoff: Backoff::new(client.policy), refused_signatures: 0 }
+    pub const fn new(policy: RetryPolicy, answered: &'a AtomicBool, progress: &'a Progress) -> Self {
+        Self { answered, progress, backoff: Backoff::new(policy), refused_signatures: 0 }
     }
 
     /// Waits before the next try, shows it, and gives what has to be done in it.
@@ -184,7 +184,7 @@ impl<'a> Retry<'a> {
             }
         }
         let wait = self.backoff.next(failure.error.asked_wait())?;
-        let is_known = self.client.answered.load(Ordering::Relaxed);
+        let is_known = self.answered.load(Ordering::Relaxed);
         (is_known || self.backoff.failures < FIRST_CONTACT_ATTEMPTS).then_some(wait)
     }
 }

@@ -22,7 +22,7 @@ use crate::progress::{Event, Progress, Sent};
 use crate::transport::CALL_TIMEOUT;
 use crate::transport::answer::Answer;
 use crate::transport::auth::Scope;
-use crate::transport::retry::{Failure, Remedy, Retry};
+use crate::transport::retry::{Failure, Remedy};
 use crate::{Client, Error, Result};
 use habits::Habits;
 use location::{named_by, resolve};
@@ -124,7 +124,7 @@ impl<'a> ChunkedUpload<'a> {
         lanes: &Lanes,
         progress: &Progress,
     ) -> Result<()> {
-        let mut retry = Retry::new(self.client, progress);
+        let mut retry = self.client.retry(progress);
         loop {
             let sent = match self.send(content, 0, lanes, progress).await {
                 Ok(true) => self.finish(digest).await.map_err(Failure::from),
@@ -155,7 +155,7 @@ impl<'a> ChunkedUpload<'a> {
         progress: &Progress,
     ) -> Result<bool> {
         let end = base + content.size();
-        let mut retry = Retry::new(self.client, progress);
+        let mut retry = self.client.retry(progress);
         // Only what is beyond it is progress: a registry may take a chunk and not keep it.
         let (mut highest, mut has_advanced) = (self.offset, false);
         while self.offset < end {

@@ -10,7 +10,7 @@ use super::state::{Begun, UploadFile, UploadStates};
 use crate::files::midstates::Midstates;
 use crate::files::source::FileSource;
 use crate::progress::{Event, Outcome, Progress, Stage};
-use crate::transport::retry::{Failure, Remedy, Retry};
+use crate::transport::retry::{Failure, Remedy};
 use crate::{Client, Error, HashCache, Result, Session};
 use overside_protocol::digest::Digest;
 use overside_protocol::name::RepositoryName;
@@ -171,7 +171,7 @@ impl Put<'_> {
         let answered = match mount {
             Some(from) => match post(Some((digest, from))).await {
                 Err(error) => {
-                    Retry::new(client, self.progress).after(Failure::of_mount(error)).await?;
+                    client.retry(self.progress).after(Failure::of_mount(error)).await?;
                     post(None).await?
                 }
                 answered => answered?,
@@ -231,7 +231,7 @@ impl Put<'_> {
 
     /// Shows why the upload that was to be gone on with is not.
     async fn begin_anew<T>(&self, error: Error) -> Result<Option<T>> {
-        Retry::new(self.client, self.progress).after(Failure::new(error, Remedy::WholePut)).await?;
+        self.client.retry(self.progress).after(Failure::new(error, Remedy::WholePut)).await?;
         Ok(None)
     }
 
@@ -299,7 +299,7 @@ impl Put<'_> {
         let told = (told != FinalizeBody::default()).then_some(&told);
         match session.finalize(*digest, told, progress).await {
             Err(error) if is_incomplete(&error) => {
-                Retry::new(self.client, progress).after(Failure::new(error, Remedy::AskOffset)).await?;
+                self.client.retry(progress).after(Failure::new(error, Remedy::AskOffset)).await?;
                 session.upload(content, &terms, None, lanes, progress).await?;
                 content.check_unchanged().await?;
                 progress.started(Stage::Finalizing, content.size(), 0);

@@ -20,7 +20,7 @@ use crate::progress::{Progress, Sent};
 use crate::transport::STALL_TIMEOUT;
 use crate::transport::address::peer;
 use crate::transport::answer::refusal;
-use crate::transport::retry::{Failure, Remedy, Retry};
+use crate::transport::retry::{Failure, Remedy};
 use crate::{Error, Result, Session, shortened};
 
 /// Parts in flight where nothing else is asked for: fills most lines, and four parts of 8 MiB fit any store's limits.
@@ -121,7 +121,7 @@ impl Signed {
 impl Delivery<'_> {
     /// Sends until it is stored: waits out what passes, signs anew what was refused or broke.
     pub(crate) async fn run(&self, mut signed: Signed) -> Result<Delivered> {
-        let mut retry = Retry::new(self.session.client(), self.progress);
+        let mut retry = self.session.client().retry(self.progress);
         let mut remedy = Remedy::Again;
         loop {
             let lane = self.lanes.enter().await;
