@@ -19,6 +19,8 @@ const PROTOCOL: Layers = &[
     ("media_type", &[]),
     ("name", &[]),
     ("reference", &["digest"]),
+    // How they are stored.
+    ("columns", &["digest", "media_type", "name"]),
     ("manifest", &["digest", "media_type"]),
     // How bytes come and go.
     ("part", &[]),
