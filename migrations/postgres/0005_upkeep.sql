@@ -67,7 +67,7 @@ DECLARE
     month TEXT := to_char(first, '"audit_entry_"YYYY_MM');
 BEGIN
     IF to_regclass(month) IS NULL THEN
-        PERFORM pg_advisory_xact_lock(hashtextextended('make_audit_month', 0));
+        PERFORM pg_advisory_xact_lock(hashtextextended('make_audit_month', 1));
         -- Read again from the table: to_regclass would answer what it knew before the lock was waited for.
         IF NOT EXISTS (SELECT 1 FROM pg_class WHERE relname = month
             AND relnamespace = (SELECT relnamespace FROM pg_class WHERE oid = 'audit_entry'::REGCLASS)) THEN

@@ -220,6 +220,8 @@ impl Db {
     pub async fn connect(url: &str, connections: u32) -> Result<Self> {
         if url.starts_with("postgres://") || url.starts_with("postgresql://") {
             let options = PgConnectOptions::from_str(url)?.application_name("overside").options([
+                // A statement that waited for a lock has to see what it waited for.
+                ("default_transaction_isolation", "read committed"),
                 ("statement_timeout", STATEMENT_TIMEOUT),
                 ("lock_timeout", LOCK_TIMEOUT),
                 ("idle_in_transaction_session_timeout", IDLE_IN_TRANSACTION_TIMEOUT),

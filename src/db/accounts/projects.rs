@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use sqlx::FromRow;
 
 use crate::db::accounts::ends::{ABORT_OF_PROJECT, abort_sessions};
-use crate::db::text::has_content;
+use crate::db::text::{Text, both, has_content, lock};
 use crate::db::{Db, DbError, Inserted, Result, corrupt, in_transaction, on_pool};
 use crate::domain::access::{ProjectName, ProjectReference};
 use crate::domain::project::{NewProject, Project, ProjectChanges, QuotaLimit};
@@ -48,15 +48,44 @@ const UPDATE: &str = "
         ($3 IS NULL OR storage_granted < 0 OR $3 BETWEEN 0 AND storage_granted)
         AND ($4 IS NULL OR count_granted < 0 OR $4 BETWEEN 0 AND count_granted)))";
 
-const NAME: &str = "SELECT name FROM project WHERE id = $1";
+/// Who reserves room in a project with limits locks it before the session: so does whoever ends both.
+macro_rules! lock_name {
+    ($db:ident) => {
+        concat!("SELECT name FROM project WHERE id = $1", lock!($db, " FOR UPDATE"))
+    };
+}
+const LOCK_NAME: Text = both!(lock_name);
+
+/// Whoever ends a robot or a member holds its row before their sessions.
+macro_rules! lock_of_project {
+    ($table:literal, $db:ident) => {
+        concat!("SELECT id FROM ", $table, " WHERE project_id = $1", lock!($db, " ORDER BY id FOR UPDATE"))
+    };
+}
+macro_rules! lock_robots {
+    ($db:ident) => {
+        lock_of_project!("robot", $db)
+    };
+}
+macro_rules! lock_members {
+    ($db:ident) => {
+        lock_of_project!("project_member", $db)
+    };
+}
+const LOCK_ROBOTS: Text = both!(lock_robots);
+const LOCK_MEMBERS: Text = both!(lock_members);
+
 const DELETE: &str = concat!(
     "DELETE FROM project WHERE id = $1 AND NOT ",
     has_repositories!("project.name"),
     " RETURNING storage_granted, count_granted"
 );
 
-const FORMER: &str = "SELECT storage_granted, count_granted FROM former_project WHERE name = $1";
-const FORGET_FORMER: &str = "DELETE FROM former_project WHERE name = $1";
+/// After the project's row: whoever waited there for the end of an earlier project sees here what that left.
+const TAKE_FORMER: &str =
+    "DELETE FROM former_project WHERE name = $1 RETURNING storage_granted, count_granted";
+const GRANT: &str = "
+    UPDATE project SET storage_limit = $2, storage_granted = $2, count_limit = $3, count_granted = $3 WHERE id = $1";
 const KEEP_FORMER: &str = "
     INSERT INTO former_project (name, storage_granted, count_granted) VALUES ($1, $2, $3)
     ON CONFLICT (name) DO UPDATE
@@ -136,14 +165,12 @@ impl Db {
         let project = project.clone();
         let (owner, name) = (owner.map(|(id, _)| id), owner.map_or("", |(_, name)| name).to_owned());
         in_transaction!(self, transaction => {
-            let former = sqlx::query_as(FORMER).bind(project.name.as_str());
-            let former: Option<(i64, i64)> = former.fetch_optional(&mut *transaction).await?;
-            let (storage, count) = former.filter(|_| !adopt).unwrap_or((-1, -1));
+            let (storage, count) = (project.storage_limit.get(), project.count_limit.get());
             let id: Option<i64> = sqlx::query_scalar(INSERT)
                 .bind(project.name.as_str())
                 .bind(project.is_public)
-                .bind(narrower(project.storage_limit.get(), storage))
-                .bind(narrower(project.count_limit.get(), count))
+                .bind(storage)
+                .bind(count)
                 .bind(name)
                 .bind(now)
                 .bind(adopt)
@@ -152,8 +179,17 @@ impl Db {
             if let Some((id, owner)) = id.zip(owner) {
                 sqlx::query(INSERT_ADMIN).bind(id).bind(owner).bind(now).execute(&mut *transaction).await?;
             }
-            if id.is_some() {
-                sqlx::query(FORGET_FORMER).bind(project.name.as_str()).execute(&mut *transaction).await?;
+            if let Some(id) = id {
+                let former = sqlx::query_as(TAKE_FORMER).bind(project.name.as_str());
+                let former: Option<(i64, i64)> = former.fetch_optional(&mut *transaction).await?;
+                if let Some((granted_storage, granted_count)) = former.filter(|_| !adopt) {
+                    sqlx::query(GRANT)
+                        .bind(id)
+                        .bind(narrower(storage, granted_storage))
+                        .bind(narrower(count, granted_count))
+                        .execute(&mut *transaction)
+                        .await?;
+                }
                 if !adopt {
                     abort_sessions!(transaction, ABORT_OF_PROJECT, project.name.as_str(), now);
                 }
@@ -192,10 +228,14 @@ impl Db {
         given_to_new: i64,
         now: DateTime<Utc>,
     ) -> Result<DeletedProject> {
+        let [lock, lock_robots, lock_members] =
+            [LOCK_NAME, LOCK_ROBOTS, LOCK_MEMBERS].map(|statement| self.text(statement));
         in_transaction!(self, transaction => {
             let name: Option<String> =
-                sqlx::query_scalar(NAME).bind(id).fetch_optional(&mut *transaction).await?;
+                sqlx::query_scalar(lock).bind(id).fetch_optional(&mut *transaction).await?;
             let Some(name) = name else { return Ok(DeletedProject::Absent) };
+            sqlx::query(lock_robots).bind(id).execute(&mut *transaction).await?;
+            sqlx::query(lock_members).bind(id).execute(&mut *transaction).await?;
             // First: what is being committed there meanwhile has either ended here or is a repository below.
             abort_sessions!(transaction, ABORT_OF_PROJECT, &name, now);
             let granted: Option<(i64, i64)> =

@@ -11,9 +11,10 @@ use overside::domain::access::ProjectName;
 use overside::domain::access::{Action, Actions, ProjectReference, Role};
 use overside::domain::account::{AccessToken, FederatedIdentity, RobotName};
 use overside::domain::project::{NewProject, ProjectChanges, QuotaLimit};
+use overside::domain::upload::Upload;
 
 use super::manifests::{index, push_to, stored_blob};
-use super::{Case, name, now};
+use super::{Case, begun, name, now};
 
 pub fn cases() -> Vec<(&'static str, Case)> {
     vec![
@@ -21,6 +22,8 @@ pub fn cases() -> Vec<(&'static str, Case)> {
         ("a_name_or_an_identity_is_one_users_alone", |db| one_of_a_name(db).boxed()),
         ("a_users_end_is_that_of_tokens_and_memberships", |db| end_of_a_user(db).boxed()),
         ("a_project_with_repositories_is_neither_deleted_nor_given_away", |db| projects(db).boxed()),
+        ("a_project_that_is_made_anew_while_it_ends_keeps_its_limit", |db| made_anew(db).boxed()),
+        ("a_project_ends_beside_uploads_that_reserve_in_it", |db| beside(db).boxed()),
         ("what_a_project_has_is_counted_to_its_borders", |db| borders(db).boxed()),
         ("projects_are_listed_as_far_as_somebody_may_see_them", |db| visible(db).boxed()),
         ("robots_are_listed_for_those_who_manage_them", |db| robots(db).boxed()),
@@ -46,6 +49,59 @@ fn created(inserted: Inserted) -> i64 {
     match inserted {
         Inserted::Created(id) => id,
         Inserted::Exists => panic!("it is there already"),
+    }
+}
+
+/// Who may make and end projects must not get rid of what an administrator has set.
+async fn made_anew(db: Arc<Db>) {
+    const LIMIT: i64 = 1_000;
+    let alice = user(&db, "alice").await;
+    let make = || async {
+        db.insert_project(&new_project("team", false), Some((alice, "alice")), false, now()).await
+    };
+    let mut id = created(make().await.expect("an answer"));
+    let limit = QuotaLimit::try_from(LIMIT).expect("a limit");
+    let changes = ProjectChanges { storage_limit: Some(limit), ..ProjectChanges::default() };
+    assert!(db.update_project(id, &changes, true, now()).await.expect("an answer"));
+    for _ in 0..20 {
+        let (ended, made) =
+            futures_util::join!(db.delete_project(id, -1, now()), join_all((0..8).map(|_| make())));
+        assert_eq!(ended.expect("an answer"), DeletedProject::Done);
+        if made.into_iter().all(|made| made.expect("an answer") == Inserted::Exists) {
+            created(make().await.expect("an answer"));
+        }
+        let project = ProjectReference::Name("team".parse().expect("a name"));
+        let project = db.find_project(&project).await.expect("an answer").expect("the project");
+        assert_eq!(project.storage_limit, limit);
+        id = project.id;
+    }
+}
+
+/// Nobody who ends something waits in a circle with those whose sessions end with it.
+async fn beside(db: Arc<Db>) {
+    for round in 0..10 {
+        let project_name = format!("team{round}");
+        let id = project(&db, &project_name, false).await;
+        let limit = QuotaLimit::try_from(1 << 40).expect("a limit");
+        let changes = ProjectChanges { storage_limit: Some(limit), ..ProjectChanges::default() };
+        assert!(db.update_project(id, &changes, true, now()).await.expect("an answer"));
+        let team: ProjectName = project_name.parse().expect("a name");
+        let uploads: Vec<_> = (0..16)
+            .map(|_| Upload { repository: name(&format!("{project_name}/app")), size: Some(10), ..begun() })
+            .collect();
+        for upload in &uploads {
+            db.insert_upload(upload, "temp/x/").await.expect("an upload");
+        }
+        let reserving = uploads.iter().map(|upload| async {
+            for more in 1..=10 {
+                match db.reserve(upload.id, &team, more * 100, more * 100).await {
+                    Ok(_) => {}
+                    Err(error) => panic!("{error:?}"),
+                }
+            }
+        });
+        let (ended, _) = futures_util::join!(db.delete_project(id, -1, now()), join_all(reserving));
+        assert_eq!(ended.expect("an answer"), DeletedProject::Done);
     }
 }
 
