@@ -64,10 +64,10 @@ async fn made_anew(db: Arc<Db>) {
     let changes = ProjectChanges { storage_limit: Some(limit), ..ProjectChanges::default() };
     assert!(db.update_project(id, &changes, true, now()).await.expect("an answer"));
     for _ in 0..20 {
-        let (ended, made) =
+        let (ended, others) =
             futures_util::join!(db.delete_project(id, -1, now()), join_all((0..8).map(|_| make())));
         assert_eq!(ended.expect("an answer"), DeletedProject::Done);
-        if made.into_iter().all(|made| made.expect("an answer") == Inserted::Exists) {
+        if others.into_iter().all(|other| other.expect("an answer") == Inserted::Exists) {
             created(make().await.expect("an answer"));
         }
         let project = ProjectReference::Name("team".parse().expect("a name"));
