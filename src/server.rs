@@ -211,7 +211,7 @@ impl ListenerContext {
                     Ok(work) => {
                         (Some(work), router.oneshot(request).await.unwrap_or_else(|never| match never {}))
                     }
-                    Err(crowded) => (None, http::crowded(request.uri(), crowded)),
+                    Err(error) => (None, http::over_capacity(request.uri(), error)),
                 };
                 Ok::<_, Infallible>(response.map(|body| TrackedBody::new(body, work)))
             }

@@ -34,9 +34,9 @@ pub(super) struct VerifyArgs {
 pub(super) async fn run(args: VerifyArgs) -> anyhow::Result<()> {
     let service = open::service(&args.store, args.limits.limits()).await?;
     let terms = ScrubTerms { is_deep: args.deep, is_repairing: args.repair };
-    let found = |flaw: Inconsistency, blob: &crate::domain::blob::Blob| {
+    let found = |inconsistency: Inconsistency, blob: &crate::domain::blob::Blob| {
         if !args.json {
-            say!("{}: {} ({} bytes)", words(flaw), blob.digest, blob.size);
+            say!("{}: {} ({} bytes)", words(inconsistency), blob.digest, blob.size);
         }
     };
     let progress = |report: &ScrubReport| {
@@ -64,8 +64,8 @@ pub(super) async fn run(args: VerifyArgs) -> anyhow::Result<()> {
     anyhow::bail!("some blobs cannot be read; {advice}");
 }
 
-const fn words(flaw: Inconsistency) -> &'static str {
-    match flaw {
+const fn words(inconsistency: Inconsistency) -> &'static str {
+    match inconsistency {
         Inconsistency::Missing => "missing",
         Inconsistency::WrongBytes => "wrong bytes",
         Inconsistency::Lost => "lost before",

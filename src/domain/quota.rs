@@ -67,7 +67,7 @@ mod tests {
 
     #[test]
     fn a_shortage_says_what_is_needed_and_what_is_left() {
-        let shortage = |kind, used| QuotaExceeded {
+        let exceeded = |kind, used| QuotaExceeded {
             project: "library/nginx"
                 .parse::<crate::domain::name::RepositoryName>()
                 .map(|name| name.project())
@@ -78,12 +78,12 @@ mod tests {
             needed: 5,
         };
         assert_eq!(
-            shortage(QuotaKind::Bytes, 7).to_string(),
+            exceeded(QuotaKind::Bytes, 7).to_string(),
             "the push needs 5 bytes and project library has 3 of 10 left; delete something or ask for more"
         );
         // A limit may be set below what is there.
         assert_eq!(
-            shortage(QuotaKind::Tags, 11).to_string(),
+            exceeded(QuotaKind::Tags, 11).to_string(),
             "the push needs 5 tags and project library has 0 of 10 left; delete something or ask for more"
         );
     }

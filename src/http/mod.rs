@@ -141,8 +141,8 @@ async fn absolute_locations(request: Request, next: Next) -> Response {
 
 /// The answer to a request that there is no room for.
 #[must_use]
-pub fn crowded(uri: &Uri, crowded: OverCapacity) -> Response {
-    in_terms_of(uri, ServiceError::from(crowded).into()).into_response()
+pub fn over_capacity(uri: &Uri, over_capacity: OverCapacity) -> Response {
+    in_terms_of(uri, ServiceError::from(over_capacity).into()).into_response()
 }
 
 /// What a request says of its sender before it is dispatched. Where nobody has to sign in, nobody can.

@@ -130,7 +130,7 @@ pub enum ServiceError {
 impl From<DbError> for ServiceError {
     fn from(error: DbError) -> Self {
         match error {
-            DbError::QuotaExceeded(shortage) => Self::QuotaExceeded(shortage),
+            DbError::QuotaExceeded(exceeded) => Self::QuotaExceeded(exceeded),
             error if error.is_disk_full() => Self::NoSpace(Box::new(error)),
             error => Self::Db(error),
         }

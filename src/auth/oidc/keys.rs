@@ -36,7 +36,7 @@ struct State {
     fetched: Option<(JwkSet, Instant)>,
     /// Since the last request that succeeded.
     failure: Option<Failure>,
-    flight: Option<SharedRequest>,
+    shared_request: Option<SharedRequest>,
 }
 
 #[derive(Debug)]
@@ -61,7 +61,7 @@ impl State {
         find(&self.fetched.as_ref()?.0, id)
     }
 
-    fn errand(&self, is_known: bool, now: Instant) -> KeyStep {
+    fn key_step(&self, is_known: bool, now: Instant) -> KeyStep {
         let age = self.fetched.as_ref().map_or(Duration::MAX, |(_, at)| now.duration_since(*at));
         let is_pausing = self.failure.as_ref().is_some_and(|failure| now < failure.at + failure.pause);
         let fresh = if is_known { RENEWED_AT } else { LOOK_PAUSE };
@@ -91,17 +91,17 @@ impl Keys {
 impl Issuer {
     /// The key of this name, or the only one there is where a token names none.
     pub(super) async fn key(self: &Arc<Self>, id: Option<&str>) -> Result<Jwk, OidcError> {
-        let (found, errand) = {
+        let (found, key_step) = {
             let state = self.keys.state();
             let found = state.find(id);
-            let errand = state.errand(found.is_some(), Instant::now());
-            (found, errand)
+            let key_step = state.key_step(found.is_some(), Instant::now());
+            (found, key_step)
         };
-        match errand {
+        match key_step {
             KeyStep::None => {}
-            KeyStep::Behind => drop(self.flight()),
+            KeyStep::Behind => drop(self.shared_request()),
             // Whoever gives up waiting leaves it under way.
-            KeyStep::Ahead(patience) => drop(tokio::time::timeout(patience, self.flight()).await),
+            KeyStep::Ahead(patience) => drop(tokio::time::timeout(patience, self.shared_request()).await),
         }
         let state = self.keys.state();
         match (state.find(id).or(found), &state.failure) {
@@ -117,24 +117,24 @@ impl Issuer {
 
     /// The request that is under way, or a new one: in a task of its own, so that a client that hangs up leaves its
     /// outcome to all others.
-    fn flight(self: &Arc<Self>) -> SharedRequest {
+    fn shared_request(self: &Arc<Self>) -> SharedRequest {
         let mut state = self.keys.state();
-        if let Some(flight) = &state.flight {
-            return flight.clone();
+        if let Some(shared_request) = &state.shared_request {
+            return shared_request.clone();
         }
         let issuer = Arc::clone(self);
         let task = tokio::spawn(async move {
             let outcome = issuer.fetch().await;
             issuer.note(outcome);
         });
-        let flight = task.map(drop).boxed().shared();
-        state.flight = Some(flight.clone());
-        flight
+        let shared_request = task.map(drop).boxed().shared();
+        state.shared_request = Some(shared_request.clone());
+        shared_request
     }
 
     fn note(&self, outcome: Result<JwkSet, String>) {
         let mut state = self.keys.state();
-        state.flight = None;
+        state.shared_request = None;
         let now = Instant::now();
         match outcome {
             Ok(set) => {
@@ -175,7 +175,7 @@ mod tests {
                 pause: Duration::from_secs(pause),
                 reason: String::new(),
             }),
-            flight: None,
+            shared_request: None,
         }
     }
 
@@ -183,24 +183,24 @@ mod tests {
     fn whose_key_is_known_waits_for_an_issuer_at_most_once_and_shortly() {
         // As if the machine had been up for a day: an instant cannot lie before that.
         let now = Instant::now() + Duration::from_hours(24);
-        let errand = |fetched, failed| state(Some(fetched), failed, now).errand(true, now);
-        assert_eq!(errand(0, None), KeyStep::None);
-        assert_eq!(errand(2_699, Some((1, 5))), KeyStep::None);
-        assert_eq!(errand(2_700, None), KeyStep::Behind);
-        assert_eq!(errand(3_600, None), KeyStep::Ahead(PATIENCE));
-        assert_eq!(errand(3_600, Some((1, 5))), KeyStep::None);
-        assert_eq!(errand(90_000, Some((9, 5))), KeyStep::Behind);
+        let key_step = |fetched, failed| state(Some(fetched), failed, now).key_step(true, now);
+        assert_eq!(key_step(0, None), KeyStep::None);
+        assert_eq!(key_step(2_699, Some((1, 5))), KeyStep::None);
+        assert_eq!(key_step(2_700, None), KeyStep::Behind);
+        assert_eq!(key_step(3_600, None), KeyStep::Ahead(PATIENCE));
+        assert_eq!(key_step(3_600, Some((1, 5))), KeyStep::None);
+        assert_eq!(key_step(90_000, Some((9, 5))), KeyStep::Behind);
     }
 
     #[test]
     fn an_unknown_key_is_asked_for_once_in_a_pause() {
         let now = Instant::now() + Duration::from_hours(24);
-        let errand = |fetched, failed| state(fetched, failed, now).errand(false, now);
-        assert_eq!(errand(None, None), KeyStep::Ahead(Duration::MAX));
-        assert_eq!(errand(Some(4), None), KeyStep::None);
-        assert_eq!(errand(Some(5), None), KeyStep::Ahead(Duration::MAX));
-        assert_eq!(errand(None, Some((4, 5))), KeyStep::None);
-        assert_eq!(errand(None, Some((5, 5))), KeyStep::Ahead(Duration::MAX));
-        assert_eq!(errand(Some(600), Some((30, 40))), KeyStep::None);
+        let key_step = |fetched, failed| state(fetched, failed, now).key_step(false, now);
+        assert_eq!(key_step(None, None), KeyStep::Ahead(Duration::MAX));
+        assert_eq!(key_step(Some(4), None), KeyStep::None);
+        assert_eq!(key_step(Some(5), None), KeyStep::Ahead(Duration::MAX));
+        assert_eq!(key_step(None, Some((4, 5))), KeyStep::None);
+        assert_eq!(key_step(None, Some((5, 5))), KeyStep::Ahead(Duration::MAX));
+        assert_eq!(key_step(Some(600), Some((30, 40))), KeyStep::None);
     }
 }

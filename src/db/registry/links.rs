@@ -260,7 +260,7 @@ impl Db {
         let project = repository.project();
         let (repository, digest) = (repository.to_string(), *digest);
         let (hold, lock, take) = (self.text(HOLD), self.text(quotas::LOCK), self.text(quotas::TAKE));
-        if let Some(room) = self.quota_headroom(&project).await? {
+        if let Some(headroom) = self.quota_headroom(&project).await? {
             let size =
                 on_pool!(self, pool => sqlx::query_scalar(hold).bind(digest).fetch_optional(pool).await)?;
             let is_counted: bool = on_pool!(self, pool => sqlx::query_scalar(IS_COUNTED)
@@ -268,19 +268,19 @@ impl Db {
                 .bind(digest)
                 .fetch_one(pool)
                 .await)?;
-            room.check(QuotaKind::Bytes, size.filter(|_| !is_counted).unwrap_or_default())?;
+            headroom.check(QuotaKind::Bytes, size.filter(|_| !is_counted).unwrap_or_default())?;
         }
         self.make_repository(&repository).await?;
         let linked: Result<bool> = in_transaction!(self, transaction => {
-            let room = lock_project!(transaction, lock, take, &project);
+            let headroom = lock_project!(transaction, lock, take, &project);
             sqlx::query(REVIVE).bind(digest).execute(&mut *transaction).await?;
             let found = sqlx::query_scalar(hold).bind(digest);
             let size: Option<i64> = found.fetch_optional(&mut *transaction).await?;
             if let Some(size) = size {
-                if let Some(room) = room {
+                if let Some(headroom) = headroom {
                     let counted = sqlx::query_scalar(IS_COUNTED).bind(project.as_str()).bind(digest);
                     let is_counted: bool = counted.fetch_one(&mut *transaction).await?;
-                    room.check(QuotaKind::Bytes, if is_counted { 0 } else { size })?;
+                    headroom.check(QuotaKind::Bytes, if is_counted { 0 } else { size })?;
                 }
                 sqlx::query(LINK).bind(&repository).bind(digest).bind(now).execute(&mut *transaction).await?;
             }

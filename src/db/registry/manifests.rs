@@ -110,10 +110,10 @@ impl Db {
             if !missing.is_empty() {
                 return Ok(Pushed::Missing(missing));
             }
-            if let Some(room) = self.quota_headroom(&project).await? {
+            if let Some(headroom) = self.quota_headroom(&project).await? {
                 let found =
                     sqlx::query_as(there).bind(&repository).bind(digest).bind(serde_json::json!(tags));
-                check(&room, found.fetch_one(pool).await?, payload.len(), tags.len())?;
+                check(&headroom, found.fetch_one(pool).await?, payload.len(), tags.len())?;
             }
         }
         // What it needs would be in the repository, which has its row then.
@@ -121,7 +121,7 @@ impl Db {
             self.make_repository(&repository).await?;
         }
         in_transaction!(self, transaction => {
-            let room = lock_project!(transaction, lock_project, take, &project);
+            let headroom = lock_project!(transaction, lock_project, take, &project);
             let links = sqlx::query_as(lock).bind(&repository).bind(&wanted);
             let links: Vec<LinkRow> = links.fetch_all(&mut *transaction).await?;
             let is_any_unreferenced = links.iter().any(|(_, _, is_unreferenced)| *is_unreferenced);
@@ -132,10 +132,10 @@ impl Db {
             }
             let missing = missing(&manifest, &links, &listed);
             if missing.is_empty() {
-                if let Some(room) = room {
+                if let Some(headroom) = headroom {
                     let found =
                         sqlx::query_as(there).bind(&repository).bind(digest).bind(serde_json::json!(tags));
-                    check(&room, found.fetch_one(&mut *transaction).await?, payload.len(), tags.len())?;
+                    check(&headroom, found.fetch_one(&mut *transaction).await?, payload.len(), tags.len())?;
                 }
                 sqlx::query(INSERT)
                     .bind(&repository)
@@ -260,9 +260,14 @@ impl Db {
 
 /// Whether a project has room for a manifest of so many bytes and for so many tags, of which some are there. Should
 /// those be deleted now, that makes the room they need.
-fn check(room: &QuotaHeadroom, (is_there, tags_there): (bool, i64), bytes: usize, tags: usize) -> Result<()> {
-    room.check(QuotaKind::Bytes, if is_there { 0 } else { signed(bytes as u64) })?;
-    room.check(QuotaKind::Tags, signed(tags as u64) - tags_there)
+fn check(
+    headroom: &QuotaHeadroom,
+    (is_there, tags_there): (bool, i64),
+    bytes: usize,
+    tags: usize,
+) -> Result<()> {
+    headroom.check(QuotaKind::Bytes, if is_there { 0 } else { signed(bytes as u64) })?;
+    headroom.check(QuotaKind::Tags, signed(tags as u64) - tags_there)
 }
 
 /// A blob that the repository has: its id, its digest, and whether no manifest needs it any more.

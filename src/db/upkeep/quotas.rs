@@ -190,20 +190,20 @@ impl Db {
             return Ok(None);
         }
         let (least, most, project) = (signed(least), signed(most), project.clone());
-        if let Some(room) = self.quota_headroom(&project).await? {
+        if let Some(headroom) = self.quota_headroom(&project).await? {
             let held: Option<i64> = on_pool!(self, pool =>
                 sqlx::query_scalar(RESERVED).bind(upload.as_uuid()).fetch_optional(pool).await)?;
-            room.check(QuotaKind::Bytes, held.map_or(0, |held| (least - held).max(0)))?;
+            headroom.check(QuotaKind::Bytes, held.map_or(0, |held| (least - held).max(0)))?;
         }
         let (lock, take) = (self.text(LOCK), self.text(TAKE));
         let held: Result<Option<i64>> = in_transaction!(self, transaction => {
-            let room = lock_project!(transaction, lock, take, &project);
+            let headroom = lock_project!(transaction, lock, take, &project);
             let held = sqlx::query_scalar(RESERVED).bind(upload.as_uuid());
             let held: Option<i64> = held.fetch_optional(&mut *transaction).await?;
-            match (room, held) {
-                (Some(room), Some(held)) => {
-                    room.check(QuotaKind::Bytes, (least - held).max(0))?;
-                    let wanted = most.min(held.saturating_add(room.free(QuotaKind::Bytes).max(0)));
+            match (headroom, held) {
+                (Some(headroom), Some(held)) => {
+                    headroom.check(QuotaKind::Bytes, (least - held).max(0))?;
+                    let wanted = most.min(held.saturating_add(headroom.free(QuotaKind::Bytes).max(0)));
                     let wanted = wanted.max(least).max(held);
                     sqlx::query(RESERVE).bind(upload.as_uuid()).bind(wanted).execute(&mut *transaction).await?;
                     Some(wanted)

@@ -84,8 +84,8 @@ impl Db {
             return Ok(());
         }
         let project = upload.repository.project();
-        if let Some(room) = self.quota_headroom(&project).await? {
-            room.check(QuotaKind::Bytes, signed(upload.reserved))?;
+        if let Some(headroom) = self.quota_headroom(&project).await? {
+            headroom.check(QuotaKind::Bytes, signed(upload.reserved))?;
         }
         let inserted = on_pool!(self, pool => insert!(INSERT_UNLIMITED, upload, temp_path)
             .bind(project.as_str())
@@ -99,8 +99,8 @@ impl Db {
         let (lock, take) = (self.text(LOCK), self.text(TAKE));
         in_transaction!(self, transaction => {
             let reserved = signed(upload.reserved);
-            if let Some(room) = lock_project!(transaction, lock, take, &project) {
-                room.check(QuotaKind::Bytes, reserved)?;
+            if let Some(headroom) = lock_project!(transaction, lock, take, &project) {
+                headroom.check(QuotaKind::Bytes, reserved)?;
             }
             insert!(INSERT, &upload, &temp_path).bind(reserved).execute(&mut *transaction).await?;
         })

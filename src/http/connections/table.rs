@@ -53,8 +53,8 @@ pub enum OverCapacity {
 }
 
 impl From<OverCapacity> for ServiceError {
-    fn from(crowded: OverCapacity) -> Self {
-        let what = match crowded {
+    fn from(over_capacity: OverCapacity) -> Self {
+        let what = match over_capacity {
             OverCapacity::Service => "requests under way at this server",
             OverCapacity::Address => "requests under way from this address without signing in",
         };

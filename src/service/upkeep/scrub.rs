@@ -64,22 +64,22 @@ impl ScrubReport {
 
     fn count(&mut self, outcome: Result<Option<Inconsistency>>, blob: &Blob) -> Option<Inconsistency> {
         self.checked_blobs += 1;
-        let flaw = match outcome {
-            Ok(flaw) => flaw,
+        let inconsistency = match outcome {
+            Ok(inconsistency) => inconsistency,
             Err(error) => {
                 self.failures += 1;
                 tracing::warn!(digest = %blob.digest, %error, "a blob cannot be looked at");
                 return None;
             }
         };
-        match flaw {
+        match inconsistency {
             Some(Inconsistency::Missing) => self.missing_blobs += 1,
             Some(Inconsistency::WrongBytes) => self.wrong_blobs += 1,
             Some(Inconsistency::Lost) => self.lost_blobs += 1,
             None if blob.placement == Placement::Lost => self.found_blobs += 1,
             None => {}
         }
-        flaw
+        inconsistency
     }
 }
 
@@ -103,8 +103,8 @@ impl Service {
             });
             let mut looks = stream::iter(looks).buffer_unordered(at_once);
             while let Some((blob, outcome)) = looks.next().await {
-                if let Some(flaw) = report.count(outcome, &blob) {
-                    found(flaw, &blob);
+                if let Some(inconsistency) = report.count(outcome, &blob) {
+                    found(inconsistency, &blob);
                 }
             }
             report.last = Some(last);
@@ -120,7 +120,7 @@ impl Service {
         // Read before the object is: what is placed anew meanwhile is not taken for this one.
         let placed_at = self.db.placed_at(&blob.digest).await?;
         let placed = Blob { placement: Placement::Placed, ..blob.clone() };
-        let flaw = if !self.storage.has_blob(&placed).await? {
+        let inconsistency = if !self.storage.has_blob(&placed).await? {
             Some(Inconsistency::Missing)
         } else if terms.is_deep {
             match self
@@ -144,7 +144,7 @@ impl Service {
         };
         if terms.is_repairing {
             let now = self.clock.now();
-            match (flaw, placed_at) {
+            match (inconsistency, placed_at) {
                 (None, None) if was_lost => self.db.mark_found(&blob.digest, now).await?,
                 (Some(_), Some(placed_at)) => {
                     self.db.mark_lost(&blob.digest, placed_at, now).await?;
@@ -152,6 +152,6 @@ impl Service {
                 (None | Some(_), _) => {}
             }
         }
-        Ok(if was_lost && flaw.is_some() { Some(Inconsistency::Lost) } else { flaw })
+        Ok(if was_lost && inconsistency.is_some() { Some(Inconsistency::Lost) } else { inconsistency })
     }
 }
