@@ -90,6 +90,14 @@ pub struct StoreConfig {
     pub public_url: Option<Url>,
 }
 
+/// Whether uploads of stock clients are redirected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum RedirectUploads {
+    /// Those of clients that are known to follow.
+    Auto,
+    Off,
+}
+
 /// Lifetimes and sizes.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Limits")]
@@ -101,6 +109,11 @@ pub struct LimitConfig {
     /// How long a presigned URL lives; asking again gives a new one, so short is safe. At most 7 days
     #[arg(long, env = "OVERSIDE_URL_LIFETIME", default_value = "15m", value_parser = url_lifetime)]
     pub url_lifetime: Duration,
+
+    /// Whether stock clients that are known to follow (containerd from 2.2 on and what is made of it) are sent to the
+    /// bucket with what they upload
+    #[arg(long, env = "OVERSIDE_REDIRECT_UPLOADS", value_name = "WHEN", default_value = "auto")]
+    pub redirect_uploads: RedirectUploads,
 
     /// How long a replica that died keeps the others from taking over its work
     #[arg(long, env = "OVERSIDE_LEASE", default_value = "30s", value_parser = duration)]
@@ -258,6 +271,7 @@ impl LimitConfig {
         Limits {
             upload_lifetime: self.upload_lifetime,
             url_lifetime: self.url_lifetime,
+            redirect_uploads: matches!(self.redirect_uploads, RedirectUploads::Auto),
             lease: self.lease,
             part_size: self.part_size.0,
             max_blob_size: self.max_blob_size.0,

@@ -115,6 +115,7 @@ impl Server {
         let service = || Arc::clone(&self.service);
         let cleaner = tokio::spawn(worker::clean(service(), self.clean_interval, cleaning.clone()));
         let collector = tokio::spawn(worker::collect(service(), self.gc_interval, cleaning.clone()));
+        let watcher = tokio::spawn(worker::look_at_redirected(service(), cleaning.clone()));
         // To the end: requests in flight are limited and written down as well.
         let keeper = tokio::spawn(worker::keep_in_step(service()));
         let heart = tokio::spawn(worker::count_replicas(service()));
@@ -161,6 +162,7 @@ impl Server {
         }
         cleaner.abort();
         collector.abort();
+        watcher.abort();
         if let Some(prober) = prober {
             prober.abort();
         }

@@ -11,6 +11,8 @@ use crate::service::{CLOCK_PAUSE, CleanupReport, HEARTBEAT_PAUSE, Service, Servi
 
 /// Between two looks at the settings: they are to hold on all replicas within a second.
 const SETTINGS_PAUSE: Duration = Duration::from_millis(400);
+/// Between two looks at the list of redirected uploads: a push of small layers is over sooner than this.
+const LOOK_PAUSE: Duration = Duration::from_secs(1);
 
 /// Takes over what died and cleans, again and again until `stop`.
 pub async fn clean(service: Arc<Service>, interval: Duration, stop: CancellationToken) {
@@ -66,6 +68,19 @@ pub async fn collect(service: Arc<Service>, interval: Duration, stop: Cancellati
             ),
             Err(error) => {
                 tracing::warn!(error = %chain(&error), "collecting stopped early; the next round goes on");
+            }
+        }
+    }
+}
+
+/// Looks whether what redirected clients were to send has arrived, again and again until `stop`.
+pub async fn look_at_redirected(service: Arc<Service>, stop: CancellationToken) {
+    while pause(LOOK_PAUSE, &stop).await {
+        match service.look_at_redirected().await {
+            Ok(0) => {}
+            Ok(count) => tracing::debug!(count, "redirected uploads have arrived"),
+            Err(error) => {
+                tracing::debug!(error = %chain(&error), "redirected uploads wait until the database answers");
             }
         }
     }

@@ -9,7 +9,7 @@ CREATE TABLE blob_upload_session (
     user_id          TEXT,
     status           TEXT NOT NULL CHECK (status IN
         ('pending', 'uploading', 'finalizing', 'completed', 'failed', 'aborted', 'expired')),
-    transfer_mode    TEXT CHECK (transfer_mode IN ('put', 'multipart', 'proxied')),
+    transfer_mode    TEXT CHECK (transfer_mode IN ('put', 'multipart', 'proxied', 'redirected')),
     temp_path        TEXT NOT NULL,
     -- What a proxied upload is hashed with as it passes.
     digest_algorithm TEXT NOT NULL DEFAULT 'sha256' CHECK (digest_algorithm IN ('sha256', 'sha512')),
@@ -38,6 +38,8 @@ CREATE TABLE blob_upload_session (
     expires_at       TEXT NOT NULL,
     -- When the cleaner looks whether its time is up: at the end that it had when somebody last looked, or earlier.
     due_at           TEXT NOT NULL,
+    -- When somebody looks next whether the bytes of a redirected upload are there; null of any other.
+    look_at          TEXT,
     -- When it came to an end; null while it is pending, uploading or finalizing.
     ended_at         TEXT,
     -- When everything temporary of an ended session was removed; the cleaner's to-do list is what lacks it.
@@ -53,6 +55,9 @@ CREATE INDEX blob_upload_session_user ON blob_upload_session (user_id)
     WHERE ended_at IS NULL AND user_id IS NOT NULL;
 -- Those that are being finalized: to take over, and whether somebody is placing a digest.
 CREATE INDEX blob_upload_session_claimed ON blob_upload_session (claimed_digest) WHERE claimed_digest IS NOT NULL;
+-- Those whose clients do not tell when the bytes are there: to look, and for whoever asks for the blob.
+CREATE INDEX blob_upload_session_look ON blob_upload_session (look_at) WHERE look_at IS NOT NULL;
+CREATE INDEX blob_upload_session_redirected ON blob_upload_session (declared_digest) WHERE look_at IS NOT NULL;
 -- Those that have ended: what is left to discard, and which rows are old enough to forget.
 CREATE INDEX blob_upload_session_ended ON blob_upload_session (ended_at)
     WHERE ended_at IS NOT NULL AND discarded_at IS NULL;

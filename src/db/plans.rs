@@ -9,6 +9,7 @@ use super::upkeep::{audit, quotas, usage};
 use super::uploads::commit::COMMIT;
 use super::uploads::parts::{PARTS, SWAP_WITH_PARTS};
 use super::uploads::placing::{CLAIM, HELD, HOLD, HOLDS, PLACED, RENEW};
+use super::uploads::redirected::{DUE, OF_BLOBS, TAKE as TAKE_LOOK};
 use super::uploads::sessions::{COUNT_OPEN, FIND, INSERT, INSERT_UNLIMITED};
 use super::uploads::swap::{RENEW as RENEW_LEASE, SWAP};
 use super::uploads::sweep::{
@@ -35,6 +36,9 @@ impl Db {
             ("count_open", self.text(COUNT_OPEN)),
             ("swap", SWAP),
             ("renew_lease", RENEW_LEASE),
+            ("redirected_uploads", self.text(OF_BLOBS)),
+            ("uploads_to_look_at", DUE),
+            ("take_look", TAKE_LOOK),
             ("parts", PARTS),
             ("find_blob", FIND_BLOB),
             ("find_link", links::FIND),

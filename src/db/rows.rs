@@ -115,7 +115,7 @@ impl From<&Upload> for StateColumns {
                 columns.hash_state = Some(stored.hash_state.clone());
                 columns.tail_id = stored.tail_id;
             }
-            Some(Transfer::Put) | None => {}
+            Some(Transfer::Put | Transfer::Redirected) | None => {}
         }
         match state {
             State::Finalizing { digest, .. } => columns.claimed_digest = Some(*digest),
@@ -189,6 +189,7 @@ impl UploadRow {
         let part_size = || self.unsigned("part_size", self.present("part_size", self.part_size)?);
         Ok(match self.parse("transfer_mode", mode)? {
             TransferMode::Put => Transfer::Put,
+            TransferMode::Redirected => Transfer::Redirected,
             TransferMode::Multipart => Transfer::Multipart {
                 plan: PartPlan::restore(self.present("size", size)?, part_size()?)
                     .map_err(|error| self.corrupt("part_size", &error))?,

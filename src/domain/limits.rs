@@ -2,14 +2,18 @@
 
 use std::time::Duration;
 
-/// The limits that an operator sets when the service starts. The first two hold until an administrator sets something
-/// else: see [`Settings`](super::settings::Settings).
+use super::settings::Settings;
+
+/// The limits that an operator sets when the service starts. The first three hold until an administrator sets something
+/// else: see [`Settings`].
 #[derive(Debug, Clone)]
 pub struct Limits {
     /// A session that gives no sign of life for this long expires.
     pub upload_lifetime: Duration,
     /// Life of a presigned URL.
     pub url_lifetime: Duration,
+    /// Whether stock clients that are known to follow are sent to the bucket with what they upload.
+    pub redirect_uploads: bool,
     /// How long a replica that died keeps others from taking over.
     pub lease: Duration,
     /// Smallest part of a plan, and the part size of proxied uploads, in bytes.
@@ -23,4 +27,12 @@ pub struct Limits {
     pub collect_grace: Duration,
     /// How long the row of an ended session answers questions about it.
     pub retention: Duration,
+}
+
+impl Limits {
+    /// What holds where no administrator has set anything.
+    #[must_use]
+    pub fn settings(&self) -> Settings {
+        Settings::new(self.upload_lifetime, self.url_lifetime, self.redirect_uploads)
+    }
 }

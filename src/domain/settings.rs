@@ -12,6 +12,9 @@ const UNLIMITED: i64 = -1;
 const MOST: i64 = 1_000_000;
 const SHORTEST: Duration = Duration::from_secs(1);
 const DEFAULT_AUDIT_RETENTION: Duration = Duration::from_hours(90 * 24);
+const REDIRECTS: &[&str] = &["auto", "off"];
+/// A redirect costs its client one more connection: what passes the service in the time of that is not worth it.
+const DEFAULT_REDIRECTS_ABOVE: i64 = 1 << 20;
 const RESTRICTIONS: &[&str] = &["everyone", "adminonly"];
 
 /// What a setting takes.
@@ -84,6 +87,10 @@ settings! {
     UploadLifetime: "upload_lifetime", Kind::Lifetime { most: LONGEST }, Value::Lifetime(Duration::from_hours(24));
     /// How long a presigned URL lives.
     UrlLifetime: "url_lifetime", Kind::Lifetime { most: LONGEST_URL_LIFETIME }, Value::Lifetime(Duration::from_mins(15));
+    /// Whether stock clients that are known to follow are sent to the bucket with what they upload.
+    RedirectUploads: "redirect_uploads", Kind::OneOf(REDIRECTS), Value::Word("auto");
+    /// Uploads of more bytes than this are redirected.
+    RedirectUploadsAbove: "redirect_uploads_above", Kind::Bytes, Value::Number(DEFAULT_REDIRECTS_ABOVE);
     /// How long the audit log keeps an entry.
     AuditRetention: "audit_retention", Kind::Lifetime { most: LONGEST }, Value::Lifetime(DEFAULT_AUDIT_RETENTION);
     /// Who makes projects: everyone who signs in, or administrators only.
@@ -161,12 +168,14 @@ impl fmt::Display for Value {
 pub struct Settings([Value; Setting::ALL.len()]);
 
 impl Settings {
-    /// What holds where nobody has set anything. The lifetimes are what flags say.
+    /// What holds where nobody has set anything: what flags say, for those that there are flags of.
     #[must_use]
-    pub fn new(upload_lifetime: Duration, url_lifetime: Duration) -> Self {
+    pub fn new(upload_lifetime: Duration, url_lifetime: Duration, redirects_uploads: bool) -> Self {
         let mut settings = Self(std::array::from_fn(|index| Setting::ALL[index].default()));
         settings.set(Setting::UploadLifetime, Value::Lifetime(upload_lifetime));
         settings.set(Setting::UrlLifetime, Value::Lifetime(url_lifetime));
+        let redirects = if redirects_uploads { REDIRECTS[0] } else { REDIRECTS[1] };
+        settings.set(Setting::RedirectUploads, Value::Word(redirects));
         settings
     }
 
@@ -210,6 +219,13 @@ impl Settings {
         self.get(Setting::ProjectCreationRestriction) == Value::Word("adminonly")
     }
 
+    /// The size in bytes beyond which uploads are redirected; none where no upload is.
+    #[must_use]
+    pub fn redirects_uploads_above(&self) -> Option<u64> {
+        let is_on = self.get(Setting::RedirectUploads) == Value::Word(REDIRECTS[0]);
+        self.limit(Setting::RedirectUploadsAbove).filter(|_| is_on)
+    }
+
     const fn lifetime(&self, setting: Setting) -> Duration {
         match self.get(setting) {
             Value::Lifetime(lifetime) => lifetime,
@@ -224,7 +240,7 @@ mod tests {
     use super::*;
 
     fn settings() -> Settings {
-        Settings::new(Duration::from_hours(1), Duration::from_mins(1))
+        Settings::new(Duration::from_hours(1), Duration::from_mins(1), true)
     }
 
     #[test]

@@ -138,7 +138,9 @@ impl From<ServiceError> for HttpError {
             _ => Self::new(status, code, error.to_string()),
         };
         match error {
-            ServiceError::ReferencesUnknown(missing) => Self { entries: unknown(&http, &missing), ..http },
+            ServiceError::ReferencesUnknown { missing, .. } => {
+                Self { entries: unknown(&http, &missing), ..http }
+            }
             ServiceError::BlobNeeded => http.with_header(ALLOW, HeaderValue::from_static("GET, HEAD")),
             ServiceError::ManifestListed(_) => {
                 http.with_header(ALLOW, HeaderValue::from_static("GET, HEAD, PUT"))
@@ -198,7 +200,7 @@ fn classify(error: &ServiceError) -> (StatusCode, &'static str) {
         ServiceError::ManifestUnknown => (StatusCode::NOT_FOUND, "MANIFEST_UNKNOWN"),
         ServiceError::RepositoryUnknown | ServiceError::Unknown(_) => (StatusCode::NOT_FOUND, "NAME_UNKNOWN"),
         ServiceError::ManifestInvalid(_) => (StatusCode::BAD_REQUEST, "MANIFEST_INVALID"),
-        ServiceError::ReferencesUnknown(_) => (StatusCode::NOT_FOUND, "MANIFEST_BLOB_UNKNOWN"),
+        ServiceError::ReferencesUnknown { .. } => (StatusCode::NOT_FOUND, "MANIFEST_BLOB_UNKNOWN"),
         ServiceError::BlobNeeded | ServiceError::ManifestListed(_) => {
             (StatusCode::METHOD_NOT_ALLOWED, "DENIED")
         }

@@ -32,6 +32,8 @@ mod request_id;
 mod signed;
 // Gives access tokens.
 mod token;
+// Which stock clients are sent to the bucket with what they upload.
+mod upload_redirects;
 
 use std::any::Any;
 use std::sync::Arc;

@@ -61,9 +61,12 @@ pub enum ServiceError {
     ManifestInvalid(#[from] ManifestError),
     #[error("the manifest is {}, not {}; push it by the digest of exactly these bytes, or by a tag", .0.found, .0.expected)]
     ManifestMismatch(Box<Mismatch>),
-    /// What the manifest refers to and the repository does not have.
-    #[error("the manifest refers to what this repository does not have; push that first")]
-    ReferencesUnknown(Vec<Digest>),
+    /// What the manifest refers to and the repository does not have. Why not, of a blob whose upload has just failed.
+    #[error(
+        "the manifest refers to what this repository does not have; push that first{}",
+        failure.as_ref().map_or_else(String::new, |failure| format!(" ({})", failure.message))
+    )]
+    ReferencesUnknown { missing: Vec<Digest>, failure: Option<Failure> },
     /// The state machine says no.
     #[error(transparent)]
     Refused(#[from] Refusal),

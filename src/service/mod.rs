@@ -104,7 +104,7 @@ pub struct Service {
 impl Service {
     #[must_use]
     pub fn new(db: Db, storage: Storage, clock: Clock, limits: Limits, auth: Option<Auth>) -> Arc<Self> {
-        let settings = Settings::new(limits.upload_lifetime, limits.url_lifetime);
+        let settings = limits.settings();
         Arc::new(Self {
             db,
             storage,

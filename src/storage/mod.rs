@@ -109,6 +109,37 @@ impl Storage {
         on!(self, backend => backend.presign_put(upload, terms, lifetime).await)
     }
 
+    /// Signs the one PUT that a stock client is redirected to. None where there is no bucket for it to go to, or where
+    /// the bucket's URLs permit too much without headers that only clients of ours send.
+    pub async fn presign_redirect(
+        &self,
+        upload: UploadId,
+        size: u64,
+        lifetime: Duration,
+    ) -> Result<Option<PresignedRequest>> {
+        match self {
+            Self::S3(backend) => backend.presign_redirect(upload, size, lifetime).await,
+            Self::Filesystem(_) => Ok(None),
+        }
+    }
+
+    /// Whether clients may ever have been redirected here with their uploads.
+    #[must_use]
+    pub const fn takes_redirects(&self) -> bool {
+        match self {
+            Self::S3(_) => true,
+            Self::Filesystem(_) => false,
+        }
+    }
+
+    /// The size of what a client has put to an upload's URL, in bytes; none while there is nothing.
+    pub async fn arrived(&self, upload: UploadId) -> Result<Option<u64>> {
+        match self {
+            Self::S3(backend) => backend.size(&key::temp_data(upload)).await,
+            Self::Filesystem(_) => Ok(None),
+        }
+    }
+
     /// Prepares to sign the parts of a multipart upload.
     pub async fn part_signer(
         &self,

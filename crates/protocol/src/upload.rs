@@ -113,6 +113,8 @@ pub enum TransferMode {
     Put,
     Multipart,
     Proxied,
+    /// One PUT to the store that a stock client was redirected to.
+    Redirected,
 }
 
 impl TransferMode {
@@ -122,6 +124,7 @@ impl TransferMode {
             Self::Put => "put",
             Self::Multipart => "multipart",
             Self::Proxied => "proxied",
+            Self::Redirected => "redirected",
         }
     }
 }
@@ -136,7 +139,7 @@ impl FromStr for TransferMode {
     type Err = UnknownValue;
 
     fn from_str(text: &str) -> Result<Self, UnknownValue> {
-        [Self::Put, Self::Multipart, Self::Proxied]
+        [Self::Put, Self::Multipart, Self::Proxied, Self::Redirected]
             .into_iter()
             .find(|mode| mode.as_str() == text)
             .ok_or(UnknownValue)

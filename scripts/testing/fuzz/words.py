@@ -9,7 +9,7 @@ METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", 
 # What an administrator changes at run time; null is the default, which limits nothing.
 SETTINGS = [
     "upload_concurrent", "download_concurrent", "request_rate", "open_sessions_per_user", "upload_lifetime",
-    "url_lifetime", "audit_retention", "project_creation_restriction", "storage_per_project",
+    "url_lifetime", "redirect_uploads", "redirect_uploads_above", "audit_retention", "project_creation_restriction", "storage_per_project",
 ]  # fmt: skip
 DEFAULTS = json.dumps(dict.fromkeys(SETTINGS)).encode()
 

@@ -11,7 +11,7 @@ macro_rules! abort {
             SET status = 'aborted', updated_at = $2, ended_at = $2,
                 discarded_at = CASE WHEN status = 'pending' AND transfer_mode IS NULL THEN $2 END,
                 transfer_mode = NULL, claimed_digest = NULL, part_size = NULL, store_upload_id = NULL,
-                received_offset = 0, hash_state = NULL, tail_id = NULL, lease_owner = NULL,
+                received_offset = 0, hash_state = NULL, tail_id = NULL, look_at = NULL, lease_owner = NULL,
                 lease_expires_at = NULL, revision = revision + 1
             WHERE ended_at IS NULL AND ",
             $which

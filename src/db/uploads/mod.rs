@@ -6,6 +6,8 @@ pub(super) mod commit;
 pub(super) mod parts;
 // Blobs on their way to their content-addressed path.
 pub(super) mod placing;
+// Sessions of redirected clients, to look at.
+pub(super) mod redirected;
 // Begins and finds sessions.
 pub(super) mod sessions;
 // Moves a session from one state to the next.

@@ -63,7 +63,7 @@ macro_rules! expire {
             SET status = 'expired', ended_at = $1,
                 discarded_at = CASE WHEN status = 'pending' AND transfer_mode IS NULL THEN $1 END,
                 transfer_mode = NULL, claimed_digest = NULL, part_size = NULL, store_upload_id = NULL,
-                received_offset = 0, hash_state = NULL, tail_id = NULL, lease_owner = NULL,
+                received_offset = 0, hash_state = NULL, tail_id = NULL, look_at = NULL, lease_owner = NULL,
                 lease_expires_at = NULL, updated_at = $1, revision = revision + 1
             WHERE upload_uuid IN (SELECT upload_uuid FROM due)
             RETURNING discarded_at IS NOT NULL"
@@ -239,7 +239,7 @@ pub(in crate::db) fn json(ids: &[UploadId]) -> serde_json::Value {
 }
 
 /// A row that cannot be read must not keep the others from being cleaned.
-fn readable(rows: Vec<UploadRow>) -> Vec<Upload> {
+pub(super) fn readable(rows: Vec<UploadRow>) -> Vec<Upload> {
     let uploads = rows.into_iter().map(Upload::try_from);
     uploads
         .filter_map(|upload| upload.inspect_err(|error| tracing::error!(%error, "a corrupt session")).ok())

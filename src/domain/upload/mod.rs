@@ -97,6 +97,9 @@ pub enum Transfer {
     Multipart { plan: PartPlan, store_upload_id: String },
     /// Through this server.
     Proxied(Proxied),
+    /// One PUT to the store, to which a stock client was redirected. Its URL is bound to no digest that the store keeps,
+    /// and nobody tells when the bytes are there: somebody has to look.
+    Redirected,
 }
 
 /// The right to work on a session until a time; renewed by a live owner, claimed by others afterwards.
@@ -155,6 +158,7 @@ impl Transfer {
             Self::Put => TransferMode::Put,
             Self::Multipart { .. } => TransferMode::Multipart,
             Self::Proxied(_) => TransferMode::Proxied,
+            Self::Redirected => TransferMode::Redirected,
         }
     }
 }

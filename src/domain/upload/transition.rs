@@ -59,6 +59,18 @@ impl Upload {
         }
     }
 
+    /// A stock client is redirected to the store with the whole blob. Redirected again it is to send the same.
+    pub fn into_redirected(mut self, size: u64, digest: Digest, now: DateTime<Utc>) -> Result<Self, Refusal> {
+        self.declare(Some(size), Some(digest))?;
+        match self.active(now)? {
+            State::Pending { .. } => {
+                Ok(self.with(State::Uploading { transfer: Transfer::Redirected, append_lease: None }))
+            }
+            State::Uploading { transfer: Transfer::Redirected, .. } => Ok(self),
+            state => Err(wrong_mode(state)),
+        }
+    }
+
     /// The store is about to be asked for a multipart upload. Noted first, so that one which a crash leaves
     /// unnamed is looked for when the session ends.
     pub fn ask_store(self, now: DateTime<Utc>) -> Result<Self, Refusal> {

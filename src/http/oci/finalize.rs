@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use axum::extract::Request;
-use axum::http::header::LOCATION;
-use axum::http::{HeaderName, HeaderValue, StatusCode};
-use axum::response::IntoResponse;
+use axum::http::header::{CACHE_CONTROL, CONNECTION, CONTENT_RANGE, LOCATION};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
 use overside_protocol::wire::FinalizeBody;
 
-use super::{Answer, created, upload_location, uuid_headers};
+use super::{Answer, created, location, upload_location, uuid_headers};
 use crate::domain::access::Caller;
 use crate::domain::digest::Digest;
 use crate::domain::name::RepositoryName;
@@ -16,6 +16,7 @@ use crate::domain::upload::{State, Transfer, Upload, UploadId};
 use crate::http::error::HttpError;
 use crate::http::extract::{INCOMPLETE, Parameters, bytes, chunk, content_length, held, json, lists};
 use crate::http::permit::holding;
+use crate::http::upload_redirects::follows;
 use crate::service::{Chunk, ClientHints, Finalized, Load, NamedPart, Service};
 
 /// RFC 7240
@@ -43,6 +44,11 @@ pub(super) async fn finalize(
     })?;
     let wait = !lists(request.headers(), &PREFER, RESPOND_ASYNC);
     let mut upload = service.upload(caller, name, id).await?;
+    if let Some(size) = to_redirect(&upload, request.headers())
+        && let Some(to) = service.redirect(upload.clone(), size, digest).await?
+    {
+        return Ok(redirect(id, to.url));
+    }
     let (mut told, mut memory) = (ClientHints::default(), None);
     match &upload.state {
         // With nothing sent so far the body is the blob, even an empty one. Where it can be neither, the claim
@@ -91,11 +97,34 @@ pub(super) async fn finalize(
     }
 }
 
+/// The size of a whole blob that its client may send to the store instead.
+fn to_redirect(upload: &Upload, headers: &HeaderMap) -> Option<u64> {
+    let may_be = match &upload.state {
+        State::Pending { .. } => follows(headers),
+        // Who sends it again was redirected before.
+        State::Uploading { transfer: Transfer::Redirected, .. } => true,
+        _ => false,
+    };
+    content_length(headers).filter(|size| *size > 0 && may_be && !headers.contains_key(CONTENT_RANGE))
+}
+
+/// As soon as the headers are here: the connection ends with it, and what is on its way already is dropped.
+fn redirect(id: UploadId, url: String) -> Response {
+    let headers = [
+        (LOCATION, location(url)),
+        (CACHE_CONTROL, HeaderValue::from_static("no-store")),
+        (CONNECTION, HeaderValue::from_static("close")),
+    ];
+    let mut response = (StatusCode::TEMPORARY_REDIRECT, headers).into_response();
+    uuid_headers(&mut response, id);
+    response
+}
+
 /// What a client has to tell of its upload, in bytes.
 fn longest_body(transfer: &Transfer) -> usize {
     let parts = match transfer {
         Transfer::Multipart { plan, .. } => plan.part_count().into(),
-        Transfer::Put | Transfer::Proxied(_) => 0,
+        Transfer::Put | Transfer::Redirected | Transfer::Proxied(_) => 0,
     };
     LONGEST_BODY + parts * LONGEST_PART
 }

@@ -11,6 +11,7 @@ use crate::domain::digest::Digest;
 use crate::domain::name::RepositoryName;
 use crate::domain::range::ByteRange;
 use crate::log_text::chain;
+use crate::service::uploads::settle::PATIENCE_FOR_PROOF;
 use crate::service::{Result, Service, ServiceError};
 use crate::storage::{Download, StorageError};
 
@@ -37,7 +38,7 @@ pub struct BlobContent {
 impl Service {
     /// A blob as a repository has it.
     pub async fn blob(self: &Arc<Self>, repository: &RepositoryName, digest: &Digest) -> Result<Blob> {
-        Ok(self.link(repository, digest).await?.blob)
+        Ok(self.settled_link(repository, digest).await?.blob)
     }
 
     /// A blob that a client asks for before it pushes a manifest: if it is there, it stays for long enough.
@@ -46,11 +47,26 @@ impl Service {
         repository: &RepositoryName,
         digest: &Digest,
     ) -> Result<Blob> {
-        let link = self.link(repository, digest).await?;
+        let link = self.settled_link(repository, digest).await?;
         if link.is_unreferenced && !self.db.renew_link(repository, digest, self.clock.now()).await? {
             return self.blob(repository, digest).await;
         }
         Ok(link.blob)
+    }
+
+    /// As [`Self::link`], also of a blob that a redirected client has sent and told nobody of. One that is still being
+    /// proven at the end of our patience is not there yet: sending it again always works.
+    async fn settled_link(self: &Arc<Self>, repository: &RepositoryName, digest: &Digest) -> Result<Link> {
+        match self.link(repository, digest).await {
+            Err(ServiceError::BlobUnknown) => {
+                let deadline = Instant::now() + PATIENCE_FOR_PROOF;
+                match self.settle(repository, &[*digest], deadline).await?.done {
+                    0 => Err(ServiceError::BlobUnknown),
+                    _ => self.link(repository, digest).await,
+                }
+            }
+            link => link,
+        }
     }
 
     /// A blob that can be read. One that is exposed is waited for: it is on its way to its place.

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use tokio::time::Instant;
 
 use crate::db::{Deleted, ManifestDescription, Pushed, StoredManifest};
 use crate::domain::digest::{Algorithm, Digest, Mismatch};
@@ -13,6 +14,7 @@ use crate::domain::media_type::MediaType;
 use crate::domain::name::RepositoryName;
 use crate::domain::reference::{Reference, Tag};
 use crate::service::registry::blobs::PATIENCE_FOR_EXPOSED;
+use crate::service::uploads::settle::PATIENCE_FOR_PROOF;
 use crate::service::{Result, Service, ServiceError};
 
 /// A manifest as it was pushed.
@@ -56,14 +58,20 @@ impl Service {
         let manifest = Arc::new(manifest);
         let push =
             || self.db.push_manifest(repository, &digest, Arc::clone(&manifest), payload.clone(), &tags, now);
-        let mut pushed = push().await?;
-        if let Pushed::Missing(missing) = &pushed
-            && self.come_to_place(repository, missing).await?
-        {
-            pushed = push().await?;
+        let deadline = Instant::now() + PATIENCE_FOR_PROOF;
+        let (mut pushed, mut failure) = (push().await?, None);
+        if let Pushed::Missing(missing) = &pushed {
+            let settled = self.settle(repository, missing, deadline).await?;
+            if settled.is_underway {
+                return Err(ServiceError::Busy("blobs of this manifest are still being proven".to_owned()));
+            }
+            failure = settled.failure;
+            if self.come_to_place(repository, missing).await? {
+                pushed = push().await?;
+            }
         }
         match pushed {
-            Pushed::Missing(missing) => Err(ServiceError::ReferencesUnknown(missing)),
+            Pushed::Missing(missing) => Err(ServiceError::ReferencesUnknown { missing, failure }),
             Pushed::Done => {
                 tracing::info!(%repository, %digest, tags = tags.len(), "manifest pushed");
                 Ok(PushedManifest { digest, subject })

@@ -16,7 +16,7 @@ impl Service {
 
     /// Reads the settings. While the database is away the old ones hold.
     pub async fn refresh_settings(&self) -> Result<()> {
-        let mut settings = Settings::new(self.limits.upload_lifetime, self.limits.url_lifetime);
+        let mut settings = self.limits.settings();
         for (name, text) in self.db.settings().await? {
             // A newer replica may know more names and values than this one.
             let known = name.parse::<Setting>().and_then(|setting| Ok((setting, setting.parse(&text)?)));

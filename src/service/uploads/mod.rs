@@ -14,7 +14,11 @@ pub(super) mod lease;
 mod mount;
 // Counts how far a finalize is.
 pub(super) mod progress;
+// Sends a stock client to the store.
+mod redirect;
 // Takes the bytes of a URL that this service signed itself.
 mod receive;
+// Finalizes what redirected clients have sent, without being told.
+pub(super) mod settle;
 // Signs the requests that carry the bytes.
 pub(super) mod sign;

@@ -2,10 +2,13 @@
 
 use std::sync::Arc;
 
+use tokio::time::Instant;
+
 use crate::domain::access::{Action, Authority, Caller};
 use crate::domain::digest::Digest;
 use crate::domain::name::RepositoryName;
 use crate::service::accounts::access::reader;
+use crate::service::uploads::settle::PATIENCE_FOR_PROOF;
 use crate::service::{Result, Service, ServiceError};
 
 /// Repositories looked at for one that the caller may read: enough to meet one of them where the caller can read
@@ -39,7 +42,7 @@ impl Service {
     /// A repository that has a blob and that the caller may read it from: `from`, or any. That a blob exists is
     /// no right to it, so whatever restricts reading restricts this, and this alone, among the candidates.
     async fn readable_source(
-        &self,
+        self: &Arc<Self>,
         caller: &Caller,
         digest: &Digest,
         from: Option<&RepositoryName>,
@@ -54,10 +57,13 @@ impl Service {
             }
         }
         // Asked first: whether it has the blob must not show in the time either.
-        if may_read && self.db.find_link(from, digest).await?.is_some() {
-            return Ok(Some(from.clone()));
+        if !may_read {
+            return Ok(None);
         }
-        Ok(None)
+        let deadline = Instant::now() + PATIENCE_FOR_PROOF;
+        let has_it = self.db.find_link(from, digest).await?.is_some()
+            || self.settle(from, &[*digest], deadline).await?.done > 0;
+        Ok(has_it.then(|| from.clone()))
     }
 
     /// One statement, whatever it finds: that many repositories have a blob which the caller may not read must not show

@@ -261,7 +261,9 @@ fn mode(upload: &Upload, request: &SignRequest) -> Result<SignMode> {
         None => None,
         Some(Transfer::Put) => Some(SignMode::Put),
         Some(Transfer::Multipart { .. }) => Some(SignMode::Multipart),
-        Some(transfer @ Transfer::Proxied(_)) => return Err(Refusal::WrongMode(transfer.mode()).into()),
+        Some(transfer @ (Transfer::Proxied(_) | Transfer::Redirected)) => {
+            return Err(Refusal::WrongMode(transfer.mode()).into());
+        }
     };
     if let (Some(transfer), Some(asked)) = (upload.state.transfer(), request.mode)
         && settled != Some(asked)

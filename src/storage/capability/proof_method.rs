@@ -45,7 +45,8 @@ impl UploadKind {
             Transfer::Proxied(_) => Self::Proxied,
             Transfer::Put if hash_bound => Self::BoundPut,
             _ if size > MAX_PART_SIZE => Self::Large,
-            Transfer::Put => Self::Put,
+            // Whatever was declared, its URL does not say it.
+            Transfer::Put | Transfer::Redirected => Self::Put,
             Transfer::Multipart { .. } => Self::Parts,
         }
     }

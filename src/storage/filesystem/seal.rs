@@ -39,7 +39,7 @@ impl Filesystem {
             seal_data(&directory)?;
             let size = directory.sealed_size()?.ok_or(StorageError::NotFound)?;
             let recorded = match &transfer {
-                Transfer::Put => recorded_checksum(&directory, &directory.sealed()),
+                Transfer::Put | Transfer::Redirected => recorded_checksum(&directory, &directory.sealed()),
                 Transfer::Multipart { plan, .. } if size != plan.size() => {
                     return Err(StorageError::InvalidPart(format!(
                         "the parts have {size} bytes together, not {}",
@@ -94,7 +94,7 @@ impl Filesystem {
 fn prepare(directory: &UploadDirectory, transfer: &Transfer) -> Result<()> {
     let failed = || StorageError::unavailable("prepare the data file");
     match transfer {
-        Transfer::Put => Ok(()),
+        Transfer::Put | Transfer::Redirected => Ok(()),
         // Completing seals, so parts that are not sealed were not completed.
         Transfer::Multipart { .. } => Err(StorageError::NotFound),
         Transfer::Proxied(stored) => {

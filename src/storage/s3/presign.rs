@@ -33,6 +33,21 @@ impl S3 {
         self.upload_signer.put(&path, guards.put_headers(terms), lifetime).await
     }
 
+    /// Signs a PUT to the bucket for a client that sends no header but its own: the length is bound, and what it sends
+    /// of others. None where the bucket's URLs would permit more than that.
+    pub async fn presign_redirect(
+        &self,
+        upload: UploadId,
+        size: u64,
+        lifetime: Duration,
+    ) -> Result<Option<PresignedRequest>> {
+        let Some(UrlGuards { copy_source: false, .. }) = self.capabilities().url_guards() else {
+            return Ok(None);
+        };
+        let headers = PutTerms { size: Some(size), digest: None }.headers();
+        self.upload_signer.put(&self.path(&key::temp_data(upload)), headers, lifetime).await.map(Some)
+    }
+
     /// Prepares to sign the parts of a multipart upload; may have to fetch credentials.
     pub async fn part_signer(
         &self,

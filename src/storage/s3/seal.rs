@@ -144,7 +144,7 @@ impl S3 {
     ) -> Result<Sealed> {
         let sealed = Sealed { evidence: Evidence::None, ..found.clone() };
         // What we wrote ourselves, and what was completed, no URL writes to any more.
-        if !matches!(transfer, Transfer::Put) {
+        if !matches!(transfer, Transfer::Put | Transfer::Redirected) {
             return Ok(sealed);
         }
         // Any other URL can replace the bytes after they were proven, and no condition on the ETag stops

@@ -65,6 +65,18 @@ pub fn cases() -> Vec<Story> {
     ]
 }
 
+/// Where there is a bucket to be redirected to.
+pub fn cases_of_redirects() -> Vec<Story> {
+    vec![
+        ("a_kill_at_any_request_to_the_store_loses_nothing_of_a_redirected_upload", |stack| {
+            survives(stack, Operation::Redirected, Wire::Store)
+        }),
+        ("a_kill_at_any_request_to_the_database_loses_nothing_of_a_redirected_upload", |stack| {
+            survives(stack, Operation::Redirected, Wire::Database)
+        }),
+    ]
+}
+
 /// One replica dies again and again, the other one goes on each time; then one cleaning leaves nothing.
 fn survives(stack: Arc<Stack>, operation: Operation, wire: Wire) -> BoxFuture<'static, ()> {
     async move {

@@ -19,6 +19,7 @@ mod limits;
 mod limits_at_run_time;
 mod protocol;
 mod quotas;
+mod redirected;
 mod registry;
 mod service;
 mod slow_store;
@@ -54,8 +55,10 @@ pub fn all(servers: &Servers) -> Vec<Group> {
         group("concurrency", Shows::Everything, concurrency::cases()),
         group("concurrency", Shows::Databases, concurrency::cases_of_crowds()),
         group("crash", Shows::Everything, crash::cases()),
+        group("crash", Shows::Replicas, crash::cases_of_redirects()),
         group("garbage", Shows::Everything, garbage::cases()),
         group("quotas", Shows::Databases, quotas::cases()),
+        group("redirected", Shows::Replicas, redirected::cases()),
         group("service", Shows::Databases, service::cases()),
         group("service", Shows::Everything, service::cases_of_stores()),
         group("api", Shows::Databases, api::cases()),

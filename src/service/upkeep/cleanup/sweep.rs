@@ -95,6 +95,6 @@ fn known_multipart(session: &Upload) -> Option<&str> {
     match session.state.transfer()? {
         Transfer::Multipart { store_upload_id, .. } => Some(store_upload_id),
         Transfer::Proxied(stored) => stored.store_upload_id.as_deref(),
-        Transfer::Put => None,
+        Transfer::Put | Transfer::Redirected => None,
     }
 }

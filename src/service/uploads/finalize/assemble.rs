@@ -19,7 +19,7 @@ impl Service {
         named: &[NamedPart],
     ) -> Result<()> {
         match transfer {
-            Transfer::Put => Ok(()),
+            Transfer::Put | Transfer::Redirected => Ok(()),
             Transfer::Multipart { plan, store_upload_id } => {
                 self.assemble_multipart(upload.id, plan, store_upload_id, named).await
             }

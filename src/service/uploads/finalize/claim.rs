@@ -11,14 +11,15 @@ use crate::service::{Result, Service, ServiceError};
 
 /// Who wants an upload finalized.
 #[derive(Debug, Clone)]
-pub(super) enum Claimant {
+pub(in crate::service) enum Claimant {
     Client(Caller),
-    /// Takes over for one that died. No sign of life: what can never succeed must expire.
-    Cleaner,
+    /// The service itself: for a replica that died, or for a client that does not tell when its bytes are there. No sign
+    /// of life: what can never succeed must expire.
+    Absent,
 }
 
 impl Claimant {
-    /// The audit log's entry of the push. Of what was taken over it says who had begun it.
+    /// The audit log's entry of the push. Of what nobody asked for it says who had begun it.
     pub(super) fn push(&self, upload: &Upload, digest: Digest, now: DateTime<Utc>) -> AuditEntry {
         let repository = &upload.repository;
         let push = AuditedAction {
@@ -29,7 +30,7 @@ impl Claimant {
         };
         match self {
             Self::Client(caller) => AuditEntry::by(caller, push, now),
-            Self::Cleaner => AuditEntry::new(upload.user_id.as_deref().unwrap_or_default(), None, push, now),
+            Self::Absent => AuditEntry::new(upload.user_id.as_deref().unwrap_or_default(), None, push, now),
         }
     }
 }
@@ -47,7 +48,7 @@ impl Service {
             let upload = upload.claim(digest, self.lease_for(owner), self.clock.now())?;
             Ok(match claimant {
                 Claimant::Client(_) => upload.touch(self.after(self.settings().upload_lifetime())),
-                Claimant::Cleaner => upload,
+                Claimant::Absent => upload,
             })
         })
         .await

@@ -41,7 +41,7 @@ use crate::domain::upload::{Phase, Refusal, State, Upload};
 use crate::service::bodies::NOBODY;
 use crate::service::{Result, Service, ServiceError};
 use crate::storage::Sealed;
-use claim::Claimant;
+pub(in crate::service) use claim::Claimant;
 use verify::check_midstates;
 
 /// How long one who waits for another's finalize does so before it is told to ask again: most proxies give up
@@ -91,14 +91,24 @@ impl Service {
     /// Who does not `wait` is answered as soon as the session is claimed. `upload` was read for this request.
     pub async fn finalize(
         self: &Arc<Self>,
-        mut upload: Upload,
+        upload: Upload,
         digest: Digest,
         hints: ClientHints,
         caller: &Caller,
         wait: bool,
     ) -> Result<Finalized> {
+        self.finalize_as(upload, digest, hints, Claimant::Client(caller.clone()), wait).await
+    }
+
+    pub(in crate::service) async fn finalize_as(
+        self: &Arc<Self>,
+        mut upload: Upload,
+        digest: Digest,
+        hints: ClientHints,
+        claimant: Claimant,
+        wait: bool,
+    ) -> Result<Finalized> {
         let deadline = tokio::time::Instant::now() + WAIT_FOR_OTHERS;
-        let claimant = Claimant::Client(caller.clone());
         loop {
             let claimed = self.start_finalizing(upload.clone(), digest, hints.clone(), claimant.clone());
             let error = match claimed.await {
@@ -146,7 +156,7 @@ impl Service {
         for upload in self.db.abandoned_uploads(self.clock.now(), limit).await? {
             let State::Finalizing { digest, .. } = upload.state else { continue };
             let id = upload.id;
-            match self.start_finalizing(upload, digest, ClientHints::default(), Claimant::Cleaner).await {
+            match self.start_finalizing(upload, digest, ClientHints::default(), Claimant::Absent).await {
                 // It goes on by itself; its outcome is logged and persisted where it is decided.
                 Ok(_) => {
                     tracing::info!(upload = %id, "took over an abandoned finalize");
@@ -160,7 +170,7 @@ impl Service {
     }
 
     /// Claims the session, and takes the other steps in a task that outlives the request.
-    async fn start_finalizing(
+    pub(in crate::service) async fn start_finalizing(
         self: &Arc<Self>,
         upload: Upload,
         digest: Digest,

@@ -42,7 +42,7 @@ impl Service {
 /// One PUT can be sent again; parts and appends whose bytes are gone cannot.
 fn nothing_there(transfer: &Transfer) -> ServiceError {
     match transfer {
-        Transfer::Put => ServiceError::Invalid(
+        Transfer::Put | Transfer::Redirected => ServiceError::Invalid(
             "nothing has been uploaded to the presigned URL yet; send the bytes, then finalize again"
                 .to_owned(),
         ),

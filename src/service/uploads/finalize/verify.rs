@@ -91,7 +91,9 @@ impl Service {
             }
             // Bytes that went past us need not be the caller's own: a store may let a URL copy another object. Its
             // digest would be a key to it.
-            Transfer::Put | Transfer::Multipart { .. } => ServiceError::NotTheDigest(claimed),
+            Transfer::Put | Transfer::Redirected | Transfer::Multipart { .. } => {
+                ServiceError::NotTheDigest(claimed)
+            }
         })
     }
 }
@@ -106,7 +108,7 @@ pub(super) fn check_midstates(transfer: &Transfer, digest: Digest, midstates: &[
     }
     let boundaries = match transfer {
         Transfer::Multipart { plan, .. } => usize::from(plan.part_count()) - 1,
-        Transfer::Put | Transfer::Proxied(_) => 0,
+        Transfer::Put | Transfer::Redirected | Transfer::Proxied(_) => 0,
     };
     if midstates.is_empty() || midstates.len() == boundaries {
         return Ok(());

@@ -1,0 +1,102 @@
+//! Stock clients that follow a redirect of the PUT that carries a blob: they send it again to where it leads, and take
+//! the store's plain 200 for a success. Who does not, or is not known to, must never be redirected: a 307 that is taken
+//! for a success is worse than none.
+
+use axum::http::HeaderMap;
+
+use super::extract::user_agent;
+
+/// A product of a `User-Agent` (RFC 9110 §10.1.5), and since which version of it a client follows.
+struct Follower {
+    product: &'static str,
+    since: (u64, u64),
+}
+
+const FOLLOWERS: [Follower; 3] = [
+    // containerd's own pusher, as `ctr`, `nerdctl` and its transfer service have it. Before 2.2 it wanted a
+    // `Docker-Content-Digest` of the store (containerd f2b9ff67f, core/remotes/docker/pusher.go).
+    Follower { product: "containerd", since: (2, 2) },
+    // Docker Engine with the containerd image store, from 29.1 on (daemon/containerd/resolver.go). With a graph driver
+    // it does not say this, and takes a 307 for a success.
+    Follower { product: "containerd-client", since: (2, 2) },
+    // BuildKit from 0.26 on, which has containerd 2.2 (go.mod), and so `docker buildx --push`.
+    Follower { product: "buildkit", since: (0, 26) },
+];
+
+/// Whether a client is known to follow.
+pub(super) fn follows(headers: &HeaderMap) -> bool {
+    products(user_agent(headers).unwrap_or_default()).any(|(product, version)| {
+        FOLLOWERS.iter().any(|follower| follower.product == product && version >= follower.since)
+    })
+}
+
+/// The products that a client says it is made of, each with its major and minor version. What stands in comments is
+/// somebody else's: Docker quotes its own client there.
+fn products(agent: &str) -> impl Iterator<Item = (&str, (u64, u64))> {
+    let outside = agent.split(|c| matches!(c, '(' | ')')).step_by(2);
+    outside.flat_map(str::split_ascii_whitespace).filter_map(|product| {
+        let (name, version) = product.split_once('/')?;
+        Some((name, minor_version(version.strip_prefix('v').unwrap_or(version))?))
+    })
+}
+
+/// What precedes a release of that number is not yet it: `2.2.0-rc.0` may lack what `2.2.0` has.
+fn minor_version(version: &str) -> Option<(u64, u64)> {
+    let mut numbers = version.split('.');
+    let major = numbers.next()?.parse().ok()?;
+    let minor = numbers.next()?.parse().ok()?;
+    Some((major, minor))
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::HeaderValue;
+    use axum::http::header::USER_AGENT;
+
+    use super::*;
+
+    fn follows(agent: &str) -> bool {
+        let value = HeaderValue::from_str(agent).expect("a header");
+        super::follows(&HeaderMap::from_iter([(USER_AGENT, value)]))
+    }
+
+    #[test]
+    fn a_client_that_is_known_to_follow_is_told_by_its_version() {
+        for agent in [
+            "containerd/2.4.2+unknown",
+            "containerd/2.2.0",
+            "containerd/v2.10.1",
+            "containerd/3.0.0",
+            "buildkit/v0.26",
+            "buildkit/v0.26.1",
+            "buildkit/1.0",
+        ] {
+            assert!(follows(agent), "{agent}");
+        }
+    }
+
+    #[test]
+    fn nobody_else_is_redirected() {
+        for agent in [
+            "",
+            "containerd/2.1.9",
+            "containerd/1.7.28",
+            "containerd/2",
+            "containerd/x.y",
+            "mycontainerd/2.4.2",
+            "something (containerd/2.4.2)",
+            "buildkit/v0.25",
+            "buildkit/0.9.3",
+            "docker/29.1.0 go/go1.25 git-commit/1 kernel/6.1 os/linux arch/amd64 UpstreamClient(Docker-Client/29.1.0)",
+            "skopeo/1.13.0 (github.com/containers/skopeo)",
+            "containers/5.34.2 (github.com/containers/image)",
+            "crane/v0.22.1 go-containerregistry/v0.22.1",
+            "regclient/regctl (v0.11.7)",
+            "oras/1.3.6",
+            "Helm/3.19.0",
+        ] {
+            assert!(!follows(agent), "{agent}");
+        }
+        assert!(!super::follows(&HeaderMap::new()));
+    }
+}

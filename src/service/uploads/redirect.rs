@@ -1,0 +1,57 @@
+//! Send a stock client straight to the store with its one PUT of a whole blob. Nobody tells when the bytes are there:
+//! see [`settle`](super::settle).
+
+use std::time::Duration;
+
+use chrono::TimeDelta;
+
+use crate::domain::digest::Digest;
+use crate::domain::part::MAX_PART_SIZE;
+use crate::domain::upload::{Refusal, State, Transfer, TransferMode, Upload};
+use crate::service::{Result, Service};
+use crate::storage::PresignedRequest;
+
+/// The slowest sender that is waited for, in bytes a second: 4 Mbit/s. It may begin in the last moment of its URL.
+const SLOWEST: u64 = 512 * 1024;
+/// For the last look at what arrived in the last moment.
+const LAST_LOOK: Duration = Duration::from_mins(1);
+
+impl Service {
+    /// The request that takes the blob of `size` bytes to the store. None where it is not worth it, or where the store
+    /// takes no such request: then the bytes go through this service. A client that was redirected before, and sends
+    /// again, is redirected again.
+    ///
+    /// # Errors
+    /// The state machine's refusal of a session that has received bytes or was declared otherwise, and
+    /// [`ServiceError::QuotaExceeded`](crate::service::ServiceError::QuotaExceeded).
+    pub async fn redirect(
+        &self,
+        upload: Upload,
+        size: u64,
+        digest: Digest,
+    ) -> Result<Option<PresignedRequest>> {
+        let is_redirected = matches!(upload.state, State::Uploading { transfer: Transfer::Redirected, .. });
+        if !is_redirected && !self.is_worth_redirecting(size) {
+            return Ok(None);
+        }
+        let lifetime = self.settings().url_lifetime();
+        let Some(request) = self.storage.presign_redirect(upload.id, size, lifetime).await? else {
+            let refused = Refusal::WrongMode(TransferMode::Redirected);
+            return if is_redirected { Err(refused.into()) } else { Ok(None) };
+        };
+        self.reserve(&upload, size).await?;
+        let sending = TimeDelta::seconds(i64::try_from(size / SLOWEST).unwrap_or(i64::MAX));
+        let end = request.expires_at + sending + LAST_LOOK;
+        self.transition(upload, |upload| {
+            Ok(Upload { expires_at: end, ..upload.into_redirected(size, digest, self.clock.now())? })
+        })
+        .await?;
+        Ok(Some(request))
+    }
+
+    fn is_worth_redirecting(&self, size: u64) -> bool {
+        self.settings().redirects_uploads_above().is_some_and(|above| size > above)
+            && size <= MAX_PART_SIZE.min(self.limits.max_blob_size)
+            && self.storage.takes_redirects()
+    }
+}
