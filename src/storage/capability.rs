@@ -37,6 +37,7 @@ pub enum Capability {
     LocksNothing,
     ChecksumAlgorithmRefused,
     ChecksumAlgorithmGuarded,
+    ContentHashEnforced,
     UploadKeyRestricted,
     ChecksumEnforced,
     RefusalHarmless,
@@ -63,7 +64,7 @@ pub enum Answer {
 pub struct Capabilities(BTreeMap<Capability, Answer>);
 
 impl Capability {
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::SignatureEnforced,
         Self::TermsEnforced,
         Self::CopySourceRefused,
@@ -73,6 +74,7 @@ impl Capability {
         Self::LocksNothing,
         Self::ChecksumAlgorithmRefused,
         Self::ChecksumAlgorithmGuarded,
+        Self::ContentHashEnforced,
         Self::UploadKeyRestricted,
         Self::ChecksumEnforced,
         Self::RefusalHarmless,
@@ -104,6 +106,9 @@ impl Capability {
             }
             Self::ChecksumAlgorithmGuarded => {
                 "is it where x-amz-checksum-algorithm is signed, and does the URL still work"
+            }
+            Self::ContentHashEnforced => {
+                "is a body refused that X-Amz-Content-Sha256 in the URL does not fit"
             }
             Self::UploadKeyRestricted => "can the key for uploads do no more than put below temp/",
             Self::ChecksumEnforced => "is a body refused that the signed x-amz-checksum-sha256 does not fit",
@@ -145,6 +150,10 @@ impl Capability {
                 "a declared digest can be taken back, unless it is guarded"
             }
             (Self::ChecksumAlgorithmGuarded, true) => "every URL with a declared digest is signed with it",
+            (Self::ContentHashEnforced, true) => "a redirected client stores what it declared or nothing",
+            (Self::ContentHashEnforced, false) => {
+                "what a redirected client stores is known when it is proven"
+            }
             (Self::UploadKeyRestricted, true) => "whatever a client's URL permits, this is all of it",
             (Self::UploadKeyRestricted, false) => "the key for uploads protects nothing",
             (Self::ChecksumEnforced, true) => "a PUT with a declared digest stores those bytes or nothing",

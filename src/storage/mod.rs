@@ -115,10 +115,11 @@ impl Storage {
         &self,
         upload: UploadId,
         size: u64,
+        digest: &Digest,
         lifetime: Duration,
     ) -> Result<Option<PresignedRequest>> {
         match self {
-            Self::S3(backend) => backend.presign_redirect(upload, size, lifetime).await,
+            Self::S3(backend) => backend.presign_redirect(upload, size, digest, lifetime).await,
             Self::Filesystem(_) => Ok(None),
         }
     }

@@ -6,6 +6,7 @@
 mod access;
 mod archive;
 mod checksum;
+mod content_hash;
 mod copy;
 mod headers;
 mod source;
@@ -25,7 +26,7 @@ use crate::domain::hash::Hasher;
 use crate::domain::upload::UploadId;
 
 /// Raised whenever what is asked changes, or how: what an older probe saw then counts no more.
-pub const PROBE_VERSION: i64 = 5;
+pub const PROBE_VERSION: i64 = 6;
 
 /// For errors: what a store refused that Overside cannot do without.
 const MULTIPART: &str =

@@ -9,6 +9,7 @@ mod listings;
 mod manifests;
 mod plans;
 mod quotas;
+mod redirected;
 mod removal;
 mod replicas;
 mod settings;
@@ -47,6 +48,12 @@ pub fn cases() -> Vec<(&'static str, Case)> {
         ("stored_parts_come_back_in_order_and_the_last_write_counts", |db| parts(db).boxed()),
         ("the_cleaner_ends_what_is_due_and_nothing_else", |db| sweep::due(db).boxed()),
         ("cleaners_at_once_end_each_session_once", |db| sweep::two_cleaners(db).boxed()),
+        ("a_redirected_session_is_looked_at_when_it_is_due_and_by_one_replica", |db| {
+            redirected::looked_at(db).boxed()
+        }),
+        ("redirected_sessions_are_found_by_the_blob_that_they_declared", |db| {
+            redirected::of_a_blob(db).boxed()
+        }),
         ("sessions_are_found_together", |db| sweep::found_together(db).boxed()),
         ("forgotten_sessions_take_their_parts_along", |db| sweep::forget(db).boxed()),
         ("connections_that_die_while_idle_cost_no_request", |db| severed(db).boxed()),
@@ -140,6 +147,7 @@ async fn any_state(db: Arc<Db>) {
     let states = [
         State::Pending { store_asked: true },
         State::Uploading { transfer: Transfer::Put, append_lease: None },
+        State::Uploading { transfer: Transfer::Redirected, append_lease: None },
         State::Uploading { transfer: multipart.clone(), append_lease: None },
         State::Uploading { transfer: proxied(), append_lease: Some(lease(now())) },
         State::Finalizing { transfer: multipart, digest: Digest::EMPTY, lease: lease(now()) },

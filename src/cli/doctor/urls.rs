@@ -60,11 +60,11 @@ pub(super) async fn downloads(store: &S3, public_url: Option<&Url>) -> Option<Fi
     let is_below = there.strip_suffix(here).is_some_and(|below| below.ends_with('.'));
     Some(if !here.is_empty() && (there == here || is_below) {
         let detail = format!(
-            "clients are sent from {here} to {there}, and those written in Go take their password or token along, which \
-             AWS and others refuse beside a signed URL"
+            "clients are sent from {here} to {there}, and those written in Go take their password or token along, with what \
+             they pull and what they push, which AWS and others refuse beside a signed URL"
         );
         let mend = "give the bucket a host name that is not the service's nor below it, or serve such clients here \
-                    (--no-redirect-for, --redirect-downloads never)";
+                    (--no-redirect-for, --redirect-downloads never, --redirect-uploads off)";
         Finding::warning(subject, detail, mend)
     } else if is_private(&bucket) {
         let detail = format!(

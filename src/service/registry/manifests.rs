@@ -66,7 +66,8 @@ impl Service {
                 return Err(ServiceError::Busy("blobs of this manifest are still being proven".to_owned()));
             }
             failure = settled.failure;
-            if self.come_to_place(repository, missing).await? {
+            let deadline = deadline.min(Instant::now() + PATIENCE_FOR_EXPOSED);
+            if self.come_to_place(repository, missing, deadline).await? {
                 pushed = push().await?;
             }
         }
@@ -84,6 +85,7 @@ impl Service {
         self: &Arc<Self>,
         repository: &RepositoryName,
         missing: &[Digest],
+        deadline: Instant,
     ) -> Result<bool> {
         let waiting = async {
             for digest in missing {
@@ -95,7 +97,7 @@ impl Service {
             }
             Ok(true)
         };
-        tokio::time::timeout(PATIENCE_FOR_EXPOSED, waiting).await.unwrap_or_else(|_| {
+        tokio::time::timeout_at(deadline, waiting).await.unwrap_or_else(|_| {
             Err(ServiceError::Busy("blobs of this manifest are still being put in their place".to_owned()))
         })
     }

@@ -35,7 +35,7 @@ impl Service {
             return Ok(None);
         }
         let lifetime = self.settings().url_lifetime();
-        let Some(request) = self.storage.presign_redirect(upload.id, size, lifetime).await? else {
+        let Some(request) = self.storage.presign_redirect(upload.id, size, &digest, lifetime).await? else {
             let refused = Refusal::WrongMode(TransferMode::Redirected);
             return if is_redirected { Err(refused.into()) } else { Ok(None) };
         };

@@ -40,7 +40,7 @@ pub(super) type Added = (&'static str, String);
 #[derive(Debug)]
 pub(super) struct Holder {
     http: reqwest::Client,
-    signer: Arc<Signer>,
+    pub(super) signer: Arc<Signer>,
 }
 
 impl Holder {
@@ -90,7 +90,7 @@ impl Holder {
 impl Probe<'_> {
     /// What clients' URLs permit, tried with `holder`.
     pub(super) async fn client_urls(&self, holder: &Holder) -> Vec<(Capability, Answer)> {
-        let (signatures, terms, copying, whole, headers, locks, algorithms) = tokio::join!(
+        let (signatures, terms, copying, whole, headers, locks, algorithms, hash) = tokio::join!(
             Box::pin(self.signature_enforced(holder)),
             Box::pin(self.terms_enforced(holder)),
             Box::pin(self.copy_source(holder)),
@@ -98,6 +98,7 @@ impl Probe<'_> {
             Box::pin(self.headers_stay_behind(holder)),
             Box::pin(self.locks_nothing(holder)),
             Box::pin(self.checksum_algorithm(holder)),
+            Box::pin(self.content_hash_enforced(holder)),
         );
         let mut answers = vec![
             (Capability::SignatureEnforced, signatures.into()),
@@ -105,6 +106,7 @@ impl Probe<'_> {
             (Capability::ArchivesKeptWhole, whole.into()),
             (Capability::HeadersStayBehind, headers.into()),
             (Capability::LocksNothing, locks.into()),
+            (Capability::ContentHashEnforced, hash.into()),
         ];
         answers.extend(copying);
         answers.extend(algorithms);

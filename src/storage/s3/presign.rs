@@ -6,9 +6,9 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::{PartSigner, S3};
-use crate::domain::digest::Digest;
+use crate::domain::digest::{Algorithm, Digest};
 use crate::domain::upload::UploadId;
-use crate::storage::capability::UrlGuards;
+use crate::storage::capability::{Capability, UrlGuards};
 use crate::storage::key::{self, Key};
 use crate::storage::signed_url::expiry;
 use crate::storage::{PresignedRequest, PutTerms, Result, StorageError};
@@ -33,19 +33,25 @@ impl S3 {
         self.upload_signer.put(&path, guards.put_headers(terms), lifetime).await
     }
 
-    /// Signs a PUT to the bucket for a client that sends no header but its own: the length is bound, and what it sends
-    /// of others. None where the bucket's URLs would permit more than that.
+    /// Signs a PUT to the bucket for a client that sends no header but its own: the length is bound, and the SHA-256
+    /// where the bucket holds a URL to one in its query. None where the bucket's URLs would permit more than that.
     pub async fn presign_redirect(
         &self,
         upload: UploadId,
         size: u64,
+        digest: &Digest,
         lifetime: Duration,
     ) -> Result<Option<PresignedRequest>> {
-        let Some(UrlGuards { copy_source: false, .. }) = self.capabilities().url_guards() else {
+        let capabilities = self.capabilities();
+        let Some(UrlGuards { copy_source: false, .. }) = capabilities.url_guards() else {
             return Ok(None);
         };
         let headers = PutTerms { size: Some(size), digest: None }.headers();
-        self.upload_signer.put(&self.path(&key::temp_data(upload)), headers, lifetime).await.map(Some)
+        let is_bound =
+            digest.algorithm() == Algorithm::Sha256 && capabilities.has(Capability::ContentHashEnforced);
+        let sha256 = is_bound.then(|| digest.hex());
+        let path = self.path(&key::temp_data(upload));
+        self.upload_signer.put_of(&path, headers, sha256.as_deref(), lifetime).await.map(Some)
     }
 
     /// Prepares to sign the parts of a multipart upload; may have to fetch credentials.

@@ -80,8 +80,20 @@ impl Signer {
         headers: Vec<(String, String)>,
         lifetime: Duration,
     ) -> Result<PresignedRequest> {
+        self.put_of(key, headers, None, lifetime).await
+    }
+
+    /// As [`Self::put`], of bytes that have this SHA-256 in hexadecimal digits. It takes the place of
+    /// `UNSIGNED-PAYLOAD` in what is signed, and stands in the query, where a client need not know of it.
+    pub async fn put_of(
+        &self,
+        key: &str,
+        headers: Vec<(String, String)>,
+        sha256: Option<&str>,
+        lifetime: Duration,
+    ) -> Result<PresignedRequest> {
         let (target, stamp) = self.prepare(lifetime).await?;
-        let url = whole(target, &stamp, "PUT", "x-id=PutObject", key, &headers);
+        let url = whole_of(target, &stamp, "PUT", "x-id=PutObject", key, &headers, sha256);
         Ok(PresignedRequest { url, headers, expires_at: stamp.expires_at() })
     }
 
@@ -157,16 +169,41 @@ fn whole(
     key: &str,
     headers: &[(String, String)],
 ) -> String {
+    whole_of(target, stamp, method, operation, key, headers, None)
+}
+
+/// The same of a body whose SHA-256 is known.
+fn whole_of(
+    target: &Target,
+    stamp: &Stamp,
+    method: &str,
+    operation: &str,
+    key: &str,
+    headers: &[(String, String)],
+    sha256: Option<&str>,
+) -> String {
+    let with_hash = |query: String| match sha256 {
+        // In the order of the names.
+        Some(sha256) => query.replacen(
+            "&X-Amz-Credential=",
+            &format!("&X-Amz-Content-Sha256={sha256}&X-Amz-Credential="),
+            1,
+        ),
+        None => query,
+    };
     let mut headers: Vec<_> = headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
     headers.push(("host", target.host()));
     headers.sort_unstable();
     let names: Vec<_> = headers.iter().map(|(name, _)| *name).collect();
     let (path, signed) = (target.path(key), names.join(";"));
-    let query = stamp.canonical_query(&names);
+    let query = with_hash(stamp.canonical_query(&names));
     let lines: Vec<_> = headers.iter().map(|(name, value)| format!("{name}:{value}")).collect();
     let lines = lines.join("\n");
-    let canonical = format!("{method}\n{path}\n{query}&{operation}\n{lines}\n\n{signed}\nUNSIGNED-PAYLOAD");
-    let query = stamp.url_query(&names);
+    let canonical = format!(
+        "{method}\n{path}\n{query}&{operation}\n{lines}\n\n{signed}\n{}",
+        sha256.unwrap_or("UNSIGNED-PAYLOAD")
+    );
+    let query = with_hash(stamp.url_query(&names));
     let mut url = format!("{}{path}?{operation}&{query}", target.origin());
     stamp.sign(stamp::hash(&canonical), &mut url);
     url

@@ -40,6 +40,8 @@ fn changed(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
             "open_sessions_per_user": setting((-1).into()),
             "upload_lifetime": setting("1d".into()),
             "url_lifetime": setting("7m".into()),
+            "redirect_uploads": setting("auto".into()),
+            "redirect_uploads_above": setting(1_048_576.into()),
             "audit_retention": setting("90d".into()),
             "project_creation_restriction": setting("everyone".into()),
             "storage_per_project": setting((-1).into()),
