@@ -1,5 +1,5 @@
 //! Every endpoint there is, and what it takes to be let in. Requests are dispatched by an exhaustive match on these, so
-//! there is none without a line here; `tests/it/stories/access.rs` asks each of them as everybody.
+//! there is none without a line here; `tests/it/stories/accounts/access.rs` asks each of them as everybody.
 
 use axum::http::Method;
 

@@ -1,9 +1,18 @@
 //! The front doors: parse into domain types, call one service verb, render.
 
-// The log's line of each request.
-mod access_log;
-// Users, projects and robots, in the shape of Harbor's API.
+// The doors: users, projects and robots, in the shape of Harbor's API.
 mod api;
+// Whether the process, the database and the store answer.
+mod health;
+// The registry, and the presign protocol on top of its uploads.
+mod oci;
+// Takes the bytes of a URL that this service signed itself.
+mod signed;
+// Gives access tokens.
+mod token;
+
+// What every request passes: the log's line of it.
+mod access_log;
 // What keeps a browser from running what users put in.
 mod browser;
 // Who may hold how many connections, and how slow a client may be.
@@ -16,10 +25,6 @@ pub mod error;
 mod extract;
 // Who is let in.
 mod gate;
-// Whether the process, the database and the store answer.
-mod health;
-// The registry, and the presign protocol on top of its uploads.
-mod oci;
 // Who asks, and where this service is found.
 pub(crate) mod origin;
 // The slot that a request takes while a blob's bytes move.
@@ -28,10 +33,6 @@ mod permit;
 pub mod redirects;
 // Request ids that are safe to write into a log.
 mod request_id;
-// Takes the bytes of a URL that this service signed itself.
-mod signed;
-// Gives access tokens.
-mod token;
 // Which stock clients are sent to the bucket with what they upload.
 mod upload_redirects;
 

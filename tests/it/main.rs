@@ -1,7 +1,8 @@
 //! Every test that needs a server or a stock client, in one binary. `scripts/test` starts the servers and runs it;
 //! without them it runs what the filesystem and SQLite allow, reports the rest as ignored and says so.
 //!
-//! Names: `harness::…`, `database::<database>::…`, `storage::<store>::…`, `<database>+<store>::<module>::<story>`.
+//! Names: `harness::…`, `database::<database>::…`, `storage::<store>::…`, `<database>+<store>::<module>::<story>`, where
+//! `<module>` is its path below `stories`: `uploads::crash`.
 //! So all that is run on one store has `<store>::` in its name, which is how `scripts/test --stores` asks for it.
 
 mod conformance;

@@ -1,16 +1,15 @@
 //! Users, projects and what belongs to them, in the shape of Harbor's API where it has one (goharbor/harbor,
 //! `api/v2.0/swagger.yaml`).
 
+// Who is there, who somebody is, and what they may do.
+mod accounts;
+// Writes changes to the audit log.
 mod audited;
-mod configurations;
-mod logs;
-mod members;
+// One page of a listing.
 mod page;
-mod projects;
-mod quotas;
-mod robots;
-mod tokens;
-mod users;
+// Quotas, the audit log and settings.
+mod upkeep;
+// Harbor's JSON.
 mod wire;
 
 use std::sync::Arc;
@@ -31,6 +30,8 @@ use super::gate::{self, Target, Visitor};
 use crate::domain::access::{Caller, ProjectReference};
 use crate::domain::account::User;
 use crate::service::Service;
+use accounts::{members, projects, robots, tokens, users};
+use upkeep::{configurations, logs, quotas};
 
 /// What all paths of this API begin with.
 pub(super) const PREFIX: &str = "/api/";

@@ -8,7 +8,7 @@ use axum::http::{HeaderMap, Uri};
 use axum::response::Response;
 
 use super::Answer;
-use super::manifest::TAG;
+use super::registry::manifest::TAG;
 use super::route::Route;
 use crate::domain::access::Caller;
 use crate::domain::audit::{AuditedAction, Operation, ResourceType};

@@ -1,23 +1,19 @@
 //! The registry's endpoints (OCI distribution 1.1.1), and the presign protocol on top of the uploads.
 
-mod abort;
-mod append;
+// Writes pushes, pulls and deletions to the audit log.
 mod audited;
-mod begin;
-mod blob;
-mod finalize;
-mod listing;
-mod manifest;
-mod parts;
+// Blobs, manifests and tags.
+mod registry;
+// Takes a path apart.
 mod route;
-mod status;
+// From a session's first request to its last.
+mod uploads;
 
 use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{Request, State};
-use axum::http::header::IF_NONE_MATCH;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use axum::http::{HeaderName, HeaderValue};
 use axum::response::{IntoResponse, Response};
 
 use super::endpoint::Endpoint;
@@ -25,21 +21,16 @@ use super::error::HttpError;
 use super::gate::{self, Target, Visitor};
 use super::method_not_allowed;
 use crate::domain::access::Caller;
-use crate::domain::digest::Digest;
-use crate::domain::name::RepositoryName;
-use crate::domain::upload::UploadId;
 use crate::service::Service;
 use audited::Audited;
+use registry::{blob, listing, manifest};
 use route::Route;
+use uploads::{abort, append, begin, finalize, status};
 
 /// What all paths of a registry begin with.
 pub(super) const PREFIX: &str = "/v2/";
 
 const CONTENT_DIGEST: HeaderName = HeaderName::from_static("docker-content-digest");
-/// What Docker's clients look for, and its name without the vendor.
-const UPLOAD_UUID: [HeaderName; 2] =
-    [HeaderName::from_static("docker-upload-uuid"), HeaderName::from_static("upload-uuid")];
-
 type Answer = Result<Response, HttpError>;
 
 pub(super) async fn dispatch(State(service): State<Arc<Service>>, request: Request) -> Answer {
@@ -125,37 +116,4 @@ async fn answer(
 /// A path of ours as a header. Names, UUIDs and digests are all ASCII.
 fn location(path: String) -> HeaderValue {
     HeaderValue::try_from(path).unwrap_or(HeaderValue::from_static("/v2/"))
-}
-
-fn quoted(digest: &Digest) -> String {
-    format!("\"{digest}\"")
-}
-
-/// Whether `If-None-Match` says that the client has the content of this digest (RFC 9110 §13.1.2).
-fn is_known(headers: &HeaderMap, digest: &Digest) -> bool {
-    let lines = headers.get_all(IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
-    lines.flat_map(|line| line.split(',')).any(|etag| {
-        matches!(etag.trim().trim_start_matches("W/"), "*")
-            || etag.trim().trim_start_matches("W/") == quoted(digest)
-    })
-}
-
-fn upload_location(name: &RepositoryName, id: UploadId) -> HeaderValue {
-    location(format!("/v2/{name}/blobs/uploads/{id}"))
-}
-
-fn uuid_headers(response: &mut Response, id: UploadId) {
-    if let Ok(value) = HeaderValue::try_from(id.to_string()) {
-        for name in UPLOAD_UUID {
-            response.headers_mut().insert(name, value.clone());
-        }
-    }
-}
-
-/// 201: the blob is there.
-fn created(name: &RepositoryName, digest: &Digest) -> Response {
-    let digest_header = location(digest.to_string());
-    let place = location(format!("/v2/{name}/blobs/{digest}"));
-    (StatusCode::CREATED, [(axum::http::header::LOCATION, place), (CONTENT_DIGEST, digest_header)])
-        .into_response()
 }

@@ -6,6 +6,7 @@ pub mod bucket;
 pub mod command_line;
 pub mod copies;
 pub mod database;
+pub mod front;
 pub mod holding;
 pub mod image;
 pub mod layout;
@@ -15,6 +16,7 @@ pub mod people;
 pub mod prepared;
 pub mod process;
 pub mod proxy;
+pub mod raw;
 pub mod rough;
 pub mod servers;
 pub mod stack;
@@ -30,6 +32,15 @@ pub use proxy::{FaultProxy, Strike};
 pub use servers::Servers;
 pub use stack::{Shows, Stack, StackKind};
 pub use store::Store;
+
+/// A snapshot that every stack and every round of a loop has to match.
+macro_rules! assert_answer {
+    ($rendered:expr, @$snapshot:literal) => {
+        let rendered = $rendered;
+        insta::allow_duplicates! { insta::assert_snapshot!(rendered, @$snapshot) }
+    };
+}
+pub(crate) use assert_answer;
 
 /// LocalStack hangs up on a connection that was idle for five seconds; a request sent just then gets no answer.
 const IDLE_LIMIT: Duration = Duration::from_secs(2);

@@ -24,9 +24,10 @@ const SLOW_PREFIX: &str = "large_";
 const SHUTDOWN_LIMIT: Duration = Duration::from_secs(10);
 
 /// One failure in these is a finding, however rare: what is lost, served falsely or decided twice.
-const NO_SECOND_TRY: [&str; 5] = ["attacks", "concurrency", "crash", "garbage", "storage"];
+const NO_SECOND_TRY: [&str; 4] =
+    ["uploads::attacks", "uploads::concurrency", "uploads::crash", "upkeep::garbage"];
 /// Modules and stories that are run as a newcomer would, on a database and a store that nobody has touched.
-const BARE: [&str; 3] = ["documents", "smoke", "doctor_names_what_is_broken_and_its_mend"];
+const BARE: [&str; 3] = ["service::documents", "uploads::smoke", "doctor_names_what_is_broken_and_its_mend"];
 
 /// Stories that may need a second try in one run. More than a thousand run on a machine whose pauses nobody controls, and many
 /// wait for something with a limit; more than so many is no pause.

@@ -4,11 +4,10 @@ use std::sync::Arc;
 
 use futures_util::future::{BoxFuture, FutureExt};
 
-use crate::stories::protocol::assert_answer;
-use crate::support::Stack;
 use crate::support::api::{Answer, Repository};
 use crate::support::image::{entries, index, next};
 use crate::support::trial::Story;
+use crate::support::{Stack, assert_answer};
 
 pub fn cases() -> Vec<Story> {
     vec![

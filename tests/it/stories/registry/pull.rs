@@ -7,11 +7,10 @@ use reqwest::Method;
 use reqwest::header::IF_NONE_MATCH;
 
 use super::NAME;
-use crate::stories::protocol::assert_answer;
-use crate::support::Stack;
 use crate::support::api::{Answer, Repository, digest_of};
 use crate::support::image::{IMAGE, Manifest};
 use crate::support::trial::Story;
+use crate::support::{Stack, assert_answer};
 
 pub fn cases() -> Vec<Story> {
     vec![

@@ -6,11 +6,10 @@ use futures_util::future::{BoxFuture, FutureExt};
 use serde_json::json;
 
 use super::NAME;
-use crate::stories::protocol::assert_answer;
-use crate::support::Stack;
 use crate::support::api::{Answer, Repository, digest_of};
 use crate::support::image::{IMAGE, Manifest, index};
 use crate::support::trial::Story;
+use crate::support::{Stack, assert_answer};
 
 pub fn cases() -> Vec<Story> {
     vec![

@@ -7,11 +7,10 @@ use overside::domain::digest::Digest;
 use serde_json::{Value, json};
 
 use super::NAME;
-use crate::stories::protocol::assert_answer;
-use crate::support::Stack;
 use crate::support::api::{Answer, Repository, digest_of};
 use crate::support::image::{EMPTY, IMAGE, Manifest, descriptor, entries, image, index, next};
 use crate::support::trial::Story;
+use crate::support::{Stack, assert_answer};
 
 const SIGNATURE: &str = "application/vnd.example.signature.v1+json";
 const SBOM: &str = "application/vnd.example.sbom.v1";

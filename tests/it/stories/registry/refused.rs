@@ -8,12 +8,11 @@ use serde_json::json;
 use sqlx::Connection;
 
 use super::NAME;
-use crate::stories::protocol::assert_answer;
-use crate::support::Stack;
 use crate::support::api::{Repository, digest_of};
 use crate::support::database::Database;
 use crate::support::image::{IMAGE, INDEX, LAYER, Manifest, descriptor};
 use crate::support::trial::{Story, not_here};
+use crate::support::{Stack, assert_answer};
 
 /// For an answer that waits for nobody, on a busy machine; less than the 30 seconds that a writer waits for another.
 const PATIENCE: Duration = Duration::from_secs(20);

@@ -8,11 +8,10 @@ use futures_util::stream::{self, StreamExt};
 use overside::db::Db;
 
 use super::NAME;
-use crate::stories::protocol::assert_answer;
-use crate::support::Stack;
 use crate::support::api::{Answer, Repository, database};
 use crate::support::image::{Manifest, entries, next};
 use crate::support::trial::Story;
+use crate::support::{Stack, assert_answer};
 
 /// The most that goes on a page.
 const PAGE: usize = 1_000;

@@ -7,12 +7,11 @@ use futures_util::future::{BoxFuture, FutureExt, join_all};
 use tokio::io::AsyncWriteExt;
 
 use super::door::Door;
-use crate::stories::limits::raw;
 use crate::support::api::{Answer, Repository, digest_of};
 use crate::support::database::Database;
 use crate::support::holding::HoldingProxy;
 use crate::support::trial::{Story, not_here};
-use crate::support::{Stack, Store};
+use crate::support::{Stack, Store, raw};
 
 /// For the service to find out that something is gone, or back.
 const NOTICE_LIMIT: Duration = Duration::from_mins(1);

@@ -1,0 +1,158 @@
+//! `PUT /v2/{name}/blobs/uploads/{uuid}?digest=`: finalize, with the last chunk or a list of parts as body.
+
+use std::sync::Arc;
+
+use axum::extract::Request;
+use axum::http::header::{CACHE_CONTROL, CONNECTION, CONTENT_RANGE, LOCATION};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use overside_protocol::wire::FinalizeBody;
+
+use super::{created, upload_location, uuid_headers};
+use crate::domain::access::Caller;
+use crate::domain::digest::Digest;
+use crate::domain::name::RepositoryName;
+use crate::domain::upload::{State, Transfer, Upload, UploadId};
+use crate::http::error::HttpError;
+use crate::http::extract::{INCOMPLETE, Parameters, bytes, chunk, content_length, held, json, lists};
+use crate::http::oci::{Answer, location};
+use crate::http::permit::holding;
+use crate::http::upload_redirects::follows;
+use crate::service::{Chunk, ClientHints, Finalized, Load, NamedPart, Service};
+
+/// RFC 7240
+const PREFER: HeaderName = HeaderName::from_static("prefer");
+const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
+const RESPOND_ASYNC: &str = "respond-async";
+/// A JSON body without its parts, in bytes.
+const LONGEST_BODY: usize = 4 * 1024;
+/// What it says of one part, in bytes: number, ETag and punctuation in 128, a midstate in 68, and white space.
+const LONGEST_PART: usize = 256;
+
+pub(in crate::http::oci) async fn finalize(
+    service: &Arc<Service>,
+    caller: &Caller,
+    name: &RepositoryName,
+    id: UploadId,
+    request: Request,
+) -> Answer {
+    let digest = Parameters::of(request.uri()).digest("digest")?.ok_or_else(|| {
+        HttpError::new(
+            StatusCode::BAD_REQUEST,
+            "DIGEST_INVALID",
+            "finalize with ?digest=, what the bytes should be",
+        )
+    })?;
+    let wait = !lists(request.headers(), &PREFER, RESPOND_ASYNC);
+    let mut upload = service.upload(caller, name, id).await?;
+    if let Some(size) = to_redirect(&upload, request.headers())
+        && let Some(to) = service.redirect(upload.clone(), size, digest).await?
+    {
+        return Ok(redirect(id, to.url));
+    }
+    let (mut told, mut memory) = (ClientHints::default(), None);
+    match &upload.state {
+        // With nothing sent so far the body is the blob, even an empty one. Where it can be neither, the claim
+        // will say so.
+        State::Pending { .. } if !is_empty(&request) || digest.is_of_nothing() => {
+            upload = append(service, upload, digest, request).await?;
+        }
+        // A last chunk that is here already was sent before a crash between its append and the claim.
+        State::Uploading { transfer: Transfer::Proxied(_), .. }
+            if !is_empty(&request) && !upload.has_received(digest) =>
+        {
+            upload = append(service, upload, digest, request).await?;
+        }
+        State::Uploading { transfer: transfer @ (Transfer::Put | Transfer::Multipart { .. }), .. } => {
+            let most = longest_body(transfer);
+            let length = content_length(request.headers());
+            let body = held(service, caller, length, request.into_body(), most).await;
+            let held =
+                body.map_err(|error| error.into_error(too_long(most), HttpError::invalid(INCOMPLETE)))?;
+            let body: FinalizeBody = json(&held.bytes)?;
+            memory = held.memory;
+            let named = body.parts.into_iter();
+            told = ClientHints {
+                parts: named.map(|part| NamedPart { number: part.part_number, etag: part.etag }).collect(),
+                midstates: body.sha256_midstates,
+            };
+        }
+        // Under way or ended: a repeated request gets the one answer, whatever its body.
+        _ => {}
+    }
+    let finalized = service.finalize(upload, digest, told, caller, wait).await?;
+    drop(memory);
+    match finalized {
+        Finalized::Completed(digest) => {
+            let mut response = created(name, &digest);
+            uuid_headers(&mut response, id);
+            Ok(response)
+        }
+        Finalized::Accepted => {
+            let mut response = StatusCode::ACCEPTED.into_response();
+            response.headers_mut().insert(LOCATION, upload_location(name, id));
+            response.headers_mut().insert(PREFERENCE_APPLIED, HeaderValue::from_static(RESPOND_ASYNC));
+            uuid_headers(&mut response, id);
+            Ok(response)
+        }
+    }
+}
+
+/// The size of a whole blob that its client may send to the store instead.
+fn to_redirect(upload: &Upload, headers: &HeaderMap) -> Option<u64> {
+    let may_be = match &upload.state {
+        State::Pending { .. } => follows(headers),
+        // Who sends it again was redirected before.
+        State::Uploading { transfer: Transfer::Redirected, .. } => true,
+        _ => false,
+    };
+    content_length(headers).filter(|size| *size > 0 && may_be && !headers.contains_key(CONTENT_RANGE))
+}
+
+/// As soon as the headers are here: the connection ends with it, and what is on its way already is dropped.
+fn redirect(id: UploadId, url: String) -> Response {
+    let headers = [
+        (LOCATION, location(url)),
+        (CACHE_CONTROL, HeaderValue::from_static("no-store")),
+        (CONNECTION, HeaderValue::from_static("close")),
+    ];
+    let mut response = (StatusCode::TEMPORARY_REDIRECT, headers).into_response();
+    uuid_headers(&mut response, id);
+    response
+}
+
+/// What a client has to tell of its upload, in bytes.
+fn longest_body(transfer: &Transfer) -> usize {
+    let parts = match transfer {
+        Transfer::Multipart { plan, .. } => plan.part_count().into(),
+        Transfer::Put | Transfer::Redirected | Transfer::Proxied(_) => 0,
+    };
+    LONGEST_BODY + parts * LONGEST_PART
+}
+
+fn too_long(most: usize) -> HttpError {
+    let message =
+        format!("a JSON body has at most {most} bytes here: the parts of this upload, and nothing else");
+    HttpError::new(StatusCode::PAYLOAD_TOO_LARGE, "SIZE_INVALID", message)
+}
+
+async fn append(
+    service: &Arc<Service>,
+    upload: Upload,
+    whole: Digest,
+    request: Request,
+) -> Result<Upload, HttpError> {
+    let (place, received) =
+        (upload_location(&upload.repository, upload.id), upload.state.received().unwrap_or_default());
+    let appended = async {
+        let last = Chunk { whole: Some(whole), ..chunk(request.headers())? };
+        let request = holding(request, service.admit_load(Load::Upload).await?);
+        Ok(service.append(upload, last, bytes(request.into_body())).await?)
+    };
+    appended.await.map_err(|error: HttpError| error.at(place, received))
+}
+
+/// Whether no body comes along: some clients say so by a length of 0, others by not giving any.
+fn is_empty(request: &Request) -> bool {
+    content_length(request.headers()) == Some(0) || axum::body::HttpBody::is_end_stream(request.body())
+}

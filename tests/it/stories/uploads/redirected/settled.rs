@@ -1,0 +1,138 @@
+//! Who finds out that the bytes are there.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use chrono::TimeDelta;
+use overside::domain::upload::{Lease, State, Transfer, Upload as Row};
+use uuid::Uuid;
+
+use super::{NAME, blob, follow, push_manifest, redirect, sent, status};
+use crate::stories::upkeep::quotas::usage;
+use crate::support::Stack;
+use crate::support::api::{self, Answer, Repository, digest_of};
+
+/// For the worker's looks, on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(30);
+const POLL: Duration = Duration::from_millis(50);
+/// Stock clients give up on an answer after so long.
+const CLIENTS_PATIENCE: Duration = Duration::from_secs(30);
+
+pub async fn by_a_manifest(stack: Arc<Stack>) {
+    let server = stack.server(&[]).await;
+    let repository = Repository::of(server.base_url(), NAME);
+    let layers = [blob(0), blob(1)];
+    let mut digests = Vec::new();
+    for layer in &layers {
+        digests.push(sent(&repository, layer).await.1);
+    }
+    push_manifest(&repository, &digests).await.expect(201);
+    for (digest, layer) in digests.iter().zip(&layers) {
+        assert!(repository.read(digest).await.expect(200).body == *layer);
+        assert_eq!(stack.blob_hash(digest).await, Some(*digest));
+    }
+    assert_eq!(stack.temp_leftovers().await, Vec::<String>::new());
+    let stored: usize = layers.iter().map(Vec::len).sum::<usize>() + 2;
+    holds_little_more(&stack, stored).await;
+    let db = api::database(&stack).await;
+    let log = db.audit_entries(None, None, u32::MAX, 0).await.expect("the database answers").0;
+    db.close().await;
+    for digest in digests {
+        let resource = format!("{NAME}@{digest}");
+        assert_eq!(log.iter().filter(|entry| entry.resource == resource).count(), 1, "one entry for each");
+    }
+}
+
+pub async fn by_itself(stack: Arc<Stack>) {
+    let server = stack.server(&[]).await;
+    let repository = Repository::of(server.base_url(), NAME);
+    let (upload, digest) = sent(&repository, &blob(0)).await;
+    let deadline = Instant::now() + PATIENCE;
+    while status(&upload).await != "completed" {
+        assert!(Instant::now() < deadline, "nobody has looked: {}", upload.state().await.text());
+        tokio::time::sleep(POLL).await;
+    }
+    assert_eq!(stack.blob_hash(&digest).await, Some(digest));
+}
+
+pub async fn by_a_look(stack: Arc<Stack>) {
+    let server = stack.server(&[]).await;
+    let repository = Repository::of(server.base_url(), NAME);
+    let (_, digest) = sent(&repository, &blob(0)).await;
+    Answer::to(repository.http.head(repository.url(digest))).await.expect(200);
+    let (_, digest) = sent(&repository, &blob(1)).await;
+    assert!(repository.read(&digest).await.expect(200).body == blob(1));
+}
+
+pub async fn by_a_mount(stack: Arc<Stack>) {
+    let server = stack.server(&[]).await;
+    let [from, to] = [NAME, "team/other"].map(|name| Repository::of(server.base_url(), name));
+    let (_, digest) = sent(&from, &blob(0)).await;
+    let mount = [("mount", digest.to_string()), ("from", NAME.to_owned())];
+    let mounted = to.http.post(to.url("uploads/")).query(&mount).header("content-length", 0);
+    Answer::to(mounted).await.expect(201);
+}
+
+/// As if another replica had been proving it for so long, and had died then.
+pub async fn too_late(stack: Arc<Stack>) {
+    const PROOF: TimeDelta = TimeDelta::seconds(28);
+    let server = stack.server(&[]).await;
+    let repository = Repository::of(server.base_url(), NAME);
+    let (bytes, upload) = (blob(0), repository.begin().await);
+    let digest = digest_of(&bytes);
+    let url = redirect(&upload, &bytes, &digest).await;
+    let db = api::database(&stack).await;
+    let sending = upload.row(&stack).await;
+    let now = overside::domain::clock::Clock::System.now();
+    let lease = Lease { owner: Uuid::nil(), expires_at: now + PROOF };
+    let state = State::Finalizing { transfer: Transfer::Redirected, digest, lease };
+    let claimed = Row { state, expires_at: now + TimeDelta::hours(1), ..sending.clone() };
+    assert!(db.swap_upload(&sending, &claimed, now).await.expect("a swap"));
+    db.close().await;
+    follow(&upload, &url, &bytes).await.expect(200);
+    let began = Instant::now();
+    let told = push_manifest(&repository, &[digest]).await;
+    told.refused(429, "TOOMANYREQUESTS");
+    assert_eq!(told.header("retry-after"), Some("1"));
+    assert!(began.elapsed() < CLIENTS_PATIENCE, "{:?}", began.elapsed());
+    push_manifest(&repository, &[digest]).await.expect(201);
+}
+
+pub async fn twice(stack: Arc<Stack>) {
+    let server = stack.server(&[]).await;
+    let repository = Repository::of(server.base_url(), NAME);
+    let bytes = blob(0);
+    let first = repository.begin().await;
+    let url = redirect(&first, &bytes, &digest_of(&bytes)).await;
+    let (second, digest) = sent(&repository, &bytes).await;
+    push_manifest(&repository, &[digest]).await.expect(201);
+    assert_eq!((status(&first).await, status(&second).await), ("uploading".into(), "completed".into()));
+    follow(&first, &url, &bytes).await.expect(200);
+    let deadline = Instant::now() + PATIENCE;
+    while status(&first).await != "completed" {
+        assert!(Instant::now() < deadline, "nobody has looked at the first one");
+        tokio::time::sleep(POLL).await;
+    }
+    assert_eq!(stack.temp_leftovers().await, Vec::<String>::new());
+    holds_little_more(&stack, bytes.len() + 2).await;
+}
+
+/// A tag and its manifest beside these bytes, and nothing reserved.
+async fn holds_little_more(stack: &Stack, stored: usize) {
+    let [bytes, reserved, tags] = usage(stack, "team").await;
+    let manifest = bytes - stored as u64;
+    assert!(manifest < 1_000 && (reserved, tags) == (0, 1), "{bytes} {reserved} {tags}");
+}
+
+pub async fn elsewhere(stack: Arc<Stack>) {
+    let (mut victim, survivor) = (stack.server(&[]).await, stack.server(&[]).await);
+    let bytes = blob(0);
+    let repository = Repository::of(victim.base_url(), NAME);
+    let (upload, digest) = (repository.begin().await, digest_of(&bytes));
+    let url = redirect(&upload, &bytes, &digest).await;
+    victim.kill9();
+    follow(&upload, &url, &bytes).await.expect(200);
+    let repository = Repository::of(survivor.base_url(), NAME);
+    push_manifest(&repository, &[digest]).await.expect(201);
+    assert!(repository.read(&digest).await.expect(200).body == bytes);
+}
