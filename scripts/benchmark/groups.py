@@ -51,6 +51,11 @@ GROUPS = {
         Candidate("ours", push.proxied, OURS, "files"),
         Candidate("peer", push.proxied, PEER, "files"),
     ],
+    "image": [
+        Candidate("curl to the store", push.curl_put_layers, None, load="image"),
+        Candidate("containerd", push.containerd, load="image"),
+        Candidate("containerd, peer", push.containerd, PEER, load="image"),
+    ],
     "proof": [
         Candidate("ours", push.proof, READING),
     ],

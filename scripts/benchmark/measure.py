@@ -58,6 +58,7 @@ class Loads:
         if kind not in self.made:
             sizes = {
                 "large": [self.options.size],
+                "image": [self.options.size, self.options.size // 16, 2 << 10],
                 "small": [self.options.small_size] * self.options.small_count,
                 "concurrent": [self.options.concurrent_size],
                 "warm": [min(self.options.size, 16 << 20)],
@@ -74,6 +75,8 @@ class Loads:
             return self.files("large")[0], self.files("warm")[0]
         if candidate.load == "small":
             return self.files("small"), self.files("warm-small")
+        if candidate.load == "image":
+            return self.files("image"), self.files("warm")
         return self.files("concurrent") * self.options.concurrent, self.files("warm")
 
 

@@ -1,21 +1,80 @@
 """The pushes that are measured. Each tells the clock its phases; what a client does before them is not counted."""
 
 import base64
+import hashlib
 import json
+import os
+import shutil
 import subprocess
 import urllib.parse
 
 from .client import CURL, Registry, presign_for_store, send, send_many, with_digest
+from .stage import servers
 
 OCTETS = "Content-Type: application/octet-stream"
 # As `overside put` and most S3 clients have it.
 PARTS_AT_ONCE = 4
 # As docker, which pushes so many layers at once and more with several images.
 SMALL_AT_ONCE = 8
+# What containerd's daemon has where its configuration says nothing.
+LAYERS_AT_ONCE = 3
+MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+CONFIG = "application/vnd.oci.image.config.v1+json"
+LAYER = "application/vnd.oci.image.layer.v1.tar"
 
 
 def headers_of(presigned):
     return [f"{name}: {value}" for name, value in presigned["headers"].items()]
+
+
+def layout_of(folder, layers):
+    """An OCI layout of an image of these layers, which are not copied."""
+    shutil.rmtree(folder, ignore_errors=True)
+    blobs = folder / "blobs/sha256"
+    blobs.mkdir(parents=True)
+
+    def write(content, media_type):
+        digest = hashlib.sha256(content).hexdigest()
+        (blobs / digest).write_bytes(content)
+        return {"mediaType": media_type, "digest": f"sha256:{digest}", "size": len(content)}
+
+    described = []
+    for layer in layers:
+        os.link(layer.path, blobs / layer.sha256)
+        described.append({"mediaType": LAYER, "digest": layer.digest, "size": layer.size})
+    # Of these layers and no others, so that it is new with them.
+    configuration = {
+        "architecture": "amd64", "os": "linux",
+        "rootfs": {"type": "layers", "diff_ids": [layer.digest for layer in layers]},
+    }
+    config = write(json.dumps(configuration).encode(), CONFIG)
+    manifest = {"schemaVersion": 2, "mediaType": MANIFEST, "config": config, "layers": described}
+    root = write(json.dumps(manifest).encode(), MANIFEST)
+    (folder / "index.json").write_text(json.dumps({"schemaVersion": 2, "manifests": [root]}))
+    (folder / "oci-layout").write_text('{"imageLayoutVersion":"1.0.0"}')
+    return folder
+
+
+# An image
+
+
+def curl_put_layers(stage, layers, clock):
+    """The floor: the same bytes into the same store, as many at once."""
+    transfers = [
+        ("PUT", presign_for_store(stage.endpoint, "PUT", f"floor/{layer.sha256}"), layer.path, (), None)
+        for layer in layers
+    ]
+    with clock.phase("send"):
+        send_many(transfers, LAYERS_AT_ONCE, stage.folder / "curl")
+
+
+def containerd(stage, layers, clock):
+    """As `docker push` of an engine whose images containerd keeps, and `nerdctl push`."""
+    layout = layout_of(stage.folder / "layout", layers)
+    reference = f"{urllib.parse.urlsplit(stage.address).netloc}/bench/blob:v1"
+    with clock.phase("send"):
+        subprocess.run([servers.INSTALLED / "containerd/bin/containerd", "push", layout, reference],
+                       stdout=subprocess.DEVNULL, check=True)
 
 
 # One blob

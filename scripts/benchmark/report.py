@@ -101,6 +101,18 @@ ROWS = [
     ("Proxied to files: wall", "files/ours/wall", "files/peer/wall", seconds, None),
     ("Proxied to files: service CPU", "files/ours/cpu", "files/peer/cpu", seconds, ("<=", 0.55)),
     ("Proxied to files: peak memory", "files/ours/memory", "files/peer/memory", size, None),
+    (
+        "An image pushed by containerd: bytes through the service / its largest layer",
+        "image/containerd/moved/bytes", "image/size", size, ("<=", 0.01),
+    ),
+    (
+        "An image pushed by containerd: wall / its layers by `curl`",
+        "image/containerd/wall", "image/curl to the store/wall", seconds, ("<=", 1.15),
+    ),
+    (
+        "An image pushed by containerd: wall / its push to the peer",
+        "image/containerd/wall", "image/containerd, peer/wall", seconds, None,
+    ),
     ("{small}, direct: wall / the peer's push", "small/direct/wall", "small/peer/wall", seconds, None),
     ("{small}, direct: wall / `curl` PUTs", "small/direct/wall", "small/curl to the store/wall", seconds, None),
     ("{small}, direct: service CPU / the peer's push", "small/direct/cpu", "small/peer/cpu", seconds, None),

@@ -3,8 +3,11 @@
 //! for a success is worse than none.
 
 use axum::http::HeaderMap;
+use axum::http::header::AUTHORIZATION;
+use url::Url;
 
 use super::extract::user_agent;
+use super::origin::Origin;
 
 /// A product of a `User-Agent` (RFC 9110 §10.1.5), and since which version of it a client follows.
 struct Follower {
@@ -30,6 +33,19 @@ pub(super) fn follows(headers: &HeaderMap) -> bool {
     })
 }
 
+/// Whether a client that has signed in takes that along to the store, which refuses two kinds of authorization: Go's
+/// `net/http` does to another port of the same name, and to a name below it (`shouldCopyHeaderOnRedirect`).
+pub(super) fn takes_sign_in_along(headers: &HeaderMap, origin: Option<&Origin>, url: &str) -> bool {
+    let host = |url: &str| Url::parse(url).ok()?.host_str().map(str::to_owned);
+    headers.contains_key(AUTHORIZATION)
+        && match (origin.and_then(|origin| host(&origin.url("/"))), host(url)) {
+            (Some(here), Some(there)) => {
+                there.strip_suffix(&here).is_some_and(|below| below.is_empty() || below.ends_with('.'))
+            }
+            _ => true,
+        }
+}
+
 /// The products that a client says it is made of, each with its major and minor version. What stands in comments is
 /// somebody else's: Docker quotes its own client there.
 fn products(agent: &str) -> impl Iterator<Item = (&str, (u64, u64))> {
@@ -40,12 +56,14 @@ fn products(agent: &str) -> impl Iterator<Item = (&str, (u64, u64))> {
     })
 }
 
-/// What precedes a release of that number is not yet it: `2.2.0-rc.0` may lack what `2.2.0` has.
+/// Major and minor. What precedes a release (`2.2.0-rc.0`) may lack what the release has: it counts as the minor version
+/// before. A distribution's own suffix (`2.2.0-k3s1`, `2.2.1~ds1`) says nothing.
 fn minor_version(version: &str) -> Option<(u64, u64)> {
-    let mut numbers = version.split('.');
-    let major = numbers.next()?.parse().ok()?;
-    let minor = numbers.next()?.parse().ok()?;
-    Some((major, minor))
+    let (numbers, suffix) = version.split_once('-').unwrap_or((version, ""));
+    let mut numbers = numbers.split('.');
+    let (major, minor) = (numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?);
+    let is_release = !["alpha", "beta", "rc"].iter().any(|early| suffix.starts_with(early));
+    if is_release { Some((major, minor)) } else { Some((major, u64::checked_sub(minor, 1)?)) }
 }
 
 #[cfg(test)]
@@ -65,6 +83,9 @@ mod tests {
         for agent in [
             "containerd/2.4.2+unknown",
             "containerd/2.2.0",
+            "containerd/2.2.0-k3s1",
+            "containerd/2.2.1~ds1",
+            "containerd/2.3.0-rc.0",
             "containerd/v2.10.1",
             "containerd/3.0.0",
             "buildkit/v0.26",
@@ -76,10 +97,27 @@ mod tests {
     }
 
     #[test]
+    fn who_signs_in_is_not_sent_where_it_would_say_so_again() {
+        let takes = |here: &str, url: &str| {
+            let headers = HeaderMap::from_iter([(AUTHORIZATION, HeaderValue::from_static("Bearer x"))]);
+            let here = Origin::fixed(&here.parse().expect("a URL"));
+            assert!(!takes_sign_in_along(&HeaderMap::new(), Some(&here), url));
+            takes_sign_in_along(&headers, Some(&here), url)
+        };
+        let bucket = "https://s3.example/bucket/key?x";
+        assert!(takes("https://s3.example:5000", bucket) && takes("https://example", bucket));
+        assert!(takes("http://127.0.0.1:5000", "http://127.0.0.1:9000/b"));
+        assert!(!takes("https://registry.example", bucket) && !takes("https://3.example", bucket));
+        assert!(!takes("http://localhost:5000", "http://127.0.0.1:9000/b"));
+    }
+
+    #[test]
     fn nobody_else_is_redirected() {
         for agent in [
             "",
             "containerd/2.1.9",
+            "containerd/2.2.0-rc.0",
+            "containerd/v2.0.0-beta.1",
             "containerd/1.7.28",
             "containerd/2",
             "containerd/x.y",

@@ -58,12 +58,10 @@ impl Service {
     /// proven at the end of our patience is not there yet: sending it again always works.
     async fn settled_link(self: &Arc<Self>, repository: &RepositoryName, digest: &Digest) -> Result<Link> {
         match self.link(repository, digest).await {
-            Err(ServiceError::BlobUnknown) => {
-                let deadline = Instant::now() + PATIENCE_FOR_PROOF;
-                match self.settle(repository, &[*digest], deadline).await?.done {
-                    0 => Err(ServiceError::BlobUnknown),
-                    _ => self.link(repository, digest).await,
-                }
+            Err(ServiceError::BlobUnknown) if self.storage.takes_redirects() => {
+                self.settle(repository, &[*digest], Instant::now() + PATIENCE_FOR_PROOF).await?;
+                // Or somebody else settled it between the two.
+                self.link(repository, digest).await
             }
             link => link,
         }

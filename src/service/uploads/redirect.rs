@@ -18,8 +18,8 @@ const LAST_LOOK: Duration = Duration::from_mins(1);
 
 impl Service {
     /// The request that takes the blob of `size` bytes to the store. None where it is not worth it, or where the store
-    /// takes no such request: then the bytes go through this service. A client that was redirected before, and sends
-    /// again, is redirected again.
+    /// takes no such request, or the client does not go there by what `goes` says of the URL: then the bytes go through this
+    /// service. A client that was redirected before, and sends again, is redirected again.
     ///
     /// # Errors
     /// The state machine's refusal of a session that has received bytes or was declared otherwise, and
@@ -29,16 +29,20 @@ impl Service {
         upload: Upload,
         size: u64,
         digest: Digest,
+        goes: impl FnOnce(&str) -> bool + Send,
     ) -> Result<Option<PresignedRequest>> {
         let is_redirected = matches!(upload.state, State::Uploading { transfer: Transfer::Redirected, .. });
         if !is_redirected && !self.is_worth_redirecting(size) {
             return Ok(None);
         }
         let lifetime = self.settings().url_lifetime();
-        let Some(request) = self.storage.presign_redirect(upload.id, size, &digest, lifetime).await? else {
+        let request = self.storage.presign_redirect(upload.id, size, &digest, lifetime).await?;
+        let Some(request) = request.filter(|request| goes(&request.url)) else {
             let refused = Refusal::WrongMode(TransferMode::Redirected);
             return if is_redirected { Err(refused.into()) } else { Ok(None) };
         };
+        // What is refused must not have room taken for it.
+        upload.clone().into_redirected(size, digest, self.clock.now())?;
         self.reserve(&upload, size).await?;
         let sending = TimeDelta::seconds(i64::try_from(size / SLOWEST).unwrap_or(i64::MAX));
         let end = request.expires_at + sending + LAST_LOOK;

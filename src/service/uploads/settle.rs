@@ -10,6 +10,7 @@ use futures_util::{StreamExt, stream};
 use tokio::time::Instant;
 
 use super::finalize::{Claimant, ClientHints};
+use super::lease::POLL_INTERVAL;
 use crate::domain::digest::Digest;
 use crate::domain::name::RepositoryName;
 use crate::domain::upload::{Failure, Refusal, State, Upload};
@@ -31,6 +32,9 @@ pub(in crate::service) const PATIENCE_FOR_PROOF: Duration = Duration::from_secs(
 
 /// Uploads that are finalized side by side for one who asks: what they do is limited further down.
 const SETTLED_AT_ONCE: usize = 64;
+
+/// Between two looks at what another replica proves, where that takes long: a crowd that waits is to be no load.
+const LONGEST_POLL: Duration = Duration::from_secs(2);
 
 /// What became of redirected uploads that somebody asked for.
 #[derive(Debug, Default)]
@@ -75,7 +79,9 @@ impl Service {
         let mut open: HashSet<_> = named.iter().map(|(digest, _)| *digest).collect();
         let mut underway = HashSet::new();
         let settling = stream::iter(named).map(|(digest, upload)| async move {
-            self.settle_one(upload, digest, deadline).await.map(|outcome| (digest, outcome))
+            let settling = Arc::clone(self).settle_one(upload, digest);
+            let outcome = tokio::time::timeout_at(deadline, settling).await.unwrap_or(Ok(Outcome::Underway));
+            outcome.map(|outcome| (digest, outcome))
         });
         let mut settling = std::pin::pin!(settling.buffer_unordered(SETTLED_AT_ONCE));
         // Of two uploads of one blob the first that succeeds is enough.
@@ -94,27 +100,37 @@ impl Service {
         Ok(settled)
     }
 
-    async fn settle_one(
-        self: &Arc<Self>,
-        upload: Upload,
-        digest: Digest,
-        deadline: Instant,
-    ) -> Result<Outcome> {
+    async fn settle_one(self: Arc<Self>, mut upload: Upload, digest: Digest) -> Result<Outcome> {
         let is_sending = matches!(upload.state, State::Uploading { .. });
         if is_sending && self.storage.arrived(upload.id).await?.is_none() {
             return Ok(Outcome::Nothing(None));
         }
-        let finalizing = self.finalize_as(upload, digest, ClientHints::default(), Claimant::Absent, true);
-        let Ok(finalized) = tokio::time::timeout_at(deadline, finalizing).await else {
-            return Ok(Outcome::Underway);
-        };
-        Ok(match finalized {
-            Ok(_) => Outcome::Done,
-            // Tried again by whoever takes the session over.
-            Err(error) if error.is_transient() => Outcome::Underway,
-            Err(ServiceError::Refused(Refusal::Failed(failure))) => Outcome::Nothing(Some(failure)),
-            Err(error) => Outcome::Nothing(error.verdict()),
-        })
+        let (id, mut pause) = (upload.id, POLL_INTERVAL);
+        loop {
+            let service = Arc::clone(&self);
+            // In a task: whoever is claimed for is claimed for, also where nobody waits any more.
+            let claiming = async move {
+                let (hints, claimant) = (ClientHints::default(), Claimant::Absent);
+                service.start_finalizing(upload, digest, hints, claimant).await
+            };
+            let finalized = match self.outlive(claiming).await? {
+                Ok(working) => working.await?,
+                Err(error) => Err(error),
+            };
+            return Ok(match finalized {
+                Ok(_) | Err(ServiceError::Refused(Refusal::Completed(_))) => Outcome::Done,
+                Err(ServiceError::Refused(Refusal::Finalizing | Refusal::LeaseLost)) => {
+                    tokio::time::sleep(pause).await;
+                    pause = LONGEST_POLL.min(pause * 2);
+                    upload = self.read_again(id).await?;
+                    continue;
+                }
+                Err(ServiceError::Refused(Refusal::Failed(failure))) => Outcome::Nothing(Some(failure)),
+                // Tried again by whoever takes the session over.
+                Err(error) if error.is_transient() => Outcome::Underway,
+                Err(error) => Outcome::Nothing(error.verdict()),
+            });
+        }
     }
 
     /// Looks at the redirected uploads that are due, and begins to finalize what has arrived; says how many.

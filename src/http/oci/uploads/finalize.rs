@@ -17,7 +17,7 @@ use crate::http::error::HttpError;
 use crate::http::extract::{INCOMPLETE, Parameters, bytes, chunk, content_length, held, json, lists};
 use crate::http::oci::{Answer, location};
 use crate::http::permit::holding;
-use crate::http::upload_redirects::follows;
+use crate::http::upload_redirects::{follows, takes_sign_in_along};
 use crate::service::{Chunk, ClientHints, Finalized, Load, NamedPart, Service};
 
 /// RFC 7240
@@ -45,10 +45,12 @@ pub(in crate::http::oci) async fn finalize(
     })?;
     let wait = !lists(request.headers(), &PREFER, RESPOND_ASYNC);
     let mut upload = service.upload(caller, name, id).await?;
-    if let Some(size) = to_redirect(&upload, request.headers())
-        && let Some(to) = service.redirect(upload.clone(), size, digest).await?
-    {
-        return Ok(redirect(id, to.url));
+    if let Some(size) = to_redirect(&upload, request.headers()) {
+        let (headers, origin) = (request.headers().clone(), request.extensions().get().cloned());
+        let goes = |url: &str| !takes_sign_in_along(&headers, origin.as_ref(), url);
+        if let Some(to) = service.redirect(upload.clone(), size, digest, goes).await? {
+            return Ok(redirect(id, to.url));
+        }
     }
     let (mut told, mut memory) = (ClientHints::default(), None);
     match &upload.state {

@@ -91,24 +91,14 @@ impl Service {
     /// Who does not `wait` is answered as soon as the session is claimed. `upload` was read for this request.
     pub async fn finalize(
         self: &Arc<Self>,
-        upload: Upload,
+        mut upload: Upload,
         digest: Digest,
         hints: ClientHints,
         caller: &Caller,
         wait: bool,
     ) -> Result<Finalized> {
-        self.finalize_as(upload, digest, hints, Claimant::Client(caller.clone()), wait).await
-    }
-
-    pub(in crate::service) async fn finalize_as(
-        self: &Arc<Self>,
-        mut upload: Upload,
-        digest: Digest,
-        hints: ClientHints,
-        claimant: Claimant,
-        wait: bool,
-    ) -> Result<Finalized> {
         let deadline = tokio::time::Instant::now() + WAIT_FOR_OTHERS;
+        let claimant = Claimant::Client(caller.clone());
         loop {
             let claimed = self.start_finalizing(upload.clone(), digest, hints.clone(), claimant.clone());
             let error = match claimed.await {

@@ -102,6 +102,8 @@ pub async fn full(stack: Arc<Stack>) {
     let url = redirect(&upload, &bytes, &digest).await;
     // Reserved once, however often it is redirected.
     redirect(&upload, &bytes, &digest).await;
+    // And what is refused takes no room.
+    Answer::to(put(&upload, &blob(9), &digest)).await.refused(400, "SIZE_INVALID");
     assert_eq!(usage(&stack, "team").await, [0, bytes.len() as u64, 0]);
     let (more, second) = (blob(1), repository.begin().await);
     Answer::to(put_as(CONTAINERD, &second, &more, &digest_of(&more))).await.refused(403, "DENIED");
