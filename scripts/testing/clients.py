@@ -1,10 +1,11 @@
 """The registry clients that people have: the newest in Go, built here, and Debian's docker and podman, unpacked here.
+Of containerd it is the library, which pushes for Docker, BuildKit and nerdctl too, in a program of ours around it.
 
 They are below target/test-servers and nowhere else. Installed by its package, docker would start a daemon of its own.
 """
 
 from testing import fail
-from testing.golang import install_go_program
+from testing.golang import install_go_program, install_own_go_program
 from testing.installed import INSTALLED, ROOT, is_installed, mark_installed, run
 
 GO_PROGRAMS = {
@@ -13,6 +14,11 @@ GO_PROGRAMS = {
     "oras": "oras.land/oras/cmd/oras@v1.3.6",
     "helm": "helm.sh/helm/v4/cmd/helm@v4.3.2",
 }
+CONTAINERD = "containerd"
+CONTAINERD_MODULE = "github.com/containerd/containerd/v2"
+# The newest; the oldest line whose pushes follow a redirect to a bucket; and the last before it. With the `v`, that of the
+# tag, the daemon of a release calls itself containerd/v2.4.2.
+CONTAINERD_PROGRAMS = {"containerd": "v2.4.2", "containerd_2_2": "v2.2.9", "containerd_2_1": "v2.1.9"}
 # With the libraries that a machine without them would miss.
 DEBIAN_PACKAGES = {
     "docker": ["docker.io", "containerd", "runc", "libdevmapper1.02.1", "libseccomp2"],
@@ -28,7 +34,11 @@ DEBIAN_PACKAGES = {
         "libsubid4",
     ],
 }
-NAMES = (*GO_PROGRAMS, *DEBIAN_PACKAGES)
+NAMES = (*GO_PROGRAMS, CONTAINERD, *DEBIAN_PACKAGES)
+
+
+def install_containerd(name):
+    install_own_go_program(name, CONTAINERD_MODULE, CONTAINERD_PROGRAMS, stamp="version.Version")
 
 
 def install_debian_program(name):
@@ -41,16 +51,18 @@ def install_debian_program(name):
 
 INSTALLERS = {
     **{name: lambda name: install_go_program(name, GO_PROGRAMS[name]) for name in GO_PROGRAMS},
+    CONTAINERD: install_containerd,
     **{name: install_debian_program for name in DEBIAN_PACKAGES},
 }
 
 
 def start_client(name):
     """Nothing runs: it is said where it is."""
-    program = INSTALLED / name / ("bin" if name in GO_PROGRAMS else "usr/bin") / name
-    if not program.exists():
+    folder = INSTALLED / name / ("usr/bin" if name in DEBIAN_PACKAGES else "bin")
+    programs = [folder / program for program in (CONTAINERD_PROGRAMS if name == CONTAINERD else [name])]
+    if not all(program.exists() for program in programs):
         fail(f"{name} is missing; run scripts/test-servers install")
-    return lambda: {f"OVERSIDE_TEST_{name.upper()}": program}
+    return lambda: {f"OVERSIDE_TEST_{program.name.upper()}": program for program in programs}
 
 
 STARTERS = {name: lambda _folder, name=name: start_client(name) for name in NAMES}

@@ -5,10 +5,11 @@ import shutil
 import subprocess
 import sys
 
-from testing.installed import BUILD_CACHE, INSTALLED, install_environment, is_installed, mark_installed, run
+from testing.installed import BUILD_CACHE, INSTALLED, ROOT, install_environment, is_installed, mark_installed, run
 
 # What oras' go.mod asks for, the newest of them.
 GO_LEAST = (1, 26, 7)
+
 
 def install_go_program(name, source):
     """`source` is a module's path with its version."""
@@ -16,18 +17,42 @@ def install_go_program(name, source):
     if is_installed(folder, source):
         return
     print(f"building {source}", file=sys.stderr)
+    run_go(["install", "-ldflags=-s -w", source], {"GOBIN": str(folder / "bin")})
+    mark_installed(folder, source)
+
+
+def install_own_go_program(name, module, programs, stamp):
+    """Builds scripts/testing/NAME/main.go as each program with its version of `module`, and sets the variable `stamp` of
+    that module to the version, as the module's own releases do."""
+    folder, source = INSTALLED / name, ROOT / "scripts/testing" / name / "main.go"
+    wanted = {"programs": programs, "source": source.read_text()}
+    if is_installed(folder, wanted):
+        return
+    for program, version in programs.items():
+        print(f"building {name} with {module}@{version}", file=sys.stderr)
+        build = BUILD_CACHE / "own" / program
+        build.mkdir(parents=True, exist_ok=True)
+        shutil.copy(source, build)
+        # This one line pins all the others: Go takes what the module itself asks for, and Go's checksum database
+        # vouches for every byte, as it does for `go install`.
+        (build / "go.mod").write_text(f"module {name}\n\ngo 1.{GO_LEAST[1]}\n\nrequire {module} {version}\n")
+        flags = f"-s -w -X {module}/{stamp}={version}"
+        run_go(["build", f"-ldflags={flags}", "-o", folder / "bin" / program, "."], {}, cwd=build)
+    mark_installed(folder, wanted)
+
+
+def run_go(arguments, environment, **options):
     environment = {
         **os.environ,
-        "GOBIN": str(folder / "bin"),
         "GOCACHE": str(BUILD_CACHE / "build"),
         "GOMODCACHE": str(BUILD_CACHE / "modules"),
         # The default makes folders that only `go clean` can remove. Nothing that is built asks for a version control.
         "GOFLAGS": "-mod=mod -modcacherw -buildvcs=false",
         "CGO_ENABLED": "0",
+        **environment,
     }
     # The machine's cores for minutes: whoever works beside it goes first.
-    run(["nice", go(), "install", "-ldflags=-s -w", source], env=environment)
-    mark_installed(folder, source)
+    run(["nice", go(), *arguments], env=environment, **options)
 
 
 def go():
