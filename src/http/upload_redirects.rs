@@ -9,27 +9,34 @@ use url::Url;
 use super::extract::user_agent;
 use super::origin::Origin;
 
-/// A product of a `User-Agent` (RFC 9110 §10.1.5), and since which version of it a client follows.
+/// What a `User-Agent` (RFC 9110 §10.1.5) begins with, the product in it that pushes, and since which version of that it
+/// follows.
 struct Follower {
-    product: &'static str,
+    first: &'static str,
+    pusher: &'static str,
     since: (u64, u64),
 }
 
 const FOLLOWERS: [Follower; 3] = [
-    // containerd's own pusher, as `ctr`, `nerdctl` and its transfer service have it. Before 2.2 it wanted a
-    // `Docker-Content-Digest` of the store (containerd f2b9ff67f, core/remotes/docker/pusher.go).
-    Follower { product: "containerd", since: (2, 2) },
+    // containerd's own pusher, as `ctr` and `nerdctl` have it. Before 2.2 it wanted a `Docker-Content-Digest` of the store
+    // (f2b9ff67f, core/remotes/docker/pusher.go).
+    Follower { first: "containerd", pusher: "containerd", since: (2, 2) },
     // Docker Engine with the containerd image store, from 29.1 on (daemon/containerd/resolver.go). With a graph driver
-    // it does not say this, and takes a 307 for a success.
-    Follower { product: "containerd-client", since: (2, 2) },
-    // BuildKit from 0.26 on, which has containerd 2.2 (go.mod), and so `docker buildx --push`.
-    Follower { product: "buildkit", since: (0, 26) },
+    // it names no such client, and takes a 307 for a success.
+    Follower { first: "docker", pusher: "containerd-client", since: (2, 2) },
+    // BuildKit from 0.26 on, which has containerd 2.2 (go.mod; version/ua.go), and so `docker buildx --push`.
+    Follower { first: "buildkit", pusher: "buildkit", since: (0, 26) },
 ];
 
 /// Whether a client is known to follow.
 pub(super) fn follows(headers: &HeaderMap) -> bool {
-    products(user_agent(headers).unwrap_or_default()).any(|(product, version)| {
-        FOLLOWERS.iter().any(|follower| follower.product == product && version >= follower.since)
+    // What stands in parentheses is somebody else's: Docker quotes its own client there.
+    let agent = user_agent(headers).unwrap_or_default().split('(').next().unwrap_or_default();
+    let products = || agent.split_ascii_whitespace().filter_map(|product| product.split_once('/'));
+    let Some((first, _)) = products().next() else { return false };
+    FOLLOWERS.iter().filter(|follower| follower.first == first).any(|follower| {
+        let version = products().find(|(name, _)| *name == follower.pusher).map(|(_, version)| version);
+        version.and_then(minor_version).is_some_and(|version| version >= follower.since)
     })
 }
 
@@ -46,19 +53,10 @@ pub(super) fn takes_sign_in_along(headers: &HeaderMap, origin: Option<&Origin>, 
         }
 }
 
-/// The products that a client says it is made of, each with its major and minor version. What stands in comments is
-/// somebody else's: Docker quotes its own client there.
-fn products(agent: &str) -> impl Iterator<Item = (&str, (u64, u64))> {
-    let outside = agent.split(|c| matches!(c, '(' | ')')).step_by(2);
-    outside.flat_map(str::split_ascii_whitespace).filter_map(|product| {
-        let (name, version) = product.split_once('/')?;
-        Some((name, minor_version(version.strip_prefix('v').unwrap_or(version))?))
-    })
-}
-
 /// Major and minor. What precedes a release (`2.2.0-rc.0`) may lack what the release has: it counts as the minor version
 /// before. A distribution's own suffix (`2.2.0-k3s1`, `2.2.1~ds1`) says nothing.
 fn minor_version(version: &str) -> Option<(u64, u64)> {
+    let version = version.strip_prefix('v').unwrap_or(version);
     let (numbers, suffix) = version.split_once('-').unwrap_or((version, ""));
     let mut numbers = numbers.split('.');
     let (major, minor) = (numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?);
@@ -86,6 +84,10 @@ mod tests {
             "containerd/2.2.0-k3s1",
             "containerd/2.2.1~ds1",
             "containerd/2.3.0-rc.0",
+            "containerd/v2.4.2",
+            "containerd/v2.2.0-12-g0123abc.m",
+            r"docker/29.2.1 go/go1.25.6 git-commit/6bc6209 kernel/6.12 os/linux arch/amd64 containerd-client/2.2.1+unknown storage-driver/overlayfs UpstreamClient(Docker-Client/29.2.1 \(linux\))",
+            "buildkit/v0.26-dev",
             "containerd/v2.10.1",
             "containerd/3.0.0",
             "buildkit/v0.26",
@@ -121,7 +123,13 @@ mod tests {
             "containerd/1.7.28",
             "containerd/2",
             "containerd/x.y",
+            "containerd/2.2.0-beta+unknown",
+            "containerd/0123abc",
             "mycontainerd/2.4.2",
+            "something/1.0 containerd/2.4.2",
+            r"docker/29.0.4 go/go1.25.4 os/linux containerd-client/2.1.5+unknown storage-driver/overlayfs",
+            r"docker/29.7.2 go/go1.25.4 os/linux arch/amd64 UpstreamClient(x \(y\) containerd-client/2.4.0)",
+            "buildkit/v0.0.0+unknown",
             "something (containerd/2.4.2)",
             "buildkit/v0.25",
             "buildkit/0.9.3",

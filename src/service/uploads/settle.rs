@@ -119,15 +119,17 @@ impl Service {
             };
             return Ok(match finalized {
                 Ok(_) | Err(ServiceError::Refused(Refusal::Completed(_))) => Outcome::Done,
-                Err(ServiceError::Refused(Refusal::Finalizing | Refusal::LeaseLost)) => {
+                // By another owner, or it could not be done just now.
+                Err(error) if error.is_transient() || is_held(&error) => {
+                    if self.handover.is_cancelled() {
+                        return Ok(Outcome::Underway);
+                    }
                     tokio::time::sleep(pause).await;
                     pause = LONGEST_POLL.min(pause * 2);
                     upload = self.read_again(id).await?;
                     continue;
                 }
                 Err(ServiceError::Refused(Refusal::Failed(failure))) => Outcome::Nothing(Some(failure)),
-                // Tried again by whoever takes the session over.
-                Err(error) if error.is_transient() => Outcome::Underway,
                 Err(error) => Outcome::Nothing(error.verdict()),
             });
         }
@@ -174,4 +176,9 @@ impl Service {
             Err(error) => Err(error),
         }
     }
+}
+
+/// Whether somebody else works on the session.
+const fn is_held(error: &ServiceError) -> bool {
+    matches!(error, ServiceError::Refused(Refusal::Finalizing | Refusal::LeaseLost))
 }

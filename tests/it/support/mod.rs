@@ -4,6 +4,7 @@ pub mod accounts;
 pub mod api;
 pub mod bucket;
 pub mod command_line;
+pub mod containerd;
 pub mod copies;
 pub mod database;
 pub mod front;

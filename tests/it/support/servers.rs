@@ -21,7 +21,8 @@ pub const REGISTRY_PASSWORD: &str = "secret";
 const FULL: &str = "OVERSIDE_TEST_FULL";
 
 /// The clients that `scripts/testing/clients.py` puts there.
-pub const CLIENTS: [&str; 6] = ["crane", "regctl", "oras", "helm", "docker", "podman"];
+pub const CLIENTS: [&str; 9] =
+    ["crane", "regctl", "oras", "helm", "containerd", "containerd_2_2", "containerd_2_1", "docker", "podman"];
 
 /// Whom a store takes us for.
 #[derive(Debug, Clone, Copy)]

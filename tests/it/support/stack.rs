@@ -83,6 +83,22 @@ pub struct CommandOutput {
     pub stderr: String,
 }
 
+impl CommandOutput {
+    /// What it printed, if it ended well.
+    #[track_caller]
+    pub fn done(self) -> String {
+        assert_eq!(self.code, Some(0), "{}{}", self.stdout, self.stderr);
+        self.stdout
+    }
+
+    /// What it complained of, if it failed by itself.
+    #[track_caller]
+    pub fn refused(self) -> String {
+        assert!(self.code.is_some_and(|code| code != 0), "{}{}", self.stdout, self.stderr);
+        self.stderr
+    }
+}
+
 impl StackKind {
     const ALL: [Self; 3] = [Self::PostgresSeaweedFs, Self::PostgresLocalStack, Self::SqliteFilesystem];
 

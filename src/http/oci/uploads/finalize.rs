@@ -6,6 +6,7 @@ use axum::extract::Request;
 use axum::http::header::{CACHE_CONTROL, CONNECTION, CONTENT_RANGE, LOCATION};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
+use futures_util::StreamExt;
 use overside_protocol::wire::FinalizeBody;
 
 use super::{created, upload_location, uuid_headers};
@@ -79,7 +80,13 @@ pub(in crate::http::oci) async fn finalize(
                 midstates: body.sha256_midstates,
             };
         }
-        // Under way or ended: a repeated request gets the one answer, whatever its body.
+        // Under way or done: a repeated request gets the one answer, whatever its body. That is read first: containerd
+        // takes an answer that comes before it has sent it for a failure ("read/write on closed pipe").
+        State::Finalizing { .. } | State::Completed { .. } if !is_empty(&request) => {
+            let request = holding(request, service.admit_load(Load::Upload).await?);
+            let mut body = bytes(request.into_body());
+            while let Some(Ok(_)) = body.next().await {}
+        }
         _ => {}
     }
     let finalized = service.finalize(upload, digest, told, caller, wait).await?;

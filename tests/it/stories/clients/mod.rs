@@ -5,6 +5,8 @@
 mod browser;
 // Our own client, against our own server and against others'.
 mod client;
+// containerd's library, which Docker, BuildKit and nerdctl push with too.
+mod containerd;
 // crane, and what is built on it: ko, cosign, kaniko.
 mod crane;
 // Debian's docker and its daemon.
@@ -67,6 +69,7 @@ pub fn groups(servers: &Servers) -> Vec<Group> {
         (Client::Python, oras::cases()),
         (Client::Python, dxf::cases()),
         (crane::CLIENT, crane::cases()),
+        (containerd::CLIENT, containerd::cases()),
         (regctl::CLIENT, regctl::cases()),
         (oras_cli::CLIENT, oras_cli::cases()),
         (helm::CLIENT, helm::cases()),

@@ -36,6 +36,9 @@ pub fn cases() -> Vec<Story> {
         ("a_blob_that_is_pushed_twice_at_once_is_there_when_one_of_them_is", |stack| {
             settled::twice(stack).boxed()
         }),
+        ("a_put_that_comes_again_after_its_bytes_is_read_before_it_is_answered", |stack| {
+            settled::again(stack).boxed()
+        }),
         ("a_push_goes_on_at_another_replica_after_a_kill_between_redirect_and_manifest", |stack| {
             settled::elsewhere(stack).boxed()
         }),

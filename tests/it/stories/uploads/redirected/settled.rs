@@ -5,12 +5,13 @@ use std::time::{Duration, Instant};
 
 use chrono::TimeDelta;
 use overside::domain::upload::{Lease, State, Transfer, Upload as Row};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use uuid::Uuid;
 
-use super::{NAME, blob, follow, push_manifest, redirect, sent, status};
+use super::{CONTAINERD, NAME, blob, follow, push_manifest, redirect, sent, status};
 use crate::stories::upkeep::quotas::usage;
-use crate::support::Stack;
 use crate::support::api::{self, Answer, Repository, digest_of};
+use crate::support::{Stack, raw};
 
 /// For the worker's looks, on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -135,4 +136,29 @@ pub async fn elsewhere(stack: Arc<Stack>) {
     let repository = Repository::of(survivor.base_url(), NAME);
     push_manifest(&repository, &[digest]).await.expect(201);
     assert!(repository.read(&digest).await.expect(200).body == bytes);
+}
+
+/// As when the bucket has stored everything and then hung up: containerd comes back, and takes an answer before its last
+/// byte for a failure.
+pub async fn again(stack: Arc<Stack>) {
+    const AT_ONCE: Duration = Duration::from_millis(500);
+    let server = stack.server(&[]).await;
+    let repository = Repository::of(server.base_url(), NAME);
+    let bytes = blob(0);
+    let (upload, digest) = sent(&repository, &bytes).await;
+    Answer::to(repository.http.head(repository.url(digest))).await.expect(200);
+    let mut connection = raw::connect(server.base_url()).await;
+    let path = upload.url.strip_prefix(server.base_url()).expect("a URL there");
+    let head = format!(
+        "PUT {path}?digest={digest} HTTP/1.1\r\nhost: test\r\nuser-agent: {CONTAINERD}\r\nconnection: close\r\ncontent-length: {}\r\n\r\n",
+        bytes.len()
+    );
+    let (first, last) = bytes.split_at(bytes.len() / 2);
+    connection.write_all(&[head.as_bytes(), first].concat()).await.expect("it is read");
+    let mut answer = [0; 12];
+    let early = tokio::time::timeout(AT_ONCE, connection.read_exact(&mut answer)).await;
+    assert!(early.is_err(), "{}", String::from_utf8_lossy(&answer));
+    connection.write_all(last).await.expect("it is read");
+    connection.read_exact(&mut answer).await.expect("an answer");
+    assert_eq!(&answer, b"HTTP/1.1 201");
 }

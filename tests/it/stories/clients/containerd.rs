@@ -1,0 +1,99 @@
+//! containerd, and with it what Docker, `BuildKit` and nerdctl push and pull with.
+
+use std::sync::Arc;
+
+use futures_util::future::{BoxFuture, FutureExt};
+
+use super::team::{Registry, Team};
+use super::{Client, assert_stored};
+use crate::support::containerd::{Containerd, Fetch, Version};
+use crate::support::layout::{Layout, Packing};
+use crate::support::trial::Story;
+use crate::support::{Login, Stack};
+
+pub const CLIENT: Client = Client::Current(Version::Newest.name());
+
+/// Of an image's layers, in bytes: one in several parts, one in one, and one that is smaller than its headers.
+const LAYERS: [usize; 3] = [24 << 20, 3 << 19, 2 << 10];
+/// Of the ranges that a layer is pulled in: many of the first, two of the second, and less than one.
+const RANGE: usize = 1 << 20;
+/// What is pushed with the library, as each calls itself: Docker with its store of containerd's, `BuildKit`, nerdctl, and
+/// the daemon as k3s and as Debian build it.
+const USER_AGENTS: [&str; 5] = [
+    r"docker/29.1.0 go/go1.25.4 git-commit/360952c kernel/6.12.0 os/linux arch/amd64 containerd-client/2.2.0+unknown storage-driver/overlayfs UpstreamClient(Docker-Client/29.1.0 \(linux\))",
+    "buildkit/v0.26",
+    "containerd/2.2.0+unknown",
+    "containerd/v2.2.1-k3s1",
+    "containerd/2.2.1~ds1",
+];
+
+pub fn cases() -> Vec<Story> {
+    vec![
+        ("containerd_signs_in_pushes_and_pulls_by_name_and_by_address", |stack| {
+            signs_in(stack, Version::Newest).boxed()
+        }),
+        ("containerd_2_2_signs_in_pushes_and_pulls_by_name_and_by_address", |stack| {
+            signs_in(stack, Version::V2_2).boxed()
+        }),
+        ("containerd_2_1_signs_in_pushes_and_pulls_by_name_and_by_address", |stack| {
+            signs_in(stack, Version::V2_1).boxed()
+        }),
+        ("containerd_pushes_under_the_name_of_whatever_it_is_part_of", named),
+    ]
+}
+
+/// An image that is like no other of this number.
+fn image(stack: &Stack, number: usize) -> Layout {
+    let mut layout = Layout::new(stack.folder().join(format!("image-{number}")));
+    let image = layout.image("amd64", Packing::TarGzip, &LAYERS.map(|size| size + number * 1000));
+    layout.tag("v1", image);
+    layout
+}
+
+/// This version, signed in.
+fn of(stack: &Arc<Stack>, version: Version, login: &Login) -> Containerd {
+    Containerd::new(stack, version).signed_in(login)
+}
+
+async fn signs_in(stack: Arc<Stack>, version: Version) {
+    let team = Team::of(&stack).await;
+    let [developer, guest] = [&team.developer, &team.guest].map(|login| of(&stack, version, login));
+    let stranger = Login { secret: "wrong".to_owned(), ..team.developer.clone() };
+    let stranger = of(&stack, version, &stranger);
+    for registry in team.registries() {
+        let layout = image(&stack, registry.number);
+        let there = registry.repository("app:v1");
+        let refused = stranger.push(&layout, &there, None).await.refused();
+        assert!(refused.contains("401 Unauthorized"), "{refused}");
+        let digest = developer.push(&layout, &there, None).await.done();
+        let before = team.sent();
+        assert_eq!(developer.push(&layout, &there, None).await.done(), digest);
+        team.assert_no_layer_sent(before);
+
+        for (name, fetch) in [("whole", Fetch::Whole), ("ranges", Fetch::Ranges(RANGE))] {
+            let back = stack.folder().join(format!("{name}-{}", registry.name));
+            assert_eq!(guest.pull(&there, &back, fetch).await.done(), digest);
+            layout.assert_same_as(&back);
+        }
+        let refused = guest.push(&layout, &registry.repository("app:v2"), None).await.refused();
+        assert!(refused.contains("insufficient_scope"), "{refused}");
+    }
+    assert_stored(&stack, 2 * (LAYERS.len() + 1)).await;
+}
+
+fn named(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
+    async move {
+        let team = Team::of(&stack).await;
+        let [registry, _]: [Registry; 2] = team.registries();
+        let developer = of(&stack, Version::Newest, &team.developer);
+        for (number, user_agent) in USER_AGENTS.into_iter().enumerate() {
+            let (layout, there) = (image(&stack, number), registry.repository(format!("app:v{number}")));
+            let digest = developer.push(&layout, &there, Some(user_agent)).await.done();
+            let back = stack.folder().join(format!("back-{number}"));
+            assert_eq!(developer.pull(&there, &back, Fetch::Whole).await.done(), digest);
+            layout.assert_same_as(&back);
+        }
+        assert_stored(&stack, USER_AGENTS.len() * (LAYERS.len() + 1)).await;
+    }
+    .boxed()
+}
