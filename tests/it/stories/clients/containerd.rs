@@ -9,7 +9,7 @@ use super::{Client, assert_stored};
 use crate::support::containerd::{Containerd, Fetch, Version};
 use crate::support::layout::{Layout, Packing};
 use crate::support::trial::Story;
-use crate::support::{Login, Stack};
+use crate::support::{Login, Stack, Store};
 
 pub const CLIENT: Client = Client::Current(Version::Newest.name());
 
@@ -55,17 +55,34 @@ fn of(stack: &Arc<Stack>, version: Version, login: &Login) -> Containerd {
     Containerd::new(stack, version).signed_in(login)
 }
 
+/// Layers that are large enough to be redirected.
+const REDIRECTED: usize = 2;
+
+/// Whether this one is sent to the bucket. Where the bucket has the registry's name, it would sign in there as well.
+fn goes_direct(stack: &Stack, version: Version, registry: &Registry) -> bool {
+    matches!(stack.store, Store::S3 { .. }) && version != Version::V2_1 && registry.name == "localhost"
+}
+
+/// Uploads that the server has sent elsewhere, as its log has them.
+fn seen_redirected(stack: &Stack) -> usize {
+    let logs = stack.whole_logs();
+    logs.lines().filter(|line| line.contains("method=\"PUT\"") && line.contains("status=307")).count()
+}
+
 async fn signs_in(stack: Arc<Stack>, version: Version) {
     let team = Team::of(&stack).await;
     let [developer, guest] = [&team.developer, &team.guest].map(|login| of(&stack, version, login));
     let stranger = Login { secret: "wrong".to_owned(), ..team.developer.clone() };
     let stranger = of(&stack, version, &stranger);
+    let mut redirected = 0;
     for registry in team.registries() {
         let layout = image(&stack, registry.number);
         let there = registry.repository("app:v1");
         let refused = stranger.push(&layout, &there, None).await.refused();
         assert!(refused.contains("401 Unauthorized"), "{refused}");
         let digest = developer.push(&layout, &there, None).await.done();
+        redirected += if goes_direct(&stack, version, &registry) { REDIRECTED } else { 0 };
+        assert_eq!(seen_redirected(&stack), redirected, "at {}", registry.name);
         let before = team.sent();
         assert_eq!(developer.push(&layout, &there, None).await.done(), digest);
         team.assert_no_layer_sent(before);
@@ -89,6 +106,9 @@ fn named(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
         for (number, user_agent) in USER_AGENTS.into_iter().enumerate() {
             let (layout, there) = (image(&stack, number), registry.repository(format!("app:v{number}")));
             let digest = developer.push(&layout, &there, Some(user_agent)).await.done();
+            let is_direct = goes_direct(&stack, Version::Newest, &registry);
+            let redirected = if is_direct { REDIRECTED * (number + 1) } else { 0 };
+            assert_eq!(seen_redirected(&stack), redirected, "{user_agent}");
             let back = stack.folder().join(format!("back-{number}"));
             assert_eq!(developer.pull(&there, &back, Fetch::Whole).await.done(), digest);
             layout.assert_same_as(&back);
