@@ -40,14 +40,15 @@ const CLIENT: Layers = &[
     // The local disk.
     ("files", &["error", "overside_protocol", "progress"]),
     ("credentials", &["files"]),
-    // One request: where it may go, who it says it is from, what is tried again, and that this is shown.
+    // One request: where it may go, how it signs in, when it is repeated.
     ("transport", &["credentials", "error", "overside_protocol", "printable", "progress"]),
-    // What a registry has, verb by verb.
+    ("image_ref", &["error", "overside_protocol", "transport"]),
+    // What a registry can do, one request at a time.
     ("registry", &["error", "overside_protocol", "printable", "transport"]),
     ("archive", &["error", "files", "overside_protocol", "progress", "registry"]),
-    // Blobs on their way, and what is made of them.
-    ("upload", &["error", "files", "overside_protocol", "printable", "progress", "transport"]),
-    ("download", &["archive", "error", "files", "overside_protocol", "progress", "transport"]),
+    // Transfers of blobs, and of artifacts, which are made of them.
+    ("upload", &["error", "files", "overside_protocol", "printable", "progress", "registry", "transport"]),
+    ("download", &["archive", "error", "files", "overside_protocol", "progress", "registry", "transport"]),
     (
         "artifact",
         &[

@@ -8,7 +8,7 @@ use axum::http::header::{CONTENT_TYPE, LOCATION};
 use axum::http::{Method, Request};
 use chrono::{DateTime, SecondsFormat, Utc};
 use http_body_util::BodyExt;
-use overside_client::{Client, Error, ManagementAnswer};
+use overside_client::{Error, ManagementAnswer, Registry};
 use overside_protocol::wire::{ErrorEnvelope, IS_NAME, MANAGEMENT_PATH, TOTAL_COUNT};
 use serde_json::Value;
 use tower::ServiceExt;
@@ -46,7 +46,7 @@ pub(super) struct PasswordSource {
 /// Who answers.
 #[derive(Debug)]
 pub(super) enum Api {
-    Server(Box<Client>),
+    Server(Box<Registry>),
     Database(Router),
 }
 
@@ -56,7 +56,7 @@ impl AdminArgs {
             let service = open::management(&url).await?;
             return Ok(Api::Database(http::router(service, &[], http::redirects::Redirects::default())));
         }
-        Ok(Api::Server(Box::new(self.remote.client_at(self.remote.server.clone(), None).await?)))
+        Ok(Api::Server(Box::new(self.remote.registry(&self.remote.server).await?)))
     }
 
     /// The database to work on, if that was asked for.
@@ -139,7 +139,7 @@ impl Api {
         body: Option<&Value>,
     ) -> anyhow::Result<ManagementAnswer> {
         match self {
-            Self::Server(client) => match client.manage(method, path, body).await {
+            Self::Server(registry) => match registry.manage(method, path, body).await {
                 Err(error @ Error::Unauthorized { .. }) => {
                     let told = advised(&error);
                     Err(anyhow::anyhow!("{told}; or, where the server keeps its database, add --database"))

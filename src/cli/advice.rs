@@ -3,9 +3,9 @@
 use std::error::Error as StdError;
 use std::fmt;
 
-use overside_client::Error;
 use overside_client::archive::ArchiveError;
 use overside_client::credentials::CredentialsError;
+use overside_client::{Error, FolderError};
 
 use crate::log_text::chain;
 
@@ -39,6 +39,15 @@ fn of(failure: &(dyn StdError + 'static)) -> Option<String> {
     };
     if let Some(ArchiveError::NoRoomToPack { .. }) = archive {
         return Some("or leave them as they are with --compress none".to_owned());
+    }
+    let folder = match failure.downcast_ref() {
+        Some(Error::Folder(error)) => Some(error),
+        _ => failure.downcast_ref::<FolderError>(),
+    };
+    match folder {
+        Some(FolderError::NoTitles) => return Some("an image is pulled with: overside pull".to_owned()),
+        Some(FolderError::IsIndex) => return Some("or pull it with: overside pull".to_owned()),
+        _ => {}
     }
     Some(match failure.downcast_ref::<Error>()? {
         Error::Untrusted { .. } => {

@@ -3,16 +3,14 @@
 use std::path::PathBuf;
 
 use anyhow::Context;
-use overside_client::artifact::{self, CopyOptions, CopyReport, Origin, Plan, Target};
-use overside_client::manifest::Manifest;
-use overside_client::{Client, Lanes, PutOptions, UploadStates};
+use overside_client::artifact::{Plan, Push, TransferReport};
+use overside_client::{ImageRef, Repository, SavedUploads};
+use overside_protocol::wire::Descriptor;
 use serde_json::json;
 
 use super::Interrupted;
 use super::progress::{Display, OutputArgs};
-use super::remote::RemoteName;
 use crate::domain::digest::Digest;
-use crate::domain::name::RepositoryName;
 use crate::domain::reference::Reference;
 
 /// Where uploads under way are remembered, below the user's folder for state.
@@ -44,22 +42,17 @@ pub(super) struct Sending<'a> {
 
 impl SendArgs {
     /// What has to be there before anything can be sent.
-    pub async fn prepare(&self, client: &Client, repository: &RepositoryName) -> anyhow::Result<()> {
+    pub async fn prepare(&self, repository: &Repository) -> anyhow::Result<()> {
         if self.project_create && !self.dry_run {
-            client.create_project(repository).await.context("cannot make the project")?;
+            repository.create_project().await.context("cannot make the project")?;
         }
         Ok(())
     }
 
-    /// How blobs are put, whatever they are of.
-    pub fn put_options(&self, lanes: Lanes) -> PutOptions {
-        PutOptions { lanes, states: self.states(), ..PutOptions::default() }
-    }
-
-    /// None where there is no folder to remember anything in.
-    pub fn states(&self) -> Option<UploadStates> {
+    /// None where there is no folder for state.
+    pub fn saved_uploads(&self) -> Option<SavedUploads> {
         let base = || Some(user_folder("XDG_STATE_HOME", ".local/state")?.join(STATE_FOLDER));
-        self.state.clone().or_else(base).map(UploadStates::at)
+        self.state.clone().or_else(base).map(SavedUploads::at)
     }
 }
 
@@ -71,36 +64,30 @@ pub(super) fn user_folder(variable: &str, below_home: &str) -> Option<PathBuf> {
 
 impl Sending<'_> {
     /// Sends, or says what would be sent.
-    pub async fn send(
-        &self,
-        origin: &Origin,
-        root: &Manifest,
-        target: &Target,
-        options: &CopyOptions,
-        name: &RemoteName,
-    ) -> anyhow::Result<()> {
+    pub async fn send(&self, push: Push, name: &ImageRef) -> anyhow::Result<()> {
         if self.args.dry_run {
-            for plan in artifact::plan(origin, root, target, options).await? {
-                self.say_planned(origin, &plan, target).await?;
+            for plan in push.plan().await? {
+                self.say_planned(&push, &plan).await?;
             }
             return Ok(());
         }
-        let report = artifact::copy(origin, root, target, options, &self.display.progress()).await?;
+        let root = push.root().descriptor.clone();
+        let report = push.progress(self.display.progress()).send().await?;
         self.display.finish();
-        self.say(root, name, &report);
+        self.say(&root, name, &report);
         Ok(())
     }
 
     /// The digest alone on a line, for people to copy and for scripts to read.
-    fn say(&self, root: &Manifest, name: &RemoteName, report: &CopyReport) {
-        let digest = root.descriptor.digest;
-        let reference = name.with(Some(Reference::Digest(digest)));
+    fn say(&self, root: &Descriptor, name: &ImageRef, report: &TransferReport) {
+        let digest = root.digest;
+        let reference = name.with_reference(Some(Reference::Digest(digest)));
         if self.output.json {
             let mut result = json!({
                 "event": "result",
                 "digest": digest,
-                "media_type": root.descriptor.media_type,
-                "repository": name.repository.as_str(),
+                "media_type": root.media_type,
+                "repository": name.repository().as_str(),
                 "reference": reference.to_string(),
                 "name": name.to_string(),
                 "blobs": report,
@@ -114,17 +101,18 @@ impl Sending<'_> {
         }
     }
 
-    async fn say_planned(&self, origin: &Origin, plan: &Plan, target: &Target) -> anyhow::Result<()> {
+    async fn say_planned(&self, push: &Push, plan: &Plan) -> anyhow::Result<()> {
+        let repository = push.repository();
         let manifests = plan.manifests.iter().map(|manifest| (&manifest.descriptor, "would be pushed"));
         let foreign = plan.foreign.iter().map(|layer| (layer, "foreign, left where it is"));
         let present = plan.present.iter().map(|manifest| (manifest, "exists"));
         let mut planned: Vec<_> = foreign.chain(present).collect();
-        let missing = match origin.mountable_by(&target.client) {
-            Some(from) if *from != target.repository => "would be mounted",
+        let missing = match push.origin().mountable_by(repository.registry()) {
+            Some(from) if from != repository.name() => "would be mounted",
             _ => "would be sent",
         };
         for blob in plan.layers.iter().chain(&plan.configs) {
-            let size = target.client.blob_size(&target.repository, &blob.digest).await?;
+            let size = repository.blob_size(&blob.digest).await?;
             planned.push((blob, if size == Some(blob.size) { "exists" } else { missing }));
         }
         self.display.finish();

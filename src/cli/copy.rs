@@ -1,12 +1,13 @@
 //! `overside copy`: an artifact from one repository to another, on one registry or between two.
 
 use anyhow::Context;
-use overside_client::artifact::{self, CopyOptions, Origin, Target};
+use overside_client::ImageRef;
+use overside_client::artifact::Origin;
 use overside_protocol::wire::Platform;
 
 use super::artifact::{SendArgs, Sending, unless_interrupted};
 use super::progress::{Display, OutputArgs};
-use super::remote::{RemoteArgs, RemoteName, TransferArgs};
+use super::remote::{RemoteArgs, TransferArgs};
 use crate::domain::reference::Reference;
 
 /// Copy an image or another artifact between repositories and registries
@@ -16,10 +17,10 @@ use crate::domain::reference::Reference;
 pub struct CopyArgs {
     /// What to copy
     #[arg(value_name = "FROM[:TAG|@DIGEST]")]
-    from: RemoteName,
+    from: ImageRef,
     /// Where to; without a tag it gets the one that it has there
     #[arg(value_name = "TO[:TAG]")]
-    to: RemoteName,
+    to: ImageRef,
     /// Of several platforms this one alone, such as linux/arm64
     #[arg(long, value_name = "OS/ARCH")]
     platform: Option<Platform>,
@@ -45,17 +46,17 @@ pub async fn run(args: CopyArgs) -> anyhow::Result<()> {
 }
 
 async fn copy_all(args: &CopyArgs, display: &Display) -> anyhow::Result<()> {
-    let (from, to) = (args.remote.client(&args.from).await?, args.remote.client(&args.to).await?);
-    let (from, to) = (args.transfer.limit(from), args.transfer.limit(to));
-    let reference = args.from.reference_or_latest()?;
-    let root = artifact::find(&from, &args.from.repository, &reference, args.platform.as_ref()).await;
+    let from = args.remote.transfers(&args.from, &args.transfer).await?;
+    let to = args.remote.transfers(&args.to, &args.transfer).await?;
+    let reference = args.from.reference_or_latest();
+    let root = from.find(&reference, args.platform.as_ref()).await;
     let root = root.with_context(|| format!("cannot copy {}", args.from))?;
-    args.send.prepare(&to, &args.to.repository).await?;
-    let tag = match args.to.reference.as_ref().unwrap_or(&reference) {
+    args.send.prepare(&to).await?;
+    let tag = match args.to.reference().unwrap_or(&reference) {
         Reference::Tag(tag) => Some(tag.clone()),
         Reference::Digest(_) => None,
     };
-    if let Some(Reference::Digest(digest)) = &args.to.reference {
+    if let Some(Reference::Digest(digest)) = args.to.reference() {
         anyhow::ensure!(
             *digest == root.descriptor.digest,
             "{} is {}, and cannot become {digest}",
@@ -63,13 +64,11 @@ async fn copy_all(args: &CopyArgs, display: &Display) -> anyhow::Result<()> {
             root.descriptor.digest
         );
     }
-    let name = args.to.with(tag.clone().map(Reference::Tag));
-    let put = args.send.put_options(args.transfer.lanes());
-    let options =
-        CopyOptions { put, replace_tag: args.force, recheck: args.force, referrers: args.referrers };
-    let target = Target { client: to, repository: args.to.repository.clone(), tag };
-    let origin = Origin::Registry(from, args.from.repository.clone());
+    let name = args.to.with_reference(tag.clone().map(Reference::Tag));
+    let push = to.push(Origin::Registry(from), root).tag(tag).replace_tag(args.force).recheck(args.force);
+    let push = push.referrers(args.referrers).jobs(args.transfer.limit());
+    let push = push.saved_uploads(args.send.saved_uploads());
     let sending = Sending { display, output: args.output, args: &args.send, before: None };
-    let sent = sending.send(&origin, &root, &target, &options, &name).await;
+    let sent = sending.send(push, &name).await;
     sent.with_context(|| format!("cannot copy {} to {}", args.from, args.to))
 }

@@ -7,7 +7,6 @@ mod urls;
 use std::time::Duration;
 
 use axum::http::HeaderValue;
-use overside_client::Client;
 use serde::Serialize;
 use url::Url;
 
@@ -59,11 +58,7 @@ struct Report {
 
 pub(super) async fn run(args: DoctorArgs) -> anyhow::Result<()> {
     let mut report = Report::default();
-    let service = args
-        .server
-        .as_ref()
-        .map(|url| anyhow::Ok(Client::connect(url.clone(), args.tls.options(None)?)?))
-        .transpose()?;
+    let service = args.server.as_ref().map(|url| anyhow::Ok(args.tls.builder(url)?.build()?)).transpose()?;
     report.findings.extend(service::findings(service.as_ref(), args.origin.as_ref()).await);
     let db = examine_database(&args.store, &mut report.findings).await;
     // The service signs by the database's clock, so that is what the store's is compared with.
@@ -79,8 +74,8 @@ pub(super) async fn run(args: DoctorArgs) -> anyhow::Result<()> {
             if !report.findings.iter().any(Finding::is_broken) {
                 let place = args.store.public_url.as_ref().or(args.server.as_ref());
                 report.findings.extend(urls::downloads(&store, place).await);
-                if let (Some(client), Some(origin)) = (&service, &args.origin) {
-                    report.findings.extend(service::bucket_cors(client, &store, origin).await);
+                if let (Some(registry), Some(origin)) = (&service, &args.origin) {
+                    report.findings.extend(service::bucket_cors(registry, &store, origin).await);
                 }
                 probe(store, db.as_ref(), &clock, args.store.copy_timeout, &mut report).await?;
             }

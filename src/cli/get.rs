@@ -1,18 +1,17 @@
 //! `overside get`: a blob into a file, or an artifact's files into a folder, verified.
 
 mod restore;
-mod tree;
 
 use std::path::PathBuf;
 
 use anyhow::Context;
-use overside_client::Client;
+use overside_client::{ImageRef, Repository};
 use serde_json::json;
 
 use super::artifact::unless_interrupted;
 use super::pipe::{Outgoing, is_stdio};
 use super::progress::{Display, OutputArgs};
-use super::remote::{RemoteArgs, RemoteName, TransferArgs, with_reference};
+use super::remote::{RemoteArgs, TransferArgs, with_reference};
 use crate::domain::digest::Digest;
 use crate::domain::reference::Reference;
 
@@ -23,7 +22,7 @@ use crate::domain::reference::Reference;
 pub struct GetArgs {
     /// A blob, such as team/model@sha256:…, or an artifact, such as team/data:v1
     #[arg(value_name = "NAME@DIGEST|NAME:TAG", value_parser = with_reference)]
-    name: RemoteName,
+    name: ImageRef,
     /// File to write, or for an artifact the folder; files that are there are replaced once the download is verified.
     /// With - a blob, or an artifact's only file, goes to standard output
     #[arg(long = "output", short = 'o', value_name = "FILE|DIR")]
@@ -43,29 +42,34 @@ pub async fn run(args: GetArgs) -> anyhow::Result<()> {
 }
 
 async fn get(args: &GetArgs, display: &Display) -> anyhow::Result<()> {
-    let client = args.transfer.limit(args.remote.client(&args.name).await?);
-    match &args.name.reference_or_latest()? {
+    let repository = args.remote.transfers(&args.name, &args.transfer).await?;
+    match &args.name.reference_or_latest() {
         // A digest is a blob's, unless only a manifest has it.
-        Reference::Digest(digest) if client.blob_size(&args.name.repository, digest).await?.is_some() => {
-            blob(args, &client, digest, display).await
+        Reference::Digest(digest) if repository.blob_size(digest).await?.is_some() => {
+            blob(args, &repository, digest, display).await
         }
-        reference => restore::artifact(args, &client, reference, display).await,
+        reference => restore::artifact(args, &repository, reference, display).await,
     }
 }
 
-async fn blob(args: &GetArgs, client: &Client, digest: &Digest, display: &Display) -> anyhow::Result<()> {
+async fn blob(
+    args: &GetArgs,
+    repository: &Repository,
+    digest: &Digest,
+    display: &Display,
+) -> anyhow::Result<()> {
     if is_stdio(&args.target) {
-        return to_stdout(args, client, digest, display).await;
+        return to_stdout(args, repository, digest, display).await;
     }
     let progress = display.progress().of(digest.to_string());
-    let size = client.download(&args.name.repository, digest, &args.target, &progress).await?;
+    let size = repository.download(digest).progress(progress).save(&args.target).await?;
     display.finish();
     if args.output.json {
         let report = json!({
             "event": "result",
             "digest": digest,
             "size": size,
-            "repository": args.name.repository,
+            "repository": repository.name(),
             "reference": args.name.to_string(),
             "file": args.target,
         });
@@ -78,14 +82,14 @@ async fn blob(args: &GetArgs, client: &Client, digest: &Digest, display: &Displa
 
 async fn to_stdout(
     args: &GetArgs,
-    client: &Client,
+    repository: &Repository,
     digest: &Digest,
     display: &Display,
 ) -> anyhow::Result<()> {
     let outgoing = Outgoing::new(args.output)?;
     let file = outgoing.folder().join("blob");
     let progress = display.progress().of(digest.to_string());
-    client.download(&args.name.repository, digest, &file, &progress).await?;
+    repository.download(digest).progress(progress).save(&file).await?;
     display.finish();
     outgoing.send(&file).await
 }

@@ -3,8 +3,8 @@
 use std::io::{BufRead, IsTerminal};
 
 use anyhow::Context;
-use overside_client::credentials::{Credentials, Keeper};
-use overside_client::{Client, Credential, RegistryAddress};
+use overside_client::credentials::{CredentialStore, Credentials};
+use overside_client::{Credential, RegistryAddress};
 
 use super::BadUsage;
 use super::remote::TlsArgs;
@@ -16,7 +16,7 @@ use super::remote::TlsArgs;
 #[derive(Debug, clap::Args)]
 pub(super) struct LoginArgs {
     #[command(flatten)]
-    registry: Registry,
+    registry: RegistryArg,
     /// Who signs in; asked for on a terminal if it is not given
     #[arg(long, short)]
     username: Option<String>,
@@ -31,11 +31,11 @@ pub(super) struct LoginArgs {
 #[derive(Debug, clap::Args)]
 pub(super) struct LogoutArgs {
     #[command(flatten)]
-    registry: Registry,
+    registry: RegistryArg,
 }
 
 #[derive(Debug, clap::Args)]
-struct Registry {
+struct RegistryArg {
     /// The registry: HOST, HOST:PORT or a URL
     #[arg(
         value_name = "REGISTRY",
@@ -51,7 +51,7 @@ pub(super) async fn login(args: LoginArgs) -> anyhow::Result<()> {
     let registry = args.registry.registry;
     // First: nobody should type a password before hearing that it cannot be kept.
     let credentials = Credentials::load()?;
-    let stranger = Client::connect(registry.url().clone(), args.tls.options(None)?)?;
+    let stranger = args.tls.builder(registry.url())?.build()?;
     // Also first: a password may go elsewhere, and nobody should type one that goes nowhere.
     if let Some(service) = stranger.token_service_elsewhere().await? {
         let service = service.origin().ascii_serialization();
@@ -62,17 +62,17 @@ pub(super) async fn login(args: LoginArgs) -> anyhow::Result<()> {
     if username.is_empty() || password.is_empty() {
         return Err(BadUsage::new("neither name nor password can be empty").into());
     }
-    let credential = Credential::Basic { username: username.clone(), password };
-    let options = args.tls.options(Some(credential.clone()))?;
-    Client::connect(registry.url().clone(), options)?.ping().await?;
-    let keeper = credentials.store(registry.name(), &credential).await?;
+    let credential = Credential::basic(&username, password);
+    args.tls.builder(registry.url())?.credentials(credential.clone()).build()?.ping().await?;
+    let store = credentials.store(registry.name(), &credential).await?;
     say!("signed in to {registry} as {username}");
-    match keeper {
-        Keeper::Helper(program) => complain!("{program} keeps the password"),
-        Keeper::File(path) => complain!(
+    match store {
+        CredentialStore::Helper(program) => complain!("{program} keeps the password"),
+        CredentialStore::File(path) => complain!(
             "the password is in {}, not encrypted; a credential helper would keep it safer (credsStore in that file)",
             path.display()
         ),
+        _ => {}
     }
     Ok(())
 }

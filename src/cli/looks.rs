@@ -3,12 +3,13 @@
 use std::io::Write;
 
 use anyhow::{Context, bail};
+use overside_client::artifact::TITLE;
 use overside_client::manifest::Manifest;
-use overside_client::{artifact, printable};
+use overside_client::{ImageRef, printable};
 use overside_protocol::wire::Platform;
 use serde_json::{Value, json};
 
-use super::remote::{RemoteArgs, RemoteName};
+use super::remote::RemoteArgs;
 use crate::domain::reference::Reference;
 
 /// List the tags of a repository
@@ -16,7 +17,7 @@ use crate::domain::reference::Reference;
 pub struct TagsArgs {
     /// The repository, such as team/app
     #[arg(value_name = "NAME")]
-    name: RemoteName,
+    name: ImageRef,
     /// Print a JSON array
     #[arg(long)]
     json: bool,
@@ -29,7 +30,7 @@ pub struct TagsArgs {
 pub struct ReferrersArgs {
     /// The manifest, such as team/app:v1
     #[arg(value_name = "NAME[:TAG|@DIGEST]")]
-    name: RemoteName,
+    name: ImageRef,
     /// Those of this type alone
     #[arg(long, value_name = "TYPE")]
     artifact_type: Option<String>,
@@ -45,7 +46,7 @@ pub struct ReferrersArgs {
 pub struct InspectArgs {
     /// The manifest, such as team/app:v1
     #[arg(value_name = "NAME[:TAG|@DIGEST]")]
-    name: RemoteName,
+    name: ImageRef,
     /// Of several platforms this one alone, such as linux/arm64
     #[arg(long, value_name = "OS/ARCH")]
     platform: Option<Platform>,
@@ -60,9 +61,8 @@ pub struct InspectArgs {
 }
 
 pub async fn tags(args: TagsArgs) -> anyhow::Result<()> {
-    let client = args.remote.client(&args.name).await?;
-    let Some(tags) = client.tags(&args.name.repository).await? else {
-        bail!("the registry has no repository {}, or you may not read it", args.name.repository);
+    let Some(tags) = args.remote.repository(&args.name).await?.tags().await? else {
+        bail!("the registry has no repository {}, or you may not read it", args.name.repository());
     };
     list(&tags, args.json);
     Ok(())
@@ -79,15 +79,15 @@ pub(super) fn list(names: &[String], as_json: bool) {
 }
 
 pub async fn referrers(args: ReferrersArgs) -> anyhow::Result<()> {
-    let (client, repository) = (args.remote.client(&args.name).await?, &args.name.repository);
-    let subject = match args.name.reference_or_latest()? {
+    let repository = args.remote.repository(&args.name).await?;
+    let subject = match args.name.reference_or_latest() {
         Reference::Digest(digest) => digest,
         tag @ Reference::Tag(_) => {
-            let subject = client.resolve(repository, &tag).await?;
+            let subject = repository.resolve(&tag).await?;
             subject.with_context(|| format!("there is no {}", args.name))?.digest
         }
     };
-    let referrers = client.referrers(repository, &subject, args.artifact_type.as_deref()).await?;
+    let referrers = repository.referrers(&subject, args.artifact_type.as_deref()).await?;
     if args.json {
         say!("{}", json!(referrers));
         return Ok(());
@@ -101,8 +101,8 @@ pub async fn referrers(args: ReferrersArgs) -> anyhow::Result<()> {
 }
 
 pub async fn inspect(args: InspectArgs) -> anyhow::Result<()> {
-    let (client, reference) = (args.remote.client(&args.name).await?, args.name.reference_or_latest()?);
-    let manifest = artifact::find(&client, &args.name.repository, &reference, args.platform.as_ref()).await;
+    let repository = args.remote.repository(&args.name).await?;
+    let manifest = repository.find(&args.name.reference_or_latest(), args.platform.as_ref()).await;
     let manifest = manifest.with_context(|| format!("cannot inspect {}", args.name))?;
     if args.raw {
         std::io::stdout().write_all(&manifest.payload).context("cannot write to standard output")?;
@@ -119,7 +119,7 @@ pub async fn inspect(args: InspectArgs) -> anyhow::Result<()> {
 }
 
 /// A few lines for people.
-fn described(name: &RemoteName, manifest: &Manifest) -> String {
+fn described(name: &ImageRef, manifest: &Manifest) -> String {
     let descriptor = &manifest.descriptor;
     let mut lines = vec![
         format!("name        {name}"),
@@ -143,7 +143,7 @@ fn described(name: &RemoteName, manifest: &Manifest) -> String {
         manifest.config.iter().map(|config| format!("config      {} {}", config.digest, config.size)),
     );
     for layer in &manifest.layers {
-        let title = printable(layer.annotation(super::put::TITLE).unwrap_or_default());
+        let title = printable(layer.annotation(TITLE).unwrap_or_default());
         lines.push(format!("layer       {} {} {title}", layer.digest, layer.size).trim_end().to_owned());
     }
     lines.join("\n")

@@ -5,8 +5,9 @@ use std::str::FromStr;
 use anyhow::bail;
 use chrono::{DateTime, SecondsFormat, Utc};
 use futures_util::stream::{self, StreamExt};
+use overside_client::artifact::TITLE;
 use overside_client::manifest::Manifest;
-use overside_client::{Client, RegistryAddress, printable};
+use overside_client::{ImageRef, ImageRefError, RegistryAddress, Repository, printable};
 use overside_protocol::wire::Descriptor;
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -14,8 +15,7 @@ use serde_json::{Value, json};
 use super::BadUsage;
 use super::advice::Advised;
 use super::looks::list;
-use super::put::TITLE;
-use super::remote::{RemoteArgs, RemoteName, RemoteNameError};
+use super::remote::RemoteArgs;
 use crate::domain::digest::Digest;
 use crate::domain::media_type::MediaType;
 use crate::domain::reference::Reference;
@@ -53,14 +53,14 @@ pub struct LsArgs {
 #[derive(Debug, Clone)]
 enum Place {
     Registry(RegistryAddress),
-    Repository(RemoteName),
+    Repository(ImageRef),
 }
 
 impl FromStr for Place {
-    type Err = RemoteNameError;
+    type Err = ImageRefError;
 
     /// As names begin with a host: by a dot, a port or `localhost`, or the scheme of a URL.
-    fn from_str(text: &str) -> Result<Self, RemoteNameError> {
+    fn from_str(text: &str) -> Result<Self, ImageRefError> {
         let rest = text.split_once("://").map_or(text, |(_, rest)| rest);
         let is_whole = !rest.trim_end_matches('/').contains('/');
         let port = rest.trim_end_matches('/').rsplit_once(':').map(|(_, port)| port);
@@ -102,25 +102,24 @@ pub(super) async fn run(args: LsArgs) -> anyhow::Result<()> {
     let url = match &args.place {
         Some(Place::Repository(name)) if args.blobs => return blobs(&args, name).await,
         Some(Place::Repository(name)) => return repository(&args, name).await,
-        Some(Place::Registry(registry)) => registry.url().clone(),
-        None => args.remote.server.clone(),
+        Some(Place::Registry(registry)) => registry.url(),
+        None => &args.remote.server,
     };
-    list(&args.remote.client_at(url, None).await?.catalog().await?, args.json);
+    list(&args.remote.registry(url).await?.catalog().await?, args.json);
     Ok(())
 }
 
 /// What `put NAME` without a tag leaves, and pushes that were never finished.
-async fn blobs(args: &LsArgs, name: &RemoteName) -> anyhow::Result<()> {
-    if name.reference.is_some() {
+async fn blobs(args: &LsArgs, name: &ImageRef) -> anyhow::Result<()> {
+    if name.reference().is_some() {
         return Err(
             BadUsage::new("blobs that no manifest names have no tag; write the repository alone").into()
         );
     }
-    let client = args.remote.client(name).await?;
-    let Some(mut blobs) = client.blobs(&name.repository).await? else {
+    let Some(mut blobs) = args.remote.repository(name).await?.blobs().await? else {
         bail!(
             "there is no repository {}, or you may not read it, or the registry lists no blobs",
-            name.repository
+            name.repository()
         );
     };
     blobs.retain(|blob| !blob.in_manifest);
@@ -130,32 +129,32 @@ async fn blobs(args: &LsArgs, name: &RemoteName) -> anyhow::Result<()> {
     }
     for blob in blobs {
         let since = blob.created_at.to_rfc3339_opts(SecondsFormat::Secs, true);
-        say!("{} {} {since}", name.with(Some(Reference::Digest(blob.digest))), blob.size);
+        say!("{} {} {since}", name.with_reference(Some(Reference::Digest(blob.digest))), blob.size);
     }
     Ok(())
 }
 
-async fn repository(args: &LsArgs, name: &RemoteName) -> anyhow::Result<()> {
-    let client = args.remote.client(name).await?;
-    let references: Vec<Reference> = if let Some(reference) = &name.reference {
+async fn repository(args: &LsArgs, name: &ImageRef) -> anyhow::Result<()> {
+    let repository = args.remote.repository(name).await?;
+    let references: Vec<Reference> = if let Some(reference) = name.reference() {
         vec![reference.clone()]
     } else {
-        let Some(tags) = client.tags(&name.repository).await? else {
-            bail!("the registry has no repository {}, or you may not read it", name.repository);
+        let Some(tags) = repository.tags().await? else {
+            bail!("the registry has no repository {}, or you may not read it", name.repository());
         };
         tags.iter().filter_map(|tag| tag.parse().ok()).map(Reference::Tag).collect()
     };
-    let looks = references.iter().map(|reference| look(&client, name, reference));
+    let looks = references.iter().map(|reference| look(&repository, reference));
     let looked: Vec<_> = stream::iter(looks).buffered(LOOKS_AT_ONCE).collect().await;
     let (mut entries, mut unread) = (Vec::with_capacity(looked.len()), 0);
     for (reference, entry) in references.iter().zip(looked) {
         match entry {
             Ok(Some(entry)) => entries.push(entry),
             // Deleted since it was listed.
-            Ok(None) if name.reference.is_none() => {}
+            Ok(None) if name.reference().is_none() => {}
             Ok(None) => bail!("there is no {name}, or you may not see it"),
             Err(error) => {
-                complain!("error: {}: {}", name.with(Some(reference.clone())), Advised(&error));
+                complain!("error: {}: {}", name.with_reference(Some(reference.clone())), Advised(&error));
                 unread += 1;
             }
         }
@@ -184,8 +183,8 @@ fn say_entries(entries: &[Entry]) {
     }
 }
 
-async fn look(client: &Client, name: &RemoteName, reference: &Reference) -> anyhow::Result<Option<Entry>> {
-    let Some(manifest) = client.manifest(&name.repository, reference).await? else { return Ok(None) };
+async fn look(repository: &Repository, reference: &Reference) -> anyhow::Result<Option<Entry>> {
+    let Some(manifest) = repository.manifest(reference).await? else { return Ok(None) };
     let tag = match reference {
         Reference::Tag(tag) => Some(tag.to_string()),
         Reference::Digest(_) => None,
@@ -197,7 +196,7 @@ async fn look(client: &Client, name: &RemoteName, reference: &Reference) -> anyh
         digest: manifest.descriptor.digest,
         media_type: manifest.descriptor.media_type.clone(),
         size: (!is_index).then(|| size.fold(0, u64::saturating_add)),
-        created: created(client, name, &manifest).await,
+        created: created(repository, &manifest).await,
         files: parts(&manifest),
     }))
 }
@@ -216,7 +215,7 @@ fn parts(manifest: &Manifest) -> Vec<Part> {
 }
 
 /// What the manifest says of it, or else an image's config.
-async fn created(client: &Client, name: &RemoteName, manifest: &Manifest) -> Option<DateTime<Utc>> {
+async fn created(repository: &Repository, manifest: &Manifest) -> Option<DateTime<Utc>> {
     let payload: Value = serde_json::from_slice(&manifest.payload).ok()?;
     if let Some(told) = payload["annotations"][CREATED].as_str() {
         return told.parse().ok();
@@ -224,7 +223,7 @@ async fn created(client: &Client, name: &RemoteName, manifest: &Manifest) -> Opt
     let config =
         manifest.config.as_ref().filter(|config| IMAGE_CONFIGS.contains(&config.media_type.as_str()))?;
     // A date alone is no reason to fail.
-    let config = client.small_blob(&name.repository, config).await.ok()?;
+    let config = repository.small_blob(config).await.ok()?;
     let config: Value = serde_json::from_slice(&config).ok()?;
     config["created"].as_str()?.parse().ok()
 }

@@ -2,9 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
+use overside_client::ImageRef;
+
 use super::BadUsage;
 use super::pipe::is_stdio;
-use super::remote::RemoteName;
 
 /// The files, and where they go: what `--to` names, or else the last operand, which must be no file then.
 ///
@@ -14,8 +15,8 @@ use super::remote::RemoteName;
 /// send the others there.
 pub(super) fn files_and_name(
     operands: &[PathBuf],
-    to: Option<&RemoteName>,
-) -> Result<(Vec<PathBuf>, RemoteName), BadUsage> {
+    to: Option<&ImageRef>,
+) -> Result<(Vec<PathBuf>, ImageRef), BadUsage> {
     if let Some(name) = to {
         return Ok((operands.to_vec(), name.clone()));
     }
@@ -23,7 +24,7 @@ pub(super) fn files_and_name(
         return Err(BadUsage::new("no file is named, and no repository"));
     };
     let shown = last.display();
-    let name = last.to_str().unwrap_or_default().parse::<RemoteName>();
+    let name = last.to_str().unwrap_or_default().parse::<ImageRef>();
     if is_file(last) {
         // Where a repository may be called so as well, this is how it is meant.
         let instead = name.map_or_else(

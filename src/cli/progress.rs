@@ -153,6 +153,7 @@ impl Shown {
                 );
                 self.say(&format!("{text}; {}", super::output::trying_again(*after)));
             }
+            _ => {}
         }
     }
 
@@ -323,6 +324,7 @@ const fn name(stage: Stage) -> &'static str {
         Stage::Uploading => "uploading",
         Stage::Finalizing => "finalizing",
         Stage::Downloading => "downloading",
+        _ => "working",
     }
 }
 
@@ -334,6 +336,7 @@ const fn said(outcome: Outcome) -> &'static str {
         Outcome::ThroughServer => "through the server",
         Outcome::Downloaded => "downloaded",
         Outcome::Foreign => "foreign, left where it is",
+        _ => "done",
     }
 }
 

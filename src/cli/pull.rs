@@ -3,16 +3,15 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
-use overside_client::archive::{Form, ImageName, pack};
-use overside_client::artifact::{self, PullOptions};
-use overside_client::authority;
+use overside_client::archive::{ArchiveFormat, ImageName, pack};
+use overside_client::{ImageRef, authority};
 use overside_protocol::wire::Platform;
 use serde_json::json;
 
 use super::artifact::{say_planned, unless_interrupted};
 use super::pipe::{Outgoing, is_stdio};
 use super::progress::{Display, OutputArgs};
-use super::remote::{RemoteArgs, RemoteName, TransferArgs};
+use super::remote::{RemoteArgs, TransferArgs};
 use crate::domain::reference::Reference;
 
 /// Pull an image into a tar or a folder
@@ -24,7 +23,7 @@ use crate::domain::reference::Reference;
 pub struct PullArgs {
     /// The image, such as team/app:v1 or registry.example/team/app@sha256:…
     #[arg(value_name = "NAME[:TAG|@DIGEST]")]
-    name: RemoteName,
+    name: ImageRef,
     /// A name that ends in .tar, or in .tgz or .tar.gz for a packed one; a folder; or - for a tar on standard output
     #[arg(value_name = "OUT.tar|OUT.tgz|DIR|-")]
     target: PathBuf,
@@ -48,14 +47,14 @@ pub async fn run(args: PullArgs) -> anyhow::Result<()> {
 }
 
 async fn pull(args: &PullArgs, display: &Display) -> anyhow::Result<()> {
-    let client = args.transfer.limit(args.remote.client(&args.name).await?);
-    let repository = &args.name.repository;
-    let reference = args.name.reference_or_latest()?;
-    let root = artifact::find(&client, repository, &reference, args.platform.as_ref()).await;
+    let repository = args.remote.transfers(&args.name, &args.transfer).await?;
+    let reference = args.name.reference_or_latest();
+    let root = repository.find(&reference, args.platform.as_ref()).await;
     let root = root.with_context(|| format!("cannot pull {}", args.name))?;
     let descriptor = root.descriptor.clone();
+    let pull = repository.pull(root).jobs(args.transfer.limit()).progress(display.progress());
     if args.dry_run {
-        let plan = artifact::plan_pull(&client, repository, &root).await?;
+        let plan = pull.plan().await?;
         for blob in plan.layers.iter().chain(&plan.configs) {
             say_planned(args.output, &blob.digest, blob.size, "would be fetched");
         }
@@ -63,26 +62,25 @@ async fn pull(args: &PullArgs, display: &Display) -> anyhow::Result<()> {
     }
     let name = match &reference {
         Reference::Tag(tag) => {
-            let registry = authority(client.base()).unwrap_or_default();
-            Some(ImageName { repository: format!("{registry}/{repository}"), tag: tag.clone() })
+            let registry = authority(repository.registry().url()).unwrap_or_default();
+            Some(ImageName::new(format!("{registry}/{}", repository.name()), tag.clone()))
         }
         Reference::Digest(_) => None,
     };
+    let pull = pull.name(name);
     if is_stdio(&args.target) {
         let outgoing = Outgoing::new(args.output)?;
         let file = outgoing.folder().join("image.tar");
-        let options = PullOptions { lanes: args.transfer.lanes(), form: Form::Tar, name };
-        let pulled = artifact::pull(&client, repository, root, &file, &options, &display.progress()).await;
+        let pulled = pull.format(ArchiveFormat::Tar).save(&file).await;
         pulled.with_context(|| format!("cannot pull {}", args.name))?;
         display.finish();
         return outgoing.send(&file).await;
     }
     let is_packed = is_packed(&args.target);
-    let form = if is_packed { Form::Tar } else { Form::of(&args.target) };
-    if form == Form::Folder && args.target.is_file() {
+    let format = if is_packed { ArchiveFormat::Tar } else { ArchiveFormat::of(&args.target) };
+    if format == ArchiveFormat::Folder && args.target.is_file() {
         bail!("{} is a file; give it a name that ends in .tar, or name a folder", args.target.display());
     }
-    let options = PullOptions { lanes: args.transfer.lanes(), form, name };
     // Each blob has its place in a tar, and none in a packed one: that is made of the tar, which goes then. It lies beside
     // it, where there is room, in a folder of its own.
     let beside = args.target.parent().filter(|folder| !folder.as_os_str().is_empty());
@@ -90,7 +88,7 @@ async fn pull(args: &PullArgs, display: &Display) -> anyhow::Result<()> {
     let apart = is_packed.then(|| tempfile::tempdir_in(beside)).transpose();
     let apart = apart.with_context(|| format!("cannot write to {}", beside.display()))?;
     let target = apart.as_ref().map_or_else(|| args.target.clone(), |folder| folder.path().join("image.tar"));
-    let report = artifact::pull(&client, repository, root, &target, &options, &display.progress()).await;
+    let report = pull.format(format).save(&target).await;
     let report = report.with_context(|| format!("cannot pull {}", args.name))?;
     if is_packed {
         pack(&target, &args.target).await?;

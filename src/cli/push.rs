@@ -6,8 +6,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Context, ensure};
-use overside_client::archive::{Archive, Packing};
-use overside_client::artifact::{CopyOptions, Origin, Target};
+use overside_client::ImageRef;
+use overside_client::archive::{Archive, LayerCompression};
+use overside_client::artifact::Origin;
 use overside_protocol::wire::Platform;
 
 use super::BadUsage;
@@ -15,10 +16,10 @@ use super::artifact::{SendArgs, Sending, unless_interrupted};
 use super::operands::files_and_name;
 use super::pipe::{is_stdio, spooled};
 use super::progress::{Display, OutputArgs};
-use super::remote::{RemoteArgs, RemoteName, TransferArgs};
+use super::remote::{RemoteArgs, TransferArgs};
 use crate::domain::digest::Digest;
 use crate::domain::reference::Reference;
-use choose::{Asked, Choice, choose};
+use choose::{Choice, Selection, choose};
 
 const USAGE: &str = "overside push [OPTIONS] <ARCHIVE> <NAME[:TAG]>\n       overside push [OPTIONS] --to <NAME[:TAG]> <ARCHIVE>";
 
@@ -42,7 +43,7 @@ pub struct PushArgs {
     operands: Vec<PathBuf>,
     /// What to push the archive as, instead of the name behind it
     #[arg(long, value_name = "NAME[:TAG]")]
-    to: Option<RemoteName>,
+    to: Option<ImageRef>,
     /// Which image, where the archive has several: as it is called there, or its digest
     #[arg(long, value_name = "NAME")]
     image: Option<String>,
@@ -93,30 +94,30 @@ async fn push(args: &PushArgs, display: &Display) -> anyhow::Result<()> {
     let spooled = if is_stdio(file) { Some(spooled().await?) } else { None };
     let archive = Archive::open(spooled.as_ref().map_or(file, |spooled| spooled.path()), &progress).await;
     let archive = Arc::new(archive.with_context(|| format!("{} was not sent", file.display()))?);
-    let packing = packing(args, &archive);
-    let (image, platform, is_packed) = (args.image.as_deref(), args.platform.as_ref(), packing.is_some());
-    let wanted = choose(&archive, Asked { image, platform, name: &name, is_packed })?;
+    let compression = compression(args, &archive);
+    let (image, platform) = (args.image.as_deref(), args.platform.as_ref());
+    let selection = Selection { image, platform, name: &name, is_compressed: compression.is_some() };
+    let wanted = choose(&archive, selection)?;
     for note in &wanted.notes {
         complain!("note: {note}");
     }
-    let client = args.transfer.limit(args.remote.client(&name).await?);
-    args.send.prepare(&client, &name.repository).await?;
-    let lanes = args.transfer.lanes();
-    let origin = match packing.filter(|_| !wanted.as_it_is) {
+    let repository = args.remote.transfers(&name, &args.transfer).await?;
+    args.send.prepare(&repository).await?;
+    let limit = args.transfer.limit();
+    let origin = match compression.filter(|_| !wanted.as_it_is) {
         None => Origin::Archive(archive.clone()),
-        Some(packing) => {
+        Some(compression) => {
             let roots: Vec<_> = wanted.choices.iter().map(|choice| choice.root).collect();
             // Each is a core's work; more of them than bodies may be sent would lie there unsent.
             let cores = std::thread::available_parallelism().map_or(1, usize::from);
-            let compressed = archive.compress(&roots, packing, cores.min(lanes.count()), &progress).await;
+            let compressed = archive.compress(&roots, compression, cores.min(limit.jobs()), &progress).await;
             Origin::Compressed(Arc::new(compressed.context("nothing was sent")?))
         }
     };
-    let put = args.send.put_options(lanes);
-    let options = CopyOptions { put, replace_tag: true, recheck: args.recheck, referrers: false };
+    let saved = args.send.saved_uploads();
     for Choice { root, tag } in wanted.choices {
-        let (root, before) = after_packing(&archive, &origin, root);
-        if let Some(Reference::Digest(digest)) = &name.reference {
+        let (root, before) = after_compression(&archive, &origin, root);
+        if let Some(Reference::Digest(digest)) = name.reference() {
             ensure!(root == *digest, "the image is {root} here, and cannot become {digest}");
         }
         let root = match &origin {
@@ -124,27 +125,29 @@ async fn push(args: &PushArgs, display: &Display) -> anyhow::Result<()> {
             _ => archive.manifest(&root),
         };
         let root = root.context("the archive lost its own manifest")?;
-        let tagged = name.with(tag.clone().map(Reference::Tag));
-        let target = Target { client: client.clone(), repository: name.repository.clone(), tag };
+        let tagged = name.with_reference(tag.clone().map(Reference::Tag));
+        let push =
+            repository.push(origin.clone(), root.clone()).tag(tag).replace_tag(true).recheck(args.recheck);
+        let push = push.jobs(limit.clone()).saved_uploads(saved.clone());
         let sending = Sending { display, output: args.output, args: &args.send, before };
-        sending.send(&origin, root, &target, &options, &tagged).await?;
+        sending.send(push, &tagged).await?;
     }
     // Everything that the archive has whole is there now.
     wanted.lacking.into_iter().next().map_or(Ok(()), Err)
 }
 
-/// What layers are packed with, if they are: digests that are somebody's already change by request alone.
-fn packing(args: &PushArgs, archive: &Archive) -> Option<Packing> {
+/// The compression of layers that nobody compressed. Digests that somebody knows already change by request alone.
+fn compression(args: &PushArgs, archive: &Archive) -> Option<LayerCompression> {
     match args.compress {
-        Some(Compress::Gzip) => Some(Packing::Gzip),
-        Some(Compress::Zstd) => Some(Packing::Zstd),
+        Some(Compress::Gzip) => Some(LayerCompression::Gzip),
+        Some(Compress::Zstd) => Some(LayerCompression::Zstd),
         Some(Compress::None) => None,
-        None => archive.makes_manifests().then_some(Packing::Gzip),
+        None => archive.makes_manifests().then_some(LayerCompression::Gzip),
     }
 }
 
-/// What the root is called once its layers are packed, and what the archive calls it where that is something else.
-fn after_packing(archive: &Archive, origin: &Origin, root: Digest) -> (Digest, Option<Digest>) {
+/// The digest of the root once its layers are compressed, and the one in the archive if that is another.
+fn after_compression(archive: &Archive, origin: &Origin, root: Digest) -> (Digest, Option<Digest>) {
     let Origin::Compressed(compressed) = origin else { return (root, None) };
     let now = compressed.renamed(&root);
     (now, Some(root).filter(|before| *before != now && !archive.makes_manifests()))

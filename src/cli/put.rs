@@ -3,14 +3,16 @@
 mod artifact;
 mod folder;
 mod stream;
-mod tree;
 
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use futures_util::stream::StreamExt;
-use overside_client::{Client, Error, HashCache, Outcome, PutOptions, PutOutcome, printable};
+use overside_client::{
+    Blob, ConcurrencyLimit, Error, HashCache, ImageRef, Outcome, PutOutcome, Repository, SavedUploads,
+    printable,
+};
 use serde_json::json;
 
 use super::BadUsage;
@@ -19,13 +21,11 @@ use super::artifact::{SendArgs, say_planned, unless_interrupted, user_folder};
 use super::operands::files_and_name;
 use super::pipe::is_stdio;
 use super::progress::{Display, OutputArgs};
-use super::remote::{RemoteArgs, RemoteName, TransferArgs};
+use super::remote::{RemoteArgs, TransferArgs};
 use crate::domain::digest::Digest;
 use crate::domain::media_type::MediaType;
 use crate::domain::reference::Reference;
 use crate::domain::upload::{TransferMode, UploadId};
-pub(super) use artifact::TITLE;
-pub(super) use tree::{TREE, Tree, is_plain, leads_inside};
 
 const USAGE: &str =
     "overside put [OPTIONS] <FILE>... <NAME>\n       overside put [OPTIONS] --to <NAME> <FILE>...";
@@ -47,7 +47,7 @@ pub struct PutArgs {
     operands: Vec<PathBuf>,
     /// Repository that the files go to; then every operand is a file
     #[arg(long, value_name = "NAME")]
-    to: Option<RemoteName>,
+    to: Option<ImageRef>,
     /// Upload a folder as one artifact
     #[arg(long, short)]
     recursive: bool,
@@ -88,10 +88,12 @@ fn transfer_mode() -> impl TypedValueParser<Value = TransferMode> {
 struct Put<'a> {
     args: &'a PutArgs,
     files: Vec<PathBuf>,
-    name: RemoteName,
-    client: Client,
+    name: ImageRef,
+    repository: Repository,
     display: Display,
-    options: PutOptions,
+    limit: ConcurrencyLimit,
+    saved: Option<SavedUploads>,
+    hashes: Option<HashCache>,
 }
 
 /// What came of one file.
@@ -107,15 +109,10 @@ enum Done {
 
 pub async fn run(args: PutArgs) -> anyhow::Result<()> {
     let (files, name) = files_and_name(&args.operands, args.to.as_ref())?;
-    let client = args.transfer.limit(args.remote.client(&name).await?);
-    let display = Display::new(args.output);
-    let options = PutOptions {
-        mode: args.mode,
-        resume: args.resume,
-        hashes: hashes(args.rehash),
-        ..args.send.put_options(args.transfer.lanes())
-    };
-    let put = Put { args: &args, files, name, client, display, options };
+    let repository = args.remote.transfers(&name, &args.transfer).await?;
+    let (display, limit) = (Display::new(args.output), args.transfer.limit());
+    let (saved, hashes) = (args.send.saved_uploads(), hashes(args.rehash));
+    let put = Put { args: &args, files, name, repository, display, limit, saved, hashes };
     let done = unless_interrupted(&put.display, Box::pin(put.run())).await;
     if let (Err(error), Some(hint)) = (&done, put.hint())
         && error.downcast_ref::<Error>().is_none_or(is_resumable)
@@ -128,7 +125,7 @@ pub async fn run(args: PutArgs) -> anyhow::Result<()> {
 impl Put<'_> {
     async fn run(&self) -> anyhow::Result<()> {
         let args = self.args;
-        let tag = match &self.name.reference {
+        let tag = match self.name.reference() {
             Some(Reference::Digest(_)) => {
                 return Err(BadUsage::new(
                     "digests are made of what is in the files; write NAME:TAG or NAME",
@@ -157,7 +154,7 @@ impl Put<'_> {
             }
             Some(tag) => {
                 let files = artifact::titled(expand(&self.files)?, args.title.as_deref())?;
-                return artifact::put(self, &files, &Tree::default(), tag).await;
+                return artifact::put(self, files, tag).await;
             }
             None if args.title.is_some() || args.artifact_type.is_some() => {
                 return Err(self.needs_tag("titles and types are an artifact's").into());
@@ -168,10 +165,10 @@ impl Put<'_> {
         if args.resume.is_some() && files.len() != 1 {
             return Err(BadUsage::new("--resume goes on with one upload, of one file").into());
         }
-        args.send.prepare(&self.client, &self.name.repository).await?;
+        args.send.prepare(&self.repository).await?;
         // Hashing is a core's work and sending the network's: of two files one is hashed while the other travels.
         let putting = files.iter().map(|file| async move { (file, self.file(file).await) });
-        let at_once = self.options.lanes.count().min(files.len()).max(1);
+        let at_once = self.limit.jobs().min(files.len()).max(1);
         let mut putting = futures_util::stream::iter(putting).buffered(at_once);
         let mut failed = Vec::new();
         while let Some((file, done)) = putting.next().await {
@@ -192,26 +189,28 @@ impl Put<'_> {
     }
 
     async fn file(&self, file: &Path) -> anyhow::Result<Done> {
-        let repository = &self.name.repository;
         if is_stdio(file) {
             return Ok(Done::Put(stream::put(self).await?));
         }
         let progress = self.display.progress().of(file.display().to_string());
         if self.args.send.dry_run {
-            let blob = overside_client::Blob::of_file(file, self.options.hashes.as_ref(), &progress).await?;
-            let (digest, size) = (blob.digest, blob.size());
-            let is_there = self.client.blob_size(repository, &digest).await? == Some(size);
+            let blob = Blob::from_file(file, self.hashes.as_ref(), &progress).await?;
+            let (digest, size) = (blob.digest(), blob.size());
+            let is_there = self.repository.blob_size(&digest).await? == Some(size);
             return Ok(Done::Planned {
                 digest,
                 size,
                 outcome: if is_there { "exists" } else { "would be sent" },
             });
         }
-        Ok(Done::Put(self.client.put_file(repository, file, &self.options, &progress).await?))
+        let put = self.repository.put(file).jobs(self.limit.clone()).mode(self.args.mode);
+        let put = put.resume(self.args.resume).saved_uploads(self.saved.clone());
+        let put = put.hash_cache(self.hashes.clone()).progress(progress);
+        Ok(Done::Put(put.send().await?))
     }
 
     fn say(&self, file: &Path, put: PutOutcome, is_alone: bool) {
-        let reference = self.name.with(Some(Reference::Digest(put.digest)));
+        let reference = self.name.with_reference(Some(Reference::Digest(put.digest)));
         self.display.finish();
         if self.args.output.json {
             let report = json!({
@@ -219,7 +218,7 @@ impl Put<'_> {
                 "file": file,
                 "digest": put.digest,
                 "size": put.size,
-                "repository": self.name.repository,
+                "repository": self.repository.name(),
                 "reference": reference.to_string(),
                 "existed": put.outcome == Outcome::Exists,
                 "outcome": put.outcome,
@@ -240,13 +239,13 @@ impl Put<'_> {
     /// The command that goes on from here, also elsewhere.
     fn hint(&self) -> Option<String> {
         let [file] = &self.files[..] else { return None };
-        if self.args.recursive || self.name.reference.is_some() || is_stdio(file) {
+        if self.args.recursive || self.name.reference().is_some() || is_stdio(file) {
             return None;
         }
         let (file, name) = (file.display(), &self.name);
         let to = if self.args.to.is_some() { "--to " } else { "" };
         // Without the name and password that an address may have.
-        let server = self.client.base().as_str().trim_end_matches('/');
+        let server = self.repository.registry().url().as_str().trim_end_matches('/');
         let id = self.display.session()?;
         Some(format!(
             "to go on on another machine: overside put '{file}' {to}{name} --server {server} --resume {id}"
@@ -292,6 +291,7 @@ fn is_resumable(error: &Error) -> bool {
         | Error::Broken { .. }
         | Error::Stalled { .. }
         | Error::Incomplete(_)
+        | Error::FinalizeStalled { .. }
         | Error::File { .. } => true,
         error => error.refusal().is_some_and(|refusal| {
             refusal.status.is_server_error() || matches!(refusal.status.as_u16(), 401 | 403 | 408 | 429)

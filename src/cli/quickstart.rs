@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use clap::{Args, Command, FromArgMatches};
-use overside_client::{Client, Progress, PutOptions};
+use overside_client::Registry;
 
 use crate::config::ServeConfig;
 use crate::domain::name::RepositoryName;
@@ -47,11 +47,11 @@ pub(super) async fn run(args: QuickstartArgs) -> anyhow::Result<()> {
     say!("Overside serves on {base}, with everything it keeps in {}", args.data.display());
     let file = args.file.clone().unwrap_or_else(|| program.clone());
     let name: RepositoryName = REPOSITORY.parse()?;
-    let client = Client::new(url.clone())?;
-    let put = client.put_file(&name, &file, &PutOptions::default(), &Progress::default()).await?;
+    let repository = Registry::builder(&url).build()?.repository(name.clone());
+    let put = repository.put(&file).send().await?;
     say!("pushed {} as {name}@{} ({} bytes)", file.display(), put.digest, put.size);
     let back = tempfile_beside(&args.data);
-    client.download(&name, &put.digest, &back, &Progress::default()).await?;
+    repository.download(&put.digest).save(&back).await?;
     tokio::fs::remove_file(&back).await.context("cannot remove the downloaded copy")?;
     say!("pulled it back: the digest holds");
     if args.once {

@@ -1,17 +1,16 @@
 //! What every command that speaks to a registry takes: the name of something there, and how to get there.
 
-use std::fmt;
 use std::path::PathBuf;
-use std::str::FromStr;
 
 use anyhow::Context;
 use overside_client::credentials::{Credentials, CredentialsError};
-use overside_client::{AddressError, Client, ConnectOptions, Credential, Lanes, RegistryAddress, authority};
+use overside_client::{
+    ConcurrencyLimit, ImageRef, ImageRefError, Registry, RegistryAddress, RegistryBuilder, Repository,
+    authority,
+};
 use url::Url;
 
-use crate::domain::digest::DigestError;
-use crate::domain::name::{NameError, RepositoryName};
-use crate::domain::reference::{InvalidReference, Reference};
+use crate::domain::name::RepositoryName;
 
 /// How to reach the registry.
 #[derive(Debug, Clone, clap::Args)]
@@ -66,74 +65,15 @@ fn rate(text: &str) -> Result<u64, String> {
     }
 }
 
-/// `[http[s]://][HOST[:PORT]/]NAME[:TAG][@DIGEST]`: what begins with a host has a dot, a colon or `localhost` before
-/// its first slash, as Docker has it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RemoteName {
-    /// As it was written, and what it means.
-    host: Option<(String, RegistryAddress)>,
-    pub repository: RepositoryName,
-    pub reference: Option<Reference>,
-}
-
-/// Why a text names nothing on a registry.
+/// Why an argument names no manifest and no blob.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
-pub enum RemoteNameError {
+pub enum ReferenceError {
     #[error(
         "a manifest is written NAME:TAG or NAME@DIGEST, a blob NAME@DIGEST; `overside put` and `push` print them"
     )]
-    NoReference,
+    Missing,
     #[error(transparent)]
-    Address(#[from] AddressError),
-    #[error(transparent)]
-    Name(#[from] NameError),
-    #[error(transparent)]
-    Reference(#[from] InvalidReference),
-    #[error(transparent)]
-    Digest(#[from] DigestError),
-}
-
-impl FromStr for RemoteName {
-    type Err = RemoteNameError;
-
-    fn from_str(text: &str) -> Result<Self, RemoteNameError> {
-        let scheme = text.find("://").map_or(0, |end| end + "://".len());
-        let first = text[scheme..].find('/').map(|end| scheme + end);
-        let is_host = |end: usize| {
-            let first = &text[scheme..end];
-            // No host begins with a dot, and a path that climbs is better called a bad name.
-            scheme > 0 || (!first.starts_with('.') && first.contains(['.', ':'])) || first == "localhost"
-        };
-        let (host, rest) = match first.filter(|end| is_host(*end)) {
-            Some(end) => (Some((text[..end].to_owned(), text[..end].parse()?)), &text[end + 1..]),
-            None => (None, text),
-        };
-        let (rest, digest) = match rest.split_once('@') {
-            Some((rest, digest)) => (rest, Some(digest.parse()?)),
-            None => (rest, None),
-        };
-        let (name, tag) = match rest.rsplit_once(':') {
-            Some((name, tag)) => (name, Some(Reference::Tag(tag.parse().map_err(InvalidReference::Tag)?))),
-            None => (rest, None),
-        };
-        // With both the digest decides, as it does for Docker.
-        let reference = digest.map(Reference::Digest).or(tag);
-        Ok(Self { host, repository: name.parse()?, reference })
-    }
-}
-
-impl fmt::Display for RemoteName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some((host, _)) = &self.host {
-            write!(f, "{host}/")?;
-        }
-        write!(f, "{}", self.repository)?;
-        match &self.reference {
-            Some(Reference::Tag(tag)) => write!(f, ":{tag}"),
-            Some(Reference::Digest(digest)) => write!(f, "@{digest}"),
-            None => Ok(()),
-        }
-    }
+    Invalid(#[from] ImageRefError),
 }
 
 /// A server as a URL, or as it is written before names: `localhost:5000`.
@@ -150,35 +90,41 @@ pub fn server(text: &str) -> Result<Url, String> {
 }
 
 /// For arguments that cannot do without a tag or a digest.
-pub fn with_reference(text: &str) -> Result<RemoteName, RemoteNameError> {
-    let name: RemoteName = text.parse()?;
-    if name.reference.is_some() { Ok(name) } else { Err(RemoteNameError::NoReference) }
-}
-
-impl RemoteName {
-    /// The same repository, with another tag or digest.
-    pub fn with(&self, reference: Option<Reference>) -> Self {
-        Self { reference, ..self.clone() }
-    }
-
-    /// The tag or digest, or else the tag that all tools take where none is given.
-    pub fn reference_or_latest(&self) -> anyhow::Result<Reference> {
-        self.reference.clone().map_or_else(|| Ok("latest".parse()?), Ok)
-    }
+pub fn with_reference(text: &str) -> Result<ImageRef, ReferenceError> {
+    let name: ImageRef = text.parse()?;
+    if name.reference().is_some() { Ok(name) } else { Err(ReferenceError::Missing) }
 }
 
 impl RemoteArgs {
-    /// A client of the registry that a name is on, as whoever is signed in to it.
-    pub async fn client(&self, name: &RemoteName) -> anyhow::Result<Client> {
-        let url = name.host.as_ref().map_or(&self.server, |(_, address)| address.url());
-        self.client_at(url.clone(), Some(&name.repository)).await
+    /// The repository that a name means, with the credentials of whoever is signed in to its registry.
+    pub async fn repository(&self, name: &ImageRef) -> anyhow::Result<Repository> {
+        self.repository_with_rate(name, None).await
     }
 
-    /// The same of a registry by itself.
-    pub async fn client_at(&self, url: Url, repository: Option<&RepositoryName>) -> anyhow::Result<Client> {
+    /// As [`Self::repository`], for transfers.
+    pub async fn transfers(&self, name: &ImageRef, transfer: &TransferArgs) -> anyhow::Result<Repository> {
+        self.repository_with_rate(name, transfer.bwlimit).await
+    }
+
+    async fn repository_with_rate(&self, name: &ImageRef, rate: Option<u64>) -> anyhow::Result<Repository> {
+        let url = name.registry().map_or(&self.server, RegistryAddress::url);
+        let builder = self.builder(url, Some(name.repository())).await?;
+        Ok(builder.rate_limit(rate).build()?.repository(name.repository().clone()))
+    }
+
+    /// A registry by itself, with the credentials of whoever is signed in to it.
+    pub async fn registry(&self, url: &Url) -> anyhow::Result<Registry> {
+        Ok(self.builder(url, None).await?.build()?)
+    }
+
+    async fn builder(
+        &self,
+        url: &Url,
+        repository: Option<&RepositoryName>,
+    ) -> anyhow::Result<RegistryBuilder> {
         let credentials = Credentials::load().context("cannot read who you are to registries")?;
         let repository = repository.map(RepositoryName::as_str);
-        let credential = match credentials.find(&authority(&url).unwrap_or_default(), repository).await {
+        let credential = match credentials.find(&authority(url).unwrap_or_default(), repository).await {
             // Much can be done by nobody in particular; what cannot, the registry says.
             Err(error @ (CredentialsError::HelperMissing { .. } | CredentialsError::HelperBroken { .. })) => {
                 complain!("warning: {error}");
@@ -186,37 +132,31 @@ impl RemoteArgs {
             }
             found => found.context("cannot tell who you are to the registry")?,
         };
-        Ok(Client::connect(url, self.tls.options(credential)?)?)
+        Ok(self.tls.builder(url)?.credentials(credential))
     }
 }
 
 impl TlsArgs {
-    /// With who the caller is.
-    pub fn options(&self, credential: Option<Credential>) -> anyhow::Result<ConnectOptions> {
+    /// A registry whose certificate and token service are trusted as these arguments say.
+    pub fn builder(&self, url: &Url) -> anyhow::Result<RegistryBuilder> {
         let authorities = match &self.ca {
             Some(file) => std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?,
             None => Vec::new(),
         };
-        Ok(ConnectOptions {
-            credential,
-            token_services: self.token_service.clone(),
-            authorities,
-            accept_invalid_certificates: self.insecure,
-            retrying: Some(super::output::say_retry),
-        })
+        Ok(Registry::builder(url)
+            .token_services(self.token_service.iter().cloned())
+            .root_certificates(authorities)
+            .accept_invalid_certificates(self.insecure)
+            .on_retry(super::output::say_retry))
     }
 }
 
 impl TransferArgs {
-    pub fn lanes(&self) -> Lanes {
+    /// How many bodies are transferred at a time.
+    pub fn limit(&self) -> ConcurrencyLimit {
         // No more than get their turn within seconds.
         let most = self.bwlimit.map_or(u64::MAX, |rate| rate / (MIN_RATE / 4));
-        Lanes::new(usize::try_from(most).unwrap_or(usize::MAX).min(self.jobs.into()))
-    }
-
-    /// The client, as fast as it may be.
-    pub fn limit(&self, client: Client) -> Client {
-        client.with_rate_limit(self.bwlimit)
+        ConcurrencyLimit::new(usize::try_from(most).unwrap_or(usize::MAX).min(self.jobs.into()))
     }
 }
 
@@ -224,28 +164,6 @@ impl TransferArgs {
 #[expect(clippy::unwrap_used, reason = "a test that meets an error here has failed")]
 mod tests {
     use super::*;
-
-    #[test]
-    fn names_are_read_as_docker_reads_them() {
-        let digest = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
-        for (text, host, name, reference) in [
-            ("team/app", None, "team/app", None),
-            ("team/app:v1", None, "team/app", Some("v1")),
-            ("localhost/team/app:v1", Some("localhost"), "team/app", Some("v1")),
-            ("127.0.0.1:5000/app", Some("127.0.0.1:5000"), "app", None),
-            ("[::1]:5000/app:a", Some("[::1]:5000"), "app", Some("a")),
-            ("registry.example/a/b/c:1.0", Some("registry.example"), "a/b/c", Some("1.0")),
-            ("http://registry:80/a", Some("http://registry:80"), "a", None),
-        ] {
-            let parsed: RemoteName = text.parse().unwrap();
-            assert_eq!(parsed.host.as_ref().map(|(written, _)| written.as_str()), host, "{text}");
-            assert_eq!(parsed.repository.as_str(), name, "{text}");
-            assert_eq!(parsed.reference.as_ref().map(ToString::to_string).as_deref(), reference, "{text}");
-            assert_eq!(parsed.to_string(), text);
-        }
-        let both: RemoteName = format!("a/b:v1@{digest}").parse().unwrap();
-        assert_eq!(both.to_string(), format!("a/b@{digest}"));
-    }
 
     #[test]
     fn a_server_needs_no_scheme() {
@@ -259,29 +177,6 @@ mod tests {
         }
         for bad in ["nowhere", "", "u:p@h.x", "host:port"] {
             assert!(server(bad).is_err(), "{bad}");
-        }
-    }
-
-    #[test]
-    fn what_names_nothing_is_refused() {
-        for bad in [
-            "",
-            "/",
-            "a/",
-            "A/b",
-            "a:b:c",
-            "a@b",
-            "a@sha256:1",
-            "ftp://x/y",
-            "https://x",
-            "http:///a",
-            "u:p@h.x/a",
-            "h.x?q/a",
-            "a b",
-            "../up",
-            "x.y/../z",
-        ] {
-            assert!(bad.parse::<RemoteName>().is_err(), "{bad}");
         }
     }
 }

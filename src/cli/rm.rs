@@ -5,10 +5,10 @@ mod repository;
 use std::io::{BufRead, IsTerminal};
 
 use anyhow::{Context, bail};
-use overside_client::{Client, Error};
+use overside_client::{Error, ImageRef, Repository};
 
 use super::BadUsage;
-use super::remote::{RemoteArgs, RemoteName};
+use super::remote::RemoteArgs;
 use crate::domain::digest::Digest;
 use crate::domain::reference::{Reference, Tag};
 
@@ -25,7 +25,7 @@ const MAX_SHOWN_TAGS: usize = 10;
 pub struct RmArgs {
     /// What to delete: a tag such as team/app:v1, or a manifest or blob by its digest
     #[arg(value_name = "NAME:TAG|NAME@DIGEST|NAME")]
-    name: RemoteName,
+    name: ImageRef,
     /// The digest is a blob's
     #[arg(long)]
     blob: bool,
@@ -44,16 +44,16 @@ pub struct RmArgs {
 
 pub async fn run(args: RmArgs) -> anyhow::Result<()> {
     let name = &args.name;
-    let client = args.remote.client(name).await?;
-    match &name.reference {
-        Some(Reference::Digest(digest)) if args.blob => blob(&args, &client, digest).await,
+    let there = args.remote.repository(name).await?;
+    match name.reference() {
+        Some(Reference::Digest(digest)) if args.blob => blob(&args, &there, digest).await,
         _ if args.blob => Err(BadUsage::new("a blob has no tag; name its digest").into()),
-        None if args.repository => repository::remove(&args, &client).await,
+        None if args.repository => repository::remove(&args, &there).await,
         Some(_) if args.repository => {
             Err(BadUsage::new("a whole repository has neither tag nor digest; write its name alone").into())
         }
-        Some(Reference::Tag(tag)) => tag_alone(&args, &client, tag).await,
-        Some(Reference::Digest(digest)) => manifest(&args, &client, digest).await,
+        Some(Reference::Tag(tag)) => tag_alone(&args, &there, tag).await,
+        Some(Reference::Digest(digest)) => manifest(&args, &there, digest).await,
         None => Err(BadUsage::new(format!(
             "write which tag or manifest of {name}: {name}:TAG or {name}@DIGEST; all of it goes with --repository"
         ))
@@ -61,12 +61,11 @@ pub async fn run(args: RmArgs) -> anyhow::Result<()> {
     }
 }
 
-async fn blob(args: &RmArgs, client: &Client, digest: &Digest) -> anyhow::Result<()> {
-    let repository = &args.name.repository;
+async fn blob(args: &RmArgs, repository: &Repository, digest: &Digest) -> anyhow::Result<()> {
     let is_there = if args.dry_run {
-        client.blob_size(repository, digest).await?.is_some()
+        repository.blob_size(digest).await?.is_some()
     } else {
-        client.delete_blob(repository, digest).await?
+        repository.delete_blob(digest).await?
     };
     if !is_there {
         bail!("there is no blob {}, or you may not see it", args.name);
@@ -75,19 +74,19 @@ async fn blob(args: &RmArgs, client: &Client, digest: &Digest) -> anyhow::Result
     Ok(())
 }
 
-async fn tag_alone(args: &RmArgs, client: &Client, tag: &Tag) -> anyhow::Result<()> {
-    let (name, repository) = (&args.name, &args.name.repository);
+async fn tag_alone(args: &RmArgs, repository: &Repository, tag: &Tag) -> anyhow::Result<()> {
+    let name = &args.name;
     let is_there = if args.dry_run {
-        client.resolve(repository, &Reference::Tag(tag.clone())).await?.is_some()
+        repository.resolve(&Reference::Tag(tag.clone())).await?.is_some()
     } else {
-        match client.delete_tag(repository, tag).await {
+        match repository.delete_tag(tag).await {
             Err(Error::TagStays { peer, tag, digest }) => {
                 let stays = Error::TagStays { peer, tag, digest };
-                let tags = tags_of(client, args, &digest).await?;
+                let tags = tags_of(repository, &digest).await?;
                 bail!(
                     "{stays}; nothing was deleted. The manifest goes with all its tags ({}) by: overside rm {}",
                     listed(&tags),
-                    name.with(Some(Reference::Digest(digest)))
+                    name.with_reference(Some(Reference::Digest(digest)))
                 );
             }
             deleted => deleted?,
@@ -100,17 +99,17 @@ async fn tag_alone(args: &RmArgs, client: &Client, tag: &Tag) -> anyhow::Result<
     Ok(())
 }
 
-async fn manifest(args: &RmArgs, client: &Client, digest: &Digest) -> anyhow::Result<()> {
-    let (name, repository) = (&args.name, &args.name.repository);
-    if client.resolve(repository, &Reference::Digest(*digest)).await?.is_none() {
+async fn manifest(args: &RmArgs, repository: &Repository, digest: &Digest) -> anyhow::Result<()> {
+    let name = &args.name;
+    if repository.resolve(&Reference::Digest(*digest)).await?.is_none() {
         return Err(missing(name));
     }
-    let tags = tags_of(client, args, digest).await?;
+    let tags = tags_of(repository, digest).await?;
     if !args.dry_run {
         if !tags.is_empty() {
             confirm(args, &format!("{name} goes with its tags: {}", listed(&tags)))?;
         }
-        if !client.delete_manifest(repository, digest).await? {
+        if !repository.delete_manifest(digest).await? {
             return Err(missing(name));
         }
     }
@@ -118,8 +117,8 @@ async fn manifest(args: &RmArgs, client: &Client, digest: &Digest) -> anyhow::Re
     Ok(())
 }
 
-async fn tags_of(client: &Client, args: &RmArgs, digest: &Digest) -> anyhow::Result<Vec<Tag>> {
-    let tagged = client.tagged(&args.name.repository).await;
+async fn tags_of(repository: &Repository, digest: &Digest) -> anyhow::Result<Vec<Tag>> {
+    let tagged = repository.tags_with_digests().await;
     let tagged = tagged.context("cannot tell which tags go with it; nothing was deleted")?;
     let tags = tagged.unwrap_or_default().into_iter().filter(|(_, means)| means == digest);
     Ok(tags.map(|(tag, _)| tag).collect())
@@ -145,11 +144,11 @@ fn confirm(args: &RmArgs, what: &str) -> anyhow::Result<()> {
 fn say_gone(args: &RmArgs, tags: &[Tag], manifests: &[Digest]) {
     let tags = tags.iter().cloned().map(Reference::Tag);
     for reference in tags.chain(manifests.iter().copied().map(Reference::Digest)) {
-        say!("{}", args.name.with(Some(reference)));
+        say!("{}", args.name.with_reference(Some(reference)));
     }
 }
 
-fn missing(name: &RemoteName) -> anyhow::Error {
+fn missing(name: &ImageRef) -> anyhow::Error {
     anyhow::anyhow!("there is no {name}, or you may not see it")
 }
 

@@ -1,8 +1,9 @@
 //! `overside tag`: another tag for a manifest.
 
 use anyhow::Context;
+use overside_client::ImageRef;
 
-use super::remote::{RemoteArgs, RemoteName};
+use super::remote::RemoteArgs;
 use crate::domain::reference::{Reference, Tag};
 
 /// Give a manifest more tags
@@ -13,7 +14,7 @@ use crate::domain::reference::{Reference, Tag};
 pub struct TagArgs {
     /// The manifest, such as team/app:v1
     #[arg(value_name = "NAME[:TAG|@DIGEST]")]
-    name: RemoteName,
+    name: ImageRef,
     /// What it is called besides, such as v2 or latest
     #[arg(value_name = "TAG", required = true)]
     tags: Vec<Tag>,
@@ -22,12 +23,12 @@ pub struct TagArgs {
 }
 
 pub async fn run(args: TagArgs) -> anyhow::Result<()> {
-    let (client, repository) = (args.remote.client(&args.name).await?, &args.name.repository);
-    let found = client.manifest(repository, &args.name.reference_or_latest()?).await?;
+    let repository = args.remote.repository(&args.name).await?;
+    let found = repository.manifest(&args.name.reference_or_latest()).await?;
     let manifest = found.with_context(|| format!("there is no {}, or you may not see it", args.name))?;
     for tag in args.tags {
-        let name = args.name.with(Some(Reference::Tag(tag.clone())));
-        let pushed = client.push_manifest(repository, &manifest, Some(&tag)).await;
+        let name = args.name.with_reference(Some(Reference::Tag(tag.clone())));
+        let pushed = repository.push_manifest(&manifest, Some(&tag)).await;
         pushed.with_context(|| format!("cannot make {name}"))?;
         say!("{} {name}", manifest.descriptor.digest);
     }

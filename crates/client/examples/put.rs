@@ -1,32 +1,30 @@
-//! Uploads a file as a blob, straight to the store where the registry signs URLs, and says how far it is.
+//! Uploads a file as a blob, straight to the store where the registry signs URLs, and tells how far it is.
 //!
 //! ```text
-//! cargo run -p overside-client --example put -- http://127.0.0.1:5000 team/model model.bin
+//! cargo run -p overside-client --example put -- http://127.0.0.1:5000/team/model model.bin
 //! ```
 
 use std::error::Error;
-use std::path::PathBuf;
 
-use overside_client::{Client, Event, Progress, PutOptions, RegistryAddress};
-use overside_protocol::name::RepositoryName;
+use overside_client::{Event, ImageRef, Registry};
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
-    let [address, repository, file] = std::env::args()
-        .skip(1)
-        .collect::<Vec<_>>()
-        .try_into()
-        .map_err(|_| "name a registry, a repository and a file")?;
-    let address: RegistryAddress = address.parse()?;
-    let repository: RepositoryName = repository.parse()?;
+    let [name, file] = arguments().ok_or("name a repository with its registry, and a file")?;
+    let name: ImageRef = name.parse()?;
+    let address = name.registry().ok_or("name the registry before the repository")?;
+    let repository = Registry::builder(address.url()).build()?.repository(name.repository().clone());
 
-    let progress = Progress::new(|subject, event| match event {
+    let put = repository.put(file).jobs(4).on_event(|subject, event| match event {
         Event::Started { stage, total, .. } => eprintln!("{}: {stage:?}, {total} bytes", subject.name),
         Event::Retrying { error, after } => eprintln!("{error}; trying again in {after:?}"),
         _ => {}
     });
-    let client = Client::new(address.url().clone())?;
-    let put = client.put_file(&repository, &PathBuf::from(file), &PutOptions::default(), &progress).await?;
+    let put = put.send().await?;
     println!("{} {:?}", put.digest, put.outcome);
     Ok(())
+}
+
+fn arguments<const N: usize>() -> Option<[String; N]> {
+    std::env::args().skip(1).collect::<Vec<_>>().try_into().ok()
 }

@@ -1,8 +1,8 @@
-//! Images in files: archives of `docker save` and of the OCI image layout, packed or not, and layouts in folders.
+//! Image archives: those of `docker save` and of the OCI image layout, packed or not, and image layouts in folders.
 //!
 //! ```text
 //! Archive::open ──> contents (folder, tar or packed tar) ──> oci or docker: what it says it has
-//!                                                       └──> prove: every byte hashed, against digests and diff ids
+//!                                                       └──> verify: every byte hashed, against digests and diff ids
 //! Archive::compress ──> plain layers packed into temporary files, and the manifests that name them
 //! Output::create ──> a slot for each blob ──> finish: the index, and the name
 //! ```
@@ -10,6 +10,7 @@
 //! tar is a section of that file.
 
 mod compress;
+mod compression;
 mod contents;
 mod docker;
 mod examine;
@@ -18,13 +19,12 @@ mod json;
 mod name;
 mod oci;
 mod output;
-mod prove;
 mod spool;
 mod table;
-mod tape;
+mod tar_reader;
 #[cfg(test)]
 mod tests;
-mod unpack;
+mod verify;
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -39,14 +39,14 @@ use super::progress::Progress;
 use crate::files::midstates::Midstates;
 use crate::files::source::FileSource;
 use crate::registry::manifest::Manifest;
-use contents::{Contents, Member, Place};
+use compression::Compression;
+use contents::{Contents, Member, MemberLocation};
 use examine::Watch;
-use prove::{Found, Hashed, hash_all};
-use unpack::Compression;
+use verify::{ArchiveIndex, ExaminedFiles, hash_all};
 
-pub use super::error::{ArchiveError, Missing};
-pub use compress::{Compressed, Packing};
-pub use output::{Bundle, Form, ImageName, Output, Slot, pack};
+pub use super::error::{ArchiveError, MissingContent};
+pub use compress::{CompressedArchive, LayerCompression};
+pub use output::{ArchiveFormat, Bundle, ImageName, Output, Slot, pack};
 
 /// A sound archive: all that it says it has is there, with the digests that it says.
 ///
@@ -62,18 +62,19 @@ pub struct Archive {
 
 /// An image, an index or another artifact that an archive has under a name of its own.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct Image {
-    /// `RepoTags`, or what the layout's index calls it; none at all for one that has no name.
+    /// `RepoTags`, or the names in the layout's index. Empty for an image without a name.
     pub names: Vec<String>,
     pub root: Descriptor,
-    /// What the archive has not of it: the first thing of each platform. Nothing, as a rule.
-    pub missing: Vec<Missing>,
-    /// Of an index that lacks something, the images that lack nothing.
+    /// What the archive lacks of it: the first thing of each platform. As a rule nothing.
+    pub missing: Vec<MissingContent>,
+    /// If it is an index that lacks something: its images that lack nothing.
     pub whole: Vec<Descriptor>,
 }
 
-impl From<Missing> for ArchiveError {
-    fn from(missing: Missing) -> Self {
+impl From<MissingContent> for ArchiveError {
+    fn from(missing: MissingContent) -> Self {
         if missing.is_manifest {
             Self::MissingManifest(missing)
         } else {
@@ -83,7 +84,7 @@ impl From<Missing> for ArchiveError {
 }
 
 impl Image {
-    /// Of which the archive lacks nothing.
+    /// An image of which the archive lacks nothing.
     pub(super) const fn of(names: Vec<String>, root: Descriptor) -> Self {
         Self { names, root, missing: Vec::new(), whole: Vec::new() }
     }
@@ -99,12 +100,12 @@ impl Image {
 struct Blob {
     member: Member,
     midstates: Midstates,
-    layer: Option<Inside>,
+    layer: Option<LayerContent>,
 }
 
 /// A layer of an image's file system: how it is packed, and what it is unpacked.
 #[derive(Debug, Clone, Copy)]
-struct Inside {
+struct LayerContent {
     compression: Option<Compression>,
     diff_id: Digest,
 }
@@ -117,8 +118,9 @@ impl Blob {
     }
 }
 
-/// A blob's bytes, as a file or a section of one. What was unpacked for it is removed with it.
+/// A blob's bytes, as a file or a section of one. A file that was unpacked for it is removed when this is dropped.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct OpenedBlob {
     pub source: FileSource,
     pub midstates: Midstates,
@@ -126,7 +128,11 @@ pub struct OpenedBlob {
 }
 
 impl Archive {
-    /// Recognises and checks what is at `path`. Takes as long as hashing everything; dropping the future stops it.
+    /// Recognises and checks the archive at `path`. Takes as long as hashing everything; dropping the future stops it.
+    ///
+    /// # Errors
+    /// [`ArchiveError`] says what is wrong: the file cannot be read, is no image archive, is damaged or truncated, or lacks what
+    /// it names.
     pub async fn open(path: &Path, progress: &Progress) -> Result<Self, ArchiveError> {
         let (owned, progress) = (path.to_owned(), progress.clone());
         blocking(path, progress, move |watch| Self::open_blocking(&owned, watch)).await
@@ -143,7 +149,7 @@ impl Archive {
             // Docker writes both, and lists in the index also platforms that it does not have.
             (true, _) => {
                 let found = oci::find(&contents, watch);
-                let is_usable = |found: &Found| found.images.iter().all(Image::is_usable);
+                let is_usable = |found: &ArchiveIndex| found.images.iter().all(Image::is_usable);
                 let saved = (is_saved && !found.as_ref().is_ok_and(is_usable))
                     .then(|| Self::saved(&contents, watch).ok())
                     .flatten();
@@ -159,7 +165,7 @@ impl Archive {
             let examined = hashed.get(&member.name);
             let compression = examined.and_then(|examined| Some(examined.packed.as_ref()?.0));
             let layer = diff_ids.get(&digest).filter(|layer| layer.may_be_packed);
-            let layer = layer.map(|layer| Inside { compression, diff_id: layer.diff_id });
+            let layer = layer.map(|layer| LayerContent { compression, diff_id: layer.diff_id });
             let midstates = examined.map(|examined| examined.midstates.clone()).unwrap_or_default();
             blobs.insert(digest, Blob { member, midstates, layer });
         }
@@ -168,28 +174,31 @@ impl Archive {
     }
 
     fn layout(
-        found: Found,
+        found: ArchiveIndex,
         contents: &Contents,
         watch: &Watch,
-    ) -> Result<(bool, Found, Hashed), ArchiveError> {
+    ) -> Result<(bool, ArchiveIndex, ExaminedFiles), ArchiveError> {
         let hashed = hash_all(contents, found.blobs.values(), watch)?;
-        found.prove(&hashed, contents, watch)?;
+        found.verify(&hashed, contents, watch)?;
         Ok((false, found, hashed))
     }
 
-    fn saved(contents: &Contents, watch: &Watch) -> Result<(bool, Found, Hashed), ArchiveError> {
+    fn saved(
+        contents: &Contents,
+        watch: &Watch,
+    ) -> Result<(bool, ArchiveIndex, ExaminedFiles), ArchiveError> {
         let saved = docker::find(contents, watch)?;
         let hashed = hash_all(contents, saved.members(), watch)?;
-        Ok((true, saved.prove(&hashed, contents, watch)?, hashed))
+        Ok((true, saved.verify(&hashed, contents, watch)?, hashed))
     }
 
-    /// Whether the manifests are this program's, because the archive has none: their digests are nobody's yet.
+    /// Whether the manifests were made here because the archive has none. Nobody knows their digests yet then.
     #[must_use]
     pub const fn makes_manifests(&self) -> bool {
         self.makes_manifests
     }
 
-    /// What it has, in its order.
+    /// The images in the archive's order.
     #[must_use]
     pub fn images(&self) -> &[Image] {
         &self.images
@@ -201,18 +210,22 @@ impl Archive {
         self.manifests.get(digest)
     }
 
-    /// A config's or a layer's bytes. Of a packed archive it is unpacked to a temporary file first; opened in the
-    /// order of [`Self::order`], all blobs together unpack the archive once.
+    /// A config's or a layer's bytes. Of a packed archive they are unpacked to a temporary file first; opened in the order of
+    /// [`Self::order`], all blobs together unpack the archive once.
+    ///
+    /// # Errors
+    /// [`ArchiveError::BlobUnknown`] if no image of the archive has the blob, [`ArchiveError::Changed`] if somebody has written to
+    /// the archive since it was checked, [`ArchiveError::File`] if it cannot be read, or no temporary file written.
     pub async fn open_blob(&self, digest: &Digest) -> Result<OpenedBlob, ArchiveError> {
         let blob = self.blobs.get(digest).ok_or(ArchiveError::BlobUnknown(*digest))?;
         let midstates = blob.midstates.clone();
         match &blob.member.place {
-            Place::Plain(source) => {
+            MemberLocation::Plain(source) => {
                 let changed = |_| ArchiveError::Changed(source.path().to_owned());
                 source.check_unchanged().await.map_err(changed)?;
                 Ok(OpenedBlob { source: source.clone(), midstates, _spooled: None })
             }
-            Place::Packed(section) => {
+            MemberLocation::Packed(section) => {
                 let (contents, section, digest) = (Arc::clone(&self.contents), *section, *digest);
                 let spooled = blocking(&self.contents.path, Progress::default(), move |watch| {
                     let packed = contents.packed().ok_or(ArchiveError::BlobUnknown(digest))?;
@@ -224,7 +237,7 @@ impl Archive {
         }
     }
 
-    /// Where a blob comes in the archive: read in this order, a disk reads forward. Always 0 in a folder.
+    /// The position of a blob in the archive: in this order a disk reads forward. Always 0 in a folder.
     #[must_use]
     pub fn order(&self, digest: &Digest) -> u64 {
         self.blobs.get(digest).map_or(u64::MAX, |blob| blob.member.order)

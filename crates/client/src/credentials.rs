@@ -27,8 +27,9 @@ pub(super) const HUB: &str = "docker.io";
 
 type Result<T, E = CredentialsError> = std::result::Result<T, E>;
 
-/// What one signs in to a registry with. Its `Debug` shows no secret.
+/// A credential for a registry. Its `Debug` shows no secret.
 #[derive(Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Credential {
     Basic {
         username: String,
@@ -38,9 +39,10 @@ pub enum Credential {
     IdentityToken(String),
 }
 
-/// Who keeps what was stored.
+/// The place where a credential was stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Keeper {
+#[non_exhaustive]
+pub enum CredentialStore {
     /// A credential helper, by its program's name.
     Helper(String),
     /// Docker's file, where it is as good as in the clear for whoever can read the file.
@@ -61,7 +63,10 @@ pub struct Credentials {
 impl Credentials {
     /// Reads `$DOCKER_CONFIG/config.json` (`~/.docker/config.json`) and what podman, skopeo and buildah read:
     /// `$REGISTRY_AUTH_FILE` or, without it, `$XDG_RUNTIME_DIR/containers/auth.json` (`/run/containers/<uid>/auth.json`)
-    /// and `$XDG_CONFIG_HOME/containers/auth.json` (containers-auth.json(5)). None of them has to be there.
+    /// and `$XDG_CONFIG_HOME/containers/auth.json` (containers-auth.json(5)). None of them has to exist.
+    ///
+    /// # Errors
+    /// [`CredentialsError::File`] if one of them cannot be read, [`CredentialsError::Malformed`] if it is no configuration.
     pub fn load() -> Result<Self> {
         let set = |name: &str| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
         let docker = set("DOCKER_CONFIG").or_else(|| Some(env::home_dir()?.join(".docker")));
@@ -87,9 +92,12 @@ impl Credentials {
         Ok(Self { docker: docker_config, podman, path: docker, programs })
     }
 
-    /// What to sign in to `registry` (host or host:port) with, to work on `repository`: podman may keep one
-    /// credential for each namespace, and the closest is taken. Without a repository only those count that are
-    /// for the whole registry.
+    /// The credential for a registry (`HOST` or `HOST:PORT`) and a repository: podman may keep one for each namespace, and the
+    /// closest is taken. Without a repository only those count that are for the whole registry.
+    ///
+    /// # Errors
+    /// [`CredentialsError::Entry`] if an entry cannot be read; if a credential helper is configured,
+    /// [`CredentialsError::HelperMissing`] and its neighbours if it cannot be run, fails, or takes longer than two minutes.
     pub async fn find(&self, registry: &str, repository: Option<&str>) -> Result<Option<Credential>> {
         for config in self.docker.iter().chain(&self.podman) {
             if let Some(helper) = self.helper(config, registry)?
@@ -104,16 +112,21 @@ impl Credentials {
         Ok(None)
     }
 
-    /// Keeps a credential where Docker would: with the helper that is configured for the registry, else in
-    /// Docker's file. This value goes on finding what there was when it was read.
-    pub async fn store(&self, registry: &str, credential: &Credential) -> Result<Keeper> {
+    /// Stores a credential where Docker would: with the helper that is configured for the registry, else in Docker's file.
+    /// This value still finds only what there was when it was loaded.
+    ///
+    /// # Errors
+    /// [`CredentialsError::UserName`] if the name has a colon, [`CredentialsError::NoHome`] if there is no folder for Docker's
+    /// file, [`CredentialsError::File`] if it cannot be written, [`CredentialsError::HelperMissing`] and its neighbours as for
+    /// [`Self::find`].
+    pub async fn store(&self, registry: &str, credential: &Credential) -> Result<CredentialStore> {
         // In Basic authentication the first colon ends the name.
         if matches!(credential, Credential::Basic { username, .. } if username.contains(':')) {
             return Err(CredentialsError::UserName);
         }
         if let Some(helper) = self.configured_helper(registry)? {
             helper.store(server_name(registry), credential).await?;
-            return Ok(Keeper::Helper(helper.into_program()));
+            return Ok(CredentialStore::Helper(helper.into_program()));
         }
         let path = self.path.clone().ok_or(CredentialsError::NoHome)?;
         let (key, entry) = (server_name(registry).to_owned(), entry::to_json(credential));
@@ -122,11 +135,14 @@ impl Credentials {
             true
         })
         .await?;
-        Ok(Keeper::File(path))
+        Ok(CredentialStore::File(path))
     }
 
-    /// Forgets what is kept for the whole registry, with the helper and in Docker's file. Whether there was
-    /// anything in the file, or a helper that may have had it.
+    /// Erases the credential for a whole registry, with the helper and in Docker's file. True if there was one in the file, or
+    /// a helper that may have had one.
+    ///
+    /// # Errors
+    /// As [`Self::store`].
     pub async fn erase(&self, registry: &str) -> Result<bool> {
         let helper = self.configured_helper(registry)?;
         if let Some(helper) = &helper {
@@ -160,6 +176,13 @@ impl Credentials {
         let path = self.path.clone().ok_or(CredentialsError::NoHome)?;
         let changed = tokio::task::spawn_blocking(move || config::change(&path, change)).await;
         changed.map_err(|_| CredentialsError::Interrupted)?
+    }
+}
+
+impl Credential {
+    /// A user's name with a password, a personal token, or a robot's secret.
+    pub fn basic(username: impl Into<String>, password: impl Into<String>) -> Self {
+        Self::Basic { username: username.into(), password: password.into() }
     }
 }
 

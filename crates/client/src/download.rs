@@ -1,10 +1,9 @@
-//! A blob into a file: resumed by `Range` when the connection breaks, proven before the file has its name.
+//! Downloads a blob to a file: resumed by `Range` when the connection breaks, verified before the file gets its name.
 
 use std::path::Path;
 
 use bytes::Bytes;
 use overside_protocol::digest::Digest;
-use overside_protocol::name::RepositoryName;
 use reqwest::StatusCode;
 use tokio::sync::mpsc::{self, Sender};
 use tokio_util::sync::CancellationToken;
@@ -12,42 +11,64 @@ use tokio_util::sync::CancellationToken;
 use crate::archive::Slot;
 use crate::files::source::blocking;
 use crate::files::staged::StagedFile;
-use crate::progress::{Event, Outcome, Progress, Stage};
+use crate::progress::{Event, Outcome, Progress, Stage, reports_events};
 use crate::transport::address::peer;
 use crate::transport::answer::unless_silent;
 use crate::transport::retry::Failure;
-use crate::{Client, Error, Result};
+use crate::{Error, Repository, Result};
 
 /// Chunks between the connection and the disk, each at most what one read of the socket gives (some 400 KiB).
 const CHUNKS_IN_FLIGHT: usize = 8;
 
-impl Client {
-    /// Downloads a blob to `target`, and gives its size in bytes. An existing file is replaced at the end.
+/// Downloads a blob, and gives a file its name once the bytes are verified.
+///
+/// An interrupted download leaves a `.partial` file beside the target, and the next one resumes from it.
+#[derive(Debug)]
+#[must_use = "nothing is fetched before `save`"]
+pub struct Download {
+    repository: Repository,
+    digest: Digest,
+    progress: Progress,
+}
+
+reports_events!(Download);
+
+impl Download {
+    /// Downloads to `target`, and gives the size in bytes. An existing file is replaced at the end.
     ///
-    /// An interrupted download leaves a `.partial` file beside the target, and the next one goes on from it.
-    pub async fn download(
-        &self,
-        repository: &RepositoryName,
-        digest: &Digest,
-        target: &Path,
-        progress: &Progress,
-    ) -> Result<u64> {
-        let size = self.blob_size(repository, digest).await?.ok_or(Error::BlobUnknown(*digest))?;
+    /// # Errors
+    /// * [`Error::BlobUnknown`]: the repository does not have the blob, or the caller may not read it
+    /// * [`Error::DigestMismatch`]: other bytes arrived; they are discarded
+    /// * [`Error::DownloadInProgress`]: another process downloads to the same file
+    /// * [`Error::NotAFile`], [`Error::File`]: the target is a folder, or cannot be written
+    /// * [`Error::StoreRefused`], [`Error::Destination`]: the store that the registry redirects to refuses, or nothing may be
+    ///   sent there
+    /// * besides that what [any request](Error#any-request) can fail with
+    pub async fn save(self, target: impl AsRef<Path>) -> Result<u64> {
+        let (repository, digest, target) = (&self.repository, self.digest, target.as_ref());
+        let progress = self.progress.named(|| digest.to_string());
+        let size = repository.blob_size(&digest).await?.ok_or(Error::BlobUnknown(digest))?;
         let stop = CancellationToken::new();
         let _stop_when_dropped = stop.clone().drop_guard();
         let staged = blocking("write", target, {
-            let (target, digest, progress) = (target.to_owned(), *digest, progress.clone());
+            let (target, progress) = (target.to_owned(), progress.clone());
             move || StagedFile::open(&target, digest, size, &progress, &stop)
         });
         let staged = staged.await?;
-        self.fill(repository, digest, size, staged.into(), target, progress).await?;
+        repository.fill(&digest, size, staged.into(), target, &progress).await?;
         Ok(size)
     }
+}
 
-    /// Fetches what a slot for `target` lacks of a blob, through whatever passes, and publishes it.
+impl Repository {
+    /// Downloads a blob to a file.
+    pub fn download(&self, digest: &Digest) -> Download {
+        Download { repository: self.clone(), digest: *digest, progress: Progress::default() }
+    }
+
+    /// Fetches the bytes that a slot for `target` lacks of a blob, and publishes it.
     pub(super) async fn fill(
         &self,
-        repository: &RepositoryName,
         digest: &Digest,
         size: u64,
         slot: Slot,
@@ -58,7 +79,7 @@ impl Client {
         progress.started(Stage::Downloading, size, offset);
         let (sender, receiver) = mpsc::channel(CHUNKS_IN_FLIGHT);
         let writer = blocking("write", target, move || slot.write(receiver));
-        let fetch = Fetch { client: self, repository, digest: *digest, size, offset, progress };
+        let fetch = Fetch { repository: self, digest: *digest, size, offset, progress };
         let fetched = fetch.run(sender).await;
         // The writer's error first: a full disk also looks like a fetch that found nobody to write to.
         let slot = writer.await?;
@@ -70,8 +91,7 @@ impl Client {
 }
 
 struct Fetch<'a> {
-    client: &'a Client,
-    repository: &'a RepositoryName,
+    repository: &'a Repository,
     digest: Digest,
     size: u64,
     /// Bytes handed to the writer.
@@ -81,7 +101,7 @@ struct Fetch<'a> {
 
 impl Fetch<'_> {
     async fn run(mut self, sender: Sender<Bytes>) -> Result<()> {
-        let mut retry = self.client.retry(self.progress);
+        let mut retry = self.repository.registry.retry(self.progress);
         while self.offset < self.size {
             let before = self.offset;
             if let Err(failure) = self.attempt(&sender).await {
@@ -93,7 +113,7 @@ impl Fetch<'_> {
 
     /// One connection, from the offset to the end of the blob or of the connection.
     async fn attempt(&mut self, sender: &Sender<Bytes>) -> Result<(), Failure> {
-        let mut response = self.client.open_blob(self.repository, &self.digest, self.offset, None).await?;
+        let mut response = self.repository.open_blob(&self.digest, self.offset, None).await?;
         let peer = peer(response.url());
         // A server may ignore Range and send everything again (RFC 9110 §14.2).
         let mut skip = if response.status() == StatusCode::OK { self.offset } else { 0 };
@@ -114,7 +134,7 @@ impl Fetch<'_> {
             }
             self.offset += length;
             self.progress.report(Event::Advanced(length));
-            if let Some(rate) = &self.client.rate {
+            if let Some(rate) = &self.repository.registry.rate {
                 rate.wait(length).await;
             }
         }

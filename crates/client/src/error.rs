@@ -1,6 +1,8 @@
-//! What can go wrong between the client and the server, the store or the local disk.
+//! The errors of the client: of the registry, of the store, and of the local disk.
 
+mod address;
 mod archive;
+mod folder;
 pub(super) mod limits;
 
 use std::path::{Path, PathBuf};
@@ -12,19 +14,34 @@ use overside_protocol::upload::{Status, UploadId};
 use overside_protocol::wire::FailureState;
 use reqwest::StatusCode;
 
-pub use archive::{ArchiveError, Missing};
+pub(super) use address::UnsafeHost;
+pub use address::{AddressError, UnsafeDestination};
+pub use archive::{ArchiveError, MissingContent};
+pub use folder::{FolderError, InvalidTitle};
 
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// A failure, worded for people: what happened to what, and as far as it is the same for every program, what to do.
+///
+/// # Any request
+///
+/// A request to a registry is repeated where that can help, see [`RetryPolicy`](crate::RetryPolicy). When it is given up,
+/// the error is one of these:
+/// * [`Self::Unreachable`]: nobody listens at the address, or its name cannot be resolved
+/// * [`Self::Untrusted`]: the certificate is not one of the host's, or nothing here vouches for it
+/// * [`Self::Broken`], [`Self::Truncated`], [`Self::Stalled`]: the connection broke, ended early, or stood still
+/// * [`Self::Unauthorized`]: the registry or its token service wants credentials, or refuses those it got
+/// * [`Self::TokenService`], [`Self::Destination`]: nothing is sent to the place that the registry names
+/// * [`Self::Refused`]: the registry refused the request, in its own words
+/// * [`Self::Protocol`]: the answer is none that a registry gives
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    #[error("{0} is not a server's address; write it as http://host:port or https://host")]
-    Address(String),
+    #[error(transparent)]
+    Address(#[from] AddressError),
     #[error("cannot set up HTTPS on this machine")]
     Setup(#[source] Box<dyn std::error::Error + Send + Sync>),
-    /// Nobody listens there, or the name or the certificate is wrong.
+    /// Nobody listens there, or the name is wrong.
     #[error("cannot reach {peer}; check the address and that the server runs")]
     Unreachable {
         peer: String,
@@ -38,8 +55,8 @@ pub enum Error {
         source: RootCause,
     },
     /// The registry named a place that it has no reason to name.
-    #[error("the registry leads to {place}, and that is {why}; nothing was sent there")]
-    Destination { place: String, why: Why },
+    #[error("the registry leads to {place}, and that is {reason}; nothing was sent there")]
+    Destination { place: String, reason: UnsafeDestination },
     /// The registry has its passwords checked by somebody who may be anybody.
     #[error(
         "{registry} wants your password sent to {service}, which is not in its own domain; nothing was sent there"
@@ -81,6 +98,12 @@ pub enum Error {
     NoChunks { peer: String },
     #[error("{peer} lost the upload; begin again")]
     UploadLost { peer: String },
+    /// The server says that it is finalizing, and has told no progress for long.
+    #[error(
+        "the server has been checking upload {id} for {} minutes without any progress; the upload stays there: resume it later, or have the server looked at",
+        after.as_secs() / 60
+    )]
+    FinalizeStalled { id: UploadId, after: Duration },
     /// Finalizing found something missing that can still be sent.
     #[error("upload {0} is not complete on the server; resume it")]
     Incomplete(UploadId),
@@ -109,6 +132,8 @@ pub enum Error {
     DownloadInProgress(PathBuf),
     #[error(transparent)]
     Archive(#[from] ArchiveError),
+    #[error(transparent)]
+    Folder(#[from] FolderError),
     #[error("cannot {action} {}", path.display())]
     File {
         action: &'static str,
@@ -118,35 +143,9 @@ pub enum Error {
     },
 }
 
-/// Why nothing is sent to a place that a registry named.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Why {
-    #[error("a link-local address, where clouds have their metadata services")]
-    LinkLocal,
-    #[error("the address of a cloud's metadata service")]
-    Metadata,
-    #[error("an address of no single host")]
-    NoHost,
-    #[error("a private address, although the registry itself is on a public one")]
-    Private,
-    #[error("an address with a user name in it")]
-    HasCredential,
-}
-
-/// A name whose addresses are all refused.
-#[derive(Debug)]
-pub(super) struct Refused(pub Why);
-
-impl std::fmt::Display for Refused {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "its name stands for {}", self.0)
-    }
-}
-
-impl std::error::Error for Refused {}
-
-/// What the other side said no with.
+/// The refusal of a registry or a store, in its own words.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Refusal {
     pub status: StatusCode,
     /// OCI's or S3's error code; empty where none was sent.
@@ -154,12 +153,12 @@ pub struct Refusal {
     pub message: String,
     /// How long it asked us to wait.
     pub retry_after: Option<Duration>,
-    /// What was asked for: method and URL, without the query, which may hold a signature.
+    /// Method and URL of the request, without the query, which may hold a signature.
     pub request: Option<String>,
 }
 
 impl Refusal {
-    /// What was refused, or who did, and why.
+    /// The refusal with the request before it, where that is known.
     fn with_request(&self) -> String {
         match &self.request {
             Some(request) => format!("{request} was refused: {self}"),
@@ -228,8 +227,8 @@ impl Error {
     /// A failed request. The URL is left out: a signed one is a credential, and errors end up in logs.
     pub(super) fn transport(peer: &str, source: reqwest::Error) -> Self {
         let (peer, refused, source) = (peer.to_owned(), source.is_connect(), source.without_url());
-        if let Some(Refused(why)) = cause(&source) {
-            Self::Destination { place: peer, why: *why }
+        if let Some(UnsafeHost(reason)) = cause(&source) {
+            Self::Destination { place: peer, reason: *reason }
         } else if matches!(cause(&source), Some(rustls::Error::InvalidCertificate(_))) {
             // Whoever is at the other end showed itself to be somebody else.
             Self::Untrusted { peer, source: RootCause(source) }
@@ -255,7 +254,7 @@ impl Error {
     }
 
     /// How long the other side asked to wait.
-    pub(super) fn asked_wait(&self) -> Option<Duration> {
+    pub(super) fn retry_after(&self) -> Option<Duration> {
         self.refusal().and_then(|refusal| refusal.retry_after)
     }
 

@@ -1,4 +1,4 @@
-//! How the library tells what it is doing. Rendering is the caller's.
+//! Events of long work, such as uploads. How they are shown is up to the program.
 
 use std::fmt;
 use std::sync::Arc;
@@ -8,15 +8,16 @@ use std::time::Duration;
 use overside_protocol::upload::UploadId;
 use serde::Serialize;
 
-/// A stretch of work.
+/// A stage of the work on one blob or file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 #[serde(rename_all = "snake_case")]
 pub enum Stage {
     Hashing,
     /// Layers are packed before they are sent.
     Compressing,
     Uploading,
-    /// The server proves and places the bytes; how far it is tells [`Event::Finalizing`].
+    /// The server verifies and places the bytes, see [`Event::Finalizing`].
     Finalizing,
     Downloading,
 }
@@ -24,6 +25,7 @@ pub enum Stage {
 /// How a blob, a manifest or a file came to be where it should be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum Outcome {
     /// It was there; nothing was sent.
     Exists,
@@ -38,8 +40,9 @@ pub enum Outcome {
     Foreign,
 }
 
-/// Something that happened.
+/// Something that happened during a transfer.
 #[derive(Debug)]
+#[non_exhaustive]
 pub enum Event<'a> {
     /// From now on bytes are counted towards `total`, of which `done` need no work.
     Started { stage: Stage, total: u64, done: u64 },
@@ -47,9 +50,9 @@ pub enum Event<'a> {
     Advanced(u64),
     /// So many bytes were lost and will be sent again.
     Lost(u64),
-    /// The upload session exists; what it has received can be resumed by its name.
+    /// The upload session exists, and can be resumed by this id.
     Session(UploadId),
-    /// What the server is doing with the bytes, in its own words, and of how many.
+    /// The server verifies or places the bytes: the phase in its own words, and how many bytes of it are done.
     Finalizing { phase: &'a str, done: u64, total: u64 },
     /// A failure that is tried again.
     Retrying { error: &'a super::Error, after: Duration },
@@ -57,16 +60,16 @@ pub enum Event<'a> {
     Finished(Outcome),
 }
 
-/// What an event is about: a blob, a file or a manifest.
+/// The blob, file or manifest that an event is about.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Subject {
-    /// No two subjects of one run have the same.
+    /// Differs between all subjects of one [`Progress`].
     pub id: u64,
-    /// As people know it: a file's name or a digest. Empty for the work as a whole.
+    /// A file's name or a digest, for people. Empty for the work as a whole.
     pub name: String,
 }
 
-/// Where events go; nowhere by default.
+/// A listener for events. The default one ignores them.
 #[derive(Clone, Default)]
 pub struct Progress {
     listener: Option<Arc<Listener>>,
@@ -87,6 +90,11 @@ impl Progress {
     pub fn of(&self, name: impl Into<String>) -> Self {
         let id = self.subjects.fetch_add(1, Ordering::Relaxed) + 1;
         Self { subject: Arc::new(Subject { id, name: name.into() }), ..self.clone() }
+    }
+
+    /// The same listener, for a subject of this name if there is none yet.
+    pub(super) fn named(self, name: impl FnOnce() -> String) -> Self {
+        if self.subject.name.is_empty() && self.listener.is_some() { self.of(name()) } else { self }
     }
 
     pub(super) fn report(&self, event: Event<'_>) {
@@ -110,14 +118,14 @@ impl fmt::Debug for Progress {
     }
 }
 
-/// Counts what one request has sent, so that a failure can take it back.
+/// The bytes that one request has sent, so that a failure can take them back.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Sent {
+pub(super) struct SentBytes {
     bytes: Arc<AtomicU64>,
     progress: Progress,
 }
 
-impl Sent {
+impl SentBytes {
     pub(super) fn new(progress: &Progress) -> Self {
         Self { bytes: Arc::default(), progress: progress.clone() }
     }
@@ -136,3 +144,26 @@ impl Sent {
         self.progress.report(Event::Lost(self.bytes.swap(0, Ordering::Relaxed)));
     }
 }
+
+/// Gives a builder with a field `progress` the two ways to listen to its events.
+macro_rules! reports_events {
+    ($builder:ty) => {
+        impl $builder {
+            /// Calls `listener` with every event, from any thread; it must not block.
+            pub fn on_event(
+                self,
+                listener: impl Fn(&$crate::Subject, $crate::Event<'_>) + Send + Sync + 'static,
+            ) -> Self {
+                self.progress($crate::Progress::new(listener))
+            }
+
+            /// Reports events to this listener, which other work may share.
+            pub fn progress(mut self, progress: $crate::Progress) -> Self {
+                self.progress = progress;
+                self
+            }
+        }
+    };
+}
+
+pub(super) use reports_events;

@@ -34,6 +34,12 @@ pub enum InvalidReference {
 }
 
 impl Tag {
+    /// The tag that all tools take where none is given.
+    #[must_use]
+    pub fn latest() -> Self {
+        Self("latest".to_owned())
+    }
+
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0

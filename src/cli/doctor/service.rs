@@ -6,7 +6,7 @@ use axum::http::header::{
     ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_REQUEST_METHOD, ORIGIN,
 };
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
-use overside_client::Client;
+use overside_client::Registry;
 use url::Url;
 
 use crate::cli::advice::advised;
@@ -15,17 +15,17 @@ use crate::http::redirects::is_private;
 use crate::storage::{Finding, S3, key};
 
 /// Looks at the service itself; at nothing where it is not known where that is.
-pub(super) async fn findings(service: Option<&Client>, origin: Option<&HeaderValue>) -> Vec<Finding> {
+pub(super) async fn findings(service: Option<&Registry>, origin: Option<&HeaderValue>) -> Vec<Finding> {
     let Some(service) = service else {
         let detail = "not looked at; --server says where clients find it".to_owned();
         return vec![Finding::good("service", detail)];
     };
-    let url = service.base().clone();
+    let url = service.url().clone();
     let base = match url.join("v2/") {
         Ok(base) => base,
         Err(error) => return vec![unreachable(&error)],
     };
-    let (status, headers) = match service.look(Method::GET, &base, HeaderMap::new()).await {
+    let (status, headers) = match service.probe(Method::GET, &base, HeaderMap::new()).await {
         Ok(answer) => answer,
         Err(error) => return vec![unreachable(&error)],
     };
@@ -45,7 +45,7 @@ fn unreachable(error: &(dyn std::error::Error + 'static)) -> Finding {
 /// Where clients are sent for tokens, and which of them do not go there (crane 0.22, oras 1.3 and helm 3.22 check it).
 fn sign_in(service: &Url, status: StatusCode, headers: &HeaderMap) -> Finding {
     const SUBJECT: &str = "sign-in";
-    let Some(realm) = Client::realm(headers) else {
+    let Some(realm) = Registry::realm(headers) else {
         return if status.is_success() {
             Finding::good(SUBJECT, "nobody has to sign in".to_owned())
         } else {
@@ -76,16 +76,16 @@ fn sign_in(service: &Url, status: StatusCode, headers: &HeaderMap) -> Finding {
 }
 
 /// Asks the bucket what a browser asks before it sends an upload of a page of this origin.
-pub(super) async fn bucket_cors(client: &Client, store: &S3, origin: &HeaderValue) -> Option<Finding> {
+pub(super) async fn bucket_cors(registry: &Registry, store: &S3, origin: &HeaderValue) -> Option<Finding> {
     let some_blob = key::blob(&Digest::from_sha256([0; 32]));
     let url = Url::parse(&store.presign_get(&some_blob, Duration::from_mins(1)).await.ok()?).ok()?;
     let mend = "give the bucket a CORS rule for the origin, as localstack/cors.json does";
-    Some(cors(client, &url, "bucket CORS", origin, mend).await)
+    Some(cors(registry, &url, "bucket CORS", origin, mend).await)
 }
 
 /// A preflight request (WHATWG Fetch, "CORS-preflight request").
 async fn cors(
-    client: &Client,
+    registry: &Registry,
     url: &Url,
     subject: &'static str,
     origin: &HeaderValue,
@@ -95,7 +95,7 @@ async fn cors(
     headers.insert(ORIGIN, origin.clone());
     headers.insert(ACCESS_CONTROL_REQUEST_METHOD, HeaderValue::from_static("PUT"));
     let page = origin.to_str().unwrap_or_default();
-    let (status, headers) = match client.look(Method::OPTIONS, url, headers).await {
+    let (status, headers) = match registry.probe(Method::OPTIONS, url, headers).await {
         Ok(answer) => answer,
         Err(error) => return Finding::warning(subject, advised(&error), mend),
     };

@@ -2,10 +2,9 @@
 
 use anyhow::{anyhow, bail};
 use overside_client::archive::{Archive, Image};
-use overside_client::{artifact, printable};
+use overside_client::{ImageRef, artifact, printable};
 use overside_protocol::wire::Platform;
 
-use crate::cli::remote::RemoteName;
 use crate::domain::digest::Digest;
 use crate::domain::reference::{Reference, Tag};
 
@@ -16,7 +15,7 @@ const MAX_MISSING: usize = 5;
 #[derive(Debug, Default)]
 pub(super) struct Wanted {
     pub choices: Vec<Choice>,
-    /// The digest that was asked for is that of the archive: nothing may change it.
+    /// The name has the digest that the image has in the archive: nothing may change it.
     pub as_it_is: bool,
     /// What to say of it besides.
     pub notes: Vec<String>,
@@ -31,20 +30,20 @@ pub(super) struct Choice {
     pub tag: Option<Tag>,
 }
 
-/// What was asked for.
+/// Which images the caller selects, and under which name.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Asked<'a> {
+pub(super) struct Selection<'a> {
     pub image: Option<&'a str>,
     pub platform: Option<&'a Platform>,
-    pub name: &'a RemoteName,
-    /// Whether layers are packed, and digests may change.
-    pub is_packed: bool,
+    pub name: &'a ImageRef,
+    /// Whether layers are compressed, so that digests may change.
+    pub is_compressed: bool,
 }
 
 /// Which images go up, and as what; a digest in the name is what the image has to have.
-pub(super) fn choose(archive: &Archive, asked: Asked<'_>) -> anyhow::Result<Wanted> {
+pub(super) fn choose(archive: &Archive, selection: Selection<'_>) -> anyhow::Result<Wanted> {
     let images = archive.images();
-    let is_wanted = |image: &&Image| match asked.image {
+    let is_wanted = |image: &&Image| match selection.image {
         None => true,
         Some(wanted) => {
             image.root.digest.to_string() == *wanted || image.names.iter().any(|name| name == wanted)
@@ -52,17 +51,17 @@ pub(super) fn choose(archive: &Archive, asked: Asked<'_>) -> anyhow::Result<Want
     };
     let chosen: Vec<_> = images.iter().filter(is_wanted).collect();
     if chosen.is_empty() {
-        bail!("the archive has no image {}; it has {}", asked.image.unwrap_or("at all"), listed(images));
+        bail!("the archive has no image {}; it has {}", selection.image.unwrap_or("at all"), listed(images));
     }
     let mut wanted = Wanted::default();
-    let tagged = match &asked.name.reference {
+    let tagged = match selection.name.reference() {
         Some(Reference::Digest(digest)) if archive.manifest(digest).is_some() => {
             let choices = vec![Choice { root: *digest, tag: None }];
             return Ok(Wanted { choices, as_it_is: true, ..wanted });
         }
         Some(Reference::Digest(digest)) => match &chosen[..] {
             // It may be the digest that it gets when its layers are packed.
-            [image] if asked.is_packed => vec![(*image, None)],
+            [image] if selection.is_compressed => vec![(*image, None)],
             _ => bail!("the archive has no image {digest}; it has {}", listed(images)),
         },
         Some(Reference::Tag(tag)) => by_one_tag(archive, &chosen, tag, &mut wanted)?,
@@ -70,7 +69,7 @@ pub(super) fn choose(archive: &Archive, asked: Asked<'_>) -> anyhow::Result<Want
     };
     let is_only = tagged.len() == 1;
     for (image, tag) in tagged {
-        match root(archive, image, asked.platform, &mut wanted.notes) {
+        match root(archive, image, selection.platform, &mut wanted.notes) {
             Ok(root) => wanted.choices.push(Choice { root, tag }),
             Err(error) if is_only => return Err(error),
             Err(error) => wanted.lacking.push(error),

@@ -25,8 +25,7 @@ pub(super) async fn put(put: &Put<'_>) -> anyhow::Result<PutOutcome> {
             }
         }
     });
-    let (repository, lanes) = (&put.name.repository, &put.options.lanes);
-    let sent = put.client.put_chunks(repository, chunks, lanes, &progress).await;
+    let sent = put.repository.put_stream(chunks).jobs(put.limit.clone()).progress(progress).send().await;
     sent.context("cannot upload standard input; it has to be sent again from its beginning")
 }
 

@@ -3,23 +3,23 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::bail;
-use overside_client::Client;
+use overside_client::Repository;
 
 use super::{RmArgs, confirm, say_gone};
 use crate::cli::advice::advised;
 use crate::domain::digest::Digest;
 use crate::domain::reference::{Reference, Tag};
 
-pub(super) async fn remove(args: &RmArgs, client: &Client) -> anyhow::Result<()> {
-    let (name, repository) = (&args.name, &args.name.repository);
-    let Some(tagged) = client.tagged(repository).await? else {
+pub(super) async fn remove(args: &RmArgs, repository: &Repository) -> anyhow::Result<()> {
+    let name = &args.name;
+    let Some(tagged) = repository.tags_with_digests().await? else {
         bail!("there is no repository {name}, or you may not see it");
     };
     if tagged.is_empty() {
         bail!("{name} has no tags, and what has none is on no list; delete it by its digest");
     }
     let roots = tagged.iter().map(|(_, digest)| *digest).collect();
-    let manifests = parents_first(below(client, args, roots).await?);
+    let manifests = parents_first(below(repository, roots).await?);
     if args.dry_run {
         let tags: Vec<Tag> = tagged.into_iter().map(|(tag, _)| tag).collect();
         say_gone(args, &tags, &manifests);
@@ -30,7 +30,7 @@ pub(super) async fn remove(args: &RmArgs, client: &Client) -> anyhow::Result<()>
     // One that stays keeps none of the others: an index without a tag may list it, which is on no list itself.
     let (mut gone, mut stays) = (Vec::with_capacity(all), Vec::new());
     for digest in manifests {
-        match client.delete_manifest(repository, &digest).await {
+        match repository.delete_manifest(&digest).await {
             Ok(_) => gone.push(digest),
             Err(error) => stays.push(format!("{digest}: {}", advised(&error))),
         }
@@ -47,19 +47,18 @@ pub(super) async fn remove(args: &RmArgs, client: &Client) -> anyhow::Result<()>
 
 /// Everything that can be found from these, each with the manifests that it lists.
 async fn below(
-    client: &Client,
-    args: &RmArgs,
+    repository: &Repository,
     mut unseen: Vec<Digest>,
 ) -> anyhow::Result<BTreeMap<Digest, Vec<Digest>>> {
-    let (mut found, repository) = (BTreeMap::new(), &args.name.repository);
+    let mut found = BTreeMap::new();
     while let Some(digest) = unseen.pop() {
         if found.contains_key(&digest) {
             continue;
         }
         // An index may list what was never pushed, or is deleted.
-        let Some(manifest) = client.manifest(repository, &Reference::Digest(digest)).await? else { continue };
+        let Some(manifest) = repository.manifest(&Reference::Digest(digest)).await? else { continue };
         let children: Vec<_> = manifest.manifests.iter().map(|child| child.digest).collect();
-        let about = client.referrers(repository, &digest, None).await?;
+        let about = repository.referrers(&digest, None).await?;
         unseen.extend(children.iter().copied().chain(about.into_iter().map(|referrer| referrer.digest)));
         found.insert(digest, children);
     }

@@ -1,4 +1,4 @@
-//! Layers that are plain tars, packed for a registry; and the manifests that name them then.
+//! Compresses layers that are plain tars, and makes the manifests that name them then.
 //!
 //! ```text
 //! layers that no client packed ──> layer: each packed into a temporary file, several at once
@@ -23,12 +23,13 @@ use crate::progress::{Progress, Stage};
 use crate::registry::manifest::{Manifest, is_manifest};
 use layer::pack;
 
-pub use layer::PackedLayer;
+pub use layer::CompressedLayer;
 
-/// What layers are packed with.
+/// The compression of layers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Packing {
-    /// What every client unpacks.
+#[non_exhaustive]
+pub enum LayerCompression {
+    /// Every client unpacks it.
     Gzip,
     /// Smaller and faster; Docker unpacks it since 23.0, containerd since 1.5.
     Zstd,
@@ -36,25 +37,30 @@ pub enum Packing {
 
 /// An archive with other layers and manifests beside its own.
 #[derive(Debug)]
-pub struct Compressed {
+pub struct CompressedArchive {
     pub archive: Arc<Archive>,
     /// By their own digests.
-    layers: HashMap<Digest, PackedLayer>,
+    layers: HashMap<Digest, CompressedLayer>,
     manifests: HashMap<Digest, Manifest>,
-    /// What came of manifests, by the digests that they had.
+    /// The new digests of manifests, by those that they had.
     renamed: HashMap<Digest, Digest>,
 }
 
 impl Archive {
     /// Packs the layers of images below `roots`, but for those that are packed with gzip or zstd already, and makes the
     /// manifests that name them. `jobs` layers at a time.
+    ///
+    /// # Errors
+    /// [`crate::Error::Archive`]: with [`ArchiveError::NoRoomToPack`] if the folder for temporary files is full, with
+    /// [`ArchiveError::Changed`] if somebody has written to the archive since it was checked, with
+    /// [`ArchiveError::LayerDamaged`] if a layer cannot be unpacked.
     pub async fn compress(
         self: &Arc<Self>,
         roots: &[Digest],
-        packing: Packing,
+        packing: LayerCompression,
         jobs: usize,
         progress: &Progress,
-    ) -> Result<Compressed> {
+    ) -> Result<CompressedArchive> {
         let mut plain: Vec<_> = self.plain_layers(roots).into_iter().collect();
         // In order, and opened one after the other: a packed archive is read once.
         plain.sort_by_key(|(digest, _)| self.order(digest));
@@ -77,7 +83,7 @@ impl Archive {
         }
         let (manifests, renamed) = rewriting.finish();
         let layers = packed.into_values().map(|layer| (layer.digest, layer)).collect();
-        Ok(Compressed { archive: Arc::clone(self), layers, manifests, renamed })
+        Ok(CompressedArchive { archive: Arc::clone(self), layers, manifests, renamed })
     }
 
     /// Layers of images below `roots` that are to be packed.
@@ -97,7 +103,7 @@ impl Archive {
     }
 }
 
-impl Compressed {
+impl CompressedArchive {
     /// Any manifest at or below a root, the archive's own among them.
     #[must_use]
     pub fn manifest(&self, digest: &Digest) -> Option<&Manifest> {
@@ -106,11 +112,11 @@ impl Compressed {
 
     /// A layer that was packed here.
     #[must_use]
-    pub fn layer(&self, digest: &Digest) -> Option<&PackedLayer> {
+    pub fn layer(&self, digest: &Digest) -> Option<&CompressedLayer> {
         self.layers.get(digest)
     }
 
-    /// What the manifest of this digest is called now.
+    /// The digest of the manifest that replaces this one, or the same one if nothing does.
     #[must_use]
     pub fn renamed(&self, digest: &Digest) -> Digest {
         self.renamed.get(digest).copied().unwrap_or(*digest)

@@ -9,13 +9,13 @@ use overside_protocol::digest::{Algorithm, Digest};
 use overside_protocol::manifest::MAX_MANIFEST_SIZE;
 
 use super::ArchiveError;
+use super::compression::{Compression, MAX_MARK};
 use super::examine::{Examined, READ_SIZE, Watch, examine, hash};
 use super::header::{self, BLOCK, Kind, Next};
 use super::name;
 use super::spool::Packed;
-use super::table::{Section, Table, Twin};
-use super::tape::Tape;
-use super::unpack::{Compression, MAX_MARK};
+use super::table::{DuplicateFile, Section, Table};
+use super::tar_reader::TarReader;
 use crate::error::limits::MAX_KEPT_BYTES;
 use crate::files::source::{FileSource, fill};
 use crate::progress::Stage;
@@ -28,11 +28,11 @@ pub(super) struct Member {
     pub(super) size: u64,
     /// Where it comes in the archive; nothing to a folder.
     pub(super) order: u64,
-    pub(super) place: Place,
+    pub(super) place: MemberLocation,
 }
 
 #[derive(Debug, Clone)]
-pub(super) enum Place {
+pub(super) enum MemberLocation {
     Plain(FileSource),
     /// In a tar that is packed as a whole.
     Packed(Section),
@@ -50,12 +50,12 @@ pub(super) struct Contents {
 enum Form {
     Folder,
     Tar { source: FileSource, table: Table },
-    Packed { packed: Packed, table: Table, read: ReadThrough },
+    Packed { packed: Packed, table: Table, read: ExaminedTar },
 }
 
-/// What reading through a packed tar has told.
+/// The result of reading through a packed tar once.
 #[derive(Debug, Default)]
-struct ReadThrough {
+struct ExaminedTar {
     examined: HashMap<String, Examined>,
     /// Content that may be JSON.
     kept: HashMap<String, Bytes>,
@@ -63,7 +63,7 @@ struct ReadThrough {
 }
 
 impl Contents {
-    /// Looks at what is there. A packed tar is read through and hashed, anything else is not.
+    /// Lists the files of an archive. A packed tar is read through and hashed, anything else is not.
     pub(super) fn open(path: &Path, watch: &Watch) -> Result<Self, ArchiveError> {
         let metadata = std::fs::metadata(path).map_err(ArchiveError::file("read", path))?;
         let with = |form, lacks_end| Self { path: path.to_owned(), form, lacks_end };
@@ -82,17 +82,17 @@ impl Contents {
         if compression.is_some() {
             watch.progress.started(Stage::Hashing, source.size(), 0);
         }
-        let tape = Tape::open(path, compression, watch).map_err(ArchiveError::file("open", path))?;
-        let mut scan = Scan { tape, path, table: Table::default(), twins: Vec::new() };
+        let tar = TarReader::open(path, compression, watch).map_err(ArchiveError::file("open", path))?;
+        let mut scan = Scan { tar, path, table: Table::default(), duplicates: Vec::new() };
         let Some(compression) = compression else {
             let lacks_end = scan.run(|_, _| Ok(()))?;
-            for twin in &scan.twins {
-                twin.compare(&source, &watch.quiet(), path)?;
+            for duplicate in &scan.duplicates {
+                duplicate.compare(&source, &watch.quiet(), path)?;
             }
             return Ok(with(Form::Tar { source, table: scan.table }, lacks_end));
         };
-        let mut read = ReadThrough::default();
-        let lacks_end = scan.run(|tape, member| read.take(tape, member, path))?;
+        let mut read = ExaminedTar::default();
+        let lacks_end = scan.run(|tar, member| read.take(tar, member, path))?;
         let table = scan.table;
         Ok(with(Form::Packed { packed: Packed::new(source, compression), table, read }, lacks_end))
     }
@@ -112,8 +112,10 @@ impl Contents {
         };
         let Some((name, section)) = table.find(name)? else { return Ok(None) };
         let place = match &self.form {
-            Form::Tar { source, .. } => source.section(section.offset, section.size).map(Place::Plain),
-            _ => Some(Place::Packed(section)),
+            Form::Tar { source, .. } => {
+                source.section(section.offset, section.size).map(MemberLocation::Plain)
+            }
+            _ => Some(MemberLocation::Packed(section)),
         };
         let place = place.ok_or_else(|| ArchiveError::Truncated(self.path.clone()))?;
         Ok(Some(Member { name, size: section.size, order: section.offset, place }))
@@ -127,7 +129,12 @@ impl Contents {
             Err(error) => return Err(ArchiveError::file("read", &path)(error)),
         };
         let source = FileSource::of(&path, &metadata).ok_or(ArchiveError::NotAFile(path))?;
-        Ok(Some(Member { name: name.to_owned(), size: source.size(), order: 0, place: Place::Plain(source) }))
+        Ok(Some(Member {
+            name: name.to_owned(),
+            size: source.size(),
+            order: 0,
+            place: MemberLocation::Plain(source),
+        }))
     }
 
     pub(super) const fn lacks_end(&self) -> bool {
@@ -203,9 +210,11 @@ impl Contents {
         read: impl FnOnce(&mut (dyn Read + Send)) -> io::Result<T>,
     ) -> Result<T, ArchiveError> {
         match (&member.place, &self.form) {
-            (Place::Packed(section), Form::Packed { packed, .. }) => packed.read(*section, watch, read),
-            (Place::Packed(_), _) => Err(ArchiveError::Changed(self.path.clone())),
-            (Place::Plain(source), _) => {
+            (MemberLocation::Packed(section), Form::Packed { packed, .. }) => {
+                packed.read(*section, watch, read)
+            }
+            (MemberLocation::Packed(_), _) => Err(ArchiveError::Changed(self.path.clone())),
+            (MemberLocation::Plain(source), _) => {
                 let reader = source.read_blocking().map_err(ArchiveError::file("open", source.path()))?;
                 read(&mut watch.over(reader)).map_err(ArchiveError::file("read", source.path()))
             }
@@ -220,20 +229,20 @@ fn algorithm(name: &str) -> Algorithm {
 
 /// Going through a tar from its first entry to its last.
 struct Scan<'a> {
-    tape: Tape,
+    tar: TarReader,
     path: &'a Path,
     table: Table,
-    twins: Vec<Twin>,
+    duplicates: Vec<DuplicateFile>,
 }
 
 impl Scan<'_> {
     /// Gives every file to `visit`; tells whether the end was missing.
     fn run(
         &mut self,
-        mut visit: impl FnMut(&mut Tape, &Visited) -> Result<(), ArchiveError>,
+        mut visit: impl FnMut(&mut TarReader, &ScannedFile) -> Result<(), ArchiveError>,
     ) -> Result<bool, ArchiveError> {
         loop {
-            let entry = match header::next(&mut self.tape, self.path)? {
+            let entry = match header::next(&mut self.tar, self.path)? {
                 Next::Entry(entry) => entry,
                 Next::End => return Ok(false),
                 Next::EndOfBytes if self.table.is_empty() => {
@@ -244,27 +253,30 @@ impl Scan<'_> {
             let end =
                 entry.offset.checked_add(entry.size).and_then(|end| end.checked_next_multiple_of(BLOCK));
             let end = end.ok_or(ArchiveError::Header { at: entry.offset, what: "its size is too large" })?;
-            let twin = self.table.add(&entry)?;
+            let duplicate = self.table.add(&entry)?;
             if let (Kind::File, Some(name)) = (entry.kind, entry.name) {
-                visit(&mut self.tape, &Visited { name, size: entry.size, is_twin: twin.is_some() })?;
+                visit(
+                    &mut self.tar,
+                    &ScannedFile { name, size: entry.size, is_duplicate: duplicate.is_some() },
+                )?;
             }
-            self.twins.extend(twin);
-            self.tape.skip_to(end).map_err(|error| header::failed(error, self.path))?;
+            self.duplicates.extend(duplicate);
+            self.tar.skip_to(end).map_err(|error| header::failed(error, self.path))?;
         }
     }
 }
 
-/// A file that the tape stands at.
-struct Visited {
+/// The file that the reader of the tar stands at.
+struct ScannedFile {
     name: String,
     size: u64,
-    is_twin: bool,
+    is_duplicate: bool,
 }
 
-impl ReadThrough {
-    fn take(&mut self, tape: &mut Tape, file: &Visited, path: &Path) -> Result<(), ArchiveError> {
-        let Visited { name, size, is_twin } = file;
-        let mut content = tape.take(*size);
+impl ExaminedTar {
+    fn take(&mut self, tar: &mut TarReader, file: &ScannedFile, path: &Path) -> Result<(), ArchiveError> {
+        let ScannedFile { name, size, is_duplicate } = file;
+        let mut content = tar.take(*size);
         let mut small = Bytes::new();
         let failed = |error| header::failed(error, path);
         let examined = if *size <= MAX_MANIFEST_SIZE as u64 {
@@ -278,7 +290,7 @@ impl ReadThrough {
         if examined.size != *size {
             return Err(ArchiveError::Truncated(path.to_owned()));
         }
-        if *is_twin {
+        if *is_duplicate {
             let is_same = self.examined.get(name).is_some_and(|first| first.digest == examined.digest);
             return if is_same { Ok(()) } else { Err(ArchiveError::DuplicateEntry(name.clone())) };
         }
@@ -292,7 +304,7 @@ impl ReadThrough {
     }
 }
 
-impl Twin {
+impl DuplicateFile {
     fn compare(&self, source: &FileSource, watch: &Watch, path: &Path) -> Result<(), ArchiveError> {
         let digest = |section: Section| {
             let part = source.section(section.offset, section.size);

@@ -1,4 +1,4 @@
-//! What `docker save` writes: `manifest.json`, which names a config and layers for each image, and no manifest.
+//! Reads archives of `docker save`: their `manifest.json` names a config and layers for each image, and no manifest.
 //!
 //! One is made for each image. Layers stay as they are, packed or not: what is sent is what the archive has.
 
@@ -14,7 +14,7 @@ use serde::Serialize;
 use super::contents::{Contents, Member};
 use super::examine::Watch;
 use super::json::{self, SavedImage};
-use super::prove::{Found, Hashed, Layer, Reading, check_diff_id_count, check_layer, of};
+use super::verify::{ArchiveIndex, ExaminedFiles, Layer, LayerSource, check_diff_id_count, check_layer, of};
 use super::{ArchiveError, Image, name};
 use crate::error::limits::{MAX_CONFIG_SIZE, MAX_IMAGE_LIST_SIZE, MAX_MANIFEST_BYTES};
 use crate::registry::manifest::Manifest;
@@ -26,12 +26,12 @@ const LAYER: &str = "application/vnd.oci.image.layer.v1.tar";
 /// The images of `manifest.json`, whose layers are still to be hashed.
 #[derive(Debug)]
 pub(super) struct Saved {
-    images: Vec<Parts>,
+    images: Vec<SavedParts>,
     layers: HashMap<String, Member>,
 }
 
 #[derive(Debug)]
-struct Parts {
+struct SavedParts {
     names: Vec<String>,
     config: Member,
     config_digest: Digest,
@@ -42,7 +42,7 @@ struct Parts {
 /// An image manifest, always written in this order.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Made {
+struct ImageManifest {
     schema_version: u8,
     media_type: MediaType,
     config: Descriptor,
@@ -77,7 +77,7 @@ impl Saved {
         image: SavedImage,
         contents: &Contents,
         watch: &Watch,
-    ) -> Result<Parts, ArchiveError> {
+    ) -> Result<SavedParts, ArchiveError> {
         let config = named(contents, "the config", image.config)?;
         let bytes = contents.read(&config, MAX_CONFIG_SIZE, watch)?;
         let promised = name::promised_of_config(&config.name);
@@ -95,7 +95,7 @@ impl Saved {
             layers.push((layer.name.clone(), diff_id));
             self.layers.entry(layer.name.clone()).or_insert(layer);
         }
-        Ok(Parts { names: image.repo_tags.unwrap_or_default(), config, config_digest, layers })
+        Ok(SavedParts { names: image.repo_tags.unwrap_or_default(), config, config_digest, layers })
     }
 
     pub(super) fn members(&self) -> impl Iterator<Item = &Member> {
@@ -103,13 +103,13 @@ impl Saved {
     }
 
     /// Proves the layers and makes the manifests.
-    pub(super) fn prove(
+    pub(super) fn verify(
         self,
-        hashed: &Hashed,
+        hashed: &ExaminedFiles,
         contents: &Contents,
         watch: &Watch,
-    ) -> Result<Found, ArchiveError> {
-        let (mut found, mut made_bytes) = (Found::default(), 0);
+    ) -> Result<ArchiveIndex, ArchiveError> {
+        let (mut found, mut made_bytes) = (ArchiveIndex::default(), 0);
         for image in self.images {
             let mut layers = Vec::with_capacity(image.layers.len());
             for (name, diff_id) in &image.layers {
@@ -120,7 +120,7 @@ impl Saved {
                 let Some(member) = self.layers.get(name) else {
                     return Err(ArchiveError::missing("the layer", name));
                 };
-                check_layer(examined, *diff_id, true, &Reading { member, contents, watch })?;
+                check_layer(examined, *diff_id, true, &LayerSource { member, contents, watch })?;
                 let media_type = match &examined.packed {
                     None => LAYER.to_owned(),
                     Some((compression, _)) => format!("{LAYER}+{}", compression.suffix()),
@@ -144,7 +144,7 @@ impl Saved {
 
 fn make(config: Descriptor, layers: Vec<Descriptor>) -> Result<Manifest, ArchiveError> {
     let name = || "the manifest made of manifest.json".to_owned();
-    let made = Made { schema_version: 2, media_type: typed(IMAGE)?, config, layers };
+    let made = ImageManifest { schema_version: 2, media_type: typed(IMAGE)?, config, layers };
     let payload = serde_json::to_vec(&made).map_err(|source| ArchiveError::Json { name: name(), source })?;
     if payload.len() > MAX_MANIFEST_SIZE {
         let (size, limit) = (payload.len() as u64, MAX_MANIFEST_SIZE as u64);
@@ -158,7 +158,7 @@ fn typed(text: &str) -> Result<MediaType, ArchiveError> {
     text.parse().map_err(|_| ArchiveError::Shape { name: text.to_owned(), expected: "media type" })
 }
 
-impl Found {
+impl ArchiveIndex {
     /// Two images of one config are one, with both their names.
     fn add(&mut self, names: Vec<String>, manifest: Manifest) {
         let root = manifest.descriptor.clone();

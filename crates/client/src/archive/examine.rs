@@ -1,4 +1,4 @@
-//! Hashing: one pass over the bytes gives their digest, their midstates and what is inside of them.
+//! Hashes a file: one pass over the bytes gives their digest, their midstates, and the digest of what they unpack to.
 
 use std::io::{self, BufRead, Read};
 
@@ -6,7 +6,7 @@ use overside_protocol::digest::{Algorithm, Digest};
 use overside_protocol::hash::Hasher;
 use tokio_util::sync::CancellationToken;
 
-use super::unpack::Compression;
+use super::compression::Compression;
 use crate::files::midstates::Midstates;
 use crate::files::source::{each_block, fill};
 use crate::progress::{Event, Progress};
@@ -14,7 +14,7 @@ use crate::progress::{Event, Progress};
 /// One read while hashing: system calls do not count beside SHA-256, and midstates are one for each.
 pub(super) const READ_SIZE: usize = 1024 * 1024;
 
-/// What the bytes of one file tell.
+/// The result of hashing one file.
 #[derive(Debug, Clone)]
 pub(super) struct Examined {
     pub(super) digest: Digest,
@@ -116,7 +116,7 @@ impl<R: Read> Read for Tee<R> {
     }
 }
 
-/// Who is told how far the work is, and may end it.
+/// The listener of long work, and the token that ends it.
 #[derive(Debug, Clone)]
 pub(super) struct Watch {
     pub(super) progress: Progress,

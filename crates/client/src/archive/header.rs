@@ -1,4 +1,4 @@
-//! A tar's entries, one after the other (POSIX.1-2001 pax and ustar, GNU's long names).
+//! Reads the entries of a tar, one after the other (POSIX.1-2001 pax and ustar, GNU's long names).
 //!
 //! Read here rather than by `tar::Archive`: its extended headers have no limit, and to it an archive that ends
 //! early is one that ends.
@@ -10,7 +10,7 @@ use tar::Header;
 
 use super::ArchiveError;
 use super::name;
-use super::tape::Tape;
+use super::tar_reader::TarReader;
 use crate::error::limits::MAX_EXTENSION_SIZE;
 use crate::files::source::fill;
 
@@ -38,7 +38,7 @@ pub(super) enum Kind {
     Other,
 }
 
-/// What the next header says of a tape that stands at one.
+/// What a tar's reader finds where it stands at a header.
 pub(super) enum Next {
     Entry(Entry),
     End,
@@ -55,12 +55,12 @@ struct Extension {
     sparse: bool,
 }
 
-/// The next entry; the tape stands at its content then.
-pub(super) fn next(tape: &mut Tape, path: &Path) -> Result<Next, ArchiveError> {
+/// The next entry. The reader stands at its content then.
+pub(super) fn next(tar: &mut TarReader, path: &Path) -> Result<Next, ArchiveError> {
     let mut extension = Extension::default();
     loop {
-        let at = tape.position();
-        let Some(header) = read_header(tape, path)? else { return Ok(Next::EndOfBytes) };
+        let at = tar.position();
+        let Some(header) = read_header(tar, path)? else { return Ok(Next::EndOfBytes) };
         let bytes = header.as_bytes();
         if bytes.iter().all(|byte| *byte == 0) {
             return Ok(Next::End);
@@ -69,19 +69,19 @@ pub(super) fn next(tape: &mut Tape, path: &Path) -> Result<Next, ArchiveError> {
         let damaged = |what| ArchiveError::Header { at, what };
         let size = header.entry_size().map_err(|_| damaged("its size is no number"))?;
         match bytes[TYPE_FLAG] {
-            b'x' => extension.read_pax(&content(tape, size, path)?).ok_or_else(|| damaged("a pax header"))?,
-            b'g' => drop(content(tape, size, path)?),
-            b'L' => extension.name = Some(until_nul(content(tape, size, path)?)),
-            b'K' => extension.link = Some(until_nul(content(tape, size, path)?)),
-            flag => return Ok(Next::Entry(extension.entry(&header, flag, size, tape, path)?)),
+            b'x' => extension.read_pax(&content(tar, size, path)?).ok_or_else(|| damaged("a pax header"))?,
+            b'g' => drop(content(tar, size, path)?),
+            b'L' => extension.name = Some(until_nul(content(tar, size, path)?)),
+            b'K' => extension.link = Some(until_nul(content(tar, size, path)?)),
+            flag => return Ok(Next::Entry(extension.entry(&header, flag, size, tar, path)?)),
         }
     }
 }
 
-fn read_header(tape: &mut Tape, path: &Path) -> Result<Option<Header>, ArchiveError> {
+fn read_header(tar: &mut TarReader, path: &Path) -> Result<Option<Header>, ArchiveError> {
     let mut header = Header::new_old();
-    let is_first = tape.position() == 0;
-    let read = fill(tape, header.as_mut_bytes()).map_err(|error| failed(error, path))?;
+    let is_first = tar.position() == 0;
+    let read = fill(tar, header.as_mut_bytes()).map_err(|error| failed(error, path))?;
     match read as u64 {
         0 => Ok(None),
         BLOCK => Ok(Some(header)),
@@ -115,15 +115,15 @@ fn check_sum(header: &Header, at: u64, path: &Path) -> Result<(), ArchiveError> 
     }
 }
 
-/// Of an extended header, with the tape at the next one.
-fn content(tape: &mut Tape, size: u64, path: &Path) -> Result<Vec<u8>, ArchiveError> {
+/// Of an extended header, with the tar at the next one.
+fn content(tar: &mut TarReader, size: u64, path: &Path) -> Result<Vec<u8>, ArchiveError> {
     if size > MAX_EXTENSION_SIZE {
         let name = "an extended header".to_owned();
         return Err(ArchiveError::TooLarge { name, size, limit: MAX_EXTENSION_SIZE });
     }
     let mut bytes = Vec::new();
     let padded = size.next_multiple_of(BLOCK);
-    tape.take(padded).read_to_end(&mut bytes).map_err(|error| failed(error, path))?;
+    tar.take(padded).read_to_end(&mut bytes).map_err(|error| failed(error, path))?;
     if (bytes.len() as u64) < padded {
         return Err(ArchiveError::Truncated(path.to_owned()));
     }
@@ -163,7 +163,7 @@ impl Extension {
         header: &Header,
         flag: u8,
         size: u64,
-        tape: &Tape,
+        tar: &TarReader,
         path: &Path,
     ) -> Result<Entry, ArchiveError> {
         let raw_name = self.name.unwrap_or_else(|| header.path_bytes().into_owned());
@@ -173,7 +173,7 @@ impl Extension {
         }
         // Links and their like have a header and no content, whatever their size says.
         let size = if (b'1'..=b'6').contains(&flag) { 0 } else { self.size.unwrap_or(size) };
-        if !tape.may_have(size) {
+        if !tar.may_have(size) {
             return Err(ArchiveError::Truncated(path.to_owned()));
         }
         let target = || String::from_utf8_lossy(raw_link.as_deref().unwrap_or_default()).into_owned();
@@ -186,6 +186,6 @@ impl Extension {
             _ => Kind::Other,
         };
         let name = std::str::from_utf8(&raw_name).ok().and_then(name::inside);
-        Ok(Entry { name, kind, offset: tape.position(), size })
+        Ok(Entry { name, kind, offset: tar.position(), size })
     }
 }

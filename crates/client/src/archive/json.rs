@@ -1,4 +1,4 @@
-//! The JSON of archives that is no manifest: read strictly, and written.
+//! Reads and writes the JSON files of archives that are no manifests. Reading is strict.
 
 use overside_protocol::digest::Digest;
 use overside_protocol::media_type::MediaType;

@@ -1,4 +1,4 @@
-//! The OCI image layout (image-spec 1.1, image-layout.md): everything below `index.json`, found and checked.
+//! Reads the OCI image layout (image-spec 1.1, image-layout.md): finds and checks everything below `index.json`.
 //!
 //! A layout may be sparse: what Docker saves for one platform lists the others too. What lacks nothing is used, and of the
 //! rest is told what it lacks.
@@ -14,8 +14,8 @@ use overside_protocol::wire::Descriptor;
 use super::contents::{Contents, Member};
 use super::examine::Watch;
 use super::json::{self, LAYOUT_VERSION, LayoutFile};
-use super::prove::{Found, Layer, check_diff_id_count};
-use super::{ArchiveError, Image, Missing, name};
+use super::verify::{ArchiveIndex, Layer, check_diff_id_count};
+use super::{ArchiveError, Image, MissingContent, name};
 use crate::error::limits::{MAX_CONFIG_SIZE, MAX_INDEX_DEPTH, MAX_LAYOUT_FILE_SIZE, MAX_MANIFEST_BYTES};
 use crate::registry::manifest::{Manifest, is_foreign, is_manifest};
 
@@ -29,7 +29,7 @@ pub(super) const IMAGE_NAME: &str = "io.containerd.image.name";
 const ABOUT: &str = "vnd.docker.reference.digest";
 
 /// Finds every manifest, config and layer, and reads what is not a layer.
-pub(super) fn find(contents: &Contents, watch: &Watch) -> Result<Found, ArchiveError> {
+pub(super) fn find(contents: &Contents, watch: &Watch) -> Result<ArchiveIndex, ArchiveError> {
     check_version(contents, watch)?;
     let index = contents.find(INDEX)?.ok_or_else(|| ArchiveError::NoIndex(contents.path.clone()))?;
     let payload = contents.read(&index, MAX_MANIFEST_SIZE as u64, watch)?;
@@ -44,7 +44,7 @@ pub(super) fn find(contents: &Contents, watch: &Watch) -> Result<Found, ArchiveE
     let mut walk = Walk {
         contents,
         watch,
-        found: Found::default(),
+        found: ArchiveIndex::default(),
         bytes: 0,
         visited: HashMap::new(),
         lists: HashMap::new(),
@@ -77,18 +77,22 @@ pub(super) fn check_layout_file(bytes: &[u8]) -> Result<(), ArchiveError> {
 struct Walk<'a> {
     contents: &'a Contents,
     watch: &'a Watch,
-    found: Found,
+    found: ArchiveIndex,
     /// Of the manifests so far.
     bytes: usize,
     /// The first thing that a manifest lacks, at whatever depth.
-    visited: HashMap<Digest, Option<Missing>>,
+    visited: HashMap<Digest, Option<MissingContent>>,
     /// What indexes list that lack something.
     lists: HashMap<Digest, Vec<Descriptor>>,
 }
 
 impl Walk<'_> {
     /// As deep as [`MAX_INDEX_DEPTH`].
-    fn visit(&mut self, descriptor: &Descriptor, depth: usize) -> Result<Option<Missing>, ArchiveError> {
+    fn visit(
+        &mut self,
+        descriptor: &Descriptor,
+        depth: usize,
+    ) -> Result<Option<MissingContent>, ArchiveError> {
         let digest = descriptor.digest;
         if let Some(visited) = self.visited.get(&digest) {
             return Ok(visited.clone());
@@ -100,13 +104,13 @@ impl Walk<'_> {
             self.below(manifest, depth)?
         } else {
             let platform = descriptor.platform.as_ref().map(ToString::to_string);
-            Some(Missing { digest, is_manifest: true, platform })
+            Some(MissingContent { digest, is_manifest: true, platform })
         };
         self.visited.insert(digest, missing.clone());
         Ok(missing)
     }
 
-    fn below(&mut self, manifest: Manifest, depth: usize) -> Result<Option<Missing>, ArchiveError> {
+    fn below(&mut self, manifest: Manifest, depth: usize) -> Result<Option<MissingContent>, ArchiveError> {
         let mut missing = None;
         for blob in manifest.blobs() {
             missing = missing.or(self.blob(blob)?);
@@ -166,13 +170,13 @@ impl Walk<'_> {
     }
 
     /// What is missing, if it is that.
-    fn blob(&mut self, descriptor: &Descriptor) -> Result<Option<Missing>, ArchiveError> {
+    fn blob(&mut self, descriptor: &Descriptor) -> Result<Option<MissingContent>, ArchiveError> {
         let digest = descriptor.digest;
         if let Some(file) = self.found.blobs.get(&digest) {
             return check_size(file, descriptor).map(|()| None);
         }
         let Some(file) = self.find(&digest)? else {
-            return Ok(Some(Missing { digest, is_manifest: false, platform: None }));
+            return Ok(Some(MissingContent { digest, is_manifest: false, platform: None }));
         };
         check_size(&file, descriptor)?;
         self.found.blobs.insert(digest, file);

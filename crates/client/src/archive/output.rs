@@ -1,4 +1,4 @@
-//! Writing: a tar or a folder that gets its name, or its index, once every blob in it is proven.
+//! Writes archives: a tar gets its name, and an image layout its index, once every blob in it is verified.
 
 mod documents;
 mod folder;
@@ -27,17 +27,18 @@ use tar::TarFile;
 
 pub use gzip::pack;
 
-/// What is written.
+/// The format of an archive that is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Form {
+#[non_exhaustive]
+pub enum ArchiveFormat {
     /// A folder in the OCI image layout. Images that it has already stay.
     Folder,
     /// A tar that is an OCI archive and a Docker archive at once.
     Tar,
 }
 
-impl Form {
-    /// By what is there, or else by the name.
+impl ArchiveFormat {
+    /// The format of what is at the target, or else the one that its name means: `.tar` is a tar, any other a folder.
     #[must_use]
     pub fn of(target: &Path) -> Self {
         let is_named_tar = target.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("tar"));
@@ -45,7 +46,7 @@ impl Form {
     }
 }
 
-/// What goes into an archive.
+/// The contents of an archive.
 #[derive(Debug, Clone)]
 pub struct Bundle {
     pub root: Manifest,
@@ -56,12 +57,20 @@ pub struct Bundle {
     pub name: Option<ImageName>,
 }
 
-/// `registry.example/team/app:v1`
+/// The name of an image in an archive, such as `registry.example/team/app:v1`.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct ImageName {
     /// With the registry's address where it has one.
     pub repository: String,
     pub tag: Tag,
+}
+
+impl ImageName {
+    #[must_use]
+    pub fn new(repository: impl Into<String>, tag: Tag) -> Self {
+        Self { repository: repository.into(), tag }
+    }
 }
 
 impl fmt::Display for ImageName {
@@ -91,13 +100,22 @@ enum Place {
 }
 
 impl Output {
-    /// Makes the target ready, and hashes what an earlier run left there.
-    pub async fn create(target: &Path, form: Form, bundle: Bundle, progress: &Progress) -> Result<Self> {
+    /// Prepares the target, and hashes what an earlier run left there.
+    ///
+    /// # Errors
+    /// [`crate::Error::Archive`] if there is something else than such an archive, [`crate::Error::File`] if it cannot be written,
+    /// [`crate::Error::DownloadInProgress`] if another process writes to it.
+    pub async fn create(
+        target: &Path,
+        form: ArchiveFormat,
+        bundle: Bundle,
+        progress: &Progress,
+    ) -> Result<Self> {
         let owned = target.to_owned();
         let output = blocking(target, progress.clone(), move |watch| {
             Ok(Self(match form {
-                Form::Folder => Kind::Folder(Arc::new(Folder::create(&owned, bundle, watch)?)),
-                Form::Tar => Kind::Tar(Arc::new(TarFile::create(&owned, bundle, watch)?)),
+                ArchiveFormat::Folder => Kind::Folder(Arc::new(Folder::create(&owned, bundle, watch)?)),
+                ArchiveFormat::Tar => Kind::Tar(Arc::new(TarFile::create(&owned, bundle, watch)?)),
             }))
         });
         output.await
@@ -113,6 +131,10 @@ impl Output {
     }
 
     /// The slot of a blob, with what an interrupted run has written to it.
+    ///
+    /// # Errors
+    /// [`ArchiveError::BlobUnknown`](super::ArchiveError::BlobUnknown) if the bundle does not have the blob,
+    /// [`crate::Error::File`] if its file cannot be opened.
     pub async fn slot(&self, digest: &Digest, progress: &Progress) -> Result<Slot> {
         let (kind, digest) = (self.0.clone(), *digest);
         let slot = blocking(Path::new("the archive"), progress.clone(), move |watch| match kind {
@@ -122,7 +144,11 @@ impl Output {
         slot.await
     }
 
-    /// Writes what is not a blob, and gives the archive its name. An error if a blob is not published.
+    /// Writes manifests and index, and gives the archive its name.
+    ///
+    /// # Errors
+    /// [`ArchiveError::Unfinished`](super::ArchiveError::Unfinished) if a blob is not published, [`crate::Error::File`] if something
+    /// cannot be written.
     pub async fn finish(self) -> Result<()> {
         let finished = blocking(Path::new("the archive"), Progress::default(), move |watch| match self.0 {
             Kind::Folder(folder) => folder.finish(watch),
@@ -149,6 +175,9 @@ impl Slot {
     }
 
     /// Appends chunks until there are no more of them.
+    ///
+    /// # Errors
+    /// [`crate::Error::File`] if they cannot be written.
     pub fn write(self, chunks: Receiver<Bytes>) -> Result<Self> {
         Ok(Self(match self.0 {
             Place::Staged(staged) => Place::Staged(staged.write(chunks)?),
@@ -156,7 +185,11 @@ impl Slot {
         }))
     }
 
-    /// Makes the blob part of the archive, if the bytes are what they should be; discards them if they are not.
+    /// Makes the blob part of the archive.
+    ///
+    /// # Errors
+    /// [`crate::Error::DigestMismatch`] if the bytes have another digest; they are discarded. [`crate::Error::File`] if they
+    /// cannot be written.
     pub fn publish(self) -> Result<()> {
         match self.0 {
             Place::Staged(staged) => staged.publish(),

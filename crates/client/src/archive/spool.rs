@@ -1,4 +1,4 @@
-//! Single files out of a tar that is packed as a whole: unpacked forward, from where the last one ended.
+//! Unpacks single files out of a tar that is packed as a whole: forward, from where the last one ended.
 
 use std::fmt;
 use std::io::{self, Read, Write};
@@ -10,24 +10,24 @@ use tempfile::{NamedTempFile, TempPath};
 use tokio_util::sync::CancellationToken;
 
 use super::ArchiveError;
+use super::compression::Compression;
 use super::examine::Watch;
 use super::header::failed;
 use super::table::Section;
-use super::tape::Tape;
-use super::unpack::Compression;
+use super::tar_reader::TarReader;
 use crate::files::source::{FileSource, each_block};
 use crate::progress::Progress;
 
-/// A packed tar, and where unpacking it has come to.
+/// A packed tar, and the reader that has unpacked it so far.
 pub(super) struct Packed {
     source: FileSource,
     compression: Compression,
-    tape: Mutex<Option<Tape>>,
+    tar: Mutex<Option<TarReader>>,
 }
 
 impl Packed {
     pub(super) const fn new(source: FileSource, compression: Compression) -> Self {
-        Self { source, compression, tape: Mutex::new(None) }
+        Self { source, compression, tar: Mutex::new(None) }
     }
 
     /// Hands the bytes of a section to `read`. Only what lies before the last one costs a new start.
@@ -38,22 +38,22 @@ impl Packed {
         read: impl FnOnce(&mut (dyn Read + Send)) -> io::Result<T>,
     ) -> Result<T, ArchiveError> {
         let path = self.source.path();
-        let mut left = self.tape.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut left = self.tar.lock().unwrap_or_else(PoisonError::into_inner);
         // Taken out: after a failure nobody knows where it stands.
-        let at_or_before = left.take().filter(|tape| tape.position() <= section.offset);
-        let mut tape = if let Some(tape) = at_or_before {
-            tape
+        let at_or_before = left.take().filter(|tar| tar.position() <= section.offset);
+        let mut tar = if let Some(tar) = at_or_before {
+            tar
         } else {
             // It outlives this call, and so cannot have its watch.
             let unwatched = Watch { progress: Progress::default(), stop: CancellationToken::new() };
-            let opened = Tape::open(path, Some(self.compression), &unwatched);
+            let opened = TarReader::open(path, Some(self.compression), &unwatched);
             opened.map_err(ArchiveError::file("open", path))?
         };
-        let (watch, ahead) = (watch.quiet(), section.offset - tape.position());
-        let value = io::copy(&mut watch.over((&mut tape).take(ahead)), &mut io::sink())
-            .and_then(|_| read(&mut watch.over((&mut tape).take(section.size))))
+        let (watch, ahead) = (watch.quiet(), section.offset - tar.position());
+        let value = io::copy(&mut watch.over((&mut tar).take(ahead)), &mut io::sink())
+            .and_then(|_| read(&mut watch.over((&mut tar).take(section.size))))
             .map_err(|error| failed(error, path))?;
-        *left = Some(tape);
+        *left = Some(tar);
         Ok(value)
     }
 

@@ -1,4 +1,4 @@
-//! What a tar has, by name: files where they are, links where they lead.
+//! The entries of a tar by their names: files with their places, links with their targets.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry as Slot;
@@ -28,17 +28,17 @@ pub(super) struct Section {
     pub(super) size: u64,
 }
 
-/// A file that has the name of an earlier one, and its size: fine if it has its content too.
+/// A file with the name and the size of an earlier one. That is fine if its content is the same.
 #[derive(Debug)]
-pub(super) struct Twin {
+pub(super) struct DuplicateFile {
     pub(super) name: String,
     pub(super) first: Section,
     pub(super) second: Section,
 }
 
 impl Table {
-    /// Takes in an entry. What cannot be referred to is only counted.
-    pub(super) fn add(&mut self, entry: &Entry) -> Result<Option<Twin>, ArchiveError> {
+    /// Adds an entry. One that nothing can refer to is only counted.
+    pub(super) fn add(&mut self, entry: &Entry) -> Result<Option<DuplicateFile>, ArchiveError> {
         self.entries += 1;
         if self.entries > MAX_ENTRIES {
             return Err(ArchiveError::TooManyEntries);
@@ -59,7 +59,7 @@ impl Table {
             }
             Slot::Occupied(slot) => match (slot.get(), &node) {
                 (Node::File(first), Node::File(second)) if first.size == second.size => {
-                    Ok(Some(Twin { name: name.clone(), first: *first, second: *second }))
+                    Ok(Some(DuplicateFile { name: name.clone(), first: *first, second: *second }))
                 }
                 (Node::File(_), _) | (_, Node::File(_)) => Err(ArchiveError::DuplicateEntry(name.clone())),
                 (first, second) if first == second => Ok(None),

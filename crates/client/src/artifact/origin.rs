@@ -1,6 +1,5 @@
-//! Where an artifact comes from.
+//! The origin of an artifact that is pushed: a registry, an archive, or files.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use overside_protocol::digest::Digest;
@@ -8,41 +7,38 @@ use overside_protocol::name::RepositoryName;
 use overside_protocol::reference::Reference;
 use overside_protocol::wire::Descriptor;
 
-use crate::archive::{Archive, Compressed, OpenedBlob};
+use super::builder::BuiltArtifact;
+use crate::archive::{Archive, CompressedArchive, OpenedBlob};
 use crate::files::midstates::Midstates;
 use crate::registry::manifest::Manifest;
-use crate::{Blob, Client, Content, Error, RemoteBlob, Result};
+use crate::upload::blob::Blob;
+use crate::upload::content::{Content, RemoteBlob};
+use crate::{Error, Registry, Repository, Result};
 
-/// Manifests and blobs, wherever they are.
+/// The place that manifests and blobs are read from.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub enum Origin {
-    Registry(Client, RepositoryName),
+    Registry(Repository),
     Archive(Arc<Archive>),
-    /// An archive with layers that were packed for this.
-    Compressed(Arc<Compressed>),
-    /// Made on the spot, such as of a folder.
-    Made(Arc<Made>),
+    /// An archive with layers that were compressed for the push.
+    Compressed(Arc<CompressedArchive>),
+    /// Built from files, such as those of a folder.
+    Built(Arc<BuiltArtifact>),
 }
 
-/// Manifests made by this program, and the blobs that they name.
-#[derive(Debug, Default)]
-pub struct Made {
-    pub manifests: HashMap<Digest, Manifest>,
-    pub blobs: HashMap<Digest, Blob>,
-}
-
-/// A blob that can be sent, and what keeps it there until it has been.
-pub(super) struct Opened {
+/// A blob that can be sent, with the temporary file behind it if there is one.
+pub(super) struct ReadableBlob {
     pub blob: Blob,
-    _kept: Option<OpenedBlob>,
+    _backing: Option<OpenedBlob>,
 }
 
-impl Opened {
+impl ReadableBlob {
     async fn of(archive: &Archive, digest: Digest) -> Result<Self> {
         let opened = archive.open_blob(&digest).await?;
         let content = Content::File(opened.source.clone());
         let blob = Blob { content, digest, midstates: opened.midstates.clone() };
-        Ok(Self { blob, _kept: Some(opened) })
+        Ok(Self { blob, _backing: Some(opened) })
     }
 }
 
@@ -50,29 +46,28 @@ impl Origin {
     pub(super) async fn manifest(&self, descriptor: &Descriptor) -> Result<Manifest> {
         let digest = descriptor.digest;
         let found = match self {
-            Self::Registry(client, repository) => {
-                client.manifest(repository, &Reference::Digest(digest)).await?
-            }
+            Self::Registry(repository) => repository.manifest(&Reference::Digest(digest)).await?,
             Self::Archive(archive) => archive.manifest(&digest).cloned(),
             Self::Compressed(compressed) => compressed.manifest(&digest).cloned(),
-            Self::Made(made) => made.manifests.get(&digest).cloned(),
+            Self::Built(built) => {
+                Some(built.manifest.clone()).filter(|root| root.descriptor.digest == digest)
+            }
         };
         found.ok_or(Error::ManifestUnknown(Reference::Digest(digest)))
     }
 
     pub(super) async fn referrers(&self, subject: &Digest) -> Result<Vec<Descriptor>> {
         match self {
-            Self::Registry(client, repository) => client.referrers(repository, subject, None).await,
-            Self::Archive(_) | Self::Compressed(_) | Self::Made(_) => Ok(Vec::new()),
+            Self::Registry(repository) => repository.referrers(subject, None).await,
+            Self::Archive(_) | Self::Compressed(_) | Self::Built(_) => Ok(Vec::new()),
         }
     }
 
-    pub(super) async fn open(&self, descriptor: &Descriptor) -> Result<Opened> {
+    pub(super) async fn open(&self, descriptor: &Descriptor) -> Result<ReadableBlob> {
         let digest = descriptor.digest;
         let blob = match self {
-            Self::Registry(client, repository) => Blob {
+            Self::Registry(repository) => Blob {
                 content: Content::Remote(Box::new(RemoteBlob {
-                    client: client.clone(),
                     repository: repository.clone(),
                     digest,
                     size: descriptor.size,
@@ -80,34 +75,36 @@ impl Origin {
                 digest,
                 midstates: Midstates::default(),
             },
-            Self::Archive(archive) => return Opened::of(archive, digest).await,
+            Self::Archive(archive) => return ReadableBlob::of(archive, digest).await,
             Self::Compressed(compressed) => match compressed.layer(&digest) {
                 Some(layer) => {
                     let content = Content::File(layer.source.clone());
                     Blob { content, digest, midstates: layer.midstates.clone() }
                 }
-                None => return Opened::of(&compressed.archive, digest).await,
+                None => return ReadableBlob::of(&compressed.archive, digest).await,
             },
-            Self::Made(made) => made.blobs.get(&digest).cloned().ok_or(Error::BlobUnknown(digest))?,
+            Self::Built(built) => built.blobs.get(&digest).cloned().ok_or(Error::BlobUnknown(digest))?,
         };
-        Ok(Opened { blob, _kept: None })
+        Ok(ReadableBlob { blob, _backing: None })
     }
 
-    /// The order in which blobs are best read, where they have to be read one after the other.
+    /// The position of each blob in the origin, where they have to be read one after the other.
     pub(super) fn reading_order(&self) -> Option<impl Fn(&Digest) -> u64> {
         let archive = match self {
             Self::Archive(archive) => archive,
             Self::Compressed(compressed) => &compressed.archive,
-            Self::Registry(..) | Self::Made(_) => return None,
+            Self::Registry(_) | Self::Built(_) => return None,
         };
         archive.is_packed().then_some(|digest: &Digest| archive.order(digest))
     }
 
-    /// The repository that a registry can take blobs from by itself.
+    /// The repository from which the target registry can mount blobs, because it is one of its own.
     #[must_use]
-    pub fn mountable_by(&self, target: &Client) -> Option<&RepositoryName> {
+    pub fn mountable_by(&self, target: &Registry) -> Option<&RepositoryName> {
         match self {
-            Self::Registry(client, repository) if client.is_same_registry(target) => Some(repository),
+            Self::Registry(repository) if repository.registry.is_same_registry(target) => {
+                Some(&repository.name)
+            }
             _ => None,
         }
     }

@@ -1,49 +1,49 @@
-//! What an artifact is made of: every manifest below its root, each after what it refers to.
+//! Plans a transfer: every manifest below an artifact's root, each after what it refers to, and the blobs of all.
 
 use std::collections::HashSet;
 
 use overside_protocol::digest::Digest;
-use overside_protocol::name::RepositoryName;
 use overside_protocol::reference::Reference;
 use overside_protocol::wire::Descriptor;
 
 use super::origin::Origin;
 use crate::registry::manifest::{Manifest, is_foreign, is_manifest};
-use crate::{Error, Result};
+use crate::{Error, Repository, Result};
 
 /// Indexes in indexes: real ones have two floors.
 const MAX_DEPTH: usize = 8;
 /// Manifests below one root, and artifacts about them; the largest known index lists some hundreds.
 pub(super) const MAX_MANIFESTS: usize = 10_000;
-/// Of all their bytes, which are kept until they are pushed.
+/// Bytes of all manifests together, which are kept until they are pushed.
 pub(super) const MAX_BYTES: u64 = 64 * 1024 * 1024;
 
-/// What there is to copy, in the order in which a registry takes it.
+/// The blobs and manifests of an artifact, in the order in which a registry takes them.
 #[derive(Debug, Default)]
+#[non_exhaustive]
 pub struct Plan {
     /// Layers, and whatever else is neither config nor manifest.
     pub layers: Vec<Descriptor>,
     pub configs: Vec<Descriptor>,
-    /// Layers that registries do not keep.
+    /// Layers of a foreign type, which registries do not keep.
     pub foreign: Vec<Descriptor>,
     /// Each after those that it lists; the root last.
     pub manifests: Vec<Manifest>,
-    /// Manifests that are there already, with all that they name.
+    /// Manifests that the target has already, with all that they name.
     pub present: Vec<Descriptor>,
 }
 
 impl Plan {
-    /// Of the manifests that it holds.
+    /// The size of all manifests together.
     pub(super) fn bytes(&self) -> u64 {
         self.manifests.iter().map(|manifest| manifest.descriptor.size).sum()
     }
 }
 
-/// Walks an artifact.
+/// A walk through the manifests of an artifact.
 pub(super) struct Walk<'a> {
     pub origin: &'a Origin,
-    /// Where manifests may be already.
-    pub target: Option<(&'a crate::Client, &'a RepositoryName)>,
+    /// Manifests that this repository has are left out, with all that they name.
+    pub target: Option<&'a Repository>,
     plan: Plan,
     seen: HashSet<Digest>,
     seen_foreign: HashSet<Digest>,
@@ -51,7 +51,7 @@ pub(super) struct Walk<'a> {
 }
 
 impl<'a> Walk<'a> {
-    pub fn new(origin: &'a Origin, target: Option<(&'a crate::Client, &'a RepositoryName)>) -> Self {
+    pub fn new(origin: &'a Origin, target: Option<&'a Repository>) -> Self {
         Self {
             origin,
             target,
@@ -62,7 +62,10 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// Everything below a root, and the root.
+    /// The plan of everything below a root, and of the root.
+    ///
+    /// # Errors
+    /// [`Error::ManifestUnknown`] if a manifest is missing, [`Error::TooDeep`] if there are too many.
     pub async fn run(mut self, root: Manifest) -> Result<Plan> {
         self.visit(root, 0).await?;
         Ok(self.plan)
@@ -115,7 +118,7 @@ impl<'a> Walk<'a> {
 
     /// A registry has what its manifests name.
     async fn is_there(&self, descriptor: &Descriptor) -> Result<bool> {
-        let Some((client, repository)) = self.target else { return Ok(false) };
-        Ok(client.resolve_pushed(repository, &Reference::Digest(descriptor.digest)).await?.is_some())
+        let Some(repository) = self.target else { return Ok(false) };
+        Ok(repository.resolve_pushed(&Reference::Digest(descriptor.digest)).await?.is_some())
     }
 }

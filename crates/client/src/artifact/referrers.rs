@@ -1,4 +1,4 @@
-//! Artifacts that are about others: signatures, lists of parts, attestations.
+//! Referrers: artifacts that have another one as their subject, such as signatures and attestations.
 
 use std::collections::HashSet;
 
@@ -6,24 +6,17 @@ use overside_protocol::manifest::INDEX;
 use overside_protocol::wire::Descriptor;
 use serde_json::json;
 
-use super::plan::Walk;
-use super::plan::{MAX_BYTES, MAX_MANIFESTS};
-use super::{CopyOptions, Origin, Plan, Target};
+use super::origin::Origin;
+use super::plan::{MAX_BYTES, MAX_MANIFESTS, Plan, Walk};
 use crate::registry::listings::referrers_tag;
 use crate::registry::manifest::Manifest;
-use crate::{Error, Result};
+use crate::{Error, Repository, Result};
 
 /// Signatures of signatures of signatures: nobody goes further.
 const MAX_DISTANCE: usize = 4;
 
-/// Plans what is about the manifests of the first plan, and what is about that.
-pub(super) async fn plan(
-    origin: &Origin,
-    target: &Target,
-    options: &CopyOptions,
-    plans: &mut Vec<Plan>,
-) -> Result<()> {
-    let known = (!options.recheck).then_some((&target.client, &target.repository));
+/// Plans the referrers of the manifests in the first plan, and theirs.
+pub(super) async fn plan(origin: &Origin, target: Option<&Repository>, plans: &mut Vec<Plan>) -> Result<()> {
     let (mut seen, mut subjects, mut bytes) = (HashSet::new(), Vec::new(), 0);
     for plan in &*plans {
         subjects.extend(plan.manifests.iter().map(|manifest| manifest.descriptor.digest));
@@ -35,7 +28,7 @@ pub(super) async fn plan(
             for referrer in origin.referrers(&subject).await? {
                 if seen.insert(referrer.digest) {
                     let manifest = origin.manifest(&referrer).await?;
-                    let plan = Walk::new(origin, known).run(manifest).await?;
+                    let plan = Walk::new(origin, target).run(manifest).await?;
                     bytes += plan.bytes();
                     if plans.len() > MAX_MANIFESTS || bytes > MAX_BYTES {
                         return Err(Error::TooDeep(subject));
@@ -50,11 +43,14 @@ pub(super) async fn plan(
     Ok(())
 }
 
-/// Notes a referrer where the registry does not: in the list under the subject's tag (distribution spec 1.1.1,
-/// "Pushing Manifests with Subject"). Two clients that do so at once may lose one's note, as the specification says.
-pub(super) async fn note(target: &Target, subject: &Descriptor, referrer: &Manifest) -> Result<()> {
-    let Target { client, repository, .. } = target;
-    let mut listed = client.tagged_referrers(repository, &subject.digest).await?;
+/// Adds a referrer to the list under its subject's tag, where the registry keeps no list itself (distribution spec 1.1.1,
+/// "Pushing Manifests with Subject"). Of two clients that do so at once one's entry may be lost, as the specification says.
+pub(super) async fn add_to_tag(
+    repository: &Repository,
+    subject: &Descriptor,
+    referrer: &Manifest,
+) -> Result<()> {
+    let mut listed = repository.tagged_referrers(&subject.digest).await?;
     if listed.iter().any(|known| known.digest == referrer.descriptor.digest) {
         return Ok(());
     }
@@ -64,9 +60,10 @@ pub(super) async fn note(target: &Target, subject: &Descriptor, referrer: &Manif
         .filter(serde_json::Value::is_object);
     listed.push(Descriptor { annotations, ..referrer.descriptor.clone() });
     let index = json!({ "schemaVersion": 2, "mediaType": INDEX, "manifests": listed });
-    let index = Manifest::read(index.to_string().into(), None, None)
-        .map_err(|error| client.unexpected(format!("a list of referrers that is none ({error})")))?;
+    let index = Manifest::read(index.to_string().into(), None, None).map_err(|error| {
+        repository.registry.unexpected(format!("a list of referrers that is none ({error})"))
+    })?;
     let tag = referrers_tag(&subject.digest)?;
-    client.push_manifest(repository, &index, Some(&tag)).await?;
+    repository.push_manifest(&index, Some(&tag)).await?;
     Ok(())
 }

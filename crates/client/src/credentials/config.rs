@@ -1,4 +1,4 @@
-//! Docker's `config.json`, and podman's `auth.json`, which is alike as far as it concerns us.
+//! Reads and changes Docker's `config.json`, and reads podman's `auth.json`, whose `auths` are the same.
 
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
@@ -10,7 +10,7 @@ use serde_json::ser::{PrettyFormatter, Serializer};
 
 use super::entry::{self, Entry};
 use super::{Credential, CredentialsError, Result, canonical};
-use crate::files::kept::write_private;
+use crate::files::state_file::write_private;
 
 pub(super) type Object = serde_json::Map<String, Value>;
 

@@ -1,4 +1,4 @@
-//! One entry of `auths`: which registry it is for, and what it holds.
+//! One entry of `auths` in such a file: the registry that it is for, and the credential in it.
 
 use std::fmt;
 

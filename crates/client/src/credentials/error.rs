@@ -1,4 +1,4 @@
-//! Why no credential could be read or kept.
+//! Why a credential cannot be read or stored.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;

@@ -35,7 +35,7 @@ pub(super) struct Helper {
 
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct Kept {
+struct HelperCredential {
     #[serde(rename = "ServerURL", default)]
     server_url: String,
     username: String,
@@ -67,14 +67,16 @@ impl Helper {
             return Ok(None);
         }
         let output = self.expect_success("get", output)?;
-        let kept: Kept = serde_json::from_slice(&output.stdout)
+        let kept: HelperCredential = serde_json::from_slice(&output.stdout)
             .map_err(|_| CredentialsError::HelperAnswer { program: self.program.clone() })?;
         Ok(match kept {
-            Kept { secret, .. } if secret.is_empty() => None,
-            Kept { username, secret, .. } if username == TOKEN_USER => {
+            HelperCredential { secret, .. } if secret.is_empty() => None,
+            HelperCredential { username, secret, .. } if username == TOKEN_USER => {
                 Some(Credential::IdentityToken(secret))
             }
-            Kept { username, secret, .. } => Some(Credential::Basic { username, password: secret }),
+            HelperCredential { username, secret, .. } => {
+                Some(Credential::Basic { username, password: secret })
+            }
         })
     }
 
@@ -83,7 +85,7 @@ impl Helper {
             Credential::Basic { username, password } => (username, password),
             Credential::IdentityToken(token) => (TOKEN_USER.to_owned(), token),
         };
-        let kept = serde_json::to_vec(&Kept { server_url: server.to_owned(), username, secret });
+        let kept = serde_json::to_vec(&HelperCredential { server_url: server.to_owned(), username, secret });
         let kept = kept.map_err(|_| CredentialsError::HelperAnswer { program: self.program.clone() })?;
         let output = self.run("store", &kept).await?;
         self.expect_success("store", output).map(drop)

@@ -1,4 +1,4 @@
-//! What can be wrong with an archive, or in the way of writing one.
+//! Why an archive cannot be read or written.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -84,7 +84,7 @@ pub enum ArchiveError {
     #[error("an index lists indexes that list indexes, more than {MAX_INDEX_DEPTH} deep, down to {0}")]
     TooDeep(Digest),
     #[error("{0} is not in the archive; save it with all platforms, or save one of them")]
-    MissingManifest(Missing),
+    MissingManifest(MissingContent),
     #[error("{what} {name} is not in the archive; save the image again")]
     Missing { what: &'static str, name: String },
     #[error("{name} has {found} bytes, and {expected} by what refers to it")]
@@ -118,15 +118,16 @@ pub enum ArchiveError {
     Unfinished(Digest),
 }
 
-/// Something that an archive names and has not.
+/// A manifest or blob that an archive names and lacks.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Missing {
+#[non_exhaustive]
+pub struct MissingContent {
     pub digest: Digest,
     pub is_manifest: bool,
     pub platform: Option<String>,
 }
 
-impl fmt::Display for Missing {
+impl fmt::Display for MissingContent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let what = if self.is_manifest { "manifest" } else { "blob" };
         write!(f, "the {what} {}", self.digest)?;

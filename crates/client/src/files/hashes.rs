@@ -1,5 +1,5 @@
-//! What the client remembers of files that it has hashed, so that the next run does not read them again: one small file
-//! each. A file that was written to since has another size, time of change or inode, and is read.
+//! A cache of files' digests, so that the next run does not read them again: one small file each. A file that was written
+//! to since has another size, time of change or inode, and is read.
 
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
@@ -9,8 +9,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use overside_protocol::digest::Digest;
 use serde::{Deserialize, Serialize};
 
-use super::kept::{forget_old, key_file, write_private};
-use super::source::{Hashed, blocking};
+use super::source::{FileHash, blocking};
+use super::state_file::{path_of, remove_old, write_private};
 use crate::{Error, FileSource, Midstates, Progress, Result};
 
 /// Smaller files are read as fast as what is remembered of them.
@@ -18,16 +18,16 @@ const MIN_SIZE: u64 = 8 * 1024 * 1024;
 /// A file that was changed shortly before it was looked at may change once more within the same tick of its clock.
 const SETTLED_AFTER: Duration = Duration::from_secs(2);
 
-/// A folder with a file for each that was hashed.
+/// A cache of files' digests, in a folder with a small file for each.
 #[derive(Debug, Clone)]
 pub struct HashCache {
     folder: PathBuf,
     reads_all: bool,
 }
 
-/// What tells one state of a file from another. The time of change is the system's to set.
+/// What tells one version of a file from another. Programs cannot set the time of change, only the system does.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct Stamp {
+struct FileVersion {
     path: PathBuf,
     device: u64,
     inode: u64,
@@ -38,36 +38,37 @@ struct Stamp {
 
 #[derive(Debug, Serialize, Deserialize)]
 struct Entry {
-    stamp: Stamp,
+    #[serde(rename = "stamp")]
+    version: FileVersion,
     digest: Digest,
     midstates: Midstates,
 }
 
 impl HashCache {
-    /// In this folder, which is made when something is to be remembered. What is old is removed. With `reads_all` every
-    /// file is read, and remembered anew.
+    /// A cache in this folder, which is created when something is written to it. Entries that are a month old are removed.
+    /// With `reads_all` every file is read, and its digest cached anew.
     #[must_use]
     pub fn at(folder: PathBuf, reads_all: bool) -> Self {
-        forget_old(&folder);
+        remove_old(&folder);
         Self { folder, reads_all }
     }
 
-    /// A file's digest, read or remembered.
-    pub(crate) async fn hash(&self, source: &FileSource, progress: &Progress) -> Result<Hashed> {
+    /// A file's digest: cached, or computed by reading the file.
+    pub(crate) async fn hash(&self, source: &FileSource, progress: &Progress) -> Result<FileHash> {
         let path = source.path();
         let look = || async {
             let metadata = tokio::fs::metadata(path).await.map_err(Error::file("read", path))?;
-            Ok::<_, Error>(Stamp::of(path, &metadata))
+            Ok::<_, Error>(FileVersion::of(path, &metadata))
         };
         let before = look().await?.filter(|_| source.size() >= MIN_SIZE);
         let Some(before) = before else { return source.hash(progress).await };
-        let file = key_file(&self.folder, &before.path.to_string_lossy());
-        if let Some(entry) = read(&file).await.filter(|entry| !self.reads_all && entry.stamp == before) {
-            return Ok(Hashed { digest: entry.digest, midstates: entry.midstates });
+        let file = path_of(&self.folder, &before.path.to_string_lossy());
+        if let Some(entry) = read(&file).await.filter(|entry| !self.reads_all && entry.version == before) {
+            return Ok(FileHash { digest: entry.digest, midstates: entry.midstates });
         }
         let hashed = source.hash(progress).await?;
         if before.is_settled() && look().await?.as_ref() == Some(&before) {
-            let entry = Entry { stamp: before, digest: hashed.digest, midstates: hashed.midstates.clone() };
+            let entry = Entry { version: before, digest: hashed.digest, midstates: hashed.midstates.clone() };
             write(file, entry).await;
         }
         Ok(hashed)
@@ -78,7 +79,7 @@ async fn read(file: &Path) -> Option<Entry> {
     serde_json::from_slice(&tokio::fs::read(file).await.ok()?).ok()
 }
 
-/// What cannot be written is read again.
+/// Writes an entry. One that cannot be written costs the next run a read, and is no error.
 async fn write(file: PathBuf, entry: Entry) {
     let writing = blocking("write", &file.clone(), move || {
         let text = serde_json::to_vec(&entry).map_err(std::io::Error::other);
@@ -89,7 +90,7 @@ async fn write(file: PathBuf, entry: Entry) {
     }
 }
 
-impl Stamp {
+impl FileVersion {
     /// None for a path that cannot be made whole.
     fn of(path: &Path, metadata: &Metadata) -> Option<Self> {
         Some(Self {

@@ -1,13 +1,13 @@
-//! SHA-256's midstates, noted while a file is hashed: with them the server proves its parts side by side.
+//! The midstates of SHA-256 that are collected while a file is hashed: with them the server verifies its parts side by side.
 
 use overside_protocol::hash::Hasher;
 use overside_protocol::midstate::Midstate;
 use overside_protocol::part::PartPlan;
 use serde::{Deserialize, Serialize};
 
-/// One midstate for each of these many bytes: part sizes are whole MiB.
+/// There is one midstate for so many bytes: part sizes are whole MiB.
 pub(crate) const STEP: u64 = 1024 * 1024;
-/// Most midstates kept: 32 MiB of them, for a file of 1 TiB. Larger ones go without.
+/// The most midstates that are kept: 32 MiB of them, for a file of 1 TiB. Larger ones go without.
 const MOST: usize = 1024 * 1024;
 
 /// The midstates of a file, one for each MiB.
@@ -15,7 +15,7 @@ const MOST: usize = 1024 * 1024;
 pub struct Midstates(Vec<Midstate>);
 
 impl Midstates {
-    /// Notes where the hasher stands after `length` bytes; called at every step, in order.
+    /// Adds the hasher's state after `length` bytes. Called at every step, in order.
     pub(crate) fn note(&mut self, hasher: &Hasher, length: u64) {
         let is_next = length == (self.0.len() as u64 + 1) * STEP;
         if is_next && self.0.len() < MOST {
@@ -23,7 +23,7 @@ impl Midstates {
         }
     }
 
-    /// Those after each part but the last; none unless all of them are there.
+    /// The midstates after each part of a plan but the last; none unless all of them are known.
     #[must_use]
     pub fn between(&self, plan: &PartPlan) -> Vec<Midstate> {
         let boundaries = plan.parts().skip(1).map(|part| self.after(part.offset));

@@ -1,16 +1,17 @@
-//! Files on their way to their names: opened so that nobody else's file is written to, and read by their owner alone.
+//! Partial files: what is being written has another name until it is finished. They are opened so that nobody else's file
+//! is written to, and only their owner can read them.
 //!
-//! Their names can be foretold. Whoever else may write to the folder could have put a link there, to have another file
-//! overwritten, or a file of their own, to change it after it was proven.
+//! Their names can be guessed. Whoever else may write to the folder could have put a link there, to have another file
+//! overwritten, or a file of their own, to change it after it was verified.
 
 use std::fs::{File, OpenOptions};
 use std::io::{Error, ErrorKind, Result};
 use std::path::Path;
 
-/// Looks at a name that changes between two of them, before somebody is taken to do that on purpose.
+/// How often a name that keeps changing is looked at, before somebody is taken to change it on purpose.
 const MAX_LOOKS: u32 = 100;
 
-/// Opens the file to read and to write, and makes it if it is not there. No link is followed.
+/// Opens a partial file to read and to write, and creates it if it does not exist. Follows no link.
 pub(crate) fn open(path: &Path) -> Result<File> {
     for _ in 0..MAX_LOOKS {
         let mut options = OpenOptions::new();
@@ -41,7 +42,7 @@ pub(crate) fn open(path: &Path) -> Result<File> {
     Err(planted())
 }
 
-/// Opens the same file once more.
+/// Opens the file at `path` once more, if it is still the same file.
 pub(crate) fn reopen(file: &File, path: &Path) -> Result<File> {
     let again = OpenOptions::new().read(true).write(true).open(path)?;
     if is_same(&again, file) && is_at(&again, path) { Ok(again) } else { Err(planted()) }
@@ -51,7 +52,7 @@ fn planted() -> Error {
     Error::other("it is no file of its own but a link; remove it if you do not know why")
 }
 
-/// Whether it is this very file that has the name, and not what a link of that name leads to.
+/// Whether the open file is the one at `path`, and not another one that a link of that name leads to.
 #[cfg(unix)]
 pub(crate) fn is_at(file: &File, path: &Path) -> bool {
     use std::os::unix::fs::MetadataExt;
@@ -78,7 +79,8 @@ fn is_same(_one: &File, _other: &File) -> bool {
     true
 }
 
-/// What an earlier version left is everybody's to read; what has a second name may be anybody's file.
+/// Lets only the owner read a file, which an earlier version may have left readable for everybody. Refuses a file with a
+/// second name, which may be anybody's.
 #[cfg(unix)]
 fn restrict(file: &File) -> Result<()> {
     use std::os::unix::fs::{MetadataExt, PermissionsExt};

@@ -1,4 +1,4 @@
-//! The file that is uploaded, and the promise that it stays the same meanwhile.
+//! A file that is uploaded. It is checked that nobody changes it meanwhile.
 
 use std::fs::{File, Metadata};
 use std::io::{self, Read, Seek, SeekFrom, Take};
@@ -18,13 +18,13 @@ use super::midstates::Midstates;
 use crate::progress::{Event, Progress, Stage};
 use crate::{Error, Result};
 
-/// What one read hands to the connection: with it and the number of jobs the memory of an upload is fixed.
+/// Bytes that one read hands to the connection: with it and the number of jobs the memory of an upload is fixed.
 const READ_SIZE: usize = 128 * 1024;
 /// Read size while hashing: large enough that system calls do not count beside SHA-256, and a divisor of the
 /// midstates' step.
 pub(crate) const HASH_READ_SIZE: usize = 1024 * 1024;
 
-/// Runs `work`, which blocks, on a thread where that is fine: from now on, whether it is awaited or not.
+/// Runs blocking work on a thread for such work. It starts now, whether the result is awaited or not.
 pub(crate) fn blocking<T: Send + 'static, W: FnOnce() -> Result<T> + Send + 'static>(
     action: &'static str,
     path: &Path,
@@ -34,14 +34,14 @@ pub(crate) fn blocking<T: Send + 'static, W: FnOnce() -> Result<T> + Send + 'sta
     async move { working.await.map_err(|died| Error::file(action, &path)(io::Error::other(died)))? }
 }
 
-/// What hashing a file tells.
+/// What hashing a file gives.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Hashed {
+pub struct FileHash {
     pub digest: Digest,
     pub midstates: Midstates,
 }
 
-/// A regular file, or a stretch of one, as it was when the upload began.
+/// A regular file, or a section of one, as it was when the upload began.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FileSource {
     path: PathBuf,
@@ -52,20 +52,24 @@ pub struct FileSource {
 }
 
 impl FileSource {
-    /// Looks at a file. [`Error::NotAFile`] for pipes and folders: their size is not known before the end.
+    /// Notes size and modification time of a regular file.
+    ///
+    /// # Errors
+    /// [`Error::File`] if it cannot be read, [`Error::NotAFile`] for pipes and folders: their size is not known before the
+    /// end.
     pub async fn open(path: &Path) -> Result<Self> {
         let metadata = tokio::fs::metadata(path).await.map_err(Error::file("read", path))?;
         Self::of(path, &metadata).ok_or_else(|| Error::NotAFile(path.to_owned()))
     }
 
-    /// The file that was found to be so; none if it is no regular one.
+    /// The file with this metadata; none if it is no regular file.
     pub(crate) fn of(path: &Path, metadata: &Metadata) -> Option<Self> {
         let (file_size, modified) = (metadata.len(), metadata.modified().ok());
         let source = Self { path: path.to_owned(), offset: 0, size: file_size, file_size, modified };
         metadata.is_file().then_some(source)
     }
 
-    /// `size` bytes of it from `offset`, such as a layer in an archive; none if the file ends before.
+    /// A section of the file: `size` bytes from `offset`, such as a layer in an archive. None if the file ends before.
     #[must_use]
     pub fn section(&self, offset: u64, size: u64) -> Option<Self> {
         let is_inside = offset.checked_add(size).is_some_and(|end| end <= self.size);
@@ -84,13 +88,16 @@ impl FileSource {
     }
 
     /// Hashes the whole file on a thread of its own; dropping the future stops it.
-    pub async fn hash(&self, progress: &Progress) -> Result<Hashed> {
+    ///
+    /// # Errors
+    /// [`Error::File`] if it cannot be read, [`Error::FileChanged`] if it has become shorter.
+    pub async fn hash(&self, progress: &Progress) -> Result<FileHash> {
         let (source, progress, stop) = (self.clone(), progress.clone(), CancellationToken::new());
         let _stop_when_dropped = stop.clone().drop_guard();
         blocking("hash", &self.path, move || source.hash_blocking(&progress, &stop)).await
     }
 
-    fn hash_blocking(&self, progress: &Progress, stop: &CancellationToken) -> Result<Hashed> {
+    fn hash_blocking(&self, progress: &Progress, stop: &CancellationToken) -> Result<FileHash> {
         progress.started(Stage::Hashing, self.size, 0);
         let file = self.read_blocking().map_err(Error::file("open", &self.path))?;
         let mut midstates = Midstates::default();
@@ -100,17 +107,20 @@ impl FileSource {
         if length != self.size {
             return Err(Error::FileChanged(self.path.clone()));
         }
-        Ok(Hashed { digest: hasher.finish(), midstates })
+        Ok(FileHash { digest: hasher.finish(), midstates })
     }
 
-    /// Its bytes, for threads where blocking is fine.
+    /// A reader of its bytes. Blocks.
     pub(crate) fn read_blocking(&self) -> io::Result<Take<File>> {
         let mut file = File::open(&self.path)?;
         file.seek(SeekFrom::Start(self.offset))?;
         Ok(file.take(self.size))
     }
 
-    /// [`Error::FileChanged`] when size or modification time are not what they were.
+    /// Checks that the file is still the one that was opened.
+    ///
+    /// # Errors
+    /// [`Error::FileChanged`] if its size or modification time is another, [`Error::File`] if it cannot be read.
     pub async fn check_unchanged(&self) -> Result<()> {
         match Self::open(&self.path).await {
             Ok(now) if (now.file_size, now.modified) == (self.file_size, self.modified) => Ok(()),
@@ -131,8 +141,8 @@ impl FileSource {
     }
 }
 
-/// Hashes what is left to read, and counts it. Blocking; ends with an error once `stop` is cancelled. `note` is
-/// told of every whole block of [`HASH_READ_SIZE`].
+/// Hashes all that is left to read, and reports it to `progress`. Blocks; ends with an error once `stop` is cancelled. `note`
+/// is called after every whole block of [`HASH_READ_SIZE`].
 pub(crate) fn hash_to_end(
     mut hasher: Hasher,
     reader: impl Read,
@@ -156,7 +166,7 @@ pub(crate) fn hash_to_end(
     Ok((hasher, length))
 }
 
-/// Gives all that can be read to `take`: in blocks of [`HASH_READ_SIZE`], and a shorter one at the end.
+/// Passes all that can be read to `take`: in blocks of [`HASH_READ_SIZE`], and a shorter one at the end.
 pub(crate) fn each_block(
     mut reader: impl Read,
     mut take: impl FnMut(&[u8]) -> io::Result<()>,

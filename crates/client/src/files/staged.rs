@@ -1,6 +1,6 @@
-//! A download on disk before it is proven: `<name>.<digest>.partial` beside the target, renamed at the end.
+//! A download on disk before it is verified: `<name>.<digest>.partial` beside the target, renamed at the end.
 //!
-//! Blocking code: it runs on threads where blocking is fine. What an interrupted run left is taken up again.
+//! Blocking code: it runs on threads where blocking is fine. What an interrupted run left is resumed.
 
 use std::fs::{File, TryLockError};
 use std::io::Write;
@@ -20,7 +20,7 @@ use crate::{Error, Result};
 /// Digits of the digest in a staged file's name: enough that no two blobs share one by chance.
 const NAME_DIGITS: usize = 16;
 
-/// The staged file, locked, with the hash of all that is in it.
+/// A staged file, locked, with the hash of all that is in it.
 #[derive(Debug)]
 pub(crate) struct StagedFile {
     file: File,
@@ -101,7 +101,7 @@ pub(crate) fn finish(file: &File, path: &Path, target: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Opens and locks: two processes writing to one file would spoil it for both, and one of them after the rename.
+/// Opens and locks a partial file: two processes writing to one file would spoil it for both, and one of them after the rename.
 pub(crate) fn open_locked(path: &Path, target: &Path) -> Result<File> {
     loop {
         let file = partial::open(path).map_err(Error::file("create", path))?;

@@ -1,4 +1,4 @@
-//! What a registry lists, page after page: repositories, tags and referrers.
+//! Listings, page after page: repositories, tags, blobs and referrers.
 
 use std::collections::BTreeSet;
 
@@ -6,27 +6,23 @@ use bytes::Bytes;
 use overside_protocol::digest::Digest;
 use overside_protocol::manifest::INDEX;
 use overside_protocol::media_type::MediaType;
-use overside_protocol::name::RepositoryName;
 use overside_protocol::reference::{Reference, Tag};
-use overside_protocol::wire::ListedBlob;
-use overside_protocol::wire::{BlobList, Descriptor};
-use reqwest::header::{ACCEPT, HeaderMap, LINK};
-use reqwest::{Method, StatusCode};
+use overside_protocol::wire::{BlobList, Descriptor, ListedBlob};
+use reqwest::StatusCode;
+use reqwest::header::{ACCEPT, LINK};
 use serde::de::DeserializeOwned;
 use url::Url;
 
-use crate::transport::CALL_TIMEOUT;
-use crate::transport::address::peer;
 use crate::transport::answer::Answer;
+use crate::transport::auth::Scope;
 use crate::transport::auth::fields::{parameter, split};
-use crate::transport::auth::{Scope, realm};
-use crate::{Client, Error, Result};
+use crate::{Error, Registry, Repository, Result};
 
 /// Entries asked for at a time; registries give fewer if they like.
 const PAGE: &str = "1000";
 /// Entries of one listing: what is kept of the longest is some hundred megabytes.
 const MAX_ENTRIES: usize = 1_000_000;
-/// Of one listing: all of those entries at a hundred on a page, as some registries give at most.
+/// Pages of one listing: enough for all of those entries at a hundred on a page, the most that some registries give.
 const MAX_PAGES: usize = 10_000;
 /// Pages in a row with nothing on them: registries that filter what they have listed give some.
 const MAX_EMPTY_PAGES: usize = 20;
@@ -48,106 +44,16 @@ struct Referrers {
     manifests: Option<Vec<Descriptor>>,
 }
 
-impl Client {
-    /// Whether this is a registry, and one that lets the caller in.
-    pub async fn ping(&self) -> Result<()> {
-        let url = self.url("v2/")?;
-        let answer = self.call(&Scope::NONE, || self.http.get(url.clone())).await?;
-        if answer.status == StatusCode::NOT_FOUND {
-            return Err(answer.unexpected("404 to /v2/; it is no registry"));
-        }
-        answer.expect(StatusCode::OK).map(|_| ())
-    }
-
-    /// Where passwords for this registry go, if that is another host than its own: people should hear of it before.
-    /// [`Error::TokenService`] where they do not go.
-    pub async fn token_service_elsewhere(&self) -> Result<Option<Url>> {
-        let url = self.url("v2/")?;
-        match self.look(Method::GET, &url, HeaderMap::new()).await? {
-            (StatusCode::UNAUTHORIZED, headers) => {
-                self.authenticator.token_service_elsewhere(&self.base, &headers)
-            }
-            _ => Ok(None),
-        }
-    }
-
-    /// Where an answer sends whoever has to sign in for tokens, if that is a URL.
-    #[must_use]
-    pub fn realm(headers: &HeaderMap) -> Option<Url> {
-        realm(headers)
-    }
-
-    /// Sends a request with nothing but these headers, as nobody, to whatever place; status and headers of the answer.
-    /// For looking at what others will meet.
-    pub async fn look(
-        &self,
-        method: Method,
-        url: &Url,
-        headers: HeaderMap,
-    ) -> Result<(StatusCode, HeaderMap)> {
-        let http = self.destinations.to(url)?;
-        let request = http.request(method, url.clone()).headers(headers).timeout(CALL_TIMEOUT);
-        let answer = request.send().await.map_err(|error| Error::transport(&peer(url), error))?;
-        Ok((answer.status(), answer.headers().clone()))
-    }
-
-    /// The repositories that the caller may see.
+impl Registry {
+    /// The names of the repositories that the caller may see.
+    ///
+    /// # Errors
+    /// [`Error::ListingTooLong`] if there are more than a million or on more than 10,000 pages, [`Error::Protocol`] if the
+    /// pages lead in a circle. Besides that what [any request](Error#any-request) can fail with.
     pub async fn catalog(&self) -> Result<Vec<String>> {
-        let url = self.url(&format!("v2/_catalog?n={PAGE}"))?;
+        let url = self.join(&format!("v2/_catalog?n={PAGE}"))?;
         let page = |page: CatalogPage| page.repositories.unwrap_or_default();
         Ok(self.pages(url, &Scope::catalog(), page).await?.unwrap_or_default())
-    }
-
-    /// The blobs of a repository, whether a manifest names them or not; none if the repository is not there, or the
-    /// registry does not list blobs.
-    pub async fn blobs(&self, repository: &RepositoryName) -> Result<Option<Vec<ListedBlob>>> {
-        let url = self.url(&format!("v2/{repository}/blobs/?n={PAGE}"))?;
-        self.pages(url, &Scope::pull(repository), |page: BlobList| page.blobs).await
-    }
-
-    /// The tags of a repository; none if the repository is not there.
-    pub async fn tags(&self, repository: &RepositoryName) -> Result<Option<Vec<String>>> {
-        let url = self.url(&format!("v2/{repository}/tags/list?n={PAGE}"))?;
-        self.pages(url, &Scope::pull(repository), |page: TagPage| page.tags.unwrap_or_default()).await
-    }
-
-    /// The manifests whose subject this is, of one type or all.
-    pub async fn referrers(
-        &self,
-        repository: &RepositoryName,
-        subject: &Digest,
-        artifact_type: Option<&str>,
-    ) -> Result<Vec<Descriptor>> {
-        let mut url = self.url(&format!("v2/{repository}/referrers/{subject}"))?;
-        if let Some(artifact_type) = artifact_type {
-            url.query_pairs_mut().append_pair("artifactType", artifact_type);
-        }
-        let page = |page: Referrers| page.manifests.unwrap_or_default();
-        let listed = match self.pages(url, &Scope::pull(repository), page).await {
-            Err(Error::Refused(refusal)) if is_no_endpoint(refusal.status) => None,
-            listed => listed?,
-        };
-        let mut referrers = match listed {
-            Some(referrers) => referrers,
-            // A registry that knows of none: clients keep the list under a tag.
-            None => self.tagged_referrers(repository, subject).await?,
-        };
-        // Registries may leave the filter to us.
-        referrers.retain(|referrer| {
-            let told = referrer.artifact_type.as_ref().map(MediaType::as_str);
-            artifact_type.is_none_or(|wanted| told == Some(wanted))
-        });
-        Ok(referrers)
-    }
-
-    /// What clients have noted of a subject's referrers (distribution spec 1.1.1, "Referrers Tag Schema").
-    pub(crate) async fn tagged_referrers(
-        &self,
-        repository: &RepositoryName,
-        subject: &Digest,
-    ) -> Result<Vec<Descriptor>> {
-        let tag = Reference::Tag(referrers_tag(subject)?);
-        Ok(self.manifest(repository, &tag).await?.map(|index| index.manifests).unwrap_or_default())
     }
 
     /// All pages of a listing; none where there is nothing to list.
@@ -193,6 +99,66 @@ impl Client {
             before = answer.body;
         }
         Ok(Some(listed))
+    }
+}
+
+impl Repository {
+    /// The repository's blobs, whether a manifest names them or not; none if the repository does not exist or the registry
+    /// does not list blobs.
+    ///
+    /// # Errors
+    /// As [`Registry::catalog`].
+    pub async fn blobs(&self) -> Result<Option<Vec<ListedBlob>>> {
+        let url = self.listing_url(&format!("blobs/?n={PAGE}"))?;
+        self.registry.pages(url, &Scope::pull(&self.name), |page: BlobList| page.blobs).await
+    }
+
+    /// The repository's tags; none if the repository does not exist.
+    ///
+    /// # Errors
+    /// As [`Registry::catalog`].
+    pub async fn tags(&self) -> Result<Option<Vec<String>>> {
+        let url = self.listing_url(&format!("tags/list?n={PAGE}"))?;
+        self.registry
+            .pages(url, &Scope::pull(&self.name), |page: TagPage| page.tags.unwrap_or_default())
+            .await
+    }
+
+    /// The manifests whose subject this is, of one artifact type or of all.
+    ///
+    /// # Errors
+    /// As [`Registry::catalog`], and as [`Self::manifest`] where the list is kept under a tag.
+    pub async fn referrers(&self, subject: &Digest, artifact_type: Option<&str>) -> Result<Vec<Descriptor>> {
+        let mut url = self.listing_url(&format!("referrers/{subject}"))?;
+        if let Some(artifact_type) = artifact_type {
+            url.query_pairs_mut().append_pair("artifactType", artifact_type);
+        }
+        let page = |page: Referrers| page.manifests.unwrap_or_default();
+        let listed = match self.registry.pages(url, &Scope::pull(&self.name), page).await {
+            Err(Error::Refused(refusal)) if is_no_endpoint(refusal.status) => None,
+            listed => listed?,
+        };
+        let mut referrers = match listed {
+            Some(referrers) => referrers,
+            // A registry that knows of none: clients keep the list under a tag.
+            None => self.tagged_referrers(subject).await?,
+        };
+        // Registries may leave the filter to us.
+        referrers.retain(|referrer| {
+            let found = referrer.artifact_type.as_ref().map(MediaType::as_str);
+            artifact_type.is_none_or(|wanted| found == Some(wanted))
+        });
+        Ok(referrers)
+    }
+
+    /// The list of a subject's referrers that clients keep under a tag (distribution spec 1.1.1, "Referrers Tag Schema").
+    pub(crate) async fn tagged_referrers(&self, subject: &Digest) -> Result<Vec<Descriptor>> {
+        let tag = Reference::Tag(referrers_tag(subject)?);
+        Ok(self.manifest(&tag).await?.map(|index| index.manifests).unwrap_or_default())
+    }
+
+    fn listing_url(&self, path: &str) -> Result<Url> {
+        self.registry.join(&format!("v2/{}/{path}", self.name))
     }
 }
 

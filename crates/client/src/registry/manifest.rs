@@ -1,4 +1,4 @@
-//! A manifest as clients handle it: its exact bytes, and what it refers to.
+//! A manifest with its exact bytes, and the descriptors in it.
 
 use bytes::Bytes;
 use overside_protocol::digest::Digest;
@@ -8,19 +8,20 @@ use overside_protocol::media_type::MediaType;
 use overside_protocol::wire::Descriptor;
 use serde::Deserialize;
 
-/// An image, an index or another artifact.
+/// The manifest of an image, an index or another artifact.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct Manifest {
-    /// What refers to it: its type, digest and size.
+    /// Its type, digest and size, as what refers to it has them.
     pub descriptor: Descriptor,
-    /// Byte by byte, as it was made: its digest is theirs.
+    /// Its exact bytes, which the digest is of.
     pub payload: Bytes,
     pub config: Option<Descriptor>,
     /// In order. Foreign ones among them, see [`is_foreign`].
     pub layers: Vec<Descriptor>,
-    /// What an index lists.
+    /// The manifests that an index lists.
     pub manifests: Vec<Descriptor>,
-    /// The manifest that this one is about.
+    /// The manifest that this one refers to as its subject.
     pub subject: Option<Descriptor>,
 }
 
@@ -34,7 +35,10 @@ struct Content {
 }
 
 impl Manifest {
-    /// Reads a manifest that came as this type, and names it by the algorithm of `digest`, or else SHA-256.
+    /// Reads a manifest that was served as this type. Its digest is computed by the algorithm of `digest`, or else by SHA-256.
+    ///
+    /// # Errors
+    /// [`ManifestError`] if the bytes are no manifest that a registry takes, or of another type than they were served as.
     pub fn read(
         payload: Bytes,
         content_type: Option<MediaType>,
@@ -65,13 +69,13 @@ impl Manifest {
     }
 }
 
-/// Layers that may not be redistributed, and that clients get elsewhere.
+/// Whether a layer of this type is foreign: it may not be redistributed, and clients get it elsewhere.
 #[must_use]
 pub fn is_foreign(media_type: &MediaType) -> bool {
     manifest::is_foreign(media_type.as_str())
 }
 
-/// What is a manifest, and not a blob, by its type.
+/// Whether something of this type is a manifest, and no blob.
 #[must_use]
 pub fn is_manifest(media_type: &MediaType) -> bool {
     manifest::TYPES.contains(&media_type.as_str())

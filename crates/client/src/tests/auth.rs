@@ -14,8 +14,8 @@ use overside_protocol::reference::Reference;
 use serde_json::json;
 use tokio::net::TcpListener;
 
-use super::server::{digest_of, repository};
-use crate::{Client, ConnectOptions, Credential, Error};
+use super::server::{digest_of, name};
+use crate::{Credential, Error, Registry, Repository};
 
 const BLOB: &[u8] = b"behind a redirect";
 
@@ -36,9 +36,9 @@ struct World {
 }
 
 #[derive(Debug, Clone, Default)]
-struct Registry(Arc<Mutex<World>>);
+struct FakeRegistry(Arc<Mutex<World>>);
 
-impl Registry {
+impl FakeRegistry {
     async fn start() -> Self {
         let registry = Self::default();
         for is_elsewhere in [false, true] {
@@ -61,14 +61,14 @@ impl Registry {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn client(&self, credential: Option<Credential>) -> Client {
-        let base = self.world().base.parse().unwrap();
-        Client::connect(base, ConnectOptions { credential, ..ConnectOptions::default() }).unwrap()
+    fn repository(&self, credential: Option<Credential>) -> Repository {
+        let builder = Registry::builder(&self.world().base).credentials(credential);
+        builder.build().unwrap().repository(name())
     }
 }
 
 fn alice() -> Credential {
-    Credential::Basic { username: "alice".to_owned(), password: "secret".to_owned() }
+    Credential::basic("alice", "secret")
 }
 
 fn basic() -> String {
@@ -79,12 +79,12 @@ fn authorization(headers: &HeaderMap) -> Option<String> {
     Some(headers.get(AUTHORIZATION)?.to_str().unwrap().to_owned())
 }
 
-async fn elsewhere(State(registry): State<Registry>, request: Request) -> Response {
+async fn elsewhere(State(registry): State<FakeRegistry>, request: Request) -> Response {
     registry.world().told_elsewhere.push(authorization(request.headers()));
     BLOB.into_response()
 }
 
-async fn answer(State(registry): State<Registry>, request: Request) -> Response {
+async fn answer(State(registry): State<FakeRegistry>, request: Request) -> Response {
     let (head, body) = request.into_parts();
     if head.uri.path() == "/token" {
         let text = match head.method {
@@ -121,10 +121,10 @@ async fn answer(State(registry): State<Registry>, request: Request) -> Response 
 
 #[tokio::test]
 async fn a_token_is_asked_for_once_for_each_right_and_again_when_it_is_refused() {
-    let registry = Registry::start().await;
-    let client = registry.client(Some(alice()));
+    let registry = FakeRegistry::start().await;
+    let repository = registry.repository(Some(alice()));
     for _ in 0..3 {
-        assert_eq!(client.tags(&repository()).await.unwrap().unwrap(), ["v1"]);
+        assert_eq!(repository.tags().await.unwrap().unwrap(), ["v1"]);
     }
     {
         let mut world = registry.world();
@@ -136,9 +136,9 @@ async fn a_token_is_asked_for_once_for_each_right_and_again_when_it_is_refused()
         // As when a key is rotated, or the token has run out.
         world.valid += 1;
     }
-    client.tags(&repository()).await.unwrap();
-    client.blob_size(&repository(), &digest_of(BLOB)).await.unwrap();
-    client.ping().await.unwrap();
+    repository.tags().await.unwrap();
+    repository.blob_size(&digest_of(BLOB)).await.unwrap();
+    repository.registry().ping().await.unwrap();
     let world = registry.world();
     let scopes: Vec<_> = world.tokens.iter().map(|(asked, _)| asked["scope"].as_str()).collect();
     let pull = "repository:team/app/model:pull";
@@ -149,11 +149,10 @@ async fn a_token_is_asked_for_once_for_each_right_and_again_when_it_is_refused()
 #[tokio::test]
 async fn requests_at_once_sign_in_by_themselves() {
     for wants_basic in [false, true] {
-        let registry = Registry::start().await;
+        let registry = FakeRegistry::start().await;
         registry.world().wants_basic = wants_basic;
-        let client = registry.client(Some(alice()));
-        let name = repository();
-        let asking = (0..8).map(|_| client.tags(&name));
+        let repository = registry.repository(Some(alice()));
+        let asking = (0..8).map(|_| repository.tags());
         for tags in futures_util::future::join_all(asking).await {
             assert_eq!(tags.unwrap().unwrap(), ["v1"]);
         }
@@ -162,12 +161,12 @@ async fn requests_at_once_sign_in_by_themselves() {
 
 #[tokio::test]
 async fn a_name_and_password_go_to_a_registry_that_asks_for_them_and_to_nobody_else() {
-    let registry = Registry::start().await;
+    let registry = FakeRegistry::start().await;
     registry.world().wants_basic = true;
     let folder = tempfile::tempdir().unwrap();
-    let client = registry.client(Some(alice()));
-    let (digest, progress) = (digest_of(BLOB), crate::Progress::default());
-    let size = client.download(&repository(), &digest, &folder.path().join("blob"), &progress).await.unwrap();
+    let repository = registry.repository(Some(alice()));
+    let download = repository.download(&digest_of(BLOB));
+    let size = download.save(folder.path().join("blob")).await.unwrap();
     assert_eq!(size, BLOB.len() as u64);
     let world = registry.world();
     assert_eq!(world.told_elsewhere, [None]);
@@ -176,9 +175,9 @@ async fn a_name_and_password_go_to_a_registry_that_asks_for_them_and_to_nobody_e
 
 #[tokio::test]
 async fn a_refresh_token_is_exchanged_and_never_shown_to_the_registry() {
-    let registry = Registry::start().await;
-    let client = registry.client(Some(Credential::IdentityToken("refresh".to_owned())));
-    client.tags(&repository()).await.unwrap();
+    let registry = FakeRegistry::start().await;
+    let repository = registry.repository(Some(Credential::IdentityToken("refresh".to_owned())));
+    repository.tags().await.unwrap();
     let world = registry.world();
     let [(asked, who)] = &world.tokens[..] else { panic!("{:?}", world.tokens) };
     assert_eq!((asked["grant_type"].as_str(), asked["refresh_token"].as_str()), ("refresh_token", "refresh"));
@@ -187,14 +186,14 @@ async fn a_refresh_token_is_exchanged_and_never_shown_to_the_registry() {
 
 #[tokio::test]
 async fn whoever_is_not_let_in_hears_why_and_nothing_is_tried_again() {
-    let registry = Registry::start().await;
+    let registry = FakeRegistry::start().await;
     registry.world().refuses_tokens = true;
     let tag = Reference::Tag("v1".parse().unwrap());
     for (credential, told) in
         [(None, "wants to know who you are"), (Some(alice()), "refused the credentials")]
     {
         let is_signed_in = credential.is_some();
-        let error = registry.client(credential).resolve(&repository(), &tag).await.unwrap_err();
+        let error = registry.repository(credential).resolve(&tag).await.unwrap_err();
         assert!(
             matches!(&error, Error::Unauthorized { signed_in, .. } if *signed_in == is_signed_in),
             "{error}"
@@ -203,7 +202,7 @@ async fn whoever_is_not_let_in_hears_why_and_nothing_is_tried_again() {
         assert!(text.contains(told) && text.contains("/token") && !text.contains("secret"), "{text}");
     }
     registry.world().wants_basic = true;
-    let error = registry.client(None).resolve(&repository(), &tag).await.unwrap_err();
+    let error = registry.repository(None).resolve(&tag).await.unwrap_err();
     assert!(
         matches!(&error, Error::Unauthorized { peer, .. } if peer.starts_with("http://127.0.0.1:")),
         "{error}"

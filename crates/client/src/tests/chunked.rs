@@ -9,10 +9,11 @@ use axum::extract::{Request, State};
 use axum::http::header::{CONTENT_RANGE, LOCATION, RANGE};
 use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse, Response};
+use overside_protocol::name::RepositoryName;
 use tempfile::TempDir;
 
-use super::server::{content, digest_of, repository};
-use crate::{Client, Error, Outcome, Progress, PutOptions, PutOutcome, Result, RetryPolicy, UploadStates};
+use super::server::{content, digest_of, name};
+use crate::{Error, Outcome, Registry, RetryPolicy, SavedUploads};
 
 /// A registry that knows no presigned URLs.
 #[derive(Debug, Default)]
@@ -38,17 +39,17 @@ struct World {
 }
 
 #[derive(Debug, Clone, Default)]
-struct Registry(Arc<Mutex<World>>);
+struct FakeRegistry(Arc<Mutex<World>>);
 
 struct Put {
-    registry: Registry,
+    registry: FakeRegistry,
     folder: TempDir,
     bytes: Vec<u8>,
 }
 
 impl Put {
     async fn new(length: usize) -> Self {
-        let (registry, folder, bytes) = (Registry::default(), TempDir::new().unwrap(), content(length));
+        let (registry, folder, bytes) = (FakeRegistry::default(), TempDir::new().unwrap(), content(length));
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         registry.world().base = format!("http://{}", listener.local_addr().unwrap());
         let router = Router::new().fallback(answer).with_state(registry.clone());
@@ -57,26 +58,17 @@ impl Put {
         Self { registry, folder, bytes }
     }
 
-    async fn run(&self) -> Result<PutOutcome> {
-        self.run_with(PutOptions::default()).await
-    }
-
-    async fn run_with(&self, options: PutOptions) -> Result<PutOutcome> {
-        self.run_seen_by(options, &Progress::default()).await
-    }
-
-    async fn run_seen_by(&self, options: PutOptions, progress: &Progress) -> Result<PutOutcome> {
+    /// The upload of the file.
+    fn upload(&self) -> crate::Put {
         let (first_delay, longest_delay) = (Duration::from_millis(1), Duration::from_millis(5));
-        let base = self.registry.world().base.parse().unwrap();
         let policy = RetryPolicy { attempts: 4, first_delay, longest_delay };
-        let client = Client::new(base).unwrap().with_retry_policy(policy);
-        let states = Some(UploadStates::at(self.folder.path().join("states")));
-        let options = PutOptions { states, ..options };
-        client.put_file(&repository(), &self.folder.path().join("file"), &options, progress).await
+        let registry = Registry::builder(&self.registry.world().base).retry_policy(policy).build().unwrap();
+        let saved = SavedUploads::at(self.folder.path().join("states"));
+        registry.repository(name()).put(self.folder.path().join("file")).saved_uploads(saved)
     }
 
     async fn succeeds(&self) {
-        let outcome = self.run().await.unwrap();
+        let outcome = self.upload().send().await.unwrap();
         assert_eq!((outcome.digest, outcome.outcome), (digest_of(&self.bytes), Outcome::ThroughServer));
         assert!(self.registry.world().blob.as_deref() == Some(&self.bytes[..]));
         assert_eq!(std::fs::read_dir(self.folder.path().join("states")).unwrap().count(), 0);
@@ -87,7 +79,7 @@ impl Put {
     }
 }
 
-impl Registry {
+impl FakeRegistry {
     fn world(&self) -> MutexGuard<'_, World> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -101,7 +93,7 @@ impl World {
     }
 }
 
-async fn answer(State(registry): State<Registry>, request: Request) -> Response {
+async fn answer(State(registry): State<FakeRegistry>, request: Request) -> Response {
     let (head, body) = request.into_parts();
     let Ok(body) = axum::body::to_bytes(body, 100 << 20).await else {
         return StatusCode::BAD_REQUEST.into_response();
@@ -225,8 +217,7 @@ async fn a_mount_that_is_refused_becomes_an_upload() {
     for status in [400, 401, 403, 404, 405, 500] {
         let put = Put::new(1000).await;
         put.registry.world().mount = Some(status);
-        let from = "team/other".parse().unwrap();
-        put.run_with(PutOptions { mount_from: Some(from), ..PutOptions::default() }).await.unwrap();
+        put.upload().mount_from("team/other".parse::<RepositoryName>().unwrap()).send().await.unwrap();
         assert_eq!((put.sent("POST"), put.sent("PATCH")), (2, 1), "{status}");
     }
 }
@@ -239,8 +230,8 @@ async fn whatever_is_tried_another_way_is_shown() {
         (world.mount, world.second_chunk, world.faults) = (Some(403), Some(405), vec![0, 503]);
     }
     let (shown, progress) = super::server::shown_retries();
-    let from = "team/other".parse().unwrap();
-    put.run_seen_by(PutOptions { mount_from: Some(from), ..PutOptions::default() }, &progress).await.unwrap();
+    let mounting = put.upload().mount_from("team/other".parse::<RepositoryName>().unwrap());
+    mounting.progress(progress).send().await.unwrap();
     let shown: Vec<_> =
         shown.lock().unwrap().iter().map(|(status, after)| (*status, after.is_zero())).collect();
     // The mount becomes an upload, the chunk is waited out, and the next is none any more.
@@ -259,7 +250,7 @@ async fn what_passes_is_waited_out_at_the_registrys_own_offset() {
 async fn a_registry_that_keeps_nothing_is_given_up() {
     let put = Put::new(1 << 20).await;
     put.registry.world().keeps_nothing = true;
-    let error = put.run().await.unwrap_err();
+    let error = put.upload().send().await.unwrap_err();
     assert!(matches!(&error, Error::Protocol { what, .. } if what.contains("does not keep")), "{error}");
     assert!(put.sent("PATCH") <= 4);
 }
@@ -268,7 +259,7 @@ async fn a_registry_that_keeps_nothing_is_given_up() {
 async fn a_refusal_is_final_and_the_next_run_goes_on_after_the_last_chunk() {
     let put = Put::new(40 << 20).await;
     put.registry.world().faults = vec![0, 403];
-    assert!(matches!(put.run().await, Err(Error::Refused(refusal)) if refusal.status == 403));
+    assert!(matches!(put.upload().send().await, Err(Error::Refused(refusal)) if refusal.status == 403));
     assert_eq!(put.sent("PATCH"), 2);
     put.succeeds().await;
     assert_eq!((put.sent("PATCH"), put.sent("POST")), (4, 1), "no chunk went twice, and to the same upload");

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use tempfile::TempDir;
 
-use super::server::{Fault, Server, content, digest_of, repository};
-use crate::{Error, Progress, Result};
+use super::server::{Fault, Server, content, digest_of};
+use crate::{Error, Result};
 
 struct Get {
     server: Server,
@@ -34,8 +34,7 @@ impl Get {
     }
 
     async fn run(&self) -> Result<u64> {
-        let client = self.server.client();
-        client.download(&repository(), &digest_of(&self.bytes), &self.target(), &Progress::default()).await
+        self.server.repository().download(&digest_of(&self.bytes)).save(self.target()).await
     }
 
     async fn succeeds(&self) {

@@ -15,8 +15,8 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 
-use super::server::{content, digest_of, repository};
-use crate::{Client, ConnectOptions, Credential, Error, Lanes, Progress, PutOptions, Why};
+use super::server::{content, digest_of, name};
+use crate::{Credential, Error, Registry, Repository, UnsafeDestination as Unsafe};
 
 const METADATA: &str = "http://169.254.169.254/latest/api/token";
 
@@ -69,21 +69,19 @@ impl Hostile {
         .await
     }
 
-    fn client(&self) -> Client {
-        let base = format!("http://{}", self.registry).parse().unwrap();
-        let (username, password) = ("alice".to_owned(), "secret".to_owned());
-        let credential = Some(Credential::Basic { username, password });
+    fn repository(&self) -> Repository {
+        let builder = Registry::builder(format!("http://{}", self.registry));
+        let builder = builder.credentials(Credential::basic("alice", "secret"));
         // What is nobody's token service is none where its owner names it either.
-        let token_services = vec![METADATA.parse().unwrap()];
-        let options = ConnectOptions { credential, token_services, ..ConnectOptions::default() };
-        Client::connect(base, options).unwrap()
+        let builder = builder.token_services([METADATA.parse().unwrap()]);
+        builder.build().unwrap().repository(name())
     }
 
-    /// A client that has seen the registry at a public address.
-    fn distant_client(&self) -> Client {
-        let client = self.client();
-        client.destinations.pretend_public();
-        client
+    /// Its repository, for a client that has seen the registry at a public address.
+    fn distant_repository(&self) -> Repository {
+        let repository = self.repository();
+        repository.registry.destinations.pretend_public();
+        repository
     }
 
     fn file(&self) -> PathBuf {
@@ -92,14 +90,12 @@ impl Hostile {
         path
     }
 
-    async fn put(&self, client: &Client) -> Error {
-        let (options, progress) = (PutOptions::default(), Progress::default());
-        client.put_file(&repository(), &self.file(), &options, &progress).await.unwrap_err()
+    async fn put(&self, repository: &Repository) -> Error {
+        repository.put(self.file()).send().await.unwrap_err()
     }
 
-    async fn get(&self, client: &Client) -> Error {
-        let target = self.folder.path().join("got");
-        client.download(&repository(), &digest_of(b""), &target, &Progress::default()).await.unwrap_err()
+    async fn get(&self, repository: &Repository) -> Error {
+        repository.download(&digest_of(b"")).save(self.folder.path().join("got")).await.unwrap_err()
     }
 
     fn victim(&self) -> String {
@@ -125,23 +121,23 @@ async fn reached(State(hostile): State<Hostile>, request: Request) -> Response {
 }
 
 #[track_caller]
-fn assert_refused(error: &Error, expected: Why) {
-    assert!(matches!(error, Error::Destination { why, .. } if *why == expected), "{error}");
+fn assert_refused(error: &Error, expected: Unsafe) {
+    assert!(matches!(error, Error::Destination { reason, .. } if *reason == expected), "{error}");
 }
 
 #[tokio::test]
 async fn a_presigned_url_leads_neither_to_metadata_nor_from_public_to_private() {
     let hostile = Hostile::presigning(|_| METADATA.to_owned(), json!({})).await;
-    assert_refused(&hostile.put(&hostile.client()).await, Why::LinkLocal);
+    assert_refused(&hostile.put(&hostile.repository()).await, Unsafe::LinkLocal);
     let hostile = Hostile::presigning(Hostile::victim, json!({})).await;
-    assert_refused(&hostile.put(&hostile.distant_client()).await, Why::Private);
+    assert_refused(&hostile.put(&hostile.distant_repository()).await, Unsafe::Private);
     let named = |hostile: &Hostile| format!("http://localhost:{}/", hostile.victim.port());
     let hostile = Hostile::presigning(named, json!({})).await;
-    assert_refused(&hostile.put(&hostile.distant_client()).await, Why::Private);
+    assert_refused(&hostile.put(&hostile.distant_repository()).await, Unsafe::Private);
     hostile.assert_nothing_reached();
     let with_password = |hostile: &Hostile| format!("http://aws:token@{}/", hostile.victim);
     let hostile = Hostile::presigning(with_password, json!({})).await;
-    assert_refused(&hostile.put(&hostile.client()).await, Why::HasCredential);
+    assert_refused(&hostile.put(&hostile.repository()).await, Unsafe::HasCredential);
     hostile.assert_nothing_reached();
 }
 
@@ -159,14 +155,14 @@ async fn only_headers_that_an_upload_needs_are_sent_for_a_registry() {
         "Transfer-Encoding",
     ] {
         let hostile = Hostile::presigning(Hostile::victim, json!({ name: "1" })).await;
-        let error = hostile.put(&hostile.client()).await;
+        let error = hostile.put(&hostile.repository()).await;
         assert!(matches!(error, Error::Protocol { .. }) && error.to_string().contains(name), "{error}");
         hostile.assert_nothing_reached();
     }
     let needed = json!({"content-type": "a/b", "x-amz-checksum-sha256": "x", "X-Amz-Copy-Source-If-Match": "y",
         "x-amz-server-side-encryption": "AES256"});
     let hostile = Hostile::presigning(Hostile::victim, needed.clone()).await;
-    hostile.put(&hostile.client()).await;
+    hostile.put(&hostile.repository()).await;
     let reached = hostile.reached.lock().unwrap();
     for (name, value) in needed.as_object().unwrap() {
         assert_eq!(reached[0].get(name).map(|told| told.to_str().unwrap()), value.as_str(), "{name}");
@@ -177,7 +173,7 @@ async fn only_headers_that_an_upload_needs_are_sent_for_a_registry() {
 #[tokio::test]
 async fn neither_redirects_nor_upload_locations_lead_astray() {
     for (place, is_distant, why) in
-        [(METADATA.to_owned(), false, Why::LinkLocal), (String::new(), true, Why::Private)]
+        [(METADATA.to_owned(), false, Unsafe::LinkLocal), (String::new(), true, Unsafe::Private)]
     {
         let answers = move |method: &Method, _: &str, hostile: &Hostile| {
             let place = if place.is_empty() { hostile.victim() } else { place.clone() };
@@ -187,8 +183,8 @@ async fn neither_redirects_nor_upload_locations_lead_astray() {
             }
         };
         let hostile = Hostile::start(answers.clone()).await;
-        let client = if is_distant { hostile.distant_client() } else { hostile.client() };
-        assert_refused(&hostile.get(&client).await, why);
+        let repository = if is_distant { hostile.distant_repository() } else { hostile.repository() };
+        assert_refused(&hostile.get(&repository).await, why);
         hostile.assert_nothing_reached();
 
         let hostile = Hostile::start(move |method, path, hostile| match *method {
@@ -196,12 +192,11 @@ async fn neither_redirects_nor_upload_locations_lead_astray() {
             _ => (StatusCode::ACCEPTED, answers(method, path, hostile).headers().clone()).into_response(),
         })
         .await;
-        let client = if is_distant { hostile.distant_client() } else { hostile.client() };
+        let repository = if is_distant { hostile.distant_repository() } else { hostile.repository() };
         let (sender, chunks) = tokio::sync::mpsc::channel(2);
         sender.try_send(Ok("some bytes".into())).unwrap();
         drop(sender);
-        let (lanes, progress) = (Lanes::default(), Progress::default());
-        let error = client.put_chunks(&repository(), chunks, &lanes, &progress).await.unwrap_err();
+        let error = repository.put_stream(chunks).send().await.unwrap_err();
         assert_refused(&error, why);
         hostile.assert_nothing_reached();
     }
@@ -219,12 +214,12 @@ async fn with_realm(realm: impl Fn(&Hostile) -> String + Send + Sync + 'static) 
 #[tokio::test]
 async fn a_password_goes_to_no_metadata_service_and_from_a_public_registry_to_no_private_one() {
     let hostile = with_realm(|_| METADATA.to_owned()).await;
-    assert_refused(&hostile.client().ping().await.unwrap_err(), Why::LinkLocal);
+    assert_refused(&hostile.repository().registry().ping().await.unwrap_err(), Unsafe::LinkLocal);
     let hostile = with_realm(Hostile::victim).await;
-    assert_refused(&hostile.distant_client().ping().await.unwrap_err(), Why::Private);
+    assert_refused(&hostile.distant_repository().registry().ping().await.unwrap_err(), Unsafe::Private);
     hostile.assert_nothing_reached();
     // Both on one private network: as it was meant.
-    let error = hostile.client().ping().await.unwrap_err();
+    let error = hostile.repository().registry().ping().await.unwrap_err();
     assert!(matches!(error, Error::Unauthorized { .. }), "{error}");
     assert!(hostile.reached.lock().unwrap()[0].contains_key(AUTHORIZATION));
 }
@@ -235,12 +230,12 @@ async fn a_token_service_on_another_host_is_told_of_before_it_gets_a_password() 
         [("http://localhost:9/token", Some("http://localhost:9/token")), ("http://127.0.0.1:9/token", None)]
     {
         let hostile = with_realm(move |_| realm.to_owned()).await;
-        let told = hostile.client().token_service_elsewhere().await.unwrap();
+        let told = hostile.repository().registry().token_service_elsewhere().await.unwrap();
         assert_eq!(told.as_ref().map(url::Url::as_str), elsewhere);
         assert_eq!(*hostile.requests.lock().unwrap(), 1, "it is only looked at");
     }
     let hostile = with_realm(|_| "https://auth.example/token".to_owned()).await;
-    let error = hostile.client().token_service_elsewhere().await.unwrap_err();
+    let error = hostile.repository().registry().token_service_elsewhere().await.unwrap_err();
     assert!(
         matches!(&error, Error::TokenService { service, .. } if service == "https://auth.example"),
         "{error}"
@@ -261,7 +256,7 @@ async fn a_listing_without_end_ends() {
             ([(LINK, next)], Json(json!({ "tags": page(number) }))).into_response()
         })
         .await;
-        let error = hostile.client().tags(&repository()).await.unwrap_err();
+        let error = hostile.repository().tags().await.unwrap_err();
         assert!(error.to_string().contains(told), "{error}");
         assert!(*hostile.requests.lock().unwrap() < 30);
     }
@@ -275,11 +270,11 @@ async fn what_a_registry_says_is_cut_and_made_harmless() {
         (StatusCode::BAD_REQUEST, Json(body)).into_response()
     })
     .await;
-    let text = hostile.client().tags(&repository()).await.unwrap_err().to_string();
+    let text = hostile.repository().tags().await.unwrap_err().to_string();
     assert!(text.len() < 5_000 && !text.contains(char::is_control), "{text:?}");
 
     let hostile =
         Hostile::start(|_, _, _| Json(json!({"tags": "\u{1b}[2J".repeat(1000)})).into_response()).await;
-    let text = hostile.client().tags(&repository()).await.unwrap_err().to_string();
+    let text = hostile.repository().tags().await.unwrap_err().to_string();
     assert!(text.len() < 5_000 && !text.contains(char::is_control), "{text:?}");
 }

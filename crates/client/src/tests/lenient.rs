@@ -7,8 +7,8 @@ use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use overside_protocol::digest::Digest;
 
-use super::server::{digest_of, repository};
-use crate::Client;
+use super::server::{digest_of, repository_at};
+use crate::Repository;
 
 const IMAGE: &str = "application/vnd.oci.image.manifest.v1+json";
 const BLOB: &[u8] = b"a layer";
@@ -16,8 +16,8 @@ const BLOB: &[u8] = b"a layer";
 /// What it answers by itself; the rest is as the specification has it.
 type Quirk = fn(&Method, &str) -> Option<Response>;
 
-/// A registry with the tags `v1` and `v2` of one manifest, which has one blob.
-async fn registry(quirk: Quirk) -> Client {
+/// The repository of a registry with the tags `v1` and `v2` of one manifest, which has one blob.
+async fn registry(quirk: Quirk) -> Repository {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let base = format!("http://{}", listener.local_addr().unwrap());
     let router = Router::new().fallback(async move |request: Request| {
@@ -25,7 +25,7 @@ async fn registry(quirk: Quirk) -> Client {
         quirk(request.method(), &at).unwrap_or_else(|| plain(&at))
     });
     tokio::spawn(async move { axum::serve(listener, router).await });
-    Client::new(base.parse().unwrap()).unwrap()
+    repository_at(&base)
 }
 
 fn manifest() -> String {
@@ -56,24 +56,24 @@ async fn where_a_head_says_nothing_the_get_does() {
         |method, _| (method == Method::HEAD).then(|| StatusCode::NOT_IMPLEMENTED.into_response()),
     ];
     for quirk in quirks {
-        let client = registry(quirk).await;
+        let repository = registry(quirk).await;
         let [tag, other] = ["v1", "v9"].map(|tag| tag.parse().unwrap());
-        let found = client.resolve(&repository(), &tag).await.unwrap().unwrap();
+        let found = repository.resolve(&tag).await.unwrap().unwrap();
         assert_eq!(found.digest, digest_of(manifest().as_bytes()));
-        assert_eq!(client.resolve(&repository(), &other).await.unwrap(), None);
-        assert_eq!(client.blob_size(&repository(), &digest_of(BLOB)).await.unwrap(), Some(7));
-        assert_eq!(client.blob_size(&repository(), &Digest::EMPTY).await.unwrap(), None);
+        assert_eq!(repository.resolve(&other).await.unwrap(), None);
+        assert_eq!(repository.blob_size(&digest_of(BLOB)).await.unwrap(), Some(7));
+        assert_eq!(repository.blob_size(&Digest::EMPTY).await.unwrap(), None);
         let pushed = overside_protocol::reference::Reference::Digest(found.digest);
-        assert_eq!(client.resolve_pushed(&repository(), &pushed).await.unwrap(), Some(found));
+        assert_eq!(repository.resolve_pushed(&pushed).await.unwrap(), Some(found));
     }
     // Of one that is served to nobody who pushes it is not said either, and it is pushed.
-    let client =
+    let repository =
         registry(|_, at| at.contains("manifests").then(|| StatusCode::FORBIDDEN.into_response())).await;
     let pushed = overside_protocol::reference::Reference::Digest(Digest::EMPTY);
-    assert_eq!(client.resolve_pushed(&repository(), &pushed).await.unwrap(), None);
+    assert_eq!(repository.resolve_pushed(&pushed).await.unwrap(), None);
     // What a tag means has to be known before it comes to mean something else.
     let tag = "v1".parse().unwrap();
-    assert!(client.resolve_pushed(&repository(), &tag).await.is_err());
+    assert!(repository.resolve_pushed(&tag).await.is_err());
 }
 
 #[tokio::test]
@@ -84,7 +84,7 @@ async fn a_manifest_that_is_served_as_a_file_is_what_it_says() {
         |_, _| Some(([(CONTENT_TYPE, "application/octet-stream")], manifest()).into_response()),
     ];
     for quirk in quirks {
-        let found = registry(quirk).await.manifest(&repository(), &"v1".parse().unwrap()).await;
+        let found = registry(quirk).await.manifest(&"v1".parse().unwrap()).await;
         assert_eq!(found.unwrap().unwrap().descriptor.media_type.as_str(), IMAGE);
     }
     // One that says to be another manifest than it is, is not taken.
@@ -92,7 +92,7 @@ async fn a_manifest_that_is_served_as_a_file_is_what_it_says() {
         let other = "application/vnd.oci.image.index.v1+json";
         Some(([(CONTENT_TYPE, other)], manifest()).into_response())
     };
-    assert!(registry(quirk).await.manifest(&repository(), &"v1".parse().unwrap()).await.is_err());
+    assert!(registry(quirk).await.manifest(&"v1".parse().unwrap()).await.is_err());
 }
 
 #[tokio::test]
@@ -116,14 +116,13 @@ async fn the_next_page_is_found_however_the_link_is_written() {
             ([(LINK, link)], r#"{"tags":["v1"]}"#).into_response()
         });
         tokio::spawn(async move { axum::serve(listener, router).await });
-        let client = Client::new(base.parse().unwrap()).unwrap();
-        assert_eq!(client.tags(&repository()).await.unwrap().unwrap(), ["v1", "v2"], "{form}");
+        assert_eq!(repository_at(&base).tags().await.unwrap().unwrap(), ["v1", "v2"], "{form}");
     }
 }
 
 #[tokio::test]
 async fn a_list_of_nothing_may_be_null() {
-    let client = registry(|_, at| {
+    let repository = registry(|_, at| {
         let nothing = match at {
             at if at.contains("_catalog") => r#"{"repositories":null}"#,
             at if at.contains("/referrers/") => r#"{"schemaVersion":2,"manifests":null}"#,
@@ -132,9 +131,9 @@ async fn a_list_of_nothing_may_be_null() {
         Some(nothing.into_response())
     })
     .await;
-    assert_eq!(client.catalog().await.unwrap(), Vec::<String>::new());
-    assert_eq!(client.tags(&repository()).await.unwrap().unwrap(), Vec::<String>::new());
-    assert_eq!(client.referrers(&repository(), &Digest::EMPTY, None).await.unwrap(), []);
+    assert_eq!(repository.registry().catalog().await.unwrap(), Vec::<String>::new());
+    assert_eq!(repository.tags().await.unwrap().unwrap(), Vec::<String>::new());
+    assert_eq!(repository.referrers(&Digest::EMPTY, None).await.unwrap(), []);
 }
 
 #[tokio::test]
@@ -150,8 +149,8 @@ async fn where_no_referrers_are_known_the_list_under_the_tag_is_read() {
         },
     ];
     for quirk in quirks {
-        assert_eq!(registry(quirk).await.referrers(&repository(), &Digest::EMPTY, None).await.unwrap(), []);
+        assert_eq!(registry(quirk).await.referrers(&Digest::EMPTY, None).await.unwrap(), []);
     }
     let denied: Quirk = |_, _| Some(StatusCode::FORBIDDEN.into_response());
-    assert!(registry(denied).await.referrers(&repository(), &Digest::EMPTY, None).await.is_err());
+    assert!(registry(denied).await.referrers(&Digest::EMPTY, None).await.is_err());
 }

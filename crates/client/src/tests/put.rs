@@ -5,11 +5,12 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use axum::body::Bytes;
+use overside_protocol::name::RepositoryName;
 use overside_protocol::upload::{TransferMode, UploadId};
 use tempfile::TempDir;
 
-use super::server::{Fault, Server, content, digest_of, repository};
-use crate::{Client, Error, Event, Progress, PutOptions, PutOutcome, Result};
+use super::server::{Fault, Server, content, digest_of, repository_at};
+use crate::{Error, Event, Progress, PutOutcome, Registry};
 
 const PART_SIZE: u64 = 1000;
 
@@ -32,12 +33,13 @@ impl Put {
         self.folder.path().join("file")
     }
 
-    async fn run(&self, options: PutOptions) -> Result<PutOutcome> {
-        self.server.client().put_file(&repository(), &self.path(), &options, &Progress::default()).await
+    /// The upload of the file.
+    fn upload(&self) -> crate::Put {
+        self.server.repository().put(self.path())
     }
 
     async fn succeeds(&self) -> PutOutcome {
-        let outcome = self.run(PutOptions::default()).await.unwrap();
+        let outcome = self.upload().send().await.unwrap();
         assert_eq!(outcome.digest, digest_of(&self.bytes));
         assert_eq!(self.server.world().blob.as_deref(), Some(&self.bytes[..]));
         outcome
@@ -57,11 +59,7 @@ async fn an_empty_file_is_one_put_of_length_zero() {
 #[tokio::test]
 async fn an_upload_can_be_spawned() {
     let put = Put::new(3_000, PART_SIZE).await;
-    let (client, path) = (put.server.client(), put.path());
-    let uploading = async move {
-        client.put_file(&repository(), &path, &PutOptions::default(), &Progress::default()).await
-    };
-    assert_eq!(tokio::spawn(uploading).await.unwrap().unwrap().digest, digest_of(&put.bytes));
+    assert_eq!(tokio::spawn(put.upload().send()).await.unwrap().unwrap().digest, digest_of(&put.bytes));
 }
 
 #[tokio::test]
@@ -111,9 +109,8 @@ async fn a_mount_that_is_refused_becomes_an_upload_and_that_is_shown() {
     let put = Put::new(10, 0).await;
     put.server.world().refuses_mounts = true;
     let (shown, progress) = super::server::shown_retries();
-    let options = PutOptions { mount_from: Some("team/other".parse().unwrap()), ..PutOptions::default() };
-    let client = put.server.client();
-    let outcome = client.put_file(&repository(), &put.path(), &options, &progress).await.unwrap();
+    let mounting = put.upload().mount_from("team/other".parse::<RepositoryName>().unwrap());
+    let outcome = mounting.progress(progress).send().await.unwrap();
     assert_eq!((outcome.mode, put.server.count("POST")), (Some(TransferMode::Put), 2));
     assert_eq!(*shown.lock().unwrap(), [(Some(403), Duration::ZERO)]);
 }
@@ -131,7 +128,7 @@ async fn retry_after_is_honoured() {
 async fn a_store_that_stays_broken_ends_the_upload_with_its_own_words() {
     let put = Put::new(10, 0).await;
     put.fault(&vec![Fault::Status(500, "InternalError"); 100]);
-    let error = put.run(PutOptions::default()).await.unwrap_err();
+    let error = put.upload().send().await.unwrap_err();
     assert_eq!(error.to_string(), "the store refused: as told (InternalError, status 500)");
     assert_eq!(put.server.count("PUT whole"), 6);
 }
@@ -160,7 +157,7 @@ async fn urls_known_to_have_expired_are_not_tried() {
 async fn signatures_that_are_always_refused_are_not_asked_for_without_end() {
     let put = Put::new(10, 0).await;
     put.server.world().oldest_signature = u64::MAX;
-    let error = put.run(PutOptions::default()).await.unwrap_err();
+    let error = put.upload().send().await.unwrap_err();
     assert_eq!(error.refusal().map(|refusal| refusal.status.as_u16()), Some(403));
     assert_eq!(put.server.count("PUT whole"), 4);
 }
@@ -186,16 +183,15 @@ async fn resuming_sends_only_what_has_not_arrived() {
             events.lock().unwrap().push((total, done));
         }
     });
-    let options = PutOptions { resume: Some(id), ..PutOptions::default() };
     // The mock hands out no signature for part 4, which is "there", before it is asked by number.
-    put.server.client().put_file(&repository(), &put.path(), &options, &progress).await.unwrap();
+    put.upload().resume(id).progress(progress).send().await.unwrap();
     assert_eq!(counted.lock().unwrap()[1], (5500, 2500));
     assert_eq!((put.server.count("PUT part/"), put.server.count("POST")), (3, 0));
     assert_eq!(put.server.world().finalize_body, "", "three parts were sent by somebody else");
 }
 
 /// A session in which these parts, counted from 0, arrived as they are, and those as nothing but zeros.
-fn begun(put: &Put, whole: &[usize], cut: &[usize]) -> PutOptions {
+fn begun(put: &Put, whole: &[usize], cut: &[usize]) -> crate::Put {
     let id = UploadId::generate();
     let mut world = put.server.world();
     (world.id, world.status) = (Some(id), "uploading");
@@ -208,7 +204,8 @@ fn begun(put: &Put, whole: &[usize], cut: &[usize]) -> PutOptions {
     {
         world.parts.insert(u16::try_from(index).unwrap() + 1, bytes.into());
     }
-    PutOptions { resume: Some(id), ..PutOptions::default() }
+    drop(world);
+    put.upload().resume(id)
 }
 
 #[tokio::test]
@@ -219,8 +216,8 @@ async fn a_part_that_was_cut_and_padded_by_the_store_is_sent_again() {
     {
         let put = Put::new(5500, PART_SIZE).await;
         put.server.world().names_by_md5 = true;
-        let options = begun(&put, whole, cut);
-        put.run(options).await.unwrap();
+        let resumed = begun(&put, whole, cut);
+        resumed.send().await.unwrap();
         assert_eq!(put.server.world().blob.as_deref(), Some(&put.bytes[..]));
         assert_eq!((put.server.count("PUT part/"), put.server.count("POST")), (sent, 0), "{whole:?} {cut:?}");
     }
@@ -229,24 +226,24 @@ async fn a_part_that_was_cut_and_padded_by_the_store_is_sent_again() {
 #[tokio::test]
 async fn an_etag_that_is_no_md5_has_nothing_sent_again() {
     let put = Put::new(5500, PART_SIZE).await;
-    let options = begun(&put, &[0, 2, 5], &[]);
-    put.run(options).await.unwrap();
+    let resumed = begun(&put, &[0, 2, 5], &[]);
+    resumed.send().await.unwrap();
     assert_eq!(put.server.count("PUT part/"), 3);
 }
 
 #[tokio::test]
 async fn a_resumed_upload_that_turns_out_wrong_begins_anew_once() {
     let put = Put::new(5500, PART_SIZE).await;
-    let options = begun(&put, &[0], &[2]);
-    put.run(options).await.unwrap();
+    let resumed = begun(&put, &[0], &[2]);
+    resumed.send().await.unwrap();
     assert_eq!(put.server.world().blob.as_deref(), Some(&put.bytes[..]));
     assert_eq!((put.server.count("PUT part/"), put.server.count("POST")), (4 + 6, 1));
 
     // One that was not resumed is wrong for good.
     let put = Put::new(5500, PART_SIZE).await;
-    let options = begun(&put, &[0], &[]);
+    let resumed = begun(&put, &[0], &[]);
     put.server.world().finalize_faults.extend([Fault::Wrong, Fault::Wrong]);
-    let error = put.run(options).await.unwrap_err();
+    let error = resumed.send().await.unwrap_err();
     assert_eq!(error.refusal().map(|refusal| refusal.code.as_str()), Some("DIGEST_INVALID"), "{error}");
     assert_eq!(put.server.count("POST"), 1);
 }
@@ -262,17 +259,39 @@ async fn a_finalize_that_takes_long_is_asked_after_and_its_progress_told() {
             events.lock().unwrap().push((phase.to_owned(), done, total));
         }
     });
-    let client = put.server.client();
-    client.put_file(&repository(), &put.path(), &PutOptions::default(), &progress).await.unwrap();
+    put.upload().progress(progress).send().await.unwrap();
     let proving = |done| ("proving\\u001b[2J".to_owned(), done, 10);
     assert_eq!(*told.lock().unwrap(), [proving(3), proving(2), proving(1)]);
+}
+
+#[tokio::test]
+async fn a_finalize_without_progress_is_given_up_and_one_with_some_is_not() {
+    let put = Put::new(10, 0).await;
+    put.upload().send().await.unwrap();
+    let (id, digest) = (put.server.world().id.unwrap(), digest_of(&put.bytes));
+    let session = put.server.repository().session(id);
+    let limit = Duration::from_millis(300);
+    let finalize = async || session.finalize_within(digest, None, &Progress::default(), limit).await;
+
+    // Every look at it tells a little more, for longer than the limit.
+    (put.server.world().status, put.server.world().looks) = ("finalizing", Some(4));
+    put.server.world().finalize_faults.push_back(Fault::Moved(409, "finalizing"));
+    let begun = Instant::now();
+    finalize().await.unwrap();
+    assert!(begun.elapsed() > limit, "{:?}", begun.elapsed());
+
+    put.server.world().status = "finalizing";
+    put.server.world().finalize_faults.push_back(Fault::Moved(409, "finalizing"));
+    let error = finalize().await.unwrap_err();
+    assert!(matches!(error, Error::FinalizeStalled { id: stalled, .. } if stalled == id), "{error}");
+    assert!(error.to_string().contains("resume it later"), "{error}");
 }
 
 #[tokio::test]
 async fn an_upload_that_is_complete_is_resumed_to_its_end() {
     let put = Put::new(2000, PART_SIZE).await;
     let id = UploadId::generate();
-    let session = put.server.client().session(&repository(), id);
+    let session = put.server.repository().session(id);
     let digest = digest_of(&put.bytes);
     {
         let mut world = put.server.world();
@@ -280,7 +299,7 @@ async fn an_upload_that_is_complete_is_resumed_to_its_end() {
         world.blob = Some(put.bytes.clone().into());
     }
     session.finalize(digest, None, &Progress::default()).await.unwrap();
-    assert!(put.run(PutOptions { resume: Some(id), ..PutOptions::default() }).await.unwrap().existed());
+    assert!(put.upload().resume(id).send().await.unwrap().existed());
 }
 
 #[tokio::test]
@@ -291,7 +310,7 @@ async fn what_finalizing_misses_is_sent_once_more() {
     assert_eq!(put.server.world().finalize_body, "");
     let put = Put::new(3000, PART_SIZE).await;
     put.server.world().finalize_faults.extend(vec![Fault::Status(400, "BLOB_UPLOAD_INVALID"); 2]);
-    assert!(matches!(put.run(PutOptions::default()).await, Err(Error::Refused(_))));
+    assert!(matches!(put.upload().send().await, Err(Error::Refused(_))));
 }
 
 #[tokio::test]
@@ -324,7 +343,7 @@ async fn finalizing_by_somebody_else_is_waited_for() {
 async fn wrong_bytes_are_final() {
     let put = Put::new(3000, PART_SIZE).await;
     put.server.world().finalize_faults.push_back(Fault::Status(400, "DIGEST_INVALID"));
-    let error = put.run(PutOptions::default()).await.unwrap_err();
+    let error = put.upload().send().await.unwrap_err();
     assert_eq!(error.refusal().map(|refusal| refusal.code.as_str()), Some("DIGEST_INVALID"));
     assert_eq!(put.server.count("PUT /v2/"), 1);
 }
@@ -337,7 +356,7 @@ async fn a_url_that_leads_nowhere_is_explained_by_the_session() {
 
     let put = Put::new(10, 0).await;
     put.fault(&[Fault::Moved(404, "aborted")]);
-    let error = put.run(PutOptions::default()).await.unwrap_err();
+    let error = put.upload().send().await.unwrap_err();
     assert!(matches!(error, Error::UploadEnded { .. }), "{error}");
 }
 
@@ -350,9 +369,7 @@ async fn a_file_that_changes_on_the_way_is_noticed_and_the_upload_given_up() {
             std::fs::write(&path, "shorter now").unwrap();
         }
     });
-    let client = put.server.client();
-    let error =
-        client.put_file(&repository(), &put.path(), &PutOptions::default(), &progress).await.unwrap_err();
+    let error = put.upload().progress(progress).send().await.unwrap_err();
     assert!(matches!(error, Error::FileChanged(_)), "{error}");
     assert_eq!(put.server.world().status, "aborted");
 }
@@ -361,7 +378,7 @@ async fn a_file_that_changes_on_the_way_is_noticed_and_the_upload_given_up() {
 async fn a_session_the_server_does_not_know_is_named() {
     let put = Put::new(10, 0).await;
     let id = UploadId::generate();
-    let error = put.run(PutOptions { resume: Some(id), ..PutOptions::default() }).await.unwrap_err();
+    let error = put.upload().resume(id).send().await.unwrap_err();
     assert!(matches!(error, Error::UploadUnknown(unknown) if unknown == id), "{error}");
 }
 
@@ -370,12 +387,12 @@ async fn a_wrong_address_is_told_without_long_patience() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     drop(listener);
-    let client = Client::new(format!("http://{address}").parse().unwrap()).unwrap();
+    let repository = repository_at(&format!("http://{address}"));
     let begun = Instant::now();
-    let error = client.blob_size(&repository(), &digest_of(b"")).await.unwrap_err();
+    let error = repository.blob_size(&digest_of(b"")).await.unwrap_err();
     assert!(
         matches!(error, Error::Unreachable { .. }) && begun.elapsed() < Duration::from_secs(5),
         "{error}"
     );
-    assert!(matches!(Client::new("ftp://host".parse().unwrap()), Err(Error::Address(_))));
+    assert!(matches!(Registry::builder("ftp://host").build(), Err(Error::Address(_))));
 }

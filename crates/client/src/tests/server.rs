@@ -22,7 +22,7 @@ use overside_protocol::wire::PRESIGNS;
 use serde_json::json;
 use tower_http::set_header::SetResponseHeaderLayer;
 
-use crate::{Client, Event, Progress, RetryPolicy};
+use crate::{Event, Progress, Registry, Repository, RetryPolicy};
 
 /// What the next request of a kind gets instead of an answer.
 #[derive(Debug, Clone)]
@@ -79,8 +79,13 @@ pub struct World {
 #[derive(Debug, Clone, Default)]
 pub struct Server(Arc<Mutex<World>>);
 
-pub fn repository() -> RepositoryName {
+pub fn name() -> RepositoryName {
     "team/app/model".parse().unwrap()
+}
+
+/// The repository of a registry that listens there.
+pub fn repository_at(base: &str) -> Repository {
+    Registry::builder(base).build().unwrap().repository(name())
 }
 
 pub fn digest_of(bytes: &[u8]) -> Digest {
@@ -133,11 +138,12 @@ impl Server {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A client that does not wait long.
-    pub fn client(&self) -> Client {
+    /// Its repository, for a client that does not wait long.
+    pub fn repository(&self) -> Repository {
         let (first_delay, longest_delay) = (Duration::from_millis(2), Duration::from_millis(10));
-        let base = self.world().base.parse().unwrap();
-        Client::new(base).unwrap().with_retry_policy(RetryPolicy { attempts: 6, first_delay, longest_delay })
+        let policy = RetryPolicy { attempts: 6, first_delay, longest_delay };
+        let base = self.world().base.clone();
+        Registry::builder(base).retry_policy(policy).build().unwrap().repository(name())
     }
 
     pub fn count(&self, prefix: &str) -> usize {

@@ -1,4 +1,4 @@
-//! Where a registry is: what people write, the URL that it means, and the name under which credentials are kept.
+//! The address of a registry: as people write it, the URL that it means, and the name under which credentials are kept.
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,28 +6,20 @@ use std::str::FromStr;
 use url::{Host, Url};
 
 use crate::credentials::{HUB, canonical};
+use crate::error::AddressError;
 
-/// Where Docker Hub, alone of all, really answers.
+/// Docker Hub answers at this URL, and not at the host in its name.
 const HUB_URL: &str = "https://registry-1.docker.io/";
 
-/// A registry's address: `HOST`, `HOST:PORT`, or a URL. Without a scheme it is HTTPS, and plain HTTP on this machine.
+/// A registry's address: `HOST`, `HOST:PORT`, or a URL. Without a scheme it means HTTPS, and plain HTTP on this machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RegistryAddress {
     url: Url,
     name: String,
 }
 
-/// Why a text is no registry's address. The text is not repeated: it may hold a password.
-#[derive(Debug, thiserror::Error, PartialEq, Eq)]
-pub enum AddressError {
-    #[error("a registry is written HOST, HOST:PORT, or as a URL that begins with https:// or http://")]
-    Malformed,
-    #[error("there is a user name or password in the address; leave it out")]
-    HasCredential,
-}
-
 impl RegistryAddress {
-    /// What requests begin with.
+    /// The URL that requests begin with.
     #[must_use]
     pub const fn url(&self) -> &Url {
         &self.url

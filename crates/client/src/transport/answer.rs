@@ -1,4 +1,4 @@
-//! A server's or a store's answer, read with a limit, and what it refuses with in its own words.
+//! The answer of a server or a store: read up to a limit, and its refusal in its own words.
 
 use std::str::FromStr;
 
@@ -13,17 +13,18 @@ use super::STALL_TIMEOUT;
 use super::retry::retry_after;
 use crate::{Error, Refusal, Result, shortened};
 
-/// Of a store's error so much is read: more than any of them needs.
+/// The most that is read of a store's error, in bytes: more than any of them needs.
 const MAX_ERROR_BODY: usize = 16 * 1024;
-/// Of a registry's error: one names every blob that a manifest lacks, and a manifest has at most some thousands.
+/// The most that is read of a registry's error, in bytes: one names every blob that a manifest lacks, and a manifest has
+/// at most some thousands.
 const MAX_ERROR_ANSWER: usize = 1024 * 1024;
-/// Of any other answer so much is taken: ten thousand signed URLs are a third of it.
+/// The longest other answer that is accepted, in bytes: ten thousand signed URLs are a third of it.
 const MAX_ANSWER: usize = 32 * 1024 * 1024;
-/// Of an error that is no envelope, or that tells what did not fit, so many characters are shown.
+/// Characters that are shown of an error that is no envelope, or that quotes what it could not read.
 pub(crate) const MAX_SHOWN: usize = 200;
-/// Of an error's message: the longest of ours name a few digests.
+/// Characters that are shown of an error's message: the longest of ours name a few digests.
 pub(crate) const MAX_MESSAGE: usize = 1000;
-/// Of an error's code: the longest known have 30 characters.
+/// Characters that are shown of an error's code: the longest known have 30.
 const MAX_CODE: usize = 100;
 
 /// A server's whole answer.
@@ -33,12 +34,13 @@ pub(crate) struct Answer {
     pub headers: HeaderMap,
     pub body: Bytes,
     peer: String,
-    request: Option<Asked>,
+    request: Option<RequestLine>,
 }
 
-/// What an answer is to: method and URL, without the query. Travels with the response.
+/// Method and URL of the request that a response answers, without the query, which may hold a signature. Travels with the
+/// response.
 #[derive(Debug, Clone)]
-pub(crate) struct Asked(pub String);
+pub(crate) struct RequestLine(pub String);
 
 impl Answer {
     /// Reads all of a response of `peer`, as far as it is not longer than any has to be.
@@ -64,8 +66,8 @@ impl Answer {
         }
     }
 
-    /// The answer if the server did what it was asked for: which of the 2xx it says differs from one to the other.
-    pub(crate) fn expect_done(self) -> Result<Self> {
+    /// The answer if its status is any 2xx: which of them a server says differs from one to the other.
+    pub(crate) fn expect_success(self) -> Result<Self> {
         if self.status.is_success() { Ok(self) } else { self.expect(StatusCode::OK) }
     }
 
@@ -91,7 +93,7 @@ impl Answer {
     }
 
     pub(crate) fn refusal(&self) -> Refusal {
-        let request = self.request.clone().map(|asked| asked.0);
+        let request = self.request.clone().map(|line| line.0);
         Refusal { request, ..read_refusal(self.status, &self.headers, &self.body) }
     }
 }
@@ -108,21 +110,21 @@ pub(crate) async fn read_limited(mut response: Response, limit: usize, peer: &st
     Ok(body.into())
 }
 
-/// What comes of a request, unless nothing does for too long.
+/// The result of a request, or [`Error::Stalled`] if there is none for too long.
 pub(crate) async fn unless_silent<T>(peer: &str, request: impl Future<Output = Result<T>>) -> Result<T> {
     let stalled = |_| Error::Stalled { peer: peer.to_owned(), after: STALL_TIMEOUT };
     timeout(STALL_TIMEOUT, request).await.map_err(stalled)?
 }
 
-/// Reads a store's refusal.
+/// Reads the refusal in a response that is an error.
 pub(crate) async fn refusal(response: Response) -> Refusal {
-    let request = response.extensions().get::<Asked>().map(|asked| asked.0.clone());
+    let request = response.extensions().get::<RequestLine>().map(|line| line.0.clone());
     let (status, headers) = (response.status(), response.headers().clone());
     let body = read_start(response, MAX_ERROR_BODY).await;
     Refusal { request, ..read_refusal(status, &headers, &body) }
 }
 
-/// As much of a body as comes, in little time and up to `limit`: what an error says is a hint.
+/// As much of a body as comes in a short time, up to `limit`: the text of an error is a hint.
 async fn read_start(mut response: Response, limit: usize) -> Bytes {
     let mut body = Vec::new();
     let reading = async {

@@ -1,4 +1,4 @@
-//! How the client says who it is: Basic, or a token of the registry's token service (distribution spec 1.1.1,
+//! Signing in to a registry: Basic, or a token of the registry's token service (distribution spec 1.1.1,
 //! "Authentication"; Docker's token specification).
 
 pub(crate) mod fields;
@@ -35,16 +35,16 @@ const MAX_TOKEN_ANSWER: usize = 256 * 1024;
 /// As whom a refresh token is used; token services want some name.
 const CLIENT_ID: &str = "overside";
 
-/// What a request needs the right to.
+/// The right that a request needs.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) enum Scope {
-    /// What knows no tokens and wants name and password themselves: Harbor's API.
+    /// An API that knows no tokens and wants name and password themselves: Harbor's.
     Password,
-    /// As token services name rights; none where it is enough to be somebody.
+    /// Rights as token services name them; an empty list where it is enough to be signed in.
     Rights(Vec<String>),
 }
 
-/// How a registry wants to be told.
+/// How a registry wants its clients to sign in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Challenge {
     Basic,
@@ -56,16 +56,16 @@ struct Token {
     ends: Instant,
 }
 
-/// What is known of one registry's ways.
+/// Signs requests to one registry in, as the registry asks for.
 pub(crate) struct Authenticator {
     credential: Option<Credential>,
     /// Token services that its owner has named.
     named: Vec<Url>,
-    known: Mutex<Known>,
+    state: Mutex<AuthState>,
 }
 
 #[derive(Default)]
-struct Known {
+struct AuthState {
     challenge: Option<Challenge>,
     tokens: HashMap<Scope, Token>,
 }
@@ -79,7 +79,7 @@ struct TokenAnswer {
 }
 
 impl Scope {
-    /// What needs no right but to be somebody.
+    /// For requests that only need the caller to be signed in.
     pub const NONE: Self = Self::Rights(Vec::new());
 
     pub fn catalog() -> Self {
@@ -111,7 +111,7 @@ impl std::fmt::Debug for Authenticator {
 
 impl Authenticator {
     pub fn new(credential: Option<Credential>, named: Vec<Url>) -> Self {
-        Self { credential, named, known: Mutex::default() }
+        Self { credential, named, state: Mutex::default() }
     }
 
     fn apply_basic(&self, request: RequestBuilder) -> RequestBuilder {
@@ -133,8 +133,8 @@ impl Authenticator {
         self.credential.is_some()
     }
 
-    /// Adds what the registry is known to want, and says which token that was. Before it has asked for anything that
-    /// is nothing.
+    /// Adds the credential or token that the registry is known to want, and gives the token. Adds nothing before the
+    /// registry has sent a challenge.
     pub async fn apply(
         &self,
         destinations: &Destinations,
@@ -143,12 +143,12 @@ impl Authenticator {
     ) -> Result<(RequestBuilder, Option<String>)> {
         let Scope::Rights(rights) = scope else { return Ok((self.apply_basic(request), None)) };
         // Held while a token is fetched: those that need the same one wait for it instead of asking again.
-        let mut known = self.known.lock().await;
-        let Some(challenge) = known.challenge.clone() else { return Ok((request, None)) };
+        let mut state = self.state.lock().await;
+        let Some(challenge) = state.challenge.clone() else { return Ok((request, None)) };
         match challenge {
             Challenge::Basic => Ok((self.apply_basic(request), None)),
             Challenge::Bearer { realm, service, scope: asked } => {
-                let valid = known.tokens.get(scope).filter(|token| token.ends > Instant::now() + MARGIN);
+                let valid = state.tokens.get(scope).filter(|token| token.ends > Instant::now() + MARGIN);
                 let value = if let Some(token) = valid {
                     token.value.clone()
                 } else {
@@ -156,7 +156,7 @@ impl Authenticator {
                         .fetch(destinations, &realm, service.as_deref(), rights, asked.as_deref())
                         .await?;
                     let value = token.value.clone();
-                    known.tokens.insert(scope.clone(), token);
+                    state.tokens.insert(scope.clone(), token);
                     value
                 };
                 Ok((request.header(AUTHORIZATION, format!("Bearer {value}")), Some(value)))
@@ -164,9 +164,8 @@ impl Authenticator {
         }
     }
 
-    /// Learns from a 401 to a request with this token what the registry wants. False if it can be given nothing more
-    /// than it was.
-    pub async fn learn(
+    /// Takes over the challenge of a 401 to a request with the token `refused`. False if the credential cannot answer it.
+    pub async fn accept_challenge(
         &self,
         registry: &Url,
         headers: &HeaderMap,
@@ -183,17 +182,17 @@ impl Authenticator {
                 self.trust(registry, realm)?;
             }
         }
-        let mut known = self.known.lock().await;
+        let mut state = self.state.lock().await;
         // Another request may have been given a new one meanwhile.
-        if known.tokens.get(scope).is_some_and(|token| Some(token.value.as_str()) == refused) {
-            known.tokens.remove(scope);
+        if state.tokens.get(scope).is_some_and(|token| Some(token.value.as_str()) == refused) {
+            state.tokens.remove(scope);
         }
         let can_answer = match &chosen {
             None => false,
             Some(Challenge::Basic) => matches!(self.credential, Some(Credential::Basic { .. })),
             Some(Challenge::Bearer { .. }) => true,
         };
-        known.challenge = chosen;
+        state.challenge = chosen;
         Ok(can_answer)
     }
 
@@ -335,9 +334,10 @@ fn challenge(read: &ChallengeRef<'_>) -> Option<Challenge> {
 
 /// Services write seconds as a number, whole or not, and some as text (Azure's `"3599"`). What is none is not said.
 fn seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
-    let told = Value::deserialize(deserializer)?;
-    let told = told.as_f64().or_else(|| told.as_str()?.trim().parse().ok());
-    Ok(told.filter(|told| *told >= 0.0).map(|told| Duration::from_secs_f64(told.min(MAX_LIFETIME)).as_secs()))
+    let value = Value::deserialize(deserializer)?;
+    let seconds = value.as_f64().or_else(|| value.as_str()?.trim().parse().ok());
+    let seconds = seconds.filter(|seconds| *seconds >= 0.0);
+    Ok(seconds.map(|seconds| Duration::from_secs_f64(seconds.min(MAX_LIFETIME)).as_secs()))
 }
 
 #[cfg(test)]

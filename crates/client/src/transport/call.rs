@@ -1,4 +1,4 @@
-//! One request to the server: repeated where that can help, refused in the server's own words.
+//! Sends one request to the registry: signs in where that is asked for, and repeats it where that can help.
 
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -9,15 +9,15 @@ use url::Url;
 
 use super::CALL_TIMEOUT;
 use super::address::peer;
-use super::answer::{Answer, Asked, refusal};
+use super::answer::{Answer, RequestLine, refusal};
 use super::auth::Scope;
 use super::retry::{Failure, is_passing};
-use crate::{Client, Error, Result, shortened};
+use crate::{Error, Registry, Result, shortened};
 
-/// Of a request's URL so many characters are logged: a registry may name one of any length.
+/// Characters that are logged of a request's URL: a registry may name one of any length.
 const MAX_LOGGED: usize = 1024;
 
-impl Client {
+impl Registry {
     /// Sends what `build` makes to the registry, until the answer is not a passing failure.
     pub(crate) async fn call(
         &self,
@@ -48,12 +48,12 @@ impl Client {
         }
     }
 
-    /// Deletes what is at `url`. False where nothing is, or not any more.
+    /// Deletes the resource at `url`. False if there is none, or none any more.
     pub(crate) async fn delete(&self, url: &Url, scope: &Scope) -> Result<bool> {
         let answer = self.call_at(url, Some(CALL_TIMEOUT), scope, || self.http.delete(url.clone())).await?;
         match answer.status {
             StatusCode::NOT_FOUND | StatusCode::GONE => Ok(false),
-            _ => answer.expect_done().map(|_| true),
+            _ => answer.expect_success().map(|_| true),
         }
     }
 
@@ -86,15 +86,17 @@ impl Client {
             let (request, token) =
                 self.authenticator.apply(&self.destinations, build().await?, scope).await?;
             let response = self.execute(request, url).await?;
-            self.answered.store(true, Ordering::Relaxed);
+            self.has_answered.store(true, Ordering::Relaxed);
             if response.headers().contains_key(PRESIGNS) {
                 self.presigns.store(true, Ordering::Relaxed);
             }
             if response.status() != StatusCode::UNAUTHORIZED {
                 return Ok(response);
             }
-            let can_answer =
-                self.authenticator.learn(&self.base, response.headers(), scope, token.as_deref()).await?;
+            let authenticator = &self.authenticator;
+            let can_answer = authenticator
+                .accept_challenge(&self.base, response.headers(), scope, token.as_deref())
+                .await?;
             if is_second || !can_answer {
                 let (peer, signed_in) = (self.peer(), self.authenticator.has_credential());
                 return Err(Error::Unauthorized { peer, signed_in, refusal: refusal(response).await });
@@ -106,12 +108,13 @@ impl Client {
     async fn execute(&self, request: RequestBuilder, url: &Url) -> Result<Response> {
         let failed = |error| Error::transport(&peer(url), error);
         let request = request.build().map_err(failed)?;
-        let asked = Asked(format!("{} {}{}", request.method(), peer(request.url()), request.url().path()));
+        let line =
+            RequestLine(format!("{} {}{}", request.method(), peer(request.url()), request.url().path()));
         let begun = Instant::now();
         let mut response = self.destinations.to(url)?.execute(request).await.map_err(failed)?;
         let (status, milliseconds) = (response.status().as_u16(), begun.elapsed().as_millis());
-        tracing::debug!(request = %shortened(&asked.0, MAX_LOGGED), status, milliseconds, "answered");
-        response.extensions_mut().insert(asked);
+        tracing::debug!(request = %shortened(&line.0, MAX_LOGGED), status, milliseconds, "answered");
+        response.extensions_mut().insert(line);
         Ok(response)
     }
 }

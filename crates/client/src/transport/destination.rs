@@ -1,4 +1,4 @@
-//! Where a request may go.
+//! Which hosts a request may go to.
 //!
 //! A registry names other places: signed URLs, redirects, upload locations, token services. A hostile one would name
 //! what only this machine can reach: a cloud's metadata service, which hands out the machine's own credentials, or
@@ -19,7 +19,7 @@ use tokio::net::lookup_host;
 use url::{Host, Url};
 
 use super::address::peer;
-use crate::error::{Refused, Why};
+use crate::error::{UnsafeDestination, UnsafeHost};
 use crate::{Error, Result};
 
 /// Environment variables that name proxies, as curl and reqwest read them; in capitals, too.
@@ -31,39 +31,39 @@ pub(crate) struct Destinations {
     registry: Url,
     own: reqwest::Client,
     elsewhere: reqwest::Client,
-    vicinity: Arc<Vicinity>,
+    network: Arc<RegistryNetwork>,
 }
 
-/// What kind of address it is.
+/// What kind of IP address it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Zone {
+enum AddressClass {
     Public,
     /// Of this machine or of a private network.
     Private,
-    /// Nobody's blobs are there.
-    Forbidden(Why),
+    /// No registry and no store is at such an address.
+    Forbidden(UnsafeDestination),
 }
 
-/// Whether the registry itself is on a private network. One that was ever seen at a public address is not, so that
-/// its name server cannot make it so later.
+/// Whether the registry itself is on a private network. One that was ever seen at a public address counts as public, so
+/// that its name server cannot make it private later.
 #[derive(Debug)]
-struct Vicinity(AtomicU8);
+struct RegistryNetwork(AtomicU8);
 
-impl Vicinity {
+impl RegistryNetwork {
     const UNKNOWN: u8 = 0;
     const PRIVATE: u8 = 1;
     const PUBLIC: u8 = 2;
 
     fn of(registry: &Url) -> Self {
-        let vicinity = Self(AtomicU8::new(Self::UNKNOWN));
+        let network = Self(AtomicU8::new(Self::UNKNOWN));
         if let Some(address) = literal(registry) {
-            vicinity.note(address);
+            network.observe(address);
         }
-        vicinity
+        network
     }
 
-    fn note(&self, address: IpAddr) {
-        let seen = if zone(address) == Zone::Public { Self::PUBLIC } else { Self::PRIVATE };
+    fn observe(&self, address: IpAddr) {
+        let seen = if classify(address) == AddressClass::Public { Self::PUBLIC } else { Self::PRIVATE };
         self.0.fetch_max(seen, Ordering::Relaxed);
     }
 
@@ -71,26 +71,29 @@ impl Vicinity {
         self.0.load(Ordering::Relaxed) == Self::PRIVATE
     }
 
-    fn judge(&self, address: IpAddr) -> Result<(), Why> {
-        match zone(address) {
-            Zone::Public => Ok(()),
-            Zone::Private if self.is_private() => Ok(()),
-            Zone::Private => Err(Why::Private),
-            Zone::Forbidden(why) => Err(why),
+    fn check(&self, address: IpAddr) -> Result<(), UnsafeDestination> {
+        match classify(address) {
+            AddressClass::Public => Ok(()),
+            AddressClass::Private if self.is_private() => Ok(()),
+            AddressClass::Private => Err(UnsafeDestination::Private),
+            AddressClass::Forbidden(reason) => Err(reason),
         }
     }
 }
 
 impl Destinations {
-    /// Connections of a registry, each made by `builder`.
+    /// The connections of a registry, each made by `builder`.
+    ///
+    /// # Errors
+    /// [`Error::Setup`] if the HTTP client cannot be set up.
     pub fn new(registry: &Url, builder: impl Fn() -> ClientBuilder) -> Result<Self> {
-        let vicinity = Arc::new(Vicinity::of(registry));
+        let network = Arc::new(RegistryNetwork::of(registry));
         let host = registry.host_str().unwrap_or_default().to_owned();
-        let resolver = NotingResolver { host, vicinity: vicinity.clone() };
+        let resolver = RegistryResolver { host, network: network.clone() };
         let own = builder().dns_resolver(resolver).build().map_err(Error::setup)?;
-        let resolver = JudgingResolver { vicinity: vicinity.clone(), proxies: proxies() };
+        let resolver = FilteringResolver { network: network.clone(), proxies: proxies() };
         let elsewhere = builder().dns_resolver(resolver).build().map_err(Error::setup)?;
-        Ok(Self { registry: registry.clone(), own, elsewhere, vicinity })
+        Ok(Self { registry: registry.clone(), own, elsewhere, network })
     }
 
     /// For requests to the registry itself.
@@ -98,18 +101,21 @@ impl Destinations {
         &self.own
     }
 
-    /// What connects to this place, which may not be the registry's own: [`Error::Destination`] if nothing should.
+    /// The HTTP client for a URL, which may lead away from the registry.
+    ///
+    /// # Errors
+    /// [`Error::Destination`] if nothing may be sent there.
     pub fn to(&self, url: &Url) -> Result<&reqwest::Client> {
-        let refuse = |why| Err(Error::Destination { place: peer(url), why });
+        let refuse = |reason| Err(Error::Destination { place: peer(url), reason });
         // The HTTP client would make a header `Authorization` of it, of the registry's choice.
         if !url.username().is_empty() || url.password().is_some() {
-            return refuse(Why::HasCredential);
+            return refuse(UnsafeDestination::HasCredential);
         }
         if url.origin() == self.registry.origin() {
             return Ok(&self.own);
         }
-        match literal(url).map(|address| self.vicinity.judge(address)) {
-            Some(Err(why)) => refuse(why),
+        match literal(url).map(|address| self.network.check(address)) {
+            Some(Err(reason)) => refuse(reason),
             _ => Ok(&self.elsewhere),
         }
     }
@@ -117,24 +123,24 @@ impl Destinations {
     /// As if the registry had been seen at a public address, which no test's is.
     #[cfg(test)]
     pub fn pretend_public(&self) {
-        self.vicinity.0.store(Vicinity::PUBLIC, Ordering::Relaxed);
+        self.network.0.store(RegistryNetwork::PUBLIC, Ordering::Relaxed);
     }
 }
 
-/// Looks names up, and notes where the registry is.
-struct NotingResolver {
+/// Looks names up, and observes on which network the registry is.
+struct RegistryResolver {
     host: String,
-    vicinity: Arc<Vicinity>,
+    network: Arc<RegistryNetwork>,
 }
 
-impl Resolve for NotingResolver {
+impl Resolve for RegistryResolver {
     fn resolve(&self, name: Name) -> Resolving {
-        let vicinity = (name.as_str() == self.host).then(|| self.vicinity.clone());
+        let network = (name.as_str() == self.host).then(|| self.network.clone());
         Box::pin(async move {
             let found: Vec<_> = lookup_host((name.as_str(), 0)).await?.collect();
-            if let Some(vicinity) = vicinity {
+            if let Some(network) = network {
                 for address in &found {
-                    vicinity.note(address.ip());
+                    network.observe(address.ip());
                 }
             }
             Ok(Box::new(found.into_iter()) as Addrs)
@@ -142,21 +148,21 @@ impl Resolve for NotingResolver {
     }
 }
 
-/// Looks names up, and leaves those addresses that the registry may send its clients to.
-struct JudgingResolver {
-    vicinity: Arc<Vicinity>,
+/// Looks names up, and keeps only those addresses that the registry may send its clients to.
+struct FilteringResolver {
+    network: Arc<RegistryNetwork>,
     /// The user's choice, not the registry's.
     proxies: HashSet<String>,
 }
 
-impl Resolve for JudgingResolver {
+impl Resolve for FilteringResolver {
     fn resolve(&self, name: Name) -> Resolving {
-        let (vicinity, is_proxy) = (self.vicinity.clone(), self.proxies.contains(name.as_str()));
+        let (network, is_proxy) = (self.network.clone(), self.proxies.contains(name.as_str()));
         Box::pin(async move {
             let (mut allowed, mut refused) = (Vec::new(), None);
             for address in lookup_host((name.as_str(), 0)).await? {
-                match vicinity.judge(address.ip()) {
-                    Err(why) if !is_proxy => refused = Some(Refused(why)),
+                match network.check(address.ip()) {
+                    Err(reason) if !is_proxy => refused = Some(UnsafeHost(reason)),
                     _ => allowed.push(address),
                 }
             }
@@ -187,32 +193,32 @@ fn literal(url: &Url) -> Option<IpAddr> {
     }
 }
 
-fn zone(address: IpAddr) -> Zone {
+fn classify(address: IpAddr) -> AddressClass {
     match address {
-        IpAddr::V4(address) => zone_v4(address),
-        IpAddr::V6(address) => embedded(address).map_or_else(|| zone_v6(address), zone_v4),
+        IpAddr::V4(address) => classify_v4(address),
+        IpAddr::V6(address) => embedded(address).map_or_else(|| classify_v6(address), classify_v4),
     }
 }
 
 /// By IANA's special-purpose registries and the clouds' manuals.
-fn zone_v4(address: Ipv4Addr) -> Zone {
+fn classify_v4(address: Ipv4Addr) -> AddressClass {
     match address.octets() {
-        [169, 254, ..] => Zone::Forbidden(Why::LinkLocal),
+        [169, 254, ..] => AddressClass::Forbidden(UnsafeDestination::LinkLocal),
         // Azure's platform, Alibaba's metadata, Oracle's old one.
-        [168, 63, 129, 16] | [100, 100, 100, 200] | [192, 0, 0, 192] => Zone::Forbidden(Why::Metadata),
-        [224..=255, ..] => Zone::Forbidden(Why::NoHost),
+        [168, 63, 129, 16] | [100, 100, 100, 200] | [192, 0, 0, 192] => AddressClass::Forbidden(UnsafeDestination::Metadata),
+        [224..=255, ..] => AddressClass::Forbidden(UnsafeDestination::NoHost),
         // Systems take 0.0.0.0 for this machine.
         [0 | 10 | 127, ..]
         | [192, 168, ..]
         | [172, 16..=31, ..]
         // Carriers' own, which VPNs use, and benchmarks'.
         | [100, 64..=127, ..]
-        | [198, 18 | 19, ..] => Zone::Private,
-        _ => Zone::Public,
+        | [198, 18 | 19, ..] => AddressClass::Private,
+        _ => AddressClass::Public,
     }
 }
 
-fn zone_v6(address: Ipv6Addr) -> Zone {
+fn classify_v6(address: Ipv6Addr) -> AddressClass {
     // Of Amazon, Google and Scaleway.
     const METADATA: [Ipv6Addr; 3] = [
         Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254),
@@ -220,15 +226,15 @@ fn zone_v6(address: Ipv6Addr) -> Zone {
         Ipv6Addr::new(0xfd00, 0x42, 0, 0, 0, 0, 0, 0x42),
     ];
     if METADATA.contains(&address) {
-        return Zone::Forbidden(Why::Metadata);
+        return AddressClass::Forbidden(UnsafeDestination::Metadata);
     }
     match address.segments() {
-        [0, 0, 0, 0, 0, 0, 0, 0 | 1] => Zone::Private,
-        [first, ..] if first & 0xffc0 == 0xfe80 => Zone::Forbidden(Why::LinkLocal),
-        [first, ..] if first & 0xff00 == 0xff00 => Zone::Forbidden(Why::NoHost),
+        [0, 0, 0, 0, 0, 0, 0, 0 | 1] => AddressClass::Private,
+        [first, ..] if first & 0xffc0 == 0xfe80 => AddressClass::Forbidden(UnsafeDestination::LinkLocal),
+        [first, ..] if first & 0xff00 == 0xff00 => AddressClass::Forbidden(UnsafeDestination::NoHost),
         // Unique local, and site-local as it was before.
-        [first, ..] if first & 0xfe00 == 0xfc00 || first & 0xffc0 == 0xfec0 => Zone::Private,
-        _ => Zone::Public,
+        [first, ..] if first & 0xfe00 == 0xfc00 || first & 0xffc0 == 0xfec0 => AddressClass::Private,
+        _ => AddressClass::Public,
     }
 }
 
@@ -256,9 +262,9 @@ mod tests {
         Destinations::new(&registry.parse().unwrap(), builder).unwrap()
     }
 
-    fn refusal(destinations: &Destinations, url: &str) -> Option<Why> {
+    fn refusal(destinations: &Destinations, url: &str) -> Option<UnsafeDestination> {
         match destinations.to(&url.parse().unwrap()) {
-            Err(Error::Destination { why, .. }) => Some(why),
+            Err(Error::Destination { reason, .. }) => Some(reason),
             Err(error) => panic!("{error}"),
             Ok(_) => None,
         }
@@ -306,9 +312,17 @@ mod tests {
         ];
         for url in private {
             assert_eq!(refusal(&destinations("http://127.0.0.1:5000"), url), None, "{url}");
-            assert_eq!(refusal(&destinations("http://93.184.215.14"), url), Some(Why::Private), "{url}");
+            assert_eq!(
+                refusal(&destinations("http://93.184.215.14"), url),
+                Some(UnsafeDestination::Private),
+                "{url}"
+            );
             // Nobody has seen yet where a name leads.
-            assert_eq!(refusal(&destinations("http://registry.example"), url), Some(Why::Private), "{url}");
+            assert_eq!(
+                refusal(&destinations("http://registry.example"), url),
+                Some(UnsafeDestination::Private),
+                "{url}"
+            );
         }
         for public in
             ["https://172.32.0.1", "https://100.128.0.1", "https://[2606:4700::1]", "https://s3.example"]
@@ -318,7 +332,10 @@ mod tests {
         // Its own address is the user's choice.
         assert_eq!(refusal(&destinations("http://169.254.1.1:5000"), "http://169.254.1.1:5000/v2/"), None);
         let named = "http://aws:secret@127.0.0.1:5000/";
-        assert_eq!(refusal(&destinations("http://127.0.0.1:5000"), named), Some(Why::HasCredential));
+        assert_eq!(
+            refusal(&destinations("http://127.0.0.1:5000"), named),
+            Some(UnsafeDestination::HasCredential)
+        );
     }
 
     #[tokio::test]
@@ -329,18 +346,18 @@ mod tests {
         let destinations = destinations("http://93.184.215.14");
         let error = destinations.to(&url).unwrap().get(url.clone()).send().await.unwrap_err();
         let error = Error::transport(&peer(&url), error);
-        assert!(matches!(error, Error::Destination { why: Why::Private, .. }), "{error}");
+        assert!(matches!(error, Error::Destination { reason: UnsafeDestination::Private, .. }), "{error}");
         assert!(!super::super::retry::may_pass(&error), "it would only be asked for again");
     }
 
     #[test]
     fn a_registry_that_was_seen_in_public_does_not_become_private() {
-        let vicinity = Vicinity::of(&"http://registry.example".parse().unwrap());
-        assert!(!vicinity.is_private());
-        vicinity.note(IpAddr::from([10, 0, 0, 1]));
-        assert!(vicinity.is_private());
-        vicinity.note(IpAddr::from([93, 184, 215, 14]));
-        vicinity.note(IpAddr::from([10, 0, 0, 1]));
-        assert!(!vicinity.is_private());
+        let network = RegistryNetwork::of(&"http://registry.example".parse().unwrap());
+        assert!(!network.is_private());
+        network.observe(IpAddr::from([10, 0, 0, 1]));
+        assert!(network.is_private());
+        network.observe(IpAddr::from([93, 184, 215, 14]));
+        network.observe(IpAddr::from([10, 0, 0, 1]));
+        assert!(!network.is_private());
     }
 }

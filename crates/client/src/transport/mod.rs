@@ -1,20 +1,22 @@
-//! One request to a registry, or to wherever it leads: where it may go, who it says it is from, what is tried again, and
-//! what came back.
+//! Requests to a registry and to the hosts that it leads to: where they may go, how they sign in, when they are repeated,
+//! and how their answers are read.
 //!
 //! ```text
-//! client ──> call ──> auth ──> token_service       signed in, where that may be
-//!              ├────> retry                        what a failure leaves to try, how often, and that it is shown
-//!              ├────> answer                       refused in the other side's own words
-//!              └────> destination ──> tls          nowhere that a registry has no reason to name
+//! builder ──> registry                            the connection that all requests share
+//! call ──> auth ──> token_service                 signed in, where the password may go
+//!    ├───> retry                                  what a failure leaves to try, how often, and that it is reported
+//!    ├───> answer                                 refused in the other side's own words
+//!    └───> destination ──> tls                    to no host that a registry has no reason to name
 //! ```
 
 pub(crate) mod address;
 pub(crate) mod answer;
 pub(crate) mod auth;
+pub(crate) mod builder;
 pub(crate) mod call;
-pub(crate) mod client;
 pub(crate) mod destination;
 pub(crate) mod rate;
+pub(crate) mod registry;
 pub(crate) mod retry;
 mod tls;
 mod token_service;

@@ -1,5 +1,5 @@
-//! What is tried again, when, how often, and what has to be done before. Every retry of the client goes through
-//! [`Retry`], and is shown.
+//! Retries: which failures are tried again, when, how often, and what has to be done before. Every retry of the client goes
+//! through [`Retry`], and is reported.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
@@ -20,6 +20,7 @@ const MAX_REFUSED_SIGNATURES: u32 = 3;
 
 /// How often and how fast a failed request is repeated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct RetryPolicy {
     /// Tries in a row without any progress before giving up.
     pub attempts: u32,
@@ -142,15 +143,15 @@ fn has_gone(error: &Error) -> bool {
 #[derive(Debug)]
 pub(crate) struct Retry<'a> {
     /// Whether the server has answered yet.
-    answered: &'a AtomicBool,
+    has_answered: &'a AtomicBool,
     progress: &'a Progress,
     backoff: Backoff,
     refused_signatures: u32,
 }
 
 impl<'a> Retry<'a> {
-    pub const fn new(policy: RetryPolicy, answered: &'a AtomicBool, progress: &'a Progress) -> Self {
-        Self { answered, progress, backoff: Backoff::new(policy), refused_signatures: 0 }
+    pub const fn new(policy: RetryPolicy, has_answered: &'a AtomicBool, progress: &'a Progress) -> Self {
+        Self { has_answered, progress, backoff: Backoff::new(policy), refused_signatures: 0 }
     }
 
     /// Waits before the next try, shows it, and gives what has to be done in it.
@@ -183,8 +184,8 @@ impl<'a> Retry<'a> {
                 return None;
             }
         }
-        let wait = self.backoff.next(failure.error.asked_wait())?;
-        let is_known = self.answered.load(Ordering::Relaxed);
+        let wait = self.backoff.next(failure.error.retry_after())?;
+        let is_known = self.has_answered.load(Ordering::Relaxed);
         (is_known || self.backoff.failures < FIRST_CONTACT_ATTEMPTS).then_some(wait)
     }
 }

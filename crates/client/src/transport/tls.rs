@@ -11,11 +11,12 @@ use rustls_platform_verifier::Verifier;
 
 use crate::error::{Error, Result};
 
-/// What connections are made with. Trusts the system's authorities and those of `authorities`, in PEM; or anybody at all.
+/// The TLS settings of all connections: trusts the system's certificate authorities and those of `authorities`, in PEM, or
+/// every certificate at all.
 pub(super) fn config(authorities: &[u8], accepts_any: bool) -> Result<ClientConfig> {
     let provider = Arc::new(ring::default_provider());
     let verifier: Arc<dyn ServerCertVerifier> = if accepts_any {
-        Arc::new(Anybody)
+        Arc::new(AcceptAnyCertificate)
     } else {
         let authorities = CertificateDer::pem_slice_iter(authorities).collect::<Result<Vec<_>, _>>();
         let authorities = authorities.map_err(Error::setup)?;
@@ -28,11 +29,11 @@ pub(super) fn config(authorities: &[u8], accepts_any: bool) -> Result<ClientConf
     Ok(config)
 }
 
-/// Takes whoever answers for the server, where that was asked for: whatever certificate it is, and by whatever signature.
+/// Accepts every certificate and signature, where the caller asked for that.
 #[derive(Debug)]
-struct Anybody;
+struct AcceptAnyCertificate;
 
-impl ServerCertVerifier for Anybody {
+impl ServerCertVerifier for AcceptAnyCertificate {
     fn verify_server_cert(
         &self,
         _end_entity: &CertificateDer<'_>,

@@ -1,112 +1,99 @@
-//! An upload to a registry that knows no presigned URLs: `PATCH` after `PATCH`, from wherever the registry says that
-//! it is, and where it takes no chunks one `PUT` (OCI distribution 1.1.1, "Pushing a blob in chunks").
+//! Uploads a blob to a registry that gives no presigned URLs: in chunks by `PATCH`, from the offset that the registry tells,
+//! or in one `PUT` where it accepts no chunks (OCI distribution 1.1.1, "Pushing a blob in chunks").
 //!
-//! Registries differ in all that comes before the digest at the end, which alone proves anything: what they refuse
-//! for what it is they are not sent again, and what they do not tell is not held against them.
+//! Registries differ in all that comes before the digest at the end, which alone proves anything. A chunk that was refused
+//! for its size or kind is not sent again, and an offset that a registry does not tell is no error.
 
 mod body;
-mod habits;
+mod capabilities;
 mod location;
 
 use overside_protocol::digest::Digest;
-use overside_protocol::name::RepositoryName;
 use overside_protocol::range::parse_upload_range;
 use reqwest::header::{CONTENT_LENGTH, HeaderMap, LOCATION, RANGE};
 use reqwest::{Method, StatusCode};
 use url::Url;
 
+use super::concurrency::ConcurrencyLimit;
 use super::content::Content;
-use super::signed::Lanes;
-use super::state::{Begun, UploadFile};
-use crate::progress::{Event, Progress, Sent};
+use super::saved_uploads::{ResumePoint, UploadFile};
+use crate::progress::{Event, Progress, SentBytes};
 use crate::transport::CALL_TIMEOUT;
 use crate::transport::answer::Answer;
 use crate::transport::auth::Scope;
 use crate::transport::retry::{Failure, Remedy};
-use crate::{Client, Error, Result};
-use habits::Habits;
+use crate::{Error, Repository, Result};
+use capabilities::ChunkCapabilities;
 use location::{named_by, resolve};
 
-/// Bytes of one `PATCH`: what a broken connection costs at most, and enough to make its round trip cheap.
+/// Bytes of one `PATCH`: the most that a broken connection costs, and enough to make its round trip cheap.
 pub(crate) const CHUNK_SIZE: u64 = 16 * 1024 * 1024;
 /// The least that a registry takes in a chunk (distribution spec 1.1.1).
 const CHUNK_MIN_LENGTH: &str = "oci-chunk-min-length";
-/// Times that an upload is begun again because the registry lost it.
+/// How often an upload is begun again because the registry lost it.
 const MAX_RESTARTS: u32 = 5;
 
-/// One upload on a registry.
+/// One chunked upload.
 #[derive(Debug)]
 pub(crate) struct ChunkedUpload<'a> {
-    client: &'a Client,
-    repository: &'a RepositoryName,
+    repository: &'a Repository,
     location: Url,
-    habits: Habits,
-    /// What the registry has, in bytes.
+    capabilities: ChunkCapabilities,
+    /// Bytes that the registry has.
     offset: u64,
     restarts: u32,
     /// Whether something went wrong on the way, so that what the registry has may not be what was sent.
     is_disturbed: bool,
-    /// Where the upload's place is remembered, if it is.
-    remembered: Option<&'a UploadFile>,
+    /// Where the upload is saved, if it is.
+    saved: Option<&'a UploadFile>,
 }
 
 impl<'a> ChunkedUpload<'a> {
     /// Begins an upload.
-    pub async fn begin(client: &'a Client, repository: &'a RepositoryName) -> Result<Self> {
-        match client.begin_upload(repository, None, None).await? {
-            Some((url, answer)) => Self::begun(client, repository, &url, &answer),
-            None => Err(client.unexpected("a mount that nobody wanted")),
+    pub async fn begin(repository: &'a Repository) -> Result<Self> {
+        match repository.begin_upload(None, None).await? {
+            Some((url, answer)) => Self::begun(repository, &url, &answer),
+            None => Err(repository.registry.unexpected("a mount that nobody wanted")),
         }
     }
 
     /// The upload that the answer to a `POST` to `url` has begun.
-    pub fn begun(
-        client: &'a Client,
-        repository: &'a RepositoryName,
-        url: &Url,
-        answer: &Answer,
-    ) -> Result<Self> {
+    pub fn begun(repository: &'a Repository, url: &Url, answer: &Answer) -> Result<Self> {
         let least = answer.parsed(CHUNK_MIN_LENGTH).unwrap_or(0);
         Ok(Self {
-            client,
             repository,
-            location: named_by(client, url, answer)?,
-            habits: Habits::new(least),
+            location: named_by(&repository.registry, url, answer)?,
+            capabilities: ChunkCapabilities::new(least),
             offset: 0,
             restarts: 0,
             is_disturbed: false,
-            remembered: None,
+            saved: None,
         })
     }
 
     /// An upload that was begun before, if the registry still knows it.
-    pub async fn resume(
-        client: &'a Client,
-        repository: &'a RepositoryName,
-        location: Url,
-    ) -> Result<Option<Self>> {
+    pub async fn resume(repository: &'a Repository, location: Url) -> Result<Option<Self>> {
         let mut upload = Self {
-            client,
             repository,
             location,
-            habits: Habits::new(0),
+            capabilities: ChunkCapabilities::new(0),
             offset: 0,
             restarts: 0,
             is_disturbed: true,
-            remembered: None,
+            saved: None,
         };
-        Ok(upload.ask().await?.then_some(upload))
+        Ok(upload.fetch_offset().await?.then_some(upload))
     }
 
-    /// Remembers where it goes on: now, and after every chunk, for the place may change with each.
-    pub async fn remember_in(&mut self, file: Option<&'a UploadFile>) -> Result<()> {
-        self.remembered = file;
-        self.remember().await
+    /// Saves the upload's location: now, and after every chunk, for it may change with each.
+    pub async fn save_in(&mut self, file: Option<&'a UploadFile>) -> Result<()> {
+        self.saved = file;
+        self.save().await
     }
 
-    async fn remember(&self) -> Result<()> {
-        match self.remembered {
-            Some(file) => file.write(&Begun::Location(self.location.clone())).await,
+    async fn save(&self) -> Result<()> {
+        match self.saved {
+            Some(file) => file.write(&ResumePoint::Location(self.location.clone())).await,
             None => Ok(()),
         }
     }
@@ -121,24 +108,24 @@ impl<'a> ChunkedUpload<'a> {
         &mut self,
         content: &Content,
         digest: &Digest,
-        lanes: &Lanes,
+        limit: &ConcurrencyLimit,
         progress: &Progress,
     ) -> Result<()> {
-        let mut retry = self.client.retry(progress);
+        let mut retry = self.repository.registry.retry(progress);
         loop {
-            let sent = match self.send(content, 0, lanes, progress).await {
+            let sent = match self.send(content, 0, limit, progress).await {
                 Ok(true) => self.finish(digest).await.map_err(Failure::from),
-                Ok(false) => self.put_whole(content, digest, lanes, progress).await,
+                Ok(false) => self.put_whole(content, digest, limit, progress).await,
                 Err(error) => Err(error.into()),
             };
             let Err(mut failure) = sent else { return Ok(()) };
-            if self.is_spoilt_by(&failure.error) && self.restarts < MAX_RESTARTS {
+            if self.is_invalidated_by(&failure.error) && self.restarts < MAX_RESTARTS {
                 failure.remedy = Remedy::Again;
             }
             content.check_unchanged().await?;
             retry.after(failure).await?;
             // What has failed cannot be appended to, and the answer may have been all that was lost.
-            if self.client.pushed_blob_size(self.repository, digest).await? == Some(content.size()) {
+            if self.repository.pushed_blob_size(digest).await? == Some(content.size()) {
                 return Ok(());
             }
             self.restart(progress).await?;
@@ -151,45 +138,45 @@ impl<'a> ChunkedUpload<'a> {
         &mut self,
         content: &Content,
         base: u64,
-        lanes: &Lanes,
+        limit: &ConcurrencyLimit,
         progress: &Progress,
     ) -> Result<bool> {
         let end = base + content.size();
-        let mut retry = self.client.retry(progress);
+        let mut retry = self.repository.registry.retry(progress);
         // Only what is beyond it is progress: a registry may take a chunk and not keep it.
         let (mut highest, mut has_advanced) = (self.offset, false);
         while self.offset < end {
-            if !self.habits.takes_chunks {
+            if !self.capabilities.takes_chunks {
                 return Ok(false);
             }
             let from = self.offset.checked_sub(base).ok_or_else(|| self.lost())?;
             let before = self.offset;
-            let lane = lanes.enter().await;
+            let permit = limit.acquire().await;
             let sent = self.patch(content, base, from, end, progress).await;
-            drop(lane);
+            drop(permit);
             let failure = match sent {
                 Ok(()) if self.offset > highest => {
                     (highest, has_advanced) = (self.offset, true);
-                    self.remember().await?;
+                    self.save().await?;
                     continue;
                 }
                 Ok(()) => {
-                    let error = self.client.unexpected("chunks that it takes and does not keep");
+                    let error = self.repository.registry.unexpected("chunks that it takes and does not keep");
                     Failure::new(error, Remedy::AskOffset)
                 }
                 Err(failure) => failure,
             };
             let is_of_size = is_of_size(&failure.error);
             if retry.after(Failure { has_advanced, ..failure }).await? == Remedy::WholePut {
-                self.habits.takes_chunks = false;
+                self.capabilities.takes_chunks = false;
                 continue;
             }
             self.is_disturbed = true;
             content.check_unchanged().await?;
-            let is_known = self.ask().await?;
+            let is_known = self.fetch_offset().await?;
             // Refused although it was the right place.
             if is_of_size && (!is_known || self.offset == before) {
-                self.habits.learn_from_refusal();
+                self.capabilities.restrict();
             }
             if !is_known {
                 return Err(self.lost());
@@ -207,16 +194,16 @@ impl<'a> ChunkedUpload<'a> {
     /// Has the registry check and publish what it got.
     pub async fn finish(&self, digest: &Digest) -> Result<()> {
         let url = self.final_url(digest);
-        let scope = Scope::push(self.repository);
-        let request = || self.client.http.put(url.clone()).header(CONTENT_LENGTH, 0);
+        let scope = Scope::push(&self.repository.name);
+        let request = || self.repository.registry.http.put(url.clone()).header(CONTENT_LENGTH, 0);
         // No limit: registries hash or copy here, which takes as long as the blob is large.
-        let answer = self.client.call_at(&url, None, &scope, request).await?;
-        answer.expect_done().map(|_| ())
+        let answer = self.repository.registry.call_at(&url, None, &scope, request).await?;
+        answer.expect_success().map(|_| ())
     }
 
-    /// Gives it up. One that is gone already is fine.
+    /// Aborts the upload. One that does not exist any more is fine.
     pub async fn abort(&self) -> Result<()> {
-        self.client.delete(&self.location, &Scope::push(self.repository)).await.map(drop)
+        self.repository.registry.delete(&self.location, &Scope::push(&self.repository.name)).await.map(drop)
     }
 
     /// The whole blob in the request that publishes it, to an upload that has nothing yet.
@@ -224,7 +211,7 @@ impl<'a> ChunkedUpload<'a> {
         &mut self,
         content: &Content,
         digest: &Digest,
-        lanes: &Lanes,
+        limit: &ConcurrencyLimit,
         progress: &Progress,
     ) -> Result<(), Failure> {
         if self.offset > 0 {
@@ -233,8 +220,8 @@ impl<'a> ChunkedUpload<'a> {
             }
             self.restart(progress).await?;
         }
-        let (url, sent) = (self.final_url(digest), Sent::new(progress));
-        let _lane = lanes.enter().await;
+        let (url, sent) = (self.final_url(digest), SentBytes::new(progress));
+        let _permit = limit.acquire().await;
         let answered = self.send_body(Method::PUT, &url, content, (0, content.size()), None, &sent).await;
         answered.map(drop).map_err(|error| {
             sent.take_back();
@@ -242,16 +229,16 @@ impl<'a> ChunkedUpload<'a> {
         })
     }
 
-    /// Asks how far the registry is. False if it knows nothing of this upload any more.
-    async fn ask(&mut self) -> Result<bool> {
-        let (url, scope) = (self.location.clone(), Scope::push(self.repository));
-        let request = || self.client.http.get(url.clone());
-        let answer = self.client.call_at(&url, Some(CALL_TIMEOUT), &scope, request).await?;
+    /// Asks the registry how many bytes it has. False if it does not know the upload any more.
+    async fn fetch_offset(&mut self) -> Result<bool> {
+        let (url, scope) = (self.location.clone(), Scope::push(&self.repository.name));
+        let request = || self.repository.registry.http.get(url.clone());
+        let answer = self.repository.registry.call_at(&url, Some(CALL_TIMEOUT), &scope, request).await?;
         // Not there any more, not ours any more, or not to be asked at all: another one helps.
         if answer.status.is_client_error() {
             return Ok(false);
         }
-        let answer = answer.expect_done()?;
+        let answer = answer.expect_success()?;
         self.follow(&answer.headers);
         let Some(offset) = answer.header(RANGE.as_str()).and_then(parse_upload_range) else {
             return Ok(false);
@@ -262,27 +249,29 @@ impl<'a> ChunkedUpload<'a> {
 
     async fn restart(&mut self, progress: &Progress) -> Result<()> {
         progress.report(Event::Lost(self.offset));
-        let upload = Self::begin(self.client, self.repository).await?;
-        let Self { habits, remembered, .. } = *self;
-        *self = Self { restarts: self.restarts + 1, remembered, habits, ..upload };
-        self.remember().await
+        let upload = Self::begin(self.repository).await?;
+        let Self { capabilities, saved, .. } = *self;
+        *self = Self { restarts: self.restarts + 1, saved, capabilities, ..upload };
+        self.save().await
     }
 
     fn lost(&self) -> Error {
-        Error::UploadLost { peer: self.client.peer() }
+        Error::UploadLost { peer: self.repository.registry.peer() }
     }
 
     /// Every answer may name another place for what comes next.
     fn follow(&mut self, headers: &HeaderMap) {
         let location = headers.get(LOCATION).and_then(|location| location.to_str().ok());
         let at = &self.location;
-        if let Some(location) = location.and_then(|location| resolve(&self.client.base, at, location)) {
+        if let Some(location) =
+            location.and_then(|location| resolve(&self.repository.registry.base, at, location))
+        {
             self.location = location;
         }
     }
 
-    /// Whether the upload is not what we think it is, so that only another one helps.
-    fn is_spoilt_by(&self, error: &Error) -> bool {
+    /// Whether the error says that the registry's upload has other bytes than were sent, so that only a new one helps.
+    fn is_invalidated_by(&self, error: &Error) -> bool {
         match error {
             Error::UploadLost { .. } => true,
             // Of bytes that went undisturbed it says that they are wrong, and always will be.

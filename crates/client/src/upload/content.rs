@@ -1,20 +1,19 @@
-//! What is uploaded, wherever it lies: in a file, in memory, or in another registry.
+//! The bytes of a blob that is uploaded: in a file, in memory, or in another registry.
 
 use std::io;
 
 use bytes::Bytes;
 use futures_util::stream::{self, BoxStream, StreamExt, TryStreamExt};
 use overside_protocol::digest::Digest;
-use overside_protocol::name::RepositoryName;
 use reqwest::{Body, StatusCode};
 
 use crate::files::source::FileSource;
-use crate::progress::Sent;
-use crate::{Client, Result};
+use crate::progress::SentBytes;
+use crate::{Registry, Repository, Result};
 
 /// Bytes that can be read from anywhere, again and again: a failed request begins where it has to.
 #[derive(Debug, Clone)]
-pub enum Content {
+pub(crate) enum Content {
     File(FileSource),
     /// Configs and the like; nothing large.
     Bytes(Bytes),
@@ -23,20 +22,18 @@ pub enum Content {
 
 /// A blob of a registry, read in ranges as it is needed and never kept.
 #[derive(Debug, Clone)]
-pub struct RemoteBlob {
-    pub client: Client,
-    pub repository: RepositoryName,
+pub(crate) struct RemoteBlob {
+    pub repository: Repository,
     pub digest: Digest,
     /// In bytes.
     pub size: u64,
 }
 
-/// Bytes on their way.
+/// The bytes of a request's body.
 pub(crate) type ByteStream = BoxStream<'static, io::Result<Bytes>>;
 
 impl Content {
     /// In bytes.
-    #[must_use]
     pub fn size(&self) -> u64 {
         match self {
             Self::File(file) => file.size(),
@@ -45,8 +42,8 @@ impl Content {
         }
     }
 
-    /// [`crate::Error::FileChanged`] when a file is not what it was.
-    pub async fn check_unchanged(&self) -> Result<()> {
+    /// [`crate::Error::FileChanged`] if a file is not the one that was opened.
+    pub(crate) async fn check_unchanged(&self) -> Result<()> {
         match self {
             Self::File(file) => file.check_unchanged().await,
             Self::Bytes(_) | Self::Remote(_) => Ok(()),
@@ -67,9 +64,9 @@ impl Content {
     }
 }
 
-impl Client {
+impl Registry {
     /// A request's body: counted, and as fast as the limit allows.
-    pub(crate) fn body(&self, stream: ByteStream, sent: &Sent) -> Body {
+    pub(crate) fn body(&self, stream: ByteStream, sent: &SentBytes) -> Body {
         let (rate, sent) = (self.rate.clone(), sent.clone());
         Body::wrap_stream(stream.and_then(move |bytes| {
             let (rate, sent) = (rate.clone(), sent.clone());
@@ -90,7 +87,7 @@ impl RemoteBlob {
             return Ok(stream::empty().boxed());
         }
         let end = (offset > 0 || size < self.size).then(|| offset.saturating_add(size));
-        let response = self.client.open_blob(&self.repository, &self.digest, offset, end).await;
+        let response = self.repository.open_blob(&self.digest, offset, end).await;
         let response = response.map_err(|failure| failure.error)?;
         // A server may ignore Range and send everything (RFC 9110 §14.2).
         let skip = if response.status() == StatusCode::OK { offset } else { 0 };

@@ -1,4 +1,4 @@
-//! A whole blob to the store, by whichever way the server gives: one PUT, or parts in parallel.
+//! Sends a blob to the store by presigned requests: in one PUT, or in parts side by side, as the server plans.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -8,35 +8,37 @@ use overside_protocol::part::{Part, PartNumber, PartPlan, PartRange};
 use overside_protocol::upload::TransferMode;
 use overside_protocol::wire::{CompletedPart, PresignedMultipart, PresignedUpload};
 
-use super::arrived::{Arrived, Naming, arrived, differing, naming};
+use super::concurrency::ConcurrencyLimit;
 use super::content::Content;
-use super::session::PresignTerms;
-use super::signed::{Delivered, Delivery, Lanes, Signed, Transferred};
+use super::received_parts::{ETagKind, ReceivedParts, differing, etag_kind, whole_parts};
+use super::session::{PresignTerms, Session};
+use super::signed_put::{PresignedRequest, SignedPut, SignedPutOutcome, Transferred};
+use crate::Result;
 use crate::progress::{Event, Progress, Stage};
-use crate::{Result, Session};
 
-/// URLs asked for at a time: few enough that none ages while it waits its turn, many enough to be one request in 100.
+/// URLs requested at a time: few enough that none ages while it waits its turn, many enough to be one request in 100.
 const SIGNED_BATCH: usize = 100;
 
 impl Session {
-    /// Sends what of the blob has not arrived yet, by requests that are `signed` for `terms`, or are asked for.
-    pub async fn upload(
+    /// Sends those parts of the blob that have not arrived yet. `signed` are the first requests for these terms, if the server
+    /// has given them already.
+    pub(crate) async fn upload(
         &self,
         content: &Content,
         terms: &PresignTerms,
         signed: Option<PresignedUpload>,
-        lanes: &Lanes,
+        limit: &ConcurrencyLimit,
         progress: &Progress,
     ) -> Result<Transferred> {
         let signed = match signed {
             Some(signed) => signed,
             None => self.presign(terms).await?,
         };
-        let whole = Delivery { session: self, content, lanes, terms, part: None, progress };
+        let whole = SignedPut { session: self, content, limit, terms, part: None, progress };
         match signed {
             PresignedUpload::Put(put) => {
                 progress.started(Stage::Uploading, content.size(), 0);
-                whole.run(Signed::put(put)).await?;
+                whole.run(PresignedRequest::put(put)).await?;
                 Ok(Transferred { mode: TransferMode::Put, plan: None, parts: None })
             }
             PresignedUpload::Multipart(multipart) => {
@@ -50,59 +52,60 @@ impl Session {
 }
 
 struct Multipart<'a> {
-    /// As if it went in one PUT.
-    whole: Delivery<'a>,
+    /// The PUT of the whole blob, from which those of the parts are made.
+    whole: SignedPut<'a>,
     plan: PartPlan,
-    /// Of what this run has sent.
+    /// The ETags of the parts that this run has sent.
     etags: Mutex<BTreeMap<PartNumber, String>>,
 }
 
 impl<'a> Multipart<'a> {
-    fn new(whole: Delivery<'a>, first: &PresignedMultipart) -> Result<Self> {
+    fn new(whole: SignedPut<'a>, first: &PresignedMultipart) -> Result<Self> {
         let plan = PartPlan::restore(whole.content.size(), first.part_size).ok();
         let plan = plan.filter(|plan| plan.part_count() == first.part_count);
-        let misfit = || whole.session.client().unexpected("a part plan that does not fit the file");
+        let misfit =
+            || whole.session.repository().registry.unexpected("a part plan that does not fit the file");
         Ok(Self { whole, plan: plan.ok_or_else(misfit)?, etags: Mutex::default() })
     }
 
     /// Sends every missing part, and lists them with each `ETag` if these were all the parts.
     async fn run(self, mut first: PresignedMultipart) -> Result<Option<Vec<CompletedPart>>> {
-        let arrived = arrived(&self.plan, std::mem::take(&mut first.received));
-        let missing: Vec<_> = self.plan.parts().filter(|part| !arrived.contains_key(&part.number)).collect();
+        let received = whole_parts(&self.plan, std::mem::take(&mut first.received));
+        let missing: Vec<_> = self.plan.parts().filter(|part| !received.contains_key(&part.number)).collect();
         let size = self.whole.content.size();
         self.whole.progress.started(Stage::Uploading, size, size - size_of(&missing));
         self.send_all(&missing, Some(first)).await?;
-        self.send_what_differs(&missing, &arrived).await?;
+        self.send_differing(&missing, &received).await?;
         let etags = self.etags.into_inner();
         let all = etags.len() == usize::from(self.plan.part_count());
         let completed = |(part_number, etag)| CompletedPart { part_number, etag };
         Ok(all.then(|| etags.into_iter().map(completed).collect()))
     }
 
-    /// Sends again what the store has under an `ETag` that is not the MD5 of our bytes, if its ETags are MD5s.
-    async fn send_what_differs(&self, sent: &[Part], arrived: &Arrived) -> Result<()> {
-        if arrived.is_empty() {
+    /// Sends those parts again that the store lists under another `ETag` than the MD5 of our bytes, if its ETags are MD5s.
+    async fn send_differing(&self, sent: &[Part], received: &ReceivedParts) -> Result<()> {
+        if received.is_empty() {
             return Ok(());
         }
         let mut known = match sent.first() {
-            Some(part) => self.naming(*part).await?,
-            None => Naming::Unknown,
+            Some(part) => self.etag_kind(*part).await?,
+            None => ETagKind::Unknown,
         };
-        if known == Naming::Opaque {
+        if known == ETagKind::Opaque {
             return Ok(());
         }
-        let (mut differing, shown) = differing(self.whole.content, &self.plan, arrived).await?;
-        if known == Naming::Unknown {
+        let (mut differing, shown) = differing(self.whole.content, &self.plan, received).await?;
+        if known == ETagKind::Unknown {
             known = shown;
         }
-        if known == Naming::Unknown
+        if known == ETagKind::Unknown
             && let Some(part) = differing.pop()
         {
             // One is sent to see what the store calls it.
             self.send_again(&[part]).await?;
-            known = self.naming(part).await?;
+            known = self.etag_kind(part).await?;
         }
-        if known == Naming::Md5 { self.send_again(&differing).await } else { Ok(()) }
+        if known == ETagKind::Md5 { self.send_again(&differing).await } else { Ok(()) }
     }
 
     async fn send_again(&self, parts: &[Part]) -> Result<()> {
@@ -114,16 +117,16 @@ impl<'a> Multipart<'a> {
         self.send_all(parts, None).await
     }
 
-    /// What the store's ETags are, by a part that this run has sent.
-    async fn naming(&self, part: Part) -> Result<Naming> {
+    /// The kind of the store's ETags, by a part that this run has sent.
+    async fn etag_kind(&self, part: Part) -> Result<ETagKind> {
         let etag = self.etags.lock().await.get(&part.number).cloned();
         match etag {
-            Some(etag) => naming(self.whole.content, part, &etag).await,
-            None => Ok(Naming::Opaque),
+            Some(etag) => etag_kind(self.whole.content, part, &etag).await,
+            None => Ok(ETagKind::Opaque),
         }
     }
 
-    /// Sends these parts, as many at a time as there are lanes, by what is signed already and what has to be.
+    /// Sends these parts, as many at a time as the limit allows, by the requests that are signed already and by new ones.
     async fn send_all(&self, parts: &[Part], first: Option<PresignedMultipart>) -> Result<()> {
         let wanted: BTreeSet<_> = parts.iter().map(|part| part.number).collect();
         let given = first.map(|first| self.check(first, &wanted)).transpose()?.unwrap_or_default();
@@ -132,7 +135,7 @@ impl<'a> Multipart<'a> {
         let (mut batches, mut ready) = (batches(&rest).into_iter(), VecDeque::from(given));
         let mut sending = FuturesUnordered::new();
         loop {
-            while sending.len() < self.whole.lanes.count() {
+            while sending.len() < self.whole.limit.jobs() {
                 if let Some((part, signed)) = ready.pop_front() {
                     sending.push(self.send(part, signed));
                 } else if let Some(range) = batches.next() {
@@ -153,34 +156,43 @@ impl<'a> Multipart<'a> {
         match self.whole.session.presign(&PresignTerms { parts: Some(range), ..*self.whole.terms }).await? {
             PresignedUpload::Multipart(multipart) => Ok(multipart),
             PresignedUpload::Put(_) => {
-                Err(self.whole.session.client().unexpected("one PUT for an upload in parts"))
+                Err(self.whole.session.repository().registry.unexpected("one PUT for an upload in parts"))
             }
         }
     }
 
-    /// The parts of a batch that are wanted, where they are those of the plan.
-    fn check(&self, batch: PresignedMultipart, wanted: &BTreeSet<PartNumber>) -> Result<Vec<(Part, Signed)>> {
+    /// The wanted parts of a batch with their requests. An error if one does not fit the plan.
+    fn check(
+        &self,
+        batch: PresignedMultipart,
+        wanted: &BTreeSet<PartNumber>,
+    ) -> Result<Vec<(Part, PresignedRequest)>> {
         let parts = batch.parts.into_iter().filter(|part| wanted.contains(&part.part_number));
         parts
             .map(|signed| match self.plan.part(signed.part_number) {
                 Some(part) if (part.offset, part.size) == (signed.offset, signed.size) => {
-                    Ok((part, Signed::part(signed, batch.expires_at)))
+                    Ok((part, PresignedRequest::part(signed, batch.expires_at)))
                 }
-                _ => Err(self.whole.session.client().unexpected("a part that does not fit the plan")),
+                _ => Err(self
+                    .whole
+                    .session
+                    .repository()
+                    .registry
+                    .unexpected("a part that does not fit the plan")),
             })
             .collect()
     }
 
-    async fn send(&self, part: Part, signed: Signed) -> Result<()> {
-        let delivery = Delivery { part: Some(part), ..self.whole };
-        if let Delivered::Stored(Some(etag)) = delivery.run(signed).await? {
+    async fn send(&self, part: Part, signed: PresignedRequest) -> Result<()> {
+        let put = SignedPut { part: Some(part), ..self.whole };
+        if let SignedPutOutcome::Stored(Some(etag)) = put.run(signed).await? {
             self.etags.lock().await.insert(part.number, etag);
         }
         Ok(())
     }
 }
 
-/// In bytes.
+/// The size of all these parts together, in bytes.
 fn size_of(parts: &[Part]) -> u64 {
     parts.iter().map(|part| part.size).sum()
 }

@@ -1,4 +1,4 @@
-//! The upload session, one method for each request of the protocol.
+//! The upload session of an Overside server, with a method for each request of the presign protocol.
 
 use std::time::Duration;
 
@@ -6,44 +6,48 @@ use overside_protocol::digest::Digest;
 use overside_protocol::name::RepositoryName;
 use overside_protocol::part::PartRange;
 use overside_protocol::upload::{Status, TransferMode, UploadId};
-use overside_protocol::wire::{FailureState, FinalizeBody, PresignedUpload, UploadState};
+use overside_protocol::wire::{FailureState, FinalizeBody, FinalizeProgress, PresignedUpload, UploadState};
 use reqwest::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE};
 use reqwest::{RequestBuilder, StatusCode};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use url::Url;
 
 use crate::progress::{Event, Progress};
 use crate::transport::answer::{Answer, MAX_MESSAGE};
 use crate::transport::auth::Scope;
 use crate::transport::retry::may_pass;
-use crate::{Client, Error, Result, shortened};
+use crate::{Error, Repository, Result, shortened};
 
-/// First wait between two looks at a finalizing upload; doubles, so that small blobs do not wait for large ones' sake.
+/// The first wait between two polls of a finalizing upload. It doubles, so that small blobs do not wait for the sake of large
+/// ones.
 const FIRST_POLL: Duration = Duration::from_millis(50);
 const LONGEST_POLL: Duration = Duration::from_secs(2);
-/// After so long somebody else's finalizing is asked for again: if its lease has expired, our request takes over.
+/// After so long the finalize is requested again: if the lease of whoever runs it has expired, our request takes over.
 const FINALIZE_AGAIN: Duration = Duration::from_secs(30);
 
-/// So long a finalize is waited for in its own request: nothing is faster for a blob that is proven in seconds, and
-/// everything on the way lets a request be so old.
+/// So long a finalize is waited for in its own request: nothing is faster for a blob that is verified in seconds, and no
+/// proxy on the way cuts a request of that age.
 const ANSWER_PATIENCE: Duration = Duration::from_secs(5);
-/// For a request that only has to be heard; its body has up to two megabytes.
+/// For a request that the server answers at once; its body has up to two megabytes.
 const REQUEST_PATIENCE: Duration = Duration::from_mins(5);
-/// Parts that are told within the shorter patience: with their midstates some 300 KB, seconds on a slow line.
-const MOST_TOLD_IN_PATIENCE: usize = 2_000;
-/// Of what the server says it is doing so many characters are shown.
+/// Parts that are listed within the shorter patience: with their midstates some 300 KB, seconds on a slow line.
+const MOST_PARTS_IN_PATIENCE: usize = 2_000;
+/// Characters that are shown of the phase that the server says it is in.
 const MAX_PHASE: usize = 40;
+/// A finalize that has told no progress for so long is not waited for any more: the server tells some every few seconds,
+/// except while the store makes one copy, which takes minutes at most.
+const FINALIZE_STALL: Duration = Duration::from_mins(15);
 
-/// One upload on the server.
+/// An upload session on an Overside server: the presign protocol, request by request.
 #[derive(Debug, Clone)]
 pub struct Session {
-    client: Client,
-    repository: RepositoryName,
+    repository: Repository,
     id: UploadId,
 }
 
-/// What signed requests are asked for.
+/// What the server is asked to sign requests for.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct PresignTerms {
     /// In bytes.
     pub size: Option<u64>,
@@ -55,12 +59,12 @@ pub struct PresignTerms {
 }
 
 impl PresignTerms {
-    /// For a whole blob, in whatever parts the server plans.
+    /// The terms for a whole blob, in whatever parts the server plans.
     pub(crate) fn whole(size: u64, digest: Digest, mode: Option<TransferMode>) -> Self {
         Self { size: Some(size), digest: Some(digest), mode, parts: None }
     }
 
-    /// Has the request that begins an upload ask for signed ones as well.
+    /// Adds these terms to the request that begins an upload, so that its answer has signed requests as well.
     pub(crate) fn begin_by(&self, url: &mut Url) {
         match self.digest.filter(Digest::is_of_nothing) {
             // A POST without a body that names the digest of no bytes is a whole upload in itself, and leaves no session.
@@ -89,17 +93,16 @@ impl PresignTerms {
     }
 }
 
-impl Client {
-    /// Begins an upload, unless the registry has the blob in another repository of its own and takes it from there:
-    /// then it gives nothing. Presigned `terms` ask for signed requests along with it.
+impl Repository {
+    /// Begins an upload, and gives the answer with the URL that it came from. None if the registry has mounted the blob from
+    /// another repository instead. With `terms` the answer has signed requests.
     pub(crate) async fn begin_upload(
         &self,
-        repository: &RepositoryName,
         terms: Option<&PresignTerms>,
         mount: Option<(&Digest, &RepositoryName)>,
     ) -> Result<Option<(Url, Answer)>> {
-        let mut url = self.uploads_url(repository)?;
-        let mut scope = Scope::push(repository);
+        let mut url = self.registry.join(&format!("v2/{}/blobs/uploads/", self.name))?;
+        let mut scope = Scope::push(&self.name);
         if let Some(terms) = terms {
             terms.begin_by(&mut url);
         }
@@ -107,41 +110,53 @@ impl Client {
             url.query_pairs_mut()
                 .append_pair("mount", &digest.to_string())
                 .append_pair("from", from.as_str());
-            scope = Scope::mount(repository, from);
+            scope = Scope::mount(&self.name, from);
         }
-        let request = || self.http.post(url.clone()).header(CONTENT_LENGTH, 0);
-        let answer = self.call(&scope, request).await?.expect_done()?;
+        let request = || self.registry.http.post(url.clone()).header(CONTENT_LENGTH, 0);
+        let answer = self.registry.call(&scope, request).await?.expect_success()?;
         let is_mounted = mount.is_some() && answer.status == StatusCode::CREATED;
         Ok((!is_mounted).then_some((url, answer)))
     }
 
-    /// An upload that was begun before, here or elsewhere.
+    /// The session of an upload that was begun before, here or elsewhere.
     #[must_use]
-    pub fn session(&self, repository: &RepositoryName, id: UploadId) -> Session {
-        Session::new(self.clone(), repository.clone(), id)
+    pub fn session(&self, id: UploadId) -> Session {
+        Session { repository: self.clone(), id }
     }
+}
 
-    pub(crate) fn uploads_url(&self, repository: &RepositoryName) -> Result<Url> {
-        self.url(&format!("v2/{repository}/blobs/uploads/"))
+/// Since when a finalize has told no progress.
+struct FinalizeStall {
+    limit: Duration,
+    last: Option<FinalizeProgress>,
+    since: Instant,
+}
+
+impl FinalizeStall {
+    /// Takes in what the server tells now. True once that has been the same for as long as the limit.
+    fn is_over(&mut self, now: Option<&FinalizeProgress>) -> bool {
+        if self.last.as_ref() != now {
+            (self.last, self.since) = (now.cloned(), Instant::now());
+        }
+        self.since.elapsed() >= self.limit
     }
 }
 
 impl Session {
-    pub(crate) const fn new(client: Client, repository: RepositoryName, id: UploadId) -> Self {
-        Self { client, repository, id }
-    }
-
     #[must_use]
     pub const fn id(&self) -> UploadId {
         self.id
     }
 
     #[must_use]
-    pub const fn client(&self) -> &Client {
-        &self.client
+    pub const fn repository(&self) -> &Repository {
+        &self.repository
     }
 
-    /// Asks for signed requests; asking again signs anew, and tells what has arrived.
+    /// Asks for signed requests. Asking again signs anew, and tells what has arrived.
+    ///
+    /// # Errors
+    /// As [`Self::state`], and [`Error::Refused`] if the session takes no more bytes or the terms do not fit it.
     pub async fn presign(&self, terms: &PresignTerms) -> Result<PresignedUpload> {
         let mut url = self.url()?;
         terms.append_to(&mut url);
@@ -149,43 +164,68 @@ impl Session {
         self.expect(answer, StatusCode::OK)?.json()
     }
 
-    /// Where the session stands.
+    /// The state of the session.
+    ///
+    /// # Errors
+    /// [`Error::UploadUnknown`] if the server knows no such upload in this repository, [`Error::UploadExpired`] if its time is
+    /// up. Besides that what [any request](Error#any-request) can fail with.
     pub async fn state(&self) -> Result<UploadState> {
         let url = self.url()?;
         let answer = self.call(|http| http.get(url.clone()).header(ACCEPT, "application/json")).await?;
         self.expect(answer, StatusCode::OK)?.json()
     }
 
-    /// Gives the upload up. One that is gone already is fine.
+    /// Aborts the upload. One that does not exist any more is fine.
+    ///
+    /// # Errors
+    /// What [any request](Error#any-request) can fail with.
     pub async fn abort(&self) -> Result<()> {
-        self.client.delete(&self.url()?, &self.scope()).await.map(drop)
+        self.repository.registry.delete(&self.url()?, &self.scope()).await.map(drop)
     }
 
-    /// Has the server prove, place and publish the bytes, and waits for that: minutes, for a large blob.
+    /// Has the server verify, place and publish the bytes, and waits for that: minutes, for a large blob.
     ///
-    /// No request is open for longer than some seconds, so no time limit on the way cuts it: what takes longer is
-    /// asked after, and reported to `progress` as far as the server tells.
+    /// No request is open for longer than some seconds, so that no time limit on the way cuts it. What takes longer is
+    /// polled, and reported to `progress` as far as the server tells.
     ///
-    /// What the client tells of its parts spares the server asking the store, and lets it prove them side by side.
-    /// [`Error::Incomplete`] or a refusal `BLOB_UPLOAD_INVALID` when something is missing that can be sent.
+    /// A `body` with the parts' `ETag`s spares the server asking the store, one with midstates lets it verify the parts side
+    /// by side.
+    ///
+    /// # Errors
+    /// [`Error::Incomplete`], or [`Error::Refused`] with code `BLOB_UPLOAD_INVALID`, if bytes are missing that can still be
+    /// sent; [`Error::Refused`] with code `DIGEST_INVALID` if the bytes are others than the digest says;
+    /// [`Error::UploadEnded`] if the upload has failed or was aborted; [`Error::FinalizeStalled`] if the server has said for
+    /// a quarter of an hour that it is finalizing, and has told no progress. Besides that as [`Self::state`].
     pub async fn finalize(
         &self,
         digest: Digest,
-        told: Option<&FinalizeBody>,
+        body: Option<&FinalizeBody>,
         progress: &Progress,
     ) -> Result<()> {
-        let mut respond_async = told.is_some_and(|told| told.parts.len() > MOST_TOLD_IN_PATIENCE);
+        self.finalize_within(digest, body, progress, FINALIZE_STALL).await
+    }
+
+    /// As [`Self::finalize`], with another limit on the time without progress.
+    pub(crate) async fn finalize_within(
+        &self,
+        digest: Digest,
+        body: Option<&FinalizeBody>,
+        progress: &Progress,
+        limit: Duration,
+    ) -> Result<()> {
+        let mut respond_async = body.is_some_and(|body| body.parts.len() > MOST_PARTS_IN_PATIENCE);
+        let mut stall = FinalizeStall { limit, last: None, since: Instant::now() };
         loop {
             let patience = if respond_async { REQUEST_PATIENCE } else { ANSWER_PATIENCE };
-            let asked = timeout(patience, self.request_finalize(digest, told, respond_async)).await;
-            let was_cut = asked.is_err();
-            let refused = match asked {
+            let answered = timeout(patience, self.request_finalize(digest, body, respond_async)).await;
+            let was_cut = answered.is_err();
+            let refused = match answered {
                 Ok(Ok(StatusCode::CREATED)) => return Ok(()),
                 Ok(Err(error)) if may_be_at_work(&error) => Some(error),
                 Ok(Err(error)) => return Err(error),
                 Ok(Ok(_)) | Err(_) => None,
             };
-            let state = self.watch_finalizing(FINALIZE_AGAIN, progress).await?;
+            let state = self.poll_finalizing(&mut stall, progress).await?;
             match (state.status, refused) {
                 (Status::Finalizing, _) => {}
                 (Status::Completed, _) if state.digest == Some(digest) => return Ok(()),
@@ -199,15 +239,21 @@ impl Session {
         }
     }
 
-    /// The state once the upload is not being finalized any more, or after `patience`.
-    async fn watch_finalizing(&self, patience: Duration, progress: &Progress) -> Result<UploadState> {
+    /// The state once the upload is not being finalized any more, or after [`FINALIZE_AGAIN`].
+    async fn poll_finalizing(&self, stall: &mut FinalizeStall, progress: &Progress) -> Result<UploadState> {
         let (mut waited, mut wait) = (Duration::ZERO, FIRST_POLL);
         loop {
             let state = self.state().await?;
-            if state.status != Status::Finalizing || waited >= patience {
+            if state.status != Status::Finalizing {
                 return Ok(state);
             }
-            // From a server that tells nothing of it, there is nothing to tell.
+            if stall.is_over(state.progress.as_ref()) {
+                return Err(Error::FinalizeStalled { id: self.id, after: stall.limit });
+            }
+            if waited >= FINALIZE_AGAIN {
+                return Ok(state);
+            }
+            // Some servers tell no progress.
             if let Some(seen) = state.progress {
                 let phase = &*shortened(&seen.phase, MAX_PHASE);
                 progress.report(Event::Finalizing { phase, done: seen.done, total: seen.total });
@@ -222,24 +268,24 @@ impl Session {
     async fn request_finalize(
         &self,
         digest: Digest,
-        told: Option<&FinalizeBody>,
+        body: Option<&FinalizeBody>,
         respond_async: bool,
     ) -> Result<StatusCode> {
         let mut url = self.url()?;
         url.query_pairs_mut().append_pair("digest", &digest.to_string());
         let build = || {
-            let mut request = self.client.http.put(url.clone());
+            let mut request = self.repository.registry.http.put(url.clone());
             if respond_async {
                 request = request.header("prefer", "respond-async");
             }
-            match told {
-                Some(told) => request.json(told),
+            match body {
+                Some(body) => request.json(body),
                 // No bytes of a blob follow; some proxies insist on a length.
                 None => request.header(CONTENT_TYPE, "application/json").body(Vec::new()),
             }
         };
         // No limit: a proof by reading back takes as long as the blob is large. Keep-alives notice a dead peer.
-        let answer = self.client.call_at(&url, None, &self.scope(), build).await?;
+        let answer = self.repository.registry.call_at(&url, None, &self.scope(), build).await?;
         if answer.status == StatusCode::ACCEPTED {
             return Ok(StatusCode::ACCEPTED);
         }
@@ -268,7 +314,7 @@ impl Session {
     }
 
     async fn call(&self, build: impl Fn(&reqwest::Client) -> RequestBuilder + Send + Sync) -> Result<Answer> {
-        self.client.call(&self.scope(), || build(&self.client.http)).await
+        self.repository.registry.call(&self.scope(), || build(&self.repository.registry.http)).await
     }
 
     fn expect(&self, answer: Answer, expected: StatusCode) -> Result<Answer> {
@@ -284,11 +330,12 @@ impl Session {
     }
 
     fn scope(&self) -> Scope {
-        Scope::push(&self.repository)
+        Scope::push(&self.repository.name)
     }
 
     fn url(&self) -> Result<Url> {
-        self.client.url(&format!("v2/{}/blobs/uploads/{}", self.repository, self.id))
+        let Repository { registry, name } = &self.repository;
+        registry.join(&format!("v2/{name}/blobs/uploads/{}", self.id))
     }
 }
 

@@ -1,4 +1,4 @@
-//! One layer, packed into a temporary file and hashed on the way.
+//! Compresses one layer into a temporary file, and hashes it on the way.
 
 use std::io::{self, Read, Write};
 
@@ -7,7 +7,7 @@ use overside_protocol::digest::Digest;
 use overside_protocol::hash::Hasher;
 use tempfile::{NamedTempFile, TempPath};
 
-use super::Packing;
+use super::LayerCompression;
 use crate::archive::examine::{READ_SIZE, Watch};
 use crate::archive::{ArchiveError, Blob, OpenedBlob, blocking};
 use crate::files::midstates::Midstates;
@@ -19,7 +19,7 @@ const ZSTD_LEVEL: i32 = 3;
 
 /// A layer as it is sent.
 #[derive(Debug)]
-pub struct PackedLayer {
+pub struct CompressedLayer {
     pub digest: Digest,
     pub source: FileSource,
     pub midstates: Midstates,
@@ -30,9 +30,9 @@ pub struct PackedLayer {
 pub(super) async fn pack(
     opened: OpenedBlob,
     blob: &Blob,
-    packing: Packing,
+    packing: LayerCompression,
     progress: &Progress,
-) -> Result<PackedLayer, ArchiveError> {
+) -> Result<CompressedLayer, ArchiveError> {
     let path = opened.source.path().to_owned();
     let (progress, layer) = (progress.clone(), blob.layer);
     let Some(layer) = layer else { return Err(ArchiveError::Changed(path)) };
@@ -51,11 +51,11 @@ pub(super) async fn pack(
         let reader = Hashing { inner: reader, hasher: &mut inside };
         let written = match packing {
             // No name and no time in it: the same layer is packed to the same bytes.
-            Packing::Gzip => {
+            LayerCompression::Gzip => {
                 let mut packer = GzEncoder::new(&mut target, flate2::Compression::default());
                 each_block(reader, |block| packer.write_all(block)).and_then(|()| packer.finish().map(drop))
             }
-            Packing::Zstd => zstd::Encoder::new(&mut target, ZSTD_LEVEL).and_then(|mut packer| {
+            LayerCompression::Zstd => zstd::Encoder::new(&mut target, ZSTD_LEVEL).and_then(|mut packer| {
                 each_block(reader, |block| packer.write_all(block)).and_then(|()| packer.finish().map(drop))
             }),
         };
@@ -114,14 +114,14 @@ impl HashedFile {
         Ok(())
     }
 
-    fn finish(self) -> Result<PackedLayer, ArchiveError> {
+    fn finish(self) -> Result<CompressedLayer, ArchiveError> {
         let (file, path) = self.file.into_parts();
         let metadata = file.metadata().map_err(ArchiveError::file("read", &path))?;
         let source = FileSource::of(&path, &metadata);
         let source = source.filter(|source| source.size() == self.length);
         let source = source.ok_or_else(|| ArchiveError::Changed(path.to_path_buf()))?;
         let (digest, midstates) = (self.hasher.finish(), self.midstates);
-        Ok(PackedLayer { digest, source, midstates, _path: path })
+        Ok(CompressedLayer { digest, source, midstates, _path: path })
     }
 }
 

@@ -1,4 +1,4 @@
-//! Manifests that name packed layers: images first, then the indexes that list them.
+//! Rewrites manifests so that they name compressed layers: images first, then the indexes that list them.
 
 use std::collections::HashMap;
 
@@ -6,7 +6,7 @@ use overside_protocol::digest::Digest;
 use overside_protocol::wire::Descriptor;
 use serde_json::{Value, json};
 
-use super::{PackedLayer, Packing};
+use super::{CompressedLayer, LayerCompression};
 use crate::archive::json::{is_encrypted, is_image_config, is_image_layer};
 use crate::archive::{Archive, ArchiveError};
 use crate::registry::manifest::{Manifest, is_foreign, is_manifest};
@@ -23,21 +23,21 @@ pub(super) fn image_layers(manifest: &Manifest) -> impl Iterator<Item = &Descrip
 }
 
 /// The type of a layer once it is packed, in the words of its image: Docker's or OCI's.
-fn packed_type(before: &str, packing: Packing) -> &'static str {
+fn packed_type(before: &str, packing: LayerCompression) -> &'static str {
     match (before.starts_with(DOCKER_LAYERS), packing) {
-        (true, Packing::Gzip) => "application/vnd.docker.image.rootfs.diff.tar.gzip",
+        (true, LayerCompression::Gzip) => "application/vnd.docker.image.rootfs.diff.tar.gzip",
         // As BuildKit and containerd write it.
-        (true, Packing::Zstd) => "application/vnd.docker.image.rootfs.diff.tar.zstd",
-        (false, Packing::Gzip) => "application/vnd.oci.image.layer.v1.tar+gzip",
-        (false, Packing::Zstd) => "application/vnd.oci.image.layer.v1.tar+zstd",
+        (true, LayerCompression::Zstd) => "application/vnd.docker.image.rootfs.diff.tar.zstd",
+        (false, LayerCompression::Gzip) => "application/vnd.oci.image.layer.v1.tar+gzip",
+        (false, LayerCompression::Zstd) => "application/vnd.oci.image.layer.v1.tar+zstd",
     }
 }
 
 pub(super) struct Rewriting<'a> {
     archive: &'a Archive,
-    packing: Packing,
+    packing: LayerCompression,
     /// By the digests of what they were.
-    layers: &'a HashMap<Digest, PackedLayer>,
+    layers: &'a HashMap<Digest, CompressedLayer>,
     manifests: HashMap<Digest, Manifest>,
     renamed: HashMap<Digest, Digest>,
 }
@@ -45,8 +45,8 @@ pub(super) struct Rewriting<'a> {
 impl<'a> Rewriting<'a> {
     pub(super) fn new(
         archive: &'a Archive,
-        packing: Packing,
-        layers: &'a HashMap<Digest, PackedLayer>,
+        packing: LayerCompression,
+        layers: &'a HashMap<Digest, CompressedLayer>,
     ) -> Self {
         Self { archive, packing, layers, manifests: HashMap::new(), renamed: HashMap::new() }
     }

@@ -1,4 +1,4 @@
-//! The JSON that says what is in an archive.
+//! Writes the JSON files that list what is in an archive.
 
 use std::collections::HashSet;
 

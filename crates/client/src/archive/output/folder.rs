@@ -1,4 +1,4 @@
-//! A folder in the OCI image layout: blobs come first, the index that names them last.
+//! Writes a folder in the OCI image layout: blobs first, the index that names them last.
 
 use std::fs;
 use std::io::{self, Write};

@@ -1,4 +1,4 @@
-//! A finished tar, packed.
+//! Compresses a finished tar.
 
 use std::fs::File;
 use std::io;
@@ -12,11 +12,10 @@ use crate::files::partial;
 use crate::files::source::blocking;
 use crate::{Error, Result};
 
-/// Packs a tar into `target`, which has its name only once it is whole.
+/// Compresses a tar with gzip into `target`, which gets its name only once it is whole.
 ///
 /// # Errors
-///
-/// [`Error::File`].
+/// [`Error::File`] if the tar cannot be read or the target not be written.
 pub async fn pack(tar: &Path, target: &Path) -> Result<()> {
     let (tar, owned) = (tar.to_owned(), target.to_owned());
     blocking("write", target, move || pack_blocking(&tar, &owned).map_err(Error::file("write", &owned))).await

@@ -1,4 +1,4 @@
-//! One blob's place in a tar that is being written.
+//! Writes one blob to its place in a tar that is being written.
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};

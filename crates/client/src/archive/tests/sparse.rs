@@ -10,7 +10,7 @@ use super::makers::{
     named, xz,
 };
 use super::malformed::unpack;
-use crate::archive::{Archive, ArchiveError, Packing};
+use crate::archive::{Archive, ArchiveError, LayerCompression};
 use crate::progress::Progress;
 
 async fn opened(files: &Files) -> Result<(TempDir, Archive), ArchiveError> {
@@ -163,7 +163,7 @@ async fn packed_layers_of_such_an_image_are_proven_by_its_own_digests() {
     let (_folder, archive) = opened(&files).await.unwrap();
     let root: Digest = root["digest"].as_str().unwrap().parse().unwrap();
     let archive = std::sync::Arc::new(archive);
-    let packed = archive.compress(&[root], Packing::Gzip, 2, &Progress::default()).await.unwrap();
+    let packed = archive.compress(&[root], LayerCompression::Gzip, 2, &Progress::default()).await.unwrap();
     let manifest = packed.manifest(&packed.renamed(&root)).unwrap();
     let types: Vec<_> = manifest.layers.iter().map(|layer| layer.media_type.to_string()).collect();
     assert_eq!(types, [format!("{LAYER}+gzip"), format!("{LAYER}+gzip"), format!("{DOCKER_LAYER}.gzip")]);

@@ -16,7 +16,7 @@ use super::makers::{BLOCK, CONFIG, Files, IMAGE, Layout, Tar, digest_of, gzip, l
 use super::malformed::unpack;
 use crate::Error;
 use crate::archive::ArchiveError;
-use crate::archive::{Archive, Bundle, Form, ImageName, Output};
+use crate::archive::{Archive, ArchiveFormat, Bundle, ImageName, Output};
 use crate::error::Result;
 use crate::progress::Progress;
 use crate::registry::manifest::Manifest;
@@ -60,7 +60,7 @@ impl Registry {
     }
 
     async fn output(&self, target: &Path) -> Result<Output> {
-        Output::create(target, Form::of(target), self.bundle.clone(), &Progress::default()).await
+        Output::create(target, ArchiveFormat::of(target), self.bundle.clone(), &Progress::default()).await
     }
 
     async fn pull(&self, target: &Path) -> Result<usize> {
@@ -259,9 +259,11 @@ async fn nothing_else_is_taken_for_a_target() {
     std::fs::write(target(&folder, "notes.txt"), "mine").unwrap();
     let refused = registry.output(folder.path()).await;
     assert!(matches!(refused, Err(Error::Archive(ArchiveError::NotALayout(_)))));
-    let tar = Output::create(folder.path(), Form::Tar, registry.bundle.clone(), &Progress::default()).await;
+    let tar =
+        Output::create(folder.path(), ArchiveFormat::Tar, registry.bundle.clone(), &Progress::default())
+            .await;
     assert!(matches!(tar, Err(Error::Archive(ArchiveError::TargetIsAFolder(_)))));
-    assert_eq!(Form::of(&target(&folder, "notes.txt")), Form::Tar);
+    assert_eq!(ArchiveFormat::of(&target(&folder, "notes.txt")), ArchiveFormat::Tar);
     let layout = target(&folder, "layout");
     unpack(&layout, &vec![("oci-layout".to_owned(), br#"{"imageLayoutVersion":"9"}"#.to_vec())]);
     let refused = registry.output(&layout).await;

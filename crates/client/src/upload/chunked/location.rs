@@ -1,15 +1,15 @@
-//! Where an upload goes on: what a registry's `Location` means.
+//! The URL that a registry's `Location` means: the next request of the upload goes there.
 
 use reqwest::header::LOCATION;
 use url::Url;
 
 use crate::transport::answer::Answer;
-use crate::{Client, Result};
+use crate::{Registry, Result};
 
 /// The place that an answer to a request `at` some URL names.
-pub(super) fn named_by(client: &Client, at: &Url, answer: &Answer) -> Result<Url> {
+pub(super) fn named_by(registry: &Registry, at: &Url, answer: &Answer) -> Result<Url> {
     let location = answer.header(LOCATION.as_str());
-    let location = location.and_then(|location| resolve(&client.base, at, location));
+    let location = location.and_then(|location| resolve(&registry.base, at, location));
     location.ok_or_else(|| answer.unexpected("no Location that can be gone to"))
 }
 

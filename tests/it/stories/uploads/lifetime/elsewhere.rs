@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 
 use overside::domain::upload::UploadId;
-use overside_client::{Client, Event, Progress, PutOptions, Stage};
+use overside_client::{Event, Progress, Registry, Stage};
 
 use super::{NAME, PART_SIZE, SMALL_PARTS, here, stop};
 use crate::support::Stack;
@@ -47,10 +47,9 @@ pub async fn another_machine(stack: Arc<Stack>) {
     let file = stack.folder().join("cargo");
     std::fs::write(&file, &content).expect("a file");
     let sent = Arc::new(Sent::default());
-    let client = Client::new(server.base_url().parse().expect("a URL")).expect("a client");
-    let options = PutOptions { resume: Some(id), ..PutOptions::default() };
-    let name = NAME.parse().expect("a name");
-    let put = here(client.put_file(&name, &file, &options, &counting(&sent))).expect("it completes");
+    let registry = Registry::builder(server.base_url()).build().expect("a registry");
+    let put = registry.repository(NAME.parse().expect("a name")).put(&file).resume(id);
+    let put = here(put.progress(counting(&sent)).send()).expect("it completes");
 
     assert_eq!(put.digest, digest);
     let (total, done) = (content.len() as u64, 2 * PART_SIZE as u64);

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use overside::domain::upload::TransferMode;
-use overside_client::{Client, Event, Lanes, Progress, PutOptions};
+use overside_client::{Event, Registry, Subject};
 use serde_json::Value;
 
 use super::{NAME, PART_SIZE, SMALL_PARTS, here, passed, time};
@@ -39,17 +39,16 @@ pub async fn with_the_client(stack: Arc<Stack>) {
 
     let refusals = Arc::new((AtomicU32::new(0), Mutex::new(Vec::new())));
     let seen = Arc::clone(&refusals);
-    let progress = Progress::new(move |_, event| {
+    let count = move |_: &Subject, event: Event<'_>| {
         if let Event::Retrying { error, .. } = event {
             seen.0.fetch_add(1, SeqCst);
             seen.1.lock().expect("nobody panics in here").push(error.to_string());
         }
-    });
-    let client = Client::new(server.base_url().parse().expect("a URL")).expect("a client");
-    let options =
-        PutOptions { lanes: Lanes::new(1), mode: Some(TransferMode::Multipart), ..PutOptions::default() };
-    let name = NAME.parse().expect("a name");
-    let put = here(client.put_file(&name, &file, &options, &progress)).expect("it completes");
+    };
+    let registry = Registry::builder(server.base_url()).build().expect("a registry");
+    let put = registry.repository(NAME.parse().expect("a name")).put(&file).jobs(1);
+    let put = put.mode(TransferMode::Multipart).on_event(count);
+    let put = here(put.send()).expect("it completes");
 
     assert_eq!(put.digest, api::digest_of(&content));
     assert_eq!(line.held(), 0);

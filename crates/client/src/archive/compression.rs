@@ -1,4 +1,4 @@
-//! What packs layers and archives, known by its first bytes.
+//! The compressions of layers and archives, recognised by their first bytes.
 
 use std::io::{self, BufRead, Read};
 
@@ -23,12 +23,12 @@ const BZIP2: [u8; 3] = *b"BZh";
 const BZIP2_BLOCKS: [[u8; 6]; 2] =
     [[0x31, 0x41, 0x59, 0x26, 0x53, 0x59], [0x17, 0x72, 0x45, 0x38, 0x50, 0x90]];
 
-/// So many bytes tell how content is packed.
+/// Bytes that are needed to recognise a compression.
 pub(super) const MAX_MARK: usize = 10;
 /// In KiB, for xz: as for zstd, a dictionary of 128 MiB, twice what `xz -9` takes, and the decoder's own.
 const XZ_MEMORY_KIB: u32 = 129 * 1024;
 
-/// How bytes are packed.
+/// A compression of layers and archives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Compression {
     Gzip,
@@ -38,7 +38,7 @@ pub(super) enum Compression {
 }
 
 impl Compression {
-    /// Of content that begins so; none if it is not packed.
+    /// The compression of content that begins with these bytes; none if it is not compressed.
     pub(super) fn of(start: &[u8]) -> Option<Self> {
         let is_skippable = start.first().is_some_and(|byte| byte & 0xf0 == 0x50)
             && start.get(1..).is_some_and(|rest| rest.starts_with(&ZSTD_SKIPPABLE));
@@ -60,7 +60,7 @@ impl Compression {
         }
     }
 
-    /// How a media type ends that tells it. Only the first two are in the image specification.
+    /// The end of a media type that names the compression. Only the first two are in the image specification.
     pub(super) const fn suffix(self) -> &'static str {
         match self {
             Self::Gzip => "gzip",
@@ -70,7 +70,7 @@ impl Compression {
         }
     }
 
-    /// What is in it. Memory is bounded: 32 KiB of history for gzip, 4 MiB for bzip2, and for zstd and xz 128 MiB, by
+    /// A reader of the uncompressed bytes. Memory is bounded: 32 KiB of history for gzip, 4 MiB for bzip2, and for zstd and xz 128 MiB, by
     /// the decoders' own limits.
     pub(super) fn unpack<'a>(self, packed: impl BufRead + Send + 'a) -> Box<dyn Read + Send + 'a> {
         match self {

@@ -1,14 +1,14 @@
-//! A tar as a stretch of bytes that is read forward: from a file, or out of what packs it.
+//! Reads a tar forward: from a file, or as it is unpacked.
 
 use std::fs::File;
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
 use std::path::Path;
 
+use super::compression::Compression;
 use super::examine::{READ_SIZE, Watch};
-use super::unpack::Compression;
 
-/// Where reading has come to.
-pub(super) struct Tape {
+/// A tar that is read forward, and the position in it.
+pub(super) struct TarReader {
     input: Input,
     position: u64,
 }
@@ -18,8 +18,8 @@ enum Input {
     Packed(Box<dyn Read + Send>),
 }
 
-impl Tape {
-    /// From the start. Of a packed one, what is read of the file is counted.
+impl TarReader {
+    /// Opens a tar at its start. Of a packed one, `watch` counts the bytes read of the file.
     pub(super) fn open(path: &Path, compression: Option<Compression>, watch: &Watch) -> io::Result<Self> {
         let file = File::open(path)?;
         let input = match compression {
@@ -58,7 +58,7 @@ impl Tape {
     }
 }
 
-impl Read for Tape {
+impl Read for TarReader {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let read = match &mut self.input {
             Input::File { file, .. } => file.read(buffer)?,

@@ -1,5 +1,5 @@
-//! What the client remembers of uploads under way: one small file each, so that the same command goes on after a
-//! crash or a reboot, or on another machine that sees the folder.
+//! Uploads under way, saved in one small file each, so that the next run resumes them after a crash or a reboot, or on
+//! another machine that sees the folder.
 
 use std::fs;
 use std::path::PathBuf;
@@ -10,22 +10,23 @@ use overside_protocol::upload::UploadId;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-use crate::files::kept::{forget_old, key_file, write_private};
 use crate::files::source::blocking;
+use crate::files::state_file::{path_of, remove_old, write_private};
 use crate::{Error, Result};
 
-/// A folder with a file for each upload that is under way.
+/// A folder with a small file for each upload that is under way.
 #[derive(Debug, Clone)]
-pub struct UploadStates {
+pub struct SavedUploads {
     folder: PathBuf,
 }
 
-/// Where an upload can go on.
+/// Where an upload can be resumed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(crate) enum Begun {
+pub(crate) enum ResumePoint {
     /// An upload session of an Overside server.
-    Upload(UploadId),
+    #[serde(rename = "upload")]
+    Session(UploadId),
     /// A registry's `Location`: it may hold what lets anybody go on, so the file is the user's alone.
     Location(Url),
 }
@@ -35,10 +36,11 @@ struct StoredState {
     server: Url,
     repository: String,
     digest: Digest,
-    begun: Begun,
+    #[serde(rename = "begun")]
+    resume_point: ResumePoint,
 }
 
-/// One upload's file.
+/// The file of one upload.
 #[derive(Debug, Clone)]
 pub(crate) struct UploadFile {
     path: PathBuf,
@@ -47,18 +49,18 @@ pub(crate) struct UploadFile {
     digest: Digest,
 }
 
-impl UploadStates {
-    /// In this folder, which is made when something is to be remembered. What is old is removed.
+impl SavedUploads {
+    /// Saves uploads in this folder, which is created with the first. Files that are a month old are removed.
     #[must_use]
     pub fn at(folder: PathBuf) -> Self {
-        forget_old(&folder);
+        remove_old(&folder);
         Self { folder }
     }
 
-    pub(crate) fn of(&self, server: &Url, repository: &RepositoryName, digest: &Digest) -> UploadFile {
+    pub(crate) fn file(&self, server: &Url, repository: &RepositoryName, digest: &Digest) -> UploadFile {
         let key = format!("{server}\n{repository}\n{digest}");
         UploadFile {
-            path: key_file(&self.folder, &key),
+            path: path_of(&self.folder, &key),
             server: server.clone(),
             repository: repository.clone(),
             digest: *digest,
@@ -67,22 +69,22 @@ impl UploadStates {
 }
 
 impl UploadFile {
-    /// What was begun before. A file that cannot be read is as good as none: the upload begins anew.
-    pub fn read(&self) -> Option<Begun> {
+    /// Where the upload can be resumed. A file that cannot be read counts as none: the upload begins anew.
+    pub fn read(&self) -> Option<ResumePoint> {
         let state: StoredState = serde_json::from_slice(&fs::read(&self.path).ok()?).ok()?;
         let is_ours = state.server == self.server
             && state.repository == self.repository.as_str()
             && state.digest == self.digest;
-        is_ours.then_some(state.begun)
+        is_ours.then_some(state.resume_point)
     }
 
-    /// Remembers; a small file, written whole or not at all.
-    pub async fn write(&self, begun: &Begun) -> Result<()> {
+    /// Saves where the upload can be resumed. The file is written whole or not at all.
+    pub async fn write(&self, resume_point: &ResumePoint) -> Result<()> {
         let state = StoredState {
             server: self.server.clone(),
             repository: self.repository.to_string(),
             digest: self.digest,
-            begun: begun.clone(),
+            resume_point: resume_point.clone(),
         };
         let path = self.path.clone();
         let writing = blocking("write", &self.path, move || {
@@ -93,7 +95,7 @@ impl UploadFile {
     }
 
     pub fn remove(&self) {
-        // What stays is refused by the server, and removed then.
+        // A file that stays leads to an upload that the server does not know, and is removed then.
         let _ = fs::remove_file(&self.path);
     }
 }
@@ -106,18 +108,18 @@ mod tests {
     #[tokio::test]
     async fn an_upload_is_found_again_by_server_repository_and_digest_alone() {
         let folder = tempfile::tempdir().unwrap();
-        let states = UploadStates::at(folder.path().join("uploads"));
+        let states = SavedUploads::at(folder.path().join("uploads"));
         let server: Url = "http://127.0.0.1:5000/".parse().unwrap();
         let name: RepositoryName = "team/app".parse().unwrap();
-        let file = states.of(&server, &name, &Digest::EMPTY);
+        let file = states.file(&server, &name, &Digest::EMPTY);
         assert_eq!(file.read(), None);
-        let begun = Begun::Upload(UploadId::generate());
-        file.write(&begun).await.unwrap();
-        assert_eq!(states.of(&server, &name, &Digest::EMPTY).read(), Some(begun));
-        assert_eq!(states.of(&server, &"team/other".parse().unwrap(), &Digest::EMPTY).read(), None);
+        let session = ResumePoint::Session(UploadId::generate());
+        file.write(&session).await.unwrap();
+        assert_eq!(states.file(&server, &name, &Digest::EMPTY).read(), Some(session));
+        assert_eq!(states.file(&server, &"team/other".parse().unwrap(), &Digest::EMPTY).read(), None);
         fs::write(&file.path, "{").unwrap();
         assert_eq!(file.read(), None);
-        let location = Begun::Location("https://registry/v2/x?_state=secret".parse().unwrap());
+        let location = ResumePoint::Location("https://registry/v2/x?_state=secret".parse().unwrap());
         file.write(&location).await.unwrap();
         assert_eq!(file.read(), Some(location));
         #[cfg(unix)]

@@ -1,8 +1,7 @@
-//! One signed PUT to the store, repeated until the store has the bytes.
+//! Sends one presigned PUT to the store, and repeats it until the store has the bytes.
 
 use std::collections::BTreeMap;
 use std::pin::pin;
-use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use chrono::{DateTime, Utc};
@@ -11,61 +10,26 @@ use overside_protocol::upload::{Status, TransferMode};
 use overside_protocol::wire::{CompletedPart, PresignedPart, PresignedPut, PresignedUpload};
 use reqwest::Response;
 use reqwest::header::{CONTENT_LENGTH, ETAG, HeaderMap, HeaderName, HeaderValue};
-use tokio::sync::{Semaphore, SemaphorePermit};
 use url::Url;
 
+use super::concurrency::ConcurrencyLimit;
 use super::content::Content;
-use super::session::PresignTerms;
-use crate::progress::{Progress, Sent};
+use super::session::{PresignTerms, Session};
+use crate::progress::{Progress, SentBytes};
 use crate::transport::STALL_TIMEOUT;
 use crate::transport::address::peer;
 use crate::transport::answer::refusal;
 use crate::transport::retry::{Failure, Remedy};
-use crate::{Error, Result, Session, shortened};
+use crate::{Error, Result, shortened};
 
-/// Parts in flight where nothing else is asked for: fills most lines, and four parts of 8 MiB fit any store's limits.
-pub(crate) const DEFAULT_JOBS: usize = 4;
 /// After the last byte the store may still have to move a part of 5 GiB into place before it answers.
 const ANSWER_TIMEOUT: Duration = Duration::from_mins(5);
-/// Of a header's name so many characters are shown.
+/// Characters that are shown of a header's name.
 const MAX_NAME: usize = 60;
 
-/// How many bodies are under way at a time, whatever blobs they are of.
-#[derive(Debug, Clone)]
-pub struct Lanes {
-    count: usize,
-    free: Arc<Semaphore>,
-}
-
-impl Lanes {
-    /// At least one.
-    #[must_use]
-    pub fn new(count: usize) -> Self {
-        let count = count.clamp(1, Semaphore::MAX_PERMITS);
-        Self { count, free: Arc::new(Semaphore::new(count)) }
-    }
-
-    #[must_use]
-    pub const fn count(&self) -> usize {
-        self.count
-    }
-
-    /// Waits for one that is free, which it is again when this is dropped.
-    pub(crate) async fn enter(&self) -> Option<SemaphorePermit<'_>> {
-        // Never closed.
-        self.free.acquire().await.ok()
-    }
-}
-
-impl Default for Lanes {
-    fn default() -> Self {
-        Self::new(DEFAULT_JOBS)
-    }
-}
-
-/// What a transfer left in the store.
+/// The result of sending a blob to the store.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Transferred {
+pub(crate) struct Transferred {
     pub mode: TransferMode,
     /// How the file was cut, where it went in parts.
     pub plan: Option<PartPlan>,
@@ -73,9 +37,9 @@ pub struct Transferred {
     pub parts: Option<Vec<CompletedPart>>,
 }
 
-/// A signed request, as the server gave it.
+/// A presigned PUT to the store, as the server gave it.
 #[derive(Debug, Clone)]
-pub(crate) struct Signed {
+pub(crate) struct PresignedRequest {
     url: String,
     headers: BTreeMap<String, String>,
     expires_at: DateTime<Utc>,
@@ -83,27 +47,27 @@ pub(crate) struct Signed {
 
 /// How one signed PUT ended for good.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Delivered {
-    /// The store has it, and named it so.
+pub(crate) enum SignedPutOutcome {
+    /// The store has the bytes, under this `ETag` if it told one.
     Stored(Option<String>),
-    /// Nothing is awaited any more: the session is being finalized or is complete.
-    Settled,
+    /// The session needs no more bytes: it is being finalized or is complete.
+    NotNeeded,
 }
 
-/// A stretch of the file on its way to one signed URL.
+/// The PUT of a blob, or of one part of it, to a signed URL.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Delivery<'a> {
+pub(crate) struct SignedPut<'a> {
     pub session: &'a Session,
     pub content: &'a Content,
-    pub lanes: &'a Lanes,
-    /// What the URL was asked for with, without the parts.
+    pub limit: &'a ConcurrencyLimit,
+    /// The terms that the URL was requested with, without the parts.
     pub terms: &'a PresignTerms,
-    /// The part; none for the whole file in one PUT.
+    /// None where the whole blob goes in one PUT.
     pub part: Option<Part>,
     pub progress: &'a Progress,
 }
 
-impl Signed {
+impl PresignedRequest {
     pub(crate) fn put(put: PresignedPut) -> Self {
         Self { url: put.presigned_url, headers: put.headers, expires_at: put.expires_at }
     }
@@ -118,30 +82,30 @@ impl Signed {
     }
 }
 
-impl Delivery<'_> {
-    /// Sends until it is stored: waits out what passes, signs anew what was refused or broke.
-    pub(crate) async fn run(&self, mut signed: Signed) -> Result<Delivered> {
-        let mut retry = self.session.client().retry(self.progress);
+impl SignedPut<'_> {
+    /// Sends until the bytes are stored: waits where that helps, and has the request signed anew where it was refused.
+    pub(crate) async fn run(&self, mut signed: PresignedRequest) -> Result<SignedPutOutcome> {
+        let mut retry = self.session.repository().registry.retry(self.progress);
         let mut remedy = Remedy::Again;
         loop {
-            let lane = self.lanes.enter().await;
+            let permit = self.limit.acquire().await;
             if remedy == Remedy::SignAnew || signed.has_expired() {
                 signed = match self.sign().await {
                     // What another process completed meanwhile gives no more signatures.
-                    Err(Error::UploadUnknown(_) | Error::Refused(_)) if self.is_settled().await? => {
-                        return Ok(Delivered::Settled);
+                    Err(Error::UploadUnknown(_) | Error::Refused(_)) if self.needs_no_more().await? => {
+                        return Ok(SignedPutOutcome::NotNeeded);
                     }
                     signed => signed?,
                 };
             }
             let attempted = self.attempt(&signed).await;
-            drop(lane);
+            drop(permit);
             let failure = match attempted {
-                Ok(etag) => return Ok(Delivered::Stored(etag)),
+                Ok(etag) => return Ok(SignedPutOutcome::Stored(etag)),
                 Err(failure) => failure,
             };
-            if failure.is_gone() && self.is_settled().await? {
-                return Ok(Delivered::Settled);
+            if failure.is_gone() && self.needs_no_more().await? {
+                return Ok(SignedPutOutcome::NotNeeded);
             }
             remedy = retry.after(failure).await?;
         }
@@ -154,16 +118,16 @@ impl Delivery<'_> {
         }
     }
 
-    async fn attempt(&self, signed: &Signed) -> Result<Option<String>, Failure> {
+    async fn attempt(&self, signed: &PresignedRequest) -> Result<Option<String>, Failure> {
         let (offset, size) = self.extent();
-        let client = self.session.client();
-        let url = Url::parse(&signed.url).map_err(|_| client.unexpected("a signed URL that is none"))?;
-        let (store, sent) = (peer(&url), Sent::new(self.progress));
-        let headers = signed_headers(&signed.headers, size).map_err(|what| client.unexpected(what))?;
+        let registry = &self.session.repository().registry;
+        let url = Url::parse(&signed.url).map_err(|_| registry.unexpected("a signed URL that is none"))?;
+        let (store, sent) = (peer(&url), SentBytes::new(self.progress));
+        let headers = signed_headers(&signed.headers, size).map_err(|what| registry.unexpected(what))?;
         // Of another registry, where that is where the bytes come from.
         let stream = self.content.stream(offset, size).await.map_err(Failure::of)?;
         let request =
-            client.destinations.to(&url)?.put(url).headers(headers).body(client.body(stream, &sent));
+            registry.destinations.to(&url)?.put(url).headers(headers).body(registry.body(stream, &sent));
         let request = async { request.send().await.map_err(|error| Error::transport(&store, error)) };
         let error = match unless_stalled(&store, request, &sent, size).await {
             Ok(response) if response.status().is_success() => {
@@ -180,22 +144,23 @@ impl Delivery<'_> {
     }
 
     /// Asks for this one request again.
-    async fn sign(&self) -> Result<Signed> {
+    async fn sign(&self) -> Result<PresignedRequest> {
         let parts = self.part.map(|part| PartRange { first: part.number, last: part.number });
         let signed = match self.session.presign(&PresignTerms { parts, ..*self.terms }).await? {
-            PresignedUpload::Put(put) if self.part.is_none() => Some(Signed::put(put)),
+            PresignedUpload::Put(put) if self.part.is_none() => Some(PresignedRequest::put(put)),
             PresignedUpload::Multipart(multipart) => {
                 let number = self.part.map(|part| part.number);
                 let part = multipart.parts.into_iter().find(|part| Some(part.part_number) == number);
-                part.map(|part| Signed::part(part, multipart.expires_at))
+                part.map(|part| PresignedRequest::part(part, multipart.expires_at))
             }
             PresignedUpload::Put(_) => None,
         };
-        signed.ok_or_else(|| self.session.client().unexpected("another part than was asked for"))
+        signed.ok_or_else(|| self.session.repository().registry.unexpected("another part than was asked for"))
     }
 
-    /// Why a URL leads nowhere: another process may have finished the upload, or it has ended.
-    async fn is_settled(&self) -> Result<bool> {
+    /// Whether another process has finished the upload meanwhile, which is why a URL leads nowhere. An error if the upload has
+    /// ended.
+    async fn needs_no_more(&self) -> Result<bool> {
         let state = self.session.state().await?;
         match state.status {
             Status::Finalizing | Status::Completed => Ok(true),
@@ -246,7 +211,7 @@ fn signed_headers(signed: &BTreeMap<String, String>, size: u64) -> Result<Header
 pub(crate) async fn unless_stalled(
     peer: &str,
     request: impl Future<Output = Result<Response>>,
-    sent: &Sent,
+    sent: &SentBytes,
     size: u64,
 ) -> Result<Response> {
     let mut request = pin!(request);

@@ -1,4 +1,4 @@
-//! From what an archive says to what it has: every byte hashed, once.
+//! Verifies an archive: every byte is hashed once, and compared with the digests and diff ids that it names.
 
 use std::collections::HashMap;
 
@@ -10,9 +10,9 @@ use super::{ArchiveError, Image};
 use crate::progress::Stage;
 use crate::registry::manifest::Manifest;
 
-/// What an archive says it has, with a file for each blob.
+/// The images that an archive says it has, with a file for each blob.
 #[derive(Debug, Default)]
-pub(super) struct Found {
+pub(super) struct ArchiveIndex {
     pub(super) images: Vec<Image>,
     pub(super) manifests: HashMap<Digest, Manifest>,
     pub(super) blobs: HashMap<Digest, Member>,
@@ -29,30 +29,30 @@ pub(super) struct Layer {
 }
 
 /// Files by their names, hashed.
-pub(super) type Hashed = HashMap<String, Examined>;
+pub(super) type ExaminedFiles = HashMap<String, Examined>;
 
 /// Hashes files, in their order in the archive.
 pub(super) fn hash_all<'a>(
     contents: &Contents,
     members: impl Iterator<Item = &'a Member>,
     watch: &Watch,
-) -> Result<Hashed, ArchiveError> {
+) -> Result<ExaminedFiles, ArchiveError> {
     let mut members: Vec<_> = members.collect();
     members.sort_by_key(|member| member.order);
     if !contents.is_packed() {
         watch.progress.started(Stage::Hashing, members.iter().map(|member| member.size).sum(), 0);
     }
-    let mut hashed = Hashed::new();
+    let mut hashed = ExaminedFiles::new();
     for member in members {
         hashed.insert(member.name.clone(), contents.examine(member, watch)?);
     }
     Ok(hashed)
 }
 
-impl Found {
-    pub(super) fn prove(
+impl ArchiveIndex {
+    pub(super) fn verify(
         &self,
-        hashed: &Hashed,
+        hashed: &ExaminedFiles,
         contents: &Contents,
         watch: &Watch,
     ) -> Result<(), ArchiveError> {
@@ -64,7 +64,7 @@ impl Found {
         }
         for layer in &self.layers {
             if let Some(member) = self.blobs.get(&layer.digest) {
-                let reading = Reading { member, contents, watch };
+                let reading = LayerSource { member, contents, watch };
                 check_layer(of(hashed, &member.name)?, layer.diff_id, layer.may_be_packed, &reading)?;
             }
         }
@@ -72,12 +72,12 @@ impl Found {
     }
 }
 
-pub(super) fn of<'a>(hashed: &'a Hashed, name: &str) -> Result<&'a Examined, ArchiveError> {
+pub(super) fn of<'a>(hashed: &'a ExaminedFiles, name: &str) -> Result<&'a Examined, ArchiveError> {
     hashed.get(name).ok_or_else(|| ArchiveError::missing("the file", name))
 }
 
-/// A file that may have to be read once more.
-pub(super) struct Reading<'a> {
+/// The file of a layer, which may have to be read once more.
+pub(super) struct LayerSource<'a> {
     pub(super) member: &'a Member,
     pub(super) contents: &'a Contents,
     pub(super) watch: &'a Watch,
@@ -88,7 +88,7 @@ pub(super) fn check_layer(
     examined: &Examined,
     diff_id: Digest,
     may_be_packed: bool,
-    reading: &Reading<'_>,
+    reading: &LayerSource<'_>,
 ) -> Result<(), ArchiveError> {
     let layer = || reading.member.name.clone();
     let (compression, known) = match &examined.packed {

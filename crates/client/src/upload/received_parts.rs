@@ -1,4 +1,4 @@
-//! What the store has of an upload, held against what it should have.
+//! The parts that a store lists for an upload, compared with the file's own.
 //!
 //! A store may list a part that it does not have: versitygw lists one whose sender went away at its full size, padded
 //! with zeros. The size says nothing then, but the `ETag` does where it is the part's MD5. That needs no memory of
@@ -21,51 +21,51 @@ use crate::{Error, Result};
 const HASHED_AT_ONCE: usize = 2;
 
 /// Parts that the store lists at their full size, with their ETags as far as the server tells them.
-pub(crate) type Arrived = BTreeMap<PartNumber, Option<String>>;
+pub(crate) type ReceivedParts = BTreeMap<PartNumber, Option<String>>;
 
-/// What the ETags of a store's parts are.
+/// Whether the ETags of a store's parts are their MD5s.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Naming {
+pub(crate) enum ETagKind {
     Md5,
     Opaque,
-    /// It has not been seen yet.
+    /// No part has shown it yet.
     Unknown,
 }
 
 /// The parts of the plan that the server says have arrived whole.
-pub(crate) fn arrived(plan: &PartPlan, received: Vec<ReceivedPart>) -> Arrived {
+pub(crate) fn whole_parts(plan: &PartPlan, received: Vec<ReceivedPart>) -> ReceivedParts {
     let is_whole = |part: &ReceivedPart| plan.part(part.part_number).is_some_and(|own| own.size == part.size);
     received.into_iter().filter(is_whole).map(|part| (part.part_number, part.etag)).collect()
 }
 
-/// What a store's ETags are, by one part that it has just taken.
-pub(crate) async fn naming(content: &Content, part: Part, etag: &str) -> Result<Naming> {
-    let Content::File(file) = content else { return Ok(Naming::Opaque) };
-    let Some(told) = as_md5(etag) else { return Ok(Naming::Opaque) };
-    Ok(if md5(file.clone(), part).await? == told { Naming::Md5 } else { Naming::Opaque })
+/// The kind of a store's ETags, by one part that it has just taken.
+pub(crate) async fn etag_kind(content: &Content, part: Part, etag: &str) -> Result<ETagKind> {
+    let Content::File(file) = content else { return Ok(ETagKind::Opaque) };
+    let Some(claimed) = as_md5(etag) else { return Ok(ETagKind::Opaque) };
+    Ok(if md5(file.clone(), part).await? == claimed { ETagKind::Md5 } else { ETagKind::Opaque })
 }
 
-/// The parts whose `ETag` has the form of an MD5 and is not that of our bytes; and what the ETags are, as far as these
+/// The parts whose `ETag` has the form of an MD5 and is not that of our bytes, and the kind of the ETags as far as these
 /// show it: a match is no coincidence.
 ///
 /// Only of files: to read another registry's blob for this would cost as much as sending it again.
 pub(crate) async fn differing(
     content: &Content,
     plan: &PartPlan,
-    arrived: &Arrived,
-) -> Result<(Vec<Part>, Naming)> {
-    let Content::File(file) = content else { return Ok((Vec::new(), Naming::Opaque)) };
-    let comparable = arrived.iter().filter_map(|(number, etag)| {
+    received: &ReceivedParts,
+) -> Result<(Vec<Part>, ETagKind)> {
+    let Content::File(file) = content else { return Ok((Vec::new(), ETagKind::Opaque)) };
+    let comparable = received.iter().filter_map(|(number, etag)| {
         Some((plan.part(*number)?, as_md5(etag.as_deref().unwrap_or_default())?))
     });
-    let mut comparing = Vec::with_capacity(arrived.len());
-    for (part, told) in comparable {
+    let mut comparing = Vec::with_capacity(received.len());
+    for (part, claimed) in comparable {
         let hashing = md5(file.clone(), part);
-        comparing.push(async move { Ok::<_, Error>((part, hashing.await? == told)) });
+        comparing.push(async move { Ok::<_, Error>((part, hashing.await? == claimed)) });
     }
     let compared: Vec<_> = stream::iter(comparing).buffered(HASHED_AT_ONCE).try_collect().await?;
-    let naming = if compared.iter().any(|(_, same)| *same) { Naming::Md5 } else { Naming::Unknown };
-    Ok((compared.into_iter().filter(|(_, same)| !same).map(|(part, _)| part).collect(), naming))
+    let kind = if compared.iter().any(|(_, same)| *same) { ETagKind::Md5 } else { ETagKind::Unknown };
+    Ok((compared.into_iter().filter(|(_, same)| !same).map(|(part, _)| part).collect(), kind))
 }
 
 /// Sixteen bytes in hexadecimal, quoted or not. Those of several parts together have a `-` in them.

@@ -1,45 +1,47 @@
-//! What is in a folder besides its files' bytes: modes, links and empty folders. An annotation of the artifact's manifest
-//! keeps it; other tools restore the files and leave the rest.
+//! Modes, links and empty folders of a folder that became an artifact. They stand in an annotation of its manifest; other
+//! tools restore the files and ignore it.
 
 use std::collections::BTreeMap;
 use std::path::{Component, Path};
 
 use serde::{Deserialize, Serialize};
 
-/// The annotation's name.
-pub(in crate::cli) const TREE: &str = "overside.folder";
-/// The mode of a file of which nothing is said.
-pub(in crate::cli) const USUAL_MODE: u32 = 0o644;
+/// The annotation of a manifest that holds a [`FolderTree`] as JSON.
+pub(super) const ANNOTATION: &str = "overside.folder";
+/// The mode of a file whose mode is not listed.
+pub(super) const USUAL_MODE: u32 = 0o644;
 
-/// As JSON; paths are relative to the folder, with slashes.
+/// What a folder has besides its files' bytes. Paths are relative to the folder, with slashes.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub(in crate::cli) struct Tree {
+pub struct FolderTree {
     /// Permission bits of files, in octal digits, where they are not those of [`USUAL_MODE`].
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub modes: BTreeMap<String, String>,
-    /// Symbolic links, and what they lead to.
+    pub(super) modes: BTreeMap<String, String>,
+    /// Symbolic links with their targets.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub links: BTreeMap<String, String>,
+    pub(super) links: BTreeMap<String, String>,
     /// Folders that have nothing in them.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub empty: Vec<String>,
+    pub(super) empty: Vec<String>,
 }
 
-impl Tree {
+impl FolderTree {
+    /// Whether there is nothing but files with the usual mode.
+    #[must_use]
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }
 
-    /// The permission bits of a file. Those that give somebody else's rights away (setuid and its like) are never kept.
-    pub fn mode(&self, path: &str) -> Option<u32> {
+    /// The permission bits of a file. Those that give somebody else's rights away (setuid and its like) are ignored.
+    pub(super) fn mode(&self, path: &str) -> Option<u32> {
         Some(u32::from_str_radix(self.modes.get(path)?, 8).ok()? & 0o777)
     }
 }
 
 /// Whether a link at `path` leads to somewhere below the folder, wherever other links in it lead: up first and then down,
 /// and never further up than the folder.
-pub(in crate::cli) fn leads_inside(path: &str, target: &str) -> bool {
+pub(super) fn leads_inside(path: &str, target: &str) -> bool {
     let depth = Path::new(path).components().count().saturating_sub(1);
     let (mut up, mut goes_down) = (0, false);
     for component in Path::new(target).components() {
@@ -51,14 +53,6 @@ pub(in crate::cli) fn leads_inside(path: &str, target: &str) -> bool {
         }
     }
     !target.is_empty() && up <= depth
-}
-
-/// A relative path of plain names, on this system and on others.
-pub(in crate::cli) fn is_plain(title: &str) -> bool {
-    !title.is_empty()
-        && !title.contains(['\\', '\0', ':'])
-        && !title.ends_with('/')
-        && Path::new(title).components().all(|component| matches!(component, Component::Normal(_)))
 }
 
 #[cfg(test)]
@@ -87,21 +81,11 @@ mod tests {
 
     #[test]
     fn modes_give_no_rights_of_others_away() {
-        let tree: Tree =
+        let tree: FolderTree =
             serde_json::from_str(r#"{"modes":{"a":"4755","b":"600","c":"rwx"}}"#).unwrap_or_default();
         assert_eq!(
             [tree.mode("a"), tree.mode("b"), tree.mode("c"), tree.mode("d")],
             [Some(0o755), Some(0o600), None, None]
         );
-    }
-
-    #[test]
-    fn only_plain_relative_paths_are_titles() {
-        for good in ["a", "a/b.parquet", "a b/ü", ".hidden"] {
-            assert!(is_plain(good), "{good}");
-        }
-        for bad in ["", "/etc/passwd", "../up", "a/../../b", "a\\b", "c:a", "a/", "a\0b", ".", "./a/.."] {
-            assert!(!is_plain(bad), "{bad}");
-        }
     }
 }
