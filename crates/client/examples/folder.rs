@@ -20,7 +20,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let repository = Registry::builder(address.url()).build()?.repository(name.repository().clone());
     let Some(Reference::Tag(tag)) = name.reference() else { return Err("name a tag".into()) };
 
-    let folder = Folder::read(Path::new(&folder), |path| path.ends_with(".tmp")).await?;
+    let folder = Folder::read(Path::new(&folder), |path| path == "tmp").await?;
     let artifact = ArtifactBuilder::default().folder(folder).build().await?;
     let pushed = repository.push_files(artifact).tag(tag.clone()).replace_tag(true).send().await?;
     println!("{} files and configs sent, {} were there", pushed.sent, pushed.existed);

@@ -62,6 +62,7 @@ impl ArtifactFiles {
     }
 
     /// Each file's layer by its title, in order.
+    #[must_use]
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (&Title, &Descriptor)> {
         self.files.iter()
     }
