@@ -26,6 +26,8 @@ const PROTOCOL: Layers = &[
     ("part", &[]),
     ("range", &[]),
     ("upload", &[]),
+    // How they are described.
+    ("schema", &["digest", "media_type", "midstate", "part"]),
     // Requests and answers.
     ("wire", &["digest", "media_type", "midstate", "part", "upload"]),
 ];

@@ -9,12 +9,15 @@ use axum::http::header::{
     WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
 };
 use axum::http::{HeaderName, HeaderValue, Method};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use overside_protocol::wire;
+use sha2::{Digest, Sha256};
 use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
 use tower_http::set_header::SetResponseHeaderLayer;
 
 /// Nothing runs, nothing is loaded, and nobody shows it in a frame (Content Security Policy Level 3, "sandbox").
-const POLICY: HeaderValue = HeaderValue::from_static("sandbox; default-src 'none'; frame-ancestors 'none'");
+const POLICY: &str = "sandbox; default-src 'none'; frame-ancestors 'none'";
 /// The type is the one that is named (WHATWG Fetch, "X-Content-Type-Options").
 const NO_SNIFFING: HeaderValue = HeaderValue::from_static("nosniff");
 /// To be kept, not to be shown (RFC 6266).
@@ -60,6 +63,13 @@ pub(super) fn cross_origin(origins: &[String]) -> Option<CorsLayer> {
     })
 }
 
+/// For a page of ours: it may look as this says, and do no more than any other answer.
+pub(super) fn policy_with_style(style: &str) -> HeaderValue {
+    let hash = STANDARD.encode(Sha256::digest(style));
+    let policy = HeaderValue::try_from(format!("{POLICY}; style-src 'sha256-{hash}'"));
+    policy.unwrap_or(HeaderValue::from_static(POLICY))
+}
+
 /// On every answer: browsers do not look into a body to find out what it is.
 pub(super) fn not_to_be_guessed() -> SetResponseHeaderLayer<HeaderValue> {
     SetResponseHeaderLayer::overriding(X_CONTENT_TYPE_OPTIONS, NO_SNIFFING)
@@ -67,5 +77,5 @@ pub(super) fn not_to_be_guessed() -> SetResponseHeaderLayer<HeaderValue> {
 
 /// On every answer that has no policy of its own.
 pub(super) fn not_to_be_run() -> SetResponseHeaderLayer<HeaderValue> {
-    SetResponseHeaderLayer::if_not_present(CONTENT_SECURITY_POLICY, POLICY)
+    SetResponseHeaderLayer::if_not_present(CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY))
 }

@@ -56,6 +56,9 @@ macro_rules! endpoints {
 endpoints! {
     Alive: GET "/healthz", Need::Nothing;
     Ready: GET "/readyz", Need::Nothing;
+    /// These two tell of the service, and of nothing in it.
+    OpenApi: GET "/openapi.json", Need::Nothing;
+    Docs: GET "/docs", Need::Nothing;
     /// The URL is signed: it is the permission.
     ReceivePut: PUT "/signed/{upload}", Need::Nothing;
     ReceivePart: PUT "/signed/{upload}/{part}", Need::Nothing;

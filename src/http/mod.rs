@@ -6,6 +6,8 @@ mod api;
 mod health;
 // The registry, and the presign protocol on top of its uploads.
 mod oci;
+// Every endpoint described, for programs and for people.
+mod openapi;
 // Takes the bytes of a URL that this service signed itself.
 mod signed;
 // Gives access tokens.
@@ -17,6 +19,8 @@ mod access_log;
 mod browser;
 // Who may hold how many connections, and how slow a client may be.
 pub mod connections;
+// What a front door says of an endpoint for the OpenAPI document.
+mod description;
 // Every endpoint, and what it takes to be let in.
 pub mod endpoint;
 // Service errors as status codes and error codes.
@@ -117,6 +121,8 @@ async fn answer(service: Arc<Service>, endpoint: Endpoint, request: Request) -> 
     match endpoint {
         Endpoint::Alive => Ok(health::alive().into_response()),
         Endpoint::Ready => Ok(health::ready(&service).await.into_response()),
+        Endpoint::OpenApi => Ok(openapi::for_programs()),
+        Endpoint::Docs => Ok(openapi::for_people()),
         // The URL is the permission, but its bytes come through here like others.
         Endpoint::ReceivePut | Endpoint::ReceivePart => {
             let permit = Permit::take(&service, endpoint, visitor.has_body()).await?;

@@ -6,7 +6,8 @@
 //! * [`part`], [`range`], [`upload`]: how bytes come and go
 //! * [`wire`]: requests and answers
 //!
-//! With the feature `sqlx` digests, names and media types are columns of a database as well.
+//! With the feature `sqlx` digests, names and media types are columns of a database as well; with
+//! `openapi` what is on the wire has schemas.
 //!
 //! ```
 //! use overside_protocol::digest::{Algorithm, Digest};
@@ -32,5 +33,7 @@ pub mod name;
 pub mod part;
 pub mod range;
 pub mod reference;
+#[cfg(feature = "openapi")]
+mod schema;
 pub mod upload;
 pub mod wire;

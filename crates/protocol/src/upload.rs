@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 /// Names an upload session: UUID version 7, so that rows and keys sort by age.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct UploadId(Uuid);
 
 impl UploadId {
@@ -50,6 +51,7 @@ pub struct UnknownValue;
 
 /// A state's name, as stored and as shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Status {
     Pending,
@@ -108,6 +110,7 @@ impl FromStr for Status {
 
 /// A transfer's name, as stored and as shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum TransferMode {
     Put,

@@ -24,6 +24,7 @@ pub const IS_NAME: HeaderName = HeaderName::from_static("x-is-resource-name");
 
 /// `GET …/uploads/{uuid}?presigned=true`: where the bytes go.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(tag = "mode", rename_all = "lowercase")]
 pub enum PresignedUpload {
     Put(PresignedPut),
@@ -32,12 +33,15 @@ pub enum PresignedUpload {
 
 /// One PUT for the whole blob.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct PresignedPut {
     /// Always `PUT`.
     pub method: String,
+    /// Where the bytes go; a secret while it lives.
     pub presigned_url: String,
-    /// Exactly what the client must send.
+    /// Exactly what the client must send, by name.
     pub headers: BTreeMap<String, String>,
+    /// When the URL ends; another one is to be had by asking again.
     pub expires_at: DateTime<Utc>,
     /// Declared size in bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -46,28 +50,38 @@ pub struct PresignedPut {
 
 /// One PUT for each part, in any order, in parallel.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct PresignedMultipart {
     /// Size in bytes of every part but the last.
     pub part_size: u64,
+    /// Parts of the whole blob, at most 10,000.
     pub part_count: u16,
+    /// Those that were asked for; without `parts=` the next that have not arrived.
     pub parts: Vec<PresignedPart>,
     /// What has arrived already; its bytes need not be sent again.
     pub received: Vec<ReceivedPart>,
+    /// When the URLs end; others are to be had by asking again.
     pub expires_at: DateTime<Utc>,
 }
 
+/// Where one part goes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct PresignedPart {
     pub part_number: PartNumber,
     /// First byte of the part in the blob.
     pub offset: u64,
     /// In bytes.
     pub size: u64,
+    /// Where the part's bytes go; a secret while it lives.
     pub presigned_url: String,
+    /// Exactly what the client must send, by name.
     pub headers: BTreeMap<String, String>,
 }
 
+/// A part that the store has.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ReceivedPart {
     pub part_number: PartNumber,
     /// In bytes.
@@ -79,9 +93,10 @@ pub struct ReceivedPart {
 
 /// Optional body of the finalizing `PUT`: what the client knows and the server would otherwise have to find out.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct FinalizeBody {
-    /// What the store answered to each part.
+    /// What the store answered to each part, all of them. Without it the service lists the parts itself.
     #[serde(default)]
     pub parts: Vec<CompletedPart>,
     /// SHA-256's intermediate hash value (FIPS 180-4 §6.2.2) after the first part, after the second, and so on up
@@ -90,19 +105,24 @@ pub struct FinalizeBody {
     pub sha256_midstates: Vec<Midstate>,
 }
 
+/// A part that the client has sent.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct CompletedPart {
     pub part_number: PartNumber,
+    /// The `ETag` of the store's answer, quotes and all.
     pub etag: String,
 }
 
 /// `GET …/uploads/{uuid}` with `Accept: application/json`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct UploadState {
     pub upload_uuid: UploadId,
     pub repository_name: String,
     pub status: Status,
+    /// How the bytes come, once that is settled.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mode: Option<TransferMode>,
     /// Size in bytes: declared, or found once completed.
@@ -114,26 +134,32 @@ pub struct UploadState {
     /// The blob's digest once completed; before that what was declared or claimed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub digest: Option<Digest>,
+    /// Only of a session that failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<FailureState>,
     /// What a finalize is at; told every some seconds, so a short one has none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub progress: Option<FinalizeProgress>,
     pub created_at: DateTime<Utc>,
+    /// When the session ends unless it gives a sign of life.
     pub expires_at: DateTime<Utc>,
 }
 
 /// How far a finalize is: so many bytes of its phase.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct FinalizeProgress {
     /// `assembling`, `copying`, `reading-back`, `placing`; a client takes any other as well.
     pub phase: String,
+    /// In bytes.
     pub done: u64,
+    /// In bytes.
     pub total: u64,
 }
 
 /// Why a session failed: an OCI error code and a sentence.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct FailureState {
     pub code: String,
     pub message: String,
@@ -141,20 +167,27 @@ pub struct FailureState {
 
 /// `GET /v2/{name}/tags/list`
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct TagList {
+    /// The repository's.
     pub name: String,
+    /// In the order of their bytes.
     pub tags: Vec<String>,
 }
 
 /// `GET /v2/{name}/blobs/`
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct BlobList {
+    /// The repository's.
     pub name: String,
+    /// Those first that the repository got first.
     pub blobs: Vec<ListedBlob>,
 }
 
 /// A blob as one repository has it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ListedBlob {
     pub digest: Digest,
     /// In bytes.
@@ -167,12 +200,15 @@ pub struct ListedBlob {
 
 /// `GET /v2/_catalog`
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Catalog {
+    /// Names, in the order of their bytes.
     pub repositories: Vec<String>,
 }
 
 /// An image index, as a list of referrers and `index.json` of an image layout are (OCI image-spec, image-index.md).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Index {
     /// Always 2.
@@ -183,6 +219,7 @@ pub struct Index {
 
 /// What refers to some content (OCI image-spec, descriptor.md).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Descriptor {
     pub media_type: MediaType,
@@ -191,6 +228,7 @@ pub struct Descriptor {
     pub size: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub artifact_type: Option<MediaType>,
+    /// Texts by key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub annotations: Option<serde_json::Value>,
     /// In an index: what the image runs on.
@@ -200,9 +238,13 @@ pub struct Descriptor {
 
 /// What an image runs on, in Go's words (OCI image-spec, image-index.md).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Platform {
+    /// `amd64`, `arm64`
     pub architecture: String,
+    /// `linux`
     pub os: String,
+    /// `v7`
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub variant: Option<String>,
 }
@@ -252,35 +294,51 @@ impl Descriptor {
 
 /// The OCI error envelope (distribution 1.1.1, "Error Codes").
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ErrorEnvelope {
+    /// At least one.
     pub errors: Vec<ErrorEntry>,
 }
 
+/// What went wrong.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ErrorEntry {
+    /// For programs: it stays what it is from version to version.
     pub code: String,
+    /// For people: what happened, to what, and what to do.
     pub message: String,
+    /// Which digest a manifest refers to in vain.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detail: Option<serde_json::Value>,
 }
 
 /// An entry of `GET /api/v2.0/projects/{name_or_id}/logs`
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct AuditLog {
+    /// Grows: `before=` takes it.
     pub id: i64,
     /// Empty for whoever did not sign in.
     pub username: String,
+    /// What it was done to, by its name.
     pub resource: String,
+    /// `artifact`, `blob`, `tag`, `project`, `member`, `robot`, …
     pub resource_type: String,
+    /// `push`, `pull`, `mount`, `create`, `update`, `delete`, …
     pub operation: String,
     pub op_time: DateTime<Utc>,
+    /// None for what was done from the command line.
+    #[cfg_attr(feature = "openapi", schema(required))]
     pub client_address: Option<String>,
 }
 
 /// An access token, under the names that Docker's specification and `OAuth2` have for it.
 #[derive(Debug, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Token {
     pub token: String,
+    /// The token again.
     pub access_token: String,
     /// In seconds.
     pub expires_in: u64,

@@ -5,6 +5,8 @@
 mod accounts;
 // Writes changes to the audit log.
 mod audited;
+// What its endpoints take and answer, for /openapi.json.
+mod described;
 // One page of a listing.
 mod page;
 // Quotas, the audit log and settings.
@@ -41,6 +43,8 @@ const MAX_BODY: usize = 64 * 1024;
 const OWN: &str = "current";
 /// Nothing has this id.
 const NO_ID: i64 = -1;
+
+pub(super) use described::described;
 
 type Answer = Result<Response, HttpError>;
 
@@ -156,6 +160,8 @@ async fn dispatch(endpoint: Endpoint, call: &Call) -> Answer {
         // Other front doors answer them.
         Endpoint::Alive
         | Endpoint::Ready
+        | Endpoint::OpenApi
+        | Endpoint::Docs
         | Endpoint::ReceivePut
         | Endpoint::ReceivePart
         | Endpoint::Token

@@ -4,6 +4,8 @@
 use chrono::{DateTime, Utc};
 use overside_protocol::wire::AuditLog;
 use serde::{Deserialize, Serialize};
+use utoipa::openapi::{RefOr, Schema};
+use utoipa::{PartialSchema, ToSchema};
 use uuid::Uuid;
 
 use crate::auth::password::Password;
@@ -15,26 +17,31 @@ use crate::domain::project::{Member as ProjectMember, QuotaLimit};
 use crate::http::error::HttpError;
 use crate::service;
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[expect(clippy::struct_field_names, reason = "the names are Harbor's")]
 pub(super) struct Project {
     project_id: i64,
     name: String,
+    /// Who made it.
     owner_name: String,
     creation_time: DateTime<Utc>,
     update_time: DateTime<Utc>,
-    /// What whoever asks is in it.
+    /// What whoever asks is in it: 1 for admin, 2 for developer, 3 for guest, 4 for maintainer.
     #[serde(skip_serializing_if = "Option::is_none")]
     current_user_role_id: Option<i64>,
     metadata: Metadata,
+    /// Repositories that have something.
     repo_count: u64,
+    /// In bytes; -1 for no limit.
     storage_limit: i64,
+    /// In tags; -1 for no limit.
     count_limit: i64,
 }
 
 /// Harbor's values are all text.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct Metadata {
+    /// `true` where everybody may pull.
     public: &'static str,
 }
 
@@ -56,18 +63,24 @@ impl From<service::ProjectDescription> for Project {
     }
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 pub(super) struct ProjectRequest {
+    /// Needed by a new project, which keeps it.
     pub project_name: Option<String>,
+    /// Whether everybody may pull.
     pub public: Option<Flag>,
     pub metadata: Option<MetadataRequest>,
+    /// In bytes; -1 for no limit.
     pub storage_limit: Option<i64>,
+    /// In tags; -1 for no limit.
     pub count_limit: Option<i64>,
+    /// Refused: there are no proxy caches.
     pub registry_id: Option<i64>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 pub(super) struct MetadataRequest {
+    /// Whether everybody may pull.
     pub public: Option<Flag>,
 }
 
@@ -76,12 +89,20 @@ pub(super) struct MetadataRequest {
 #[serde(try_from = "FlagText")]
 pub(super) struct Flag(pub bool);
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(untagged)]
 enum FlagText {
     Flag(bool),
     Text(String),
 }
+
+impl PartialSchema for Flag {
+    fn schema() -> RefOr<Schema> {
+        FlagText::schema()
+    }
+}
+
+impl ToSchema for Flag {}
 
 impl TryFrom<FlagText> for Flag {
     type Error = &'static str;
@@ -96,15 +117,20 @@ impl TryFrom<FlagText> for Flag {
     }
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Member {
+    /// Of the membership.
     id: i64,
     project_id: i64,
+    /// The user's.
     entity_id: i64,
+    /// The user's.
     entity_name: String,
     /// `u` for a user: there are no groups.
     entity_type: &'static str,
+    /// 1 for admin, 2 for developer, 3 for guest, 4 for maintainer.
     role_id: i64,
+    /// `projectAdmin`, `developer`, `guest`, `maintainer`
     role_name: &'static str,
 }
 
@@ -125,13 +151,16 @@ impl From<ProjectMember> for Member {
     }
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 pub(super) struct MemberRequest {
+    /// 1 for admin, 2 for developer, 3 for guest, 4 for maintainer.
     pub role_id: i64,
+    /// Needed by a new member.
     pub member_user: Option<MemberUser>,
 }
 
-#[derive(Debug, Deserialize)]
+/// A user by name or by id.
+#[derive(Debug, Deserialize, ToSchema)]
 pub(super) struct MemberUser {
     pub username: Option<String>,
     pub user_id: Option<i64>,
@@ -144,11 +173,12 @@ pub(super) fn role(id: i64) -> Result<Role, HttpError> {
         .ok_or_else(|| HttpError::invalid("role_id is 1 (admin), 2 (developer), 3 (guest) or 4 (maintainer)"))
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[expect(clippy::struct_field_names, reason = "the names are Harbor's")]
 pub(super) struct User {
     user_id: i64,
     username: String,
+    /// Whether an administrator.
     sysadmin_flag: bool,
     /// False for whoever signs in with tokens alone.
     has_password: bool,
@@ -156,6 +186,8 @@ pub(super) struct User {
     oidc_issuer: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     oidc_subject: Option<String>,
+    /// None where nobody has to sign in.
+    #[schema(required)]
     creation_time: Option<DateTime<Utc>>,
 }
 
@@ -188,30 +220,38 @@ impl From<account::User> for User {
     }
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 pub(super) struct UserRequest {
     pub username: String,
+    /// 8 to 1024 bytes. Needed by a user without an identity elsewhere.
+    #[schema(value_type = Option<String>, format = Password)]
     pub password: Option<Password>,
+    /// Whether an administrator.
     #[serde(default)]
     pub sysadmin_flag: bool,
+    /// With `oidc_subject`: who this is to an OIDC issuer.
     pub oidc_issuer: Option<String>,
     pub oidc_subject: Option<String>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 pub(super) struct PasswordRequest {
+    /// Needed by whoever changes their own.
+    #[schema(value_type = Option<String>, format = Password)]
     pub old_password: Option<Password>,
+    #[schema(value_type = String, format = Password)]
     pub new_password: Password,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 pub(super) struct AdministratorRequest {
     pub sysadmin_flag: bool,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(super) struct AccessToken {
     id: Uuid,
+    /// What the user calls it.
     name: String,
     creation_time: DateTime<Utc>,
     /// Seconds since the epoch; -1 for never.
@@ -239,8 +279,9 @@ impl From<account::AccessToken> for AccessToken {
     }
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 pub(super) struct TokenRequest {
+    /// What the user calls it.
     pub name: String,
     /// In days; -1 for never.
     #[serde(default = "forever")]
@@ -251,26 +292,29 @@ const fn forever() -> i64 {
     -1
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Quota {
+    /// The project's.
     id: i64,
+    /// The project.
     #[serde(rename = "ref")]
     reference: QuotaReference,
     creation_time: DateTime<Utc>,
     update_time: DateTime<Utc>,
+    /// The limits; -1 for none.
     hard: Amounts,
     used: Amounts,
     /// Held for uploads that are open.
     reserved: Reserved,
 }
 
-/// In bytes.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct Reserved {
+    /// In bytes.
     storage: i64,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct QuotaReference {
     id: i64,
     name: String,
@@ -278,9 +322,11 @@ struct QuotaReference {
 }
 
 /// Bytes and tags.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct Amounts {
+    /// In bytes.
     storage: i64,
+    /// In tags.
     count: i64,
 }
 
@@ -308,14 +354,16 @@ fn signed(amount: u64) -> i64 {
     i64::try_from(amount).unwrap_or(i64::MAX)
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 pub(super) struct QuotaRequest {
     pub hard: AmountsRequest,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 pub(super) struct AmountsRequest {
+    /// In bytes; -1 for no limit.
     pub storage: Option<i64>,
+    /// In tags; -1 for no limit.
     pub count: Option<i64>,
 }
 

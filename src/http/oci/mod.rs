@@ -2,6 +2,8 @@
 
 // Writes pushes, pulls and deletions to the audit log.
 mod audited;
+// What its endpoints take and answer, for /openapi.json.
+mod described;
 // Blobs, manifests and tags.
 mod registry;
 // Takes a path apart.
@@ -31,6 +33,8 @@ use uploads::{abort, append, begin, finalize, status};
 pub(super) const PREFIX: &str = "/v2/";
 
 const CONTENT_DIGEST: HeaderName = HeaderName::from_static("docker-content-digest");
+pub(super) use described::described;
+
 type Answer = Result<Response, HttpError>;
 
 pub(super) async fn dispatch(State(service): State<Arc<Service>>, request: Request) -> Answer {

@@ -7,6 +7,7 @@ pub mod command_line;
 pub mod containerd;
 pub mod copies;
 pub mod database;
+pub mod described;
 pub mod front;
 pub mod holding;
 pub mod image;

@@ -7,6 +7,7 @@ use axum::response::IntoResponse;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::domain::access::{Action, Actions, ProjectName, ProjectReference, UnknownName};
 use crate::domain::account::{InvalidRobotName, Robot as RobotAccount, RobotName};
@@ -21,42 +22,52 @@ use crate::service::NewRobot;
 const PROJECT: &str = "project";
 const REPOSITORY: &str = "repository";
 
-#[derive(Debug, Deserialize)]
-struct RobotRequest {
+#[derive(Debug, Deserialize, ToSchema)]
+pub(super) struct RobotRequest {
+    /// Without the project's: `ci`
     name: String,
     #[serde(default)]
     description: String,
     /// In days; -1 for never.
     duration: i64,
+    /// `project`
     level: String,
+    /// Not of a new one.
     #[serde(default)]
     disable: bool,
+    /// Left out: secrets are made here.
     secret: Option<String>,
+    /// One: a robot is in one project.
     permissions: Vec<Permission>,
 }
 
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 struct Permission {
+    /// `project`
     kind: String,
     /// The project's name.
     namespace: String,
     access: Vec<Access>,
 }
 
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 struct Access {
+    /// `repository`
     resource: String,
+    /// `pull`, `push`, `delete`
     action: String,
+    /// `allow`, as without it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     effect: Option<String>,
 }
 
-#[derive(Debug, Serialize)]
-struct Robot {
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Robot {
     id: i64,
     /// `robot$team+ci`
     name: String,
     description: String,
+    /// `project`
     level: &'static str,
     /// In days; -1 for never.
     duration: i64,
@@ -94,24 +105,27 @@ impl From<RobotAccount> for Robot {
     }
 }
 
-#[derive(Debug, Serialize)]
-struct RobotCreated {
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct RobotCreated {
     id: i64,
+    /// `robot$team+ci`
     name: String,
     /// Shown here and never again.
     secret: String,
     creation_time: DateTime<Utc>,
+    /// Seconds since the epoch; -1 for never.
     expires_at: i64,
 }
 
-#[derive(Debug, Deserialize)]
-struct RobotChanges {
+#[derive(Debug, Deserialize, ToSchema)]
+pub(super) struct RobotChanges {
     description: Option<String>,
     disable: Option<bool>,
 }
 
-#[derive(Debug, Default, Serialize, Deserialize)]
-struct RobotSecret {
+#[derive(Debug, Default, Serialize, Deserialize, ToSchema)]
+pub(super) struct RobotSecret {
+    /// Empty in a request: secrets are made here.
     #[serde(default)]
     secret: String,
 }

@@ -14,6 +14,8 @@ mod files;
 mod health;
 // What is logged, and what never is.
 mod logs;
+// `/openapi.json` and `/docs`.
+mod openapi;
 // What was seen of a bucket is kept for whoever starts next.
 mod probe;
 // Where URLs lead to, and where things lie in the bucket.
@@ -37,6 +39,7 @@ pub fn groups(servers: &Servers) -> Vec<Group> {
     vec![
         Group::new("service", Shows::Databases, stories.concat()),
         Group::new("service", Shows::Everything, stories_of_stores.concat()),
+        Group::new("service::openapi", Shows::Once, openapi::cases()),
         // A reader begins with the embedded default.
         Group::new("service::documents", Shows::Once, documents::cases()).if_there(servers.skopeo.is_some()),
     ]

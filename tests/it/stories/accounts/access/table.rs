@@ -15,6 +15,7 @@ use super::tokens::token;
 use super::{NOWHERE, PRIVATE, PUBLIC, Town, Visitor};
 use crate::support::Stack;
 use crate::support::api::{Answer, digest_of};
+use crate::support::described::Document;
 use crate::support::image::{CONFIG, Manifest, descriptor, image};
 
 /// In the order of the rows' letters.
@@ -44,6 +45,8 @@ const MANAGE: [&str; 3] = ["13333yy33", "13333yy33", NO_PROJECT];
 const ROWS: &[Row] = &[
     (Endpoint::Alive, EVERYBODY),
     (Endpoint::Ready, EVERYBODY),
+    (Endpoint::OpenApi, EVERYBODY),
+    (Endpoint::Docs, EVERYBODY),
     (Endpoint::Token, EVERYBODY),
     (Endpoint::Base, SIGNED_IN),
     (Endpoint::Catalog, SIGNED_IN),
@@ -115,6 +118,7 @@ pub async fn all(stack: Arc<Stack>) {
     assert_eq!(ROWS.len() + ELSEWHERE.len(), Endpoint::ALL.len(), "and none has two");
 
     let town = Town::new(&stack, &[]).await;
+    let document = Document::of(&town.server).await;
     let mut wrong = Vec::new();
     for (index, project) in [PUBLIC, PRIVATE, NOWHERE].into_iter().enumerate() {
         for (number, visitor) in VISITORS.into_iter().enumerate() {
@@ -135,7 +139,10 @@ pub async fn all(stack: Arc<Stack>) {
                     if asking.name == bearer.name && !endpoint.path().starts_with("/v2/") {
                         continue;
                     }
-                    let found = verdict(&town, *endpoint, project, asking, expected == 'y').await;
+                    let request = request(&town, *endpoint, project, asking, expected == 'y').await;
+                    let answer = Answer::to(request).await;
+                    document.assert_describes(*endpoint, &answer);
+                    let found = verdict(*endpoint, &answer);
                     if found != expected {
                         let who = format!("{} ({})", visitor.name, asking.name);
                         wrong.push(format!("{endpoint:?} of {project} by {who}: {found}, not {expected}"));
@@ -148,9 +155,7 @@ pub async fn all(stack: Arc<Stack>) {
 }
 
 /// What somebody is told. Whoever should be let in asks for what is there, and must get it.
-async fn verdict(town: &Town, endpoint: Endpoint, project: &str, visitor: &Visitor, is_let_in: bool) -> char {
-    let request = request(town, endpoint, project, visitor, is_let_in).await;
-    let answer = Answer::to(request).await;
+fn verdict(endpoint: Endpoint, answer: &Answer) -> char {
     match answer.status {
         // What stands in a project's way shows that whoever asks might.
         200..=399 | 409 | 412 => 'y',
@@ -162,7 +167,7 @@ async fn verdict(town: &Town, endpoint: Endpoint, project: &str, visitor: &Visit
             '1'
         }
         403 => '3',
-        status => panic!("{endpoint:?} of {project} by {}: {status} {}", visitor.name, answer.text()),
+        status => panic!("{endpoint:?}: {status} {}", answer.text()),
     }
 }
 

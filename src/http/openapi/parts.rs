@@ -1,0 +1,134 @@
+//! What several endpoints have in common: doors, parameters in paths, headers of answers, errors, ways to sign in.
+
+use overside_protocol::wire::IS_NAME;
+use serde_json::{Map, Value, json};
+
+use crate::http::description::refer;
+use crate::http::{api, gate, oci};
+use crate::storage::signed_url::SIGNED_PATH;
+
+pub(super) const INTRODUCTION: &str = "\
+    `HEAD` is taken wherever `GET` is. Where nobody has to sign in (`--auth none`) everybody may everything. \
+    Times are RFC 3339 in UTC, sizes are bytes. An unknown parameter is ignored; a known one may be given once.";
+
+/// Where requests come in: a name, what its paths begin with, what it is for, and the error that its answers have, none
+/// where they are text.
+pub(super) type Door = (&'static str, &'static str, &'static str, Option<&'static str>);
+
+pub(super) const DOORS: [Door; 5] = [
+    (
+        "registry",
+        oci::PREFIX,
+        "The registry (OCI distribution 1.1.1), and presigned uploads",
+        Some("Refused"),
+    ),
+    (
+        "api",
+        api::PREFIX,
+        "Accounts, projects and settings, in the shape of Harbor's API",
+        Some("RefusedByApi"),
+    ),
+    ("tokens", gate::TOKEN_PATH, "Access tokens, as Docker's specification has them", Some("Refused")),
+    ("signed", SIGNED_PATH, "Presigned URLs of this service's own, used as they were given", Some("Refused")),
+    ("service", "/", "Whether the service is well, and what it offers", None),
+];
+
+/// The first whose paths begin so.
+pub(super) fn door(path: &str) -> Door {
+    let [.., last] = DOORS;
+    DOORS.into_iter().find(|(_, prefix, ..)| path.starts_with(prefix)).unwrap_or(last)
+}
+
+/// Parts of a path, by their names in the table of endpoints.
+const IN_PATHS: [(&str, &str); 12] = [
+    ("name", "A repository's name, whose first segment is the project: its slashes go as they are"),
+    ("uuid", "An upload's UUID"),
+    ("digest", "`sha256:` or `sha512:` and hexadecimal digits in lower case"),
+    ("reference", "A tag, or a digest"),
+    ("name_or_id", "A project's name or its numeric id"),
+    ("member", "A membership's id"),
+    ("robot", "A robot's id"),
+    ("quota", "A project's id"),
+    ("user", "A user's id; `current` is the caller, where the user may do it"),
+    ("token", "A personal access token's id"),
+    ("upload", "An upload's UUID"),
+    ("part", "A part's number"),
+];
+
+pub(super) fn parameters() -> Map<String, Value> {
+    let in_paths = IN_PATHS.iter().map(|(name, what)| {
+        let schema = json!({ "type": "string" });
+        let parameter =
+            json!({ "name": name, "in": "path", "required": true, "description": what, "schema": schema });
+        ((*name).to_owned(), parameter)
+    });
+    let is_name = json!({
+        "name": IS_NAME.as_str(),
+        "in": "header",
+        "description": "`true`: a name made of digits is a name",
+        "schema": { "type": "boolean" },
+    });
+    in_paths.chain([("is_name".to_owned(), is_name)]).collect()
+}
+
+const HEADERS: [(&str, &str); 17] = [
+    ("Accept-Ranges", "`bytes`"),
+    ("Content-Range", "Which bytes these are, and of how many"),
+    ("Docker-Content-Digest", "The digest of what is there"),
+    ("Docker-Upload-UUID", "As `Upload-UUID`"),
+    ("ETag", "The digest in quotes; of a part, what the store calls it"),
+    ("Link", "The next page, with `rel=\"next\"`"),
+    ("Location", "Where it is, or goes on"),
+    ("OCI-Chunk-Min-Length", "Shorter chunks cost a detour, in bytes"),
+    ("OCI-Filters-Applied", "`artifactType`, where it was asked for"),
+    ("OCI-Subject", "The digest that the manifest refers to"),
+    ("OCI-Tag", "Once for each `tag`"),
+    ("Preference-Applied", "`respond-async`"),
+    ("Range", "`0-<last byte>` of what has arrived"),
+    ("Retry-After", "When to try again, in seconds: with 429 and 503"),
+    ("Upload-UUID", "The upload's"),
+    ("WWW-Authenticate", "How to sign in, and for what: with 401"),
+    ("X-Total-Count", "Entries on all pages"),
+];
+
+pub(super) fn headers() -> Map<String, Value> {
+    let header = |(name, what): &(&str, &str)| {
+        ((*name).to_owned(), json!({ "description": what, "schema": { "type": "string" } }))
+    };
+    HEADERS.iter().map(header).collect()
+}
+
+/// Answers that are not what was asked for.
+pub(super) fn refusals() -> Value {
+    let refusal = |codes: &str| {
+        json!({
+            "description": format!("An error, whose `code` is one of {codes}."),
+            "headers": {
+                "Retry-After": refer("headers", "Retry-After"),
+                "WWW-Authenticate": refer("headers", "WWW-Authenticate"),
+            },
+            "content": { "application/json": { "schema": refer("schemas", "ErrorEnvelope") } },
+        })
+    };
+    json!({ "Refused": refusal(OCI_CODES), "RefusedByApi": refusal(HARBOR_CODES) })
+}
+
+const OCI_CODES: &str = "BLOB_UNKNOWN, BLOB_UPLOAD_INVALID, BLOB_UPLOAD_UNKNOWN, DENIED, DIGEST_INVALID, \
+    MANIFEST_BLOB_UNKNOWN, MANIFEST_INVALID, MANIFEST_UNKNOWN, NAME_INVALID, NAME_UNKNOWN, \
+    PAGINATION_NUMBER_INVALID, SIZE_INVALID, TOOMANYREQUESTS, UNAUTHORIZED, UNAVAILABLE, UNKNOWN, UNSUPPORTED";
+const HARBOR_CODES: &str = "BAD_REQUEST, CONFLICT, FORBIDDEN, METHOD_NOT_ALLOWED, NOT_FOUND, PRECONDITION, \
+    TOO_MANY_REQUEST, UNAUTHORIZED, UNKNOWN";
+
+pub(super) fn security_schemes() -> Value {
+    let scheme = |scheme: &str, what: &str| json!({ "type": "http", "scheme": scheme, "description": what });
+    json!({
+        "basic": scheme(
+            "basic",
+            "A user's name with a password or a personal access token, or a robot's name with its secret.",
+        ),
+        "bearer": scheme(
+            "bearer",
+            "A personal access token or one of a trusted OIDC issuer; below `/v2/` also one of `/service/token`.",
+        ),
+    })
+}
