@@ -71,7 +71,7 @@ pub(super) fn parameters() -> Map<String, Value> {
     in_paths.chain([("is_name".to_owned(), is_name)]).collect()
 }
 
-const HEADERS: [(&str, &str); 17] = [
+const HEADERS: [(&str, &str); 16] = [
     ("Accept-Ranges", "`bytes`"),
     ("Content-Range", "Which bytes these are, and of how many"),
     ("Docker-Content-Digest", "The digest of what is there"),
@@ -80,7 +80,6 @@ const HEADERS: [(&str, &str); 17] = [
     ("Link", "The next page, with `rel=\"next\"`"),
     ("Location", "Where it is, or goes on"),
     ("OCI-Chunk-Min-Length", "Shorter chunks cost a detour, in bytes"),
-    ("OCI-Filters-Applied", "`artifactType`, where it was asked for"),
     ("OCI-Subject", "The digest that the manifest refers to"),
     ("OCI-Tag", "Once for each `tag`"),
     ("Preference-Applied", "`respond-async`"),
