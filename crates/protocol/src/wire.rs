@@ -22,7 +22,7 @@ pub const TOTAL_COUNT: HeaderName = HeaderName::from_static("x-total-count");
 /// Says to that API that a reference made of digits is a name (Harbor).
 pub const IS_NAME: HeaderName = HeaderName::from_static("x-is-resource-name");
 
-/// `GET …/uploads/{uuid}?presigned=true`: where the bytes go.
+/// Where the bytes go: `GET …/uploads/{uuid}?presigned=true`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(tag = "mode", rename_all = "lowercase")]
@@ -111,11 +111,11 @@ pub struct FinalizeBody {
 #[serde(deny_unknown_fields)]
 pub struct CompletedPart {
     pub part_number: PartNumber,
-    /// The `ETag` of the store's answer, quotes and all.
+    /// The `ETag` of the store's answer, as it is.
     pub etag: String,
 }
 
-/// `GET …/uploads/{uuid}` with `Accept: application/json`.
+/// Where a session stands: `GET …/uploads/{uuid}` with `Accept: application/json`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct UploadState {
@@ -165,7 +165,7 @@ pub struct FailureState {
     pub message: String,
 }
 
-/// `GET /v2/{name}/tags/list`
+/// A page of a repository's tags: `GET /v2/{name}/tags/list`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct TagList {
@@ -175,7 +175,7 @@ pub struct TagList {
     pub tags: Vec<String>,
 }
 
-/// `GET /v2/{name}/blobs/`
+/// A page of a repository's blobs: `GET /v2/{name}/blobs/`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct BlobList {
@@ -198,7 +198,7 @@ pub struct ListedBlob {
     pub in_manifest: bool,
 }
 
-/// `GET /v2/_catalog`
+/// A page of repositories: `GET /v2/_catalog`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Catalog {
@@ -313,7 +313,7 @@ pub struct ErrorEntry {
     pub detail: Option<serde_json::Value>,
 }
 
-/// An entry of `GET /api/v2.0/projects/{name_or_id}/logs`
+/// An entry of the audit log: `GET /api/v2.0/projects/{name_or_id}/logs`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct AuditLog {
