@@ -2,5 +2,5 @@
 
 #[tokio::main]
 async fn main() -> std::process::ExitCode {
-    Box::pin(overside::cli::run()).await
+    overside::cli::run().await
 }

@@ -85,7 +85,7 @@ impl Prober {
             seen = seen.without_proofs();
         }
         for kind in UploadKind::ALL {
-            tracing::info!(upload = kind.description(), proof = %seen.way(kind).proof(), "how uploads are proven here");
+            tracing::info!(upload = kind.description(), proof = %seen.proof_method(kind).proof(), "how uploads are proven here");
         }
         self.store.set_capabilities(seen);
     }

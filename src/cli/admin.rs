@@ -15,6 +15,7 @@ use tower::ServiceExt;
 
 use super::advice::advised;
 use super::login::read_line;
+use super::output::ResultFormat;
 use super::remote::RemoteArgs;
 use crate::auth::password::Password;
 use crate::{http, open};
@@ -24,9 +25,8 @@ const PAGE_SIZE: usize = 100;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct AdminArgs {
-    /// Print the API's JSON
-    #[arg(long)]
-    pub json: bool,
+    #[command(flatten)]
+    pub format: ResultFormat,
     /// Work on this database beside running servers, and past all permissions; without a URL on the one that
     /// `OVERSIDE_DATABASE` names [default: ask --server, as whoever is signed in there]
     #[arg(long, value_name = "URL", num_args = 0..=1, default_missing_value = "", help_heading = "Where")]
@@ -66,31 +66,29 @@ impl AdminArgs {
     }
 
     /// Prints one object, or a sentence about it.
-    pub fn say(&self, json: &Value, text: &str) {
-        if self.json { say!("{json}") } else { say!("{text}") }
+    pub fn say(&self, json: &Value, text: &str) -> anyhow::Result<()> {
+        self.format.say(json, || say!("{text}"))
     }
 
     /// Prints one array, or a table of it with a heading.
     pub fn table<const N: usize>(
         &self,
         heading: [&str; N],
-        rows: Vec<Value>,
+        rows: &[Value],
         cells: impl Fn(&Value) -> [String; N],
-    ) {
-        if self.json {
-            say!("{}", Value::from(rows));
-            return;
-        }
-        let lines: Vec<_> =
-            std::iter::once(heading.map(str::to_owned)).chain(rows.iter().map(cells)).collect();
-        let widths: [usize; N] = std::array::from_fn(|column| {
-            lines.iter().map(|cells| cells[column].chars().count()).max().unwrap_or_default()
-        });
-        for cells in lines {
-            let padded: Vec<_> =
-                cells.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}")).collect();
-            say!("{}", padded.join("  ").trim_end());
-        }
+    ) -> anyhow::Result<()> {
+        self.format.say(&rows, || {
+            let lines: Vec<_> =
+                std::iter::once(heading.map(str::to_owned)).chain(rows.iter().map(cells)).collect();
+            let widths: [usize; N] = std::array::from_fn(|column| {
+                lines.iter().map(|cells| cells[column].chars().count()).max().unwrap_or_default()
+            });
+            for cells in lines {
+                let padded: Vec<_> =
+                    cells.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}")).collect();
+                say!("{}", padded.join("  ").trim_end());
+            }
+        })
     }
 }
 

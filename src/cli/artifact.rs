@@ -74,31 +74,26 @@ impl Sending<'_> {
         let root = push.root().descriptor.clone();
         let report = push.progress(self.display.progress()).send().await?;
         self.display.finish();
-        self.say(&root, name, &report);
-        Ok(())
+        self.say(&root, name, &report)
     }
 
     /// The digest alone on a line, for people to copy and for scripts to read.
-    fn say(&self, root: &Descriptor, name: &ImageRef, report: &TransferReport) {
+    fn say(&self, root: &Descriptor, name: &ImageRef, report: &TransferReport) -> anyhow::Result<()> {
         let digest = root.digest;
         let reference = name.with_reference(Some(Reference::Digest(digest)));
-        if self.output.json {
-            let mut result = json!({
-                "event": "result",
-                "digest": digest,
-                "media_type": root.media_type,
-                "repository": name.repository().as_str(),
-                "reference": reference.to_string(),
-                "name": name.to_string(),
-                "blobs": report,
-            });
-            if let Some(before) = self.before {
-                result["digest_before"] = json!(before);
-            }
-            say!("{result}");
-        } else {
-            say!("{digest} {name}{}", told_before(self.before));
+        let mut result = json!({
+            "event": "result",
+            "digest": digest,
+            "media_type": root.media_type,
+            "repository": name.repository().as_str(),
+            "reference": reference.to_string(),
+            "name": name.to_string(),
+            "blobs": report,
+        });
+        if let Some(before) = self.before {
+            result["digest_before"] = json!(before);
         }
+        self.output.format().say(&result, || say!("{digest} {name}{}", told_before(self.before)))
     }
 
     async fn say_planned(&self, push: &Push, plan: &Plan) -> anyhow::Result<()> {
@@ -117,15 +112,13 @@ impl Sending<'_> {
         }
         self.display.finish();
         for (descriptor, outcome) in planned.into_iter().chain(manifests) {
-            say_planned(self.output, &descriptor.digest, descriptor.size, outcome);
+            say_planned(self.output, &descriptor.digest, descriptor.size, outcome)?;
         }
         if let (Some(before), Some(root)) = (self.before, plan.manifests.last()) {
             let digest = root.descriptor.digest;
-            if self.output.json {
-                say!("{}", json!({ "event": "planned_digest", "digest": digest, "digest_before": before }));
-            } else {
-                say!("{digest} would be the image{}", told_before(Some(before)));
-            }
+            let planned = json!({ "event": "planned_digest", "digest": digest, "digest_before": before });
+            let in_words = || say!("{digest} would be the image{}", told_before(Some(before)));
+            self.output.format().say(&planned, in_words)?;
         }
         Ok(())
     }
@@ -136,12 +129,14 @@ fn told_before(before: Option<Digest>) -> String {
 }
 
 /// A line of `--dry-run`.
-pub(super) fn say_planned(output: OutputArgs, digest: &Digest, size: u64, outcome: &str) {
-    if output.json {
-        say!("{}", json!({ "event": "planned", "digest": digest, "size": size, "outcome": outcome }));
-    } else {
-        say!("{digest} {size} {outcome}");
-    }
+pub(super) fn say_planned(
+    output: OutputArgs,
+    digest: &Digest,
+    size: u64,
+    outcome: &str,
+) -> anyhow::Result<()> {
+    let planned = json!({ "event": "planned", "digest": digest, "size": size, "outcome": outcome });
+    output.format().say(&planned, || say!("{digest} {size} {outcome}"))
 }
 
 /// Until it is done or somebody presses Ctrl-C. What has arrived stays, wherever it has.

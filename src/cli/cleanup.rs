@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 
+use super::output::ResultFormat;
 use crate::config::{LimitConfig, StoreConfig};
 use crate::open;
 use crate::service::{CleanupReport, Service};
@@ -21,9 +22,8 @@ pub(super) struct CleanupArgs {
     /// Only say what would be removed
     #[arg(long)]
     dry_run: bool,
-    /// Say it in JSON
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    format: ResultFormat,
     #[command(flatten)]
     store: StoreConfig,
     #[command(flatten)]
@@ -33,18 +33,16 @@ pub(super) struct CleanupArgs {
 pub(super) async fn run(args: CleanupArgs) -> anyhow::Result<()> {
     let service = open::service(&args.store, args.limits.limits()).await?;
     let report = if args.dry_run { service.clean(true).await } else { clean_in_turn(&service).await? };
-    if args.json {
-        say!("{}", serde_json::to_string(&report)?);
-        return done(&report);
-    }
-    let verb = if report.dry_run { "would be" } else { "were" };
-    say!("{} expired sessions {verb} ended", report.expired_sessions);
-    say!("{} ended sessions {verb} cleaned up", report.discarded_sessions);
-    say!("{} blobs brought to their place", report.placed_blobs);
-    say!("{} temporary objects {verb} swept", report.swept_objects);
-    say!("{} incomplete multipart uploads {verb} swept", report.swept_multipart_uploads);
-    say!("{} old sessions {verb} forgotten", report.forgotten_sessions);
-    say!("{} old entries of the audit log {verb} forgotten", report.forgotten_audit_entries);
+    args.format.say(&report, || {
+        let verb = if report.dry_run { "would be" } else { "were" };
+        say!("{} expired sessions {verb} ended", report.expired_sessions);
+        say!("{} ended sessions {verb} cleaned up", report.discarded_sessions);
+        say!("{} blobs brought to their place", report.placed_blobs);
+        say!("{} temporary objects {verb} swept", report.swept_objects);
+        say!("{} incomplete multipart uploads {verb} swept", report.swept_multipart_uploads);
+        say!("{} old sessions {verb} forgotten", report.forgotten_sessions);
+        say!("{} old entries of the audit log {verb} forgotten", report.forgotten_audit_entries);
+    })?;
     done(&report)
 }
 

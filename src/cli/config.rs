@@ -1,8 +1,9 @@
 //! `overside config`
 
 use clap::Subcommand;
-use serde_json::{Map, Value as Json, json};
+use serde_json::{Map, json};
 
+use super::BadUsage;
 use super::admin::{AdminArgs, text};
 use crate::domain::settings::{InvalidSetting, Setting};
 
@@ -46,20 +47,11 @@ fn setting(text: &str) -> Result<Setting, InvalidSetting> {
     text.parse()
 }
 
-impl ConfigArgs {
-    /// Whether the value is one that the setting takes.
-    pub fn check(&self) -> Result<(), InvalidSetting> {
-        match &self.action {
-            Action::Set { name, value, .. } => name.parse(value).map(drop),
-            Action::Get { .. } | Action::Unset { .. } => Ok(()),
-        }
-    }
-}
-
 pub(super) async fn run(args: ConfigArgs) -> anyhow::Result<()> {
     let (admin_args, shown, change) = match args.action {
         Action::Get { name, admin_args } => (admin_args, name, None),
         Action::Set { name, value, admin_args } => {
+            name.parse(&value).map_err(|error| BadUsage::new(error.to_string()))?;
             (admin_args, Some(name), Some(json!({ name.name(): value })))
         }
         Action::Unset { name, admin_args } => (admin_args, Some(name), Some(json!({ name.name(): null }))),
@@ -68,23 +60,18 @@ pub(super) async fn run(args: ConfigArgs) -> anyhow::Result<()> {
     if let Some(change) = change {
         api.put("configurations", &change).await?;
     }
-    show(&api.get("configurations").await?, shown, admin_args.json);
-    Ok(())
-}
-
-fn show(settings: &Json, shown: Option<Setting>, in_json: bool) {
+    let settings = api.get("configurations").await?;
     let all = Setting::ALL.iter().filter(|setting| shown.is_none_or(|shown| shown == **setting));
-    if in_json {
-        let object: Map<_, _> = all
-            .map(|setting| (setting.name().to_owned(), settings[setting.name()]["value"].clone()))
-            .collect();
-        say!("{}", Json::from(object));
-        return;
-    }
-    for setting in all {
-        say!("{setting} = {}", text(&settings[setting.name()], "value"));
-        if shown.is_none() {
-            say!("    {}", setting.doc().trim());
+    let values: Map<_, _> = all
+        .clone()
+        .map(|setting| (setting.name().to_owned(), settings[setting.name()]["value"].clone()))
+        .collect();
+    admin_args.format.say(&values, || {
+        for setting in all {
+            say!("{setting} = {}", text(&settings[setting.name()], "value"));
+            if shown.is_none() {
+                say!("    {}", setting.doc().trim());
+            }
         }
-    }
+    })
 }

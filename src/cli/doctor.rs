@@ -12,6 +12,7 @@ use url::Url;
 
 use tables::{Asked, Proven};
 
+use super::output::ResultFormat;
 use super::remote::{TlsArgs, server};
 use crate::config::{StorageLocation, StoreConfig};
 use crate::db::{Db, DbError};
@@ -26,9 +27,8 @@ use crate::storage::{Filesystem, Finding, S3, Storage};
 /// Writes and removes a few tiny objects. Exits with 1 if anything is broken.
 #[derive(Debug, clap::Args)]
 pub(super) struct DoctorArgs {
-    /// Say it in JSON
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    format: ResultFormat,
     /// Where clients find the running service, to look at what they meet there
     #[arg(long, value_name = "HOST:PORT|URL", env = "OVERSIDE_SERVER", hide_env_values = true, value_parser = server)]
     server: Option<Url>,
@@ -106,7 +106,7 @@ pub(super) async fn run(args: DoctorArgs) -> anyhow::Result<()> {
         }
     }
     report.healthy = !report.findings.iter().any(Finding::is_broken);
-    print(&report, args.json)?;
+    args.format.say(&report, || print(&report))?;
     if report.healthy { Ok(()) } else { Err(anyhow::anyhow!("something is broken; see above")) }
 }
 
@@ -171,11 +171,7 @@ async fn examine_database(config: &StoreConfig, findings: &mut Vec<Finding>) -> 
     Some(db)
 }
 
-fn print(report: &Report, json: bool) -> anyhow::Result<()> {
-    if json {
-        say!("{}", serde_json::to_string(report)?);
-        return Ok(());
-    }
+fn print(report: &Report) {
     for finding in &report.findings {
         say!("{:<8} {:<16} {}", finding.verdict.to_string(), finding.subject, finding.detail);
         if let Some(mend) = finding.mend {
@@ -184,7 +180,6 @@ fn print(report: &Report, json: bool) -> anyhow::Result<()> {
     }
     tables::print(&report.probe, &report.proofs);
     if let Some(policy) = &report.upload_policy {
-        say!("\nPolicy of a key for --s3-upload-access-key\n{}", serde_json::to_string_pretty(policy)?);
+        say!("\nPolicy of a key for --s3-upload-access-key\n{policy:#}");
     }
-    Ok(())
 }

@@ -3,6 +3,7 @@
 use anyhow::Context;
 use bytesize::ByteSize;
 
+use super::output::ResultFormat;
 use crate::config::{LimitConfig, StoreConfig};
 use crate::open;
 use crate::service::CollectReport;
@@ -17,9 +18,8 @@ pub(super) struct GcArgs {
     /// Only say what would be removed now
     #[arg(long)]
     dry_run: bool,
-    /// Say it in JSON
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    format: ResultFormat,
     #[command(flatten)]
     store: StoreConfig,
     #[command(flatten)]
@@ -31,15 +31,13 @@ pub(super) async fn run(args: GcArgs) -> anyhow::Result<()> {
     let report = service.collect(args.dry_run).await.context(
         "cannot collect; `overside doctor` says what is wrong, and the next run goes on from here",
     )?;
-    if args.json {
-        say!("{}", serde_json::to_string(&report)?);
-        return done(&report);
-    }
-    let verb = if report.dry_run { "would be" } else { "were" };
-    say!("{} blobs {verb} taken out of repositories", report.unlinked_blobs);
-    say!("{} blobs {verb} removed", report.removed_blobs);
-    say!("{} objects without a row {verb} swept", report.swept_objects);
-    say!("{} {verb} freed", ByteSize(report.freed_bytes));
+    args.format.say(&report, || {
+        let verb = if report.dry_run { "would be" } else { "were" };
+        say!("{} blobs {verb} taken out of repositories", report.unlinked_blobs);
+        say!("{} blobs {verb} removed", report.removed_blobs);
+        say!("{} objects without a row {verb} swept", report.swept_objects);
+        say!("{} {verb} freed", ByteSize(report.freed_bytes));
+    })?;
     done(&report)
 }
 

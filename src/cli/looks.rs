@@ -9,6 +9,7 @@ use overside_client::{ImageRef, printable};
 use overside_protocol::wire::Platform;
 use serde_json::{Value, json};
 
+use super::output::ResultFormat;
 use super::remote::RemoteArgs;
 use crate::domain::reference::Reference;
 
@@ -18,9 +19,8 @@ pub struct TagsArgs {
     /// The repository, such as team/app
     #[arg(value_name = "NAME")]
     name: ImageRef,
-    /// Print a JSON array
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    format: ResultFormat,
     #[command(flatten)]
     remote: RemoteArgs,
 }
@@ -34,9 +34,8 @@ pub struct ReferrersArgs {
     /// Those of this type alone
     #[arg(long, value_name = "TYPE")]
     artifact_type: Option<String>,
-    /// Print a JSON array
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    format: ResultFormat,
     #[command(flatten)]
     remote: RemoteArgs,
 }
@@ -53,9 +52,8 @@ pub struct InspectArgs {
     /// Print the manifest's exact bytes
     #[arg(long, conflicts_with = "json")]
     raw: bool,
-    /// Print a JSON object
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    format: ResultFormat,
     #[command(flatten)]
     remote: RemoteArgs,
 }
@@ -64,18 +62,15 @@ pub async fn tags(args: TagsArgs) -> anyhow::Result<()> {
     let Some(tags) = args.remote.repository(&args.name).await?.tags().await? else {
         bail!("the registry has no repository {}, or you may not read it", args.name.repository());
     };
-    list(&tags, args.json);
-    Ok(())
+    list(&tags, args.format)
 }
 
-pub(super) fn list(names: &[String], as_json: bool) {
-    if as_json {
-        say!("{}", Value::from(names));
-    } else {
+pub(super) fn list(names: &[String], format: ResultFormat) -> anyhow::Result<()> {
+    format.say(&names, || {
         for name in names {
             say!("{}", printable(name));
         }
-    }
+    })
 }
 
 pub async fn referrers(args: ReferrersArgs) -> anyhow::Result<()> {
@@ -88,16 +83,13 @@ pub async fn referrers(args: ReferrersArgs) -> anyhow::Result<()> {
         }
     };
     let referrers = repository.referrers(&subject, args.artifact_type.as_deref()).await?;
-    if args.json {
-        say!("{}", json!(referrers));
-        return Ok(());
-    }
-    for referrer in referrers {
-        let artifact_type =
-            referrer.artifact_type.as_ref().map_or("-", |artifact_type| artifact_type.as_str());
-        say!("{} {} {artifact_type}", referrer.digest, referrer.size);
-    }
-    Ok(())
+    args.format.say(&referrers, || {
+        for referrer in &referrers {
+            let artifact_type =
+                referrer.artifact_type.as_ref().map_or("-", |artifact_type| artifact_type.as_str());
+            say!("{} {} {artifact_type}", referrer.digest, referrer.size);
+        }
+    })
 }
 
 pub async fn inspect(args: InspectArgs) -> anyhow::Result<()> {
@@ -105,17 +97,12 @@ pub async fn inspect(args: InspectArgs) -> anyhow::Result<()> {
     let manifest = repository.find(&args.name.reference_or_latest(), args.platform.as_ref()).await;
     let manifest = manifest.with_context(|| format!("cannot inspect {}", args.name))?;
     if args.raw {
-        std::io::stdout().write_all(&manifest.payload).context("cannot write to standard output")?;
-    } else if args.json {
-        let payload: Value = serde_json::from_slice(&manifest.payload)?;
-        say!(
-            "{}",
-            json!({ "name": args.name.to_string(), "descriptor": manifest.descriptor, "manifest": payload })
-        );
-    } else {
-        say!("{}", described(&args.name, &manifest));
+        return std::io::stdout().write_all(&manifest.payload).context("cannot write to standard output");
     }
-    Ok(())
+    let payload: Value = serde_json::from_slice(&manifest.payload)?;
+    let result =
+        json!({ "name": args.name.to_string(), "descriptor": manifest.descriptor, "manifest": payload });
+    args.format.say(&result, || say!("{}", described(&args.name, &manifest)))
 }
 
 /// A few lines for people.

@@ -10,11 +10,12 @@ use overside_client::manifest::Manifest;
 use overside_client::{ImageRef, ImageRefError, RegistryAddress, Repository, printable};
 use overside_protocol::wire::Descriptor;
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::BadUsage;
 use super::advice::Advised;
 use super::looks::list;
+use super::output::ResultFormat;
 use super::remote::RemoteArgs;
 use crate::domain::digest::Digest;
 use crate::domain::media_type::MediaType;
@@ -43,9 +44,8 @@ pub struct LsArgs {
     /// List the blobs of the repository that no manifest names, instead: `overside rm --blob` deletes them
     #[arg(long, requires = "place")]
     blobs: bool,
-    /// Print a JSON array
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    format: ResultFormat,
     #[command(flatten)]
     remote: RemoteArgs,
 }
@@ -105,8 +105,7 @@ pub(super) async fn run(args: LsArgs) -> anyhow::Result<()> {
         Some(Place::Registry(registry)) => registry.url(),
         None => &args.remote.server,
     };
-    list(&args.remote.registry(url).await?.catalog().await?, args.json);
-    Ok(())
+    list(&args.remote.registry(url).await?.catalog().await?, args.format)
 }
 
 /// What `put NAME` without a tag leaves, and pushes that were never finished.
@@ -123,15 +122,12 @@ async fn blobs(args: &LsArgs, name: &ImageRef) -> anyhow::Result<()> {
         );
     };
     blobs.retain(|blob| !blob.in_manifest);
-    if args.json {
-        say!("{}", json!(blobs));
-        return Ok(());
-    }
-    for blob in blobs {
-        let since = blob.created_at.to_rfc3339_opts(SecondsFormat::Secs, true);
-        say!("{} {} {since}", name.with_reference(Some(Reference::Digest(blob.digest))), blob.size);
-    }
-    Ok(())
+    args.format.say(&blobs, || {
+        for blob in &blobs {
+            let since = blob.created_at.to_rfc3339_opts(SecondsFormat::Secs, true);
+            say!("{} {} {since}", name.with_reference(Some(Reference::Digest(blob.digest))), blob.size);
+        }
+    })
 }
 
 async fn repository(args: &LsArgs, name: &ImageRef) -> anyhow::Result<()> {
@@ -159,11 +155,7 @@ async fn repository(args: &LsArgs, name: &ImageRef) -> anyhow::Result<()> {
             }
         }
     }
-    if args.json {
-        say!("{}", json!(entries));
-    } else {
-        say_entries(&entries);
-    }
+    args.format.say(&entries, || say_entries(&entries))?;
     if unread > 0 {
         bail!("{unread} of {} tags could not be read", references.len());
     }

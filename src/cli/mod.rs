@@ -150,34 +150,30 @@ struct Interrupted;
 pub async fn run() -> std::process::ExitCode {
     let matches = help::command().get_matches();
     let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    match Box::pin(execute(cli)).await {
+        Ok(()) => 0.into(),
+        Err(error) => {
+            complain!("error: {}", Advised(&error));
+            exit_code(&error).into()
+        }
+    }
+}
+
+async fn execute(cli: Cli) -> anyhow::Result<()> {
     let level = match cli.command {
         _ if cli.log.verbose => "info,overside=debug,sqlx=warn",
         Command::Serve(_) => "info,sqlx=warn",
         _ => "warn",
     };
-    if let Err(error) = telemetry::init(cli.log.log_format, cli.log.log.as_deref().unwrap_or(level)) {
-        complain!("error: {error}");
-        return BAD_USAGE.into();
-    }
-    let done = match cli.command {
-        Command::Serve(args) => {
-            if let Err(error) = args.config.check() {
-                complain!("error: {error}");
-                return BAD_USAGE.into();
-            }
-            serve::run(*args).await
-        }
+    telemetry::init(cli.log.log_format, cli.log.log.as_deref().unwrap_or(level))
+        .map_err(|error| BadUsage::new(error.to_string()))?;
+    match cli.command {
+        Command::Serve(args) => serve::run(*args).await,
         Command::Quickstart(args) => quickstart::run(args).await,
         Command::Cleanup(args) => cleanup::run(args).await,
         Command::Gc(args) => gc::run(args).await,
         Command::Verify(args) => verify::run(args).await,
-        Command::Config(args) => {
-            if let Err(error) = args.check() {
-                complain!("error: {error}");
-                return BAD_USAGE.into();
-            }
-            config::run(*args).await
-        }
+        Command::Config(args) => config::run(*args).await,
         Command::Doctor(args) => doctor::run(args).await,
         Command::Migrate(args) => migrate::run(args).await,
         Command::User(command) => user::run(command).await,
@@ -198,13 +194,6 @@ pub async fn run() -> std::process::ExitCode {
         Command::Logout(args) => login::logout(args).await,
         Command::Completions(args) => completions::run(&args),
         Command::Man(args) => man::run(&args),
-    };
-    match done {
-        Ok(()) => 0.into(),
-        Err(error) => {
-            complain!("error: {}", Advised(&error));
-            exit_code(&error).into()
-        }
     }
 }
 

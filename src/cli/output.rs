@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use indicatif::MultiProgress;
 use overside_client::Error;
+use serde::Serialize;
 use serde_json::json;
 
 use crate::log_text::chain;
@@ -16,6 +17,30 @@ pub(super) enum OutputMode {
     Silent,
     Events,
     Bars(MultiProgress),
+}
+
+/// How a command prints its result.
+#[derive(Debug, Clone, Copy, clap::Args)]
+pub(super) struct ResultFormat {
+    /// Print the result as JSON, on one line
+    #[arg(long)]
+    pub json: bool,
+}
+
+impl ResultFormat {
+    /// Prints a result for a program, or has it printed in words.
+    ///
+    /// # Errors
+    ///
+    /// What serde says of a result that is no JSON.
+    pub fn say(self, result: &impl Serialize, in_words: impl FnOnce()) -> anyhow::Result<()> {
+        if self.json {
+            say!("{}", serde_json::to_string(result)?);
+        } else {
+            in_words();
+        }
+        Ok(())
+    }
 }
 
 static MODE: Mutex<OutputMode> = Mutex::new(OutputMode::Plain);

@@ -11,7 +11,7 @@ use indicatif::{HumanBytes, MultiProgress, ProgressBar, ProgressStyle};
 use overside_client::{Event, Outcome, Progress, Stage, Subject, printable};
 use serde_json::{Value, json};
 
-use super::output::OutputMode;
+use super::output::{OutputMode, ResultFormat};
 use crate::domain::upload::UploadId;
 use crate::log_text::chain;
 
@@ -38,6 +38,13 @@ pub struct OutputArgs {
     /// Print no progress, only the result
     #[arg(long, short)]
     pub quiet: bool,
+}
+
+impl OutputArgs {
+    /// Of the result, which is one more event for whoever reads those.
+    pub(super) const fn format(self) -> ResultFormat {
+        ResultFormat { json: self.json }
+    }
 }
 
 /// Shows what the client library reports, on standard error; events for scripts on standard output.

@@ -56,7 +56,7 @@ async fn pull(args: &PullArgs, display: &Display) -> anyhow::Result<()> {
     if args.dry_run {
         let plan = pull.plan().await?;
         for blob in plan.layers.iter().chain(&plan.configs) {
-            say_planned(args.output, &blob.digest, blob.size, "would be fetched");
+            say_planned(args.output, &blob.digest, blob.size, "would be fetched")?;
         }
         return Ok(());
     }

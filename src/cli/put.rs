@@ -176,7 +176,7 @@ impl Put<'_> {
                 // In the order of the files.
                 Ok(Done::Put(put)) => self.say(file, put, files.len() == 1),
                 Ok(Done::Planned { digest, size, outcome }) => {
-                    say_planned(args.output, &digest, size, outcome);
+                    say_planned(args.output, &digest, size, outcome)?;
                 }
                 Err(error) if files.len() == 1 => return Err(error),
                 Err(error) => {

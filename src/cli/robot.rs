@@ -71,21 +71,19 @@ async fn create(args: CreateArgs) -> anyhow::Result<()> {
     });
     let made = admin_args.api().await?.post("robots", &robot).await?.json;
     let [name, secret] = ["name", "secret"].map(|field| text(&made, field));
-    admin_args.say(&made, &format!("made {name}, secret {secret} (not shown again)"));
-    Ok(())
+    admin_args.say(&made, &format!("made {name}, secret {secret} (not shown again)"))
 }
 
 async fn list(args: ListArgs) -> anyhow::Result<()> {
     let project = args.project.map_or_else(String::new, |project| format!("?project={project}"));
     let robots = args.admin_args.api().await?.list(&format!("robots{project}")).await?;
-    args.admin_args.table(["NAME", "MAY", "EXPIRES", "DISABLED", "DESCRIPTION"], robots, |robot| {
+    args.admin_args.table(["NAME", "MAY", "EXPIRES", "DISABLED", "DESCRIPTION"], &robots, |robot| {
         let access = robot.pointer("/permissions/0/access").and_then(Value::as_array).into_iter().flatten();
         let may = access.map(|access| text(access, "action")).collect::<Vec<_>>().join(",");
         let [name, disabled, description] =
             ["name", "disable", "description"].map(|field| text(robot, field));
         [name, may, moment(robot, "expires_at"), disabled, description]
-    });
-    Ok(())
+    })
 }
 
 async fn revoke(args: NameArgs) -> anyhow::Result<()> {
@@ -93,8 +91,7 @@ async fn revoke(args: NameArgs) -> anyhow::Result<()> {
     let id = id(&api, &args.robot).await?;
     api.delete(&format!("robots/{id}")).await?;
     let name = args.robot.to_string();
-    args.admin_args.say(&json!({ "id": id, "name": name }), &format!("revoked {name}"));
-    Ok(())
+    args.admin_args.say(&json!({ "id": id, "name": name }), &format!("revoked {name}"))
 }
 
 async fn rotate(args: NameArgs) -> anyhow::Result<()> {
@@ -103,8 +100,7 @@ async fn rotate(args: NameArgs) -> anyhow::Result<()> {
     let secret = text(&api.patch(&format!("robots/{id}"), &json!({})).await?, "secret");
     let name = args.robot.to_string();
     let json = json!({ "id": id, "name": name, "secret": secret });
-    args.admin_args.say(&json, &format!("{name}'s secret is {secret} (not shown again)"));
-    Ok(())
+    args.admin_args.say(&json, &format!("{name}'s secret is {secret} (not shown again)"))
 }
 
 async fn id(api: &Api, robot: &RobotName) -> anyhow::Result<Value> {

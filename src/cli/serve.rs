@@ -6,6 +6,7 @@ use std::io::Write;
 use anyhow::Context;
 use url::Url;
 
+use super::BadUsage;
 use crate::auth::password::Password;
 use crate::config::{AuthMode, ServeConfig};
 use crate::server::{Server, shutdown_signal};
@@ -21,7 +22,7 @@ const ADMIN_PASSWORD: &str = "OVERSIDE_ADMIN_PASSWORD";
 #[derive(Debug, clap::Args)]
 pub(super) struct ServeArgs {
     #[command(flatten)]
-    pub config: ServeConfig,
+    config: ServeConfig,
 }
 
 /// A URL without its user and password, and without a query, which may have them as well.
@@ -35,8 +36,9 @@ fn without_secrets(url: &str) -> String {
 }
 
 pub(super) async fn run(args: ServeArgs) -> anyhow::Result<()> {
-    let server = Server::bind(&args.config).await?;
     let config = &args.config;
+    config.check().map_err(BadUsage::new)?;
+    let server = Server::bind(config).await?;
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
         database = without_secrets(&config.store.database),

@@ -112,18 +112,16 @@ async fn create(args: CreateArgs) -> anyhow::Result<()> {
         Some(password) => format!("made user {name}, password {password} (not shown again)"),
         None => format!("made user {name}"),
     };
-    admin_args.say(&json!({ "user_id": id, "username": name, "password": shown }), &text);
-    Ok(())
+    admin_args.say(&json!({ "user_id": id, "username": name, "password": shown }), &text)
 }
 
 async fn list(args: ListArgs) -> anyhow::Result<()> {
     let users = args.admin_args.api().await?.list("users").await?;
-    args.admin_args.table(["NAME", "ADMINISTRATOR", "PASSWORD", "SINCE"], users, |user| {
+    args.admin_args.table(["NAME", "ADMINISTRATOR", "PASSWORD", "SINCE"], &users, |user| {
         let [name, runs, password] =
             ["username", "sysadmin_flag", "has_password"].map(|field| text(user, field));
         [name, runs, password, moment(user, "creation_time")]
-    });
-    Ok(())
+    })
 }
 
 /// Whoever changes their own says the old one as well: the one that they are signed in with.
@@ -160,8 +158,7 @@ async fn passwd(args: PasswdArgs) -> anyhow::Result<()> {
     if is_own {
         text.push_str("; sign in with it: overside login");
     }
-    admin_args.say(&json!({ "user_id": id, "username": name, "password": shown }), &text);
-    Ok(())
+    admin_args.say(&json!({ "user_id": id, "username": name, "password": shown }), &text)
 }
 
 async fn delete(args: NameArgs) -> anyhow::Result<()> {
@@ -169,8 +166,7 @@ async fn delete(args: NameArgs) -> anyhow::Result<()> {
     let api = admin_args.api().await?;
     let id = find(&api, &name).await?["user_id"].clone();
     api.delete(&format!("users/{id}")).await?;
-    admin_args.say(&json!({ "user_id": id, "username": name }), &format!("deleted user {name}"));
-    Ok(())
+    admin_args.say(&json!({ "user_id": id, "username": name }), &format!("deleted user {name}"))
 }
 
 async fn set_administrator(args: AdministratorArgs) -> anyhow::Result<()> {
@@ -184,6 +180,5 @@ async fn set_administrator(args: AdministratorArgs) -> anyhow::Result<()> {
     let id = &user["user_id"];
     api.put(&format!("users/{id}/sysadmin"), &json!({ "sysadmin_flag": !revoke })).await?;
     let json = json!({ "user_id": id, "username": name, "sysadmin_flag": !revoke });
-    admin_args.say(&json, &format!("{name} is {kind} now"));
-    Ok(())
+    admin_args.say(&json, &format!("{name} is {kind} now"))
 }

@@ -2,6 +2,7 @@
 
 use anyhow::Context;
 
+use super::output::ResultFormat;
 use crate::config::{LimitConfig, StoreConfig};
 use crate::domain::digest::Digest;
 use crate::open;
@@ -22,9 +23,8 @@ pub(super) struct VerifyArgs {
     /// Go on after this digest, which an earlier run that was stopped has printed
     #[arg(long, value_name = "DIGEST")]
     after: Option<Digest>,
-    /// Say the result in JSON
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    format: ResultFormat,
     #[command(flatten)]
     store: StoreConfig,
     #[command(flatten)]
@@ -35,7 +35,7 @@ pub(super) async fn run(args: VerifyArgs) -> anyhow::Result<()> {
     let service = open::service(&args.store, args.limits.limits()).await?;
     let terms = ScrubTerms { is_deep: args.deep, is_repairing: args.repair };
     let found = |inconsistency: Inconsistency, blob: &crate::domain::blob::Blob| {
-        if !args.json {
+        if !args.format.json {
             say!("{}: {} ({} bytes)", words(inconsistency), blob.digest, blob.size);
         }
     };
@@ -47,13 +47,11 @@ pub(super) async fn run(args: VerifyArgs) -> anyhow::Result<()> {
     let report = service.scrub(terms, args.after, found, progress).await.context(
         "cannot go on; `overside doctor` says what is wrong, and --after goes on from the last digest",
     )?;
-    if args.json {
-        say!("{}", serde_json::to_string(&report)?);
-    } else {
+    args.format.say(&report, || {
         say!("{} blobs checked", report.checked_blobs);
         say!("{} missing, {} with wrong bytes", report.missing_blobs, report.wrong_blobs);
         say!("{} lost before, {} of those found again", report.lost_blobs, report.found_blobs);
-    }
+    })?;
     if report.is_clean() {
         return Ok(());
     }

@@ -360,9 +360,9 @@ impl Storage {
 
     /// How the digest of an upload of this kind, of a size of which nothing special was seen, is proven here.
     #[must_use]
-    pub fn way(&self, kind: UploadKind) -> ProofMethod {
+    pub fn proof_method(&self, kind: UploadKind) -> ProofMethod {
         match (self, kind) {
-            (Self::S3(backend), _) => backend.capabilities().way(kind),
+            (Self::S3(backend), _) => backend.capabilities().proof_method(kind),
             (Self::Filesystem(_), UploadKind::Proxied) => ProofMethod::Streamed,
             // A PUT passes through this service and is hashed on its way to the disk.
             (Self::Filesystem(_), UploadKind::BoundPut | UploadKind::Put) => ProofMethod::StoreChecksum,

@@ -25,7 +25,7 @@ pub(super) struct Asked {
 pub(super) struct Proven {
     upload: UploadKind,
     proof: &'static str,
-    way: ProofMethod,
+    method: ProofMethod,
 }
 
 pub(super) fn asked(seen: &Capabilities) -> Vec<Asked> {
@@ -40,8 +40,8 @@ pub(super) fn asked(seen: &Capabilities) -> Vec<Asked> {
 
 pub(super) fn proofs(store: &Storage) -> Vec<Proven> {
     let proofs = UploadKind::ALL.map(|upload| {
-        let way = store.way(upload);
-        Proven { upload, proof: way.proof().as_str(), way }
+        let method = store.proof_method(upload);
+        Proven { upload, proof: method.proof().as_str(), method }
     });
     proofs.into()
 }
@@ -50,7 +50,7 @@ pub(super) fn proofs(store: &Storage) -> Vec<Proven> {
 pub(super) fn findings(seen: &Capabilities) -> Vec<Finding> {
     let read: Vec<_> = [UploadKind::BoundPut, UploadKind::Put, UploadKind::Parts]
         .into_iter()
-        .filter(|kind| seen.way(*kind) == ProofMethod::ReadBack)
+        .filter(|kind| seen.proof_method(*kind) == ProofMethod::ReadBack)
         .map(UploadKind::description)
         .collect();
     let mut findings = vec![if read.is_empty() {
@@ -126,7 +126,7 @@ pub(super) fn print(asked: &[Asked], proofs: &[Proven]) {
     if !proofs.is_empty() {
         say!("\nHow a blob's digest is proven here");
     }
-    for Proven { upload, proof, way } in proofs {
-        say!("{:<25} {proof:<15} {}", upload.description(), way.description());
+    for Proven { upload, proof, method } in proofs {
+        say!("{:<25} {proof:<15} {}", upload.description(), method.description());
     }
 }

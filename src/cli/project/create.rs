@@ -62,20 +62,17 @@ pub(super) async fn create(args: CreateArgs) -> anyhow::Result<()> {
     let mut project = limits.with(Some(public));
     project["project_name"] = name.as_str().into();
     let id = new_id(&admin_args.api().await?.post("projects", &project).await?);
-    admin_args.say(&json!({ "project_id": id, "name": name }), &format!("made project {name}"));
-    Ok(())
+    admin_args.say(&json!({ "project_id": id, "name": name }), &format!("made project {name}"))
 }
 
 pub(super) async fn update(args: UpdateArgs) -> anyhow::Result<()> {
     let UpdateArgs { name, public, limits, admin_args } = args;
     admin_args.api().await?.put(&format!("projects/{name}"), &limits.with(public)).await?;
-    admin_args.say(&json!({ "name": name }), &format!("updated project {name}"));
-    Ok(())
+    admin_args.say(&json!({ "name": name }), &format!("updated project {name}"))
 }
 
 pub(super) async fn delete(args: DeleteArgs) -> anyhow::Result<()> {
     let DeleteArgs { name, admin_args } = args;
     admin_args.api().await?.delete(&format!("projects/{name}")).await?;
-    admin_args.say(&json!({ "name": name }), &format!("deleted project {name}"));
-    Ok(())
+    admin_args.say(&json!({ "name": name }), &format!("deleted project {name}"))
 }

@@ -25,7 +25,7 @@ pub(super) async fn list(args: ListArgs) -> anyhow::Result<()> {
     let projects = format!("projects?name={}", query(&args.name));
     let projects = args.admin_args.api().await?.list(&projects).await?;
     let heading = ["NAME", "PUBLIC", "REPOSITORIES", "STORAGE LIMIT", "TAG LIMIT", "SINCE"];
-    args.admin_args.table(heading, projects, |project| {
+    args.admin_args.table(heading, &projects, |project| {
         [
             text(project, "name"),
             yes_or_no(is_public(project)),
@@ -34,8 +34,7 @@ pub(super) async fn list(args: ListArgs) -> anyhow::Result<()> {
             limit(project, "count_limit"),
             moment(project, "creation_time"),
         ]
-    });
-    Ok(())
+    })
 }
 
 pub(super) async fn show(args: ShowArgs) -> anyhow::Result<()> {
@@ -51,8 +50,7 @@ pub(super) async fn show(args: ShowArgs) -> anyhow::Result<()> {
         moment(&project, "creation_time"),
         if owner.is_empty() { "the command line" } else { &owner },
     );
-    args.admin_args.say(&project, &sentence);
-    Ok(())
+    args.admin_args.say(&project, &sentence)
 }
 
 fn is_public(project: &Value) -> bool {

@@ -64,8 +64,7 @@ async fn set(args: SetArgs) -> anyhow::Result<()> {
         None => drop(api.post(&format!("projects/{project}/members"), &change).await?),
     }
     let json = json!({ "project": project, "username": user, "role": role });
-    admin_args.say(&json, &format!("{user} is {role} of {project} now"));
-    Ok(())
+    admin_args.say(&json, &format!("{user} is {role} of {project} now"))
 }
 
 async fn remove(args: RemoveArgs) -> anyhow::Result<()> {
@@ -74,14 +73,12 @@ async fn remove(args: RemoveArgs) -> anyhow::Result<()> {
     let member = find(members(&api, &project).await?, "entity_name", user.as_str(), "member")?;
     api.delete(&format!("projects/{project}/members/{}", member["id"])).await?;
     let json = json!({ "project": project, "username": user });
-    admin_args.say(&json, &format!("took {user} out of {project}"));
-    Ok(())
+    admin_args.say(&json, &format!("took {user} out of {project}"))
 }
 
 async fn list(args: ListArgs) -> anyhow::Result<()> {
     let members = members(&args.admin_args.api().await?, &args.project).await?;
-    args.admin_args.table(["USER", "ROLE"], members, |member| {
+    args.admin_args.table(["USER", "ROLE"], &members, |member| {
         [text(member, "entity_name"), text(member, "role_name").replace("projectAdmin", "admin")]
-    });
-    Ok(())
+    })
 }

@@ -10,8 +10,6 @@ use crate::domain::access::ProjectName;
 use crate::domain::quota::Usage;
 use crate::open;
 
-/// Projects read at once.
-const PAGE: u32 = 100;
 /// One after the other they are read.
 const CONNECTIONS: u32 = 2;
 
@@ -69,47 +67,34 @@ async fn show_quotas(args: &UsageArgs) -> anyhow::Result<()> {
             storage_limit: number("/hard/storage"),
             count_limit: number("/hard/count"),
         };
-        say_usage(args, quota["ref"]["name"].as_str().unwrap_or_default(), &usage);
+        say_usage(args, quota["ref"]["name"].as_str().unwrap_or_default(), &usage)?;
     }
     Ok(())
 }
 
-fn say_usage(args: &UsageArgs, name: &str, usage: &Usage) {
-    if args.admin_args.json {
-        say!("{}", json!({ "project": name, "usage": usage }));
-    } else {
-        say!("{name}: {}", text(usage));
-    }
+fn say_usage(args: &UsageArgs, name: &str, usage: &Usage) -> anyhow::Result<()> {
+    args.admin_args.say(&json!({ "project": name, "usage": usage }), &format!("{name}: {}", text(usage)))
 }
 
 /// The projects of which what was kept was not right.
 async fn show_all(db: &Db, args: &UsageArgs) -> anyhow::Result<Vec<ProjectName>> {
     let mut wrong = Vec::new();
-    if let Some(name) = &args.name {
-        if !show(db, args, name).await? {
-            wrong.push(name.clone());
-        }
-        return Ok(wrong);
-    }
-    let mut last = String::new();
-    loop {
-        let names = db.projects_with_usage(&last, PAGE).await?;
-        for name in &names {
-            if !show(db, args, name).await? {
-                wrong.push(name.clone());
-            }
-        }
-        match names.last() {
-            Some(name) => last = name.to_string(),
-            None => return Ok(wrong),
+    let names = match &args.name {
+        Some(name) => vec![name.clone()],
+        None => db.projects_with_usage().await?,
+    };
+    for name in names {
+        if !show(db, args, &name).await? {
+            wrong.push(name);
         }
     }
+    Ok(wrong)
 }
 
 /// False when what was kept was not right.
 async fn show(db: &Db, args: &UsageArgs, name: &ProjectName) -> anyhow::Result<bool> {
     if !args.recount {
-        say_usage(args, name.as_str(), &db.project_usage(name).await?);
+        say_usage(args, name.as_str(), &db.project_usage(name).await?)?;
         return Ok(true);
     }
     let mut recount = db.recount(name).await?;
@@ -117,16 +102,16 @@ async fn show(db: &Db, args: &UsageArgs, name: &ProjectName) -> anyhow::Result<b
     if args.correct && !recount.agrees {
         recount = db.correct_usage(name).await?;
     }
-    if args.admin_args.json {
-        say!("{}", json!({ "project": name, "recount": recount }));
-    } else if recount.agrees {
-        say!("{name}: {}; the recount agrees", text(&recount.kept));
-    } else {
+    args.admin_args.format.say(&json!({ "project": name, "recount": recount }), || {
+        if recount.agrees {
+            say!("{name}: {}; the recount agrees", text(&recount.kept));
+            return;
+        }
         say!("{name}: {}; the recount has {}", text(&recount.kept), text(&recount.counted));
         if recount.miscounted_blobs > 0 {
             say!("{name}: {} blobs were counted wrongly", recount.miscounted_blobs);
         }
-    }
+    })?;
     Ok(recount.agrees)
 }
 

@@ -82,24 +82,21 @@ async fn create(args: CreateArgs) -> anyhow::Result<()> {
     let (api, tokens) = whose.tokens().await?;
     let made = api.post(&tokens, &json!({ "name": name, "duration": days })).await?.json;
     let secret = text(&made, "secret");
-    whose.admin_args.say(&made, &format!("made token {name}{}: {secret} (not shown again)", whose.of()));
-    Ok(())
+    whose.admin_args.say(&made, &format!("made token {name}{}: {secret} (not shown again)", whose.of()))
 }
 
 async fn list(args: ListArgs) -> anyhow::Result<()> {
     let (api, tokens) = args.whose.tokens().await?;
     let tokens = api.list(&tokens).await?;
-    args.whose.admin_args.table(["ID", "NAME", "SINCE", "EXPIRES"], tokens, |token| {
+    args.whose.admin_args.table(["ID", "NAME", "SINCE", "EXPIRES"], &tokens, |token| {
         let [since, until] = ["creation_time", "expires_at"].map(|field| moment(token, field));
         [text(token, "id"), text(token, "name"), since, until]
-    });
-    Ok(())
+    })
 }
 
 async fn revoke(args: RevokeArgs) -> anyhow::Result<()> {
     let RevokeArgs { id, whose } = args;
     let (api, tokens) = whose.tokens().await?;
     api.delete(&format!("{tokens}/{id}")).await?;
-    whose.admin_args.say(&json!({ "id": id }), &format!("revoked token {id}{}", whose.of()));
-    Ok(())
+    whose.admin_args.say(&json!({ "id": id }), &format!("revoked token {id}{}", whose.of()))
 }

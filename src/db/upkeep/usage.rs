@@ -67,7 +67,7 @@ const PROJECTS: &str = "
     SELECT name FROM (
         SELECT name FROM project UNION SELECT project_name FROM project_usage
         UNION SELECT project_name FROM project_blob) AS known
-    WHERE name > $1 ORDER BY name LIMIT $2";
+    ORDER BY name";
 
 #[derive(Debug, FromRow)]
 struct UsageRow {
@@ -162,10 +162,9 @@ impl Db {
         Ok((&row?).into())
     }
 
-    /// Projects after `last` that have a row or a usage, in the order of their names, at most `limit`.
-    pub async fn projects_with_usage(&self, last: &str, limit: u32) -> Result<Vec<ProjectName>> {
-        let names: Vec<String> = on_pool!(self, pool =>
-            sqlx::query_scalar(PROJECTS).bind(last).bind(i64::from(limit)).fetch_all(pool).await)?;
+    /// Projects that have a row or a usage, in the order of their names.
+    pub async fn projects_with_usage(&self) -> Result<Vec<ProjectName>> {
+        let names: Vec<String> = on_pool!(self, pool => sqlx::query_scalar(PROJECTS).fetch_all(pool).await)?;
         names.iter().map(|name| parse_project(name)).collect()
     }
 }

@@ -91,7 +91,7 @@ impl ProofMethod {
 impl Capabilities {
     /// How an upload of this kind is proven here.
     #[must_use]
-    pub fn way(&self, kind: UploadKind) -> ProofMethod {
+    pub fn proof_method(&self, kind: UploadKind) -> ProofMethod {
         match kind {
             UploadKind::Proxied => ProofMethod::Streamed,
             UploadKind::BoundPut if self.checksum_is_proof() => ProofMethod::StoreChecksum,
@@ -113,9 +113,9 @@ impl Capabilities {
 mod tests {
     use super::*;
 
-    fn ways(seen: &[Capability]) -> [ProofMethod; 5] {
+    fn methods(seen: &[Capability]) -> [ProofMethod; 5] {
         let seen = Capabilities::seen(seen.iter().copied());
-        UploadKind::ALL.map(|kind| seen.way(kind))
+        UploadKind::ALL.map(|kind| seen.proof_method(kind))
     }
 
     #[test]
@@ -125,16 +125,16 @@ mod tests {
             RefusalHarmless,
         };
         use ProofMethod::{Gate, ReadBack, SealingCopy, StoreChecksum, Streamed};
-        assert_eq!(ways(&[]), [ReadBack, ReadBack, ReadBack, ReadBack, Streamed]);
+        assert_eq!(methods(&[]), [ReadBack, ReadBack, ReadBack, ReadBack, Streamed]);
         // Enforced, but a refused write damages the object: no proof.
-        assert_eq!(ways(&[ChecksumEnforced]), ways(&[]));
+        assert_eq!(methods(&[ChecksumEnforced]), methods(&[]));
         // Enforced, but who names another algorithm is not held to it: no proof either.
-        assert_eq!(ways(&[ChecksumEnforced, RefusalHarmless]), ways(&[]));
+        assert_eq!(methods(&[ChecksumEnforced, RefusalHarmless]), methods(&[]));
         let enforced = [ChecksumEnforced, RefusalHarmless, ChecksumAlgorithmGuarded];
-        assert_eq!(ways(&enforced), [StoreChecksum, ReadBack, ReadBack, ReadBack, Streamed]);
-        assert_eq!(ways(&[CopyComputes]), [SealingCopy, SealingCopy, ReadBack, ReadBack, Streamed]);
-        assert_eq!(ways(&[CopyOfPartsComputes]), [ReadBack, ReadBack, SealingCopy, ReadBack, Streamed]);
-        assert_eq!(ways(&[GateComputes, CopyComputes]), [Gate, Gate, Gate, ReadBack, Streamed]);
-        assert_eq!(ways(&Capability::ALL), [StoreChecksum, Gate, Gate, ReadBack, Streamed]);
+        assert_eq!(methods(&enforced), [StoreChecksum, ReadBack, ReadBack, ReadBack, Streamed]);
+        assert_eq!(methods(&[CopyComputes]), [SealingCopy, SealingCopy, ReadBack, ReadBack, Streamed]);
+        assert_eq!(methods(&[CopyOfPartsComputes]), [ReadBack, ReadBack, SealingCopy, ReadBack, Streamed]);
+        assert_eq!(methods(&[GateComputes, CopyComputes]), [Gate, Gate, Gate, ReadBack, Streamed]);
+        assert_eq!(methods(&Capability::ALL), [StoreChecksum, Gate, Gate, ReadBack, Streamed]);
     }
 }

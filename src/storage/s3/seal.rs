@@ -82,14 +82,14 @@ impl S3 {
         if kind == UploadKind::BoundPut && !(capabilities.checksum_is_proof() && found.sha256.is_some()) {
             kind = UploadKind::of(transfer, false, found.size);
         }
-        let way = match self.way(kind, found.size) {
+        let method = match self.proof_method(kind, found.size) {
             // It computes and enforces no other digest.
             _ if algorithm != Algorithm::Sha256 => ProofMethod::ReadBack,
             // Not every store takes an empty part, and nothing is read back quickly.
             ProofMethod::Gate if found.size == 0 => ProofMethod::ReadBack,
-            way => way,
+            method => method,
         };
-        match way {
+        match method {
             // The URL of a PUT outlives the seal. The store holds it to the digest, but may know a header that is a
             // way round: so these bytes prove the digest, and are proven again before anybody reads them.
             ProofMethod::StoreChecksum => {
@@ -120,8 +120,8 @@ impl S3 {
     /// How an upload of this kind and size is proven: the cheapest proof, as long as copies of this size succeed and
     /// reading is not known to prove it sooner.
     #[must_use]
-    pub fn way(&self, kind: UploadKind, size: u64) -> ProofMethod {
-        match self.capabilities().way(kind) {
+    pub fn proof_method(&self, kind: UploadKind, size: u64) -> ProofMethod {
+        match self.capabilities().proof_method(kind) {
             ProofMethod::Gate | ProofMethod::SealingCopy
                 if size > self.largest_copy(Work::Proving)
                     // A PUT, whose URL lives, has to be copied before it can be read.
@@ -131,7 +131,7 @@ impl S3 {
             {
                 ProofMethod::ReadBack
             }
-            way => way,
+            method => method,
         }
     }
 

@@ -90,9 +90,9 @@ async fn a_probe_finds_the_same_again_and_leaves_nothing(storage: Arc<Storage>) 
 }
 
 async fn these_stores_prove_parts_without_reading(storage: Arc<Storage>) {
-    let way = storage.way(UploadKind::Parts);
+    let method = storage.proof_method(UploadKind::Parts);
     let expected = if bucket(&storage).is_some() { ProofMethod::Gate } else { ProofMethod::ReadBack };
-    assert_eq!(way, expected);
+    assert_eq!(method, expected);
 }
 
 async fn what_is_staged_is_published_whole_and_not_before(storage: Arc<Storage>) {
@@ -253,7 +253,7 @@ async fn what_a_store_does_no_longer_is_not_relied_on_again(storage: Arc<Storage
     let gone = storage.stage(&broken, &place).await;
     assert!(matches!(gone, Err(StorageError::NotFound | StorageError::Precondition)), "{gone:?}");
     assert_eq!(
-        storage.way(UploadKind::Parts),
+        storage.proof_method(UploadKind::Parts),
         ProofMethod::Gate,
         "what is gone says nothing about the store"
     );
