@@ -5,27 +5,28 @@
 //! ```
 //! * [`domain`]: pure types and the upload state machine
 //! * [`db`], [`storage`]: rows and bytes, each on two backends
-//! * [`service`]: the use cases, one file a verb
+//! * `service`: the use cases, one file a verb
 //! * [`auth`]: passwords, secrets and signed tokens
 //! * [`http`]: the front doors; [`overside_protocol`]: what they and the client speak
 //! * [`cli`]: the commands, built on [`overside_client`], the protocol from the other side
-//! * [`config`], [`server`], [`worker`]: what makes it a service
-//! * [`memory`]: what its requests share; [`telemetry`]: the log, and what of others' texts gets into it
+//! * `config`, `server`, `worker`: what makes it a service
+//! * `memory`: what its requests share; `telemetry`: the log, and what of others' texts gets into it
 //!
 //! `tests/arrows.rs` has every arrow that is allowed, and fails on another.
 
+// Public is what `tests/it` and the benches use, and `cli::run`.
 pub mod auth;
 pub mod cli;
-pub mod config;
+mod config;
 pub mod db;
 pub mod domain;
 pub mod http;
 mod log_text;
-pub mod memory;
+mod memory;
 mod open;
 mod probing;
-pub mod server;
-pub mod service;
+mod server;
+mod service;
 pub mod storage;
-pub mod telemetry;
-pub mod worker;
+mod telemetry;
+mod worker;

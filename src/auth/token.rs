@@ -19,7 +19,7 @@ const ISSUER: &str = "overside";
 /// How far the clocks of two replicas may be apart.
 const LEEWAY: Duration = Duration::from_secs(5);
 /// Longest token that is looked at: grants for a hundred repositories.
-pub const MAX_TOKEN_LENGTH: usize = 48 * 1024;
+pub(crate) const MAX_TOKEN_LENGTH: usize = 48 * 1024;
 const REPOSITORY: &str = "repository";
 const REGISTRY: &str = "registry";
 const CATALOG: &str = "catalog";
@@ -50,7 +50,7 @@ pub fn generate_key(now: DateTime<Utc>) -> Result<StoredKey, TokenError> {
 
 /// The keys that tokens are signed and verified with: the newest signs.
 #[derive(Clone)]
-pub struct TokenKeys {
+pub(crate) struct TokenKeys {
     newest: (String, EncodingKey),
     verifying: HashMap<String, DecodingKey>,
 }
@@ -109,7 +109,7 @@ struct Access {
 
 /// Signs and reads the tokens of one service.
 #[derive(Debug, Clone)]
-pub struct TokenIssuer {
+pub(crate) struct TokenIssuer {
     /// `aud`: a token for another service is none here.
     pub service: String,
     pub lifetime: Duration,
@@ -176,7 +176,7 @@ impl TokenIssuer {
 }
 
 /// Which key a token says it is signed with; a token of ours always does, in a form of our own.
-pub fn key_id(token: &str) -> Result<String, TokenError> {
+pub(crate) fn key_id(token: &str) -> Result<String, TokenError> {
     if token.len() > MAX_TOKEN_LENGTH {
         return Err(TokenError::TooLong);
     }

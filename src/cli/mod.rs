@@ -29,7 +29,7 @@ mod migrate;
 mod operands;
 mod output;
 mod pipe;
-pub mod progress;
+mod progress;
 mod project;
 mod pull;
 mod push;
@@ -62,7 +62,7 @@ use crate::telemetry;
 /// `OVERSIDE_<FLAG>`.
 #[derive(Debug, Parser)]
 #[command(version, max_term_width = 110)]
-pub struct Cli {
+struct Cli {
     #[command(subcommand)]
     command: Command,
     #[command(flatten)]
@@ -165,8 +165,7 @@ async fn execute(cli: Cli) -> anyhow::Result<()> {
         Command::Serve(_) => "info,sqlx=warn",
         _ => "warn",
     };
-    telemetry::init(cli.log.log_format, cli.log.log.as_deref().unwrap_or(level))
-        .map_err(|error| BadUsage::new(error.to_string()))?;
+    telemetry::init(cli.log.log_format, cli.log.log.as_deref().unwrap_or(level)).map_err(BadUsage::new)?;
     match cli.command {
         Command::Serve(args) => serve::run(*args).await,
         Command::Quickstart(args) => quickstart::run(args).await,

@@ -22,7 +22,8 @@ impl Db {
     /// machine and have its clock.
     ///
     /// # Errors
-    /// Fails where the database takes seconds to tell the time: nobody could say then what it is.
+    ///
+    /// [`DbError::SlowClock`] where the database takes seconds to tell the time: nobody could say then what it is.
     pub async fn clock(&self) -> Result<Clock> {
         let Self::Postgres(pool) = self else { return Ok(Clock::System) };
         let mut best = read(pool).await?;

@@ -1,4 +1,8 @@
 //! The database: rows in, domain types out. PostgreSQL or SQLite, one SQL text for both.
+//!
+//! Whatever asks it fails with [`DbError::Unavailable`] where it does not answer, and with [`DbError::Corrupt`] where a row
+//! is none of ours. A method says what else it may fail by.
+#![expect(clippy::missing_errors_doc, reason = "a hundred statements fail alike, as the lines above say")]
 
 // Users, projects, robots, and what they sign in with.
 mod accounts;
@@ -91,10 +95,12 @@ pub enum Db {
 /// A database failure. The text is safe to show; the cause is for the log.
 #[derive(Debug, thiserror::Error)]
 pub enum DbError {
+    /// It does not answer, or not in time, or refuses the statement.
     #[error("the database failed")]
     Unavailable(#[from] sqlx::Error),
     #[error("the database could not be migrated")]
     Migration(#[from] MigrateError),
+    /// A row holds what none of ours can.
     #[error("table {table}, column {column}, row {row}: {reason}")]
     Corrupt { table: &'static str, column: &'static str, row: String, reason: String },
     #[error("a database URL begins with postgres:// or sqlite://")]
@@ -206,7 +212,11 @@ fn postgres_pool() -> PgPoolOptions {
 }
 
 impl Db {
-    /// As [`Self::connect`], but makes nothing: fails with [`DbError::Missing`] where there is no file.
+    /// As [`Self::connect`], but makes nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`DbError::Missing`] where there is no file.
     pub async fn connect_existing(url: &str, connections: u32) -> Result<Self> {
         if let Some(path) = url.strip_prefix("sqlite://").map(Path::new)
             && !path.try_exists().map_err(sqlx::Error::Io)?
@@ -217,6 +227,10 @@ impl Db {
     }
 
     /// Connects to `postgres://…` or opens (and makes, with its folder) `sqlite://path`.
+    ///
+    /// # Errors
+    ///
+    /// [`DbError::UnknownScheme`] for another URL.
     pub async fn connect(url: &str, connections: u32) -> Result<Self> {
         if url.starts_with("postgres://") || url.starts_with("postgresql://") {
             let options = PgConnectOptions::from_str(url)?.application_name("overside").options([
@@ -250,6 +264,10 @@ impl Db {
     }
 
     /// Brings the schema up to date; several replicas may try at once.
+    ///
+    /// # Errors
+    ///
+    /// [`DbError::Migration`] for a migration that fails, or has run and was another one.
     pub async fn migrate(&self) -> Result<()> {
         match self {
             // Without limits: what a migration does, and how long replicas wait for the one that does it, nobody knows.

@@ -69,6 +69,10 @@ pub struct InvalidRobotName;
 
 impl RobotName {
     /// From the parts.
+    ///
+    /// # Errors
+    ///
+    /// The name has not the form of a repository's segment.
     pub fn new(project: ProjectName, name: &str) -> Result<Self, InvalidRobotName> {
         // The form of a project's name is that of a segment.
         let name: ProjectName = name.parse().map_err(|_| InvalidRobotName)?;
@@ -116,6 +120,9 @@ pub struct FederatedIdentity {
 pub struct InvalidIdentity;
 
 impl FederatedIdentity {
+    /// # Errors
+    ///
+    /// The issuer is no `http` or `https` URL, or one of the two is empty, too long or not printable ASCII.
     pub fn new(issuer: String, subject: String) -> Result<Self, InvalidIdentity> {
         let is_text = |text: &str, most: usize| {
             !text.is_empty() && text.len() <= most && text.bytes().all(|c| c.is_ascii_graphic() || c == b' ')

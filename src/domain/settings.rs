@@ -129,6 +129,10 @@ impl FromStr for Setting {
 
 impl Setting {
     /// Reads a value as people write it: `100`, `-1`, `15m`, `adminonly`.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidSetting::Value`]: out of the setting's range, or none of its words.
     pub fn parse(self, text: &str) -> Result<Value, InvalidSetting> {
         let value = match self.kind() {
             Kind::Limit => {

@@ -18,13 +18,13 @@ mod access_log;
 // What keeps a browser from running what users put in.
 mod browser;
 // Who may hold how many connections, and how slow a client may be.
-pub mod connections;
+pub(crate) mod connections;
 // What a front door says of an endpoint for the OpenAPI document.
 mod description;
 // Every endpoint, and what it takes to be let in.
 pub mod endpoint;
 // Service errors as status codes and error codes.
-pub mod error;
+mod error;
 // Query, headers and bodies become domain types, or a refusal.
 mod extract;
 // Who is let in.
@@ -34,7 +34,7 @@ pub(crate) mod origin;
 // The slot that a request takes while a blob's bytes move.
 mod permit;
 // Who is sent to the bucket for a blob's bytes.
-pub mod redirects;
+pub(crate) mod redirects;
 // Request ids that are safe to write into a log.
 mod request_id;
 // Which stock clients are sent to the bucket with what they upload.
@@ -72,7 +72,7 @@ use redirects::Redirects;
 const API_VERSION: HeaderName = HeaderName::from_static("docker-distribution-api-version");
 
 /// All routes over one service.
-pub fn router(service: Arc<Service>, cors_origins: &[String], redirects: Redirects) -> Router {
+pub(crate) fn router(service: Arc<Service>, cors_origins: &[String], redirects: Redirects) -> Router {
     // Repository names have slashes in them, which no route pattern can hold: `oci` takes paths apart itself.
     let registry = Router::new()
         .route("/v2", any(oci::dispatch))
@@ -150,13 +150,13 @@ async fn absolute_locations(request: Request, next: Next) -> Response {
 
 /// The answer to a request that there is no room for.
 #[must_use]
-pub fn over_capacity(uri: &Uri, over_capacity: OverCapacity) -> Response {
+pub(crate) fn over_capacity(uri: &Uri, over_capacity: OverCapacity) -> Response {
     in_terms_of(uri, ServiceError::from(over_capacity).into()).into_response()
 }
 
 /// What a request says of its sender before it is dispatched. Where nobody has to sign in, nobody can.
 #[must_use]
-pub fn claim(request: &hyper::Request<hyper::body::Incoming>, can_sign_in: bool) -> Claim {
+pub(crate) fn claim(request: &hyper::Request<hyper::body::Incoming>, can_sign_in: bool) -> Claim {
     let path = request.uri().path();
     if [Endpoint::Alive, Endpoint::Ready].iter().any(|probe| probe.path() == path) {
         return Claim::Probe;

@@ -13,6 +13,10 @@ pub enum Appender {
 
 impl Appender {
     /// Waits until another piece can be taken. Nothing is lost when this is given up half-way.
+    ///
+    /// # Errors
+    ///
+    /// The store refused a part or a piece that went out before.
     pub async fn ready(&mut self) -> Result<()> {
         match self {
             Self::S3(appender) => appender.ready().await,
@@ -29,6 +33,10 @@ impl Appender {
     }
 
     /// Puts what is held in memory into the store. The append goes on as if nothing had happened.
+    ///
+    /// # Errors
+    ///
+    /// `Unavailable`, `Full`: the store did not take it, and the append has failed.
     pub async fn spill(&mut self) -> Result<()> {
         match self {
             Self::S3(appender) => appender.spill().await,
@@ -37,6 +45,10 @@ impl Appender {
     }
 
     /// Takes a piece; waits like [`Self::ready`] where it is more than that promised.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::ready`]; on files `Full` where the disk has no room.
     pub async fn write(&mut self, bytes: Bytes) -> Result<()> {
         match self {
             Self::S3(appender) => appender.write(bytes).await,
@@ -45,6 +57,10 @@ impl Appender {
     }
 
     /// Makes everything written durable. An appender dropped instead leaves the upload at its old offset.
+    ///
+    /// # Errors
+    ///
+    /// The store did not take the rest; the upload stands at its old offset.
     pub async fn finish(self) -> Result<Appended> {
         match self {
             Self::S3(appender) => appender.finish().await,

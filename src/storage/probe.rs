@@ -56,11 +56,20 @@ struct Probe<'a> {
 
 impl S3 {
     /// Asks the bucket what the service rests on, and removes what that needed.
+    ///
+    /// # Errors
+    ///
+    /// `Refused`, `Unavailable`: the bucket takes and gives no object at all, so nothing
+    /// was learned.
     pub async fn probe(&self) -> Result<Capabilities> {
         self.probe_to(Depth::Needed).await
     }
 
     /// Asks the bucket all there is to ask, for whoever looks at the answers.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::probe`].
     pub async fn probe_everything(&self) -> Result<Capabilities> {
         self.probe_to(Depth::Everything).await
     }

@@ -51,7 +51,7 @@ impl Sealed {
     }
 
     /// From a blob's row; [`StorageError::NotFound`] for a path that no upload has.
-    pub fn restore(object: &SealedObject, size: u64, is_exposed: bool) -> Result<Self> {
+    pub(crate) fn restore(object: &SealedObject, size: u64, is_exposed: bool) -> Result<Self> {
         let key = key::sealed(object).ok_or(StorageError::NotFound)?;
         let etag = object.etag.clone();
         Ok(Self { key, size, etag, evidence: Evidence::None, is_plain: true, is_exposed })

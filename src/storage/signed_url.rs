@@ -180,6 +180,10 @@ impl UrlSigner {
     }
 
     /// Checks a grant as it came in against its signature, in constant time, and then its age.
+    ///
+    /// # Errors
+    ///
+    /// [`SignatureError::Mismatch`]: not signed by this key, or another grant. [`SignatureError::Expired`]: its time is up.
     pub fn verify(&self, grant: &Grant, signature: &str, now: DateTime<Utc>) -> Result<(), SignatureError> {
         let mut bytes = [0; 32];
         hex::decode_to_slice(signature, &mut bytes).map_err(|_| SignatureError::Mismatch)?;

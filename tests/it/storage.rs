@@ -114,12 +114,12 @@ impl Signed {
     async fn send(&self, storage: &Storage, body: &Bytes) -> Result<String, String> {
         match storage {
             Storage::S3(_) => self.send_to_store(body.clone()).await,
-            Storage::Filesystem(store) => {
+            Storage::Filesystem(_) => {
                 let pieces: Vec<_> = body.chunks(CUT).map(|piece| Ok(body.slice_ref(piece))).collect();
                 let pieces = stream::iter(pieces);
                 let received = match self.target {
-                    Target::Put(terms) => store.receive_put(self.upload, terms, MAX_SIZE, pieces).await,
-                    Target::Part(part) => store.receive_part(self.upload, part, pieces).await,
+                    Target::Put(terms) => storage.receive_put(self.upload, terms, MAX_SIZE, pieces).await,
+                    Target::Part(part) => storage.receive_part(self.upload, "", part, pieces).await,
                 };
                 received.map_err(|error| error.to_string())
             }

@@ -71,6 +71,10 @@ impl Hasher {
     }
 
     /// Goes on from a saved state.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidHashState`]: the state has no algorithm's length, or says what none can.
     pub fn resume(state: &[u8]) -> Result<Self, InvalidHashState> {
         match state.len() {
             SHA256_STATE_LENGTH => {

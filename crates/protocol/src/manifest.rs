@@ -107,6 +107,10 @@ pub fn is_foreign(media_type: &str) -> bool {
 
 impl Manifest {
     /// Reads a manifest that came with this `Content-Type`.
+    ///
+    /// # Errors
+    ///
+    /// Why it is no manifest: each variant of [`ManifestError`] is one reason.
     pub fn read(payload: &[u8], content_type: Option<MediaType>) -> Result<Self, ManifestError> {
         // serde would take an array for the fields in their order, and other readers would not.
         if payload.trim_ascii_start().first() != Some(&b'{') {

@@ -45,6 +45,9 @@ pub enum PartError {
 impl PartNumber {
     pub const FIRST: Self = Self(NonZeroU16::MIN);
 
+    /// # Errors
+    ///
+    /// [`PartError::Number`]: 0, or above [`MAX_PART_COUNT`].
     pub fn new(number: u64) -> Result<Self, PartError> {
         u16::try_from(number)
             .ok()
@@ -60,6 +63,10 @@ impl PartNumber {
     }
 
     /// The number after this one.
+    ///
+    /// # Errors
+    ///
+    /// [`PartError::Number`]: this is the last one there can be.
     pub fn next(self) -> Result<Self, PartError> {
         Self::new(u64::from(self.get()) + 1)
     }
@@ -145,6 +152,10 @@ pub struct PartPlan {
 
 impl PartPlan {
     /// Plans `size` bytes in parts of at least `floor` bytes, larger where 10,000 would not be enough.
+    ///
+    /// # Errors
+    ///
+    /// [`PartError::Empty`] of no bytes, [`PartError::TooLarge`] above [`MAX_OBJECT_SIZE`].
     pub fn new(size: u64, floor: u64) -> Result<Self, PartError> {
         if size == 0 {
             return Err(PartError::Empty);
@@ -157,6 +168,11 @@ impl PartPlan {
     }
 
     /// A plan as it was persisted.
+    ///
+    /// # Errors
+    ///
+    /// [`PartError::Empty`]: one of the two is 0. [`PartError::TooLarge`]: the parts, or their number, are above what an
+    /// object takes.
     pub fn restore(size: u64, part_size: u64) -> Result<Self, PartError> {
         if size == 0 || part_size == 0 {
             return Err(PartError::Empty);

@@ -249,7 +249,10 @@ impl Db {
         Ok(renewed > 0)
     }
 
-    /// Makes a published blob readable from a repository; false when it is being removed, or is gone. Fails with
+    /// Makes a published blob readable from a repository; false when it is being removed, or is gone.
+    ///
+    /// # Errors
+    ///
     /// [`DbError::QuotaExceeded`] where it is new to the project and does not fit.
     pub async fn link_blob(
         &self,

@@ -81,7 +81,10 @@ impl From<DescriptionRow> for ManifestDescription {
 
 impl Db {
     /// Stores a manifest with these tags, if everything it needs is there. Most have no manifests below them, and no
-    /// blob that was unreferenced: what there is nothing of costs no round trip. Fails with
+    /// blob that was unreferenced: what there is nothing of costs no round trip.
+    ///
+    /// # Errors
+    ///
     /// [`crate::db::DbError::QuotaExceeded`] where its bytes or its tags do not fit into the project.
     pub async fn push_manifest(
         &self,

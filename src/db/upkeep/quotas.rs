@@ -178,7 +178,11 @@ impl Db {
     }
 
     /// Has at least `least` bytes held for an open session, and up to `most` where there is room for them; says how
-    /// many are. None where nothing limits the project, and nothing is held. Fails with [`DbError::QuotaExceeded`].
+    /// many are. None where nothing limits the project, and nothing is held.
+    ///
+    /// # Errors
+    ///
+    /// [`DbError::QuotaExceeded`] where not even `least` fit.
     pub async fn reserve(
         &self,
         upload: UploadId,

@@ -77,7 +77,11 @@ pub(in crate::db) const FIND: &str = select_upload!("WHERE upload_uuid = $1");
 
 impl Db {
     /// Inserts a session that is pending, or waits for one PUT. What it wants to have reserved is held for it from
-    /// the start, where anything limits the project; without room for it there is [`crate::db::DbError::QuotaExceeded`] and no session.
+    /// the start, where anything limits the project.
+    ///
+    /// # Errors
+    ///
+    /// [`crate::db::DbError::QuotaExceeded`] without room for that, and then there is no session.
     pub async fn insert_upload(&self, upload: &Upload, temp_path: &str) -> Result<()> {
         if upload.reserved == 0 {
             on_pool!(self, pool => insert!(INSERT, upload, temp_path).bind(0_i64).execute(pool).await.map(drop))?;

@@ -45,6 +45,11 @@ impl Proxied {
 impl Upload {
     /// The bytes will come through this server; takes the lease for the first or the next append. With the last
     /// one it is known what the `whole` is to be: where that is also the first, it is hashed to tell just that.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::Appending`] while another append's lease lives, [`Refusal::WrongMode`] where URLs carry the bytes,
+    /// [`Refusal::Redeclared`] where the session was declared with another digest, and those of [`Self::active`].
     pub fn into_append(
         mut self,
         part_size: u64,
@@ -90,6 +95,11 @@ impl Upload {
 
     /// Records what an append stored and gives the lease back. With the last chunk it declares the `whole`, which
     /// is how [`Self::has_received`] knows it again.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::LeaseLost`]: `owner` does not hold the append's lease any more. [`Refusal::Redeclared`]: `whole` is not the
+    /// digest that was declared.
     pub fn appended(mut self, owner: Uuid, stored: Proxied, whole: Option<Digest>) -> Result<Self, Refusal> {
         match &self.state {
             State::Uploading { append_lease: Some(lease), .. } if lease.owner == owner => {

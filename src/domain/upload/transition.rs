@@ -39,6 +39,11 @@ pub enum Refusal {
 impl Upload {
     /// One presigned PUT will carry the bytes. Asked again it takes a size that was not declared before, but
     /// no digest: a URL that is not bound to it may be out, and could replace the bytes after their proof.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::DeclaredLate`] for that digest, [`Refusal::Redeclared`] for another size or digest than was declared,
+    /// [`Refusal::WrongMode`] where the bytes come another way, and those of [`Self::active`].
     pub fn into_put(
         mut self,
         size: Option<u64>,
@@ -73,6 +78,10 @@ impl Upload {
 
     /// The store is about to be asked for a multipart upload. Noted first, so that one which a crash leaves
     /// unnamed is looked for when the session ends.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Self::active`].
     pub fn ask_store(self, now: DateTime<Utc>) -> Result<Self, Refusal> {
         match self.active(now)? {
             State::Pending { .. } => Ok(self.with(State::Pending { store_asked: true })),
@@ -81,6 +90,11 @@ impl Upload {
     }
 
     /// Presigned parts will carry the bytes; the store knows them as `store_upload_id`.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::Redeclared`] for another size or digest than was declared, [`Refusal::WrongMode`] once the bytes come any
+    /// way, and those of [`Self::active`].
     pub fn into_multipart(
         mut self,
         plan: PartPlan,
@@ -99,6 +113,11 @@ impl Upload {
     }
 
     /// Checks that an upload already in parts is the one that is asked for, and notes a digest declared late.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::Redeclared`] for another size or digest than was declared, [`Refusal::WrongMode`] where it is not in parts,
+    /// and those of [`Self::active`].
     pub fn resume_multipart(
         mut self,
         size: Option<u64>,
@@ -113,6 +132,11 @@ impl Upload {
     }
 
     /// Takes the session for finalizing as `digest`: step 1, also after another owner's lease has expired.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::Finalizing`] and [`Refusal::Appending`] while somebody else's lease lives, [`Refusal::NothingUploaded`]
+    /// before a byte or a URL, [`Refusal::Redeclared`] for another digest than was declared, and those of [`Self::active`].
     pub fn claim(self, digest: Digest, lease: Lease, now: DateTime<Utc>) -> Result<Self, Refusal> {
         let transfer = match &self.state {
             State::Finalizing { lease: held, .. } if held.is_live(now) => return Err(Refusal::Finalizing),
@@ -133,6 +157,10 @@ impl Upload {
     }
 
     /// Prolongs a lease that is still ours.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::LeaseLost`]: somebody else has it, or nobody.
     pub fn renew(mut self, renewed: Lease) -> Result<Self, Refusal> {
         match &mut self.state {
             State::Finalizing { lease, .. } | State::Uploading { append_lease: Some(lease), .. }
@@ -148,6 +176,10 @@ impl Upload {
     }
 
     /// Back to uploading: something is missing that the client can still send.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::LeaseLost`]: `owner` is not who finalizes it.
     pub fn reopen(self, owner: Uuid) -> Result<Self, Refusal> {
         let (transfer, _) = self.finalizing(owner)?;
         let transfer = transfer.clone();
@@ -155,6 +187,10 @@ impl Upload {
     }
 
     /// Proven and placed.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::LeaseLost`]: `owner` is not who finalizes it.
     pub fn complete(mut self, owner: Uuid, size: u64) -> Result<Self, Refusal> {
         let (_, digest) = self.finalizing(owner)?;
         self.size = Some(size);
@@ -162,12 +198,20 @@ impl Upload {
     }
 
     /// The bytes are not what was claimed.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::LeaseLost`]: `owner` is not who finalizes it.
     pub fn fail(self, owner: Uuid, failure: Failure) -> Result<Self, Refusal> {
         self.finalizing(owner)?;
         Ok(self.with(State::Failed { failure }))
     }
 
     /// Takes a completed upload back: its uploader replaced the bytes before they came to the blob's place.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::WrongMode`]: it is not completed.
     pub fn retract(self, failure: Failure) -> Result<Self, Refusal> {
         match self.state {
             State::Completed { .. } => Ok(self.with(State::Failed { failure })),
@@ -176,6 +220,10 @@ impl Upload {
     }
 
     /// The client gives up. Aborting twice is not an error.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::Finalizing`] under a live lease; once it has ended, how.
     pub fn abort(self, now: DateTime<Utc>) -> Result<Self, Refusal> {
         match &self.state {
             State::Aborted => Ok(self),
@@ -190,6 +238,10 @@ impl Upload {
 
     /// The cleaner's: a session whose time is up and that nobody works on. `db::sweep` does this to many in one
     /// statement; the database suite holds it to this.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::Finalizing`]: its time is not up, somebody works on it, or it has ended.
     pub fn expire(self, now: DateTime<Utc>) -> Result<Self, Refusal> {
         let idle = self.state.lease().is_none_or(|lease| !lease.is_live(now));
         if now >= self.expires_at && idle && !self.state.status().is_terminal() {
@@ -213,6 +265,10 @@ impl Upload {
     }
 
     /// The state, if clients may still send to this session.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::Expired`] once its time is up, [`Refusal::Finalizing`] from the claim on, and once it has ended, how.
     pub fn active(&self, now: DateTime<Utc>) -> Result<&State, Refusal> {
         match &self.state {
             State::Pending { .. } | State::Uploading { .. } => self.check_expiry(now).map(|()| &self.state),

@@ -29,7 +29,6 @@ const FIRST_EXPOSED_POLL: Duration = Duration::from_millis(50);
 pub(in crate::service) const LOOKS_AT_ONCE: usize = 2;
 
 /// A blob and the way to its bytes.
-#[expect(missing_debug_implementations, reason = "holds a stream")]
 pub struct BlobContent {
     pub blob: Blob,
     pub download: Download,

@@ -14,11 +14,11 @@
 //! A file is staged, synced and renamed, so that no reader and no crash ever sees half of one. Parts are
 //! written at their offset into `data`: assembling them copies nothing.
 //!
-//! The signed URLs lead back to this server, which hands the bodies to [`Filesystem::receive_put`] and
-//! [`Filesystem::receive_part`]. Neither makes the upload's directory: a PUT that comes after the upload
+//! The signed URLs lead back to this server, which hands the bodies to `Filesystem::receive_put` and
+//! `Filesystem::receive_part`. Neither makes the upload's directory: a PUT that comes after the upload
 //! was discarded finds no place to write.
 
-pub mod append;
+pub(super) mod append;
 mod blocks;
 mod directory;
 mod discard;
@@ -77,8 +77,11 @@ impl Filesystem {
         Self { root: root.into(), signer, clock }
     }
 
-    /// Opens the store below `root`, making what is missing. Fails where `temp` and `blobs` are not on one
-    /// filesystem.
+    /// Opens the store below `root`, making what is missing.
+    ///
+    /// # Errors
+    ///
+    /// `Unavailable` where a folder cannot be made, or `temp` and `blobs` are not on one filesystem.
     pub async fn open_at(root: PathBuf, signer: UrlSigner, clock: Clock) -> Result<Self> {
         let store = Self::unopened(root, signer, clock);
         let root = Arc::clone(&store.root);

@@ -35,7 +35,7 @@ impl Filesystem {
     /// Takes the body of a signed PUT of one part and tells the ETag it got. A body of another length than
     /// the part's leaves the part as not received. [`StorageError::UploadNotFound`] once the upload is
     /// completed, sealed or discarded; [`StorageError::Busy`] when another request took the part over.
-    pub async fn receive_part(
+    pub(in crate::storage) async fn receive_part(
         &self,
         upload: UploadId,
         part: Part,

@@ -37,7 +37,7 @@ impl Filesystem {
     /// Takes the body of a signed PUT and tells the ETag it got. Nothing stays of a body that is not what
     /// `terms` say, or longer than `max_size` bytes. [`StorageError::UploadNotFound`] once the upload is
     /// sealed or discarded; [`StorageError::Busy`] when a newer request took the upload over.
-    pub async fn receive_put(
+    pub(in crate::storage) async fn receive_put(
         &self,
         upload: UploadId,
         terms: PutTerms,

@@ -65,7 +65,7 @@ struct Segment {
 
 impl S3 {
     /// [`StorageError::NotFound`] when the tail that was acknowledged is gone.
-    pub async fn append(
+    pub(in crate::storage) async fn append(
         &self,
         upload: UploadId,
         stored: &Proxied,
@@ -138,7 +138,7 @@ impl OpenPart {
 
 impl S3Appender {
     /// Waits for a part's memory where the sender is fast.
-    pub async fn ready(&mut self) -> Result<()> {
+    pub(in crate::storage) async fn ready(&mut self) -> Result<()> {
         if self.open_part.room() == 0 && self.pace.is_fast() {
             self.take_whole().await?;
         }
@@ -152,7 +152,7 @@ impl S3Appender {
         whole.wanted().await;
     }
 
-    pub async fn spill(&mut self) -> Result<()> {
+    pub(in crate::storage) async fn spill(&mut self) -> Result<()> {
         let part_body = std::mem::take(&mut self.open_part.batch).into_body();
         let segment = Segment { id: Uuid::new_v4(), size: part_body.size, crc32c: Some(part_body.crc32c) };
         self.store.send_object(&key::temp_tail(self.upload, segment.id), &part_body).await?;
@@ -162,7 +162,7 @@ impl S3Appender {
         Ok(())
     }
 
-    pub async fn write(&mut self, mut bytes: Bytes) -> Result<()> {
+    pub(in crate::storage) async fn write(&mut self, mut bytes: Bytes) -> Result<()> {
         self.pace.arrived(bytes.len(), Instant::now());
         while !bytes.is_empty() {
             if self.open_part.room() == 0 {
@@ -181,7 +181,7 @@ impl S3Appender {
         Ok(())
     }
 
-    pub async fn finish(mut self) -> Result<Appended> {
+    pub(in crate::storage) async fn finish(mut self) -> Result<Appended> {
         let tail_id = self.finish_tail().await?;
         while !self.in_flight.is_empty() {
             self.join_part().await?;

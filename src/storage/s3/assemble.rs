@@ -14,7 +14,7 @@ use crate::storage::{Result, StorageError};
 
 impl S3 {
     /// Whole parts and a tail become one object. Without whole parts the tail object is the upload already.
-    pub async fn assemble_proxied(
+    pub(in crate::storage) async fn assemble_proxied(
         &self,
         upload: UploadId,
         stored: &Proxied,

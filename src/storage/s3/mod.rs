@@ -1,6 +1,6 @@
 //! An S3 bucket, or whatever speaks its protocol: the client, its settings and its errors.
 
-pub mod append;
+pub(super) mod append;
 mod assemble;
 mod copying;
 mod download;
@@ -15,7 +15,7 @@ mod relay;
 mod remove;
 mod seal;
 mod send;
-pub mod signer;
+pub(super) mod signer;
 mod stage;
 mod suspended;
 mod sweep;
@@ -338,7 +338,7 @@ impl S3 {
     }
 
     /// Removes an object; one that is gone is fine.
-    pub async fn remove(&self, key: &Key) -> Result<()> {
+    pub(in crate::storage) async fn remove(&self, key: &Key) -> Result<()> {
         self.remove_path(&self.path(key)).await
     }
 
@@ -352,7 +352,7 @@ impl S3 {
         }
     }
 
-    pub async fn check(&self) -> Result<()> {
+    pub(crate) async fn check(&self) -> Result<()> {
         match self.client.head_bucket().bucket(self.bucket()).send().await {
             Ok(_) => Ok(()),
             Err(error) => Err(StorageError::unavailable("reach the bucket")(describe(&error))),

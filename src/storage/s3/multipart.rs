@@ -12,7 +12,7 @@ use crate::storage::key::Key;
 use crate::storage::{Result, StorageError, key};
 
 impl S3 {
-    pub async fn create_multipart(&self, upload: UploadId) -> Result<String> {
+    pub(in crate::storage) async fn create_multipart(&self, upload: UploadId) -> Result<String> {
         self.create_multipart_at(&key::temp_data(upload)).await
     }
 
@@ -31,7 +31,11 @@ impl S3 {
             .ok_or_else(|| StorageError::unavailable("name the multipart upload")("no upload id"))
     }
 
-    pub async fn list_parts(&self, upload: UploadId, store_upload_id: &str) -> Result<Vec<ReceivedPart>> {
+    pub(in crate::storage) async fn list_parts(
+        &self,
+        upload: UploadId,
+        store_upload_id: &str,
+    ) -> Result<Vec<ReceivedPart>> {
         self.list_parts_at(&key::temp_data(upload), store_upload_id).await
     }
 
@@ -67,7 +71,7 @@ impl S3 {
         Ok(parts.into_values().map(|(_, part)| part).collect())
     }
 
-    pub async fn complete_multipart(
+    pub(in crate::storage) async fn complete_multipart(
         &self,
         upload: UploadId,
         store_upload_id: &str,
@@ -105,7 +109,11 @@ impl S3 {
             })
     }
 
-    pub async fn abort_multipart(&self, upload: UploadId, store_upload_id: &str) -> Result<()> {
+    pub(in crate::storage) async fn abort_multipart(
+        &self,
+        upload: UploadId,
+        store_upload_id: &str,
+    ) -> Result<()> {
         self.abort_multipart_at(&self.path(&key::temp_data(upload)), store_upload_id).await
     }
 

@@ -19,7 +19,7 @@ pub(in crate::storage) const PROBE_TIMEOUT: Duration = Duration::from_secs(30);
 impl S3 {
     /// Signs a PUT to the bucket, or one that leads back to this service where the bucket's URLs would permit more
     /// than that.
-    pub async fn presign_put(
+    pub(in crate::storage) async fn presign_put(
         &self,
         upload: UploadId,
         terms: PutTerms,
@@ -55,7 +55,7 @@ impl S3 {
     }
 
     /// Prepares to sign the parts of a multipart upload; may have to fetch credentials.
-    pub async fn part_signer(
+    pub(in crate::storage) async fn part_signer(
         &self,
         upload: UploadId,
         store_upload_id: &str,
@@ -72,7 +72,7 @@ impl S3 {
     }
 
     /// Signs a GET of an object that stands for a blob.
-    pub async fn presign_get(&self, key: &Key, lifetime: Duration) -> Result<String> {
+    pub(crate) async fn presign_get(&self, key: &Key, lifetime: Duration) -> Result<String> {
         self.signer.get(&self.path(key), lifetime).await
     }
 

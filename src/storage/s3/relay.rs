@@ -29,7 +29,7 @@ use crate::storage::{PutTerms, Result, StorageError};
 const RELAY_TIMEOUT: Duration = Duration::from_hours(24);
 
 impl S3 {
-    pub async fn receive_put(
+    pub(in crate::storage) async fn receive_put(
         &self,
         upload: UploadId,
         terms: PutTerms,
@@ -67,7 +67,7 @@ impl S3 {
         relay(size, terms.digest, body, send).await
     }
 
-    pub async fn receive_part(
+    pub(in crate::storage) async fn receive_part(
         &self,
         upload: UploadId,
         store_upload_id: &str,

@@ -16,7 +16,7 @@ const REMOVE: &str = "delete a blob";
 impl S3 {
     /// By a request that was presigned to end at `until`: one that lies in a queue, or in a process that was
     /// stopped, is refused by the store itself once another upload may have put the blob there again.
-    pub async fn remove_blob(&self, digest: &Digest, until: DateTime<Utc>) -> Result<()> {
+    pub(in crate::storage) async fn remove_blob(&self, digest: &Digest, until: DateTime<Utc>) -> Result<()> {
         let left = (until - self.clock.now()).num_seconds();
         let lifetime = Duration::from_secs(u64::try_from(left).unwrap_or_default());
         let late = || StorageError::Busy("there is no time left to delete the blob");
@@ -40,7 +40,7 @@ impl S3 {
 
     /// Makes sure that the store refuses a removal that ended `lag` ago: that it looks at a request's end at all, and that
     /// its clock is no further behind ours. Asked by such a request for what nobody has.
-    pub async fn check_ends(&self, lag: Duration) -> Result<()> {
+    pub(in crate::storage) async fn check_ends(&self, lag: Duration) -> Result<()> {
         let nothing = self.path(&key::temp_data(UploadId::generate()));
         let url = self.own_signer.ended_delete(&nothing, lag).await?;
         let sent = self.http()?.delete(&url).send().await;
@@ -54,7 +54,7 @@ impl S3 {
         }
     }
 
-    pub async fn blob_entries(&self, cursor: Option<BlobCursor>) -> Result<BlobPage> {
+    pub(in crate::storage) async fn blob_entries(&self, cursor: Option<BlobCursor>) -> Result<BlobPage> {
         let listing = self
             .client
             .list_objects_v2()

@@ -64,7 +64,7 @@ impl From<Found> for Sealed {
 }
 
 impl S3 {
-    pub async fn seal(
+    pub(in crate::storage) async fn seal(
         &self,
         upload: UploadId,
         transfer: &Transfer,
@@ -136,7 +136,7 @@ impl S3 {
     }
 
     /// Fixes what is proven by reading it.
-    pub async fn seal_for_reading(
+    pub(in crate::storage) async fn seal_for_reading(
         &self,
         upload: UploadId,
         transfer: &Transfer,
@@ -163,7 +163,12 @@ impl S3 {
         Ok(if copied.is_full_object { copied.evident(Proof::StoreCopy) } else { copied.into() })
     }
 
-    pub async fn read(&self, sealed: &Sealed, range: ByteRange, to: &mpsc::Sender<Bytes>) -> Result<()> {
+    pub(in crate::storage) async fn read(
+        &self,
+        sealed: &Sealed,
+        range: ByteRange,
+        to: &mpsc::Sender<Bytes>,
+    ) -> Result<()> {
         let (mut rest, mut broken, mut before) = (range, 0, range.start);
         loop {
             // Whoever reads slowly may have its store hang up now and then.
@@ -210,11 +215,11 @@ impl S3 {
         Ok(body.collect().await.map_err(StorageError::unavailable("read an object"))?.into_bytes())
     }
 
-    pub async fn place(&self, sealed: &Sealed, digest: &Digest) -> Result<()> {
+    pub(in crate::storage) async fn place(&self, sealed: &Sealed, digest: &Digest) -> Result<()> {
         self.duplicate(sealed, || key::blob(digest), Some(digest)).await.map(drop)
     }
 
-    pub async fn size(&self, key: &Key) -> Result<Option<u64>> {
+    pub(in crate::storage) async fn size(&self, key: &Key) -> Result<Option<u64>> {
         match self.head(key.clone()).await {
             Ok(found) => Ok(Some(found.size)),
             // What nobody can read is not there for anybody.

@@ -21,7 +21,7 @@ use crate::storage::{Result, Sealed, Staged, StorageError};
 const STAGE: &str = "compute the SHA-256 of a part that it copies";
 
 impl S3 {
-    pub async fn stage(&self, sealed: &Sealed, digest: &Digest) -> Result<Staged> {
+    pub(in crate::storage) async fn stage(&self, sealed: &Sealed, digest: &Digest) -> Result<Staged> {
         let staged = self.stage_at(sealed, key::blob(digest)).await;
         self.relying_on(Capability::GateComputes, staged)
     }
@@ -83,7 +83,7 @@ impl S3 {
         }
     }
 
-    pub async fn publish(&self, staged: &Staged) -> Result<()> {
+    pub(in crate::storage) async fn publish(&self, staged: &Staged) -> Result<()> {
         let part = CompletedPart::builder()
             .part_number(i32::from(PartNumber::FIRST.get()))
             .e_tag(&staged.etag)
@@ -117,7 +117,7 @@ impl S3 {
         }
     }
 
-    pub async fn unstage(&self, staged: &Staged) -> Result<()> {
+    pub(in crate::storage) async fn unstage(&self, staged: &Staged) -> Result<()> {
         self.abort_multipart_at(&self.path(&staged.place), &staged.store_upload_id).await
     }
 }

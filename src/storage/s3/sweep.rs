@@ -10,7 +10,7 @@ use crate::storage::{
 
 impl S3 {
     /// Each kind by itself: a store that refuses one listing has the other one emptied all the same.
-    pub async fn discard(&self, upload: UploadId) -> Result<()> {
+    pub(in crate::storage) async fn discard(&self, upload: UploadId) -> Result<()> {
         // Multipart uploads first: completing one would make an object after the objects were listed.
         let aborted = self.abort_multiparts(upload).await;
         self.remove_objects(upload).await?;
@@ -38,7 +38,7 @@ impl S3 {
         Ok(())
     }
 
-    pub async fn discard_published(
+    pub(in crate::storage) async fn discard_published(
         &self,
         upload: UploadId,
         transfer: &Transfer,
@@ -59,7 +59,11 @@ impl S3 {
         self.remove(&data).await
     }
 
-    pub async fn temp_entries(&self, listing: TempListing, cursor: Option<TempCursor>) -> Result<TempPage> {
+    pub(in crate::storage) async fn temp_entries(
+        &self,
+        listing: TempListing,
+        cursor: Option<TempCursor>,
+    ) -> Result<TempPage> {
         match (listing, cursor) {
             (TempListing::Objects, Some(TempCursor::Objects(token))) => self.temp_objects(Some(token)).await,
             (TempListing::Objects, _) => self.temp_objects(None).await,
@@ -70,7 +74,7 @@ impl S3 {
         }
     }
 
-    pub async fn remove_temp(&self, entry: &TempEntry) -> Result<()> {
+    pub(in crate::storage) async fn remove_temp(&self, entry: &TempEntry) -> Result<()> {
         let full = |key: &str| format!("{}{key}", self.settings.prefix);
         match &entry.kind {
             TempKind::Object { key } => self.remove_path(&full(key)).await,

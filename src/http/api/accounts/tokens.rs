@@ -31,7 +31,7 @@ pub(in crate::http::api) async fn create(call: &Call) -> Answer {
 pub(in crate::http::api) async fn revoke(call: &Call) -> Answer {
     let user = call.user().await?.id;
     // What is no UUID is no token's.
-    let id = parameter(&call.path, "token").and_then(|id| Uuid::try_parse(id).ok()).unwrap_or(Uuid::nil());
+    let id = parameter(&call.path, "token").and_then(|id| Uuid::try_parse(id).ok()).unwrap_or_default();
     call.service.revoke_access_token(user, id).await?;
     Ok(StatusCode::OK.into_response())
 }

@@ -9,8 +9,6 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-pub use turn::CleaningTurn;
-
 use crate::log_text::chain;
 use crate::service::{Result, Service, ServiceError};
 

@@ -8,7 +8,7 @@ use overside::domain::clock::Clock;
 use overside::domain::upload::UploadId;
 use overside::storage::capability::{Capabilities, Capability};
 use overside::storage::s3::{S3, S3Settings};
-use overside::storage::{PutTerms, key};
+use overside::storage::{PutTerms, Storage, key};
 use url::Url;
 
 use crate::support::api::{Answer, Repository, digest_of, send};
@@ -176,6 +176,7 @@ fn virtual_hosted(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
             let seen = Capability::FOR_URLS.into_iter().chain([Capability::CopySourceRefused]);
             store.set_capabilities(Capabilities::seen(seen));
             let terms = PutTerms { size: Some(10), digest: None };
+            let store = Storage::S3(store);
             let signed = store.presign_put(UploadId::generate(), terms, Duration::from_mins(1)).await;
             let signed = signed.expect("the environment has keys");
             assert!(signed.url.starts_with(&expected), "{}", signed.url);
