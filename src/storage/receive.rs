@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use super::signed_url::UrlSigner;
 use super::{Appender, PartSigner, PresignedRequest, PutTerms, Result, Storage, key};
+use crate::domain::digest::Digest;
 use crate::domain::part::{MAX_OBJECT_SIZE, MAX_PART_COUNT, Part, ReceivedPart};
 use crate::domain::upload::{Proxied, UploadId};
 

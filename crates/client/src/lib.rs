@@ -65,7 +65,6 @@
 //!    └───────> archive ─────> files        images in files, checked whole before anything is sent
 //! ```
 #![warn(clippy::missing_errors_doc)]
-#![allow(clippy::missing_errors_doc)]
 
 pub mod archive;
 pub mod artifact;

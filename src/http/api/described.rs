@@ -3,7 +3,7 @@
 use overside_protocol::wire::AuditLog;
 use serde_json::{Map, Value, json};
 
-use super::robots::{Robot, RobotChanges, RobotCreated, RobotRequest, RobotSecret};
+use super::accounts::robots::{Robot, RobotChanges, RobotCreated, RobotRequest, RobotSecret};
 use super::wire::{
     AccessToken, AdministratorRequest, Member, MemberRequest, PasswordRequest, Project, ProjectRequest,
     Quota, QuotaRequest, TokenRequest, User, UserRequest,

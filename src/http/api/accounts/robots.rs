@@ -23,7 +23,7 @@ const PROJECT: &str = "project";
 const REPOSITORY: &str = "repository";
 
 #[derive(Debug, Deserialize, ToSchema)]
-pub(super) struct RobotRequest {
+pub(in crate::http::api) struct RobotRequest {
     /// Without the project's: `ci`
     name: String,
     #[serde(default)]
@@ -62,7 +62,7 @@ struct Access {
 }
 
 #[derive(Debug, Serialize, ToSchema)]
-pub(super) struct Robot {
+pub(in crate::http::api) struct Robot {
     id: i64,
     /// `robot$team+ci`
     name: String,
@@ -106,7 +106,7 @@ impl From<RobotAccount> for Robot {
 }
 
 #[derive(Debug, Serialize, ToSchema)]
-pub(super) struct RobotCreated {
+pub(in crate::http::api) struct RobotCreated {
     id: i64,
     /// `robot$team+ci`
     name: String,
@@ -118,13 +118,13 @@ pub(super) struct RobotCreated {
 }
 
 #[derive(Debug, Deserialize, ToSchema)]
-pub(super) struct RobotChanges {
+pub(in crate::http::api) struct RobotChanges {
     description: Option<String>,
     disable: Option<bool>,
 }
 
 #[derive(Debug, Default, Serialize, Deserialize, ToSchema)]
-pub(super) struct RobotSecret {
+pub(in crate::http::api) struct RobotSecret {
     /// Empty in a request: secrets are made here.
     #[serde(default)]
     secret: String,
