@@ -57,7 +57,8 @@ CREATE INDEX blob_upload_session_user ON blob_upload_session (user_id)
 CREATE INDEX blob_upload_session_claimed ON blob_upload_session (claimed_digest) WHERE claimed_digest IS NOT NULL;
 -- Those whose clients do not tell when the bytes are there: to look, and for whoever asks for the blob.
 CREATE INDEX blob_upload_session_look ON blob_upload_session (look_at) WHERE look_at IS NOT NULL;
-CREATE INDEX blob_upload_session_redirected ON blob_upload_session (declared_digest) WHERE look_at IS NOT NULL;
+CREATE INDEX blob_upload_session_redirected ON blob_upload_session (declared_digest, repository_name)
+    WHERE look_at IS NOT NULL;
 -- Those that have ended: what is left to discard, and which rows are old enough to forget.
 CREATE INDEX blob_upload_session_ended ON blob_upload_session (ended_at)
     WHERE ended_at IS NOT NULL AND discarded_at IS NULL;

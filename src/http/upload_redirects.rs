@@ -2,12 +2,14 @@
 //! the store's plain 200 for a success. Who does not, or is not known to, must never be redirected: a 307 that is taken
 //! for a success is worse than none.
 
-use axum::http::HeaderMap;
-use axum::http::header::AUTHORIZATION;
+use axum::http::header::{AUTHORIZATION, RETRY_AFTER};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use url::Url;
 
+use super::error::HttpError;
 use super::extract::user_agent;
 use super::origin::Origin;
+use crate::service::ServiceError;
 
 /// What a `User-Agent` (RFC 9110 §10.1.5) begins with, the product in it that pushes, and since which version of that it
 /// follows.
@@ -40,6 +42,17 @@ pub(super) fn follows(headers: &HeaderMap) -> bool {
     })
 }
 
+/// What is told to come back is told so as its client understands it: these repeat a 429, and a 503 only once.
+pub(super) fn come_again(follows: bool, error: ServiceError) -> HttpError {
+    match error {
+        ServiceError::Busy(_) if follows => {
+            HttpError::new(StatusCode::TOO_MANY_REQUESTS, "TOOMANYREQUESTS", error.to_string())
+                .with_header(RETRY_AFTER, HeaderValue::from_static("1"))
+        }
+        error => error.into(),
+    }
+}
+
 /// Whether a client that has signed in takes that along to the store, which refuses two kinds of authorization: Go's
 /// `net/http` does to another port of the same name, and to a name below it (`shouldCopyHeaderOnRedirect`).
 pub(super) fn takes_sign_in_along(headers: &HeaderMap, origin: Option<&Origin>, url: &str) -> bool {
@@ -57,16 +70,16 @@ pub(super) fn takes_sign_in_along(headers: &HeaderMap, origin: Option<&Origin>, 
 /// before. A distribution's own suffix (`2.2.0-k3s1`, `2.2.1~ds1`) says nothing.
 fn minor_version(version: &str) -> Option<(u64, u64)> {
     let version = version.strip_prefix('v').unwrap_or(version);
-    let (numbers, suffix) = version.split_once('-').unwrap_or((version, ""));
+    let end = version.find(|c: char| c != '.' && !c.is_ascii_digit()).unwrap_or(version.len());
+    let (numbers, suffix) = version.split_at(end);
     let mut numbers = numbers.split('.');
     let (major, minor) = (numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?);
-    let is_release = !["alpha", "beta", "rc"].iter().any(|early| suffix.starts_with(early));
+    let is_release = !["alpha", "beta", "rc", "pre", "dev"].iter().any(|early| suffix.contains(early));
     if is_release { Some((major, minor)) } else { Some((major, u64::checked_sub(minor, 1)?)) }
 }
 
 #[cfg(test)]
 mod tests {
-    use axum::http::HeaderValue;
     use axum::http::header::USER_AGENT;
 
     use super::*;
@@ -87,7 +100,6 @@ mod tests {
             "containerd/v2.4.2",
             "containerd/v2.2.0-12-g0123abc.m",
             r"docker/29.2.1 go/go1.25.6 git-commit/6bc6209 kernel/6.12 os/linux arch/amd64 containerd-client/2.2.1+unknown storage-driver/overlayfs UpstreamClient(Docker-Client/29.2.1 \(linux\))",
-            "buildkit/v0.26-dev",
             "containerd/v2.10.1",
             "containerd/3.0.0",
             "buildkit/v0.26",
@@ -130,6 +142,9 @@ mod tests {
             r"docker/29.0.4 go/go1.25.4 os/linux containerd-client/2.1.5+unknown storage-driver/overlayfs",
             r"docker/29.7.2 go/go1.25.4 os/linux arch/amd64 UpstreamClient(x \(y\) containerd-client/2.4.0)",
             "buildkit/v0.0.0+unknown",
+            "buildkit/v0.26-dev",
+            "containerd/2.2.0~rc.1",
+            r"docker/29.7.2 UpstreamClient(foo \(buildkit/v0.26.2\)) containerd-client/2.4.0",
             "something (containerd/2.4.2)",
             "buildkit/v0.25",
             "buildkit/0.9.3",

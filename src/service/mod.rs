@@ -40,6 +40,7 @@ use upkeep::admission::Admission;
 use upkeep::audit::AuditBuffer;
 use upkeep::readiness::LastReadiness;
 use uploads::finalize::{place, read_back};
+use uploads::settle;
 
 pub use accounts::access::{ProjectRight, Requirement};
 pub use accounts::identity::{Auth, Credentials};
@@ -95,6 +96,9 @@ pub struct Service {
     copies: Arc<MemoryBudget>,
     /// Looks at the objects of blobs that are being read.
     looks: Arc<Semaphore>,
+    /// Questions whether what redirected clients send is there, and finalizes of it that nobody has asked for.
+    arrivals: Semaphore,
+    unasked: Arc<Semaphore>,
     bodies: BodyMemory,
     hashing: Semaphore,
 }
@@ -119,6 +123,8 @@ impl Service {
             hashers: MemoryBudget::new(read_back::HASHERS_AT_ONCE, read_back::HASHERS_AT_ONCE),
             placings: MemoryBudget::new(place::PLACINGS_AT_ONCE, place::PLACINGS_AT_ONCE / 2),
             looks: Arc::new(Semaphore::new(blobs::LOOKS_AT_ONCE)),
+            arrivals: Semaphore::new(settle::ARRIVALS_AT_ONCE),
+            unasked: Arc::new(Semaphore::new(settle::UNASKED_AT_ONCE)),
             copies: MemoryBudget::new(place::COPIES_AT_ONCE as usize, place::COPIES_AT_ONCE as usize),
             bodies: BodyMemory::new(),
             hashing: Semaphore::new(passwords::HASHES_AT_ONCE),

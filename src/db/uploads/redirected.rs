@@ -10,16 +10,15 @@ use crate::domain::digest::Digest;
 use crate::domain::name::RepositoryName;
 use crate::domain::upload::{Upload, UploadId};
 
-/// Sessions that somebody who asks for blobs has looked at: more than an image has layers. The newest, since those that
-/// were left lying are older.
-const MOST: i64 = 256;
-
+/// The newest sessions of each blob: those that were left lying are older.
 macro_rules! of_blobs {
     ($db:ident) => {
         concat!(
-            select_upload!("WHERE look_at IS NOT NULL AND declared_digest "),
+            select_upload!("WHERE upload_uuid IN (SELECT upload_uuid FROM (
+                SELECT upload_uuid, ROW_NUMBER() OVER (PARTITION BY declared_digest ORDER BY created_at DESC) AS place
+                FROM blob_upload_session WHERE look_at IS NOT NULL AND declared_digest "),
             is_one_of!($db, digests "$1"),
-            " AND repository_name = $2 ORDER BY created_at DESC LIMIT $3"
+            " AND repository_name = $2) AS newest WHERE place <= $3)"
         )
     };
 }
@@ -27,7 +26,7 @@ pub(in crate::db) const OF_BLOBS: Text = both!(of_blobs);
 
 pub(in crate::db) const DUE: &str = select_upload!(
     "
-    WHERE look_at <= $1 AND status = 'uploading' ORDER BY look_at LIMIT $2"
+    WHERE look_at <= $1 AND (status = 'uploading' OR lease_expires_at <= $1) ORDER BY look_at LIMIT $2"
 );
 
 /// Beside the compare-and-swap: a session that is looked at stays what it is.
@@ -35,23 +34,25 @@ pub(in crate::db) const TAKE: &str =
     "UPDATE blob_upload_session SET look_at = $3 WHERE upload_uuid = $1 AND look_at <= $2";
 
 impl Db {
-    /// Open sessions of this repository that were redirected with one of these digests.
+    /// Open sessions of this repository that were redirected with one of these digests: of each the `most` newest.
     pub async fn redirected_uploads(
         &self,
         repository: &RepositoryName,
         digests: &[Digest],
+        most: u32,
     ) -> Result<Vec<Upload>> {
         let (sql, digests) = (self.text(OF_BLOBS), as_json(digests));
         let rows: Vec<UploadRow> = on_pool!(self, pool => sqlx::query_as(sql)
             .bind(&digests)
             .bind(repository.as_str())
-            .bind(MOST)
+            .bind(i64::from(most))
             .fetch_all(pool)
             .await)?;
         Ok(readable(rows))
     }
 
-    /// Sessions that are to be looked at by `now`, those that have waited longest first.
+    /// Sessions that are to be looked at by `now`, those that have waited longest first; among them those that somebody
+    /// began to finalize and left.
     pub async fn uploads_to_look_at(&self, now: DateTime<Utc>, limit: u32) -> Result<Vec<Upload>> {
         let rows: Vec<UploadRow> = on_pool!(self, pool =>
             sqlx::query_as(DUE).bind(now).bind(i64::from(limit)).fetch_all(pool).await)?;

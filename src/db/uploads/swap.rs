@@ -16,7 +16,7 @@ macro_rules! swap_statement {
             final_digest = $9, size = $10, part_size = $11, store_upload_id = $12, received_offset = $13,
             hash_state = $14, tail_id = $15, lease_owner = $16, lease_expires_at = $17, failure_reason = $18,
             expires_at = $19, due_at = CASE WHEN due_at > $19 THEN $19 ELSE due_at END, updated_at = $20,
-            look_at = CASE WHEN $5 = 'redirected' THEN COALESCE(look_at, $20) END,
+            look_at = CASE WHEN $5 = 'redirected' AND $4 = 'finalizing' THEN look_at WHEN $5 = 'redirected' THEN $20 END,
             ended_at = CASE WHEN $4 IN ('pending', 'uploading', 'finalizing') THEN ended_at ELSE $20 END,
             revision = revision + 1
         WHERE upload_uuid = $1 AND status = $2 AND revision = $3"

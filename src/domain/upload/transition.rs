@@ -65,6 +65,10 @@ impl Upload {
     }
 
     /// A stock client is redirected to the store with the whole blob. Redirected again it is to send the same.
+    ///
+    /// # Errors
+    ///
+    /// Another size or digest than was declared, bytes that have begun to come in another way, and the end of the session.
     pub fn into_redirected(mut self, size: u64, digest: Digest, now: DateTime<Utc>) -> Result<Self, Refusal> {
         self.declare(Some(size), Some(digest))?;
         match self.active(now)? {

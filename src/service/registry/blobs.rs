@@ -11,7 +11,7 @@ use crate::domain::digest::Digest;
 use crate::domain::name::RepositoryName;
 use crate::domain::range::ByteRange;
 use crate::log_text::chain;
-use crate::service::uploads::settle::PATIENCE_FOR_PROOF;
+use crate::service::uploads::settle::{LOOKED_AT_FOR_READ, PATIENCE_FOR_PROOF};
 use crate::service::{Result, Service, ServiceError};
 use crate::storage::{Download, StorageError};
 
@@ -37,7 +37,7 @@ pub struct BlobContent {
 impl Service {
     /// A blob as a repository has it.
     pub async fn blob(self: &Arc<Self>, repository: &RepositoryName, digest: &Digest) -> Result<Blob> {
-        Ok(self.settled_link(repository, digest).await?.blob)
+        Ok(self.settled_link(repository, digest, PATIENCE_FOR_EXPOSED).await?.blob)
     }
 
     /// A blob that a client asks for before it pushes a manifest: if it is there, it stays for long enough.
@@ -46,21 +46,31 @@ impl Service {
         repository: &RepositoryName,
         digest: &Digest,
     ) -> Result<Blob> {
-        let link = self.settled_link(repository, digest).await?;
+        let link = self.settled_link(repository, digest, PATIENCE_FOR_PROOF).await?;
         if link.is_unreferenced && !self.db.renew_link(repository, digest, self.clock.now()).await? {
             return self.blob(repository, digest).await;
         }
         Ok(link.blob)
     }
 
-    /// As [`Self::link`], also of a blob that a redirected client has sent and told nobody of. One that is still being
-    /// proven at the end of our patience is not there yet: sending it again always works.
-    async fn settled_link(self: &Arc<Self>, repository: &RepositoryName, digest: &Digest) -> Result<Link> {
+    /// As [`Self::link`], also of a blob that a redirected client has sent and told nobody of.
+    async fn settled_link(
+        self: &Arc<Self>,
+        repository: &RepositoryName,
+        digest: &Digest,
+        patience: Duration,
+    ) -> Result<Link> {
         match self.link(repository, digest).await {
             Err(ServiceError::BlobUnknown) if self.storage.takes_redirects() => {
-                self.settle(repository, &[*digest], Instant::now() + PATIENCE_FOR_PROOF).await?;
+                let deadline = Instant::now() + patience;
+                let settled = self.settle(repository, &[*digest], LOOKED_AT_FOR_READ, deadline).await?;
                 // Or somebody else settled it between the two.
-                self.link(repository, digest).await
+                match self.link(repository, digest).await {
+                    Err(ServiceError::BlobUnknown) if settled.is_underway => {
+                        Err(ServiceError::Busy("the blob is still being proven".to_owned()))
+                    }
+                    link => link,
+                }
             }
             link => link,
         }

@@ -14,7 +14,7 @@ use crate::domain::media_type::MediaType;
 use crate::domain::name::RepositoryName;
 use crate::domain::reference::{Reference, Tag};
 use crate::service::registry::blobs::PATIENCE_FOR_EXPOSED;
-use crate::service::uploads::settle::PATIENCE_FOR_PROOF;
+use crate::service::uploads::settle::{LOOKED_AT_FOR_PUSH, PATIENCE_FOR_PROOF};
 use crate::service::{Result, Service, ServiceError};
 
 /// A manifest as it was pushed.
@@ -61,7 +61,7 @@ impl Service {
         let deadline = Instant::now() + PATIENCE_FOR_PROOF;
         let (mut pushed, mut failure) = (push().await?, None);
         if let Pushed::Missing(missing) = &pushed {
-            let settled = self.settle(repository, missing, deadline).await?;
+            let settled = self.settle(repository, missing, LOOKED_AT_FOR_PUSH, deadline).await?;
             if settled.is_underway {
                 return Err(ServiceError::Busy("blobs of this manifest are still being proven".to_owned()));
             }

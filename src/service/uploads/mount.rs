@@ -8,7 +8,7 @@ use crate::domain::access::{Action, Authority, Caller};
 use crate::domain::digest::Digest;
 use crate::domain::name::RepositoryName;
 use crate::service::accounts::access::reader;
-use crate::service::uploads::settle::PATIENCE_FOR_PROOF;
+use crate::service::uploads::settle::{LOOKED_AT_FOR_READ, PATIENCE_FOR_PROOF};
 use crate::service::{Result, Service, ServiceError};
 
 /// Repositories looked at for one that the caller may read: enough to meet one of them where the caller can read
@@ -62,7 +62,7 @@ impl Service {
         }
         let deadline = Instant::now() + PATIENCE_FOR_PROOF;
         let has_it = self.db.find_link(from, digest).await?.is_some()
-            || self.settle(from, &[*digest], deadline).await?.done > 0;
+            || self.settle(from, &[*digest], LOOKED_AT_FOR_READ, deadline).await?.done > 0;
         Ok(has_it.then(|| from.clone()))
     }
 

@@ -1,20 +1,11 @@
 //! Send a stock client straight to the store with its one PUT of a whole blob. Nobody tells when the bytes are there:
 //! see [`settle`](super::settle).
 
-use std::time::Duration;
-
-use chrono::TimeDelta;
-
 use crate::domain::digest::Digest;
 use crate::domain::part::MAX_PART_SIZE;
 use crate::domain::upload::{Refusal, State, Transfer, TransferMode, Upload};
 use crate::service::{Result, Service};
 use crate::storage::PresignedRequest;
-
-/// The slowest sender that is waited for, in bytes a second: 4 Mbit/s. It may begin in the last moment of its URL.
-const SLOWEST: u64 = 512 * 1024;
-/// For the last look at what arrived in the last moment.
-const LAST_LOOK: Duration = Duration::from_mins(1);
 
 impl Service {
     /// The request that takes the blob of `size` bytes to the store. None where it is not worth it, or where the store
@@ -44,12 +35,9 @@ impl Service {
         // What is refused must not have room taken for it.
         upload.clone().into_redirected(size, digest, self.clock.now())?;
         self.reserve(&upload, size).await?;
-        let sending = TimeDelta::seconds(i64::try_from(size / SLOWEST).unwrap_or(i64::MAX));
-        let end = request.expires_at + sending + LAST_LOOK;
-        self.transition(upload, |upload| {
-            Ok(Upload { expires_at: end, ..upload.into_redirected(size, digest, self.clock.now())? })
-        })
-        .await?;
+        let end = self.expiry_when_signed();
+        let step = |upload: Upload| Ok(upload.into_redirected(size, digest, self.clock.now())?.touch(end));
+        self.transition(upload, step).await?;
         Ok(Some(request))
     }
 

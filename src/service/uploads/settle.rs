@@ -32,6 +32,14 @@ pub(in crate::service) const PATIENCE_FOR_PROOF: Duration = Duration::from_secs(
 
 /// Uploads that are finalized side by side for one who asks: what they do is limited further down.
 const SETTLED_AT_ONCE: usize = 64;
+/// Questions to the store at once, of all who ask for blobs.
+pub(in crate::service) const ARRIVALS_AT_ONCE: usize = 16;
+/// Finalizes at once that nobody has asked for. What arrived while no replica was there is taken bit by bit.
+pub(in crate::service) const UNASKED_AT_ONCE: usize = 16;
+/// Of one blob so many uploads are looked at, the newest, for who pushes what names it: jobs that push one base image side
+/// by side. And for who only wants to read it, which anybody may.
+pub(in crate::service) const LOOKED_AT_FOR_PUSH: u32 = 64;
+pub(in crate::service) const LOOKED_AT_FOR_READ: u32 = 4;
 
 /// Between two looks at what another replica proves, where that takes long: a crowd that waits is to be no load.
 const LONGEST_POLL: Duration = Duration::from_secs(2);
@@ -66,6 +74,7 @@ impl Service {
         self: &Arc<Self>,
         repository: &RepositoryName,
         digests: &[Digest],
+        most: u32,
         deadline: Instant,
     ) -> Result<Settled> {
         let mut settled = Settled::default();
@@ -73,7 +82,7 @@ impl Service {
         if !self.storage.takes_redirects() {
             return Ok(settled);
         }
-        let uploads = self.db.redirected_uploads(repository, digests).await?;
+        let uploads = self.db.redirected_uploads(repository, digests, most).await?;
         let named = uploads.into_iter().filter_map(|upload| Some((upload.declared_digest?, upload)));
         let named: Vec<_> = named.collect();
         let mut open: HashSet<_> = named.iter().map(|(digest, _)| *digest).collect();
@@ -101,24 +110,14 @@ impl Service {
     }
 
     async fn settle_one(self: Arc<Self>, mut upload: Upload, digest: Digest) -> Result<Outcome> {
-        let is_sending = matches!(upload.state, State::Uploading { .. });
-        if is_sending && self.storage.arrived(upload.id).await?.is_none() {
-            return Ok(Outcome::Nothing(None));
-        }
         let (id, mut pause) = (upload.id, POLL_INTERVAL);
         loop {
-            let service = Arc::clone(&self);
-            // In a task: whoever is claimed for is claimed for, also where nobody waits any more.
-            let claiming = async move {
-                let (hints, claimant) = (ClientHints::default(), Claimant::Absent);
-                service.start_finalizing(upload, digest, hints, claimant).await
-            };
-            let finalized = match self.outlive(claiming).await? {
-                Ok(working) => working.await?,
-                Err(error) => Err(error),
-            };
-            return Ok(match finalized {
-                Ok(_) | Err(ServiceError::Refused(Refusal::Completed(_))) => Outcome::Done,
+            match self.settle_once(upload, digest).await {
+                Ok(outcome) => return Ok(outcome),
+                Err(ServiceError::Refused(Refusal::Completed(_))) => return Ok(Outcome::Done),
+                Err(ServiceError::Refused(Refusal::Failed(failure))) => {
+                    return Ok(Outcome::Nothing(Some(failure)));
+                }
                 // By another owner, or it could not be done just now.
                 Err(error) if error.is_transient() || is_held(&error) => {
                     if self.handover.is_cancelled() {
@@ -127,12 +126,29 @@ impl Service {
                     tokio::time::sleep(pause).await;
                     pause = LONGEST_POLL.min(pause * 2);
                     upload = self.read_again(id).await?;
-                    continue;
                 }
-                Err(ServiceError::Refused(Refusal::Failed(failure))) => Outcome::Nothing(Some(failure)),
-                Err(error) => Outcome::Nothing(error.verdict()),
-            });
+                Err(error) => return Ok(Outcome::Nothing(error.verdict())),
+            }
         }
+    }
+
+    async fn settle_once(self: &Arc<Self>, upload: Upload, digest: Digest) -> Result<Outcome> {
+        if matches!(upload.state, State::Uploading { .. }) {
+            let turn = self.arrivals.acquire().await;
+            let arrived = self.storage.arrived(upload.id).await?;
+            drop(turn);
+            if arrived.is_none() {
+                return Ok(Outcome::Nothing(None));
+            }
+        }
+        let service = Arc::clone(self);
+        // In a task: whoever is claimed for is claimed for, also where nobody waits any more.
+        let claiming = async move {
+            let (hints, claimant) = (ClientHints::default(), Claimant::Absent);
+            service.start_finalizing(upload, digest, hints, claimant).await
+        };
+        self.outlive(claiming).await??.await??;
+        Ok(Outcome::Done)
     }
 
     /// Looks at the redirected uploads that are due, and begins to finalize what has arrived; says how many.
@@ -147,13 +163,18 @@ impl Service {
             let is_last = due.len() < LOOKS as usize;
             let looking = stream::iter(due).map(|upload| self.look_at(upload, now));
             let mut looking = looking.buffer_unordered(LOOKS_AT_ONCE);
+            let mut failures = 0;
             while let Some(looked) = looking.next().await {
                 match looked {
                     Ok(has_arrived) => arrived += usize::from(has_arrived),
-                    Err(error) => tracing::debug!(error = %chain(&error), "an upload is looked at later"),
+                    Err(error) => {
+                        failures += 1;
+                        tracing::debug!(error = %chain(&error), "an upload is looked at later");
+                    }
                 }
             }
-            if is_last {
+            // What fails may be due still, and what there is no room for is: it waits for the next round.
+            if is_last || failures > 0 || self.unasked.available_permits() == 0 {
                 break;
             }
         }
@@ -162,15 +183,24 @@ impl Service {
 
     async fn look_at(self: &Arc<Self>, upload: Upload, now: DateTime<Utc>) -> Result<bool> {
         let Some(digest) = upload.declared_digest else { return Ok(false) };
+        let Ok(turn) = Arc::clone(&self.unasked).try_acquire_owned() else { return Ok(false) };
         let pause = ((now - upload.updated_at) / 2).clamp(SHORTEST_PAUSE, LONGEST_PAUSE);
         // Put off first: what cannot be answered now must not be asked again at once, nor by another replica.
+        let is_sending = matches!(upload.state, State::Uploading { .. });
         if !self.db.take_look(upload.id, now, now + pause).await?
-            || self.storage.arrived(upload.id).await?.is_none()
+            || is_sending && self.storage.arrived(upload.id).await?.is_none()
         {
             return Ok(false);
         }
         match self.start_finalizing(upload, digest, ClientHints::default(), Claimant::Absent).await {
-            Ok(_) => Ok(true),
+            Ok(working) => {
+                self.tasks.spawn(async move {
+                    // Its outcome is logged and persisted where it is decided.
+                    let _ = working.await;
+                    drop(turn);
+                });
+                Ok(true)
+            }
             // Somebody who asked for the blob was faster, or its time is up.
             Err(ServiceError::Refused(_)) => Ok(false),
             Err(error) => Err(error),

@@ -179,7 +179,7 @@ impl Service {
     }
 
     /// A session outlives the URLs that were signed for it.
-    fn expiry_when_signed(&self) -> DateTime<Utc> {
+    pub(in crate::service) fn expiry_when_signed(&self) -> DateTime<Utc> {
         let settings = self.settings();
         self.after(settings.upload_lifetime().max(settings.url_lifetime()))
     }

@@ -35,6 +35,10 @@ impl S3 {
 
     /// Signs a PUT to the bucket for a client that sends no header but its own: the length is bound, and the SHA-256
     /// where the bucket holds a URL to one in its query. None where the bucket's URLs would permit more than that.
+    ///
+    /// # Errors
+    ///
+    /// `Unavailable`: the credentials that sign are not to be had.
     pub async fn presign_redirect(
         &self,
         upload: UploadId,

@@ -26,7 +26,7 @@ pub async fn looked_at(db: Arc<Db>) {
     // Of others nobody ever has to look.
     in_state(&db, State::Uploading { transfer: Transfer::Put, append_lease: None }, now() + an_hour).await;
     let due = async |at| db.uploads_to_look_at(at, 10).await.expect("the list");
-    assert_eq!(due(now() + an_hour).await, [upload.clone()], "at once");
+    assert_eq!(due(now() + an_hour).await, std::slice::from_ref(&upload), "at once");
     assert_eq!(due(now() - an_hour).await, []);
 
     let next = now() + TimeDelta::minutes(1);
@@ -35,16 +35,18 @@ pub async fn looked_at(db: Arc<Db>) {
     assert_eq!(find(&db, &upload).await, upload, "it is what it was");
     assert_eq!((due(now()).await, due(next).await), (vec![], vec![upload.clone()]));
 
-    // Whoever finalizes it has found the bytes; where they are gone again, the next look is still to come.
+    // Whoever finalizes it has found the bytes, and goes on as long as it lives; where they are gone again, they are looked
+    // for anew.
+    let dead = now() + TimeDelta::minutes(2);
     let state =
-        State::Finalizing { transfer: Transfer::Redirected, digest: Digest::EMPTY, lease: lease(next) };
+        State::Finalizing { transfer: Transfer::Redirected, digest: Digest::EMPTY, lease: lease(dead) };
     let claimed = Upload { state, ..upload.clone() };
     assert!(db.swap_upload(&upload, &claimed, now()).await.expect("swap"));
-    assert_eq!(due(next).await, []);
+    assert_eq!((due(next).await.len(), due(dead).await.len()), (0, 1));
     let claimed = find(&db, &upload).await;
     let reopened = Upload { state: redirected(), ..claimed.clone() };
     assert!(db.swap_upload(&claimed, &reopened, now()).await.expect("swap"));
-    assert_eq!((due(now()).await.len(), due(next).await.len()), (0, 1));
+    assert_eq!(due(now()).await.len(), 1);
     let reopened = find(&db, &upload).await;
     let ended = Upload { state: State::Aborted, ..reopened.clone() };
     assert!(db.swap_upload(&reopened, &ended, now()).await.expect("swap"));
@@ -55,11 +57,16 @@ pub async fn of_a_blob(db: Arc<Db>) {
     let other = Digest::from_sha256([7; 32]);
     let (first, second) = (declared(&db, Digest::EMPTY).await, declared(&db, Digest::EMPTY).await);
     let third = declared(&db, other).await;
+    let oldest = first.id.min(second.id);
     let found = async |name: &str, digests: &[Digest]| {
         let name = name.parse().expect("a name");
-        let found = db.redirected_uploads(&name, digests).await.expect("the list");
+        let found = db.redirected_uploads(&name, digests, 2).await.expect("the list");
         found.into_iter().map(|upload| upload.id).collect::<Vec<_>>()
     };
+    let one =
+        db.redirected_uploads(&"team/app/model".parse().expect("a name"), &[Digest::EMPTY, other], 1).await;
+    let one: Vec<_> = one.expect("the list").into_iter().map(|upload| upload.id).collect();
+    assert!(one.len() == 2 && !one.contains(&oldest), "of each the newest");
     let mut both = found("team/app/model", &[Digest::EMPTY]).await;
     both.sort_unstable();
     assert_eq!(both, [first.id, second.id]);

@@ -21,6 +21,7 @@ use crate::http::error::HttpError;
 use crate::http::extract::header;
 use crate::http::oci::{Answer, CONTENT_DIGEST, location};
 use crate::http::redirects::{Asked, Redirects};
+use crate::http::upload_redirects::{come_again, follows};
 use crate::service::Service;
 use crate::storage::Download;
 
@@ -31,7 +32,8 @@ pub(in crate::http::oci) async fn head(
     headers: &HeaderMap,
 ) -> Answer {
     // What a client asks before it pushes a manifest.
-    let blob = service.blob_to_refer_to(name, digest).await?;
+    let blob = service.blob_to_refer_to(name, digest).await;
+    let blob = blob.map_err(|error| come_again(follows(headers), error))?;
     let status = if is_known(headers, digest) { StatusCode::NOT_MODIFIED } else { StatusCode::OK };
     let mut response = described(status, &blob);
     if status == StatusCode::OK {
@@ -47,7 +49,8 @@ pub(in crate::http::oci) async fn get(
     request: &Parts,
 ) -> Answer {
     let headers = &request.headers;
-    let blob = service.blob(name, digest).await?;
+    let blob = service.blob(name, digest).await;
+    let blob = blob.map_err(|error| come_again(follows(headers), error))?;
     if is_known(headers, digest) {
         return Ok(described(StatusCode::NOT_MODIFIED, &blob));
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::Request;
-use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, ETAG, LOCATION, RETRY_AFTER};
+use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, ETAG, LOCATION};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 
@@ -20,7 +20,7 @@ use crate::http::error::HttpError;
 use crate::http::extract::{HeldBody, INCOMPLETE, Parameters, content_length, held};
 use crate::http::oci::{Answer, CONTENT_DIGEST, location};
 use crate::http::permit::keeping;
-use crate::http::upload_redirects::follows;
+use crate::http::upload_redirects::{come_again, follows};
 use crate::service::{Service, ServiceError};
 
 /// What a stored manifest is served as whose type a browser could run.
@@ -99,14 +99,7 @@ pub(in crate::http::oci) async fn put(
     let HeldBody { bytes: payload, memory: _memory } =
         body.map_err(|error| error.into_error(too_large(), invalid(INCOMPLETE)))?;
     let pushed = service.push_manifest(name, reference, tags.clone(), content_type, payload).await;
-    let pushed = pushed.map_err(|error| match error {
-        // Clients that were redirected with the blobs repeat this, and a 503 only once.
-        ServiceError::Busy(_) if follows => {
-            HttpError::new(StatusCode::TOO_MANY_REQUESTS, "TOOMANYREQUESTS", error.to_string())
-                .with_header(RETRY_AFTER, HeaderValue::from_static("1"))
-        }
-        error => error.into(),
-    })?;
+    let pushed = pushed.map_err(|error| come_again(follows, error))?;
     let place = location(format!("/v2/{name}/manifests/{}", pushed.digest));
     let digest = location(pushed.digest.to_string());
     let mut response = (StatusCode::CREATED, [(LOCATION, place), (CONTENT_DIGEST, digest)]).into_response();

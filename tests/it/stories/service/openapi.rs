@@ -95,8 +95,8 @@ fn upload(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
         let size = bytes.len().to_string();
         let digest = digest_of(&bytes);
 
-        let begin = repository.http.post(repository.url("uploads/"));
-        let begun = Answer::to(begin.query(&[("presigned", "true"), ("size", &size), ("mode", "put")])).await;
+        let post = repository.http.post(repository.url("uploads/"));
+        let begun = Answer::to(post.query(&[("presigned", "true"), ("size", &size), ("mode", "put")])).await;
         document.assert_describes(Endpoint::BeginUpload, &begun);
         assert_eq!(begun.json()["mode"], "put");
         document.assert_describes(

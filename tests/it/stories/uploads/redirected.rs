@@ -33,6 +33,12 @@ pub fn cases() -> Vec<Story> {
         ("a_manifest_waits_for_what_is_proven_and_is_told_to_come_again", |stack| {
             settled::too_late(stack).boxed()
         }),
+        ("what_a_replica_that_died_left_in_proof_is_proven_without_anybody_asking", |stack| {
+            settled::left(stack).boxed()
+        }),
+        ("a_blob_is_found_among_many_uploads_of_it_that_came_to_nothing", |stack| {
+            settled::among_many(stack).boxed()
+        }),
         ("a_blob_that_is_pushed_twice_at_once_is_there_when_one_of_them_is", |stack| {
             settled::twice(stack).boxed()
         }),
@@ -56,7 +62,7 @@ pub fn cases() -> Vec<Story> {
         ("a_redirected_upload_that_is_aborted_leaves_nothing_whatever_arrives", |stack| {
             ends::aborted(stack).boxed()
         }),
-        ("a_redirected_upload_whose_url_is_dead_ends_and_gives_back_its_room", |stack| {
+        ("a_redirected_upload_that_never_arrives_expires_and_gives_back_its_room", |stack| {
             ends::expired(stack).boxed()
         }),
     ]

@@ -4,13 +4,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use chrono::TimeDelta;
+use overside::domain::digest::Digest;
 use overside::domain::upload::{Lease, State, Transfer, Upload as Row};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use uuid::Uuid;
 
 use super::{CONTAINERD, NAME, blob, follow, push_manifest, redirect, sent, status};
 use crate::stories::upkeep::quotas::usage;
-use crate::support::api::{self, Answer, Repository, digest_of};
+use crate::support::api::{self, Answer, Repository, Upload, digest_of};
 use crate::support::{Stack, raw};
 
 /// For the worker's looks, on a busy machine.
@@ -75,27 +76,64 @@ pub async fn by_a_mount(stack: Arc<Stack>) {
 }
 
 /// As if another replica had been proving it for so long, and had died then.
-pub async fn too_late(stack: Arc<Stack>) {
-    const PROOF: TimeDelta = TimeDelta::seconds(28);
-    let server = stack.server(&[]).await;
-    let repository = Repository::of(server.base_url(), NAME);
+async fn held(stack: &Stack, repository: &Repository, proof: TimeDelta) -> (Upload, Digest) {
     let (bytes, upload) = (blob(0), repository.begin().await);
     let digest = digest_of(&bytes);
     let url = redirect(&upload, &bytes, &digest).await;
-    let db = api::database(&stack).await;
-    let sending = upload.row(&stack).await;
+    let db = api::database(stack).await;
+    let sending = upload.row(stack).await;
     let now = overside::domain::clock::Clock::System.now();
-    let lease = Lease { owner: Uuid::nil(), expires_at: now + PROOF };
+    let lease = Lease { owner: Uuid::nil(), expires_at: now + proof };
     let state = State::Finalizing { transfer: Transfer::Redirected, digest, lease };
-    let claimed = Row { state, expires_at: now + TimeDelta::hours(1), ..sending.clone() };
+    let claimed = Row { state, ..sending.clone() };
     assert!(db.swap_upload(&sending, &claimed, now).await.expect("a swap"));
     db.close().await;
     follow(&upload, &url, &bytes).await.expect(200);
+    (upload, digest)
+}
+
+pub async fn too_late(stack: Arc<Stack>) {
+    let server = stack.server(&["--clean-interval", "1h"]).await;
+    let repository = Repository::of(server.base_url(), NAME);
+    let (_, digest) = held(&stack, &repository, TimeDelta::seconds(28)).await;
     let began = Instant::now();
-    let told = push_manifest(&repository, &[digest]).await;
+    let read = Answer::to(repository.http.get(repository.url(digest))).await;
+    assert_eq!((read.status, read.header("retry-after")), (503, Some("1")));
+    let head = repository.http.head(repository.url(digest)).header("user-agent", CONTAINERD);
+    let layers = [digest];
+    let (head, told) = tokio::join!(Answer::to(head), push_manifest(&repository, &layers));
+    assert_eq!(head.status, 429, "or it would send everything again");
     told.refused(429, "TOOMANYREQUESTS");
     assert_eq!(told.header("retry-after"), Some("1"));
-    assert!(began.elapsed() < CLIENTS_PATIENCE, "{:?}", began.elapsed());
+    assert!(began.elapsed() < CLIENTS_PATIENCE + Duration::from_secs(5), "{:?}", began.elapsed());
+    push_manifest(&repository, &[digest]).await.expect(201);
+}
+
+pub async fn left(stack: Arc<Stack>) {
+    // No cleaner takes it over.
+    let server = stack.server(&["--clean-interval", "1h"]).await;
+    let repository = Repository::of(server.base_url(), NAME);
+    let (upload, digest) = held(&stack, &repository, TimeDelta::seconds(1)).await;
+    let deadline = Instant::now() + PATIENCE;
+    while status(&upload).await != "completed" {
+        assert!(Instant::now() < deadline, "nobody goes on: {}", upload.state().await.text());
+        tokio::time::sleep(POLL).await;
+    }
+    assert_eq!(stack.blob_hash(&digest).await, Some(digest));
+}
+
+/// Jobs that push one layer side by side, and some that were stopped.
+pub async fn among_many(stack: Arc<Stack>) {
+    const OTHERS: usize = 20;
+    let server = stack.server(&[]).await;
+    let repository = Repository::of(server.base_url(), NAME);
+    let (bytes, mine) = (blob(0), repository.begin().await);
+    let digest = digest_of(&bytes);
+    let url = redirect(&mine, &bytes, &digest).await;
+    for _ in 0..OTHERS {
+        redirect(&repository.begin().await, &bytes, &digest).await;
+    }
+    follow(&mine, &url, &bytes).await.expect(200);
     push_manifest(&repository, &[digest]).await.expect(201);
 }
 
