@@ -31,7 +31,8 @@ impl Storage {
     /// the bucket's URLs permit too much without headers that only clients of ours send.
     ///
     /// # Errors
-    /// [`StorageError::Unavailable`] where there are no credentials to sign with.
+    ///
+    /// `Unavailable`: the credentials that sign are not to be had.
     pub async fn presign_redirect(
         &self,
         upload: UploadId,
@@ -57,7 +58,8 @@ impl Storage {
     /// The size of what a client has put to an upload's URL, in bytes; none while there is nothing.
     ///
     /// # Errors
-    /// What the store refuses, or [`StorageError::Unavailable`].
+    ///
+    /// What the store refuses, and `Unavailable`.
     pub async fn arrived(&self, upload: UploadId) -> Result<Option<u64>> {
         match self {
             Self::S3(backend) => backend.size(&key::temp_data(upload)).await,
