@@ -1,7 +1,8 @@
 -- Upload sessions. PostgreSQL.
 
 -- One blob on its way in. Written by compare-and-swap on (status, revision) alone: see src/db/uploads/swap.rs.
--- A third of each page stays free, and no index has a column that a swap of an open session changes: so such a swap
+-- A third of each page stays free, and no index has a column that a swap of an open session changes, but for `look_at`, which
+-- redirected ones alone have: so such a swap
 -- stays within its page, and touches no index ("heap-only tuples").
 CREATE TABLE blob_upload_session (
     -- Nothing refers to it: sessions are known by their UUID.

@@ -115,6 +115,13 @@ fn refuses(asked: &Asked<'_>, url: &str) -> bool {
     is_private(&url) && here.is_none_or(|here| here.host() != url.host())
 }
 
+/// Whether a client that is sent from one host to another takes its password or token along: Go's `net/http` does to another
+/// port of the same name, and to a name below it (`shouldCopyHeaderOnRedirect`).
+#[must_use]
+pub fn takes_sign_in_along(here: &str, there: &str) -> bool {
+    there.strip_suffix(here).is_some_and(|below| below.is_empty() || below.ends_with('.'))
+}
+
 /// Whether a URL names an address that only its own network knows.
 #[must_use]
 pub fn is_private(url: &Url) -> bool {

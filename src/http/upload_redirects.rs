@@ -2,13 +2,14 @@
 //! the store's plain 200 for a success. Who does not, or is not known to, must never be redirected: a 307 that is taken
 //! for a success is worse than none.
 
-use axum::http::header::{AUTHORIZATION, RETRY_AFTER};
+use axum::http::header::RETRY_AFTER;
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use url::Url;
 
 use super::error::HttpError;
 use super::extract::user_agent;
 use super::origin::Origin;
+use super::redirects::takes_sign_in_along;
 use crate::service::ServiceError;
 
 /// What a `User-Agent` (RFC 9110 §10.1.5) begins with, the product in it that pushes, and since which version of that it
@@ -53,17 +54,11 @@ pub(super) fn come_again(follows: bool, error: ServiceError) -> HttpError {
     }
 }
 
-/// Whether a client that has signed in takes that along to the store, which refuses two kinds of authorization: Go's
-/// `net/http` does to another port of the same name, and to a name below it (`shouldCopyHeaderOnRedirect`).
-pub(super) fn takes_sign_in_along(headers: &HeaderMap, origin: Option<&Origin>, url: &str) -> bool {
+/// Whether whoever has signed in can be sent to a URL of the store, which refuses two kinds of authorization.
+pub(super) fn can_sign_in_stay_behind(origin: Option<&Origin>, url: &str) -> bool {
     let host = |url: &str| Url::parse(url).ok()?.host_str().map(str::to_owned);
-    headers.contains_key(AUTHORIZATION)
-        && match (origin.and_then(|origin| host(&origin.url("/"))), host(url)) {
-            (Some(here), Some(there)) => {
-                there.strip_suffix(&here).is_some_and(|below| below.is_empty() || below.ends_with('.'))
-            }
-            _ => true,
-        }
+    let here = origin.and_then(|origin| host(&origin.url("/")));
+    here.zip(host(url)).is_some_and(|(here, there)| !takes_sign_in_along(&here, &there))
 }
 
 /// Major and minor. What precedes a release (`2.2.0-rc.0`) may lack what the release has: it counts as the minor version
@@ -112,17 +107,15 @@ mod tests {
 
     #[test]
     fn who_signs_in_is_not_sent_where_it_would_say_so_again() {
-        let takes = |here: &str, url: &str| {
-            let headers = HeaderMap::from_iter([(AUTHORIZATION, HeaderValue::from_static("Bearer x"))]);
-            let here = Origin::fixed(&here.parse().expect("a URL"));
-            assert!(!takes_sign_in_along(&HeaderMap::new(), Some(&here), url));
-            takes_sign_in_along(&headers, Some(&here), url)
+        let can = |here: &str, url: &str| {
+            can_sign_in_stay_behind(Some(&Origin::fixed(&here.parse().expect("a URL"))), url)
         };
         let bucket = "https://s3.example/bucket/key?x";
-        assert!(takes("https://s3.example:5000", bucket) && takes("https://example", bucket));
-        assert!(takes("http://127.0.0.1:5000", "http://127.0.0.1:9000/b"));
-        assert!(!takes("https://registry.example", bucket) && !takes("https://3.example", bucket));
-        assert!(!takes("http://localhost:5000", "http://127.0.0.1:9000/b"));
+        assert!(!can("https://s3.example:5000", bucket) && !can("https://example", bucket));
+        assert!(!can("http://127.0.0.1:5000", "http://127.0.0.1:9000/b"));
+        assert!(can("https://registry.example", bucket) && can("https://3.example", bucket));
+        assert!(can("http://localhost:5000", "http://127.0.0.1:9000/b"));
+        assert!(!can_sign_in_stay_behind(None, bucket));
     }
 
     #[test]

@@ -64,7 +64,6 @@
 //!    ├───────> download ───────┘            GET with Range into a file that is verified, then renamed
 //!    └───────> archive ─────> files        images in files, checked whole before anything is sent
 //! ```
-#![warn(clippy::missing_errors_doc)]
 
 pub mod archive;
 pub mod artifact;

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use url::Url;
 
 use crate::domain::digest::Digest;
-use crate::http::redirects::is_private;
+use crate::http::redirects::{is_private, takes_sign_in_along};
 use crate::storage::capability::{Capabilities, Capability};
 use crate::storage::{Finding, S3, key};
 
@@ -56,9 +56,7 @@ pub(super) async fn downloads(store: &S3, public_url: Option<&Url>) -> Option<Fi
     let bucket = Url::parse(&store.presign_get(&some_blob, Duration::from_secs(1)).await.ok()?).ok()?;
     let (there, here) = (bucket.host_str()?, public_url.and_then(Url::host_str).unwrap_or_default());
     let subject = "downloads";
-    // What Go's `net/http` sends along: also to a host below the one that was asked (`shouldCopyHeaderOnRedirect`).
-    let is_below = there.strip_suffix(here).is_some_and(|below| below.ends_with('.'));
-    Some(if !here.is_empty() && (there == here || is_below) {
+    Some(if !here.is_empty() && takes_sign_in_along(here, there) {
         let detail = format!(
             "clients are sent from {here} to {there}, and those written in Go take their password or token along, with what \
              they pull and what they push, which AWS and others refuse beside a signed URL"

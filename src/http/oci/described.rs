@@ -14,6 +14,7 @@ use crate::http::endpoint::Endpoint;
 const UPLOAD: &[&str] = &["Location", "Range", "Upload-UUID", "Docker-Upload-UUID"];
 const BEGUN: &[&str] = &["Location", "Range", "Upload-UUID", "Docker-Upload-UUID", "OCI-Chunk-Min-Length"];
 const PROVING: &[&str] = &["Location", "Preference-Applied", "Upload-UUID", "Docker-Upload-UUID"];
+const REDIRECTED: &[&str] = &["Location", "Upload-UUID", "Docker-Upload-UUID"];
 const PLACE: &[&str] = &["Location", "Docker-Content-Digest"];
 const BLOB: &[&str] = &["Docker-Content-Digest", "ETag", "Accept-Ranges"];
 const PART_OF_BLOB: &[&str] = &["Docker-Content-Digest", "ETag", "Accept-Ranges", "Content-Range"];
@@ -53,6 +54,7 @@ pub(in crate::http) fn described(endpoint: Endpoint) -> Option<Description> {
             .header("Prefer", "`respond-async`: answer before the digest is proven")
             .may_take([of::<FinalizeBody>(), bytes()])
             .answers(201, "The blob is there", PLACE, [])
+            .answers(307, "A stock client that is known to follow sends the whole blob to the bucket", REDIRECTED, [])
             .answers(202, "It is being proven; the state at `Location` says how far that is", PROVING, []),
         Endpoint::Abort => to("Gives an upload up").answers(204, "Nothing of it is left", &[], []),
         Endpoint::ReadBlob => unless_known(to("A blob's bytes"), BLOB)

@@ -185,8 +185,8 @@ impl Service {
         let Some(digest) = upload.declared_digest else { return Ok(false) };
         let Ok(turn) = Arc::clone(&self.unasked).try_acquire_owned() else { return Ok(false) };
         let pause = ((now - upload.updated_at) / 2).clamp(SHORTEST_PAUSE, LONGEST_PAUSE);
-        // Put off first: what cannot be answered now must not be asked again at once, nor by another replica.
         let is_sending = matches!(upload.state, State::Uploading { .. });
+        // Put off first: what cannot be answered now must not be asked again at once, nor by another replica.
         if !self.db.take_look(upload.id, now, now + pause).await?
             || is_sending && self.storage.arrived(upload.id).await?.is_none()
         {

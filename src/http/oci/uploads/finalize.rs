@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::extract::Request;
-use axum::http::header::{CACHE_CONTROL, CONNECTION, CONTENT_RANGE, LOCATION};
+use axum::http::header::{AUTHORIZATION, CACHE_CONTROL, CONNECTION, CONTENT_RANGE, LOCATION};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use futures_util::StreamExt;
@@ -18,7 +18,7 @@ use crate::http::error::HttpError;
 use crate::http::extract::{INCOMPLETE, Parameters, bytes, chunk, content_length, held, json, lists};
 use crate::http::oci::{Answer, location};
 use crate::http::permit::holding;
-use crate::http::upload_redirects::{follows, takes_sign_in_along};
+use crate::http::upload_redirects::{can_sign_in_stay_behind, follows};
 use crate::service::{Chunk, ClientHints, Finalized, Load, NamedPart, Service};
 
 /// RFC 7240
@@ -47,8 +47,9 @@ pub(in crate::http::oci) async fn finalize(
     let wait = !lists(request.headers(), &PREFER, RESPOND_ASYNC);
     let mut upload = service.upload(caller, name, id).await?;
     if let Some(size) = to_redirect(&upload, request.headers()) {
-        let (headers, origin) = (request.headers().clone(), request.extensions().get().cloned());
-        let goes = |url: &str| !takes_sign_in_along(&headers, origin.as_ref(), url);
+        let signs_in = request.headers().contains_key(AUTHORIZATION);
+        let origin = request.extensions().get().cloned();
+        let goes = |url: &str| !signs_in || can_sign_in_stay_behind(origin.as_ref(), url);
         if let Some(to) = service.redirect(upload.clone(), size, digest, goes).await? {
             return Ok(redirect(id, to.url));
         }
