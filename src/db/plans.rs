@@ -9,7 +9,7 @@ use super::upkeep::{audit, quotas, usage};
 use super::uploads::commit::COMMIT;
 use super::uploads::parts::{PARTS, SWAP_WITH_PARTS};
 use super::uploads::placing::{CLAIM, HELD, HOLD, HOLDS, PLACED, RENEW};
-use super::uploads::redirected::{DUE, OF_BLOBS, TAKE as TAKE_LOOK};
+use super::uploads::redirected::{DUE, OF_BLOBS, OF_USER, TAKE as TAKE_LOOK};
 use super::uploads::sessions::{COUNT_OPEN, FIND, INSERT, INSERT_UNLIMITED};
 use super::uploads::swap::{RENEW as RENEW_LEASE, SWAP};
 use super::uploads::sweep::{
@@ -37,6 +37,7 @@ impl Db {
             ("swap", SWAP),
             ("renew_lease", RENEW_LEASE),
             ("redirected_uploads", self.text(OF_BLOBS)),
+            ("redirected_uploads_of", OF_USER),
             ("uploads_to_look_at", DUE),
             ("take_look", TAKE_LOOK),
             ("parts", PARTS),

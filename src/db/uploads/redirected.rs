@@ -24,6 +24,11 @@ macro_rules! of_blobs {
 }
 pub(in crate::db) const OF_BLOBS: Text = both!(of_blobs);
 
+pub(in crate::db) const OF_USER: &str = select_upload!(
+    "
+    WHERE user_id = $1 AND ended_at IS NULL AND look_at IS NOT NULL ORDER BY created_at DESC LIMIT $2"
+);
+
 pub(in crate::db) const DUE: &str = select_upload!(
     "
     WHERE look_at <= $1 AND (status = 'uploading' OR lease_expires_at <= $1) ORDER BY look_at LIMIT $2"
@@ -48,6 +53,13 @@ impl Db {
             .bind(i64::from(most))
             .fetch_all(pool)
             .await)?;
+        Ok(readable(rows))
+    }
+
+    /// Somebody's open sessions that were redirected: the `most` newest.
+    pub async fn redirected_uploads_of(&self, user: &str, most: u32) -> Result<Vec<Upload>> {
+        let rows: Vec<UploadRow> = on_pool!(self, pool =>
+            sqlx::query_as(OF_USER).bind(user).bind(i64::from(most)).fetch_all(pool).await)?;
         Ok(readable(rows))
     }
 

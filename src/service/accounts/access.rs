@@ -9,7 +9,7 @@ use crate::domain::access::{
 };
 use crate::domain::account::RobotName;
 use crate::domain::name::RepositoryName;
-use crate::service::accounts::identity::user;
+use crate::service::accounts::identity::{is_of_issuer, user};
 use crate::service::{Result, Service, ServiceError};
 
 /// What a request needs to be allowed.
@@ -183,11 +183,34 @@ impl Service {
     pub(in crate::service) async fn account_of(&self, caller: &Caller) -> Result<Authority> {
         let Authority::Token(token) = &caller.authority else { return Ok(caller.authority.clone()) };
         let Some(name) = &token.name else { return Ok(Authority::Anonymous) };
+        self.account_named(name).await
+    }
+
+    /// Whether somebody who is not here, and could push to a repository, still may. What whoever signed in by another
+    /// issuer may do is in their token alone: they may as long as what they have begun lasts.
+    pub(in crate::service) async fn may_still_push(
+        &self,
+        name: Option<&str>,
+        repository: &RepositoryName,
+    ) -> Result<bool> {
+        if self.auth.is_none() {
+            return Ok(true);
+        }
+        let authority = match name {
+            None => Authority::Anonymous,
+            Some(name) if is_of_issuer(name) => return Ok(true),
+            Some(name) => self.account_named(name).await?,
+        };
+        Ok(self.account_actions(&authority, &repository.project()).await?.contains(Action::Push))
+    }
+
+    /// The rights of an account as they are now.
+    async fn account_named(&self, name: &str) -> Result<Authority> {
         if let Ok(robot) = name.parse::<RobotName>() {
             let found = self.db.find_robot_account(&robot).await?;
             let alive = found.filter(|found| !found.is_disabled && self.is_unexpired(found.expires_at));
             return Ok(alive.map_or(Authority::Anonymous, |found| Authority::Robot {
-                name: name.clone(),
+                name: name.to_owned(),
                 project: robot.project,
                 actions: found.actions,
             }));

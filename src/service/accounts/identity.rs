@@ -21,7 +21,7 @@ use crate::service::{Result, Service, ServiceError};
 use crate::telemetry::line_of_many;
 use patience::{Kind, Subjects};
 
-pub(in crate::service) use active_account::AccountCache;
+pub(in crate::service) use active_account::{AccountCache, is_of_issuer};
 pub use auth::Auth;
 
 /// Stands in the audit log for every name that nobody has.

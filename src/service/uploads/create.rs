@@ -1,5 +1,7 @@
 //! Begin an upload.
 
+use std::sync::Arc;
+
 use super::sign::{Presigned, SignRequest};
 use crate::domain::access::Caller;
 use crate::domain::digest::{Algorithm, Digest};
@@ -15,7 +17,7 @@ impl Service {
     /// Begins a session. Its row exists before any key of it is signed or written. `algorithm` is what bytes that
     /// come through this server are hashed with; `length` of them, where it is known, have room from here on.
     pub async fn begin(
-        &self,
+        self: &Arc<Self>,
         caller: &Caller,
         repository: RepositoryName,
         declared_digest: Option<Digest>,
@@ -32,7 +34,7 @@ impl Service {
     /// Begins a session and signs for it. One PUT costs the database one statement: the session is inserted as
     /// what [`Self::sign`] would make of it.
     pub async fn begin_signed(
-        &self,
+        self: &Arc<Self>,
         caller: &Caller,
         repository: RepositoryName,
         request: &SignRequest,

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::{StreamExt, stream};
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::finalize::{Claimant, ClientHints};
@@ -40,6 +41,9 @@ pub(in crate::service) const UNASKED_AT_ONCE: usize = 16;
 /// by side. And for who only wants to read it, which anybody may.
 pub(in crate::service) const LOOKED_AT_FOR_PUSH: u32 = 64;
 pub(in crate::service) const LOOKED_AT_FOR_READ: u32 = 4;
+/// Of the newest uploads of somebody who has too many open so many are looked at, for so long.
+const LOOKED_AT_FOR_BEGIN: u32 = 8;
+const PATIENCE_FOR_BEGIN: Duration = Duration::from_secs(5);
 
 /// Between two looks at what another replica proves, where that takes long: a crowd that waits is to be no load.
 const LONGEST_POLL: Duration = Duration::from_secs(2);
@@ -77,12 +81,29 @@ impl Service {
         most: u32,
         deadline: Instant,
     ) -> Result<Settled> {
-        let mut settled = Settled::default();
         // Nobody was ever redirected: not a statement more for whoever asks for a blob that is not there.
         if !self.storage.takes_redirects() {
-            return Ok(settled);
+            return Ok(Settled::default());
         }
         let uploads = self.db.redirected_uploads(repository, digests, most).await?;
+        self.settle_uploads(uploads, deadline).await
+    }
+
+    /// Finalizes what has arrived of somebody's newest redirected uploads: whether any of them is open no more.
+    ///
+    /// # Errors
+    /// The database's and the store's, where one of them is away.
+    pub(in crate::service) async fn settle_newest_of(self: &Arc<Self>, user: &str) -> Result<bool> {
+        if !self.storage.takes_redirects() {
+            return Ok(false);
+        }
+        let uploads = self.db.redirected_uploads_of(user, LOOKED_AT_FOR_BEGIN).await?;
+        let settled = self.settle_uploads(uploads, Instant::now() + PATIENCE_FOR_BEGIN).await?;
+        Ok(settled.done > 0 || settled.failure.is_some())
+    }
+
+    async fn settle_uploads(self: &Arc<Self>, uploads: Vec<Upload>, deadline: Instant) -> Result<Settled> {
+        let mut settled = Settled::default();
         let named = uploads.into_iter().filter_map(|upload| Some((upload.declared_digest?, upload)));
         let named: Vec<_> = named.collect();
         let mut open: HashSet<_> = named.iter().map(|(digest, _)| *digest).collect();
@@ -143,12 +164,25 @@ impl Service {
         }
         let service = Arc::clone(self);
         // In a task: whoever is claimed for is claimed for, also where nobody waits any more.
-        let claiming = async move {
-            let (hints, claimant) = (ClientHints::default(), Claimant::Absent);
-            service.start_finalizing(upload, digest, hints, claimant).await
-        };
+        let claiming = async move { service.start_finalizing_arrived(upload, digest).await };
         self.outlive(claiming).await??.await??;
         Ok(Outcome::Done)
+    }
+
+    /// Begins to finalize what has arrived: if whoever sent it may push there still. Nobody asks them to sign in again.
+    async fn start_finalizing_arrived(
+        self: &Arc<Self>,
+        upload: Upload,
+        digest: Digest,
+    ) -> Result<JoinHandle<Result<Digest>>> {
+        if matches!(upload.state, State::Uploading { .. })
+            && !self.may_still_push(upload.user_id.as_deref(), &upload.repository).await?
+        {
+            tracing::info!(upload = %upload.id, "whoever sent it may not push any more");
+            self.abort_from(upload).await?;
+            return Err(Refusal::Aborted.into());
+        }
+        self.start_finalizing(upload, digest, ClientHints::default(), Claimant::Absent).await
     }
 
     /// Looks at the redirected uploads that are due, and begins to finalize what has arrived; says how many.
@@ -192,7 +226,7 @@ impl Service {
         {
             return Ok(false);
         }
-        match self.start_finalizing(upload, digest, ClientHints::default(), Claimant::Absent).await {
+        match self.start_finalizing_arrived(upload, digest).await {
             Ok(working) => {
                 self.tasks.spawn(async move {
                     // Its outcome is logged and persisted where it is decided.

@@ -88,7 +88,7 @@ async fn mounted(
 
 /// 202: here is where the upload goes on, and with `presigned=true` where its bytes go.
 async fn begun(
-    service: &Service,
+    service: &Arc<Service>,
     caller: &Caller,
     name: RepositoryName,
     digest: Option<Digest>,

@@ -18,6 +18,11 @@ const MOST_REMEMBERED: usize = 10_000;
 /// In the names of whoever is known by another issuer's token alone: no account's has one.
 const OF_ISSUERS: char = ':';
 
+/// Whether a name is that of somebody who has no account, and is known by another issuer's token alone.
+pub(in crate::service) fn is_of_issuer(name: &str) -> bool {
+    name.contains(OF_ISSUERS)
+}
+
 /// What is known of an account that may be used.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::service) struct ActiveAccount {
@@ -78,7 +83,7 @@ impl Service {
                 account: Some(found.id),
                 share: found.owner.map_or(Share::Project(robot.project), Share::User),
             })
-        } else if name.contains(OF_ISSUERS) {
+        } else if is_of_issuer(name) {
             Some(ActiveAccount { account: None, share: own })
         } else {
             let found = self.db.find_user_account(name).await?;

@@ -5,6 +5,7 @@ mod replicas;
 mod slots;
 
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -124,9 +125,10 @@ impl Service {
     }
 
     /// Runs `begin` where the caller may have one more upload open. Only on this replica does nobody begin another
-    /// meanwhile: of two replicas that look at the same moment, both may see room for one.
+    /// meanwhile: of two replicas that look at the same moment, both may see room for one. Redirected uploads that nobody has
+    /// seen to be complete do not keep the caller from the next one.
     pub(in crate::service) async fn within_open_sessions<T>(
-        &self,
+        self: &Arc<Self>,
         caller: &Caller,
         begin: impl Future<Output = Result<T>>,
     ) -> Result<T> {
@@ -137,11 +139,16 @@ impl Service {
             .to_string()
             .bytes()
             .fold(0_usize, |hash, byte| hash.wrapping_mul(31).wrapping_add(byte.into()));
-        let _turn = self.admission.beginning[lock % BEGINNING_LOCKS].lock().await;
-        if self.db.count_open_uploads(&share, self.clock.now(), most).await? >= most {
-            let what = "open uploads of one user";
-            return Err(ServiceError::TooManyRequests { what, retry_after: RETRY_SESSION });
+        loop {
+            let turn = self.admission.beginning[lock % BEGINNING_LOCKS].lock().await;
+            if self.db.count_open_uploads(&share, self.clock.now(), most).await? < most {
+                return begin.await;
+            }
+            drop(turn);
+            if !self.settle_newest_of(user).await? {
+                let what = "open uploads of one user";
+                return Err(ServiceError::TooManyRequests { what, retry_after: RETRY_SESSION });
+            }
         }
-        begin.await
     }
 }

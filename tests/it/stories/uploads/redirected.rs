@@ -5,6 +5,7 @@ mod bytes;
 mod ends;
 mod refused;
 mod settled;
+mod who;
 
 use futures_util::future::FutureExt;
 use overside::domain::digest::Digest;
@@ -59,6 +60,12 @@ pub fn cases() -> Vec<Story> {
         ("an_administrator_turns_redirects_off_and_on", |stack| refused::turned_off(stack).boxed()),
         ("a_session_that_was_redirected_takes_nothing_else", |stack| refused::otherwise(stack).boxed()),
         ("a_full_project_refuses_before_it_redirects", |stack| refused::full(stack).boxed()),
+        ("whoever_may_have_few_uploads_open_pushes_one_after_another", |stack| {
+            who::one_after_another(stack).boxed()
+        }),
+        ("what_arrives_of_somebody_who_may_not_push_any_more_is_not_taken", |stack| {
+            who::no_more(stack).boxed()
+        }),
         ("a_redirected_upload_that_is_aborted_leaves_nothing_whatever_arrives", |stack| {
             ends::aborted(stack).boxed()
         }),
