@@ -2,7 +2,8 @@
 //!
 //! A refusal has to reach a client that is still sending. Closing a socket with unread bytes in it makes the
 //! kernel reset the connection, and the answer is lost with it: the client sees a broken connection, and tries
-//! the same again. So what the handler left of a body is read and dropped for a while.
+//! the same again. So what the handler left of a body is read and dropped for a while. Of a long one not at once: a
+//! client that is read from sends faster and faster, and one that is not has no more on its way than its window.
 
 use std::io;
 use std::pin::Pin;
@@ -18,6 +19,10 @@ use super::flow::StallTimer;
 
 /// For the answer to arrive and the client to stop; most do so after one round trip.
 const LINGER: Duration = Duration::from_secs(5);
+/// Before the rest of a body is read: for the answer to arrive, from far away as well.
+const PAUSE: Duration = Duration::from_millis(250);
+/// The rest of a shorter one, in bytes, is read at once: the next request on the connection stands behind it.
+const SHORT: u64 = 256 * 1024;
 /// For a sender to send [`super::flow::PROGRESS`], of the time that it is waited for. Silence of a minute is what
 /// proxies put up with as well (nginx, `proxy_read_timeout`).
 const READ_WINDOW: Duration = Duration::from_mins(1);
@@ -74,10 +79,12 @@ impl Drop for Lingering {
     fn drop(&mut self) {
         let rest = self.body.take().filter(|body| !self.waits && !body.is_end_stream());
         let (Some(mut rest), Ok(runtime)) = (rest, tokio::runtime::Handle::try_current()) else { return };
-        runtime.spawn(tokio::time::timeout(
-            LINGER,
-            async move { while let Some(Ok(_)) = rest.frame().await {} },
-        ));
+        runtime.spawn(tokio::time::timeout(LINGER, async move {
+            if rest.size_hint().upper().is_none_or(|left| left > SHORT) {
+                tokio::time::sleep(PAUSE).await;
+            }
+            while let Some(Ok(_)) = rest.frame().await {}
+        }));
     }
 }
 
