@@ -12,12 +12,12 @@ GO_LEAST = (1, 26, 7)
 
 
 def install_go_program(name, source):
-    """`source` is a module's path with its version."""
+    """`source` is a program's path with its version, or several with blanks between them."""
     folder = INSTALLED / name
     if is_installed(folder, source):
         return
     print(f"building {source}", file=sys.stderr)
-    run_go(["install", "-ldflags=-s -w", source], {"GOBIN": str(folder / "bin")})
+    run_go(["install", "-ldflags=-s -w", *source.split()], {"GOBIN": str(folder / "bin")})
     mark_installed(folder, source)
 
 

@@ -26,7 +26,7 @@ const END_LIMIT: Duration = Duration::from_secs(5);
 const POLL: Duration = Duration::from_millis(50);
 
 /// In namespaces of its own, so that nothing of it outlives it, no mount either.
-const ALONE: [&str; 5] = ["--mount", "--mount-proc", "--pid", "--fork", "--kill-child"];
+pub(super) const ALONE: [&str; 5] = ["--mount", "--mount-proc", "--pid", "--fork", "--kill-child"];
 /// Without a network for containers, of which none is run, and with images as plain folders.
 const DAEMON: [&str; 9] = [
     "dockerd",

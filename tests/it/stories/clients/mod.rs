@@ -9,6 +9,8 @@ mod client;
 mod containerd;
 // crane, and what is built on it: ko, cosign, kaniko.
 mod crane;
+// containerd's daemon and its own command.
+mod ctr;
 // Debian's docker and its daemon.
 mod docker;
 // The dxf package for Python.
@@ -70,6 +72,7 @@ pub fn groups(servers: &Servers) -> Vec<Group> {
         (Client::Python, dxf::cases()),
         (crane::CLIENT, crane::cases()),
         (containerd::CLIENT, containerd::cases()),
+        (ctr::CLIENT, ctr::cases()),
         (regctl::CLIENT, regctl::cases()),
         (oras_cli::CLIENT, oras_cli::cases()),
         (helm::CLIENT, helm::cases()),
