@@ -32,7 +32,7 @@ pub struct FaultProxy {
     line: Arc<Line>,
 }
 
-/// Bytes that were forwarded.
+/// Bytes that were forwarded, counted before they are: whoever has them finds them counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Traffic {
     pub to_target: u64,
@@ -180,8 +180,8 @@ async fn forward_requests(
             Some(Armed { strike: Strike::After, action, .. }) => after = Some(action),
             None => {}
         }
-        to.write_all(&block[..length]).await?;
         line.to_target.fetch_add(length as u64, SeqCst);
+        to.write_all(&block[..length]).await?;
         if let Some(action) = after {
             action();
         }
@@ -201,7 +201,7 @@ async fn forward_answers(
             return Ok(());
         }
         answered.store(true, SeqCst);
-        to.write_all(&block[..length]).await?;
         line.to_client.fetch_add(length as u64, SeqCst);
+        to.write_all(&block[..length]).await?;
     }
 }

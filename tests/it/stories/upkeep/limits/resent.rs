@@ -26,6 +26,7 @@ const SENDERS: usize = 12;
 const BESIDE: u64 = 1 << 20;
 /// For the service to write what it was sent.
 const WRITE_LIMIT: Duration = Duration::from_secs(30);
+const POLL: Duration = Duration::from_millis(20);
 
 pub fn cases() -> Vec<Story> {
     vec![("senders_at_once_to_one_url_hold_no_more_of_the_disk_than_it_was_signed_for", senders)]
@@ -49,14 +50,14 @@ fn senders(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
             match ends {
                 "abort" => {
                     assert_eq!(upload.abort().await.status, 204);
-                    assert!(held(&server, &temp) <= BESIDE, "{} bytes after an abort", held(&server, &temp));
+                    given_back(&server, &temp).await;
                 }
                 // A client whose connection broke is not kept out by what it left behind.
                 "finalize" => {
                     let whole = content(SIZE);
                     send(&upload.http, &signed, whole.clone()).await.expect(200);
                     upload.finalize(&digest_of(&whole)).await.expect(201);
-                    assert!(held(&server, &temp) <= BESIDE, "{} bytes when done", held(&server, &temp));
+                    given_back(&server, &temp).await;
                 }
                 _ => {
                     let mut killed = server;
@@ -77,7 +78,8 @@ fn senders(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
                 let _ = stream.write_all(&vec![7; 1 << 20]).await;
             }
             assert_eq!(send(&upload.http, &signed, content(SIZE)).await.status, 404);
-            assert!(settled(&server, &temp).await <= BESIDE);
+            settled(&server, &temp).await;
+            given_back(&server, &temp).await;
         }
         assert_eq!(stack.temp_leftovers().await, Vec::<String>::new());
     }
@@ -97,6 +99,15 @@ async fn stall(signed: &Value) -> TcpStream {
     stream.write_all((head + "\r\n").as_bytes()).await.expect("the service listens");
     stream.write_all(&vec![7; SENT]).await.expect("the service reads");
     stream
+}
+
+/// Waits until the disk is given back: who is told that an upload has ended does not wait for that.
+async fn given_back(server: &Server, temp: &Path) {
+    let deadline = Instant::now() + WRITE_LIMIT;
+    while held(server, temp) > BESIDE {
+        assert!(Instant::now() < deadline, "{} bytes of an upload that has ended", held(server, temp));
+        tokio::time::sleep(POLL).await;
+    }
 }
 
 /// [`held`], once that does not grow any more.
