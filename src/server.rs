@@ -200,7 +200,8 @@ impl ListenerContext {
             let peer = forwarded.or(address);
             let work = connection.begin(peer, http::claim(&request, can_sign_in));
             let origin = origin.clone().or_else(|| Origin::of(&request, trusts));
-            let mut request = request.map(|body| Body::new(Lingering::new(body, waits)));
+            let mut request =
+                request.map(|body| Body::new(Lingering::new(body, waits, Arc::clone(&connection))));
             if let Some(peer) = peer {
                 request.extensions_mut().insert(Peer(peer));
             }

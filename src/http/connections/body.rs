@@ -3,10 +3,12 @@
 //! A refusal has to reach a client that is still sending. Closing a socket with unread bytes in it makes the
 //! kernel reset the connection, and the answer is lost with it: the client sees a broken connection, and tries
 //! the same again. So what the handler left of a body is read and dropped for a while. Of a long one not at once: a
-//! client that is read from sends faster and faster, and one that is not has no more on its way than its window.
+//! client that is read from sends faster and faster, and one that is not has no more on its way than its window. Where the
+//! handler knows that its client reads while it sends, nothing is read at all.
 
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -14,8 +16,8 @@ use bytes::Bytes;
 use http_body_util::BodyExt;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 
-use super::Work;
 use super::flow::StallTimer;
+use super::{Connection, Work};
 
 /// For the answer to arrive and the client to stop; most do so after one round trip.
 const LINGER: Duration = Duration::from_secs(5);
@@ -23,6 +25,8 @@ const LINGER: Duration = Duration::from_secs(5);
 const PAUSE: Duration = Duration::from_millis(250);
 /// The rest of a shorter one, in bytes, is read at once: the next request on the connection stands behind it.
 const SHORT: u64 = 256 * 1024;
+/// For a client that reads while it sends to have its answer, and to have closed its end.
+const LEAVE: Duration = Duration::from_secs(2);
 /// For a sender to send [`super::flow::PROGRESS`], of the time that it is waited for. Silence of a minute is what
 /// proxies put up with as well (nginx, `proxy_read_timeout`).
 const READ_WINDOW: Duration = Duration::from_mins(1);
@@ -34,13 +38,14 @@ pub struct Lingering {
     body: Option<Incoming>,
     /// The client sends no byte before it is told to (RFC 9110 §10.1.1), and reading would tell it.
     waits: bool,
+    connection: Arc<Connection>,
     patience: StallTimer,
 }
 
 impl Lingering {
     #[must_use]
-    pub const fn new(body: Incoming, waits: bool) -> Self {
-        Self { body: Some(body), waits, patience: StallTimer::new(READ_WINDOW) }
+    pub const fn new(body: Incoming, waits: bool, connection: Arc<Connection>) -> Self {
+        Self { body: Some(body), waits, connection, patience: StallTimer::new(READ_WINDOW) }
     }
 }
 
@@ -79,7 +84,12 @@ impl Drop for Lingering {
     fn drop(&mut self) {
         let rest = self.body.take().filter(|body| !self.waits && !body.is_end_stream());
         let (Some(mut rest), Ok(runtime)) = (rest, tokio::runtime::Handle::try_current()) else { return };
+        let is_left = self.connection.leaves_body();
         runtime.spawn(tokio::time::timeout(LINGER, async move {
+            if is_left {
+                // Dropped unread, which resets the connection.
+                return tokio::time::sleep(LEAVE).await;
+            }
             if rest.size_hint().upper().is_none_or(|left| left > SHORT) {
                 tokio::time::sleep(PAUSE).await;
             }

@@ -12,6 +12,7 @@ mod stream;
 mod table;
 
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -42,6 +43,8 @@ pub struct Connection {
     id: u64,
     flow: Arc<TransferActivity>,
     end: CancellationToken,
+    /// Whether what the handler leaves of the body is not to be read.
+    leaves_body: AtomicBool,
 }
 
 /// A request under way: until its answer is sent, or given up.
@@ -66,7 +69,13 @@ impl Connections {
             self.warn("a connection is refused");
             return None;
         };
-        Some(Arc::new(Connection { all: Arc::clone(self), id, flow, end }))
+        Some(Arc::new(Connection {
+            all: Arc::clone(self),
+            id,
+            flow,
+            end,
+            leaves_body: AtomicBool::new(false),
+        }))
     }
 
     /// Says that connections are short, once in a while: whoever causes it could fill the log otherwise.
@@ -89,6 +98,16 @@ impl Connection {
     #[must_use]
     pub fn flow(&self) -> Arc<TransferActivity> {
         Arc::clone(&self.flow)
+    }
+
+    /// The answer ends the connection, and its client is known to read it while it sends: what it has on its way is not
+    /// read.
+    pub fn leave_body(&self) {
+        self.leaves_body.store(true, Ordering::Relaxed);
+    }
+
+    fn leaves_body(&self) -> bool {
+        self.leaves_body.load(Ordering::Relaxed)
     }
 
     /// Ends when the connection has to make room for others.

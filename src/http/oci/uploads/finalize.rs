@@ -14,6 +14,7 @@ use crate::domain::access::Caller;
 use crate::domain::digest::Digest;
 use crate::domain::name::RepositoryName;
 use crate::domain::upload::{State, Transfer, Upload, UploadId};
+use crate::http::connections::Connection;
 use crate::http::error::HttpError;
 use crate::http::extract::{INCOMPLETE, Parameters, bytes, chunk, content_length, held, json, lists};
 use crate::http::oci::{Answer, location};
@@ -51,6 +52,9 @@ pub(in crate::http::oci) async fn finalize(
         let origin = request.extensions().get().cloned();
         let goes = |url: &str| !signs_in || can_sign_in_stay_behind(origin.as_ref(), url);
         if let Some(to) = service.redirect(upload.clone(), size, digest, goes).await? {
+            if let Some(connection) = request.extensions().get::<Arc<Connection>>() {
+                connection.leave_body();
+            }
             return Ok(redirect(id, to.url));
         }
     }
@@ -119,7 +123,7 @@ fn to_redirect(upload: &Upload, headers: &HeaderMap) -> Option<u64> {
     content_length(headers).filter(|size| *size > 0 && may_be && !headers.contains_key(CONTENT_RANGE))
 }
 
-/// As soon as the headers are here: the connection ends with it, and what is on its way already is dropped.
+/// As soon as the headers are here: the connection ends with it, and what is on its way already is not read.
 fn redirect(id: UploadId, url: String) -> Response {
     let headers = [
         (LOCATION, location(url)),

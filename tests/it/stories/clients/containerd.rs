@@ -60,6 +60,8 @@ fn of(stack: &Arc<Stack>, version: Version, login: &Login) -> Containerd {
     Containerd::new(stack, version).signed_in(login)
 }
 
+/// What fits into the buffers of two connections each, and of the counting line between, before an answer is read.
+const ON_ITS_WAY: u64 = 8 << 20;
 /// Layers that are large enough to be redirected.
 const REDIRECTED: usize = 2;
 
@@ -85,8 +87,13 @@ async fn signs_in(stack: Arc<Stack>, version: Version) {
         let there = registry.repository("app:v1");
         let refused = stranger.push(&layout, &there, None).await.refused();
         assert!(refused.contains("401 Unauthorized"), "{refused}");
+        let before = team.sent();
         let digest = developer.push(&layout, &there, None).await.done();
-        redirected += if goes_direct(&stack, version, &registry) { REDIRECTED } else { 0 };
+        if goes_direct(&stack, version, &registry) {
+            redirected += REDIRECTED;
+            let sent = team.sent() - before;
+            assert!(sent < ON_ITS_WAY, "{sent} bytes of the layers were sent here");
+        }
         assert_eq!(seen_redirected(&stack), redirected, "at {}", registry.name);
         let before = team.sent();
         assert_eq!(developer.push(&layout, &there, None).await.done(), digest);
