@@ -117,6 +117,19 @@ CREATE TABLE tag (
 );
 CREATE INDEX tag_manifest ON tag (manifest_id);
 
+-- Files that somebody keeps others from changing (Git LFS, "File Locking API"). A path is a client's text and names nothing
+-- here.
+CREATE TABLE file_lock (
+    id            UUID PRIMARY KEY,
+    repository_id BIGINT NOT NULL REFERENCES repository (id),
+    path          TEXT COLLATE "C" NOT NULL,
+    -- A user's or a robot's name; null where nobody signs in.
+    owner_name    TEXT,
+    locked_at     TIMESTAMPTZ NOT NULL,
+    UNIQUE (repository_id, path)
+);
+CREATE INDEX file_lock_owner ON file_lock (owner_name) WHERE owner_name IS NOT NULL;
+
 -- What a commit links, in the one statement that it is. Statements in functions have snapshots of their own: of two
 -- commits at once the second finds what the first one has just made.
 

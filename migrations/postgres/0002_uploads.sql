@@ -33,6 +33,8 @@ CREATE TABLE blob_upload_session (
     progress_total   BIGINT,
     failure_reason   TEXT,
     metadata         JSONB NOT NULL,
+    -- The front door whose batches began it, where a batch that comes again is to find it; null of any other.
+    door             TEXT,
     -- Bytes held for the session while it is open, whatever it comes to. Not part of what compare-and-swap writes.
     reserved         BIGINT NOT NULL DEFAULT 0 CHECK (reserved >= 0),
     revision         BIGINT NOT NULL DEFAULT 0,
@@ -62,6 +64,9 @@ CREATE INDEX blob_upload_session_claimed ON blob_upload_session (claimed_digest)
 CREATE INDEX blob_upload_session_look ON blob_upload_session (look_at) WHERE look_at IS NOT NULL;
 CREATE INDEX blob_upload_session_redirected ON blob_upload_session (declared_digest, repository_name)
     WHERE look_at IS NOT NULL;
+-- Those that a batch which comes again goes on with.
+CREATE INDEX blob_upload_session_batched ON blob_upload_session (declared_digest, repository_name)
+    WHERE ended_at IS NULL AND door IS NOT NULL;
 -- Those that have ended: what is left to discard, and which rows are old enough to forget.
 CREATE INDEX blob_upload_session_ended ON blob_upload_session (ended_at)
     WHERE ended_at IS NOT NULL AND discarded_at IS NULL;

@@ -117,3 +117,16 @@ CREATE TABLE tag (
     PRIMARY KEY (repository_id, name)
 ) WITHOUT ROWID;
 CREATE INDEX tag_manifest ON tag (manifest_id);
+
+-- Files that somebody keeps others from changing (Git LFS, "File Locking API"). A path is a client's text and names nothing
+-- here.
+CREATE TABLE file_lock (
+    id            BLOB PRIMARY KEY,
+    repository_id BIGINT NOT NULL REFERENCES repository (id),
+    path          TEXT NOT NULL,
+    -- A user's or a robot's name; null where nobody signs in.
+    owner_name    TEXT,
+    locked_at     TEXT NOT NULL,
+    UNIQUE (repository_id, path)
+) WITHOUT ROWID;
+CREATE INDEX file_lock_owner ON file_lock (owner_name) WHERE owner_name IS NOT NULL;

@@ -51,6 +51,7 @@ pub use registry::readers::Reader;
 pub use registry::referrers::Referrer;
 pub use registry::removal::Stored;
 pub use upkeep::probes::StoreProbe;
+pub use uploads::batches::Begun;
 pub use uploads::commit::Committed;
 pub use uploads::placing::Unplaced;
 pub use uploads::sweep::Expired;

@@ -4,8 +4,9 @@
 use super::Db;
 use super::registry::blobs::FIND as FIND_BLOB;
 use super::registry::manifests::texts as manifests;
-use super::registry::{links, readers, referrers, removal, scrub, tags};
+use super::registry::{file_locks, link_batches, links, readers, referrers, removal, scrub, tags};
 use super::upkeep::{audit, quotas, usage};
+use super::uploads::batches;
 use super::uploads::commit::COMMIT;
 use super::uploads::parts::{PARTS, SWAP_WITH_PARTS};
 use super::uploads::placing::{CLAIM, HELD, HOLD, HOLDS, PLACED, RENEW};
@@ -40,9 +41,24 @@ impl Db {
             ("redirected_uploads_of", OF_USER),
             ("uploads_to_look_at", DUE),
             ("take_look", TAKE_LOOK),
+            ("begin_batch", self.text(batches::INSERT_RESERVED)),
+            ("begin_batch_unlimited", self.text(batches::INSERT_UNLIMITED)),
+            ("batched_uploads", self.text(batches::OF_BATCH)),
+            ("prolong_uploads", self.text(batches::PROLONG)),
             ("parts", PARTS),
             ("find_blob", FIND_BLOB),
             ("find_link", links::FIND),
+            ("find_links", self.text(link_batches::FIND)),
+            ("readable_blobs", self.text(link_batches::READABLE)),
+            ("blobs_of_any", self.text(link_batches::OF_ANY)),
+            ("hold_blobs", self.text(link_batches::HOLD)),
+            ("counted_blobs", self.text(link_batches::COUNTED)),
+            ("link_blobs", self.text(link_batches::LINK)),
+            ("file_locks", file_locks::PAGE),
+            ("find_file_lock", file_locks::FIND),
+            ("find_file_lock_of", file_locks::FIND_BY_PATH),
+            ("insert_file_lock", file_locks::INSERT),
+            ("delete_file_lock", file_locks::DELETE),
             ("renew_link", links::ASK_FOR),
             ("revive_blob", links::REVIVE),
             ("hold_blob", self.text(links::HOLD)),

@@ -9,6 +9,7 @@ pub mod audit;
 pub mod blob;
 pub mod clock;
 pub mod duration;
+pub mod file_lock;
 pub mod limits;
 pub mod pace;
 pub mod project;

@@ -2,6 +2,7 @@
 
 mod accounts;
 mod audit;
+mod batches;
 mod digests;
 mod exposed;
 mod full;
@@ -87,6 +88,7 @@ pub fn cases() -> Vec<(&'static str, Case)> {
     cases.extend(manifests::cases());
     cases.extend(listings::cases());
     cases.extend(quotas::cases());
+    cases.extend(batches::cases());
     cases.extend(accounts::cases());
     cases
 }

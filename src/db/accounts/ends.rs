@@ -1,4 +1,4 @@
-//! What ends with a project, a user or a robot: the sessions that are open in its name. Whoever comes to have the name
+//! What ends with a project, a user or a robot: the sessions that are open in its name, and its locks on files. Whoever comes to have the name
 //! neither goes on with them nor pays for what they hold. They end as well when a name is given out, for what was begun
 //! in its name in between.
 
@@ -19,17 +19,31 @@ macro_rules! abort {
     };
 }
 
-pub(in crate::db) const ABORT_OF_USER: &str = abort!("user_id = $1");
+/// The statements that end what is in a name, `$1`.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::db) struct Ends {
+    pub sessions: &'static str,
+    pub file_locks: &'static str,
+}
+
+pub(in crate::db) const OF_USER: Ends =
+    Ends { sessions: abort!("user_id = $1"), file_locks: "DELETE FROM file_lock WHERE owner_name = $1" };
 
 /// Names with a slash after the project's lie between `/` and `0`, the character that follows. Seldom enough to look at
 /// all open sessions.
-pub(in crate::db) const ABORT_OF_PROJECT: &str =
-    abort!("(repository_name = $1 OR (repository_name > $1 || '/' AND repository_name < $1 || '0'))");
+pub(in crate::db) const OF_PROJECT: Ends = Ends {
+    sessions: abort!(
+        "(repository_name = $1 OR (repository_name > $1 || '/' AND repository_name < $1 || '0'))"
+    ),
+    file_locks: "DELETE FROM file_lock WHERE repository_id IN (SELECT id FROM repository WHERE project_name = $1)",
+};
 
-/// Ends the open sessions of a user or a robot, or of a project, in a transaction.
-macro_rules! abort_sessions {
-    ($transaction:ident, $abort:expr, $name:expr, $now:expr) => {
-        sqlx::query($abort).bind($name).bind($now).execute(&mut *$transaction).await?
-    };
+/// Ends the open sessions and the locks of a user or a robot, or of a project, in a transaction.
+macro_rules! end_all {
+    ($transaction:ident, $ends:expr, $name:expr, $now:expr) => {{
+        let ends: $crate::db::accounts::ends::Ends = $ends;
+        sqlx::query(ends.sessions).bind($name).bind($now).execute(&mut *$transaction).await?;
+        sqlx::query(ends.file_locks).bind($name).execute(&mut *$transaction).await?;
+    }};
 }
-pub(in crate::db) use abort_sessions;
+pub(in crate::db) use end_all;

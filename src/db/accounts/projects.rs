@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use sqlx::FromRow;
 
-use crate::db::accounts::ends::{ABORT_OF_PROJECT, abort_sessions};
+use crate::db::accounts::ends::{OF_PROJECT, end_all};
 use crate::db::text::{Text, both, has_content, lock};
 use crate::db::{Db, DbError, Inserted, Result, corrupt, in_transaction, on_pool};
 use crate::domain::access::{ProjectName, ProjectReference};
@@ -191,7 +191,7 @@ impl Db {
                         .await?;
                 }
                 if !adopt {
-                    abort_sessions!(transaction, ABORT_OF_PROJECT, project.name.as_str(), now);
+                    end_all!(transaction, OF_PROJECT, project.name.as_str(), now);
                 }
             }
             Inserted::from(id)
@@ -237,7 +237,7 @@ impl Db {
             sqlx::query(lock_robots).bind(id).execute(&mut *transaction).await?;
             sqlx::query(lock_members).bind(id).execute(&mut *transaction).await?;
             // First: what is being committed there meanwhile has either ended here or is a repository below.
-            abort_sessions!(transaction, ABORT_OF_PROJECT, &name, now);
+            end_all!(transaction, OF_PROJECT, &name, now);
             let granted: Option<(i64, i64)> =
                 sqlx::query_as(DELETE).bind(id).fetch_optional(&mut *transaction).await?;
             let Some((storage, count)) = granted else {

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use sqlx::FromRow;
 
 use crate::db::accounts::authorization::NOBODY;
-use crate::db::accounts::ends::{ABORT_OF_USER, abort_sessions};
+use crate::db::accounts::ends::{OF_USER, end_all};
 use crate::db::text::Text;
 use crate::db::{Db, DbError, Inserted, Result, corrupt, in_transaction, on_pool};
 use crate::domain::access::{Actions, ProjectName};
@@ -168,7 +168,7 @@ impl Db {
                 .fetch_optional(&mut *transaction)
                 .await?;
             if id.is_some() {
-                abort_sessions!(transaction, ABORT_OF_USER, name.to_string(), now);
+                end_all!(transaction, OF_USER, name.to_string(), now);
             }
             Inserted::from(id)
         })
@@ -211,7 +211,7 @@ impl Db {
                 let project = project.parse().map_err(|error| corrupt("project", "name", project, &error))?;
                 let robot =
                     RobotName::new(project, name).map_err(|error| corrupt("robot", "name", &id, &error))?;
-                abort_sessions!(transaction, ABORT_OF_USER, robot.to_string(), now);
+                end_all!(transaction, OF_USER, robot.to_string(), now);
             }
             deleted.is_some()
         })

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use sqlx::FromRow;
 
-use crate::db::accounts::ends::{ABORT_OF_USER, abort_sessions};
+use crate::db::accounts::ends::{OF_USER, end_all};
 use crate::db::text::Text;
 use crate::db::{Db, Inserted, Result, in_transaction, on_pool};
 use crate::domain::account::{FederatedIdentity, User, UserName};
@@ -135,7 +135,7 @@ impl Db {
                 .fetch_optional(&mut *transaction)
                 .await?;
             if id.is_some() {
-                abort_sessions!(transaction, ABORT_OF_USER, name.as_str(), now);
+                end_all!(transaction, OF_USER, name.as_str(), now);
             }
             Inserted::from(id)
         })
@@ -194,7 +194,7 @@ impl Db {
             let name: Option<String> =
                 sqlx::query_scalar(DELETE).bind(id).fetch_optional(&mut *transaction).await?;
             if let Some(name) = &name {
-                abort_sessions!(transaction, ABORT_OF_USER, name, now);
+                end_all!(transaction, OF_USER, name, now);
             }
             AccountChange::done(name.is_some())
         })

@@ -198,10 +198,18 @@ pub struct Link {
 }
 
 #[derive(Debug, FromRow)]
-struct LinkRow {
+pub(in crate::db) struct LinkRow {
     #[sqlx(flatten)]
     blob: BlobRow,
     is_unreferenced: bool,
+}
+
+impl TryFrom<LinkRow> for Link {
+    type Error = DbError;
+
+    fn try_from(LinkRow { blob, is_unreferenced }: LinkRow) -> Result<Self> {
+        Ok(Self { blob: blob.try_into()?, is_unreferenced })
+    }
 }
 
 /// What became of a wish to take a blob out of a repository.
@@ -227,8 +235,7 @@ impl Db {
             .bind(digest)
             .fetch_optional(pool)
             .await)?;
-        let link = |LinkRow { blob, is_unreferenced }| Ok(Link { blob: blob.try_into()?, is_unreferenced });
-        row.map(link).transpose()
+        row.map(Link::try_from).transpose()
     }
 
     /// Somebody wants to refer to an unreferenced blob: its grace begins anew. False when it has none, because it

@@ -2,6 +2,10 @@
 
 // Published blobs.
 pub(super) mod blobs;
+// Locks on files.
+pub(super) mod file_locks;
+// Links of many blobs at once.
+pub(super) mod link_batches;
 // Repositories that have a blob.
 pub(super) mod links;
 // Manifests and what they refer to.

@@ -1,5 +1,7 @@
 //! Upload sessions, from the first row to the blob in its place.
 
+// Begins, finds and prolongs the sessions of a batch.
+pub(super) mod batches;
 // Completes a session, with its blob and its link.
 pub(super) mod commit;
 // Parts that this service stored for a proxied upload.

@@ -42,7 +42,7 @@ fn project(text: &str) -> ProjectName {
     text.parse().expect("a name")
 }
 
-async fn limit(db: &Db, name: &str, bytes: i64, tags: i64) {
+pub async fn limit(db: &Db, name: &str, bytes: i64, tags: i64) {
     match db {
         Db::Postgres(pool) => drop(limit_project!(pool, name, bytes, tags)),
         Db::Sqlite(pool) => drop(limit_project!(pool, name, bytes, tags)),
@@ -57,7 +57,7 @@ async fn execute(db: &Db, sql: &'static str) {
 }
 
 /// Bytes, reserved bytes and tags of a project, which a recount has confirmed.
-async fn usage(db: &Db, name: &str) -> [u64; 3] {
+pub async fn usage(db: &Db, name: &str) -> [u64; 3] {
     let recounted = recounted(db, name).await;
     let Usage { bytes, reserved, tags, .. } = db.project_usage(&project(name)).await.expect("usage");
     assert_eq!([bytes, reserved, tags], recounted);
