@@ -62,9 +62,24 @@ impl Visitor {
         Self { credentials: Ok(credentials), ..self }
     }
 
+    /// Says who it is where a signed URL has said so.
+    pub fn identify_as(&self, service: &Service, caller: &Caller) -> Result<(), ServiceError> {
+        if let Some(connection) = self.connection.as_ref().filter(|_| service.auth().is_some()) {
+            connection.identify(caller.name())?;
+        }
+        if let Some(name) = caller.name() {
+            access_log::record_user(name);
+        }
+        service.admit_request(caller)
+    }
+
     /// Where it sends whoever has to sign in.
     pub fn origin(&self) -> Option<Origin> {
         self.origin.clone()
+    }
+
+    pub const fn address(&self) -> Option<IpAddr> {
+        self.address
     }
 
     pub const fn has_body(&self) -> bool {
@@ -167,6 +182,9 @@ pub(super) fn challenged(
 
 /// What a token has to be for; none where tokens of ours are not taken.
 fn scope(endpoint: Endpoint, target: Target<'_>) -> Option<String> {
+    if !endpoint.takes_scoped_tokens() {
+        return None;
+    }
     let actions = match endpoint.need() {
         Need::Client => return Some(String::new()),
         Need::Catalog => return Some("registry:catalog:*".to_owned()),

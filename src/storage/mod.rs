@@ -39,6 +39,7 @@ mod receive;
 pub mod s3;
 mod sealed;
 mod segmented_bytes;
+pub mod signed_call;
 pub mod signed_url;
 mod temporary;
 
@@ -126,6 +127,18 @@ impl Storage {
         match self {
             Self::S3(backend) => backend.presign_get(&stands_at(blob)?, lifetime).await.map(Download::Url),
             Self::Filesystem(_) => self.stream(blob, range).await.map(Download::Stream),
+        }
+    }
+
+    /// A URL at which the store has a published blob for a client. None where its bytes come through this server alone.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::download`].
+    pub async fn download_url(&self, blob: &Blob, lifetime: Duration) -> Result<Option<String>> {
+        match self {
+            Self::S3(backend) => backend.presign_get(&stands_at(blob)?, lifetime).await.map(Some),
+            Self::Filesystem(_) => Ok(None),
         }
     }
 

@@ -151,7 +151,7 @@ impl UrlSigner {
         // The algorithm's colon, as forms encode it.
         let _ = terms.digest.map(|digest| write!(url, "&digest={}%3A{}", digest.algorithm(), digest.hex()));
         url.push_str("&signature=");
-        url.push_str(&hex::encode(self.mac(grant).finalize().into_bytes()));
+        url.push_str(&hex::encode(self.mac_of(grant).finalize().into_bytes()));
         url
     }
 
@@ -187,11 +187,17 @@ impl UrlSigner {
     pub fn verify(&self, grant: &Grant, signature: &str, now: DateTime<Utc>) -> Result<(), SignatureError> {
         let mut bytes = [0; 32];
         hex::decode_to_slice(signature, &mut bytes).map_err(|_| SignatureError::Mismatch)?;
-        self.mac(grant).verify(&bytes.into()).map_err(|_| SignatureError::Mismatch)?;
+        self.mac_of(grant).verify(&bytes.into()).map_err(|_| SignatureError::Mismatch)?;
         if now.timestamp() < grant.terms.expires { Ok(()) } else { Err(SignatureError::Expired) }
     }
 
-    fn mac(&self, grant: &Grant) -> Hmac<Sha256> {
+    /// What all URLs begin with, up to the path.
+    pub(super) fn base(&self) -> &str {
+        &self.base
+    }
+
+    /// Keyed, with a grant taken in as its text.
+    pub(super) fn mac_of(&self, grant: &impl fmt::Display) -> Hmac<Sha256> {
         let mut mac = self.mac.clone();
         mac.update(grant.to_string().as_bytes());
         mac

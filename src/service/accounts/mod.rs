@@ -14,5 +14,7 @@ pub(super) mod personal_tokens;
 pub(super) mod projects;
 // Accounts of programs.
 pub(super) mod robots;
+// URLs of ours that permit one request.
+mod signed_calls;
 // Accounts of people.
 pub(super) mod users;
