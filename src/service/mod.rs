@@ -50,6 +50,7 @@ pub use accounts::robots::NewRobot;
 pub use accounts::users::{FirstAdministrator, NewUser};
 pub use bodies::UNCOUNTED_BODY;
 pub use error::ServiceError;
+pub use registry::file_locks::Locking;
 pub use registry::listings::MAX_PAGE;
 pub(crate) use upkeep::admission::HEARTBEAT_PAUSE;
 pub use upkeep::admission::{Load, Slot};
@@ -58,6 +59,7 @@ pub use upkeep::collect::CollectReport;
 pub use upkeep::readiness::Readiness;
 pub use upkeep::scrub::{Inconsistency, ScrubReport, ScrubTerms};
 pub use uploads::append::Chunk;
+pub use uploads::batch::{BatchOrigin, BatchedUpload, WantedBlob};
 pub use uploads::finalize::{ClientHints, Finalized, NamedPart};
 pub use uploads::sign::{ArrivedPart, Presigned, SignMode, SignRequest, SignedPart, SignedParts};
 

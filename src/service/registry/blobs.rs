@@ -144,7 +144,7 @@ impl Service {
 
     /// Looks whether the object that a client was sent to is there: it alone meets one that is gone, and does not say.
     /// The next push then is asked for the bytes.
-    fn look_behind(self: &Arc<Self>, blob: &Blob) {
+    pub(super) fn look_behind(self: &Arc<Self>, blob: &Blob) {
         let Ok(turn) = Arc::clone(&self.looks).try_acquire_owned() else { return };
         let (service, blob) = (Arc::clone(self), blob.clone());
         self.tasks.spawn(async move {

@@ -58,7 +58,7 @@ impl Service {
         }
     }
 
-    fn fresh(
+    pub(super) fn fresh(
         &self,
         caller: &Caller,
         repository: RepositoryName,

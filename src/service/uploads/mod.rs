@@ -4,10 +4,14 @@
 mod abort;
 // Takes a chunk that goes through this service.
 pub(super) mod append;
+// Begins the sessions of a batch.
+pub(super) mod batch;
 // Begins a session.
 mod create;
 // Proves the digest and publishes the blob.
 pub(super) mod finalize;
+// Finalizes what a batch began.
+mod finish;
 // Keeps a session for whoever works on it.
 pub(super) mod lease;
 // Links a blob that another repository has.

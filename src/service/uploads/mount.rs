@@ -13,7 +13,7 @@ use crate::service::{Result, Service, ServiceError};
 
 /// Repositories looked at for one that the caller may read: enough to meet one of them where the caller can read
 /// many, and one page of an index.
-const SOURCES_LOOKED_AT: u32 = 16;
+pub(super) const SOURCES_LOOKED_AT: u32 = 16;
 
 impl Service {
     /// Links a blob of `from` into `to`, or of any repository without `from` (OCI distribution 1.1, "automatic

@@ -46,7 +46,7 @@ const LOOKED_AT_FOR_BEGIN: u32 = 8;
 const PATIENCE_FOR_BEGIN: Duration = Duration::from_secs(5);
 
 /// Between two looks at what another replica proves, where that takes long: a crowd that waits is to be no load.
-const LONGEST_POLL: Duration = Duration::from_secs(2);
+pub(super) const LONGEST_POLL: Duration = Duration::from_secs(2);
 
 /// What became of redirected uploads that somebody asked for.
 #[derive(Debug, Default)]

@@ -29,6 +29,8 @@ pub struct SignRequest {
     pub digest: Option<Digest>,
     pub parts: Option<PartRange>,
     pub mode: Option<SignMode>,
+    /// No part but the last has fewer bytes, where that leaves few enough of the others.
+    pub least_part_size: u64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -178,6 +180,17 @@ impl Service {
         }
     }
 
+    /// As [`Self::presigned`], of all parts at once. What has arrived is not asked for.
+    pub(super) async fn presigned_whole(&self, upload: &Upload) -> Result<Presigned> {
+        let Some(&Transfer::Multipart { plan, ref store_upload_id }) = upload.state.transfer() else {
+            return self.presigned(upload, None).await;
+        };
+        let lifetime = self.settings().url_lifetime();
+        let signer = Box::new(self.storage.part_signer(upload.id, store_upload_id, lifetime).await?);
+        let wanted = plan.parts().map(|part| part.number).collect::<Vec<_>>().into_iter();
+        Ok(Presigned::Multipart { plan, parts: SignedParts { signer, plan, wanted }, received: Vec::new() })
+    }
+
     /// A session outlives the URLs that were signed for it.
     pub(in crate::service) fn expiry_when_signed(&self) -> DateTime<Utc> {
         let settings = self.settings();
@@ -201,10 +214,11 @@ impl Service {
         let size = request.size.ok_or_else(|| {
             ServiceError::Invalid("a multipart upload needs size=, the blob's length in bytes".to_owned())
         })?;
-        PartPlan::new(size, self.limits.part_size).map_err(|error| ServiceError::Invalid(error.to_string()))
+        let least = self.limits.part_size.max(request.least_part_size);
+        PartPlan::new(size, least).map_err(|error| ServiceError::Invalid(error.to_string()))
     }
 
-    async fn plan_multipart(&self, mut upload: Upload, request: &SignRequest) -> Result<Upload> {
+    pub(super) async fn plan_multipart(&self, mut upload: Upload, request: &SignRequest) -> Result<Upload> {
         let expires_at = self.expiry_when_signed();
         if upload.state.transfer().is_none() {
             let plan = self.part_plan(request)?;

@@ -124,16 +124,29 @@ impl Service {
         }
     }
 
-    /// Runs `begin` where the caller may have one more upload open. Only on this replica does nobody begin another
-    /// meanwhile: of two replicas that look at the same moment, both may see room for one. Redirected uploads that nobody has
-    /// seen to be complete do not keep the caller from the next one.
+    /// Runs `begin` where the caller may have one more upload open.
     pub(in crate::service) async fn within_open_sessions<T>(
         self: &Arc<Self>,
         caller: &Caller,
         begin: impl Future<Output = Result<T>>,
     ) -> Result<T> {
+        self.within_open_sessions_of_many(caller, 1, |_| begin).await
+    }
+
+    /// Runs `begin` with how many more uploads the caller may have open, of as many as are wanted; fails where that is
+    /// none. Only on this replica does nobody begin another meanwhile: of two replicas that look at the same moment, both
+    /// may see room for one. Redirected uploads that nobody has seen to be complete do not keep the caller from the next.
+    pub(in crate::service) async fn within_open_sessions_of_many<T, F>(
+        self: &Arc<Self>,
+        caller: &Caller,
+        wanted: usize,
+        begin: impl FnOnce(usize) -> F,
+    ) -> Result<T>
+    where
+        F: Future<Output = Result<T>>,
+    {
         let most = self.settings().limit(Setting::OpenSessionsPerUser);
-        let (Some(most), Some(user)) = (most, caller.name()) else { return begin.await };
+        let (Some(most), Some(user)) = (most, caller.name()) else { return begin(wanted).await };
         let share = self.account_cache.share(user);
         let lock = share
             .to_string()
@@ -141,14 +154,21 @@ impl Service {
             .fold(0_usize, |hash, byte| hash.wrapping_mul(31).wrapping_add(byte.into()));
         loop {
             let turn = self.admission.beginning[lock % BEGINNING_LOCKS].lock().await;
-            if self.db.count_open_uploads(&share, self.clock.now(), most).await? < most {
-                return begin.await;
+            let open = self.db.count_open_uploads(&share, self.clock.now(), most).await?;
+            let allowed = usize::try_from(most.saturating_sub(open)).unwrap_or(usize::MAX);
+            if allowed > 0 {
+                return begin(wanted.min(allowed)).await;
             }
             drop(turn);
             if !self.settle_newest_of(user).await? {
-                let what = "open uploads of one user";
-                return Err(ServiceError::TooManyRequests { what, retry_after: RETRY_SESSION });
+                return Err(Self::too_many_sessions());
             }
         }
+    }
+
+    /// Why one upload more is refused.
+    pub(in crate::service) const fn too_many_sessions() -> ServiceError {
+        let what = "open uploads of one user";
+        ServiceError::TooManyRequests { what, retry_after: RETRY_SESSION }
     }
 }

@@ -1,0 +1,114 @@
+//! What is known of a batch before anything is begun: what the repository has, what it may be given, and what an earlier
+//! batch has begun.
+
+use std::collections::{HashMap, HashSet};
+
+use tokio::time::Instant;
+
+use super::{OPEN_OF_EACH, WantedBlob};
+use crate::db::Link;
+use crate::domain::access::{Action, Authority, Caller};
+use crate::domain::audit::{AuditedAction, Operation, ResourceType};
+use crate::domain::blob::Placement;
+use crate::domain::digest::Digest;
+use crate::domain::name::RepositoryName;
+use crate::domain::upload::{State, Upload};
+use crate::service::accounts::access::reader;
+use crate::service::uploads::lease::POLL_INTERVAL;
+use crate::service::uploads::mount::SOURCES_LOOKED_AT;
+use crate::service::uploads::settle::{LONGEST_POLL, PATIENCE_FOR_PROOF};
+use crate::service::{Result, Service, ServiceError};
+
+/// Blobs of a batch that the repository has, and open sessions of those that it lacks.
+pub(super) struct Known {
+    links: HashMap<Digest, Link>,
+    pub open: Vec<Upload>,
+}
+
+impl Known {
+    /// Of a blob that the repository has, and whose bytes can be read.
+    pub fn size_of(&self, digest: &Digest) -> Option<u64> {
+        self.links.get(digest).filter(|link| is_readable(link)).map(|link| link.blob.size)
+    }
+}
+
+impl Service {
+    /// Waits for what is just being proven or put in its place: else its client would send it a second time.
+    pub(super) async fn known_of_batch(
+        &self,
+        caller: &Caller,
+        repository: &RepositoryName,
+        wanted: &[WantedBlob],
+        door: &'static str,
+    ) -> Result<Known> {
+        let digests: Vec<Digest> = wanted.iter().map(|blob| blob.digest).collect();
+        let most = u32::try_from(digests.len()).unwrap_or(u32::MAX).saturating_mul(OPEN_OF_EACH);
+        let (deadline, mut pause) = (Instant::now() + PATIENCE_FOR_PROOF, POLL_INTERVAL);
+        loop {
+            let links = self.db.find_links(repository, &digests).await?;
+            let is_exposed = links.iter().any(|link| matches!(link.blob.placement, Placement::Exposed(_)));
+            let links: HashMap<_, _> = links.into_iter().map(|link| (link.blob.digest, link)).collect();
+            let is_absent = |digest: &&Digest| !links.get(*digest).is_some_and(is_readable);
+            let absent: Vec<_> = digests.iter().filter(is_absent).copied().collect();
+            let open = self.db.batched_uploads(repository, caller.name(), &absent, door, most).await?;
+            let is_proving = open.iter().any(|upload| matches!(upload.state, State::Finalizing { .. }));
+            if !is_exposed && !is_proving {
+                return Ok(Known { links, open });
+            }
+            if Instant::now() >= deadline {
+                return Err(ServiceError::Busy("what was sent before is still being proven".to_owned()));
+            }
+            if self.handover.is_cancelled() {
+                return Err(ServiceError::Stopping);
+            }
+            tokio::time::sleep(pause).await;
+            pause = LONGEST_POLL.min(pause * 2);
+        }
+    }
+
+    /// Links what the repository lacks and the caller may read elsewhere, and keeps what it has and no manifest needs any
+    /// more. The sizes of what was linked.
+    pub(super) async fn link_batch(
+        &self,
+        caller: &Caller,
+        repository: &RepositoryName,
+        wanted: &[WantedBlob],
+        known: &Known,
+    ) -> Result<HashMap<Digest, u64>> {
+        let absent: Vec<Digest> =
+            wanted.iter().map(|blob| blob.digest).filter(|digest| known.size_of(digest).is_none()).collect();
+        let unneeded = known.links.values().filter(|link| link.is_unreferenced && is_readable(link));
+        let unneeded: Vec<Digest> = unneeded.map(|link| link.blob.digest).collect();
+        let elsewhere =
+            if absent.is_empty() { Vec::new() } else { self.readable_of(caller, &absent).await? };
+        if unneeded.is_empty() && elsewhere.is_empty() {
+            return Ok(HashMap::new());
+        }
+        let both = [unneeded, elsewhere.clone()].concat();
+        let linked = self.db.link_blobs(repository, &both, self.clock.now()).await?;
+        let mounted: HashSet<_> =
+            elsewhere.into_iter().filter(|digest| linked.contains_key(digest)).collect();
+        let action = |digest: Digest| AuditedAction {
+            operation: Operation::Mount,
+            resource_type: ResourceType::Blob,
+            resource: format!("{repository}@{digest}"),
+            project: Some(repository.project()),
+        };
+        self.record_all(caller, mounted.into_iter().map(action).collect()).await;
+        Ok(linked)
+    }
+
+    /// Those of these blobs that the caller may read in any repository: one statement, whatever it finds.
+    async fn readable_of(&self, caller: &Caller, digests: &[Digest]) -> Result<Vec<Digest>> {
+        if let Authority::Token(token) = &caller.authority {
+            let readable = token.repositories.iter().filter(|(_, actions)| actions.contains(Action::Pull));
+            let named: Vec<_> = readable.map(|(name, _)| name.clone()).collect();
+            return Ok(self.db.blobs_of_any(digests, &named).await?);
+        }
+        Ok(self.db.readable_blobs(digests, &reader(&caller.authority), SOURCES_LOOKED_AT).await?)
+    }
+}
+
+const fn is_readable(link: &Link) -> bool {
+    link.blob.placement.is_readable()
+}

@@ -1,0 +1,186 @@
+//! Begin the uploads of a batch: of many blobs at once, whose digests and sizes are known. The database is asked once
+//! for all of them, and the store for none but those that come in parts. A batch that comes again goes on with the
+//! sessions that it began.
+
+// Begins the sessions of those that are missing.
+mod begin;
+// What the repository has, and what was begun before.
+mod known;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use futures_util::{StreamExt, stream};
+
+use super::sign::{Presigned, SignMode, SignRequest};
+use crate::domain::access::Caller;
+use crate::domain::digest::Digest;
+use crate::domain::name::RepositoryName;
+use crate::domain::part::MAX_PART_SIZE;
+use crate::domain::upload::{State, Transfer, Upload, UploadId};
+use crate::service::{Result, Service, ServiceError};
+
+/// Sessions of one blob that are looked at for one to go on with: two batches at once may each begin one.
+const OPEN_OF_EACH: u32 = 4;
+/// Blobs of one batch that are sent in parts: each is a request to the store, and some hundred URLs in the answer.
+const MOST_IN_PARTS: usize = 100;
+/// Of those so many at a time.
+const IN_PARTS_AT_ONCE: usize = 8;
+/// Parts of one blob, about: few enough for an answer that is held whole, and small enough to send again.
+const PARTS_OF_EACH: u64 = 100;
+
+/// A blob that a client is about to send.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WantedBlob {
+    pub digest: Digest,
+    /// In bytes.
+    pub size: u64,
+}
+
+/// Who sends a batch, by what they say.
+#[derive(Debug, Clone, Copy)]
+pub struct BatchOrigin<'a> {
+    /// The front door: sessions are found again by whoever comes through the same.
+    pub door: &'static str,
+    pub user_agent: Option<&'a str>,
+    /// Whether the client sends blobs in parts where one PUT is not enough. Then all of the batch come so.
+    pub takes_parts: bool,
+}
+
+/// What becomes of one blob of a batch.
+#[derive(Debug)]
+pub enum BatchedUpload {
+    /// The repository has it.
+    Present,
+    Begun {
+        id: UploadId,
+        presigned: Presigned,
+        /// When the session ends, unless it gives a sign of life.
+        ends_at: DateTime<Utc>,
+    },
+    Refused(ServiceError),
+}
+
+impl Service {
+    /// Says of each blob whether the repository has it, or where its bytes go. One that the caller may read elsewhere is
+    /// linked; of any other nothing is told (I6). Blobs that are just being proven are waited for.
+    ///
+    /// # Errors
+    ///
+    /// [`ServiceError::Busy`] where that takes too long, [`ServiceError::TooManyRequests`] where the caller may begin no
+    /// upload at all, [`ServiceError::TooLarge`] where too many blobs would come in parts.
+    pub async fn begin_batch(
+        self: &Arc<Self>,
+        caller: &Caller,
+        repository: &RepositoryName,
+        wanted: &[WantedBlob],
+        origin: BatchOrigin<'_>,
+    ) -> Result<Vec<BatchedUpload>> {
+        let known = self.known_of_batch(caller, repository, wanted, origin.door).await?;
+        let linked = self.link_batch(caller, repository, wanted, &known).await?;
+        let mut outcomes: HashMap<Digest, BatchedUpload> = HashMap::with_capacity(wanted.len());
+        let mut absent = Vec::new();
+        for blob in wanted {
+            let there = linked.get(&blob.digest).copied().or_else(|| known.size_of(&blob.digest));
+            let outcome = match there {
+                None => {
+                    absent.push(*blob);
+                    continue;
+                }
+                Some(size) if size == blob.size => BatchedUpload::Present,
+                Some(size) => BatchedUpload::Refused(ServiceError::SizeInvalid(format!(
+                    "the object has {size} bytes, not {}",
+                    blob.size
+                ))),
+            };
+            outcomes.insert(blob.digest, outcome);
+        }
+        let is_large = |blob: &WantedBlob| blob.size > MAX_PART_SIZE;
+        let is_in_parts = origin.takes_parts && absent.iter().any(is_large);
+        let mode = if is_in_parts { SignMode::Multipart } else { SignMode::Put };
+        if mode == SignMode::Multipart && absent.len() > MOST_IN_PARTS {
+            return Err(ServiceError::TooLarge(format!(
+                "with an object of more than {MAX_PART_SIZE} bytes a batch has at most {MOST_IN_PARTS} to send"
+            )));
+        }
+        let (mut missing, mut again) = (Vec::new(), Vec::new());
+        for blob in absent {
+            if let Err(error) = self.check_batched(&blob, mode) {
+                outcomes.insert(blob.digest, BatchedUpload::Refused(error));
+                continue;
+            }
+            match known.open.iter().find(|upload| self.can_go_on(upload, &blob, mode)) {
+                Some(upload) => again.push(upload.clone()),
+                None => missing.push(blob),
+            }
+        }
+        self.prolong_batch(&mut again).await?;
+        let (begun, refused) = self.begin_missing(caller, repository, &missing, mode, origin).await?;
+        outcomes.extend(refused.into_iter().map(|(digest, error)| (digest, BatchedUpload::Refused(error))));
+        let signing = stream::iter(again.into_iter().chain(begun)).map(|upload| self.sign_batched(upload));
+        let signed: Vec<_> = signing.buffered(IN_PARTS_AT_ONCE).collect().await;
+        outcomes.extend(signed.into_iter().flatten());
+        let nothing = || BatchedUpload::Refused(ServiceError::Contended);
+        Ok(wanted.iter().map(|blob| outcomes.remove(&blob.digest).unwrap_or_else(nothing)).collect())
+    }
+
+    fn check_batched(&self, blob: &WantedBlob, mode: SignMode) -> Result<()> {
+        let most = self.limits.max_blob_size;
+        if blob.size > most {
+            return Err(ServiceError::TooLarge(format!("a blob may have at most {most} bytes here")));
+        }
+        match mode {
+            SignMode::Put if blob.size > MAX_PART_SIZE => Err(ServiceError::TooLarge(format!(
+                "one PUT carries at most {MAX_PART_SIZE} bytes; a larger object takes a client that sends parts"
+            ))),
+            SignMode::Multipart if blob.size == 0 => Err(ServiceError::Invalid(
+                "an empty object has no parts; send it in a batch of its own".to_owned(),
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether a session that an earlier batch began still waits for this blob, in this way.
+    fn can_go_on(&self, upload: &Upload, blob: &WantedBlob, mode: SignMode) -> bool {
+        let Ok(State::Uploading { transfer, .. }) = upload.active(self.clock.now()) else { return false };
+        upload.declared_digest == Some(blob.digest)
+            && upload.size == Some(blob.size)
+            && match transfer {
+                Transfer::Put => mode == SignMode::Put,
+                Transfer::Multipart { .. } => mode == SignMode::Multipart,
+                Transfer::Proxied(_) | Transfer::Redirected => false,
+            }
+    }
+
+    /// Where the bytes of one go: signed here, but that the store is asked for an upload in parts once.
+    async fn sign_batched(&self, upload: Upload) -> Option<(Digest, BatchedUpload)> {
+        let digest = upload.declared_digest?;
+        let upload = match &upload.state {
+            State::Pending { .. } => {
+                let size = upload.size.unwrap_or_default();
+                let request = SignRequest {
+                    size: Some(size),
+                    digest: Some(digest),
+                    mode: Some(SignMode::Multipart),
+                    least_part_size: size / PARTS_OF_EACH,
+                    parts: None,
+                };
+                match self.plan_multipart(upload.clone(), &request).await {
+                    Ok(planned) => planned,
+                    Err(error) => {
+                        self.abandon(upload).await;
+                        return Some((digest, BatchedUpload::Refused(error)));
+                    }
+                }
+            }
+            _ => upload,
+        };
+        Some(match self.presigned_whole(&upload).await {
+            Ok(presigned) => {
+                (digest, BatchedUpload::Begun { id: upload.id, presigned, ends_at: upload.expires_at })
+            }
+            Err(error) => (digest, BatchedUpload::Refused(error)),
+        })
+    }
+}

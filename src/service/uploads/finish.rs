@@ -1,0 +1,51 @@
+//! Finalize an upload of a batch: as what it was begun for, within the time that clients wait for an answer.
+
+use std::sync::Arc;
+
+use tokio::time::{Instant, timeout_at};
+
+use super::finalize::ClientHints;
+use super::settle::PATIENCE_FOR_PROOF;
+use crate::domain::access::Caller;
+use crate::domain::digest::Digest;
+use crate::domain::name::RepositoryName;
+use crate::domain::upload::UploadId;
+use crate::service::{Result, Service, ServiceError};
+
+impl Service {
+    /// Finalizes, and waits until the blob can be read. Asked twice, or three times at once, it gives one blob and as many
+    /// successes. What takes longer than clients wait goes on.
+    ///
+    /// # Errors
+    ///
+    /// [`ServiceError::Denied`] where the caller may not push any more, [`ServiceError::Busy`] where it takes longer, [`ServiceError::OtherDigest`] and [`ServiceError::SizeInvalid`]
+    /// where the upload was begun for another blob, and those of [`Self::finalize`].
+    pub async fn finish(
+        self: &Arc<Self>,
+        caller: &Caller,
+        repository: &RepositoryName,
+        id: UploadId,
+        (digest, size): (Digest, Option<u64>),
+        hints: ClientHints,
+    ) -> Result<()> {
+        let deadline = Instant::now() + PATIENCE_FOR_PROOF;
+        // The URL lives as long as its session: its holder may have lost the right meanwhile.
+        if !self.may_still_push(caller.name(), repository).await? {
+            return Err(ServiceError::Denied);
+        }
+        let upload = self.upload(caller, repository, id).await?;
+        if let Some(declared) = upload.declared_digest.filter(|declared| *declared != digest) {
+            return Err(ServiceError::OtherDigest(declared));
+        }
+        if let (Some(declared), Some(size)) = (upload.size, size)
+            && declared != size
+        {
+            return Err(ServiceError::SizeInvalid(format!("this upload was begun for {declared} bytes")));
+        }
+        let finalizing = self.finalize(upload, digest, hints, caller, true);
+        let still_proving = |_| ServiceError::Busy("the object is still being proven".to_owned());
+        timeout_at(deadline, finalizing).await.map_err(still_proving)??;
+        timeout_at(deadline, self.link(repository, &digest)).await.map_err(still_proving)??;
+        Ok(())
+    }
+}
