@@ -90,6 +90,19 @@ endpoints! {
     ListBlobs: GET "/v2/{name}/blobs/", Need::Repository(Action::Pull);
     ListReferrers: GET "/v2/{name}/referrers/{digest}", Need::Repository(Action::Pull);
 
+    /// Git LFS. Whether an upload is wanted is in the body, and takes the right to push besides.
+    LfsBatch: POST "/{name}/info/lfs/objects/batch", Need::Repository(Action::Pull);
+    /// The URLs of these three are signed: they are the permission.
+    LfsReadObject: GET "/{name}/info/lfs/objects/{oid}", Need::Nothing;
+    LfsVerify: POST "/{name}/info/lfs/uploads/{uuid}/verify", Need::Nothing;
+    LfsComplete: POST "/{name}/info/lfs/uploads/{uuid}/complete", Need::Nothing;
+    LfsListLocks: GET "/{name}/info/lfs/locks", Need::Repository(Action::Pull);
+    LfsCreateLock: POST "/{name}/info/lfs/locks", Need::Repository(Action::Push);
+    /// What is asked before each push.
+    LfsVerifyLocks: POST "/{name}/info/lfs/locks/verify", Need::Repository(Action::Push);
+    /// Somebody else's takes the right to delete besides.
+    LfsUnlock: POST "/{name}/info/lfs/locks/{lock}/unlock", Need::Repository(Action::Push);
+
     /// Those that whoever asks may see.
     ListProjects: GET "/api/v2.0/projects", Need::Nothing;
     CreateProject: POST "/api/v2.0/projects", Need::Account;
@@ -125,4 +138,18 @@ endpoints! {
     ListTokens: GET "/api/v2.0/users/{user}/tokens", Need::User;
     CreateToken: POST "/api/v2.0/users/{user}/tokens", Need::User;
     RevokeToken: DELETE "/api/v2.0/users/{user}/tokens/{token}", Need::User;
+}
+
+impl Endpoint {
+    /// Whether access tokens of ours may be named in a challenge: those that are for repositories of the registry.
+    #[must_use]
+    pub fn takes_scoped_tokens(self) -> bool {
+        self.path().starts_with("/v2/")
+    }
+
+    /// Whether it is one of Git LFS: their paths begin with a repository's name.
+    #[must_use]
+    pub fn is_lfs(self) -> bool {
+        self.path().starts_with("/{name}/info/lfs/")
+    }
 }

@@ -71,6 +71,13 @@ impl HttpError {
         self
     }
 
+    /// What other envelopes are made of: the status, the sentence and the headers.
+    #[must_use]
+    pub fn into_parts(self) -> (StatusCode, String, Vec<(HeaderName, HeaderValue)>) {
+        let message = self.entries.into_iter().next().map(|entry| entry.message);
+        (self.status, message.unwrap_or_default(), self.headers)
+    }
+
     #[must_use]
     pub const fn status(&self) -> StatusCode {
         self.status

@@ -4,6 +4,8 @@
 mod api;
 // Whether the process, the database and the store answer.
 mod health;
+// Git LFS: batches of objects, and locks on files.
+mod lfs;
 // The registry, and the presign protocol on top of its uploads.
 mod oci;
 // Every endpoint described, for programs and for people.
@@ -37,6 +39,8 @@ mod permit;
 pub(crate) mod redirects;
 // Request ids that are safe to write into a log.
 mod request_id;
+// Requests that a signed URL permits by itself.
+mod signed_call;
 // Which stock clients are sent to the bucket with what they upload.
 mod upload_redirects;
 
@@ -97,7 +101,9 @@ pub(crate) fn router(service: Arc<Service>, cors_origins: &[String], redirects: 
         )
         .propagate_x_request_id()
         .layer(CatchPanicLayer::custom(panicked));
-    let others = Endpoint::ALL.iter().copied().filter(|endpoint| !endpoint.path().starts_with(oci::PREFIX));
+    // Those whose paths have a repository's name in them.
+    let is_taken_apart = |endpoint: &Endpoint| endpoint.path().starts_with(oci::PREFIX) || endpoint.is_lfs();
+    let others = Endpoint::ALL.iter().copied().filter(|endpoint| !is_taken_apart(endpoint));
     let routes = others.fold(Router::new(), |routes, endpoint| {
         let answer =
             move |State(service): State<Arc<Service>>, request: Request| answer(service, endpoint, request);
@@ -107,12 +113,20 @@ pub(crate) fn router(service: Arc<Service>, cors_origins: &[String], redirects: 
     });
     routes
         .merge(registry)
-        .fallback(|uri: Uri| async move { in_terms_of(&uri, HttpError::not_found()) })
+        .fallback(elsewhere)
         .method_not_allowed_fallback(|uri: Uri| async move { in_terms_of(&uri, other_method()) })
         .layer(Extension(Arc::new(redirects)))
         .layer(layers)
         .layer(tower::util::option_layer(browser::cross_origin(cors_origins)))
         .with_state(service)
+}
+
+/// What no route has: a path that begins with a repository's name, or none of ours.
+async fn elsewhere(State(service): State<Arc<Service>>, request: Request) -> Response {
+    if request.uri().path().contains(lfs::PREFIX) {
+        return lfs::dispatch(service, request).await;
+    }
+    in_terms_of(request.uri(), HttpError::not_found())
 }
 
 /// The front doors beside the registry's.
@@ -151,7 +165,7 @@ async fn absolute_locations(request: Request, next: Next) -> Response {
 /// The answer to a request that there is no room for.
 #[must_use]
 pub(crate) fn over_capacity(uri: &Uri, over_capacity: OverCapacity) -> Response {
-    in_terms_of(uri, ServiceError::from(over_capacity).into()).into_response()
+    in_terms_of(uri, ServiceError::from(over_capacity).into())
 }
 
 /// What a request says of its sender before it is dispatched. Where nobody has to sign in, nobody can.
@@ -161,13 +175,23 @@ pub(crate) fn claim(request: &hyper::Request<hyper::body::Incoming>, can_sign_in
     if [Endpoint::Alive, Endpoint::Ready].iter().any(|probe| probe.path() == path) {
         return Claim::Probe;
     }
-    let is_signed = path.starts_with(SIGNED_PATH) || request.headers().contains_key(AUTHORIZATION);
+    // A URL that lets its bearer in, or says so.
+    let query = request.uri().query().unwrap_or_default();
+    let is_signed = path.starts_with(SIGNED_PATH) || query.contains("signature=");
+    let is_signed = is_signed || request.headers().contains_key(AUTHORIZATION);
     if can_sign_in && is_signed { Claim::Credentials } else { Claim::Nothing }
 }
 
-/// Harbor's words where its API is asked.
-fn in_terms_of(uri: &Uri, error: HttpError) -> HttpError {
-    if uri.path().starts_with(api::PREFIX) { error.with_harbors_code() } else { error }
+/// In the words of the front door that is asked.
+fn in_terms_of(uri: &Uri, error: HttpError) -> Response {
+    let path = uri.path();
+    if path.starts_with(api::PREFIX) {
+        error.with_harbors_code().into_response()
+    } else if path.contains(lfs::PREFIX) && !path.starts_with(oci::PREFIX) {
+        lfs::rendered(error, None)
+    } else {
+        error.into_response()
+    }
 }
 
 /// For routes of axum's own, which adds the `Allow` header itself.

@@ -29,7 +29,9 @@ impl Permit {
                 upload = Some(service.admit_load(Load::Upload).await?);
             }
             Endpoint::BeginUpload if has_body => upload = Some(service.admit_load(Load::Upload).await?),
-            Endpoint::ReadBlob => download = Some(service.admit_load(Load::Download).await?),
+            Endpoint::ReadBlob | Endpoint::LfsReadObject => {
+                download = Some(service.admit_load(Load::Download).await?);
+            }
             _ => {}
         }
         Ok(Self { upload, download })

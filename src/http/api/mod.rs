@@ -182,7 +182,15 @@ async fn dispatch(endpoint: Endpoint, call: &Call) -> Answer {
         | Endpoint::DeleteManifest
         | Endpoint::ListTags
         | Endpoint::ListBlobs
-        | Endpoint::ListReferrers => Err(HttpError::not_found()),
+        | Endpoint::ListReferrers
+        | Endpoint::LfsBatch
+        | Endpoint::LfsReadObject
+        | Endpoint::LfsVerify
+        | Endpoint::LfsComplete
+        | Endpoint::LfsListLocks
+        | Endpoint::LfsCreateLock
+        | Endpoint::LfsVerifyLocks
+        | Endpoint::LfsUnlock => Err(HttpError::not_found()),
     }
 }
 

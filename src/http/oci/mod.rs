@@ -34,6 +34,7 @@ pub(super) const PREFIX: &str = "/v2/";
 
 const CONTENT_DIGEST: HeaderName = HeaderName::from_static("docker-content-digest");
 pub(super) use described::described;
+pub(super) use registry::blob::get as read_blob;
 
 type Answer = Result<Response, HttpError>;
 

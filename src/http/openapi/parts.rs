@@ -15,13 +15,14 @@ pub(super) const INTRODUCTION: &str = "\
 /// where they are text.
 pub(super) type Door = (&'static str, &'static str, &'static str, Option<&'static str>);
 
-pub(super) const DOORS: [Door; 5] = [
+pub(super) const DOORS: [Door; 6] = [
     (
         "registry",
         oci::PREFIX,
         "The registry (OCI distribution 1.1.1), and presigned uploads",
         Some("Refused"),
     ),
+    ("lfs", "/{name}/info/lfs/", "Git LFS: objects and locks", Some("RefusedByLfs")),
     (
         "api",
         api::PREFIX,
@@ -40,7 +41,7 @@ pub(super) fn door(path: &str) -> Door {
 }
 
 /// Parts of a path, by their names in the table of endpoints.
-const IN_PATHS: [(&str, &str); 12] = [
+const IN_PATHS: [(&str, &str); 14] = [
     ("name", "A repository's name, whose first segment is the project: its slashes go as they are"),
     ("uuid", "An upload's UUID"),
     ("digest", "`sha256:` or `sha512:` and hexadecimal digits in lower case"),
@@ -53,6 +54,8 @@ const IN_PATHS: [(&str, &str); 12] = [
     ("token", "A personal access token's id"),
     ("upload", "An upload's UUID"),
     ("part", "A part's number"),
+    ("oid", "An object's SHA-256 in hexadecimal digits in lower case"),
+    ("lock", "A lock's id"),
 ];
 
 pub(super) fn parameters() -> Map<String, Value> {
@@ -71,12 +74,13 @@ pub(super) fn parameters() -> Map<String, Value> {
     in_paths.chain([("is_name".to_owned(), is_name)]).collect()
 }
 
-const HEADERS: [(&str, &str); 16] = [
+const HEADERS: [(&str, &str); 17] = [
     ("Accept-Ranges", "`bytes`"),
     ("Content-Range", "Which bytes these are, and of how many"),
     ("Docker-Content-Digest", "The digest of what is there"),
     ("Docker-Upload-UUID", "As `Upload-UUID`"),
     ("ETag", "The digest in quotes; of a part, what the store calls it"),
+    ("LFS-Authenticate", "As `WWW-Authenticate`, where git-lfs looks for it"),
     ("Link", "The next page, with `rel=\"next\"`"),
     ("Location", "Where it is, or goes on"),
     ("OCI-Chunk-Min-Length", "Shorter chunks cost a detour, in bytes"),
@@ -109,7 +113,16 @@ pub(super) fn refusals() -> Value {
             "content": { "application/json": { "schema": refer("schemas", "ErrorEnvelope") } },
         })
     };
-    json!({ "Refused": refusal(OCI_CODES), "RefusedByApi": refusal(HARBOR_CODES) })
+    let by_lfs = json!({
+        "description": "An error, in a sentence.",
+        "headers": {
+            "Retry-After": refer("headers", "Retry-After"),
+            "WWW-Authenticate": refer("headers", "WWW-Authenticate"),
+            "LFS-Authenticate": refer("headers", "LFS-Authenticate"),
+        },
+        "content": { "application/vnd.git-lfs+json": { "schema": refer("schemas", "LfsError") } },
+    });
+    json!({ "Refused": refusal(OCI_CODES), "RefusedByApi": refusal(HARBOR_CODES), "RefusedByLfs": by_lfs })
 }
 
 const OCI_CODES: &str = "BLOB_UNKNOWN, BLOB_UPLOAD_INVALID, BLOB_UPLOAD_UNKNOWN, DENIED, DIGEST_INVALID, \

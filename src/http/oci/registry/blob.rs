@@ -42,7 +42,7 @@ pub(in crate::http::oci) async fn head(
     Ok(response)
 }
 
-pub(in crate::http::oci) async fn get(
+pub(in crate::http) async fn get(
     service: &Arc<Service>,
     name: &RepositoryName,
     digest: &Digest,

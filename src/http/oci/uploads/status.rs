@@ -63,6 +63,7 @@ pub(super) fn sign_request(parameters: &Parameters) -> Result<SignRequest, HttpE
         digest: parameters.digest("digest")?,
         parts: parameters.parse("parts")?,
         mode,
+        ..SignRequest::default()
     })
 }
 

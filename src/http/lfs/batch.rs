@@ -1,0 +1,286 @@
+//! `POST …/objects/batch`: where the bytes of many objects go, or come from.
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
+
+use axum::extract::Request;
+use axum::http::StatusCode;
+use axum::http::header::CONTENT_LENGTH;
+use axum::http::request::Parts;
+use chrono::{DateTime, Utc};
+
+use super::error::of_object;
+use super::route::parse_oid;
+use super::wire::{
+    Actions, AnsweredObject, BatchAnswer, BatchOperation, BatchRequest, ObjectAction, RequestedObject,
+};
+use super::{Answer, json, object, parse, path, user};
+use crate::domain::access::{Action, Caller};
+use crate::domain::audit::{AuditedAction, Operation, ResourceType};
+use crate::domain::blob::Blob;
+use crate::domain::name::RepositoryName;
+use crate::domain::upload::UploadId;
+use crate::http::error::HttpError;
+use crate::http::extract::{INCOMPLETE, content_length, held, user_agent};
+use crate::http::gate::{Visitor, challenged};
+use crate::http::origin::Origin;
+use crate::http::redirects::{Asked, Redirects};
+use crate::service::{
+    BatchOrigin, BatchedUpload, Presigned, Requirement, Service, ServiceError, SignedPart, SignedParts,
+    WantedBlob,
+};
+use crate::storage::PresignedRequest;
+use crate::storage::signed_call::{CallGrant, CallPurpose};
+
+/// Objects in one batch: git-lfs sends a hundred, other clients up to this many.
+const MAX_OBJECTS: usize = 1_000;
+/// Longest body, in bytes: an object is some 100, and twice as much with white space.
+const MAX_BATCH_BODY: usize = 8 * 1024 + 256 * MAX_OBJECTS;
+/// Sessions of this front door.
+const DOOR: &str = "lfs";
+const BASIC: &str = "basic";
+/// One PUT for each part, named in `header` by its number, as the agent of Hugging Face's client takes it.
+const MULTIPART: &str = "multipart";
+const SHA256: &str = "sha256";
+
+/// One batch, and what its answer is made of.
+struct Batch<'a> {
+    service: &'a Arc<Service>,
+    caller: &'a Caller,
+    name: &'a RepositoryName,
+    request: &'a Parts,
+    now: DateTime<Utc>,
+}
+
+pub(super) async fn answer(
+    service: &Arc<Service>,
+    caller: &Caller,
+    visitor: &Visitor,
+    name: &RepositoryName,
+    request: Request,
+) -> Answer {
+    let (request, body) = request.into_parts();
+    let length = content_length(&request.headers);
+    let held = held(service, caller, length, body, MAX_BATCH_BODY).await;
+    let held = held.map_err(|error| error.into_error(too_many(), HttpError::invalid(INCOMPLETE)))?;
+    let asked: BatchRequest = parse(&held.bytes)?;
+    if asked.objects.len() > MAX_OBJECTS {
+        return Err(too_many());
+    }
+    if let Some(algorithm) = asked.hash_algo.filter(|algorithm| algorithm != SHA256) {
+        let shown: String = algorithm.chars().take(32).collect();
+        let message = format!("hash_algo {shown:?} is not supported; objects are named by their sha256");
+        return Err(HttpError::new(StatusCode::CONFLICT, "UNSUPPORTED", message));
+    }
+    let batch = Batch { service, caller, name, request: &request, now: service.now() };
+    let (wanted, refused) = checked(asked.objects);
+    let mut transfer = BASIC;
+    let mut objects = match asked.operation {
+        BatchOperation::Upload => {
+            let requirement = Requirement::Repository(name.clone(), Action::Push);
+            let allowed = service.authorize(caller, &requirement).await;
+            allowed.map_err(|error| challenged(service, error, None, visitor.origin().as_ref()))?;
+            let offered = asked.transfers.unwrap_or_default();
+            let (objects, is_in_parts) =
+                batch.upload(&wanted, offered.iter().any(|name| name == MULTIPART)).await?;
+            if is_in_parts {
+                transfer = MULTIPART;
+            }
+            objects
+        }
+        BatchOperation::Download => batch.download(&wanted).await?,
+    };
+    objects.extend(refused);
+    json(StatusCode::OK, &BatchAnswer { transfer, hash_algo: SHA256, objects })
+}
+
+impl Batch<'_> {
+    /// The objects, and whether they are sent in parts: all of one batch are sent alike.
+    async fn upload(
+        &self,
+        wanted: &[WantedBlob],
+        takes_parts: bool,
+    ) -> Result<(Vec<AnsweredObject>, bool), HttpError> {
+        let user_agent = user_agent(&self.request.headers);
+        let origin = BatchOrigin { door: DOOR, user_agent, takes_parts };
+        let begun = self.service.begin_batch(self.caller, self.name, wanted, origin).await?;
+        let (mut objects, mut is_in_parts) = (Vec::with_capacity(wanted.len()), false);
+        for (blob, begun) in wanted.iter().zip(begun) {
+            objects.push(match begun {
+                BatchedUpload::Present => described(blob),
+                BatchedUpload::Refused(error) => refused(blob, error),
+                BatchedUpload::Begun { id, presigned, ends_at } => {
+                    let verify = Some(self.verify(id, ends_at)?);
+                    let upload = Some(match presigned {
+                        Presigned::Put { request, .. } => self.put(request),
+                        Presigned::Multipart { plan, parts, .. } => {
+                            is_in_parts = true;
+                            self.parts((id, ends_at), plan.part_size(), parts)?
+                        }
+                    });
+                    let actions = Actions { upload, verify, download: None };
+                    AnsweredObject { authenticated: Some(true), actions: Some(actions), ..described(blob) }
+                }
+            });
+        }
+        Ok((objects, is_in_parts))
+    }
+
+    async fn download(&self, wanted: &[WantedBlob]) -> Result<Vec<AnsweredObject>, HttpError> {
+        let digests: Vec<_> = wanted.iter().map(|blob| blob.digest).collect();
+        let blobs = self.service.blobs_of_batch(self.name, &digests).await?;
+        let mut objects = Vec::with_capacity(wanted.len());
+        for wanted in wanted {
+            objects.push(match blobs.get(&wanted.digest) {
+                None => refused(wanted, ServiceError::BlobUnknown),
+                Some(blob) if blob.size != wanted.size => {
+                    let message = format!("the object has {} bytes, not {}", blob.size, wanted.size);
+                    refused(wanted, ServiceError::SizeInvalid(message))
+                }
+                Some(blob) => {
+                    let download = Some(self.read(blob).await?);
+                    let actions = Actions { download, ..Actions::default() };
+                    self.service.record_soon(self.caller, self.pulled(blob)).await;
+                    AnsweredObject { authenticated: Some(true), actions: Some(actions), ..described(wanted) }
+                }
+            });
+        }
+        Ok(objects)
+    }
+
+    /// One PUT with what it is bound to. `Content-Type` is among it, which git-lfs would guess otherwise; the length it
+    /// sends by itself.
+    fn put(&self, request: PresignedRequest) -> ObjectAction {
+        let header = request.headers.into_iter().filter(|(name, _)| name != CONTENT_LENGTH.as_str());
+        ObjectAction {
+            href: self.complete(request.url),
+            header: header.collect(),
+            expires_in: self.seconds_until(request.expires_at),
+        }
+    }
+
+    /// One PUT for each part, and where the client says that they are there. Numbers have leading zeros: git-lfs sorts them
+    /// as texts, and the agent sends the parts in that order.
+    fn parts(
+        &self,
+        (id, ends_at): (UploadId, DateTime<Utc>),
+        part_size: u64,
+        parts: SignedParts,
+    ) -> Result<ObjectAction, HttpError> {
+        let place = path(self.name, &format!("uploads/{id}/complete"));
+        let mut action = self.call(&place, CallPurpose::Finalize, id.to_string(), ends_at)?;
+        action.expires_in = self.seconds_until(parts.expires_at());
+        action.header.insert("chunk_size".to_owned(), part_size.to_string());
+        for SignedPart { part, request } in parts {
+            let needs_more = request.headers.iter().any(|(name, _)| name != CONTENT_LENGTH.as_str());
+            if needs_more {
+                let message = "this store takes parts only with headers that the client does not send";
+                return Err(HttpError::new(StatusCode::NOT_IMPLEMENTED, "UNSUPPORTED", message));
+            }
+            action.header.insert(format!("{:05}", part.number.get()), self.complete(request.url));
+        }
+        Ok(action)
+    }
+
+    /// Good for as long as its session lives: the bytes may take hours.
+    fn verify(&self, id: UploadId, ends_at: DateTime<Utc>) -> Result<ObjectAction, HttpError> {
+        let place = path(self.name, &format!("uploads/{id}/verify"));
+        self.call(&place, CallPurpose::Finalize, id.to_string(), ends_at)
+    }
+
+    /// From the store, or else by a URL that leads back here.
+    async fn read(&self, blob: &Blob) -> Result<ObjectAction, HttpError> {
+        let redirects = self.request.extensions.get::<Arc<Redirects>>();
+        let asked = Asked::of(&self.request.headers, &self.request.extensions);
+        let stays = |url: &str| redirects.is_some_and(|redirects| redirects.keeps(&asked, url));
+        let ends_at = self.service.url_end();
+        match self.service.blob_url(blob).await? {
+            Some(href) if !stays(&href) => {
+                Ok(ObjectAction { href, header: BTreeMap::new(), expires_in: self.seconds_until(ends_at) })
+            }
+            _ => {
+                let place = path(self.name, &format!("objects/{}", blob.digest.hex()));
+                let subject = object::subject(self.name, &blob.digest);
+                self.call(&place, CallPurpose::ReadBlob, subject, ends_at)
+            }
+        }
+    }
+
+    fn call(
+        &self,
+        place: &str,
+        purpose: CallPurpose,
+        subject: String,
+        ends_at: DateTime<Utc>,
+    ) -> Result<ObjectAction, HttpError> {
+        let grant = CallGrant { purpose, subject, user: user(self.caller), expires: ends_at.timestamp() };
+        Ok(ObjectAction {
+            href: self.complete(self.service.sign_call(place, &[], &grant)?),
+            header: BTreeMap::new(),
+            expires_in: self.seconds_until(ends_at),
+        })
+    }
+
+    fn complete(&self, url: String) -> String {
+        Origin::complete(self.request.extensions.get(), url)
+    }
+
+    fn seconds_until(&self, end: DateTime<Utc>) -> i64 {
+        (end - self.now).num_seconds().max(1)
+    }
+
+    fn pulled(&self, blob: &Blob) -> AuditedAction {
+        AuditedAction {
+            operation: Operation::Pull,
+            resource_type: ResourceType::Blob,
+            resource: object::subject(self.name, &blob.digest),
+            project: Some(self.name.project()),
+        }
+    }
+}
+
+/// Each object once, and the answers to those that are none.
+fn checked(objects: Vec<RequestedObject>) -> (Vec<WantedBlob>, Vec<AnsweredObject>) {
+    let (mut seen, mut blobs, mut refused) = (HashSet::new(), Vec::new(), Vec::new());
+    for RequestedObject { oid, size } in objects {
+        match wanted(&oid, size) {
+            Ok(blob) if seen.insert(blob.digest) => blobs.push(blob),
+            Ok(_) => {}
+            Err(error) => {
+                let error = Some(of_object(error));
+                refused.push(AnsweredObject { oid, size, authenticated: None, actions: None, error });
+            }
+        }
+    }
+    (blobs, refused)
+}
+
+/// An object as it is named on the wire.
+pub(super) fn wanted(oid: &str, size: i64) -> Result<WantedBlob, ServiceError> {
+    let digest = parse_oid(oid).ok_or_else(|| {
+        ServiceError::Invalid("an oid is a SHA-256: 64 hexadecimal digits in lower case".to_owned())
+    })?;
+    let size = u64::try_from(size)
+        .map_err(|_| ServiceError::SizeInvalid("a size is a whole number of bytes".to_owned()))?;
+    Ok(WantedBlob { digest, size })
+}
+
+/// An object of which nothing is to be done.
+fn described(blob: &WantedBlob) -> AnsweredObject {
+    AnsweredObject {
+        oid: blob.digest.hex(),
+        size: i64::try_from(blob.size).unwrap_or(i64::MAX),
+        authenticated: None,
+        actions: None,
+        error: None,
+    }
+}
+
+fn refused(blob: &WantedBlob, error: ServiceError) -> AnsweredObject {
+    AnsweredObject { error: Some(of_object(error)), ..described(blob) }
+}
+
+fn too_many() -> HttpError {
+    let message = format!("a batch has at most {MAX_OBJECTS} objects here; send several");
+    HttpError::new(StatusCode::PAYLOAD_TOO_LARGE, "SIZE_INVALID", message)
+}

@@ -1,0 +1,127 @@
+//! Git LFS: batches of objects, whose bytes go straight to the store, and locks on files (git-lfs, `docs/api/`).
+
+// A batch of objects: where the bytes go, or come from.
+mod batch;
+// What its endpoints take and answer, for /openapi.json.
+mod described;
+// Errors in its JSON.
+mod error;
+// Locks on files.
+mod locks;
+// An object's bytes, by a signed URL.
+mod object;
+// Takes a path apart.
+mod route;
+// Ends an upload, by a signed URL.
+mod upload;
+// Its JSON.
+mod wire;
+
+use std::sync::Arc;
+
+use axum::extract::Request;
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tower_http::request_id::RequestId;
+
+use super::endpoint::Endpoint;
+use super::error::HttpError;
+use super::extract::whole;
+use super::gate::{self, Target, Visitor};
+use super::method_not_allowed;
+use super::permit::Permit;
+use crate::domain::access::Caller;
+use crate::domain::name::RepositoryName;
+use crate::service::Service;
+use route::Route;
+
+pub(super) use described::{described, refused};
+pub(super) use error::rendered;
+
+/// What stands between a repository's name and what is asked for.
+pub(super) const PREFIX: &str = "/info/lfs/";
+const MEDIA_TYPE: HeaderValue = HeaderValue::from_static("application/vnd.git-lfs+json");
+/// Longest body but those of batches and of completed uploads: a path of 1,024 bytes, each escaped in six, and room.
+const MAX_BODY: usize = 16 * 1024;
+
+type Answer = Result<Response, HttpError>;
+
+/// Answers a path that no other front door has.
+pub(super) async fn dispatch(service: Arc<Service>, request: Request) -> Response {
+    let request_id = request.extensions().get::<RequestId>();
+    let request_id = request_id.and_then(|id| id.header_value().to_str().ok()).map(str::to_owned);
+    match answered(&service, request).await {
+        Ok(response) => response,
+        Err(error) => rendered(error, request_id),
+    }
+}
+
+async fn answered(service: &Arc<Service>, request: Request) -> Answer {
+    let visitor = Visitor::of(&request);
+    let (name, route) = Route::parse(request.uri().path())?;
+    let endpoint = route.endpoint(request.method()).map_err(method_not_allowed)?;
+    let route = match route {
+        // The URL is the permission.
+        Route::Object(digest) => {
+            let permit = Permit::take(service, endpoint, false).await?;
+            let response = object::read(service, &visitor, &name, digest, &request.into_parts().0).await?;
+            return Ok(permit.into(response));
+        }
+        Route::Verify(id) => return upload::verify(service, &visitor, &name, id, request).await,
+        Route::Complete(id) => return upload::complete(service, &visitor, &name, id, request).await,
+        route => route,
+    };
+    let (caller, _permit) =
+        gate::admit(service, visitor.clone(), endpoint, Target::Repository(&name)).await?;
+    match (endpoint, route) {
+        (Endpoint::LfsBatch, _) => batch::answer(service, &caller, &visitor, &name, request).await,
+        (Endpoint::LfsListLocks, _) => locks::list(service, &name, request.uri()).await,
+        (Endpoint::LfsCreateLock, _) => locks::create(service, &caller, &name, request).await,
+        (Endpoint::LfsVerifyLocks, _) => locks::verify(service, &caller, &name, request).await,
+        (Endpoint::LfsUnlock, Route::Unlock(id)) => locks::unlock(service, &caller, &name, id, request).await,
+        // `Route::endpoint` pairs them, and each with a route of its own.
+        _ => Err(HttpError::not_found()),
+    }
+}
+
+/// A small JSON body.
+async fn body<T: DeserializeOwned>(request: Request) -> Result<T, HttpError> {
+    let body = whole(request.into_body(), MAX_BODY).await;
+    let body = body.map_err(|broken| broken.map_or_else(|| too_long(MAX_BODY), HttpError::invalid))?;
+    parse(&body)
+}
+
+fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, HttpError> {
+    // serde would take an array for the fields in their order.
+    if body.trim_ascii_start().first() != Some(&b'{') {
+        return Err(HttpError::invalid("the body is no JSON object"));
+    }
+    serde_json::from_slice(body).map_err(|error| HttpError::invalid(format!("the JSON body: {error}")))
+}
+
+fn too_long(most: usize) -> HttpError {
+    let message = format!("a body has at most {most} bytes here");
+    HttpError::new(StatusCode::PAYLOAD_TOO_LARGE, "SIZE_INVALID", message)
+}
+
+/// No cache keeps what has URLs in it, which are secrets while they live.
+fn json(status: StatusCode, body: &impl Serialize) -> Answer {
+    let body = serde_json::to_vec(body).map_err(|error| {
+        HttpError::new(StatusCode::INTERNAL_SERVER_ERROR, "UNKNOWN", format!("the answer's JSON: {error}"))
+    })?;
+    let headers = [(CONTENT_TYPE, MEDIA_TYPE), (CACHE_CONTROL, HeaderValue::from_static("no-store"))];
+    Ok((status, headers, body).into_response())
+}
+
+/// A path of ours about a repository.
+fn path(name: &RepositoryName, rest: &str) -> String {
+    format!("/{name}{PREFIX}{rest}")
+}
+
+/// The name that a URL is signed for.
+fn user(caller: &Caller) -> Option<String> {
+    caller.name().map(str::to_owned)
+}

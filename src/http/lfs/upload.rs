@@ -1,0 +1,73 @@
+//! `POST …/uploads/{uuid}/verify` and `…/complete`: the bytes are in the store, and the upload ends.
+
+use std::sync::Arc;
+
+use axum::extract::Request;
+use axum::http::StatusCode;
+use serde_json::json;
+
+use super::batch::wanted;
+use super::error::of_upload;
+use super::route::parse_oid;
+use super::wire::{CompletionRequest, VerifyRequest};
+use super::{Answer, body, json as answer, parse, too_long};
+use crate::domain::access::Action;
+use crate::domain::name::RepositoryName;
+use crate::domain::part::{MAX_PART_COUNT, PartNumber};
+use crate::domain::upload::UploadId;
+use crate::http::error::HttpError;
+use crate::http::extract::{INCOMPLETE, content_length, held};
+use crate::http::gate::Visitor;
+use crate::http::signed_call;
+use crate::service::{ClientHints, NamedPart, Service, ServiceError};
+use crate::storage::signed_call::CallPurpose;
+
+/// Longest list of parts, in bytes: of each a number and an `ETag`, and white space.
+const MAX_COMPLETION: usize = 4096 + 256 * MAX_PART_COUNT as usize;
+
+/// Comes without credentials, three times at once where it is refused, and gives up after 30 s of silence.
+pub(super) async fn verify(
+    service: &Arc<Service>,
+    visitor: &Visitor,
+    name: &RepositoryName,
+    id: UploadId,
+    request: Request,
+) -> Answer {
+    tracing::Span::current().record("upload", tracing::field::display(id));
+    let call = (CallPurpose::Finalize, id.to_string());
+    let caller = signed_call::admit(service, visitor, request.uri(), call, (name, Action::Push))?;
+    let asked: VerifyRequest = body(request).await?;
+    let blob = wanted(&asked.oid, asked.size)?;
+    let finishing = service.finish(&caller, name, id, (blob.digest, Some(blob.size)), ClientHints::default());
+    finishing.await.map_err(of_upload)?;
+    answer(StatusCode::OK, &json!({}))
+}
+
+/// All parts are in the store. What takes longer goes on, and the client asks with `verify` next.
+pub(super) async fn complete(
+    service: &Arc<Service>,
+    visitor: &Visitor,
+    name: &RepositoryName,
+    id: UploadId,
+    request: Request,
+) -> Answer {
+    tracing::Span::current().record("upload", tracing::field::display(id));
+    let call = (CallPurpose::Finalize, id.to_string());
+    let caller = signed_call::admit(service, visitor, request.uri(), call, (name, Action::Push))?;
+    let (parts, body) = request.into_parts();
+    let held = held(service, &caller, content_length(&parts.headers), body, MAX_COMPLETION).await;
+    let held =
+        held.map_err(|error| error.into_error(too_long(MAX_COMPLETION), HttpError::invalid(INCOMPLETE)))?;
+    let asked: CompletionRequest = parse(&held.bytes)?;
+    let digest = parse_oid(&asked.oid).ok_or(ServiceError::BlobUnknown)?;
+    let named = asked.parts.into_iter().map(|part| {
+        let number =
+            PartNumber::new(part.part_number).map_err(|error| HttpError::invalid(error.to_string()))?;
+        Ok(NamedPart { number, etag: part.etag })
+    });
+    let hints = ClientHints { parts: named.collect::<Result<_, HttpError>>()?, midstates: Vec::new() };
+    match service.finish(&caller, name, id, (digest, None), hints).await {
+        Ok(()) | Err(ServiceError::Busy(_)) => answer(StatusCode::OK, &json!({})),
+        Err(error) => Err(of_upload(error)),
+    }
+}
