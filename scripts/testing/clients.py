@@ -1,4 +1,4 @@
-"""The registry clients that people have: the newest in Go, built here, and Debian's docker and podman, unpacked here.
+"""The clients that people have: the newest in Go, built here, and Debian's docker, podman and git-lfs, unpacked here.
 Of containerd it is the library, which pushes for Docker, BuildKit and nerdctl too, in a program of ours around it.
 
 They are below target/test-servers and nowhere else. Installed by its package, docker would start a daemon of its own.
@@ -6,7 +6,7 @@ They are below target/test-servers and nowhere else. Installed by its package, d
 
 from testing import fail
 from testing.golang import install_go_program, install_own_go_program
-from testing.installed import INSTALLED, ROOT, is_installed, mark_installed, run
+from testing.installed import INSTALLED, ROOT, install_environment, is_installed, mark_installed, run
 
 GO_PROGRAMS = {
     # With its daemon, which is what pushes.
@@ -15,6 +15,7 @@ GO_PROGRAMS = {
     "regctl": "github.com/regclient/regclient/cmd/regctl@v0.11.7",
     "oras": "oras.land/oras/cmd/oras@v1.3.6",
     "helm": "helm.sh/helm/v4/cmd/helm@v4.3.2",
+    "git_lfs": "github.com/git-lfs/git-lfs/v3@v3.8.1",
 }
 CONTAINERD = "containerd"
 CONTAINERD_MODULE = "github.com/containerd/containerd/v2"
@@ -24,6 +25,7 @@ CONTAINERD_PROGRAMS = {"containerd": "v2.4.2", "containerd_2_2": "v2.2.9", "cont
 # With the libraries that a machine without them would miss.
 DEBIAN_PACKAGES = {
     "docker": ["docker.io", "containerd", "runc", "libdevmapper1.02.1", "libseccomp2"],
+    "git_lfs_debian": ["git-lfs"],
     "podman": [
         "podman",
         "conmon",
@@ -36,7 +38,11 @@ DEBIAN_PACKAGES = {
         "libsubid4",
     ],
 }
-NAMES = (*GO_PROGRAMS, CONTAINERD, *DEBIAN_PACKAGES)
+# What is not called like its folder: git finds its extension by this name alone.
+PROGRAMS = {"git_lfs": "git-lfs", "git_lfs_debian": "git-lfs"}
+# Hugging Face's command, in an environment of its own.
+HF = "hf"
+NAMES = (*GO_PROGRAMS, CONTAINERD, *DEBIAN_PACKAGES, HF)
 
 
 def install_containerd(name):
@@ -54,6 +60,7 @@ def install_debian_program(name):
 INSTALLERS = {
     **{name: lambda name: install_go_program(name, GO_PROGRAMS[name]) for name in GO_PROGRAMS},
     CONTAINERD: install_containerd,
+    HF: install_environment,
     **{name: install_debian_program for name in DEBIAN_PACKAGES},
 }
 
@@ -61,10 +68,11 @@ INSTALLERS = {
 def start_client(name):
     """Nothing runs: it is said where it is."""
     folder = INSTALLED / name / ("usr/bin" if name in DEBIAN_PACKAGES else "bin")
-    programs = [folder / program for program in (CONTAINERD_PROGRAMS if name == CONTAINERD else [name])]
-    if not all(program.exists() for program in programs):
+    names = CONTAINERD_PROGRAMS if name == CONTAINERD else [name]
+    programs = {name: folder / PROGRAMS.get(name, name) for name in names}
+    if not all(program.exists() for program in programs.values()):
         fail(f"{name} is missing; run scripts/test-servers install")
-    return lambda: {f"OVERSIDE_TEST_{program.name.upper()}": program for program in programs}
+    return lambda: {f"OVERSIDE_TEST_{name.upper()}": program for name, program in programs.items()}
 
 
 STARTERS = {name: lambda _folder, name=name: start_client(name) for name in NAMES}

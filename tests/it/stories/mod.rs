@@ -4,6 +4,8 @@
 mod accounts;
 // Clients as people have them: ours, others' and browsers.
 mod clients;
+// Git LFS on the wire.
+mod lfs;
 // Blobs, manifests and tags.
 mod registry;
 // The service, its commands and its documents.
@@ -42,6 +44,7 @@ pub fn all(servers: &Servers) -> Vec<Group> {
     [
         uploads::groups(servers),
         registry::groups(),
+        lfs::groups(),
         accounts::groups(),
         upkeep::groups(),
         service::groups(servers),

@@ -21,7 +21,7 @@ pub const REGISTRY_PASSWORD: &str = "secret";
 const FULL: &str = "OVERSIDE_TEST_FULL";
 
 /// The clients that `scripts/testing/clients.py` puts there.
-pub const CLIENTS: [&str; 10] = [
+pub const CLIENTS: [&str; 13] = [
     "crane",
     "regctl",
     "oras",
@@ -32,6 +32,9 @@ pub const CLIENTS: [&str; 10] = [
     "ctr",
     "docker",
     "podman",
+    "git_lfs",
+    "git_lfs_debian",
+    "hf",
 ];
 
 /// Whom a store takes us for.

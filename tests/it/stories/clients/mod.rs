@@ -15,6 +15,8 @@ mod ctr;
 mod docker;
 // The dxf package for Python.
 mod dxf;
+// Large files in a Git repository.
+mod git_lfs;
 // Charts in a registry.
 mod helm;
 // The oras package for Python.
@@ -78,6 +80,9 @@ pub fn groups(servers: &Servers) -> Vec<Group> {
         (helm::CLIENT, helm::cases()),
         (podman::CLIENT, podman::cases()),
         (docker::CLIENT, docker::cases()),
+        (git_lfs::NEWEST, git_lfs::newest()),
+        (git_lfs::DEBIAN, git_lfs::debian()),
+        (git_lfs::PARTS_AGENT, git_lfs::parts()),
     ];
     let group = |(client, stories): (Client, _)| Group {
         module: "clients",

@@ -10,6 +10,8 @@ use overside::domain::upload::UploadId;
 use overside::http::endpoint::Endpoint;
 use reqwest::header::CONTENT_LENGTH;
 use reqwest::{Method, RequestBuilder};
+use serde_json::json;
+use uuid::Uuid;
 
 use super::tokens::token;
 use super::{NOWHERE, PRIVATE, PUBLIC, Town, Visitor};
@@ -65,6 +67,11 @@ const ROWS: &[Row] = &[
     (Endpoint::ListTags, PULL),
     (Endpoint::ListBlobs, PULL),
     (Endpoint::ListReferrers, PULL),
+    (Endpoint::LfsBatch, PULL),
+    (Endpoint::LfsListLocks, PULL),
+    (Endpoint::LfsCreateLock, PUSH),
+    (Endpoint::LfsVerifyLocks, PUSH),
+    (Endpoint::LfsUnlock, PUSH),
     (Endpoint::ListProjects, EVERYBODY),
     (Endpoint::CreateProject, USERS),
     (Endpoint::FindProject, ["1yyyyyyyy", "14yyyyyyy", "144444444"]),
@@ -107,6 +114,9 @@ const ROWS: &[Row] = &[
 const ELSEWHERE: &[(Endpoint, &str)] = &[
     (Endpoint::ReceivePut, "limits::a_presigned_url_that_was_changed_is_refused"),
     (Endpoint::ReceivePart, "limits::a_presigned_url_that_was_changed_is_refused"),
+    (Endpoint::LfsReadObject, "lfs::a_signed_url_is_good_for_one_thing"),
+    (Endpoint::LfsVerify, "lfs::a_signed_url_is_good_for_one_thing"),
+    (Endpoint::LfsComplete, "lfs::a_signed_url_is_good_for_one_thing"),
     (Endpoint::TokenByForm, "access::a_token_is_good_for_what_its_bearer_may_of_what_was_asked_for"),
 ];
 
@@ -161,7 +171,8 @@ fn verdict(endpoint: Endpoint, answer: &Answer) -> char {
         200..=399 | 409 | 412 => 'y',
         404 => '4',
         401 => {
-            let code = if endpoint.method() == Method::HEAD { "" } else { "UNAUTHORIZED" };
+            let has_no_code = endpoint.method() == Method::HEAD || endpoint.is_lfs();
+            let code = if has_no_code { "" } else { "UNAUTHORIZED" };
             assert!(answer.header("www-authenticate").is_some(), "{endpoint:?}");
             assert!(answer.text().contains(code), "{endpoint:?}: {}", answer.text());
             '1'
@@ -182,6 +193,9 @@ async fn request(
         return management::request(town, endpoint, project, visitor, is_let_in).await;
     }
     let name = format!("{project}/app");
+    if endpoint.is_lfs() {
+        return of_lfs(town, endpoint, &name, visitor, is_let_in).await;
+    }
     let path = endpoint.path().replace("{name}", &name);
     let content = format!("of {project}");
     let digest = digest_of(content.as_bytes());
@@ -225,6 +239,31 @@ async fn request(
                 _ => http.request(method, url),
             }
         }
+    }
+}
+
+/// A download, or a lock; one that is to end is the visitor's own.
+async fn of_lfs(
+    town: &Town,
+    endpoint: Endpoint,
+    name: &str,
+    visitor: &Visitor,
+    is_let_in: bool,
+) -> RequestBuilder {
+    let url = |path: &str| town.url(&path.replace("{name}", name));
+    let path = json!({ "path": format!("{}.bin", visitor.name) });
+    let mut lock = Uuid::nil().to_string();
+    if is_let_in && endpoint == Endpoint::LfsUnlock {
+        let create = Endpoint::LfsCreateLock;
+        let made = Answer::to(visitor.http.request(create.method(), url(create.path())).json(&path)).await;
+        made.json()["lock"]["id"].as_str().expect("an id").clone_into(&mut lock);
+    }
+    let request = visitor.http.request(endpoint.method(), url(&endpoint.path().replace("{lock}", &lock)));
+    match endpoint {
+        Endpoint::LfsBatch => request.json(&json!({ "operation": "download", "objects": [] })),
+        Endpoint::LfsCreateLock => request.json(&path),
+        Endpoint::LfsVerifyLocks | Endpoint::LfsUnlock => request.json(&json!({})),
+        _ => request,
     }
 }
 
