@@ -57,7 +57,7 @@ const SQLITE_SESSIONS: &str = "
 
 /// One text for both: what was completed, its links, and some parts. Each blob is the only one of a manifest, which is
 /// tagged and listed, and refers to another one of its repository; one repository has 10,000 tags.
-const REST: [&str; 11] = [
+const REST: [&str; 12] = [
     "INSERT INTO repository (name) SELECT repository_name FROM blob_upload_session GROUP BY repository_name
         UNION ALL SELECT 'team/tags'",
     "INSERT INTO blob (digest, size, proof, created_at, placed_at)
@@ -82,6 +82,9 @@ const REST: [&str; 11] = [
     "INSERT INTO audit_entry (happened_at, username, operation, resource_type, resource, project_name, project_id)
         SELECT created_at, 'alice', 'push', 'blob', temp_path, repository_name, id % 10000
         FROM blob_upload_session WHERE status = 'completed'",
+    "INSERT INTO file_lock (id, repository_id, path, owner_name, locked_at)
+        SELECT upload_uuid, repository.id, temp_path, 'u' || blob_upload_session.id, created_at
+        FROM blob_upload_session JOIN repository ON name = repository_name WHERE status = 'failed'",
     "INSERT INTO tag (repository_id, name, manifest_id, updated_at)
         SELECT repository_id, 't' || manifest.id, manifest.id, created_at
         FROM manifest JOIN repository ON repository.id = repository_id WHERE name = 'team/tags'",

@@ -52,7 +52,7 @@ pub async fn answered(stack: Arc<Stack>) {
     assert_eq!(answer["objects"][1]["actions"], Value::Null);
     let wrong = json!({ "oid": digest_of(&new).hex(), "size": 7 });
     for operation in ["upload", "download"] {
-        let answer = lfs.batch(operation, &[wrong.clone()]).await.expect(200).json();
+        let answer = lfs.batch(operation, std::slice::from_ref(&wrong)).await.expect(200).json();
         assert_eq!(answer["objects"][0]["error"]["code"], 422, "{answer}");
     }
     assert_eq!(lfs.batch("download", &[]).await.expect(200).json()["objects"], json!([]));

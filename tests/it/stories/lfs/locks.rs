@@ -33,8 +33,8 @@ pub async fn listed(stack: Arc<Stack>) {
     let lock = at_once[0].json()["lock"].clone();
     assert!(at_once.iter().all(|answer| answer.json()["lock"] == lock), "all are told of it");
     assert_eq!((&lock["path"], &lock["owner"]["name"]), (&json!("a/one.bin"), &json!("dev")));
-    let held = other.post("locks", &json!({ "path": "a/one.bin" })).await.expect(409).json();
-    assert!(held["message"].as_str().is_some_and(|message| !message.is_empty()), "{held}");
+    let taken = other.post("locks", &json!({ "path": "a/one.bin" })).await.expect(409).json();
+    assert!(taken["message"].as_str().is_some_and(|message| !message.is_empty()), "{taken}");
 
     for number in 0..5 {
         other.post("locks", &json!({ "path": format!("b/{number} ü.bin") })).await.expect(201);

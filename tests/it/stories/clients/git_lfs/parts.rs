@@ -37,7 +37,7 @@ pub async fn sent(stack: Arc<Stack>) {
         }),
         json!({ "event": "terminate" }),
     ];
-    let input: String = lines.iter().map(|line| format!("{line}\n")).collect();
+    let input = lines.map(|line| line.to_string()).join("\n") + "\n";
     let mut command = machine.command();
     command.arg("lfs-multipart-upload").env("HF_HUB_DISABLE_TELEMETRY", "1");
     let told = stack.run_with_input(input, &command).await.done();
