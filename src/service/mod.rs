@@ -59,6 +59,7 @@ pub use upkeep::readiness::Readiness;
 pub use upkeep::scrub::{Inconsistency, ScrubReport, ScrubTerms};
 pub use uploads::append::Chunk;
 pub use uploads::finalize::{ClientHints, Finalized, NamedPart};
+pub use uploads::open_parts::OpenParts;
 pub use uploads::sign::{ArrivedPart, Presigned, SignMode, SignRequest, SignedPart, SignedParts};
 
 type Result<T> = std::result::Result<T, ServiceError>;

@@ -145,7 +145,7 @@ impl Service {
         // In a task: whoever is claimed for is claimed for, also where nobody waits any more.
         let claiming = async move {
             let (hints, claimant) = (ClientHints::default(), Claimant::Absent);
-            service.start_finalizing(upload, digest, hints, claimant).await
+            service.start_finalizing(upload, digest.into(), hints, claimant).await
         };
         self.outlive(claiming).await??.await??;
         Ok(Outcome::Done)
@@ -192,7 +192,7 @@ impl Service {
         {
             return Ok(false);
         }
-        match self.start_finalizing(upload, digest, ClientHints::default(), Claimant::Absent).await {
+        match self.start_finalizing(upload, digest.into(), ClientHints::default(), Claimant::Absent).await {
             Ok(working) => {
                 self.tasks.spawn(async move {
                     // Its outcome is logged and persisted where it is decided.
