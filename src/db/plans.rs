@@ -3,6 +3,7 @@
 
 use super::Db;
 use super::registry::blobs::FIND as FIND_BLOB;
+use super::registry::files::texts as files;
 use super::registry::manifests::texts as manifests;
 use super::registry::{links, readers, referrers, removal, scrub, tags};
 use super::upkeep::{audit, quotas, usage};
@@ -71,6 +72,18 @@ impl Db {
             ("lock_manifest", self.text(manifests::LOCK)),
             ("lock_tags", self.text(manifests::LOCK_TAGS)),
             ("delete_manifest", manifests::DELETE),
+            ("find_file", files::FIND),
+            ("blob_of_file", files::BLOB_OF),
+            ("readable_blob", files::READABLE),
+            ("lock_file", self.text(files::LOCK)),
+            ("insert_file", files::INSERT),
+            ("update_file", files::UPDATE),
+            ("delete_file", files::DELETE),
+            ("files_below", files::BELOW),
+            ("files_to_delete", files::BATCH),
+            ("lock_files", self.text(files::LOCK_ALL)),
+            ("delete_files", self.text(files::DELETE_ALL)),
+            ("directory_entries", self.text(files::ENTRIES)),
             ("tags", tags::TAGS),
             ("blobs_of_repository", tags::BLOBS),
             ("delete_tag", tags::DELETE),

@@ -4,6 +4,7 @@ mod accounts;
 mod audit;
 mod digests;
 mod exposed;
+mod files;
 mod full;
 mod listings;
 mod manifests;
@@ -85,6 +86,7 @@ pub fn cases() -> Vec<(&'static str, Case)> {
     cases.extend(audit::cases());
     cases.extend(settings::cases());
     cases.extend(manifests::cases());
+    cases.extend(files::cases());
     cases.extend(listings::cases());
     cases.extend(quotas::cases());
     cases.extend(accounts::cases());

@@ -1,7 +1,9 @@
-//! Blobs, manifests and tags.
+//! Blobs, manifests, tags and files.
 
 // Published blobs.
 pub(super) mod blobs;
+// Files by their paths.
+pub(super) mod files;
 // Repositories that have a blob.
 pub(super) mod links;
 // Manifests and what they refer to.
