@@ -6,7 +6,7 @@ They are below target/test-servers and nowhere else. Installed by its package, d
 
 from testing import fail
 from testing.golang import install_go_program, install_own_go_program
-from testing.installed import INSTALLED, ROOT, is_installed, mark_installed, run
+from testing.installed import INSTALLED, ROOT, install_environment, is_installed, mark_installed, run
 
 GO_PROGRAMS = {
     "crane": "github.com/google/go-containerregistry/cmd/crane@v0.22.1",
@@ -34,7 +34,8 @@ DEBIAN_PACKAGES = {
         "libsubid4",
     ],
 }
-NAMES = (*GO_PROGRAMS, CONTAINERD, *DEBIAN_PACKAGES)
+MLFLOW = "mlflow"
+NAMES = (*GO_PROGRAMS, CONTAINERD, *DEBIAN_PACKAGES, MLFLOW)
 
 
 def install_containerd(name):
@@ -53,11 +54,17 @@ INSTALLERS = {
     **{name: lambda name: install_go_program(name, GO_PROGRAMS[name]) for name in GO_PROGRAMS},
     CONTAINERD: install_containerd,
     **{name: install_debian_program for name in DEBIAN_PACKAGES},
+    MLFLOW: install_environment,
 }
 
 
 def start_client(name):
     """Nothing runs: it is said where it is."""
+    if name == MLFLOW:
+        python = INSTALLED / name / "bin/python"
+        if not python.exists():
+            fail(f"{name} is missing; run scripts/test-servers install")
+        return lambda: {"OVERSIDE_TEST_MLFLOW": python}
     folder = INSTALLED / name / ("usr/bin" if name in DEBIAN_PACKAGES else "bin")
     programs = [folder / program for program in (CONTAINERD_PROGRAMS if name == CONTAINERD else [name])]
     if not all(program.exists() for program in programs):

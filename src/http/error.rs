@@ -71,6 +71,14 @@ impl HttpError {
         self
     }
 
+    /// Status, code, message and headers, for a front door with a shape of its own.
+    #[must_use]
+    pub fn into_parts(self) -> (StatusCode, String, String, Vec<(HeaderName, HeaderValue)>) {
+        let entry = self.entries.into_iter().next();
+        let (code, message) = entry.map(|entry| (entry.code, entry.message)).unwrap_or_default();
+        (self.status, code, message, self.headers)
+    }
+
     #[must_use]
     pub const fn status(&self) -> StatusCode {
         self.status

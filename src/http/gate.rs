@@ -11,7 +11,7 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::access_log;
 use super::connections::Connection;
-use super::endpoint::{Endpoint, Need};
+use super::endpoint::{Endpoint, Need, REGISTRY};
 use super::error::HttpError;
 use super::extract::content_length;
 use super::origin::{Origin, Peer};
@@ -167,6 +167,10 @@ pub(super) fn challenged(
 
 /// What a token has to be for; none where tokens of ours are not taken.
 fn scope(endpoint: Endpoint, target: Target<'_>) -> Option<String> {
+    // A token is for a repository by its name in a path.
+    if !endpoint.path().starts_with(REGISTRY) {
+        return None;
+    }
     let actions = match endpoint.need() {
         Need::Client => return Some(String::new()),
         Need::Catalog => return Some("registry:catalog:*".to_owned()),

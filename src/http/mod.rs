@@ -4,6 +4,8 @@
 mod api;
 // Whether the process, the database and the store answer.
 mod health;
+// Artifacts, as clients of MLflow's artifact server know them.
+mod mlflow;
 // The registry, and the presign protocol on top of its uploads.
 mod oci;
 // Every endpoint described, for programs and for people.
@@ -21,6 +23,8 @@ mod browser;
 pub(crate) mod connections;
 // What a front door says of an endpoint for the OpenAPI document.
 mod description;
+// A blob's bytes as an answer.
+mod download;
 // Every endpoint, and what it takes to be let in.
 pub mod endpoint;
 // Service errors as status codes and error codes.
@@ -97,7 +101,9 @@ pub(crate) fn router(service: Arc<Service>, cors_origins: &[String], redirects: 
         )
         .propagate_x_request_id()
         .layer(CatchPanicLayer::custom(panicked));
-    let others = Endpoint::ALL.iter().copied().filter(|endpoint| !endpoint.path().starts_with(oci::PREFIX));
+    let others = Endpoint::ALL.iter().copied().filter(|endpoint| {
+        ![oci::PREFIX, mlflow::PREFIX].iter().any(|prefix| endpoint.path().starts_with(prefix))
+    });
     let routes = others.fold(Router::new(), |routes, endpoint| {
         let answer =
             move |State(service): State<Arc<Service>>, request: Request| answer(service, endpoint, request);
@@ -107,6 +113,8 @@ pub(crate) fn router(service: Arc<Service>, cors_origins: &[String], redirects: 
     });
     routes
         .merge(registry)
+        .route(mlflow::PREFIX, any(mlflow::dispatch))
+        .route(mlflow::PATHS, any(mlflow::dispatch))
         .fallback(|uri: Uri| async move { in_terms_of(&uri, HttpError::not_found()) })
         .method_not_allowed_fallback(|uri: Uri| async move { in_terms_of(&uri, other_method()) })
         .layer(Extension(Arc::new(redirects)))
@@ -128,6 +136,7 @@ async fn answer(service: Arc<Service>, endpoint: Endpoint, request: Request) -> 
             let permit = Permit::take(&service, endpoint, visitor.has_body()).await?;
             signed::put(&service, permit.around(request)).await
         }
+        Endpoint::MlflowServerInfo => Ok(mlflow::server_info(&service)),
         Endpoint::Token => token::get(&service, visitor, request).await,
         Endpoint::TokenByForm => token::post(&service, visitor, request).await,
         // Those of the registry are dispatched by `oci`, which takes their paths apart.
@@ -151,7 +160,7 @@ async fn absolute_locations(request: Request, next: Next) -> Response {
 /// The answer to a request that there is no room for.
 #[must_use]
 pub(crate) fn over_capacity(uri: &Uri, over_capacity: OverCapacity) -> Response {
-    in_terms_of(uri, ServiceError::from(over_capacity).into()).into_response()
+    in_terms_of(uri, ServiceError::from(over_capacity).into())
 }
 
 /// What a request says of its sender before it is dispatched. Where nobody has to sign in, nobody can.
@@ -165,9 +174,15 @@ pub(crate) fn claim(request: &hyper::Request<hyper::body::Incoming>, can_sign_in
     if can_sign_in && is_signed { Claim::Credentials } else { Claim::Nothing }
 }
 
-/// Harbor's words where its API is asked.
-fn in_terms_of(uri: &Uri, error: HttpError) -> HttpError {
-    if uri.path().starts_with(api::PREFIX) { error.with_harbors_code() } else { error }
+/// In the words of the front door that is asked.
+fn in_terms_of(uri: &Uri, error: HttpError) -> Response {
+    if uri.path().starts_with(mlflow::PREFIX) {
+        mlflow::refused(error)
+    } else if uri.path().starts_with(api::PREFIX) {
+        error.with_harbors_code().into_response()
+    } else {
+        error.into_response()
+    }
 }
 
 /// For routes of axum's own, which adds the `Allow` header itself.

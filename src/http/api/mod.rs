@@ -182,7 +182,16 @@ async fn dispatch(endpoint: Endpoint, call: &Call) -> Answer {
         | Endpoint::DeleteManifest
         | Endpoint::ListTags
         | Endpoint::ListBlobs
-        | Endpoint::ListReferrers => Err(HttpError::not_found()),
+        | Endpoint::ListReferrers
+        | Endpoint::MlflowServerInfo
+        | Endpoint::ListArtifacts
+        | Endpoint::ReadArtifact
+        | Endpoint::PutArtifact
+        | Endpoint::DeleteArtifacts
+        | Endpoint::BeginArtifact
+        | Endpoint::CompleteArtifact
+        | Endpoint::AbortArtifact
+        | Endpoint::PresignArtifact => Err(HttpError::not_found()),
     }
 }
 

@@ -7,11 +7,12 @@ use super::{parts, small_doors};
 use crate::domain::access::Action;
 use crate::http::description::{Description, Schemas, of, refer};
 use crate::http::endpoint::{Endpoint, Need};
-use crate::http::{api, oci};
+use crate::http::{api, mlflow, oci};
 use crate::service::ProjectRight;
 
 pub(super) fn document() -> Value {
     let (mut paths, mut schemas) = (Map::new(), of::<ErrorEnvelope>().schemas);
+    schemas.append(&mut mlflow::refusal().schemas);
     for endpoint in Endpoint::ALL {
         let Some(mut description) = described(*endpoint) else { continue };
         schemas.append(&mut description.schemas);
@@ -41,7 +42,10 @@ pub(super) fn document() -> Value {
 
 /// By its front door.
 pub(super) fn described(endpoint: Endpoint) -> Option<Description> {
-    oci::described(endpoint).or_else(|| api::described(endpoint)).or_else(|| small_doors::described(endpoint))
+    oci::described(endpoint)
+        .or_else(|| api::described(endpoint))
+        .or_else(|| mlflow::described(endpoint))
+        .or_else(|| small_doors::described(endpoint))
 }
 
 fn operation(endpoint: Endpoint, description: Description) -> Value {

@@ -4,7 +4,7 @@ use overside_protocol::wire::IS_NAME;
 use serde_json::{Map, Value, json};
 
 use crate::http::description::refer;
-use crate::http::{api, gate, oci};
+use crate::http::{api, gate, mlflow, oci};
 use crate::storage::signed_url::SIGNED_PATH;
 
 pub(super) const INTRODUCTION: &str = "\
@@ -15,13 +15,15 @@ pub(super) const INTRODUCTION: &str = "\
 /// where they are text.
 pub(super) type Door = (&'static str, &'static str, &'static str, Option<&'static str>);
 
-pub(super) const DOORS: [Door; 5] = [
+pub(super) const DOORS: [Door; 6] = [
     (
         "registry",
         oci::PREFIX,
         "The registry (OCI distribution 1.1.1), and presigned uploads",
         Some("Refused"),
     ),
+    // Before the one below, whose paths begin alike.
+    ("mlflow", mlflow::PREFIX, "Artifacts of MLflow (3.17)", Some("RefusedArtifact")),
     (
         "api",
         api::PREFIX,
@@ -40,7 +42,7 @@ pub(super) fn door(path: &str) -> Door {
 }
 
 /// Parts of a path, by their names in the table of endpoints.
-const IN_PATHS: [(&str, &str); 12] = [
+const IN_PATHS: [(&str, &str); 13] = [
     ("name", "A repository's name, whose first segment is the project: its slashes go as they are"),
     ("uuid", "An upload's UUID"),
     ("digest", "`sha256:` or `sha512:` and hexadecimal digits in lower case"),
@@ -53,6 +55,7 @@ const IN_PATHS: [(&str, &str); 12] = [
     ("token", "A personal access token's id"),
     ("upload", "An upload's UUID"),
     ("part", "A part's number"),
+    ("path", "A path whose first segment is the project: its slashes go as they are"),
 ];
 
 pub(super) fn parameters() -> Map<String, Value> {
@@ -99,17 +102,21 @@ pub(super) fn headers() -> Map<String, Value> {
 
 /// Answers that are not what was asked for.
 pub(super) fn refusals() -> Value {
-    let refusal = |codes: &str| {
+    let refusal = |codes: &str, field: &str, schema: &str| {
         json!({
-            "description": format!("An error, whose `code` is one of {codes}."),
+            "description": format!("An error, whose `{field}` is one of {codes}."),
             "headers": {
                 "Retry-After": refer("headers", "Retry-After"),
                 "WWW-Authenticate": refer("headers", "WWW-Authenticate"),
             },
-            "content": { "application/json": { "schema": refer("schemas", "ErrorEnvelope") } },
+            "content": { "application/json": { "schema": refer("schemas", schema) } },
         })
     };
-    json!({ "Refused": refusal(OCI_CODES), "RefusedByApi": refusal(HARBOR_CODES) })
+    json!({
+        "Refused": refusal(OCI_CODES, "code", "ErrorEnvelope"),
+        "RefusedByApi": refusal(HARBOR_CODES, "code", "ErrorEnvelope"),
+        "RefusedArtifact": refusal(MLFLOW_CODES, "error_code", "ArtifactError"),
+    })
 }
 
 const OCI_CODES: &str = "BLOB_UNKNOWN, BLOB_UPLOAD_INVALID, BLOB_UPLOAD_UNKNOWN, DENIED, DIGEST_INVALID, \
@@ -117,6 +124,10 @@ const OCI_CODES: &str = "BLOB_UNKNOWN, BLOB_UPLOAD_INVALID, BLOB_UPLOAD_UNKNOWN,
     PAGINATION_NUMBER_INVALID, SIZE_INVALID, TOOMANYREQUESTS, UNAUTHORIZED, UNAVAILABLE, UNKNOWN, UNSUPPORTED";
 const HARBOR_CODES: &str = "BAD_REQUEST, CONFLICT, FORBIDDEN, METHOD_NOT_ALLOWED, NOT_FOUND, PRECONDITION, \
     TOO_MANY_REQUEST, UNAUTHORIZED, UNKNOWN";
+
+const MLFLOW_CODES: &str = "ENDPOINT_NOT_FOUND, INTERNAL_ERROR, INVALID_PARAMETER_VALUE, NOT_IMPLEMENTED, \
+    PERMISSION_DENIED, REQUEST_LIMIT_EXCEEDED, RESOURCE_CONFLICT, RESOURCE_DOES_NOT_EXIST, TEMPORARILY_UNAVAILABLE, \
+    UNAUTHENTICATED";
 
 pub(super) fn security_schemes() -> Value {
     let scheme = |scheme: &str, what: &str| json!({ "type": "http", "scheme": scheme, "description": what });

@@ -4,6 +4,8 @@
 mod accounts;
 // Clients as people have them: ours, others' and browsers.
 mod clients;
+// Artifacts of MLflow.
+mod mlflow;
 // Blobs, manifests and tags.
 mod registry;
 // The service, its commands and its documents.
@@ -46,6 +48,7 @@ pub fn all(servers: &Servers) -> Vec<Group> {
         upkeep::groups(),
         service::groups(servers),
         clients::groups(servers),
+        mlflow::groups(servers),
     ]
     .into_iter()
     .flatten()

@@ -21,8 +21,18 @@ pub const REGISTRY_PASSWORD: &str = "secret";
 const FULL: &str = "OVERSIDE_TEST_FULL";
 
 /// The clients that `scripts/testing/clients.py` puts there.
-pub const CLIENTS: [&str; 9] =
-    ["crane", "regctl", "oras", "helm", "containerd", "containerd_2_2", "containerd_2_1", "docker", "podman"];
+pub const CLIENTS: [&str; 10] = [
+    "crane",
+    "regctl",
+    "oras",
+    "helm",
+    "containerd",
+    "containerd_2_2",
+    "containerd_2_1",
+    "docker",
+    "podman",
+    "mlflow",
+];
 
 /// Whom a store takes us for.
 #[derive(Debug, Clone, Copy)]
