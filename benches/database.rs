@@ -49,7 +49,7 @@ async fn begin(db: &Db, upload: &Upload) {
 async fn finalize(db: &Db, upload: &Upload, digest: Digest) {
     let before = db.find_upload(upload.id).await.expect("an answer").expect("the session");
     let lease = Lease { owner: Uuid::new_v4(), expires_at: now() + TimeDelta::minutes(1) };
-    let claimed = before.clone().claim(digest, lease, now()).expect("nobody else has it");
+    let claimed = before.clone().claim(digest.into(), lease, now()).expect("nobody else has it");
     let time = now();
     assert!(db.swap_upload(&before, &claimed, time).await.expect("a swap"));
     let claimed = claimed.persisted(time);

@@ -13,7 +13,7 @@ use overside::domain::upload::UploadId;
 use overside::storage::capability::{Capabilities, Capability};
 use overside::storage::s3::{S3, S3Settings};
 use overside::storage::signed_url::{Grant, SIGNING_KEY_LENGTH, UrlSigner};
-use overside::storage::{Storage, key};
+use overside::storage::{Lengths, Storage, key};
 use tokio::runtime::Runtime;
 use url::Url;
 
@@ -54,7 +54,8 @@ fn part_of_an_upload(criterion: &mut Criterion) {
     group.throughput(Throughput::Elements(1));
     for (name, token) in [("keys of a user", None), ("keys of a role", Some(token.as_str()))] {
         let storage = store(token);
-        let signer = runtime.block_on(storage.part_signer(upload, STORE_UPLOAD_ID, LIFETIME));
+        let signer =
+            runtime.block_on(storage.part_signer(upload, STORE_UPLOAD_ID, Lengths::Signed, LIFETIME));
         let signer = signer.expect("keys are there");
         group.bench_function(format!("overside, {name}"), |bencher| {
             bencher.iter(|| signer.sign(black_box(part)));
@@ -92,7 +93,8 @@ fn whole_upload(criterion: &mut Criterion) {
     group.bench_function("overside", |bencher| {
         bencher.iter(|| {
             let plan = PartPlan::new(black_box(size), DEFAULT_PART_SIZE).expect("a plan");
-            let signer = storage.part_signer(UploadId::generate(), STORE_UPLOAD_ID, LIFETIME);
+            let signer =
+                storage.part_signer(UploadId::generate(), STORE_UPLOAD_ID, Lengths::Signed, LIFETIME);
             let signer = runtime.block_on(signer).expect("keys are there");
             plan.parts().map(|part| signer.sign(part).url.len()).sum::<usize>()
         });
@@ -106,7 +108,7 @@ fn self_signed(criterion: &mut Criterion) {
     let (now, upload) = (Clock::System.now(), UploadId::generate());
     let number = PartNumber::new(4711).expect("a number");
     let part = Part { number, offset: 0, size: DEFAULT_PART_SIZE };
-    let parts = signer.parts(upload, now + LIFETIME);
+    let parts = signer.parts(upload, Lengths::Signed, now + LIFETIME);
     let mut group = criterion.benchmark_group("self-signed URL of a part");
     group.throughput(Throughput::Elements(1));
     group.bench_function("sign", |bencher| bencher.iter(|| parts.sign(black_box(part))));

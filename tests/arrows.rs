@@ -155,6 +155,7 @@ const ORDERED: &[&str] = &[
     "http::api",
     "http::api::accounts",
     "http::api::upkeep",
+    "http::mlflow",
     "http::oci",
     "http::oci::registry",
     "http::oci::uploads",
@@ -201,8 +202,8 @@ fn modules_of_one_layer_do_not_go_in_circles() {
 }
 
 /// The files of the procedure that publishes, each with what it calls below it; `mod` has the steps in their order.
-const FINALIZE: [&str; 9] =
-    ["mod", "claim", "assemble", "commit", "place", "verify", "read_back", "seal", "discard"];
+const FINALIZE: [&str; 10] =
+    ["mod", "claim", "assemble", "commit", "place", "identify", "verify", "read_back", "seal", "discard"];
 
 #[test]
 fn finalize_reads_forward_only() {

@@ -17,9 +17,12 @@ CREATE TABLE blob_upload_session (
     -- What a proxied upload is hashed with as it passes.
     digest_algorithm TEXT NOT NULL DEFAULT 'sha256' CHECK (digest_algorithm IN ('sha256', 'sha512')),
     declared_digest  BYTEA,
+    -- Of what is being finalized: its digest, or one zero byte until that has been computed, by `digest_algorithm`.
     claimed_digest   BYTEA,
     final_digest     BYTEA,
     size             BIGINT CHECK (size >= 0),
+    -- How many parts there will be, where their client tells no size.
+    last_part        BIGINT CHECK (last_part BETWEEN 1 AND 10000),
     part_size        BIGINT CHECK (part_size > 0),
     store_upload_id  TEXT,
     received_offset  BIGINT NOT NULL DEFAULT 0 CHECK (received_offset >= 0),

@@ -63,9 +63,9 @@ CREATE TABLE repository_blob (
     repository_id   BIGINT NOT NULL REFERENCES repository (id),
     blob_id         BIGINT NOT NULL REFERENCES blob (id),
     created_at      TEXT NOT NULL,
-    -- When the last manifest that referred to it was deleted, or a client has asked whether it is there since. A
-    -- grace later the collector takes it out of the repository. Null while a manifest refers to it, and for what was
-    -- pushed and that no manifest has referred to since.
+    -- When the last manifest or file that referred to it was deleted, or a client has asked whether it is there since.
+    -- A grace later the collector takes it out of the repository. Null while one refers to it, and for what was pushed
+    -- and that none has referred to since.
     unreferenced_at TEXT,
     PRIMARY KEY (repository_id, blob_id)
 ) WITHOUT ROWID;
@@ -130,3 +130,18 @@ CREATE TABLE file_lock (
     UNIQUE (repository_id, path)
 ) WITHOUT ROWID;
 CREATE INDEX file_lock_owner ON file_lock (owner_name) WHERE owner_name IS NOT NULL;
+
+-- Files by their paths, for front doors whose clients know no digests. A path holds its blob as a manifest does.
+CREATE TABLE file (
+    repository_id BIGINT NOT NULL,
+    -- Segments with slashes between them; what it may have is in src/domain/path.rs.
+    path          TEXT NOT NULL,
+    blob_id       BIGINT NOT NULL,
+    media_type    TEXT NOT NULL,
+    -- Who put it there last; null where nobody has to sign in.
+    updated_by    TEXT,
+    updated_at    TEXT NOT NULL,
+    PRIMARY KEY (repository_id, path),
+    FOREIGN KEY (repository_id, blob_id) REFERENCES repository_blob (repository_id, blob_id)
+) WITHOUT ROWID;
+CREATE INDEX file_link ON file (repository_id, blob_id);

@@ -42,7 +42,8 @@ DEBIAN_PACKAGES = {
 PROGRAMS = {"git_lfs": "git-lfs", "git_lfs_debian": "git-lfs"}
 # Hugging Face's command, in an environment of its own.
 HF = "hf"
-NAMES = (*GO_PROGRAMS, CONTAINERD, *DEBIAN_PACKAGES, HF)
+MLFLOW = "mlflow"
+NAMES = (*GO_PROGRAMS, CONTAINERD, *DEBIAN_PACKAGES, HF, MLFLOW)
 
 
 def install_containerd(name):
@@ -62,11 +63,17 @@ INSTALLERS = {
     CONTAINERD: install_containerd,
     HF: install_environment,
     **{name: install_debian_program for name in DEBIAN_PACKAGES},
+    MLFLOW: install_environment,
 }
 
 
 def start_client(name):
     """Nothing runs: it is said where it is."""
+    if name == MLFLOW:
+        python = INSTALLED / name / "bin/python"
+        if not python.exists():
+            fail(f"{name} is missing; run scripts/test-servers install")
+        return lambda: {"OVERSIDE_TEST_MLFLOW": python}
     folder = INSTALLED / name / ("usr/bin" if name in DEBIAN_PACKAGES else "bin")
     names = CONTAINERD_PROGRAMS if name == CONTAINERD else [name]
     programs = {name: folder / PROGRAMS.get(name, name) for name in names}

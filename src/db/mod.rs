@@ -12,7 +12,7 @@ mod clock;
 mod keys;
 // The hot statements by name, for the tests of their plans.
 mod plans;
-// Blobs, manifests and tags.
+// Blobs, manifests, tags and files.
 mod registry;
 // Rows of upload sessions.
 mod rows;
@@ -45,6 +45,7 @@ pub use accounts::projects::DeletedProject;
 pub use accounts::robots::RobotFilter;
 pub use accounts::users::AccountChange;
 pub use accounts::visible_projects::ProjectFilter;
+pub use registry::files::DeletedFiles;
 pub use registry::links::{Link, Unlinked};
 pub use registry::manifests::{Deleted, ManifestDescription, Pushed, StoredManifest};
 pub use registry::readers::Reader;

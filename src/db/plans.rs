@@ -3,6 +3,7 @@
 
 use super::Db;
 use super::registry::blobs::FIND as FIND_BLOB;
+use super::registry::files::texts as files;
 use super::registry::manifests::texts as manifests;
 use super::registry::{file_locks, link_batches, links, readers, referrers, removal, scrub, tags};
 use super::upkeep::{audit, quotas, usage};
@@ -46,6 +47,36 @@ impl Db {
             ("batched_uploads", self.text(batches::OF_BATCH)),
             ("prolong_uploads", self.text(batches::PROLONG)),
             ("parts", PARTS),
+            ("put_off", self.text(PUT_OFF)),
+            ("expire", self.text(EXPIRE)),
+            ("abandoned", ABANDONED),
+            ("undiscarded", UNDISCARDED),
+            ("mark_discarded", self.text(DISCARDED)),
+            ("find_all", self.text(FIND_ALL)),
+            ("forget", self.text(FORGET)),
+            ("is_placing", IS_PLACING),
+            ("claim_unplaced", CLAIM),
+            ("renew_placing", RENEW),
+            ("mark_placed", PLACED),
+            ("hold_sealed", HOLD),
+            ("holds_blob", HOLDS),
+            ("held_uploads", self.text(HELD)),
+            ("audit_entries_of_project", audit::OF_PROJECT),
+            ("audit_entries_of_name", audit::OF_NAME),
+        ];
+        statements.extend(self.hot_statements_of_registry());
+        match self {
+            Self::Postgres(_) => {
+                statements.extend([("commit", COMMIT), ("swap_with_parts", SWAP_WITH_PARTS)]);
+            }
+            Self::Sqlite(_) => statements.push(("forget_audit_entries", audit::FORGET)),
+        }
+        statements
+    }
+
+    /// Those about blobs, manifests, tags and files.
+    fn hot_statements_of_registry(&self) -> Vec<(&'static str, &'static str)> {
+        vec![
             ("find_blob", FIND_BLOB),
             ("find_link", links::FIND),
             ("find_links", self.text(link_batches::FIND)),
@@ -88,6 +119,18 @@ impl Db {
             ("lock_manifest", self.text(manifests::LOCK)),
             ("lock_tags", self.text(manifests::LOCK_TAGS)),
             ("delete_manifest", manifests::DELETE),
+            ("find_file", files::FIND),
+            ("blob_of_file", files::BLOB_OF),
+            ("readable_blob", files::READABLE),
+            ("lock_file", self.text(files::LOCK)),
+            ("insert_file", files::INSERT),
+            ("update_file", files::UPDATE),
+            ("delete_file", files::DELETE),
+            ("files_below", files::BELOW),
+            ("files_to_delete", files::BATCH),
+            ("lock_files", self.text(files::LOCK_ALL)),
+            ("delete_files", self.text(files::DELETE_ALL)),
+            ("directory_entries", self.text(files::ENTRIES)),
             ("tags", tags::TAGS),
             ("blobs_of_repository", tags::BLOBS),
             ("delete_tag", tags::DELETE),
@@ -96,29 +139,6 @@ impl Db {
             ("visible_repositories", self.text(readers::VISIBLE_REPOSITORIES)),
             ("make_repository", links::MAKE_REPOSITORY),
             ("referrers", referrers::REFERRERS),
-            ("put_off", self.text(PUT_OFF)),
-            ("expire", self.text(EXPIRE)),
-            ("abandoned", ABANDONED),
-            ("undiscarded", UNDISCARDED),
-            ("mark_discarded", self.text(DISCARDED)),
-            ("find_all", self.text(FIND_ALL)),
-            ("forget", self.text(FORGET)),
-            ("is_placing", IS_PLACING),
-            ("claim_unplaced", CLAIM),
-            ("renew_placing", RENEW),
-            ("mark_placed", PLACED),
-            ("hold_sealed", HOLD),
-            ("holds_blob", HOLDS),
-            ("held_uploads", self.text(HELD)),
-            ("audit_entries_of_project", audit::OF_PROJECT),
-            ("audit_entries_of_name", audit::OF_NAME),
-        ];
-        match self {
-            Self::Postgres(_) => {
-                statements.extend([("commit", COMMIT), ("swap_with_parts", SWAP_WITH_PARTS)]);
-            }
-            Self::Sqlite(_) => statements.push(("forget_audit_entries", audit::FORGET)),
-        }
-        statements
+        ]
     }
 }

@@ -9,12 +9,16 @@ use uuid::Uuid;
 
 use super::{DbError, corrupt};
 use crate::domain::digest::Digest;
-use crate::domain::part::PartPlan;
+use crate::domain::part::{PartNumber, PartPlan};
 use crate::domain::upload::{
-    Failure, Lease, Progress, Proxied, State, Status, Transfer, TransferMode, Upload, UploadId,
+    Claim, Failure, Lease, Progress, Proxied, State, Status, Transfer, TransferMode, Upload, UploadId,
 };
 
 const TABLE: &str = "blob_upload_session";
+
+/// Stands for the digest of what is finalized before that is known: a value, so that one index has all that are
+/// being finalized, and as short as no digest.
+const TO_BE_COMPUTED: &[u8] = &[0];
 
 /// `SELECT` of the columns below, with the rest of the statement. Named, because PostgreSQL refuses a prepared
 /// `SELECT *` once a newer replica has added a column.
@@ -22,7 +26,7 @@ macro_rules! select_upload {
     ($rest:literal) => {
         concat!(
             "SELECT upload_uuid, repository_name, user_id, status, transfer_mode, digest_algorithm, declared_digest,
-                claimed_digest, final_digest, size, part_size, store_upload_id, received_offset, hash_state, tail_id, lease_owner,
+                claimed_digest, final_digest, size, last_part, part_size, store_upload_id, received_offset, hash_state, tail_id, lease_owner,
                 lease_expires_at, failure_reason, metadata, reserved, revision, progress_phase, progress_done,
                 progress_total, created_at, updated_at, expires_at
             FROM blob_upload_session ",
@@ -41,9 +45,10 @@ pub(super) struct UploadRow {
     transfer_mode: Option<String>,
     digest_algorithm: String,
     declared_digest: Option<Digest>,
-    claimed_digest: Option<Digest>,
+    claimed_digest: Option<Vec<u8>>,
     final_digest: Option<Digest>,
     size: Option<i64>,
+    last_part: Option<i64>,
     part_size: Option<i64>,
     store_upload_id: Option<String>,
     received_offset: i64,
@@ -70,7 +75,7 @@ pub(super) struct StateColumns {
     pub transfer_mode: Option<&'static str>,
     pub digest_algorithm: &'static str,
     pub declared_digest: Option<Digest>,
-    pub claimed_digest: Option<Digest>,
+    pub claimed_digest: Option<Vec<u8>>,
     pub final_digest: Option<Digest>,
     pub size: Option<i64>,
     pub part_size: Option<i64>,
@@ -108,6 +113,9 @@ impl From<&Upload> for StateColumns {
                 columns.part_size = Some(signed(plan.part_size()));
                 columns.store_upload_id = Some(store_upload_id.clone());
             }
+            Some(Transfer::OpenMultipart { store_upload_id }) => {
+                columns.store_upload_id = Some(store_upload_id.clone());
+            }
             Some(Transfer::Proxied(stored)) => {
                 columns.part_size = Some(signed(stored.part_size));
                 columns.store_upload_id.clone_from(&stored.store_upload_id);
@@ -118,7 +126,12 @@ impl From<&Upload> for StateColumns {
             Some(Transfer::Put | Transfer::Redirected) | None => {}
         }
         match state {
-            State::Finalizing { digest, .. } => columns.claimed_digest = Some(*digest),
+            State::Finalizing { claim: Claim::Digest(digest), .. } => {
+                columns.claimed_digest = Some(digest.as_bytes().to_vec());
+            }
+            State::Finalizing { claim: Claim::Computed(_), .. } => {
+                columns.claimed_digest = Some(TO_BE_COMPUTED.to_vec());
+            }
             State::Completed { digest, .. } => columns.final_digest = Some(*digest),
             State::Failed { failure } => columns.failure_reason = Some(failure.to_string()),
             // What the store was asked for, which says that it was asked.
@@ -149,7 +162,7 @@ impl TryFrom<UploadRow> for Upload {
             }
             Status::Finalizing => State::Finalizing {
                 transfer: row.transfer(size)?,
-                digest: row.present("claimed_digest", row.claimed_digest)?,
+                claim: row.claim()?,
                 lease: row.present("lease_owner", row.lease())?,
             },
             Status::Completed => State::Completed {
@@ -164,6 +177,7 @@ impl TryFrom<UploadRow> for Upload {
             Status::Expired => State::Expired,
         };
         let reserved = row.unsigned("reserved", row.reserved)?;
+        let last_part = row.last_part()?;
         Ok(Self {
             id: UploadId::from_uuid(row.upload_uuid),
             repository: row.parse("repository_name", &row.repository_name)?,
@@ -172,6 +186,7 @@ impl TryFrom<UploadRow> for Upload {
             progress: row.progress(status)?,
             user_id: row.user_id,
             size,
+            last_part,
             created_at: row.created_at,
             updated_at: row.updated_at,
             expires_at: row.expires_at,
@@ -190,6 +205,9 @@ impl UploadRow {
         Ok(match self.parse("transfer_mode", mode)? {
             TransferMode::Put => Transfer::Put,
             TransferMode::Redirected => Transfer::Redirected,
+            TransferMode::Multipart if self.part_size.is_none() => Transfer::OpenMultipart {
+                store_upload_id: self.present("store_upload_id", self.store_upload_id.clone())?,
+            },
             TransferMode::Multipart => Transfer::Multipart {
                 plan: PartPlan::restore(self.present("size", size)?, part_size()?)
                     .map_err(|error| self.corrupt("part_size", &error))?,
@@ -206,6 +224,21 @@ impl UploadRow {
                 tail_id: self.tail_id,
             }),
         })
+    }
+
+    fn last_part(&self) -> Result<Option<PartNumber>, DbError> {
+        let Some(last) = self.last_part else { return Ok(None) };
+        let number = PartNumber::new(self.unsigned("last_part", last)?);
+        number.map(Some).map_err(|error| self.corrupt("last_part", &error))
+    }
+
+    fn claim(&self) -> Result<Claim, DbError> {
+        let claimed = self.present("claimed_digest", self.claimed_digest.as_deref())?;
+        if claimed == TO_BE_COMPUTED {
+            return Ok(Claim::Computed(self.parse("digest_algorithm", &self.digest_algorithm)?));
+        }
+        let digest = Digest::from_bytes(claimed).map(Claim::Digest);
+        digest.ok_or_else(|| self.corrupt("claimed_digest", &"is as long as no digest"))
     }
 
     /// What was told of a finalize that has ended says nothing any more.

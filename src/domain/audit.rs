@@ -35,6 +35,8 @@ words! {
         Tag: "tag",
         /// `repository@digest`
         Blob: "blob",
+        /// `repository:path`; of a directory all that was below it.
+        File: "file",
         Project: "project",
         Member: "member",
         Robot: "robot",

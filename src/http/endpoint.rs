@@ -6,6 +6,9 @@ use axum::http::Method;
 use crate::domain::access::Action;
 use crate::service::ProjectRight;
 
+/// What all paths of the registry begin with.
+pub const REGISTRY: &str = "/v2/";
+
 /// What an endpoint asks of whoever calls it; which repository or project is meant is in the path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Need {
@@ -102,6 +105,17 @@ endpoints! {
     LfsVerifyLocks: POST "/{name}/info/lfs/locks/verify", Need::Repository(Action::Push);
     /// Somebody else's takes the right to delete besides.
     LfsUnlock: POST "/{name}/info/lfs/locks/{lock}/unlock", Need::Repository(Action::Push);
+    /// What clients of MLflow's artifact server may count on: of the service, and of nothing in it.
+    MlflowServerInfo: GET "/api/3.0/mlflow/server-info", Need::Nothing;
+    /// The directory is in the query.
+    ListArtifacts: GET "/api/2.0/mlflow-artifacts/artifacts", Need::Repository(Action::Pull);
+    ReadArtifact: GET "/api/2.0/mlflow-artifacts/artifacts/{path}", Need::Repository(Action::Pull);
+    PutArtifact: PUT "/api/2.0/mlflow-artifacts/artifacts/{path}", Need::Repository(Action::Push);
+    DeleteArtifacts: DELETE "/api/2.0/mlflow-artifacts/artifacts/{path}", Need::Repository(Action::Delete);
+    BeginArtifact: POST "/api/2.0/mlflow-artifacts/mpu/create/{path}", Need::Repository(Action::Push);
+    CompleteArtifact: POST "/api/2.0/mlflow-artifacts/mpu/complete/{path}", Need::Repository(Action::Push);
+    AbortArtifact: POST "/api/2.0/mlflow-artifacts/mpu/abort/{path}", Need::Repository(Action::Push);
+    PresignArtifact: GET "/api/2.0/mlflow-artifacts/presigned/{path}", Need::Repository(Action::Pull);
 
     /// Those that whoever asks may see.
     ListProjects: GET "/api/v2.0/projects", Need::Nothing;
@@ -144,7 +158,7 @@ impl Endpoint {
     /// Whether access tokens of ours may be named in a challenge: those that are for repositories of the registry.
     #[must_use]
     pub fn takes_scoped_tokens(self) -> bool {
-        self.path().starts_with("/v2/")
+        self.path().starts_with(REGISTRY)
     }
 
     /// Whether it is one of Git LFS: their paths begin with a repository's name.

@@ -71,11 +71,12 @@ impl HttpError {
         self
     }
 
-    /// What other envelopes are made of: the status, the sentence and the headers.
+    /// Status, code, message and headers, for a front door with a shape of its own.
     #[must_use]
-    pub fn into_parts(self) -> (StatusCode, String, Vec<(HeaderName, HeaderValue)>) {
-        let message = self.entries.into_iter().next().map(|entry| entry.message);
-        (self.status, message.unwrap_or_default(), self.headers)
+    pub fn into_parts(self) -> (StatusCode, String, String, Vec<(HeaderName, HeaderValue)>) {
+        let entry = self.entries.into_iter().next();
+        let (code, message) = entry.map(|entry| (entry.code, entry.message)).unwrap_or_default();
+        (self.status, code, message, self.headers)
     }
 
     #[must_use]

@@ -6,6 +6,8 @@ mod api;
 mod health;
 // Git LFS: batches of objects, and locks on files.
 mod lfs;
+// Artifacts, as clients of MLflow's artifact server know them.
+mod mlflow;
 // The registry, and the presign protocol on top of its uploads.
 mod oci;
 // Every endpoint described, for programs and for people.
@@ -23,6 +25,8 @@ mod browser;
 pub(crate) mod connections;
 // What a front door says of an endpoint for the OpenAPI document.
 mod description;
+// A blob's bytes as an answer.
+mod download;
 // Every endpoint, and what it takes to be let in.
 pub mod endpoint;
 // Service errors as status codes and error codes.
@@ -101,8 +105,11 @@ pub(crate) fn router(service: Arc<Service>, cors_origins: &[String], redirects: 
         )
         .propagate_x_request_id()
         .layer(CatchPanicLayer::custom(panicked));
-    // Those whose paths have a repository's name in them.
-    let is_taken_apart = |endpoint: &Endpoint| endpoint.path().starts_with(oci::PREFIX) || endpoint.is_lfs();
+    // Those whose paths are taken apart by their front door.
+    let is_taken_apart = |endpoint: &Endpoint| {
+        endpoint.is_lfs()
+            || [oci::PREFIX, mlflow::PREFIX].iter().any(|prefix| endpoint.path().starts_with(prefix))
+    };
     let others = Endpoint::ALL.iter().copied().filter(|endpoint| !is_taken_apart(endpoint));
     let routes = others.fold(Router::new(), |routes, endpoint| {
         let answer =
@@ -113,6 +120,8 @@ pub(crate) fn router(service: Arc<Service>, cors_origins: &[String], redirects: 
     });
     routes
         .merge(registry)
+        .route(mlflow::PREFIX, any(mlflow::dispatch))
+        .route(mlflow::PATHS, any(mlflow::dispatch))
         .fallback(elsewhere)
         .method_not_allowed_fallback(|uri: Uri| async move { in_terms_of(&uri, other_method()) })
         .layer(Extension(Arc::new(redirects)))
@@ -142,6 +151,7 @@ async fn answer(service: Arc<Service>, endpoint: Endpoint, request: Request) -> 
             let permit = Permit::take(&service, endpoint, visitor.has_body()).await?;
             signed::put(&service, permit.around(request)).await
         }
+        Endpoint::MlflowServerInfo => Ok(mlflow::server_info(&service)),
         Endpoint::Token => token::get(&service, visitor, request).await,
         Endpoint::TokenByForm => token::post(&service, visitor, request).await,
         // Those of the registry are dispatched by `oci`, which takes their paths apart.
@@ -185,7 +195,9 @@ pub(crate) fn claim(request: &hyper::Request<hyper::body::Incoming>, can_sign_in
 /// In the words of the front door that is asked.
 fn in_terms_of(uri: &Uri, error: HttpError) -> Response {
     let path = uri.path();
-    if path.starts_with(api::PREFIX) {
+    if path.starts_with(mlflow::PREFIX) {
+        mlflow::refused(error)
+    } else if path.starts_with(api::PREFIX) {
         error.with_harbors_code().into_response()
     } else if path.contains(lfs::PREFIX) && !path.starts_with(oci::PREFIX) {
         lfs::rendered(error, None)

@@ -49,7 +49,7 @@ pub enum ServiceError {
     UploadUnknown,
     #[error("no such blob in this repository")]
     BlobUnknown,
-    #[error("a manifest in this repository needs the blob; delete the manifest first")]
+    #[error("a manifest or a file of this repository needs the blob; delete that first")]
     BlobNeeded,
     #[error("the index {0} in this repository lists the manifest; delete the index first")]
     ManifestListed(Digest),

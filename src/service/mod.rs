@@ -6,7 +6,7 @@ mod accounts;
 mod bodies;
 // What can go wrong, whatever the front door.
 mod error;
-// Blobs, manifests and tags.
+// Blobs, manifests, tags and files.
 mod registry;
 // Cleaning up, the audit log, settings, quotas and limits.
 mod upkeep;
@@ -50,7 +50,9 @@ pub use accounts::robots::NewRobot;
 pub use accounts::users::{FirstAdministrator, NewUser};
 pub use bodies::UNCOUNTED_BODY;
 pub use error::ServiceError;
+pub use registry::blobs::BlobContent;
 pub use registry::file_locks::Locking;
+pub use registry::files::FileName;
 pub use registry::listings::MAX_PAGE;
 pub(crate) use upkeep::admission::HEARTBEAT_PAUSE;
 pub use upkeep::admission::{Load, Slot};
@@ -61,6 +63,7 @@ pub use upkeep::scrub::{Inconsistency, ScrubReport, ScrubTerms};
 pub use uploads::append::Chunk;
 pub use uploads::batch::{BatchOrigin, BatchedUpload, WantedBlob};
 pub use uploads::finalize::{ClientHints, Finalized, NamedPart};
+pub use uploads::open_parts::OpenParts;
 pub use uploads::sign::{ArrivedPart, Presigned, SignMode, SignRequest, SignedPart, SignedParts};
 
 type Result<T> = std::result::Result<T, ServiceError>;

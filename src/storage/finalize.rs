@@ -111,6 +111,19 @@ impl Storage {
         }
     }
 
+    /// Seals what [`Evidence::ByStaging`] would prove, where nobody says what it is to be: by a copy to where no URL
+    /// writes, whose SHA-256 the store computes on the way.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::stage`].
+    pub async fn seal_by_staging(&self, upload: UploadId, sealed: &Sealed) -> Result<Sealed> {
+        match self {
+            Self::S3(backend) => backend.seal_by_staging(upload, sealed).await,
+            Self::Filesystem(_) => Err(StorageError::refused("stage a blob")("nothing computes its digest")),
+        }
+    }
+
     /// Publishes what was staged and whose digest is the claimed one.
     ///
     /// # Errors

@@ -60,7 +60,7 @@ pub use capability::{ProofMethod, UploadKind};
 pub use error::StorageError;
 pub use filesystem::Filesystem;
 pub use finding::{Finding, Verdict};
-pub use presigned::{PresignedRequest, PutTerms};
+pub use presigned::{Lengths, PresignedRequest, PutTerms};
 pub use published::{BlobCursor, BlobEntry, BlobPage};
 pub use s3::{PartSigner, S3};
 pub use sealed::{Evidence, Sealed, Staged};

@@ -15,6 +15,14 @@ pub struct PresignedRequest {
     pub expires_at: DateTime<Utc>,
 }
 
+/// Whether the URLs of parts are bound to the parts' lengths.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lengths {
+    Signed,
+    /// Their client does not tell them.
+    Open,
+}
+
 /// What a presigned PUT of a whole blob is bound to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PutTerms {

@@ -7,7 +7,7 @@ use futures_util::Stream;
 use uuid::Uuid;
 
 use super::signed_url::UrlSigner;
-use super::{Appender, PartSigner, PresignedRequest, PutTerms, Result, Storage, key};
+use super::{Appender, Lengths, PartSigner, PresignedRequest, PutTerms, Result, Storage, key};
 use crate::domain::digest::Digest;
 use crate::domain::part::{MAX_OBJECT_SIZE, MAX_PART_COUNT, Part, ReceivedPart};
 use crate::domain::upload::{Proxied, UploadId};
@@ -76,12 +76,24 @@ impl Storage {
         &self,
         upload: UploadId,
         store_upload_id: &str,
+        lengths: Lengths,
         lifetime: Duration,
     ) -> Result<PartSigner> {
-        Ok(match self {
-            Self::S3(backend) => backend.part_signer(upload, store_upload_id, lifetime).await?,
-            Self::Filesystem(backend) => PartSigner::Own(backend.part_signer(upload, lifetime)),
-        })
+        match self {
+            Self::S3(backend) => backend.part_signer(upload, store_upload_id, lengths, lifetime).await,
+            Self::Filesystem(backend) => {
+                Ok(PartSigner::Own(Box::new(backend.part_signer(upload, lengths, lifetime))))
+            }
+        }
+    }
+
+    /// Whether parts can be taken whose lengths nobody tells before: not into one file, where each has its place.
+    #[must_use]
+    pub const fn takes_open_parts(&self) -> bool {
+        match self {
+            Self::S3(_) => true,
+            Self::Filesystem(_) => false,
+        }
     }
 
     /// What signs the URLs that lead back to this service, and checks those that come back. None where this process

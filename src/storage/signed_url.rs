@@ -13,7 +13,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use url::Url;
 
-use super::{PresignedRequest, PutTerms};
+use super::{Lengths, PresignedRequest, PutTerms};
 use crate::domain::digest::Digest;
 use crate::domain::part::{Part, PartNumber};
 use crate::domain::upload::UploadId;
@@ -166,7 +166,7 @@ impl UrlSigner {
 
     /// Prepares to sign the parts of one upload.
     #[must_use]
-    pub fn parts(&self, upload: UploadId, expires_at: DateTime<Utc>) -> PartSigner {
+    pub fn parts(&self, upload: UploadId, lengths: Lengths, expires_at: DateTime<Utc>) -> PartSigner {
         let expires = expires_at.timestamp();
         let mut mac = self.mac.clone();
         mac.update(format!("PUT\n{SIGNED_PATH}/{upload}/").as_bytes());
@@ -174,7 +174,8 @@ impl UrlSigner {
             mac,
             after_number: format!("\n{expires}\n"),
             url: format!("{}{SIGNED_PATH}/{upload}/", self.base),
-            query: format!("?expires={expires}&length="),
+            query: format!("?expires={expires}"),
+            lengths,
             expires_at,
         }
     }
@@ -212,8 +213,9 @@ pub struct PartSigner {
     after_number: String,
     /// The URL up to the part's number.
     url: String,
-    /// The URL between the part's number and its length.
+    /// The URL between the part's number and its length, if that is signed.
     query: String,
+    lengths: Lengths,
     expires_at: DateTime<Utc>,
 }
 
@@ -223,22 +225,27 @@ impl PartSigner {
         self.expires_at
     }
 
-    /// Signs the PUT of one part, bound to its number and its length.
+    /// Signs the PUT of one part, bound to its number, and to its length if that is signed.
     #[must_use]
     pub fn sign(&self, part: Part) -> PresignedRequest {
         let Self { url, query, after_number, expires_at, .. } = self;
-        let length = part.size.to_string();
+        let length = (self.lengths == Lengths::Signed).then(|| part.size.to_string());
         let mut mac = self.mac.clone();
-        let mut url = format!("{url}{}{query}{length}&signature=", part.number);
+        let mut url = format!("{url}{}{query}", part.number);
         mac.update(part.number.to_string().as_bytes());
         mac.update(after_number.as_bytes());
-        mac.update(length.as_bytes());
+        if let Some(length) = &length {
+            url.push_str("&length=");
+            url.push_str(length);
+            mac.update(length.as_bytes());
+        }
+        url.push_str("&signature=");
         // A part has no digest.
         mac.update(b"\n");
         url.push_str(&hex::encode(mac.finalize().into_bytes()));
         PresignedRequest {
             url,
-            headers: vec![("content-length".to_owned(), length)],
+            headers: length.map(|length| ("content-length".to_owned(), length)).into_iter().collect(),
             expires_at: *expires_at,
         }
     }
@@ -314,13 +321,15 @@ mod tests {
         }
 
         #[test]
-        fn a_prepared_part_is_signed_like_any_grant(grant in grants(), number in 1..=10_000_u64, size: u64) {
+        fn a_prepared_part_is_signed_like_any_grant(grant in grants(), number in 1..=10_000_u64, size in option::of(any::<u64>())) {
             let signer = UrlSigner::new([7; SIGNING_KEY_LENGTH], Some(Url::parse("http://127.0.0.1:1")?));
             let number = PartNumber::new(number)?;
-            let terms = GrantTerms { length: Some(size), digest: None, ..grant.terms };
+            let terms = GrantTerms { length: size, digest: None, ..grant.terms };
+            let lengths = if size.is_some() { Lengths::Signed } else { Lengths::Open };
             let expires_at = at(terms.expires);
-            let prepared = signer.parts(grant.upload, expires_at).sign(Part { number, offset: 0, size });
-            let headers = vec![("content-length".to_owned(), size.to_string())];
+            let prepared = signer.parts(grant.upload, lengths, expires_at);
+            let prepared = prepared.sign(Part { number, offset: 0, size: size.unwrap_or_default() });
+            let headers = size.map(|size| ("content-length".to_owned(), size.to_string())).into_iter().collect();
             let url = signer.sign(&Grant { part: Some(number), terms, ..grant });
             prop_assert_eq!(prepared, PresignedRequest { url, headers, expires_at });
         }

@@ -5,6 +5,7 @@ mod audit;
 mod batches;
 mod digests;
 mod exposed;
+mod files;
 mod full;
 mod listings;
 mod manifests;
@@ -25,12 +26,12 @@ use futures_util::future::{BoxFuture, FutureExt, join_all};
 use overside::db::{Committed, Db, DbError, StoreProbe, Unlinked};
 use overside::domain::blob::{Blob, Placement, Proof};
 use overside::domain::clock::Clock;
-use overside::domain::digest::Digest;
+use overside::domain::digest::{Algorithm, Digest};
 use overside::domain::hash::Hasher;
 use overside::domain::name::RepositoryName;
 use overside::domain::pace::{CopySizeLimit, Pace};
 use overside::domain::part::{PartNumber, PartPlan, ReceivedPart};
-use overside::domain::upload::{Failure, FailureCode, Lease, Proxied, State, Transfer, Upload};
+use overside::domain::upload::{Claim, Failure, FailureCode, Lease, Proxied, State, Transfer, Upload};
 use uuid::Uuid;
 
 type Case = fn(Arc<Db>) -> BoxFuture<'static, ()>;
@@ -86,6 +87,7 @@ pub fn cases() -> Vec<(&'static str, Case)> {
     cases.extend(audit::cases());
     cases.extend(settings::cases());
     cases.extend(manifests::cases());
+    cases.extend(files::cases());
     cases.extend(listings::cases());
     cases.extend(quotas::cases());
     cases.extend(batches::cases());
@@ -139,7 +141,7 @@ fn proxied() -> Transfer {
 }
 
 fn finalizing(until: DateTime<Utc>) -> State {
-    State::Finalizing { transfer: Transfer::Put, digest: Digest::EMPTY, lease: lease(until) }
+    State::Finalizing { transfer: Transfer::Put, claim: Digest::EMPTY.into(), lease: lease(until) }
 }
 
 async fn any_state(db: Arc<Db>) {
@@ -152,7 +154,16 @@ async fn any_state(db: Arc<Db>) {
         State::Uploading { transfer: Transfer::Redirected, append_lease: None },
         State::Uploading { transfer: multipart.clone(), append_lease: None },
         State::Uploading { transfer: proxied(), append_lease: Some(lease(now())) },
-        State::Finalizing { transfer: multipart, digest: Digest::EMPTY, lease: lease(now()) },
+        State::Finalizing { transfer: multipart, claim: Digest::EMPTY.into(), lease: lease(now()) },
+        State::Uploading {
+            transfer: Transfer::OpenMultipart { store_upload_id: "m".into() },
+            append_lease: None,
+        },
+        State::Finalizing {
+            transfer: Transfer::Put,
+            claim: Claim::Computed(Algorithm::Sha256),
+            lease: lease(now()),
+        },
         State::Completed { digest: Digest::EMPTY, size: 20 << 20 },
         State::Failed { failure },
         State::Aborted,

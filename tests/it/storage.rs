@@ -25,8 +25,8 @@ use overside::domain::part::{Part, PartPlan, ReceivedPart};
 use overside::domain::range::ByteRange;
 use overside::domain::upload::{Transfer, UploadId};
 use overside::storage::{
-    Download, Evidence, PresignedRequest, PutTerms, Sealed, Storage, StorageError, TempEntry, TempListing,
-    TempOwner, key,
+    Download, Evidence, Lengths, PresignedRequest, PutTerms, Sealed, Storage, StorageError, TempEntry,
+    TempListing, TempOwner, key,
 };
 use tokio::sync::mpsc;
 
@@ -105,7 +105,7 @@ impl Signed {
     }
 
     async fn part(storage: &Storage, upload: UploadId, store_upload_id: &str, part: Part) -> Self {
-        let signer = storage.part_signer(upload, store_upload_id, LIFETIME).await;
+        let signer = storage.part_signer(upload, store_upload_id, Lengths::Signed, LIFETIME).await;
         let request = signer.expect("parts can be signed").sign(part);
         Self { upload, target: Target::Part(part), request }
     }

@@ -22,6 +22,12 @@ pub struct MediaType(String);
 pub struct InvalidMediaType;
 
 impl MediaType {
+    /// Of bytes that are nothing in particular (RFC 2046 §4.5.1).
+    #[must_use]
+    pub fn octet_stream() -> Self {
+        Self("application/octet-stream".to_owned())
+    }
+
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0

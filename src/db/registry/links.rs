@@ -17,7 +17,7 @@ use crate::domain::digest::Digest;
 use crate::domain::name::RepositoryName;
 use crate::domain::quota::QuotaKind;
 
-/// Where it was linked before and no manifest needs it any more, it is as if it had just come: a client that pushed
+/// Where it was linked before and nothing needs it any more, it is as if it had just come: a client that pushed
 /// it means to use it.
 macro_rules! on_known_link {
     () => {
@@ -114,7 +114,9 @@ macro_rules! is_unneeded {
     () => {
         "NOT EXISTS (SELECT 1 FROM manifest_blob
             WHERE manifest_blob.repository_id = repository_blob.repository_id
-                AND manifest_blob.blob_id = repository_blob.blob_id)"
+                AND manifest_blob.blob_id = repository_blob.blob_id)
+        AND NOT EXISTS (SELECT 1 FROM file
+            WHERE file.repository_id = repository_blob.repository_id AND file.blob_id = repository_blob.blob_id)"
     };
 }
 
@@ -155,7 +157,7 @@ macro_rules! unlink_due {
 }
 pub(in crate::db) const UNLINK_DUE: Text = both!(unlink_due);
 
-/// Blobs of a manifest that is gone, where no other one needs them. Their links are locked.
+/// Blobs of a manifest or a file that is gone, where no other one needs them. Their links are locked.
 macro_rules! mark_unneeded {
     ($db:ident) => {
         concat!(
@@ -193,7 +195,7 @@ pub(in crate::db) const ASK_FOR: &str = concat!(
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Link {
     pub blob: Blob,
-    /// The last manifest that referred to it is gone: a grace later the blob leaves the repository.
+    /// The last manifest or file that referred to it is gone: a grace later the blob leaves the repository.
     pub is_unreferenced: bool,
 }
 
@@ -218,7 +220,7 @@ pub enum Unlinked {
     Done,
     /// The repository does not have it.
     Absent,
-    /// A manifest of the repository refers to it.
+    /// A manifest or a file of the repository refers to it.
     Needed,
 }
 
@@ -332,7 +334,7 @@ impl Db {
         })
     }
 
-    /// Takes blobs out of repositories that no manifest has needed since `before`, about `limit` at a time; says how
+    /// Takes blobs out of repositories that nothing there has needed since `before`, about `limit` at a time; says how
     /// many digests were looked at and how many links went.
     pub async fn unlink_unneeded(
         &self,

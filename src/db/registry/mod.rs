@@ -1,4 +1,4 @@
-//! Blobs, manifests and tags.
+//! Blobs, manifests, tags and files.
 
 // Published blobs.
 pub(super) mod blobs;
@@ -6,6 +6,8 @@ pub(super) mod blobs;
 pub(super) mod file_locks;
 // Links of many blobs at once.
 pub(super) mod link_batches;
+// Files by their paths.
+pub(super) mod files;
 // Repositories that have a blob.
 pub(super) mod links;
 // Manifests and what they refer to.

@@ -16,14 +16,14 @@ macro_rules! insert_statement {
         concat!(
             "INSERT INTO blob_upload_session
                 (upload_uuid, repository_name, user_id, status, transfer_mode, temp_path, digest_algorithm,
-                 declared_digest, size, metadata, created_at, updated_at, expires_at, due_at, reserved) ",
+                 declared_digest, size, metadata, created_at, updated_at, expires_at, due_at, reserved, last_part) ",
             $values
         )
     };
 }
 
 pub(in crate::db) const INSERT: &str =
-    insert_statement!("VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $11, $12, $12, $13)");
+    insert_statement!("VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $11, $12, $12, $13, $14)");
 
 /// A user with the robots of the projects they have made, or a project's robots: whoever may make robots would otherwise
 /// have another share with each. Those of whoever runs the service are everybody's.
@@ -48,11 +48,11 @@ pub(in crate::db) const COUNT_OPEN: Text = both!(count_open);
 
 /// One statement also for what would have to be reserved, wherever nothing limits the project.
 pub(in crate::db) const INSERT_UNLIMITED: &str = insert_statement!(
-    "SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $11, $12, $12, 0
+    "SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $11, $12, $12, 0, $14
     WHERE NOT EXISTS (SELECT 1 FROM project WHERE name = $13 AND storage_limit >= 0)"
 );
 
-/// A query of `$statement` with all but its last parameter bound.
+/// A query of `$statement` with all but its last two parameters bound.
 macro_rules! insert {
     ($statement:expr, $upload:expr, $temp_path:expr) => {{
         let upload: &Upload = $upload;
@@ -83,8 +83,9 @@ impl Db {
     ///
     /// [`crate::db::DbError::QuotaExceeded`] without room for that, and then there is no session.
     pub async fn insert_upload(&self, upload: &Upload, temp_path: &str) -> Result<()> {
+        let last_part = upload.last_part.map(|last| i64::from(last.get()));
         if upload.reserved == 0 {
-            on_pool!(self, pool => insert!(INSERT, upload, temp_path).bind(0_i64).execute(pool).await.map(drop))?;
+            on_pool!(self, pool => insert!(INSERT, upload, temp_path).bind(0_i64).bind(last_part).execute(pool).await.map(drop))?;
             return Ok(());
         }
         let project = upload.repository.project();
@@ -93,6 +94,7 @@ impl Db {
         }
         let inserted = on_pool!(self, pool => insert!(INSERT_UNLIMITED, upload, temp_path)
             .bind(project.as_str())
+            .bind(last_part)
             .execute(pool)
             .await
             .map(|done| done.rows_affected()))?;
@@ -106,7 +108,7 @@ impl Db {
             if let Some(headroom) = lock_project!(transaction, lock, take, &project) {
                 headroom.check(QuotaKind::Bytes, reserved)?;
             }
-            insert!(INSERT, &upload, &temp_path).bind(reserved).execute(&mut *transaction).await?;
+            insert!(INSERT, &upload, &temp_path).bind(reserved).bind(last_part).execute(&mut *transaction).await?;
         })
     }
 

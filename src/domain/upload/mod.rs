@@ -9,6 +9,7 @@
 //! Transitions live in `transition.rs`, those of an append in `proxied.rs`; they are pure and consume the session. `db::uploads` persists each
 //! by compare-and-swap on status and revision, so of two that race one is told to look again.
 
+mod claim;
 mod progress;
 mod proxied;
 mod transition;
@@ -21,9 +22,10 @@ use uuid::Uuid;
 
 use super::digest::{Algorithm, Digest};
 use super::name::RepositoryName;
-use super::part::PartPlan;
+use super::part::{PartNumber, PartPlan};
 use super::words::words;
 
+pub use claim::Claim;
 pub use overside_protocol::upload::{Status, TransferMode, UnknownValue, UploadId};
 pub use progress::{Phase, Progress};
 pub use proxied::Proxied;
@@ -42,6 +44,8 @@ pub struct Upload {
     pub declared_digest: Option<Digest>,
     /// Size in bytes, as declared, or as found once it is completed.
     pub size: Option<u64>,
+    /// How many parts there will be, as declared by a client that tells no size: the number of the last one.
+    pub last_part: Option<PartNumber>,
     pub created_at: DateTime<Utc>,
     pub updated_at: DateTime<Utc>,
     /// Moves on with every sign of life from the client.
@@ -73,8 +77,7 @@ pub enum State {
     },
     Finalizing {
         transfer: Transfer,
-        /// What the client claims the bytes are.
-        digest: Digest,
+        claim: Claim,
         lease: Lease,
     },
     Completed {
@@ -95,6 +98,8 @@ pub enum Transfer {
     Put,
     /// Presigned parts.
     Multipart { plan: PartPlan, store_upload_id: String },
+    /// Presigned parts of lengths that their client does not tell. How many is the session's `last_part`.
+    OpenMultipart { store_upload_id: String },
     /// Through this server.
     Proxied(Proxied),
     /// One PUT to the store, to which a stock client was redirected. Its URL is bound to no digest that the store keeps,
@@ -156,7 +161,7 @@ impl Transfer {
     pub const fn mode(&self) -> TransferMode {
         match self {
             Self::Put => TransferMode::Put,
-            Self::Multipart { .. } => TransferMode::Multipart,
+            Self::Multipart { .. } | Self::OpenMultipart { .. } => TransferMode::Multipart,
             Self::Proxied(_) => TransferMode::Proxied,
             Self::Redirected => TransferMode::Redirected,
         }
@@ -223,6 +228,7 @@ impl Upload {
             algorithm: declared_digest.map(|digest| digest.algorithm()).unwrap_or_default(),
             declared_digest,
             size: None,
+            last_part: None,
             created_at: now,
             updated_at: now,
             expires_at,

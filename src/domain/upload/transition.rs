@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::{Failure, Lease, State, Status, Transfer, TransferMode, Upload};
+use super::{Claim, Failure, Lease, State, Status, Transfer, TransferMode, Upload};
 use crate::domain::digest::Digest;
 use crate::domain::part::PartPlan;
 
@@ -116,6 +116,22 @@ impl Upload {
         }
     }
 
+    /// Presigned parts of any length will carry the bytes; the store knows them as `store_upload_id`.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::WrongMode`] once the bytes come any way, or where nobody said how many parts there will be, and those of
+    /// [`Self::active`].
+    pub fn into_open_multipart(self, store_upload_id: String, now: DateTime<Utc>) -> Result<Self, Refusal> {
+        match self.active(now)? {
+            State::Pending { .. } if self.last_part.is_some() => {
+                let transfer = Transfer::OpenMultipart { store_upload_id };
+                Ok(self.with(State::Uploading { transfer, append_lease: None }))
+            }
+            state => Err(wrong_mode(state)),
+        }
+    }
+
     /// Checks that an upload already in parts is the one that is asked for, and notes a digest declared late.
     ///
     /// # Errors
@@ -135,13 +151,13 @@ impl Upload {
         }
     }
 
-    /// Takes the session for finalizing as `digest`: step 1, also after another owner's lease has expired.
+    /// Takes the session for finalizing as what is claimed: step 1, also after another owner's lease has expired.
     ///
     /// # Errors
     ///
     /// [`Refusal::Finalizing`] and [`Refusal::Appending`] while somebody else's lease lives, [`Refusal::NothingUploaded`]
     /// before a byte or a URL, [`Refusal::Redeclared`] for another digest than was declared, and those of [`Self::active`].
-    pub fn claim(self, digest: Digest, lease: Lease, now: DateTime<Utc>) -> Result<Self, Refusal> {
+    pub fn claim(mut self, claim: Claim, lease: Lease, now: DateTime<Utc>) -> Result<Self, Refusal> {
         let transfer = match &self.state {
             State::Finalizing { lease: held, .. } if held.is_live(now) => return Err(Refusal::Finalizing),
             State::Finalizing { transfer, .. } => {
@@ -156,8 +172,12 @@ impl Upload {
                 _ => return Err(Refusal::NothingUploaded),
             },
         };
-        self.check_digest(digest)?;
-        Ok(Self { progress: None, ..self.with(State::Finalizing { transfer, digest, lease }) })
+        let claim = self.claimed_as(claim)?;
+        if let Claim::Computed(algorithm) = claim {
+            // Of a row without a digest it says what computes one.
+            self.algorithm = algorithm;
+        }
+        Ok(Self { progress: None, ..self.with(State::Finalizing { transfer, claim, lease }) })
     }
 
     /// Prolongs a lease that is still ours.
@@ -194,9 +214,9 @@ impl Upload {
     ///
     /// # Errors
     ///
-    /// [`Refusal::LeaseLost`]: `owner` is not who finalizes it.
+    /// [`Refusal::LeaseLost`]: `owner` is not who finalizes it, or has not said what it is.
     pub fn complete(mut self, owner: Uuid, size: u64) -> Result<Self, Refusal> {
-        let (_, digest) = self.finalizing(owner)?;
+        let digest = self.finalizing(owner)?.1.digest().ok_or(Refusal::LeaseLost)?;
         self.size = Some(size);
         Ok(self.with(State::Completed { digest, size }))
     }
@@ -288,9 +308,9 @@ impl Upload {
         if now < self.expires_at { Ok(()) } else { Err(Refusal::Expired) }
     }
 
-    fn finalizing(&self, owner: Uuid) -> Result<(&Transfer, Digest), Refusal> {
+    fn finalizing(&self, owner: Uuid) -> Result<(&Transfer, Claim), Refusal> {
         match &self.state {
-            State::Finalizing { transfer, digest, lease } if lease.owner == owner => Ok((transfer, *digest)),
+            State::Finalizing { transfer, claim, lease } if lease.owner == owner => Ok((transfer, *claim)),
             _ => Err(Refusal::LeaseLost),
         }
     }

@@ -190,7 +190,16 @@ async fn dispatch(endpoint: Endpoint, call: &Call) -> Answer {
         | Endpoint::LfsListLocks
         | Endpoint::LfsCreateLock
         | Endpoint::LfsVerifyLocks
-        | Endpoint::LfsUnlock => Err(HttpError::not_found()),
+        | Endpoint::LfsUnlock
+        | Endpoint::MlflowServerInfo
+        | Endpoint::ListArtifacts
+        | Endpoint::ReadArtifact
+        | Endpoint::PutArtifact
+        | Endpoint::DeleteArtifacts
+        | Endpoint::BeginArtifact
+        | Endpoint::CompleteArtifact
+        | Endpoint::AbortArtifact
+        | Endpoint::PresignArtifact => Err(HttpError::not_found()),
     }
 }
 

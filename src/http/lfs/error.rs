@@ -28,7 +28,7 @@ fn status(status: StatusCode) -> StatusCode {
 
 /// An answer to a whole request.
 pub(in crate::http) fn rendered(error: HttpError, request_id: Option<String>) -> Response {
-    let (found, message, headers) = error.into_parts();
+    let (found, _, message, headers) = error.into_parts();
     let status = status(found);
     let body = serde_json::to_vec(&LfsError { message, request_id }).unwrap_or_default();
     let mut response = (status, [(CONTENT_TYPE, MEDIA_TYPE)], body).into_response();
@@ -47,7 +47,7 @@ pub(in crate::http) fn rendered(error: HttpError, request_id: Option<String>) ->
 /// Why one object of a batch is not transferred. It is final: the client does not ask again by itself.
 pub(super) fn of_object(error: ServiceError) -> ObjectError {
     let is_full = is_full(&error);
-    let (found, message, _) = HttpError::from(error).into_parts();
+    let (found, _, message, _) = HttpError::from(error).into_parts();
     let code = match status(found) {
         _ if is_full => StatusCode::INSUFFICIENT_STORAGE,
         StatusCode::PAYLOAD_TOO_LARGE => StatusCode::UNPROCESSABLE_ENTITY,

@@ -49,8 +49,12 @@ pub(in crate::http) fn described(endpoint: Endpoint) -> Option<Description> {
             .takes(bytes())
             .answers(202, "The chunk is kept", UPLOAD, []),
         Endpoint::Finalize => to("Ends an upload: proves the digest and publishes the blob")
-            .note("The body is the last chunk of an upload through the server, or what the client knows of its parts.")
-            .needs::<Digest>("digest", "What the bytes should be")
+            .note(
+                "The body is the last chunk of an upload through the server, or what the client knows of its parts. Who \
+                 does not know the digest is told it: one of the two parameters is needed.",
+            )
+            .query::<Digest>("digest", "What the bytes should be")
+            .query::<String>("digest-algorithm", "`sha256` or `sha512`, by which to compute a digest that is not told")
             .header("Prefer", "`respond-async`: answer before the digest is proven")
             .may_take([of::<FinalizeBody>(), bytes()])
             .answers(201, "The blob is there", PLACE, [])

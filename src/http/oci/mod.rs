@@ -15,9 +15,10 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{Request, State};
-use axum::http::{HeaderName, HeaderValue};
+use axum::http::HeaderValue;
 use axum::response::{IntoResponse, Response};
 
+use super::download::CONTENT_DIGEST;
 use super::endpoint::Endpoint;
 use super::error::HttpError;
 use super::gate::{self, Target, Visitor};
@@ -30,9 +31,8 @@ use route::Route;
 use uploads::{abort, append, begin, finalize, status};
 
 /// What all paths of a registry begin with.
-pub(super) const PREFIX: &str = "/v2/";
+pub(super) const PREFIX: &str = super::endpoint::REGISTRY;
 
-const CONTENT_DIGEST: HeaderName = HeaderName::from_static("docker-content-digest");
 pub(super) use described::described;
 pub(super) use registry::blob::get as read_blob;
 

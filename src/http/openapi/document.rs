@@ -7,11 +7,12 @@ use super::{parts, small_doors};
 use crate::domain::access::Action;
 use crate::http::description::{Description, Schemas, of, refer};
 use crate::http::endpoint::{Endpoint, Need};
-use crate::http::{api, lfs, oci};
+use crate::http::{api, lfs, mlflow, oci};
 use crate::service::ProjectRight;
 
 pub(super) fn document() -> Value {
-    let (mut paths, mut schemas) = (Map::new(), [of::<ErrorEnvelope>().schemas, lfs::refused()].concat());
+    let mut schemas = [of::<ErrorEnvelope>().schemas, lfs::refused(), mlflow::refusal().schemas].concat();
+    let mut paths = Map::new();
     for endpoint in Endpoint::ALL {
         let Some(mut description) = described(*endpoint) else { continue };
         schemas.append(&mut description.schemas);
@@ -41,7 +42,7 @@ pub(super) fn document() -> Value {
 
 /// By its front door.
 pub(super) fn described(endpoint: Endpoint) -> Option<Description> {
-    let doors = [oci::described, lfs::described, api::described, small_doors::described];
+    let doors = [oci::described, lfs::described, mlflow::described, api::described, small_doors::described];
     doors.iter().find_map(|described| described(endpoint))
 }
 

@@ -4,7 +4,7 @@ use overside_protocol::wire::IS_NAME;
 use serde_json::{Map, Value, json};
 
 use crate::http::description::refer;
-use crate::http::{api, gate, oci};
+use crate::http::{api, gate, mlflow, oci};
 use crate::storage::signed_url::SIGNED_PATH;
 
 pub(super) const INTRODUCTION: &str = "\
@@ -15,7 +15,7 @@ pub(super) const INTRODUCTION: &str = "\
 /// where they are text.
 pub(super) type Door = (&'static str, &'static str, &'static str, Option<&'static str>);
 
-pub(super) const DOORS: [Door; 6] = [
+pub(super) const DOORS: [Door; 7] = [
     (
         "registry",
         oci::PREFIX,
@@ -23,6 +23,8 @@ pub(super) const DOORS: [Door; 6] = [
         Some("Refused"),
     ),
     ("lfs", "/{name}/info/lfs/", "Git LFS: objects and locks", Some("RefusedByLfs")),
+    // Before the one below, whose paths begin alike.
+    ("mlflow", mlflow::PREFIX, "Artifacts of MLflow (3.17)", Some("RefusedArtifact")),
     (
         "api",
         api::PREFIX,
@@ -41,7 +43,7 @@ pub(super) fn door(path: &str) -> Door {
 }
 
 /// Parts of a path, by their names in the table of endpoints.
-const IN_PATHS: [(&str, &str); 14] = [
+const IN_PATHS: [(&str, &str); 15] = [
     ("name", "A repository's name, whose first segment is the project: its slashes go as they are"),
     ("uuid", "An upload's UUID"),
     ("digest", "`sha256:` or `sha512:` and hexadecimal digits in lower case"),
@@ -56,6 +58,7 @@ const IN_PATHS: [(&str, &str); 14] = [
     ("part", "A part's number"),
     ("oid", "An object's SHA-256 in hexadecimal digits in lower case"),
     ("lock", "A lock's id"),
+    ("path", "A path whose first segment is the project: its slashes go as they are"),
 ];
 
 pub(super) fn parameters() -> Map<String, Value> {
@@ -103,14 +106,14 @@ pub(super) fn headers() -> Map<String, Value> {
 
 /// Answers that are not what was asked for.
 pub(super) fn refusals() -> Value {
-    let refusal = |codes: &str| {
+    let refusal = |codes: &str, field: &str, schema: &str| {
         json!({
-            "description": format!("An error, whose `code` is one of {codes}."),
+            "description": format!("An error, whose `{field}` is one of {codes}."),
             "headers": {
                 "Retry-After": refer("headers", "Retry-After"),
                 "WWW-Authenticate": refer("headers", "WWW-Authenticate"),
             },
-            "content": { "application/json": { "schema": refer("schemas", "ErrorEnvelope") } },
+            "content": { "application/json": { "schema": refer("schemas", schema) } },
         })
     };
     let by_lfs = json!({
@@ -122,7 +125,12 @@ pub(super) fn refusals() -> Value {
         },
         "content": { "application/vnd.git-lfs+json": { "schema": refer("schemas", "LfsError") } },
     });
-    json!({ "Refused": refusal(OCI_CODES), "RefusedByApi": refusal(HARBOR_CODES), "RefusedByLfs": by_lfs })
+    json!({
+        "Refused": refusal(OCI_CODES, "code", "ErrorEnvelope"),
+        "RefusedByApi": refusal(HARBOR_CODES, "code", "ErrorEnvelope"),
+        "RefusedByLfs": by_lfs,
+        "RefusedArtifact": refusal(MLFLOW_CODES, "error_code", "ArtifactError"),
+    })
 }
 
 const OCI_CODES: &str = "BLOB_UNKNOWN, BLOB_UPLOAD_INVALID, BLOB_UPLOAD_UNKNOWN, DENIED, DIGEST_INVALID, \
@@ -130,6 +138,10 @@ const OCI_CODES: &str = "BLOB_UNKNOWN, BLOB_UPLOAD_INVALID, BLOB_UPLOAD_UNKNOWN,
     PAGINATION_NUMBER_INVALID, SIZE_INVALID, TOOMANYREQUESTS, UNAUTHORIZED, UNAVAILABLE, UNKNOWN, UNSUPPORTED";
 const HARBOR_CODES: &str = "BAD_REQUEST, CONFLICT, FORBIDDEN, METHOD_NOT_ALLOWED, NOT_FOUND, PRECONDITION, \
     TOO_MANY_REQUEST, UNAUTHORIZED, UNKNOWN";
+
+const MLFLOW_CODES: &str = "ENDPOINT_NOT_FOUND, INTERNAL_ERROR, INVALID_PARAMETER_VALUE, NOT_IMPLEMENTED, \
+    PERMISSION_DENIED, REQUEST_LIMIT_EXCEEDED, RESOURCE_CONFLICT, RESOURCE_DOES_NOT_EXIST, TEMPORARILY_UNAVAILABLE, \
+    UNAUTHENTICATED";
 
 pub(super) fn security_schemes() -> Value {
     let scheme = |scheme: &str, what: &str| json!({ "type": "http", "scheme": scheme, "description": what });

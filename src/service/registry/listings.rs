@@ -25,7 +25,7 @@ pub struct Page<T> {
 
 impl<T> Page<T> {
     /// Of entries that were asked for with one more than `limit`.
-    fn cut(mut entries: Vec<T>, limit: u32) -> Self {
+    pub(super) fn cut(mut entries: Vec<T>, limit: u32) -> Self {
         let has_more = entries.len() > limit as usize;
         entries.truncate(limit as usize);
         Self { entries, has_more }

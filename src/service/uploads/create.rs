@@ -73,7 +73,7 @@ impl Service {
         Upload { algorithm, user_id: caller.name().map(str::to_owned), ..upload }
     }
 
-    async fn insert(&self, upload: &Upload) -> Result<()> {
+    pub(super) async fn insert(&self, upload: &Upload) -> Result<()> {
         self.db.insert_upload(upload, &key::temp_prefix(upload.id)).await?;
         tracing::info!(upload = %upload.id, repository = %upload.repository, "upload begun");
         Ok(())

@@ -42,7 +42,7 @@ impl Service {
         {
             return Err(ServiceError::SizeInvalid(format!("this upload was begun for {declared} bytes")));
         }
-        let finalizing = self.finalize(upload, digest, hints, caller, true);
+        let finalizing = self.finalize(upload, digest.into(), hints, caller, true);
         let still_proving = |_| ServiceError::Busy("the object is still being proven".to_owned());
         timeout_at(deadline, finalizing).await.map_err(still_proving)??;
         timeout_at(deadline, self.link(repository, &digest)).await.map_err(still_proving)??;

@@ -16,6 +16,8 @@ mod finish;
 pub(super) mod lease;
 // Links a blob that another repository has.
 mod mount;
+// Begins an upload in parts of lengths that its client does not tell.
+pub(super) mod open_parts;
 // Counts how far a finalize is.
 pub(super) mod progress;
 // Sends a stock client to the store.

@@ -5,6 +5,7 @@ use bytes::Bytes;
 use futures_util::Stream;
 
 use crate::domain::digest::{Algorithm, Digest};
+use crate::domain::part::{MAX_PART_SIZE, Part};
 use crate::domain::upload::{State, Transfer, Upload};
 use crate::service::{Result, Service, ServiceError};
 use crate::storage::signed_url::{Grant, SignatureError};
@@ -52,6 +53,21 @@ impl Service {
             }
             (Some(Transfer::Multipart { plan, store_upload_id }), Some(number)) => {
                 let part = plan.part(number).ok_or(SignatureError::Mismatch)?;
+                self.storage.receive_part(upload.id, store_upload_id, part, body).await
+            }
+            (Some(Transfer::OpenMultipart { store_upload_id }), Some(number))
+                if upload.last_part.is_some_and(|last| number <= last) =>
+            {
+                let most = self.limits.max_blob_size.min(MAX_PART_SIZE);
+                let size = length.ok_or_else(|| {
+                    ServiceError::Invalid(
+                        "send the part's length in Content-Length, not in chunks".to_owned(),
+                    )
+                })?;
+                if size > most {
+                    return Err(ServiceError::TooLarge(format!("a part has at most {most} bytes here")));
+                }
+                let part = Part { number, offset: 0, size };
                 self.storage.receive_part(upload.id, store_upload_id, part, body).await
             }
             _ => return Err(SignatureError::Mismatch.into()),

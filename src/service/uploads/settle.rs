@@ -182,7 +182,7 @@ impl Service {
             self.abort_from(upload).await?;
             return Err(Refusal::Aborted.into());
         }
-        self.start_finalizing(upload, digest, ClientHints::default(), Claimant::Absent).await
+        self.start_finalizing(upload, digest.into(), ClientHints::default(), Claimant::Absent).await
     }
 
     /// Looks at the redirected uploads that are due, and begins to finalize what has arrived; says how many.

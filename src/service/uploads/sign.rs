@@ -13,7 +13,7 @@ use crate::domain::name::RepositoryName;
 use crate::domain::part::{MAX_PART_SIZE, Part, PartNumber, PartPlan, PartRange, ReceivedPart};
 use crate::domain::upload::{Refusal, Transfer, Upload, UploadId};
 use crate::service::{Result, Service, ServiceError};
-use crate::storage::{PartSigner, PresignedRequest, PutTerms, StorageError};
+use crate::storage::{Lengths, PartSigner, PresignedRequest, PutTerms, StorageError};
 
 /// From this size on parts are the default: AWS's own advice (Amazon S3 User Guide, "Uploading and copying
 /// objects using multipart upload").
@@ -74,8 +74,7 @@ impl ArrivedPart {
 /// Signs one part after the other, as they are taken. Nothing can fail any more.
 #[derive(Debug)]
 pub struct SignedParts {
-    /// Half a kilobyte of prepared hashes and text.
-    signer: Box<PartSigner>,
+    signer: PartSigner,
     plan: PartPlan,
     wanted: std::vec::IntoIter<PartNumber>,
 }
@@ -171,7 +170,8 @@ impl Service {
         if let Some(&Transfer::Multipart { plan, ref store_upload_id }) = upload.state.transfer() {
             let received = self.received(upload.id, store_upload_id).await?;
             let wanted = wanted(&plan, parts, &received)?.into_iter();
-            let signer = Box::new(self.storage.part_signer(upload.id, store_upload_id, lifetime).await?);
+            let signer =
+                self.storage.part_signer(upload.id, store_upload_id, Lengths::Signed, lifetime).await?;
             Ok(Presigned::Multipart { plan, parts: SignedParts { signer, plan, wanted }, received })
         } else {
             let terms = PutTerms { size: upload.size, digest: upload.declared_digest };
@@ -186,7 +186,7 @@ impl Service {
             return self.presigned(upload, None).await;
         };
         let lifetime = self.settings().url_lifetime();
-        let signer = Box::new(self.storage.part_signer(upload.id, store_upload_id, lifetime).await?);
+        let signer = self.storage.part_signer(upload.id, store_upload_id, Lengths::Signed, lifetime).await?;
         let wanted = plan.parts().map(|part| part.number).collect::<Vec<_>>().into_iter();
         Ok(Presigned::Multipart { plan, parts: SignedParts { signer, plan, wanted }, received: Vec::new() })
     }
@@ -275,7 +275,7 @@ fn mode(upload: &Upload, request: &SignRequest) -> Result<SignMode> {
         None => None,
         Some(Transfer::Put) => Some(SignMode::Put),
         Some(Transfer::Multipart { .. }) => Some(SignMode::Multipart),
-        Some(transfer @ (Transfer::Proxied(_) | Transfer::Redirected)) => {
+        Some(transfer @ (Transfer::OpenMultipart { .. } | Transfer::Proxied(_) | Transfer::Redirected)) => {
             return Err(Refusal::WrongMode(transfer.mode()).into());
         }
     };

@@ -47,7 +47,7 @@ impl UploadKind {
             _ if size > MAX_PART_SIZE => Self::Large,
             // Whatever was declared, its URL does not say it.
             Transfer::Put | Transfer::Redirected => Self::Put,
-            Transfer::Multipart { .. } => Self::Parts,
+            Transfer::Multipart { .. } | Transfer::OpenMultipart { .. } => Self::Parts,
         }
     }
 

@@ -45,7 +45,7 @@ use chrono::{DateTime, Utc};
 use crate::domain::clock::Clock;
 use crate::domain::upload::UploadId;
 use crate::storage::signed_url::{PartSigner, UrlSigner, expiry};
-use crate::storage::{PresignedRequest, PutTerms, StorageError, key};
+use crate::storage::{Lengths, PresignedRequest, PutTerms, StorageError, key};
 
 use directory::UploadDirectory;
 
@@ -121,8 +121,8 @@ impl Filesystem {
         Ok(self.signer.put(upload, terms, self.expires(lifetime)))
     }
 
-    pub(super) fn part_signer(&self, upload: UploadId, lifetime: Duration) -> PartSigner {
-        self.signer.parts(upload, self.expires(lifetime))
+    pub(super) fn part_signer(&self, upload: UploadId, lengths: Lengths, lifetime: Duration) -> PartSigner {
+        self.signer.parts(upload, lengths, self.expires(lifetime))
     }
 
     /// Writes a byte: a full disk or a read-only mount shows here and not first in a client's upload.

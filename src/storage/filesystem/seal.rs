@@ -49,7 +49,7 @@ impl Filesystem {
                 Transfer::Proxied(stored) if size != stored.received => {
                     return Err(StorageError::Precondition);
                 }
-                Transfer::Multipart { .. } | Transfer::Proxied(_) => None,
+                Transfer::Multipart { .. } | Transfer::OpenMultipart { .. } | Transfer::Proxied(_) => None,
             };
             let evidence = recorded.map_or(Evidence::None, |it| Evidence::Digest(it, Proof::StoreChecksum));
             let key = key::temp_sealed(upload, None);
@@ -96,7 +96,7 @@ fn prepare(directory: &UploadDirectory, transfer: &Transfer) -> Result<()> {
     match transfer {
         Transfer::Put | Transfer::Redirected => Ok(()),
         // Completing seals, so parts that are not sealed were not completed.
-        Transfer::Multipart { .. } => Err(StorageError::NotFound),
+        Transfer::Multipart { .. } | Transfer::OpenMultipart { .. } => Err(StorageError::NotFound),
         Transfer::Proxied(stored) => {
             let received = stored.received;
             if size_of(&directory.data()).map_err(failed())?.unwrap_or(0) < received {

@@ -18,7 +18,7 @@ use crate::storage::key::Key;
 use crate::storage::s3::ATTEMPTS;
 use crate::storage::s3::presign::{PROBE_TIMEOUT, http_client_with};
 use crate::storage::s3::signer::Signer;
-use crate::storage::{PresignedRequest, PutTerms, Result, StorageError};
+use crate::storage::{Lengths, PresignedRequest, PutTerms, Result, StorageError};
 
 const COPY_SOURCE: &str = "x-amz-copy-source";
 const COPY_GUARD: UrlGuards = UrlGuards { copy_source: true, checksum_algorithm: false };
@@ -225,8 +225,10 @@ impl Probe<'_> {
     ) -> Result<Written> {
         let (store, path) = (self.store, self.store.path(key));
         let store_upload_id = store.create_multipart_at(key).await?;
-        let signer =
-            holder.signer.parts(&path, &store_upload_id, guards.part_headers(), PROBE_TIMEOUT).await?;
+        let signer = holder
+            .signer
+            .parts(&path, &store_upload_id, Lengths::Signed, guards.part_headers(), PROBE_TIMEOUT)
+            .await?;
         let request = signer.sign(Part { number: PartNumber::FIRST, offset: 0, size: OTHER.len() as u64 });
         let sent = holder.put(&request, added, Bytes::from_static(OTHER)).await;
         let parts = match sent {

@@ -13,7 +13,7 @@ use crate::domain::range::ByteRange;
 use crate::domain::upload::{Transfer, UploadId};
 use crate::log_text::chain;
 use crate::storage::capability::UrlGuards;
-use crate::storage::{Finding, PutTerms, Result, Sealed, StorageError, key};
+use crate::storage::{Finding, Lengths, PutTerms, Result, Sealed, StorageError, key};
 
 /// Beyond this AWS refuses every signature (Amazon S3 API Reference, RequestTimeTooSkewed).
 const MAX_CLOCK_SKEW: TimeDelta = TimeDelta::minutes(15);
@@ -98,7 +98,10 @@ impl S3 {
             let second =
                 Part { number: first.number.next().unwrap_or(first.number), offset: first.size, size: 1 };
             let path = self.path(&key::temp_data(run));
-            let signer = self.upload_signer.parts(&path, &store_upload_id, Vec::new(), PROBE_TIMEOUT).await?;
+            let signer = self
+                .upload_signer
+                .parts(&path, &store_upload_id, Lengths::Signed, Vec::new(), PROBE_TIMEOUT)
+                .await?;
             for part in [first, second] {
                 let size = usize::try_from(part.size).unwrap_or_default();
                 let request = signer.sign(part);

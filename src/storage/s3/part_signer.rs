@@ -6,17 +6,17 @@ use super::signer;
 use crate::domain::part::Part;
 use crate::storage::{PresignedRequest, signed_url};
 
-/// Signs the PUTs of one upload's parts, each at the cost of a hash or two.
+/// Signs the PUTs of one upload's parts, each at the cost of a hash or two. Half a kilobyte of prepared hashes and text.
 #[derive(Debug)]
 pub enum PartSigner {
     /// URLs of the bucket.
-    S3(signer::PartSigner),
+    S3(Box<signer::PartSigner>),
     /// URLs that lead back to this service.
-    Own(signed_url::PartSigner),
+    Own(Box<signed_url::PartSigner>),
 }
 
 impl PartSigner {
-    /// Signs the PUT of one part, bound to its number and its length.
+    /// Signs the PUT of one part, bound to its number, and to its length if that is signed.
     #[must_use]
     pub fn sign(&self, part: Part) -> PresignedRequest {
         match self {

@@ -11,7 +11,7 @@ use crate::domain::upload::UploadId;
 use crate::storage::capability::{Capability, UrlGuards};
 use crate::storage::key::{self, Key};
 use crate::storage::signed_url::expiry;
-use crate::storage::{PresignedRequest, PutTerms, Result, StorageError};
+use crate::storage::{Lengths, PresignedRequest, PutTerms, Result, StorageError};
 
 /// A tiny object, there and back, at a store worth using.
 pub(in crate::storage) const PROBE_TIMEOUT: Duration = Duration::from_secs(30);
@@ -63,16 +63,21 @@ impl S3 {
         &self,
         upload: UploadId,
         store_upload_id: &str,
+        lengths: Lengths,
         lifetime: Duration,
     ) -> Result<PartSigner> {
         let Some(guards) = self.capabilities().url_guards() else {
             let expires_at = expiry(self.clock.now(), lifetime);
-            return Ok(PartSigner::Own(self.require_own_urls()?.parts(upload, expires_at)));
+            return Ok(PartSigner::Own(Box::new(
+                self.require_own_urls()?.parts(upload, lengths, expires_at),
+            )));
         };
         let path = self.path(&key::temp_data(upload));
-        let signer =
-            self.upload_signer.parts(&path, store_upload_id, guards.part_headers(), lifetime).await?;
-        Ok(PartSigner::S3(signer))
+        let signer = self
+            .upload_signer
+            .parts(&path, store_upload_id, lengths, guards.part_headers(), lifetime)
+            .await?;
+        Ok(PartSigner::S3(Box::new(signer)))
     }
 
     /// Signs a GET of an object that stands for a blob.

@@ -25,7 +25,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use tokio::sync::OnceCell;
 
 use crate::domain::clock::Clock;
-use crate::storage::{PresignedRequest, Result};
+use crate::storage::{Lengths, PresignedRequest, Result};
 
 pub(super) use credentials::CredentialCache;
 pub use part::PartSigner;
@@ -122,11 +122,12 @@ impl Signer {
         &self,
         key: &str,
         store_upload_id: &str,
+        lengths: Lengths,
         headers: Vec<(String, String)>,
         lifetime: Duration,
     ) -> Result<PartSigner> {
         let (target, stamp) = self.prepare(lifetime).await?;
-        Ok(PartSigner::new(target, stamp, key, store_upload_id, headers))
+        Ok(PartSigner::new(target, stamp, key, store_upload_id, lengths, headers))
     }
 
     /// Scheme, host and port of the endpoint, as URLs to this bucket have them.

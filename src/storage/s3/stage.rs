@@ -9,14 +9,17 @@
 //! reads it.
 
 use aws_sdk_s3::types::{ChecksumAlgorithm, CompletedMultipartUpload, CompletedPart};
+use uuid::Uuid;
 
 use super::{CONTENT_TYPE, S3, classify};
+use crate::domain::blob::Proof;
 use crate::domain::digest::Digest;
 use crate::domain::pace::Work;
 use crate::domain::part::PartNumber;
+use crate::domain::upload::UploadId;
 use crate::storage::capability::Capability;
 use crate::storage::key::{self, Key};
-use crate::storage::{Result, Sealed, Staged, StorageError};
+use crate::storage::{Evidence, Result, Sealed, Staged, StorageError};
 
 const STAGE: &str = "compute the SHA-256 of a part that it copies";
 
@@ -24,6 +27,19 @@ impl S3 {
     pub(in crate::storage) async fn stage(&self, sealed: &Sealed, digest: &Digest) -> Result<Staged> {
         let staged = self.stage_at(sealed, key::blob(digest)).await;
         self.relying_on(Capability::GateComputes, staged)
+    }
+
+    /// By a copy below the upload's own prefix: the blob's place is not known before it.
+    pub(in crate::storage) async fn seal_by_staging(
+        &self,
+        upload: UploadId,
+        from: &Sealed,
+    ) -> Result<Sealed> {
+        let key = key::temp_sealed(upload, Some(Uuid::new_v4()));
+        let staged = self.relying_on(Capability::GateComputes, self.stage_at(from, key.clone()).await)?;
+        self.publish(&staged).await?;
+        let evidence = Evidence::Digest(staged.sha256(), Proof::StoreCopy);
+        Ok(Sealed { evidence, ..self.head(key).await?.into() })
     }
 
     pub(in crate::storage) async fn stage_at(&self, from: &Sealed, place: Key) -> Result<Staged> {
@@ -104,7 +120,7 @@ impl S3 {
         match completed {
             Ok(_) => Ok(()),
             // A try that timed out at our end had completed it. Nothing unproven ever stands at a blob's place,
-            // so what has this size there is this blob.
+            // so what has this size there is this blob. Below a prefix of temporary objects the name is its own.
             Err(StorageError::UploadNotFound | StorageError::NotFound)
                 if self.head(staged.place.clone()).await?.size == staged.size =>
             {

@@ -41,7 +41,8 @@ pub async fn algorithm_kept(db: Arc<Db>) {
     let Some(Transfer::Proxied(stored)) = uploading.state.transfer() else { panic!("{uploading:?}") };
     assert_eq!(stored.hash_state.len(), SHA512_STATE_LENGTH);
 
-    let state = State::Finalizing { transfer, digest, lease: lease(now() + TimeDelta::minutes(1)) };
+    let state =
+        State::Finalizing { transfer, claim: digest.into(), lease: lease(now() + TimeDelta::minutes(1)) };
     let after = Upload { state, ..uploading.clone() };
     assert!(db.swap_upload(&uploading, &after, now()).await.expect("swap"));
     assert!(db.is_placing(&digest, now()).await.expect("placing"));

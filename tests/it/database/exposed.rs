@@ -13,7 +13,7 @@ use super::{blob, in_state, lease, name, now};
 
 /// Commits an upload of `digest` to `team/app/model` and says what came of it.
 async fn commit(db: &Db, digest: Digest, placement: fn(SealedObject) -> Placement) -> (UploadId, Committed) {
-    let state = State::Finalizing { transfer: Transfer::Put, digest, lease: lease(now()) };
+    let state = State::Finalizing { transfer: Transfer::Put, claim: digest.into(), lease: lease(now()) };
     let before = in_state(db, state, now()).await;
     let after = Upload { state: State::Completed { digest, size: 3 }, size: Some(3), ..before.clone() };
     let object = SealedObject { upload: before.id, path: format!("temp/{}/data", before.id), etag: None };

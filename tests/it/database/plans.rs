@@ -57,7 +57,7 @@ const SQLITE_SESSIONS: &str = "
 
 /// One text for both: what was completed, its links, and some parts. Each blob is the only one of a manifest, which is
 /// tagged and listed, and refers to another one of its repository; one repository has 10,000 tags.
-const REST: [&str; 12] = [
+const REST: [&str; 13] = [
     "INSERT INTO repository (name) SELECT repository_name FROM blob_upload_session GROUP BY repository_name
         UNION ALL SELECT 'team/tags'",
     "INSERT INTO blob (digest, size, proof, created_at, placed_at)
@@ -65,6 +65,8 @@ const REST: [&str; 12] = [
     "INSERT INTO repository_blob (repository_id, blob_id, created_at)
         SELECT repository.id, blob.id, blob.created_at
         FROM blob_upload_session JOIN repository ON name = repository_name JOIN blob ON digest = final_digest",
+    "INSERT INTO file (repository_id, path, blob_id, media_type, updated_at)
+        SELECT repository_id, 'd' || (blob_id % 100) || '/f' || blob_id, blob_id, 'a/b', created_at FROM repository_blob",
     "INSERT INTO blob_upload_part (upload_uuid, part_number, size, etag)
         SELECT upload_uuid, 1, 1, 'etag' FROM blob_upload_session WHERE status = 'pending'",
     "INSERT INTO manifest (repository_id, digest, media_type, artifact_type, subject_digest, payload, created_at)
@@ -115,9 +117,12 @@ const INDEXES: &str = "
     WHERE relnamespace = 'public'::REGNAMESPACE AND NOT indisunique AND NOT relispartition";
 
 /// Every parameter of a prepared statement that the planner is told: those of the cleaner's batches, and keys.
-const TOLD: [(&str, &str); 18] = [
+const TOLD: [(&str, &str); 21] = [
     ("find", "gen_random_uuid()"),
     ("find_link", "'team/7', '\\x07'"),
+    ("find_file", "'team/7', 'd7/f7'"),
+    ("files_below", "'team/7', 'd7/', 'd70', 101"),
+    ("directory_entries", "'team/7', 'd7/', 'd70', 4, 101, chr(1)"),
     ("tags", "'team/tags', 'sha256:5', 101"),
     ("blobs_of_repository", "'team/7', 7, 101"),
     ("repositories", "'team/5', 101, TRUE"),
@@ -204,7 +209,7 @@ pub async fn indexed(db: Arc<Db>) {
                 if PAGES.contains(&name) || name == "visible_repositories" {
                     check(&mut all, name, &lines, "USE TEMP B-TREE FOR ORDER BY");
                 }
-                for table in ["repository_blob", "manifest", "tag", "project", "audit_entry"] {
+                for table in ["repository_blob", "manifest", "file", "tag", "project", "audit_entry"] {
                     check(&mut all, name, &lines, &format!("SCAN {table}"));
                 }
             }

@@ -39,7 +39,7 @@ pub async fn looked_at(db: Arc<Db>) {
     // for anew.
     let dead = now() + TimeDelta::minutes(2);
     let state =
-        State::Finalizing { transfer: Transfer::Redirected, digest: Digest::EMPTY, lease: lease(dead) };
+        State::Finalizing { transfer: Transfer::Redirected, claim: Digest::EMPTY.into(), lease: lease(dead) };
     let claimed = Upload { state, ..upload.clone() };
     assert!(db.swap_upload(&upload, &claimed, now()).await.expect("swap"));
     assert_eq!((due(next).await.len(), due(dead).await.len()), (0, 1));

@@ -15,7 +15,7 @@ use super::{blob, in_state, lease, name, now};
 /// Commits an upload of `digest` and says what came of it.
 async fn commit(db: &Db, digest: Digest, proof: Proof, removal: Option<Uuid>) -> Committed {
     let until = now() + TimeDelta::minutes(1);
-    let state = State::Finalizing { transfer: Transfer::Put, digest, lease: lease(until) };
+    let state = State::Finalizing { transfer: Transfer::Put, claim: digest.into(), lease: lease(until) };
     let before = in_state(db, state, until).await;
     let after = Upload { state: State::Completed { digest, size: 3 }, size: Some(3), ..before.clone() };
     let committed =
@@ -75,10 +75,10 @@ pub async fn forgotten(db: Arc<Db>) {
     assert_eq!(db.unlink_blob(&repository, &digest, now()).await.expect("unlink"), Unlinked::Done);
     // Somebody finalizes as it: not claimed while the lease lives, and the row stays for as long as the session.
     let until = now() + TimeDelta::minutes(1);
-    let state = State::Finalizing { transfer: Transfer::Put, digest, lease: lease(until) };
+    let state = State::Finalizing { transfer: Transfer::Put, claim: digest.into(), lease: lease(until) };
     let finalizing = in_state(&db, state, until).await;
     assert_eq!(claim(&db, removal(60)).await, []);
-    let state = State::Finalizing { transfer: Transfer::Put, digest, lease: lease(now()) };
+    let state = State::Finalizing { transfer: Transfer::Put, claim: digest.into(), lease: lease(now()) };
     let idle = Upload { state, ..finalizing.clone() };
     assert!(db.swap_upload(&finalizing, &idle, now()).await.expect("swap"));
     let taken = removal(60);
@@ -165,7 +165,7 @@ pub async fn wrong_tombstone(db: Arc<Db>) {
 pub async fn unplaced(db: Arc<Db>) {
     let (digest, repository) = (Digest::from_sha256([12; 32]), name("team/app/model"));
     let until = now() + TimeDelta::minutes(1);
-    let state = State::Finalizing { transfer: Transfer::Put, digest, lease: lease(until) };
+    let state = State::Finalizing { transfer: Transfer::Put, claim: digest.into(), lease: lease(until) };
     let before = in_state(&db, state, until).await;
     let after = Upload { state: State::Completed { digest, size: 3 }, size: Some(3), ..before.clone() };
     let object = SealedObject { upload: before.id, path: "temp/x/sealed".to_owned(), etag: None };

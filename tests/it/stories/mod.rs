@@ -6,6 +6,8 @@ mod accounts;
 mod clients;
 // Git LFS on the wire.
 mod lfs;
+// Artifacts of MLflow.
+mod mlflow;
 // Blobs, manifests and tags.
 mod registry;
 // The service, its commands and its documents.
@@ -49,6 +51,7 @@ pub fn all(servers: &Servers) -> Vec<Group> {
         upkeep::groups(),
         service::groups(servers),
         clients::groups(servers),
+        mlflow::groups(servers),
     ]
     .into_iter()
     .flatten()

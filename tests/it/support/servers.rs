@@ -21,7 +21,7 @@ pub const REGISTRY_PASSWORD: &str = "secret";
 const FULL: &str = "OVERSIDE_TEST_FULL";
 
 /// The clients that `scripts/testing/clients.py` puts there.
-pub const CLIENTS: [&str; 13] = [
+pub const CLIENTS: [&str; 14] = [
     "crane",
     "regctl",
     "oras",
@@ -35,6 +35,7 @@ pub const CLIENTS: [&str; 13] = [
     "git_lfs",
     "git_lfs_debian",
     "hf",
+    "mlflow",
 ];
 
 /// Whom a store takes us for.

@@ -31,7 +31,7 @@ fn step(upload: Upload, choice: u8, now: i64) -> Upload {
         1 => upload.into_multipart(plan, None, "m".into(), at(now)),
         2 => upload.into_append(8, None, lease(owner, now + 5), at(now)),
         3 => upload.appended(Uuid::from_u128(owner), stored, None),
-        4 | 5 => upload.claim(Digest::EMPTY, lease(owner, now + 5), at(now)),
+        4 | 5 => upload.claim(Digest::EMPTY.into(), lease(owner, now + 5), at(now)),
         6 => upload.reopen(Uuid::from_u128(owner)),
         7 => upload.complete(Uuid::from_u128(owner), 1),
         8 => upload.fail(Uuid::from_u128(owner), failure),
@@ -75,10 +75,10 @@ proptest! {
 #[test]
 fn an_expired_lease_is_claimed_by_another_and_the_first_owner_is_told() {
     let upload =
-        begun().into_put(None, None, at(1)).and_then(|u| u.claim(Digest::EMPTY, lease(1, 10), at(1)));
+        begun().into_put(None, None, at(1)).and_then(|u| u.claim(Digest::EMPTY.into(), lease(1, 10), at(1)));
     let upload = upload.unwrap_or_else(|e| panic!("{e}"));
-    assert_eq!(upload.clone().claim(Digest::EMPTY, lease(2, 20), at(9)), Err(Refusal::Finalizing));
-    let stolen = upload.claim(Digest::EMPTY, lease(2, 20), at(10)).unwrap_or_else(|e| panic!("{e}"));
+    assert_eq!(upload.clone().claim(Digest::EMPTY.into(), lease(2, 20), at(9)), Err(Refusal::Finalizing));
+    let stolen = upload.claim(Digest::EMPTY.into(), lease(2, 20), at(10)).unwrap_or_else(|e| panic!("{e}"));
     assert_eq!(stolen.clone().complete(Uuid::from_u128(1), 3), Err(Refusal::LeaseLost));
     assert!(stolen.complete(Uuid::from_u128(2), 3).is_ok());
 }
@@ -91,14 +91,15 @@ fn what_was_declared_stays_declared() {
     assert_eq!(upload.clone().into_put(Some(6), None, at(1)), Err(Refusal::Redeclared("size")));
     let other = Digest::from_sha256([1; 32]);
     assert_eq!(upload.clone().into_put(None, Some(other), at(1)), Err(Refusal::Redeclared("digest")));
-    assert_eq!(upload.clone().claim(other, lease(1, 9), at(1)), Err(Refusal::Redeclared("digest")));
+    assert_eq!(upload.clone().claim(other.into(), lease(1, 9), at(1)), Err(Refusal::Redeclared("digest")));
     assert_eq!(upload.into_append(8, None, lease(1, 9), at(1)), Err(Refusal::WrongMode(TransferMode::Put)));
 }
 
 #[test]
 fn the_cleaner_leaves_alone_what_is_finalizing_under_a_live_lease() {
-    let upload =
-        begun().into_put(None, None, at(1)).and_then(|u| u.claim(Digest::EMPTY, lease(1, 200), at(99)));
+    let upload = begun()
+        .into_put(None, None, at(1))
+        .and_then(|u| u.claim(Digest::EMPTY.into(), lease(1, 200), at(99)));
     let upload = upload.unwrap_or_else(|e| panic!("{e}"));
     assert!(upload.clone().expire(at(150)).is_err());
     assert_eq!(upload.expire(at(TimeDelta::seconds(200).num_seconds())).map(|u| u.state), Ok(State::Expired));

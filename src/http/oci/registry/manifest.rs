@@ -9,13 +9,13 @@ use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, ETAG, LOCATION};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 
-use super::{is_known, quoted};
 use crate::domain::access::Caller;
 use crate::domain::digest::Digest;
 use crate::domain::manifest::MAX_MANIFEST_SIZE;
 use crate::domain::media_type::MediaType;
 use crate::domain::name::RepositoryName;
 use crate::domain::reference::{InvalidReference, Reference, Tag};
+use crate::http::download::{is_known, quoted};
 use crate::http::error::HttpError;
 use crate::http::extract::{HeldBody, INCOMPLETE, Parameters, content_length, held};
 use crate::http::oci::{Answer, CONTENT_DIGEST, location};

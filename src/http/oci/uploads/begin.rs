@@ -57,7 +57,7 @@ pub(in crate::http::oci) async fn begin(
 
 /// What the blob's digest will be computed with: what the client says (`digest-algorithm=`, OCI distribution, after
 /// 1.1), or what computed the digest that it names.
-fn algorithm(parameters: &Parameters, named: Option<Digest>) -> Result<Algorithm, HttpError> {
+pub(super) fn algorithm(parameters: &Parameters, named: Option<Digest>) -> Result<Algorithm, HttpError> {
     let (said, named) = (parameters.algorithm("digest-algorithm")?, named.map(|digest| digest.algorithm()));
     match (said, named) {
         (Some(said), Some(named)) if said != named => Err(HttpError::new(
@@ -133,7 +133,7 @@ async fn monolithic(
     let work = async move {
         let outcome = async {
             let appended = uploader.append(upload.clone(), whole, body).await?;
-            uploader.finalize(appended, digest, ClientHints::default(), &caller, true).await
+            uploader.finalize(appended, digest.into(), ClientHints::default(), &caller, true).await
         };
         let outcome = outcome.await;
         if outcome.is_err() {

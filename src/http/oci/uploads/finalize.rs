@@ -1,4 +1,5 @@
-//! `PUT /v2/{name}/blobs/uploads/{uuid}?digest=`: finalize, with the last chunk or a list of parts as body.
+//! `PUT /v2/{name}/blobs/uploads/{uuid}?digest=`: finalize, with the last chunk or a list of parts as body. Who does not
+//! know the digest asks with `?digest-algorithm=`, and is told.
 
 use std::sync::Arc;
 
@@ -9,11 +10,11 @@ use axum::response::{IntoResponse, Response};
 use futures_util::StreamExt;
 use overside_protocol::wire::FinalizeBody;
 
+use super::begin::algorithm;
 use super::{created, upload_location, uuid_headers};
 use crate::domain::access::Caller;
-use crate::domain::digest::Digest;
 use crate::domain::name::RepositoryName;
-use crate::domain::upload::{State, Transfer, Upload, UploadId};
+use crate::domain::upload::{Claim, State, Transfer, Upload, UploadId};
 use crate::http::connections::Connection;
 use crate::http::error::HttpError;
 use crate::http::extract::{INCOMPLETE, Parameters, bytes, chunk, content_length, held, json, lists};
@@ -38,16 +39,10 @@ pub(in crate::http::oci) async fn finalize(
     id: UploadId,
     request: Request,
 ) -> Answer {
-    let digest = Parameters::of(request.uri()).digest("digest")?.ok_or_else(|| {
-        HttpError::new(
-            StatusCode::BAD_REQUEST,
-            "DIGEST_INVALID",
-            "finalize with ?digest=, what the bytes should be",
-        )
-    })?;
+    let claim = claim(&Parameters::of(request.uri()))?;
     let wait = !lists(request.headers(), &PREFER, RESPOND_ASYNC);
     let mut upload = service.upload(caller, name, id).await?;
-    if let Some(size) = to_redirect(&upload, request.headers()) {
+    if let (Some(size), Some(digest)) = (to_redirect(&upload, request.headers()), claim.digest()) {
         let signs_in = request.headers().contains_key(AUTHORIZATION);
         let origin = request.extensions().get().cloned();
         let goes = |url: &str| !signs_in || can_sign_in_stay_behind(origin.as_ref(), url);
@@ -62,14 +57,16 @@ pub(in crate::http::oci) async fn finalize(
     match &upload.state {
         // With nothing sent so far the body is the blob, even an empty one. Where it can be neither, the claim
         // will say so.
-        State::Pending { .. } if !is_empty(&request) || digest.is_of_nothing() => {
-            upload = append(service, upload, digest, request).await?;
+        State::Pending { .. }
+            if !is_empty(&request) || claim.digest().is_some_and(|digest| digest.is_of_nothing()) =>
+        {
+            upload = append(service, upload, claim, request).await?;
         }
         // A last chunk that is here already was sent before a crash between its append and the claim.
         State::Uploading { transfer: Transfer::Proxied(_), .. }
-            if !is_empty(&request) && !upload.has_received(digest) =>
+            if !is_empty(&request) && !has_received(&upload, claim, &request)? =>
         {
-            upload = append(service, upload, digest, request).await?;
+            upload = append(service, upload, claim, request).await?;
         }
         State::Uploading { transfer: transfer @ (Transfer::Put | Transfer::Multipart { .. }), .. } => {
             let most = longest_body(transfer);
@@ -94,7 +91,7 @@ pub(in crate::http::oci) async fn finalize(
         }
         _ => {}
     }
-    let finalized = service.finalize(upload, digest, told, caller, wait).await?;
+    let finalized = service.finalize(upload, claim, told, caller, wait).await?;
     drop(memory);
     match finalized {
         Finalized::Completed(digest) => {
@@ -109,6 +106,34 @@ pub(in crate::http::oci) async fn finalize(
             uuid_headers(&mut response, id);
             Ok(response)
         }
+    }
+}
+
+/// What the bytes are to be taken for.
+fn claim(parameters: &Parameters) -> Result<Claim, HttpError> {
+    match (parameters.digest("digest")?, parameters.algorithm("digest-algorithm")?) {
+        (Some(digest), _) => algorithm(parameters, Some(digest)).map(|_| digest.into()),
+        (None, Some(algorithm)) => Ok(Claim::Computed(algorithm)),
+        (None, None) => Err(HttpError::new(
+            StatusCode::BAD_REQUEST,
+            "DIGEST_INVALID",
+            "finalize with ?digest=, what the bytes should be, or with ?digest-algorithm=sha256 to be told what they are",
+        )),
+    }
+}
+
+/// Whether the last chunk is here already. A digest tells; without one the chunk has to say where it goes, or it would be
+/// appended twice by who sends it again.
+fn has_received(upload: &Upload, claim: Claim, request: &Request) -> Result<bool, HttpError> {
+    let received = upload.state.received().unwrap_or_default();
+    match (claim, chunk(request.headers())?.range) {
+        (Claim::Digest(digest), _) => Ok(upload.has_received(digest)),
+        (Claim::Computed(_), Some(range)) => Ok(range.start < received && range.end == received),
+        (Claim::Computed(_), None) if received == 0 => Ok(false),
+        (Claim::Computed(_), None) => Err(HttpError::invalid(
+            "without a digest the last chunk says where it goes: send Content-Range, or append it by PATCH and finalize \
+             without a body",
+        )),
     }
 }
 
@@ -139,7 +164,7 @@ fn redirect(id: UploadId, url: String) -> Response {
 fn longest_body(transfer: &Transfer) -> usize {
     let parts = match transfer {
         Transfer::Multipart { plan, .. } => plan.part_count().into(),
-        Transfer::Put | Transfer::Redirected | Transfer::Proxied(_) => 0,
+        Transfer::Put | Transfer::Redirected | Transfer::OpenMultipart { .. } | Transfer::Proxied(_) => 0,
     };
     LONGEST_BODY + parts * LONGEST_PART
 }
@@ -153,13 +178,13 @@ fn too_long(most: usize) -> HttpError {
 async fn append(
     service: &Arc<Service>,
     upload: Upload,
-    whole: Digest,
+    claim: Claim,
     request: Request,
 ) -> Result<Upload, HttpError> {
     let (place, received) =
         (upload_location(&upload.repository, upload.id), upload.state.received().unwrap_or_default());
     let appended = async {
-        let last = Chunk { whole: Some(whole), ..chunk(request.headers())? };
+        let last = Chunk { whole: claim.digest(), ..chunk(request.headers())? };
         let request = holding(request, service.admit_load(Load::Upload).await?);
         Ok(service.append(upload, last, bytes(request.into_body())).await?)
     };

@@ -95,7 +95,8 @@ fn state(upload: &Upload) -> wire::UploadState {
         size: upload.size,
         received_offset: upload.state.received(),
         digest: match &upload.state {
-            State::Completed { digest, .. } | State::Finalizing { digest, .. } => Some(*digest),
+            State::Completed { digest, .. } => Some(*digest),
+            State::Finalizing { claim, .. } => claim.digest(),
             _ => upload.declared_digest,
         },
         failure: match &upload.state {

@@ -93,7 +93,9 @@ const fn owner(entry: &TempEntry) -> Option<UploadId> {
 
 fn known_multipart(session: &Upload) -> Option<&str> {
     match session.state.transfer()? {
-        Transfer::Multipart { store_upload_id, .. } => Some(store_upload_id),
+        Transfer::Multipart { store_upload_id, .. } | Transfer::OpenMultipart { store_upload_id } => {
+            Some(store_upload_id)
+        }
         Transfer::Proxied(stored) => stored.store_upload_id.as_deref(),
         Transfer::Put | Transfer::Redirected => None,
     }

@@ -149,7 +149,7 @@ impl Service {
             && match transfer {
                 Transfer::Put => mode == SignMode::Put,
                 Transfer::Multipart { .. } => mode == SignMode::Multipart,
-                Transfer::Proxied(_) | Transfer::Redirected => false,
+                Transfer::OpenMultipart { .. } | Transfer::Proxied(_) | Transfer::Redirected => false,
             }
     }
 

@@ -6,7 +6,7 @@ use uuid::Uuid;
 use crate::domain::access::Caller;
 use crate::domain::audit::{AuditEntry, AuditedAction, Operation, ResourceType};
 use crate::domain::digest::Digest;
-use crate::domain::upload::Upload;
+use crate::domain::upload::{Claim, Upload};
 use crate::service::{Result, Service, ServiceError};
 
 /// Who wants an upload finalized.
@@ -41,11 +41,11 @@ impl Service {
         &self,
         upload: Upload,
         owner: Uuid,
-        digest: Digest,
+        claim: Claim,
         claimant: &Claimant,
     ) -> Result<Upload> {
         self.transition(upload, |upload| {
-            let upload = upload.claim(digest, self.lease_for(owner), self.clock.now())?;
+            let upload = upload.claim(claim, self.lease_for(owner), self.clock.now())?;
             Ok(match claimant {
                 Claimant::Client(_) => upload.touch(self.after(self.settings().upload_lifetime())),
                 Claimant::Absent => upload,

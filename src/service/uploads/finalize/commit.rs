@@ -31,22 +31,21 @@ impl Service {
         &self,
         claimed: &Upload,
         owner: Uuid,
-        digest: Digest,
         proven: &Proven,
         claimant: &Claimant,
     ) -> Result<bool> {
-        let Proven { sealed, proof, placement, removal } = proven;
+        let Proven { digest, sealed, proof, placement, removal } = proven;
         let mut before = claimed.clone();
         for _ in 0..SWAP_ATTEMPTS {
             let after = before.clone().complete(owner, sealed.size)?;
             let blob = Blob {
-                digest,
+                digest: *digest,
                 size: sealed.size,
                 proof: *proof,
                 created_at: self.clock.now(),
                 placement: placement.clone(),
             };
-            let push = claimant.push(&before, digest, blob.created_at);
+            let push = claimant.push(&before, *digest, blob.created_at);
             let placing_until = self.after(self.limits.lease);
             match self.db.commit_blob(&before, &after, &blob, placing_until, *removal, Some(&push)).await? {
                 Committed::Done => return Ok(true),

@@ -3,7 +3,7 @@
 //! 1. claim  2. assemble  3. seal and verify  4. commit  5. place  6. discard
 //!
 //! Here are the steps in their order; each has a file. None calls one that stands before it in this list:
-//! `claim`, `assemble`, `commit`, `place`, `verify`, `read_back`, `seal`, `discard`. Placing seals and verifies once more
+//! `claim`, `assemble`, `commit`, `place`, `identify`, `verify`, `read_back`, `seal`, `discard`. Placing seals and verifies once more
 //! what a URL still reaches.
 //!
 //! Every step may be repeated, by this replica or another, after a crash between any two. No database
@@ -17,6 +17,7 @@ mod assemble;
 mod claim;
 mod commit;
 mod discard;
+mod identify;
 pub(in crate::service) mod place;
 pub(in crate::service) mod read_back;
 mod seal;
@@ -37,7 +38,7 @@ use crate::domain::blob::{Placement, Proof};
 use crate::domain::digest::Digest;
 use crate::domain::midstate::Midstate;
 use crate::domain::part::PartNumber;
-use crate::domain::upload::{Phase, Refusal, State, Upload};
+use crate::domain::upload::{Claim, Phase, Refusal, State, Upload};
 use crate::service::bodies::NOBODY;
 use crate::service::{Result, Service, ServiceError};
 use crate::storage::Sealed;
@@ -70,6 +71,7 @@ pub struct NamedPart {
 /// Bytes whose digest is proven.
 #[derive(Debug)]
 struct Proven {
+    digest: Digest,
     sealed: Sealed,
     proof: Proof,
     /// Where a blob made of them is to be read.
@@ -87,12 +89,12 @@ pub enum Finalized {
 }
 
 impl Service {
-    /// Finalizes as `digest`. Asked twice, or on two replicas at once, it gives one blob and two successes.
+    /// Finalizes as what is claimed. Asked twice, or on two replicas at once, it gives one blob and two successes.
     /// Who does not `wait` is answered as soon as the session is claimed. `upload` was read for this request.
     pub async fn finalize(
         self: &Arc<Self>,
         mut upload: Upload,
-        digest: Digest,
+        claim: Claim,
         hints: ClientHints,
         caller: &Caller,
         wait: bool,
@@ -100,7 +102,7 @@ impl Service {
         let deadline = tokio::time::Instant::now() + WAIT_FOR_OTHERS;
         let claimant = Claimant::Client(caller.clone());
         loop {
-            let claimed = self.start_finalizing(upload.clone(), digest, hints.clone(), claimant.clone());
+            let claimed = self.start_finalizing(upload.clone(), claim, hints.clone(), claimant.clone());
             let error = match claimed.await {
                 Ok(_) if !wait => return Ok(Finalized::Accepted),
                 Ok(working) => match working.await? {
@@ -111,7 +113,7 @@ impl Service {
             };
             match error {
                 ServiceError::Refused(Refusal::Appending) => upload = self.wait_for_lease(&upload).await?,
-                ServiceError::Refused(Refusal::Completed(done)) if done == digest => {
+                ServiceError::Refused(Refusal::Completed(done)) if claim.admits(done) => {
                     return Ok(Finalized::Completed(done));
                 }
                 ServiceError::Refused(Refusal::Completed(done)) => {
@@ -120,7 +122,7 @@ impl Service {
                 // Another owner works on it and may well succeed.
                 ServiceError::Refused(Refusal::Finalizing | Refusal::LeaseLost) if !wait => {
                     return match self.read_again(upload.id).await?.state {
-                        State::Finalizing { digest: claimed, .. } if claimed != digest => {
+                        State::Finalizing { claim: Claim::Digest(claimed), .. } if !claim.admits(claimed) => {
                             Err(ServiceError::OtherDigest(claimed))
                         }
                         _ => Ok(Finalized::Accepted),
@@ -144,9 +146,9 @@ impl Service {
     pub(in crate::service) async fn take_over(self: &Arc<Self>, limit: u32) -> Result<usize> {
         let mut taken = 0;
         for upload in self.db.abandoned_uploads(self.clock.now(), limit).await? {
-            let State::Finalizing { digest, .. } = upload.state else { continue };
+            let State::Finalizing { claim, .. } = upload.state else { continue };
             let id = upload.id;
-            match self.start_finalizing(upload, digest, ClientHints::default(), Claimant::Absent).await {
+            match self.start_finalizing(upload, claim, ClientHints::default(), Claimant::Absent).await {
                 // It goes on by itself; its outcome is logged and persisted where it is decided.
                 Ok(_) => {
                     tracing::info!(upload = %id, "took over an abandoned finalize");
@@ -163,14 +165,14 @@ impl Service {
     pub(in crate::service) async fn start_finalizing(
         self: &Arc<Self>,
         upload: Upload,
-        digest: Digest,
+        claim: Claim,
         hints: ClientHints,
         claimant: Claimant,
     ) -> Result<JoinHandle<Result<Digest>>> {
         let owner = Uuid::new_v4();
-        let upload = self.claim(upload, owner, digest, &claimant).await?;
+        let upload = self.claim(upload, owner, claim, &claimant).await?;
         let service = Arc::clone(self);
-        let work = service.finalize_claimed(upload, owner, digest, hints, claimant);
+        let work = service.finalize_claimed(upload, owner, hints, claimant);
         Ok(self.tasks.spawn(work.instrument(tracing::Span::current())))
     }
 
@@ -178,35 +180,37 @@ impl Service {
         self: Arc<Self>,
         upload: Upload,
         owner: Uuid,
-        digest: Digest,
         hints: ClientHints,
         claimant: Claimant,
     ) -> Result<Digest> {
         let caller = upload.user_id.as_deref().unwrap_or(NOBODY);
         let progress = ProgressCounter::new(caller.into(), upload.size.unwrap_or_default());
+        let mut upload = upload;
         let committed = async {
             for _ in 0..REMOVALS_MET {
                 let heartbeat = self.keep_lease(upload.clone(), owner, Some(progress.clone()));
-                let proven = tokio::select! {
-                    proven = Box::pin(self.prove(&upload, digest, &hints, &progress)) => proven,
+                let (identified, proven) = tokio::select! {
+                    proven = Box::pin(self.prove(upload.clone(), owner, &hints, &progress)) => proven,
                     () = heartbeat.lost.cancelled() => Err(Refusal::LeaseLost.into()),
                     () = self.handover.cancelled() => Err(ServiceError::Stopping),
                 }?;
                 drop(heartbeat);
-                if self.commit(&upload, owner, digest, &proven, &claimant).await? {
+                upload = identified;
+                if self.commit(&upload, owner, &proven, &claimant).await? {
                     return Ok(proven);
                 }
-                tracing::info!(upload = %upload.id, %digest, "the blob changed meanwhile");
+                tracing::info!(upload = %upload.id, digest = %proven.digest, "the blob changed meanwhile");
             }
             Err(ServiceError::Contended)
         };
         match committed.await {
             Ok(proven) => {
+                let digest = proven.digest;
                 tracing::info!(upload = %upload.id, %digest, proof = %proven.proof, "upload completed");
                 self.keep_pace().await;
                 let turn = self.placings.take(progress.caller(), 1).await;
                 if let Some(transfer) = upload.state.transfer() {
-                    self.finish_in_background(turn, upload.id, transfer.clone(), proven, digest);
+                    self.finish_in_background(turn, upload.id, transfer.clone(), proven);
                 }
                 Ok(digest)
             }
@@ -214,22 +218,37 @@ impl Service {
         }
     }
 
-    /// Steps 2 and 3: assemble, seal and verify. Where placing costs nothing it is done here as well.
+    /// Steps 2 and 3: assemble, seal and verify, where it has to be with a look at what the bytes are. Where placing
+    /// costs nothing it is done here as well. Gives the session as it is by then.
     async fn prove(
         self: &Arc<Self>,
-        upload: &Upload,
-        digest: Digest,
+        upload: Upload,
+        owner: Uuid,
         hints: &ClientHints,
         progress: &ProgressCounter,
-    ) -> Result<Proven> {
-        let transfer = upload.state.transfer().ok_or(Refusal::LeaseLost)?;
-        check_midstates(transfer, digest, &hints.midstates)?;
-        self.assemble(upload, transfer, &hints.parts).await?;
+    ) -> Result<(Upload, Proven)> {
+        let State::Finalizing { transfer, claim, .. } = upload.state.clone() else {
+            return Err(Refusal::LeaseLost.into());
+        };
+        let transfer = &transfer;
+        check_midstates(transfer, claim.algorithm(), &hints.midstates)?;
+        self.assemble(&upload, transfer, &hints.parts).await?;
         progress.enter(Phase::Copying, upload.size.unwrap_or_default());
-        let sealed = self.seal(upload, transfer, digest.algorithm()).await?;
+        let sealed = self.seal(&upload, transfer, claim.algorithm()).await?;
         // The commit asks for nothing: what it adds is held. Mostly it was before it came.
-        self.reserve(upload, sealed.size).await?;
+        self.reserve(&upload, sealed.size).await?;
         let midstates = &hints.midstates;
+        let (upload, digest, sealed) = match claim {
+            Claim::Digest(digest) => (upload, digest, sealed),
+            Claim::Computed(algorithm) => {
+                let computing = self.compute(&upload, transfer, sealed, algorithm, midstates, progress);
+                let (digest, sealed) = Box::pin(computing).await?;
+                // From here on it is as if the client had told it: nothing is looked up or written under a digest that
+                // nobody is seen to finalize as.
+                let step = |upload: Upload| Ok(upload.identify(owner, digest)?);
+                (self.transition(upload, step).await?, digest, sealed)
+            }
+        };
         let fixed =
             Box::pin(self.verify_fixed(upload.id, transfer, sealed, digest, midstates, progress)).await?;
         let (sealed, proof, staged) = fixed;
@@ -246,14 +265,14 @@ impl Service {
             (Some(staged), _) => self.storage.publish(&staged).await?,
             (None, Some(true)) => {
                 let placement = sealed.placement(upload.id);
-                return Ok(Proven { sealed, proof, placement, removal });
+                return Ok((upload, Proven { digest, sealed, proof, placement, removal }));
             }
             (None, None) if self.is_placed_behind(&sealed) => {
                 let placement = sealed.placement(upload.id);
-                return Ok(Proven { sealed, proof, placement, removal });
+                return Ok((upload, Proven { digest, sealed, proof, placement, removal }));
             }
             (None, _) => self.place(upload.id, progress.caller(), &sealed, digest).await?,
         }
-        Ok(Proven { sealed, proof, placement: Placement::Placed, removal })
+        Ok((upload, Proven { digest, sealed, proof, placement: Placement::Placed, removal }))
     }
 }

@@ -45,11 +45,10 @@ impl Service {
         id: UploadId,
         transfer: Transfer,
         proven: Proven,
-        digest: Digest,
     ) {
-        let service = Arc::clone(self);
+        let (service, digest) = (Arc::clone(self), proven.digest);
         let settling = async move {
-            match service.place_proven(id, turn.caller(), &digest, &proven).await {
+            match service.place_proven(id, turn.caller(), &proven).await {
                 // Its second proof may have left a copy of its own.
                 Ok(true) if proven.sealed.is_exposed => service.discard_or_leave(id).await,
                 Ok(true) => service.discard_completed(id, &transfer, &proven.sealed).await,
@@ -66,7 +65,6 @@ impl Service {
         self: &Arc<Self>,
         id: UploadId,
         caller: &Arc<str>,
-        digest: &Digest,
         proven: &Proven,
     ) -> Result<bool> {
         // Where the blob was there before, or another upload of the same bytes was faster, nothing stands on this
@@ -74,7 +72,7 @@ impl Service {
         if proven.placement == Placement::Placed || !self.db.holds_blob(id).await? {
             return Ok(true);
         }
-        self.place_sealed(id, caller, digest, &proven.sealed).await
+        self.place_sealed(id, caller, &proven.digest, &proven.sealed).await
     }
 
     /// Goes on with blobs whose replica died, and lets go of temporary objects that nobody reads any more.

@@ -53,19 +53,17 @@ impl Service {
         Ok(digest)
     }
 
-    /// Reads the object part by part, each hashed from the midstate claimed before it. True is a proof that it is
-    /// `claimed`. False says nothing of the bytes: a midstate may be wrong where the digest is right. There is one
-    /// after each part but the last, or none.
+    /// Reads the object part by part, each hashed from the midstate claimed before it, and tells its SHA-256. None says
+    /// nothing of the bytes: a midstate may be wrong. There is one after each part but the last, or none.
     pub(super) async fn read_back_parts(
         self: &Arc<Self>,
         sealed: &Sealed,
         plan: &PartPlan,
         midstates: &[Midstate],
-        claimed: Digest,
         progress: &ProgressCounter,
-    ) -> Result<bool> {
+    ) -> Result<Option<Digest>> {
         if midstates.is_empty() {
-            return Ok(false);
+            return Ok(None);
         }
         progress.enter(Phase::ReadingBack, sealed.size);
         let checks = plan.parts().enumerate().map(|(index, part)| {
@@ -77,21 +75,26 @@ impl Service {
                     Some(before) => before.resume(part.offset),
                 };
                 // Parts that end inside a block have no midstates.
-                let Some(hasher) = hasher else { return Ok(false) };
+                let Some(hasher) = hasher else { return Ok(PartEnd::Other) };
                 let range = ByteRange { start: part.offset, end: part.offset + part.size };
                 let hasher = self.hash_range(sealed, range, hasher, progress).await?;
-                Ok::<_, ServiceError>(leads_to(hasher, after, claimed))
+                Ok::<_, ServiceError>(PartEnd::of(hasher, after))
             }
         });
         let (mut checks, began) = (stream::iter(checks).buffer_unordered(HASHERS_AT_ONCE), Instant::now());
-        while let Some(fits) = checks.next().await {
-            if !fits? {
-                tracing::info!("the midstates do not fit the bytes; reading them in order");
-                return Ok(false);
+        let mut digest = None;
+        while let Some(end) = checks.next().await {
+            match end? {
+                PartEnd::Midstate => {}
+                PartEnd::Whole(whole) => digest = Some(whole),
+                PartEnd::Other => {
+                    tracing::info!("the midstates do not fit the bytes; reading them in order");
+                    return Ok(None);
+                }
             }
         }
         self.storage.record_reading(sealed.size, began.elapsed());
-        Ok(true)
+        Ok(digest)
     }
 
     /// Reads a range in pieces that travel while the ones before are hashed.
@@ -138,11 +141,23 @@ impl Service {
     }
 }
 
-/// Whether what was hashed comes to the midstate claimed after it, or, after the last part, to the digest.
-fn leads_to(hasher: Hasher, after: Option<Midstate>, claimed: Digest) -> bool {
-    match after {
-        Some(after) => Midstate::of(&hasher) == Some(after),
-        None => hasher.finish() == claimed,
+/// What hashing a part came to.
+enum PartEnd {
+    /// The midstate claimed after it.
+    Midstate,
+    /// The digest of the whole, after the last part.
+    Whole(Digest),
+    /// Nothing that was claimed.
+    Other,
+}
+
+impl PartEnd {
+    fn of(hasher: Hasher, after: Option<Midstate>) -> Self {
+        match after {
+            Some(after) if Midstate::of(&hasher) == Some(after) => Self::Midstate,
+            Some(_) => Self::Other,
+            None => Self::Whole(hasher.finish()),
+        }
     }
 }
 

@@ -46,7 +46,9 @@ fn nothing_there(transfer: &Transfer) -> ServiceError {
             "nothing has been uploaded to the presigned URL yet; send the bytes, then finalize again"
                 .to_owned(),
         ),
-        Transfer::Multipart { .. } | Transfer::Proxied(_) => ServiceError::Vanished,
+        Transfer::Multipart { .. } | Transfer::OpenMultipart { .. } | Transfer::Proxied(_) => {
+            ServiceError::Vanished
+        }
     }
 }
 

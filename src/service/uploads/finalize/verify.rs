@@ -56,11 +56,13 @@ impl Service {
                     return Err(ServiceError::Vanished);
                 }
                 let streamed = stored.digest().ok_or(ServiceError::Vanished)?;
-                if streamed.algorithm() == algorithm {
-                    (streamed, Proof::Streamed)
-                } else {
+                match sealed.evidence {
+                    _ if streamed.algorithm() == algorithm => (streamed, Proof::Streamed),
+                    Evidence::Digest(computed, proof) if computed.algorithm() == algorithm => {
+                        (computed, proof)
+                    }
                     // What it was hashed with was a guess, and wrong.
-                    (self.read_back(sealed, algorithm, progress).await?, Proof::ReadBack)
+                    _ => (self.read_back(sealed, algorithm, progress).await?, Proof::ReadBack),
                 }
             }
             (_, Evidence::Digest(computed, proof)) if computed.algorithm() == algorithm => (computed, proof),
@@ -69,14 +71,19 @@ impl Service {
                 let staged = staged.insert(self.storage.stage(sealed, &claimed).await.map_err(changed)?);
                 (staged.sha256(), Proof::StoreCopy)
             }
-            (Transfer::Multipart { plan, .. }, Evidence::None)
-                if self.read_back_parts(sealed, plan, midstates, claimed, progress).await? =>
-            {
-                (claimed, Proof::ReadBack)
-            }
             // A digest by another algorithm says nothing of this one.
             (_, Evidence::None | Evidence::Digest(..)) => {
-                (self.read_back(sealed, algorithm, progress).await?, Proof::ReadBack)
+                let by_parts = match transfer {
+                    Transfer::Multipart { plan, .. } => {
+                        self.read_back_parts(sealed, plan, midstates, progress).await?
+                    }
+                    _ => None,
+                };
+                let computed = match by_parts {
+                    Some(computed) => computed,
+                    None => self.read_back(sealed, algorithm, progress).await?,
+                };
+                (computed, Proof::ReadBack)
             }
         };
         if computed == claimed {
@@ -91,16 +98,20 @@ impl Service {
             }
             // Bytes that went past us need not be the caller's own: a store may let a URL copy another object. Its
             // digest would be a key to it.
-            Transfer::Put | Transfer::Redirected | Transfer::Multipart { .. } => {
-                ServiceError::NotTheDigest(claimed)
-            }
+            Transfer::Put
+            | Transfer::Redirected
+            | Transfer::Multipart { .. }
+            | Transfer::OpenMultipart { .. } => ServiceError::NotTheDigest(claimed),
         })
     }
 }
 
 /// Refused, where they are no use, and not passed over: who sends them counts on a proof in parallel.
-pub(super) fn check_midstates(transfer: &Transfer, digest: Digest, midstates: &[Midstate]) -> Result<()> {
-    let algorithm = digest.algorithm();
+pub(super) fn check_midstates(
+    transfer: &Transfer,
+    algorithm: Algorithm,
+    midstates: &[Midstate],
+) -> Result<()> {
     if algorithm != Algorithm::Sha256 && !midstates.is_empty() {
         return Err(ServiceError::Invalid(format!(
             "sha256_midstates prove nothing of a {algorithm} digest; finalize again without them"
@@ -108,7 +119,7 @@ pub(super) fn check_midstates(transfer: &Transfer, digest: Digest, midstates: &[
     }
     let boundaries = match transfer {
         Transfer::Multipart { plan, .. } => usize::from(plan.part_count()) - 1,
-        Transfer::Put | Transfer::Redirected | Transfer::Proxied(_) => 0,
+        Transfer::Put | Transfer::Redirected | Transfer::OpenMultipart { .. } | Transfer::Proxied(_) => 0,
     };
     if midstates.is_empty() || midstates.len() == boundaries {
         return Ok(());

@@ -9,7 +9,7 @@ use super::stamp::{self, Stamp};
 use super::target::Target;
 use super::{QUERY, encode};
 use crate::domain::part::Part;
-use crate::storage::PresignedRequest;
+use crate::storage::{Lengths, PresignedRequest};
 
 /// Digits of a part's number at most.
 const NUMBER_LENGTH: usize = 5;
@@ -18,7 +18,7 @@ const NUMBER_LENGTH: usize = 5;
 pub struct PartSigner {
     /// Has taken in the canonical request up to the part's number.
     hash: Sha256,
-    /// The canonical request between the part's number and its length.
+    /// The canonical request between the part's number and its length, if that is signed.
     after_number: String,
     /// The canonical request after the part's length.
     after_length: String,
@@ -28,35 +28,42 @@ pub struct PartSigner {
     query: String,
     /// What every part's PUT must carry beside its length.
     headers: Vec<(String, String)>,
+    lengths: Lengths,
     stamp: Stamp,
 }
 
 impl PartSigner {
-    /// `more` are headers that every part's PUT must carry: in the order of their names, which follow `host`.
+    /// `more` are headers that every part's PUT must carry: in the order of their names, which follow `host`. What is to
+    /// be signed are parts with their lengths, or without.
     pub(super) fn new(
         target: &Target,
         stamp: Stamp,
         key: &str,
         store_upload_id: &str,
+        lengths: Lengths,
         more: Vec<(String, String)>,
     ) -> Self {
         let (path, host) = (target.path(key), target.host());
         let upload_id = encode(store_upload_id, QUERY);
-        let mut headers = vec!["content-length", "host"];
+        let (mut headers, before_length, after_length) = match lengths {
+            Lengths::Signed => (vec!["content-length", "host"], "content-length:", "\n"),
+            Lengths::Open => (vec!["host"], "", ""),
+        };
         headers.extend(more.iter().map(|(name, _)| name.as_str()));
         let query = stamp.canonical_query(&headers);
-        let mut lines = format!("\nhost:{host}\n");
+        let mut lines = format!("{after_length}host:{host}\n");
         for (name, value) in &more {
             // Writing to a string cannot fail.
             let _ = writeln!(lines, "{name}:{value}");
         }
         Self {
             hash: stamp::hash(&format!("PUT\n{path}\n{query}&partNumber=")),
-            after_number: format!("&uploadId={upload_id}&x-id=UploadPart\ncontent-length:"),
+            after_number: format!("&uploadId={upload_id}&x-id=UploadPart\n{before_length}"),
             after_length: format!("{lines}\n{}\nUNSIGNED-PAYLOAD", headers.join(";")),
             url: format!("{}{path}?x-id=UploadPart&partNumber=", target.origin()),
             query: format!("&uploadId={upload_id}&{}", stamp.url_query(&headers)),
             headers: more,
+            lengths,
             stamp,
         }
     }
@@ -66,7 +73,7 @@ impl PartSigner {
         self.stamp.expires_at()
     }
 
-    /// Signs the PUT of one part, bound to its number and its length.
+    /// Signs the PUT of one part, bound to its number, and to its length if that is signed.
     #[must_use]
     pub fn sign(&self, part: Part) -> PresignedRequest {
         let length = self.url.len() + NUMBER_LENGTH + self.query.len() + self.stamp.signature_length();
@@ -74,15 +81,15 @@ impl PartSigner {
         url.push_str(&self.url);
         // Writing to a string cannot fail.
         let _ = write!(url, "{}", part.number);
-        let size = part.size.to_string();
+        let size = (self.lengths == Lengths::Signed).then(|| part.size.to_string());
         let mut hash = self.hash.clone();
         hash.update(&url.as_bytes()[self.url.len()..]);
         hash.update(&self.after_number);
-        hash.update(&size);
+        hash.update(size.as_deref().unwrap_or_default());
         hash.update(&self.after_length);
         url.push_str(&self.query);
         self.stamp.sign(hash, &mut url);
-        let mut headers = vec![("content-length".to_owned(), size)];
+        let mut headers: Vec<_> = size.map(|size| ("content-length".to_owned(), size)).into_iter().collect();
         headers.extend_from_slice(&self.headers);
         PresignedRequest { url, headers, expires_at: self.expires_at() }
     }

@@ -22,7 +22,7 @@ use crate::domain::upload::UploadId;
 use crate::storage::capability::{CHECKSUM_ALGORITHM, COPY_CONDITION, Capabilities, Capability, UrlGuards};
 use crate::storage::s3::{CONTENT_TYPE, S3, S3Settings, UploadKey};
 use crate::storage::signed_url::{SIGNING_KEY_LENGTH, UrlSigner};
-use crate::storage::{PresignedRequest, PutTerms, key};
+use crate::storage::{Lengths, PresignedRequest, PutTerms, key};
 
 type Outcome<T = ()> = Result<T, Box<dyn Error + Send + Sync>>;
 
@@ -139,12 +139,13 @@ async fn compare(store: &S3, clock: &Clock, asked: &Asked) -> Outcome {
     assert_eq!(put.expires_at, ends);
     assert_eq!(ours(put), theirs(&sdk_put));
 
-    let signer = store.part_signer(asked.upload, &asked.store_upload_id, lifetime).await?;
-    assert_eq!(signer.expires_at(), ends);
-    for &part in &asked.parts {
+    for (&part, lengths) in asked.parts.iter().zip([Lengths::Signed, Lengths::Open].into_iter().cycle()) {
+        let signer = store.part_signer(asked.upload, &asked.store_upload_id, lengths, lifetime).await?;
+        assert_eq!(signer.expires_at(), ends);
         let sdk_part = sdk.upload_part().bucket(bucket).key(&temp).upload_id(&asked.store_upload_id);
-        let sdk_part = sdk_part.part_number(part.number.get().into()).content_length(part.size.try_into()?);
-        let sdk_part = sdk_part.customize().mutate_request(guard(false));
+        let sdk_part = sdk_part.part_number(part.number.get().into());
+        let size = (lengths == Lengths::Signed).then(|| part.size.try_into()).transpose()?;
+        let sdk_part = sdk_part.set_content_length(size).customize().mutate_request(guard(false));
         let sdk_part = sdk_part.presigned(config(clock, lifetime)?).await?;
         assert_eq!(ours(signer.sign(part)), theirs(&sdk_part));
     }
@@ -234,7 +235,7 @@ async fn an_endpoint_below_a_path_is_asked_below_it() {
             let store = store(place, Credentials::new("id", "secret", None, None, "test"), &clock);
             let (upload, lifetime) = (UploadId::generate(), Duration::from_mins(1));
             let put = store.presign_put(upload, PutTerms { size: None, digest: None }, lifetime).await;
-            let part = store.part_signer(upload, "id", lifetime).await.expect("a signer");
+            let part = store.part_signer(upload, "id", Lengths::Signed, lifetime).await.expect("a signer");
             let part = part.sign(Part { number: PartNumber::FIRST, offset: 0, size: 1 });
             let get = store.presign_get(&key::temp_data(upload), lifetime).await.expect("a URL");
             for url in [put.expect("a URL").url, part.url, get] {
@@ -264,7 +265,7 @@ async fn what_may_permit_too_much_leads_back_to_this_service() {
     let signer = UrlSigner::new([7; SIGNING_KEY_LENGTH], "https://overside.example".parse().ok());
     let store = store.with_own_urls(signer);
     let put = store.presign_put(upload, terms, lifetime).await.expect("a URL");
-    let parts = store.part_signer(upload, "id", lifetime).await.expect("a signer");
+    let parts = store.part_signer(upload, "id", Lengths::Signed, lifetime).await.expect("a signer");
     let part = parts.sign(Part { number: PartNumber::FIRST, offset: 0, size: 1 });
     for request in [put, part] {
         assert!(request.url.starts_with("https://overside.example/signed/"), "{}", request.url);
@@ -291,7 +292,7 @@ async fn puts_are_signed_with_the_key_for_uploads_and_nothing_else_is() {
     assert!(!format!("{store:?}").contains("hidden"));
     let (upload, lifetime) = (UploadId::generate(), Duration::from_mins(1));
     let put = store.presign_put(upload, PutTerms { size: None, digest: None }, lifetime).await;
-    let parts = store.part_signer(upload, "id", lifetime).await.expect("a signer");
+    let parts = store.part_signer(upload, "id", Lengths::Signed, lifetime).await.expect("a signer");
     let part = parts.sign(Part { number: PartNumber::FIRST, offset: 0, size: 1 });
     let get = store.presign_get(&key::temp_data(upload), lifetime).await.expect("a URL");
     let credential =

@@ -149,9 +149,8 @@ fn resumed(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
                         line.cut();
                         cut = Some(come);
                     }
-                    match tokio::time::timeout(Duration::from_millis(1), &mut pulling).await {
-                        Ok(pulled) => break pulled,
-                        Err(_) => {}
+                    if let Ok(pulled) = tokio::time::timeout(Duration::from_millis(1), &mut pulling).await {
+                        break pulled;
                     }
                 };
                 assert_eq!(pulled.done(), digest);

@@ -100,20 +100,20 @@ pub fn groups(servers: &Servers) -> Vec<Group> {
 
 /// One person's machine: what a client remembers between two runs, it keeps in a home of its own.
 #[derive(Debug)]
-struct Machine {
+pub struct Machine {
     stack: Arc<Stack>,
     client: Client,
     home: PathBuf,
 }
 
 impl Machine {
-    fn new(stack: &Arc<Stack>, client: Client, name: &str) -> Self {
+    pub fn new(stack: &Arc<Stack>, client: Client, name: &str) -> Self {
         let home = stack.folder().join(name);
         std::fs::create_dir(&home).expect("a folder of our own");
         Self { stack: Arc::clone(stack), client, home }
     }
 
-    fn command(&self) -> Command {
+    pub fn command(&self) -> Command {
         let servers = Servers::from_environment();
         let program = self.client.program(&servers);
         let program = program.expect("a trial whose client is missing is only run when somebody asks for it");
@@ -136,19 +136,19 @@ impl Machine {
         self.refused(self.command().args(arguments)).await
     }
 
-    fn path(&self, name: &str) -> String {
+    pub fn path(&self, name: &str) -> String {
         self.home.join(name).display().to_string()
     }
 
     /// What it printed, if it ended well.
-    async fn done(&self, command: &mut Command) -> String {
+    pub async fn done(&self, command: &mut Command) -> String {
         let done = self.run(command).await;
         assert_eq!(done.code, Some(0), "{command:?}: {}{}", done.stdout, done.stderr);
         done.stdout
     }
 
     /// What it complained of, if it failed by itself.
-    async fn refused(&self, command: &mut Command) -> String {
+    pub async fn refused(&self, command: &mut Command) -> String {
         let done = self.run(command).await;
         assert!(done.code.is_some_and(|code| code != 0), "{command:?}: {}{}", done.stdout, done.stderr);
         done.stderr
@@ -185,7 +185,7 @@ fn host(base_url: &str) -> &str {
     base_url.trim_end_matches('/').rsplit('/').next().expect("a host")
 }
 
-fn json(text: &str) -> Value {
+pub fn json(text: &str) -> Value {
     serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"))
 }
 

@@ -174,7 +174,7 @@ pub async fn proving(stack: Arc<Stack>) {
     let now = overside::domain::clock::Clock::System.now();
     let lease = Lease { owner: Uuid::nil(), expires_at: now + TimeDelta::seconds(3) };
     let digest = row.declared_digest.expect("a digest");
-    let state = State::Finalizing { transfer: Transfer::Put, digest, lease };
+    let state = State::Finalizing { transfer: Transfer::Put, claim: digest.into(), lease };
     assert!(db.swap_upload(&row, &Upload { state, ..row.clone() }, now).await.expect("a swap"));
     db.close().await;
     let said = object(&bytes);

@@ -203,7 +203,7 @@ fn needed(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
               "errors": [
                 {
                   "code": "DENIED",
-                  "message": "a manifest in this repository needs the blob; delete the manifest first"
+                  "message": "a manifest or a file of this repository needs the blob; delete that first"
                 }
               ]
             }

@@ -21,11 +21,12 @@ use crate::support::trial::Story;
 use crate::support::{Servers, Stack, command_line};
 
 /// In the order of a reader.
-const DOCUMENTS: [&str; 8] = [
+const DOCUMENTS: [&str; 9] = [
     "README.md",
     "docs/protocol.md",
     "docs/commands.md",
     "docs/clients.md",
+    "docs/mlflow.md",
     "docs/production.md",
     "docs/proofs.md",
     "docs/stores.md",

@@ -56,6 +56,18 @@ pub fn cases() -> Vec<Story> {
             "a_kill_at_any_request_to_the_database_loses_nothing_of_the_chunks_that_were_acknowledged",
             |stack| survives(stack, Operation::Chunked, Wire::Database),
         ),
+        ("a_kill_at_any_request_to_the_store_loses_nothing_of_a_put_whose_digest_nobody_tells", |stack| {
+            survives(stack, Operation::UntoldPut, Wire::Store)
+        }),
+        ("a_kill_at_any_request_to_the_database_loses_nothing_of_a_put_whose_digest_nobody_tells", |stack| {
+            survives(stack, Operation::UntoldPut, Wire::Database)
+        }),
+        ("a_kill_at_any_request_to_the_store_loses_nothing_of_parts_whose_digest_nobody_tells", |stack| {
+            survives(stack, Operation::UntoldMultipart, Wire::Store)
+        }),
+        ("a_kill_at_any_request_to_the_database_loses_nothing_of_parts_whose_digest_nobody_tells", |stack| {
+            survives(stack, Operation::UntoldMultipart, Wire::Database)
+        }),
         ("a_kill_at_any_request_to_the_store_never_publishes_bytes_under_another_digest", |stack| {
             survives(stack, Operation::WrongPut, Wire::Store)
         }),

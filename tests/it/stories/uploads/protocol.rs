@@ -13,6 +13,7 @@ mod presign;
 mod proxied;
 mod routes;
 mod state;
+mod untold;
 
 use crate::support::trial::Story;
 
@@ -33,6 +34,7 @@ pub fn cases() -> Vec<Story> {
         blob::cases(),
         copied::cases(),
         routes::cases(),
+        untold::cases(),
     ]
     .concat()
 }

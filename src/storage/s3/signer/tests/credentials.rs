@@ -182,7 +182,8 @@ async fn no_secret_shows_in_debug_output() -> Outcome {
     let fixture = Fixture::new();
     fixture.provider.gives("first", Some(START + HOUR));
     let upload = UploadId::generate();
-    let signer = fixture.store.part_signer(upload, "upload id", Duration::from_mins(1)).await?;
+    let signer =
+        fixture.store.part_signer(upload, "upload id", Lengths::Signed, Duration::from_mins(1)).await?;
     let part = Part { number: PartNumber::FIRST, offset: 0, size: 1 };
     let signature = signer.sign(part).url;
     let text = format!("{:?} {signer:?}", fixture.store);

@@ -1,6 +1,7 @@
 //! Every endpoint, asked by everybody. A row says who is let in: `y` is, `1` is told to sign in (401), `3` is told
 //! that it is not for them (403), `4` that there is no such thing (404).
 
+mod artifacts;
 mod management;
 
 use std::collections::HashSet;
@@ -72,6 +73,15 @@ const ROWS: &[Row] = &[
     (Endpoint::LfsCreateLock, PUSH),
     (Endpoint::LfsVerifyLocks, PUSH),
     (Endpoint::LfsUnlock, PUSH),
+    (Endpoint::MlflowServerInfo, EVERYBODY),
+    (Endpoint::ListArtifacts, PULL),
+    (Endpoint::ReadArtifact, PULL),
+    (Endpoint::PresignArtifact, PULL),
+    (Endpoint::PutArtifact, PUSH),
+    (Endpoint::DeleteArtifacts, DELETE),
+    (Endpoint::BeginArtifact, PUSH),
+    (Endpoint::CompleteArtifact, PUSH),
+    (Endpoint::AbortArtifact, PUSH),
     (Endpoint::ListProjects, EVERYBODY),
     (Endpoint::CreateProject, USERS),
     (Endpoint::FindProject, ["1yyyyyyyy", "14yyyyyyy", "144444444"]),
@@ -168,11 +178,16 @@ pub async fn all(stack: Arc<Stack>) {
 fn verdict(endpoint: Endpoint, answer: &Answer) -> char {
     match answer.status {
         // What stands in a project's way shows that whoever asks might.
-        200..=399 | 409 | 412 => 'y',
+        // What a store cannot is said to whoever may ask for it.
+        200..=399 | 409 | 412 | 501 => 'y',
         404 => '4',
         401 => {
-            let has_no_code = endpoint.method() == Method::HEAD || endpoint.is_lfs();
-            let code = if has_no_code { "" } else { "UNAUTHORIZED" };
+            let code = match endpoint.method() {
+                Method::HEAD => "",
+                _ if endpoint.is_lfs() => "",
+                _ if endpoint.path().contains("mlflow") => "UNAUTHENTICATED",
+                _ => "UNAUTHORIZED",
+            };
             assert!(answer.header("www-authenticate").is_some(), "{endpoint:?}");
             assert!(answer.text().contains(code), "{endpoint:?}: {}", answer.text());
             '1'
@@ -189,6 +204,9 @@ async fn request(
     visitor: &Visitor,
     is_let_in: bool,
 ) -> RequestBuilder {
+    if endpoint.path().contains("mlflow") {
+        return artifacts::request(town, endpoint, project, visitor, is_let_in).await;
+    }
     if endpoint.path().starts_with("/api/") {
         return management::request(town, endpoint, project, visitor, is_let_in).await;
     }

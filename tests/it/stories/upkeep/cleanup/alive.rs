@@ -42,7 +42,7 @@ pub async fn finalizing(stack: Arc<Stack>) {
     let claimed = |until: TimeDelta| {
         move |row: Row| {
             let lease = Lease { owner, expires_at: now() + until };
-            let row = row.claim(digest, lease, now()).expect("it can be finalized");
+            let row = row.claim(digest.into(), lease, now()).expect("it can be finalized");
             Row { expires_at: now() - TimeDelta::minutes(1), ..row }
         }
     };

@@ -57,7 +57,8 @@ pub async fn placing(stack: Arc<Stack>) {
         begun.expect("a multipart upload");
     }
     let lease = Lease { owner: Uuid::new_v4(), expires_at: now() + TimeDelta::hours(1) };
-    rewrite(&stack, &upload, |row| row.claim(claimed, lease, now()).expect("it can be finalized")).await;
+    rewrite(&stack, &upload, |row| row.claim(claimed.into(), lease, now()).expect("it can be finalized"))
+        .await;
 
     // One is somebody's work just now, for all anybody can tell; of the other a crash is all that is left.
     assert_eq!(clean(&stack, &[]).await, report(0, 0, 0, 1));

@@ -25,7 +25,7 @@ pub async fn told(stack: Arc<Stack>) {
         let begun = upload.row(&stack).await;
         let (digest, lease) =
             (Digest::from_sha256([byte; 32]), Lease { owner: Uuid::nil(), expires_at: now() });
-        let finalizing = State::Finalizing { transfer: Transfer::Put, digest, lease };
+        let finalizing = State::Finalizing { transfer: Transfer::Put, claim: digest.into(), lease };
         let claimed = Row { state: finalizing, ..begun.clone() };
         assert!(db.swap_upload(&begun, &claimed, now()).await.expect("a swap"));
         let claimed = upload.row(&stack).await;

@@ -36,6 +36,9 @@ pub enum Operation {
     Chunked,
     /// The bytes are other ones than finalize is told.
     WrongPut,
+    /// Finalize is not told what they are.
+    UntoldPut,
+    UntoldMultipart,
     /// As a stock client that follows a redirect: it looks for the blob, and nobody finalizes.
     Redirected,
 }
@@ -64,8 +67,8 @@ impl Session {
     /// Begins an upload of its own content: no two numbers share any.
     pub async fn begin(operation: Operation, survivor: &Server, number: usize) -> Self {
         let size = match operation {
-            Operation::Put | Operation::DeclaredPut | Operation::WrongPut => PUT_SIZE,
-            Operation::Multipart => MULTIPART_SIZE,
+            Operation::Put | Operation::DeclaredPut | Operation::WrongPut | Operation::UntoldPut => PUT_SIZE,
+            Operation::Multipart | Operation::UntoldMultipart => MULTIPART_SIZE,
             Operation::Redirected => REDIRECTED_SIZE,
             Operation::Chunked => OFFSETS[3],
         };
@@ -95,12 +98,12 @@ impl Session {
     async fn advance(&self, upload: &Upload, progress: &mut Progress) -> Option<()> {
         let mut rest = Vec::new();
         match self.operation {
-            Operation::Put | Operation::DeclaredPut | Operation::WrongPut => {
+            Operation::Put | Operation::DeclaredPut | Operation::WrongPut | Operation::UntoldPut => {
                 let signed = succeeded(self.sign(upload)).await?.json();
                 succeeded(presigned(upload, &signed, self.content.clone())).await?;
                 progress.is_put = true;
             }
-            Operation::Multipart => {
+            Operation::Multipart | Operation::UntoldMultipart => {
                 let signed = succeeded(self.sign(upload)).await?.json();
                 for part in signed["parts"].as_array()? {
                     succeeded(presigned(upload, part, self.part(part))).await?;
@@ -124,8 +127,7 @@ impl Session {
                 return Some(());
             }
         }
-        let query = [("digest", self.digest.to_string())];
-        let finalized = answered(upload.http.put(&upload.url).query(&query).body(rest)).await?;
+        let finalized = answered(self.finalize(upload).body(rest)).await?;
         progress.finalized = Some(finalized.status);
         Some(())
     }
@@ -179,7 +181,7 @@ impl Session {
             assert!(Instant::now() < deadline, "still held: {}", self.upload.state().await.text());
             tokio::time::sleep(POLL).await;
         }
-        let finalized = self.upload.finalize(&self.digest).await;
+        let finalized = Answer::to(self.finalize(&self.upload)).await;
         if self.operation == Operation::WrongPut {
             finalized.refused(400, "DIGEST_INVALID");
             assert_eq!((self.status().await.as_str(), self.head().await), ("failed", 404));
@@ -203,7 +205,7 @@ impl Session {
             return true;
         }
         match self.operation {
-            Operation::Put | Operation::DeclaredPut | Operation::WrongPut => {
+            Operation::Put | Operation::DeclaredPut | Operation::WrongPut | Operation::UntoldPut => {
                 if !progress.is_put {
                     let signed = Answer::to(self.sign(&self.upload)).await.expect(200).json();
                     Answer::to(presigned(&self.upload, &signed, self.content.clone())).await.expect(200);
@@ -214,7 +216,7 @@ impl Session {
                     self.send_redirected(&self.upload).await.expect("whoever lives redirects it");
                 }
             }
-            Operation::Multipart => {
+            Operation::Multipart | Operation::UntoldMultipart => {
                 let signed = Answer::to(self.sign(&self.upload)).await.expect(200).json();
                 let received = signed["received"].as_array().expect("what has arrived");
                 for part in &progress.parts {
@@ -259,10 +261,19 @@ impl Session {
         let mut query = vec![("presigned", "true"), ("size", size.as_str())];
         match self.operation {
             Operation::DeclaredPut => query.push(("digest", &digest)),
-            Operation::Multipart => query.push(("mode", "multipart")),
+            Operation::Multipart | Operation::UntoldMultipart => query.push(("mode", "multipart")),
             _ => {}
         }
         upload.http.get(&upload.url).query(&query)
+    }
+
+    fn finalize(&self, upload: &Upload) -> RequestBuilder {
+        let digest = self.digest.to_string();
+        let query = match self.operation {
+            Operation::UntoldPut | Operation::UntoldMultipart => ("digest-algorithm", "sha256"),
+            _ => ("digest", digest.as_str()),
+        };
+        upload.http.put(&upload.url).query(&[query])
     }
 
     fn part(&self, signed: &Value) -> Vec<u8> {

@@ -134,7 +134,7 @@ async fn exposed(
     let upload = repository.begin().await;
     let (begun, size) = (upload.row(stack).await, size as u64);
     let lease = Lease { owner: uuid::Uuid::nil(), expires_at: now() };
-    let state = State::Finalizing { transfer: Transfer::Put, digest: *digest, lease };
+    let state = State::Finalizing { transfer: Transfer::Put, claim: (*digest).into(), lease };
     let claimed = Row { state, ..begun.clone() };
     assert!(db.swap_upload(&begun, &claimed, now()).await.expect("a swap"));
     let claimed = upload.row(stack).await;

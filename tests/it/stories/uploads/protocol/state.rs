@@ -166,7 +166,7 @@ fn finalizing(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
         let (digest, now) = (digest_of(b"0123456789"), Clock::System.now());
         let lease = Lease { owner: Uuid::new_v4(), expires_at: now + TimeDelta::hours(1) };
         change(&stack, &upload, |session| {
-            *session = session.clone().claim(digest, lease, now).expect("it can be claimed");
+            *session = session.clone().claim(digest.into(), lease, now).expect("it can be claimed");
         })
         .await;
 

@@ -84,7 +84,7 @@ async fn held(stack: &Stack, repository: &Repository, proof: TimeDelta) -> (Uplo
     let sending = upload.row(stack).await;
     let now = overside::domain::clock::Clock::System.now();
     let lease = Lease { owner: Uuid::nil(), expires_at: now + proof };
-    let state = State::Finalizing { transfer: Transfer::Redirected, digest, lease };
+    let state = State::Finalizing { transfer: Transfer::Redirected, claim: digest.into(), lease };
     let claimed = Row { state, ..sending.clone() };
     assert!(db.swap_upload(&sending, &claimed, now).await.expect("a swap"));
     db.close().await;
