@@ -37,6 +37,8 @@ words! {
         Blob: "blob",
         /// `repository:path`; of a directory all that was below it.
         File: "file",
+        /// `repository:path`: somebody else's, ended by force.
+        Lock: "lock",
         Project: "project",
         Member: "member",
         Robot: "robot",

@@ -1,4 +1,4 @@
-//! Memory for bodies that are held whole: manifests, and what clients tell when they finalize.
+//! Memory for bodies that are held whole: manifests, batches, and what clients tell when they finalize.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,7 +18,7 @@ pub const UNCOUNTED_BODY: usize = 64 * 1024;
 /// Larger bodies at once, in bytes: eight of the largest manifest. Each is there up to three times: as it came,
 /// parsed, and on its way to the database.
 const RECEIVED: usize = 32 * 1024 * 1024;
-/// Larger manifests on their way to clients, in bytes.
+/// Larger manifests and answers to batches on their way to clients, in bytes.
 const SERVED: usize = 32 * 1024 * 1024;
 /// For a larger manifest to find memory: those that are read are gone by then, and those that nobody reads keep theirs
 /// for longer.
@@ -48,6 +48,21 @@ impl Service {
         self.bodies.received.take(&name(caller), size).await
     }
 
+    /// Waits for memory for an answer of about so many bytes, to be held until it is sent; none for a small one.
+    ///
+    /// # Errors
+    /// [`ServiceError::TooManyRequests`] where clients that read theirs slowly hold it.
+    pub async fn memory_for_answer(&self, caller: &Caller, size: usize) -> Result<Option<MemoryShare>> {
+        if size <= UNCOUNTED_BODY {
+            return Ok(None);
+        }
+        let memory = tokio::time::timeout(SERVED_WAIT, self.bodies.served.take(&name(caller), size)).await;
+        memory.map(Some).map_err(|_| ServiceError::TooManyRequests {
+            what: "large answers on their way to clients",
+            retry_after: Duration::from_secs(1),
+        })
+    }
+
     /// A manifest with its bytes, and the memory of a large one, to be held until it is sent.
     pub async fn manifest_to_send(
         &self,
@@ -61,21 +76,16 @@ impl Service {
             if size <= UNCOUNTED_BODY {
                 return Ok((manifest, None));
             }
-            let caller = name(caller);
-            if let Some(memory) = self.bodies.served.take(&caller, size).now_or_never() {
+            if let Some(memory) = self.bodies.served.take(&name(caller), size).now_or_never() {
                 return Ok((manifest, Some(memory)));
             }
             // Not while waiting: as many manifests as there are requests would be held.
             drop(manifest);
-            let memory = tokio::time::timeout(SERVED_WAIT, self.bodies.served.take(&caller, size)).await;
-            let memory = memory.map_err(|_| ServiceError::TooManyRequests {
-                what: "large manifests on their way to clients",
-                retry_after: Duration::from_secs(1),
-            })?;
+            let memory = self.memory_for_answer(caller, size).await?;
             let manifest = self.manifest(repository, reference).await?;
             // A tag may have moved on to a larger one.
             if manifest.payload.len() <= size {
-                return Ok((manifest, Some(memory)));
+                return Ok((manifest, memory));
             }
         }
     }

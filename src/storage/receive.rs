@@ -87,6 +87,15 @@ impl Storage {
         }
     }
 
+    /// Whether clients have to send more with a part than its bytes, so that its URL permits nothing else.
+    #[must_use]
+    pub fn parts_need_headers(&self) -> bool {
+        match self {
+            Self::S3(backend) => backend.capabilities().url_guards().is_some_and(|guards| guards.copy_source),
+            Self::Filesystem(_) => false,
+        }
+    }
+
     /// Whether parts can be taken whose lengths nobody tells before: not into one file, where each has its place.
     #[must_use]
     pub const fn takes_open_parts(&self) -> bool {

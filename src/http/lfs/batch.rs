@@ -24,7 +24,9 @@ use crate::http::error::HttpError;
 use crate::http::extract::{INCOMPLETE, content_length, held, user_agent};
 use crate::http::gate::{Visitor, challenged};
 use crate::http::origin::Origin;
+use crate::http::permit::keeping;
 use crate::http::redirects::{Asked, Redirects};
+use crate::memory::MemoryShare;
 use crate::service::{
     BatchOrigin, BatchedUpload, Presigned, Requirement, Service, ServiceError, SignedPart, SignedParts,
     WantedBlob,
@@ -36,6 +38,8 @@ use crate::storage::signed_call::{CallGrant, CallPurpose};
 const MAX_OBJECTS: usize = 1_000;
 /// Longest body, in bytes: an object is some 100, and twice as much with white space.
 const MAX_BATCH_BODY: usize = 8 * 1024 + 256 * MAX_OBJECTS;
+/// Bytes of a URL with its headers, more or less: what an answer takes until it is sent.
+const LONG_URL: usize = 1024;
 /// Sessions of this front door.
 const DOOR: &str = "lfs";
 const BASIC: &str = "basic";
@@ -49,7 +53,6 @@ struct Batch<'a> {
     caller: &'a Caller,
     name: &'a RepositoryName,
     request: &'a Parts,
-    now: DateTime<Utc>,
 }
 
 pub(super) async fn answer(
@@ -64,6 +67,8 @@ pub(super) async fn answer(
     let held = held(service, caller, length, body, MAX_BATCH_BODY).await;
     let held = held.map_err(|error| error.into_error(too_many(), HttpError::invalid(INCOMPLETE)))?;
     let asked: BatchRequest = parse(&held.bytes)?;
+    // Not while what is being proven is waited for.
+    drop(held);
     if asked.objects.len() > MAX_OBJECTS {
         return Err(too_many());
     }
@@ -72,26 +77,27 @@ pub(super) async fn answer(
         let message = format!("hash_algo {shown:?} is not supported; objects are named by their sha256");
         return Err(HttpError::new(StatusCode::CONFLICT, "UNSUPPORTED", message));
     }
-    let batch = Batch { service, caller, name, request: &request, now: service.now() };
+    let batch = Batch { service, caller, name, request: &request };
     let (wanted, refused) = checked(asked.objects);
     let mut transfer = BASIC;
-    let mut objects = match asked.operation {
+    let (mut objects, memory) = match asked.operation {
         BatchOperation::Upload => {
             let requirement = Requirement::Repository(name.clone(), Action::Push);
             let allowed = service.authorize(caller, &requirement).await;
             allowed.map_err(|error| challenged(service, error, None, visitor.origin().as_ref()))?;
             let offered = asked.transfers.unwrap_or_default();
-            let (objects, is_in_parts) =
+            let (objects, memory, is_in_parts) =
                 batch.upload(&wanted, offered.iter().any(|name| name == MULTIPART)).await?;
             if is_in_parts {
                 transfer = MULTIPART;
             }
-            objects
+            (objects, memory)
         }
         BatchOperation::Download => batch.download(&wanted).await?,
     };
     objects.extend(refused);
-    json(StatusCode::OK, &BatchAnswer { transfer, hash_algo: SHA256, objects })
+    let response = json(StatusCode::OK, &BatchAnswer { transfer, hash_algo: SHA256, objects })?;
+    Ok(response.map(|body| keeping(body, memory)))
 }
 
 impl Batch<'_> {
@@ -100,10 +106,18 @@ impl Batch<'_> {
         &self,
         wanted: &[WantedBlob],
         takes_parts: bool,
-    ) -> Result<(Vec<AnsweredObject>, bool), HttpError> {
+    ) -> Result<(Vec<AnsweredObject>, Option<MemoryShare>, bool), HttpError> {
         let user_agent = user_agent(&self.request.headers);
         let origin = BatchOrigin { door: DOOR, user_agent, takes_parts };
         let begun = self.service.begin_batch(self.caller, self.name, wanted, origin).await?;
+        let urls = |begun: &BatchedUpload| match begun {
+            BatchedUpload::Begun { presigned: Presigned::Multipart { plan, .. }, .. } => {
+                usize::from(plan.part_count()) + 2
+            }
+            BatchedUpload::Begun { .. } => 2,
+            BatchedUpload::Present | BatchedUpload::Refused(_) => 0,
+        };
+        let memory = self.memory_for(begun.iter().map(urls).sum()).await?;
         let (mut objects, mut is_in_parts) = (Vec::with_capacity(wanted.len()), false);
         for (blob, begun) in wanted.iter().zip(begun) {
             objects.push(match begun {
@@ -123,12 +137,21 @@ impl Batch<'_> {
                 }
             });
         }
-        Ok((objects, is_in_parts))
+        Ok((objects, memory, is_in_parts))
     }
 
-    async fn download(&self, wanted: &[WantedBlob]) -> Result<Vec<AnsweredObject>, HttpError> {
+    /// For an answer with so many URLs.
+    async fn memory_for(&self, urls: usize) -> Result<Option<MemoryShare>, HttpError> {
+        Ok(self.service.memory_for_answer(self.caller, urls.saturating_mul(LONG_URL)).await?)
+    }
+
+    async fn download(
+        &self,
+        wanted: &[WantedBlob],
+    ) -> Result<(Vec<AnsweredObject>, Option<MemoryShare>), HttpError> {
         let digests: Vec<_> = wanted.iter().map(|blob| blob.digest).collect();
         let blobs = self.service.blobs_of_batch(self.name, &digests).await?;
+        let memory = self.memory_for(blobs.len()).await?;
         let mut objects = Vec::with_capacity(wanted.len());
         for wanted in wanted {
             objects.push(match blobs.get(&wanted.digest) {
@@ -145,7 +168,7 @@ impl Batch<'_> {
                 }
             });
         }
-        Ok(objects)
+        Ok((objects, memory))
     }
 
     /// One PUT with what it is bound to. `Content-Type` is among it, which git-lfs would guess otherwise; the length it
@@ -226,7 +249,7 @@ impl Batch<'_> {
     }
 
     fn seconds_until(&self, end: DateTime<Utc>) -> i64 {
-        (end - self.now).num_seconds().max(1)
+        (end - self.service.now()).num_seconds().max(1)
     }
 
     fn pulled(&self, blob: &Blob) -> AuditedAction {

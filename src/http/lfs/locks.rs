@@ -43,8 +43,11 @@ pub(super) async fn list(service: &Arc<Service>, name: &RepositoryName, uri: &Ur
     let (path, id) = (parameters.text("path")?, parameters.text("id")?);
     let (locks, next_cursor) = if path.is_some() || id.is_some() {
         let by_path = match path {
-            Some(path) => service.file_lock_of(name, path).await?,
-            None => None,
+            // One that cannot be locked is not.
+            Some(path) if FileLock::new(path, None, service.now()).is_ok() => {
+                service.file_lock_of(name, path).await?
+            }
+            _ => None,
         };
         let found = match id.map(Uuid::try_parse) {
             None => by_path,

@@ -32,6 +32,7 @@ use super::error::HttpError;
 use super::extract::whole;
 use super::gate::{self, Target, Visitor};
 use super::method_not_allowed;
+use super::oci::read_blob;
 use super::permit::Permit;
 use crate::domain::access::Caller;
 use crate::domain::name::RepositoryName;
@@ -66,9 +67,10 @@ async fn answered(service: &Arc<Service>, request: Request) -> Answer {
     let route = match route {
         // The URL is the permission.
         Route::Object(digest) => {
+            let request = request.into_parts().0;
+            object::admit(service, &visitor, &name, digest, &request.uri)?;
             let permit = Permit::take(service, endpoint, false).await?;
-            let response = object::read(service, &visitor, &name, digest, &request.into_parts().0).await?;
-            return Ok(permit.into(response));
+            return Ok(permit.into(read_blob(service, &name, &digest, &request).await?));
         }
         Route::Verify(id) => return upload::verify(service, &visitor, &name, id, request).await,
         Route::Complete(id) => return upload::complete(service, &visitor, &name, id, request).await,

@@ -109,12 +109,12 @@ pub(super) struct VerifyRequest {
 #[derive(Debug, Deserialize, ToSchema)]
 pub(super) struct CompletionRequest {
     pub oid: String,
-    pub parts: Vec<CompletedPart>,
+    pub parts: Vec<SentPart>,
 }
 
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct CompletedPart {
+pub(super) struct SentPart {
     pub etag: String,
     pub part_number: u64,
 }

@@ -102,7 +102,7 @@ impl Service {
     }
 
     /// Whoever waits for a blob has it placed, where the replica that was to do so died: nobody waits for the cleaner.
-    fn go_on_behind(self: &Arc<Self>) {
+    pub(in crate::service) fn go_on_behind(self: &Arc<Self>) {
         let Ok(turn) = Arc::clone(&self.looks).try_acquire_owned() else { return };
         let service = Arc::clone(self);
         self.tasks.spawn(async move {

@@ -1,6 +1,7 @@
 //! Locks on files: make, list and end them.
 
 use crate::domain::access::{Action, Caller};
+use crate::domain::audit::{AuditedAction, Operation, ResourceType};
 use crate::domain::file_lock::{FileLock, InvalidPath};
 use crate::domain::name::RepositoryName;
 use crate::service::{Result, Service, ServiceError};
@@ -91,6 +92,15 @@ impl Service {
             return Err(ServiceError::Unknown("lock"));
         }
         tracing::info!(%repository, lock = %id, "file unlocked");
+        if !is_own {
+            let action = AuditedAction {
+                operation: Operation::Delete,
+                resource_type: ResourceType::Lock,
+                resource: format!("{repository}:{}", lock.path),
+                project: Some(repository.project()),
+            };
+            self.record_all(caller, vec![action]).await;
+        }
         Ok(lock)
     }
 }

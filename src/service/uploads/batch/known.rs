@@ -2,6 +2,7 @@
 //! batch has begun.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use tokio::time::Instant;
 
@@ -35,7 +36,7 @@ impl Known {
 impl Service {
     /// Waits for what is just being proven or put in its place: else its client would send it a second time.
     pub(super) async fn known_of_batch(
-        &self,
+        self: &Arc<Self>,
         caller: &Caller,
         repository: &RepositoryName,
         wanted: &[WantedBlob],
@@ -55,6 +56,10 @@ impl Service {
             if !is_exposed && !is_proving {
                 return Ok(Known { links, open });
             }
+            if is_exposed {
+                // Perhaps of a replica that died.
+                self.go_on_behind();
+            }
             if Instant::now() >= deadline {
                 return Err(ServiceError::Busy("what was sent before is still being proven".to_owned()));
             }
@@ -69,11 +74,11 @@ impl Service {
     /// Links what the repository lacks and the caller may read elsewhere, and keeps what it has and no manifest needs any
     /// more. The sizes of what was linked.
     pub(super) async fn link_batch(
-        &self,
+        self: &Arc<Self>,
         caller: &Caller,
         repository: &RepositoryName,
         wanted: &[WantedBlob],
-        known: &Known,
+        known: &mut Known,
     ) -> Result<HashMap<Digest, u64>> {
         let absent: Vec<Digest> =
             wanted.iter().map(|blob| blob.digest).filter(|digest| known.size_of(digest).is_none()).collect();
@@ -84,8 +89,25 @@ impl Service {
         if unneeded.is_empty() && elsewhere.is_empty() {
             return Ok(HashMap::new());
         }
-        let both = [unneeded, elsewhere.clone()].concat();
-        let linked = self.db.link_blobs(repository, &both, self.clock.now()).await?;
+        let both = [unneeded.clone(), elsewhere.clone()].concat();
+        let linking = Arc::clone(self).link_recorded(caller.clone(), repository.clone(), both, elsewhere);
+        // What is linked is written to the audit log, whoever hangs up.
+        let linked = self.outlive(linking).await??;
+        // What the collector was faster with has left the repository.
+        for gone in unneeded.iter().filter(|digest| !linked.contains_key(digest)) {
+            known.links.remove(gone);
+        }
+        Ok(linked)
+    }
+
+    async fn link_recorded(
+        self: Arc<Self>,
+        caller: Caller,
+        repository: RepositoryName,
+        digests: Vec<Digest>,
+        elsewhere: Vec<Digest>,
+    ) -> Result<HashMap<Digest, u64>> {
+        let linked = self.db.link_blobs(&repository, &digests, self.clock.now()).await?;
         let mounted: HashSet<_> =
             elsewhere.into_iter().filter(|digest| linked.contains_key(digest)).collect();
         let action = |digest: Digest| AuditedAction {
@@ -94,7 +116,7 @@ impl Service {
             resource: format!("{repository}@{digest}"),
             project: Some(repository.project()),
         };
-        self.record_all(caller, mounted.into_iter().map(action).collect()).await;
+        self.record_all(&caller, mounted.into_iter().map(action).collect()).await;
         Ok(linked)
     }
 

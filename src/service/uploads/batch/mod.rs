@@ -23,12 +23,14 @@ use crate::service::{Result, Service, ServiceError};
 
 /// Sessions of one blob that are looked at for one to go on with: two batches at once may each begin one.
 const OPEN_OF_EACH: u32 = 4;
-/// Blobs of one batch that are sent in parts: each is a request to the store, and some hundred URLs in the answer.
+/// Blobs of one batch that are sent in parts: each is a request to the store.
 const MOST_IN_PARTS: usize = 100;
 /// Of those so many at a time.
 const IN_PARTS_AT_ONCE: usize = 8;
-/// Parts of one blob, about: few enough for an answer that is held whole, and small enough to send again.
+/// Parts of one blob, about: small enough to send again.
 const PARTS_OF_EACH: u64 = 100;
+/// And of all of a batch: each is a URL in an answer that is held whole.
+const PARTS_OF_ALL: u64 = 2_000;
 
 /// A blob that a client is about to send.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,8 +79,8 @@ impl Service {
         wanted: &[WantedBlob],
         origin: BatchOrigin<'_>,
     ) -> Result<Vec<BatchedUpload>> {
-        let known = self.known_of_batch(caller, repository, wanted, origin.door).await?;
-        let linked = self.link_batch(caller, repository, wanted, &known).await?;
+        let mut known = self.known_of_batch(caller, repository, wanted, origin.door).await?;
+        let linked = self.link_batch(caller, repository, wanted, &mut known).await?;
         let mut outcomes: HashMap<Digest, BatchedUpload> = HashMap::with_capacity(wanted.len());
         let mut absent = Vec::new();
         for blob in wanted {
@@ -97,7 +99,8 @@ impl Service {
             outcomes.insert(blob.digest, outcome);
         }
         let is_large = |blob: &WantedBlob| blob.size > MAX_PART_SIZE;
-        let is_in_parts = origin.takes_parts && absent.iter().any(is_large);
+        let takes_parts = origin.takes_parts && !self.storage.parts_need_headers();
+        let is_in_parts = takes_parts && absent.iter().any(is_large);
         let mode = if is_in_parts { SignMode::Multipart } else { SignMode::Put };
         if mode == SignMode::Multipart && absent.len() > MOST_IN_PARTS {
             return Err(ServiceError::TooLarge(format!(
@@ -115,14 +118,40 @@ impl Service {
                 None => missing.push(blob),
             }
         }
+        let (begun, refused) = match self.begin_missing(caller, repository, &missing, mode, origin).await {
+            // What was begun before is gone on with: it may be what keeps the caller from more.
+            Err(ServiceError::TooManyRequests { .. }) if !again.is_empty() || !outcomes.is_empty() => {
+                let refused = missing.iter().map(|blob| (blob.digest, Self::too_many_sessions()));
+                (Vec::new(), refused.collect())
+            }
+            begun => begun?,
+        };
         self.prolong_batch(&mut again).await?;
-        let (begun, refused) = self.begin_missing(caller, repository, &missing, mode, origin).await?;
         outcomes.extend(refused.into_iter().map(|(digest, error)| (digest, BatchedUpload::Refused(error))));
-        let signing = stream::iter(again.into_iter().chain(begun)).map(|upload| self.sign_batched(upload));
-        let signed: Vec<_> = signing.buffered(IN_PARTS_AT_ONCE).collect().await;
-        outcomes.extend(signed.into_iter().flatten());
+        outcomes.extend(self.sign_batch([again, begun].concat()).await);
         let nothing = || BatchedUpload::Refused(ServiceError::Contended);
         Ok(wanted.iter().map(|blob| outcomes.remove(&blob.digest).unwrap_or_else(nothing)).collect())
+    }
+
+    /// Where the bytes of each go, with no more parts in all than an answer has room for.
+    async fn sign_batch(&self, uploads: Vec<Upload>) -> Vec<(Digest, BatchedUpload)> {
+        let count = u64::try_from(uploads.len()).unwrap_or(u64::MAX).max(1);
+        let most = (PARTS_OF_ALL / count).clamp(1, PARTS_OF_EACH);
+        let signing = stream::iter(uploads).map(|upload| self.sign_batched(upload, most));
+        let mut signed: Vec<_> =
+            signing.buffered(IN_PARTS_AT_ONCE).filter_map(std::future::ready).collect().await;
+        let mut parts = 0;
+        for (_, outcome) in &mut signed {
+            if let BatchedUpload::Begun { presigned: Presigned::Multipart { plan, .. }, .. } = outcome {
+                parts += u64::from(plan.part_count());
+                if parts > PARTS_OF_ALL {
+                    let message =
+                        format!("a batch has at most {PARTS_OF_ALL} parts; send fewer objects at a time");
+                    *outcome = BatchedUpload::Refused(ServiceError::TooLarge(message));
+                }
+            }
+        }
+        signed
     }
 
     fn check_batched(&self, blob: &WantedBlob, mode: SignMode) -> Result<()> {
@@ -143,18 +172,19 @@ impl Service {
 
     /// Whether a session that an earlier batch began still waits for this blob, in this way.
     fn can_go_on(&self, upload: &Upload, blob: &WantedBlob, mode: SignMode) -> bool {
-        let Ok(State::Uploading { transfer, .. }) = upload.active(self.clock.now()) else { return false };
-        upload.declared_digest == Some(blob.digest)
-            && upload.size == Some(blob.size)
-            && match transfer {
-                Transfer::Put => mode == SignMode::Put,
-                Transfer::Multipart { .. } => mode == SignMode::Multipart,
-                Transfer::OpenMultipart { .. } | Transfer::Proxied(_) | Transfer::Redirected => false,
+        let is_in_this_mode = match upload.active(self.clock.now()) {
+            Ok(State::Uploading { transfer: Transfer::Put, .. }) => mode == SignMode::Put,
+            // Of one that is pending the client hung up before the store was asked.
+            Ok(State::Uploading { transfer: Transfer::Multipart { .. }, .. } | State::Pending { .. }) => {
+                mode == SignMode::Multipart
             }
+            _ => false,
+        };
+        is_in_this_mode && upload.declared_digest == Some(blob.digest) && upload.size == Some(blob.size)
     }
 
     /// Where the bytes of one go: signed here, but that the store is asked for an upload in parts once.
-    async fn sign_batched(&self, upload: Upload) -> Option<(Digest, BatchedUpload)> {
+    async fn sign_batched(&self, upload: Upload, most_parts: u64) -> Option<(Digest, BatchedUpload)> {
         let digest = upload.declared_digest?;
         let upload = match &upload.state {
             State::Pending { .. } => {
@@ -163,7 +193,7 @@ impl Service {
                     size: Some(size),
                     digest: Some(digest),
                     mode: Some(SignMode::Multipart),
-                    least_part_size: size / PARTS_OF_EACH,
+                    least_part_size: size.div_ceil(most_parts).min(MAX_PART_SIZE),
                     parts: None,
                 };
                 match self.plan_multipart(upload.clone(), &request).await {

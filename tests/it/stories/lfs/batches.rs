@@ -142,6 +142,17 @@ pub async fn in_parts(stack: Arc<Stack>) {
     verify(&lfs.http, asked, &object(&small)).await.expect(200);
     assert_eq!(stack.blob_hash(&digest_of(&small)).await, Some(digest_of(&small)));
 
+    // Many at once have fewer parts each: the answer is held whole.
+    let one = |seed: u64| json!({ "oid": digest_of(&seed.to_le_bytes()).hex(), "size": 6 * GIB });
+    let many: Vec<Value> = (0..40).map(one).collect();
+    let body = json!({ "operation": "upload", "transfers": ["multipart"], "objects": many });
+    let crowd = lfs.post("objects/batch", &body).await.expect(200).json();
+    let parts =
+        |object: &Value| object["actions"]["upload"]["header"].as_object().map(|header| header.len() - 1);
+    let parts: Vec<usize> = crowd["objects"].as_array().expect("objects").iter().filter_map(parts).collect();
+    assert_eq!(parts.len(), 40, "{crowd}");
+    assert!(parts.iter().sum::<usize>() <= 2_000, "{parts:?}");
+
     // An object that nobody has sent.
     let asked = &answer["objects"][0];
     let message = refused(&verify(&lfs.http, asked, &large).await, 422);

@@ -141,7 +141,10 @@ pub async fn open(stack: Arc<Stack>) {
     let refused = lfs.batch("upload", &objects[3..]).await;
     assert_eq!(super::refused(&refused, 429), "too many open uploads of one user; try again in 5 seconds");
     assert!(refused.header("retry-after").is_some());
-    // Those that are open are gone on with.
+    // Those that are open are gone on with, also where the others of the batch have to wait for them.
+    let answer = lfs.batch("upload", &objects).await.expect(200).json();
+    let codes: Vec<_> = (0..5).map(|index| answer["objects"][index]["error"]["code"].as_u64()).collect();
+    assert_eq!(codes, [None, None, None, Some(429), Some(429)], "{answer}");
     let answer = lfs.batch("upload", &objects[..3]).await.expect(200).json();
     assert!(answer["objects"][2]["actions"]["upload"].is_object(), "{answer}");
 }

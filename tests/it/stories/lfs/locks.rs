@@ -7,6 +7,7 @@ use overside::domain::access::Role;
 use serde_json::{Value, json};
 
 use super::{Lfs, NAME, refused};
+use crate::support::api::database;
 use crate::support::{Accounts, Stack};
 
 pub async fn listed(stack: Arc<Stack>) {
@@ -62,7 +63,7 @@ pub async fn listed(stack: Arc<Stack>) {
         let found = other.get(&format!("locks?{query}")).await.expect(200).json();
         assert_eq!(found["locks"], json!([lock]), "{query}");
     }
-    for query in ["path=none", "id=none", &format!("id={id}&path=none")] {
+    for query in ["path=none", "path=%00", "id=none", &format!("id={id}&path=none")] {
         assert_eq!(other.get(&format!("locks?{query}")).await.expect(200).json()["locks"], json!([]));
     }
     for path in ["", "a\0b", "a\nb", &"x".repeat(1_025)] {
@@ -78,6 +79,16 @@ pub async fn listed(stack: Arc<Stack>) {
     refused(&unlock(&head, id, false).await, 403);
     assert_eq!(unlock(&head, id, true).await.expect(200).json()["lock"], lock);
     refused(&unlock(&dev, id, false).await, 404);
+    // The audit log says whose right that took.
+    let db = database(&stack).await;
+    let log = db.audit_entries(None, None, u32::MAX, 0).await.expect("the database answers").0;
+    db.close().await;
+    let forced: Vec<_> = log.iter().filter(|entry| entry.resource_type == "lock").collect();
+    assert_eq!(forced.len(), 1, "{forced:?}");
+    assert_eq!(
+        (forced[0].username.as_str(), forced[0].resource.as_str()),
+        ("head", "team/app/model:a/one.bin")
+    );
     // Of another repository it is not there.
     let theirs: Value = dev.get("locks?limit=1").await.expect(200).json()["locks"][0].clone();
     let elsewhere = Lfs { url: lfs.url.replace(NAME, "team/elsewhere"), ..head.clone() };
