@@ -12,7 +12,7 @@ GO_LEAST = (1, 26, 7)
 
 
 def install_go_program(name, source):
-    """`source` is a program's path with its version, or several with blanks between them."""
+    """`source` is a program's path with its version; or several, and flags before them, with blanks between."""
     folder = INSTALLED / name
     if is_installed(folder, source):
         return

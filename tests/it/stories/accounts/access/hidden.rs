@@ -39,7 +39,11 @@ pub async fn answers(stack: Arc<Stack>) {
                 let path = endpoint.path().replace("{name}", &format!("{project}/app"));
                 let path =
                     path.replace("{uuid}", &upload.id().to_string()).replace("{digest}", &digest.to_string());
-                let path = path.replace("{reference}", "v1");
+                let path = path.replace("{reference}", "v1").replace("{lock}", &upload.id().to_string());
+                let mut path = path.replace("{path}", &format!("{project}/file"));
+                if *endpoint == Endpoint::ListArtifacts {
+                    path = format!("{path}?path={project}");
+                }
                 let answer = Answer::to(visitor.http.request(endpoint.method(), town.url(&path))).await;
                 assert!(matches!(answer.status, 401 | 403), "{endpoint:?}: {}", answer.status);
                 seen.push(answer.rendered().replace(project, "PROJECT"));
