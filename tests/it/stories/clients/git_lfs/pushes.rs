@@ -21,7 +21,6 @@ const LARGE: usize = 96 << 20;
 const LARGE_IN_FULL: usize = 1 << 30;
 /// Each is a push's share of a batch, a PUT and a verify: a busy machine takes minutes for a thousand.
 const MANY: usize = 300;
-const MANY_IN_FULL: usize = 1_000;
 
 fn content_of(name: &str, size: usize) -> Vec<u8> {
     let mut content = seeded_content(size as u64, size);
@@ -103,22 +102,21 @@ pub async fn large(stack: Arc<Stack>) {
 
 pub async fn many(stack: Arc<Stack>) {
     let server = stack.server(&[]).await;
-    let many = if Servers::from_environment().is_full { MANY_IN_FULL } else { MANY };
     let writer = Person::new(&stack, NEWEST, "writer").await;
     writer.begin(&lfs_url(server.base_url())).await;
-    for number in 0..many {
+    for number in 0..MANY {
         writer.write(&format!("{number}.bin"), &seeded_content(number as u64, 64 + number));
     }
     writer.commit().await;
     writer.push().await;
     let reader = Person::new(&stack, NEWEST, "reader").await;
     reader.clone().await;
-    for number in 0..many {
+    for number in 0..MANY {
         let content = reader.read(&format!("{number}.bin"));
         assert!(content == seeded_content(number as u64, 64 + number), "{number}");
     }
-    assert_eq!(usize::try_from(sessions(&stack).await), Ok(many));
-    assert_stored(&stack, many).await;
+    assert_eq!(usize::try_from(sessions(&stack).await), Ok(MANY));
+    assert_stored(&stack, MANY).await;
 }
 
 /// The line is cut at one moment of a push after the other: each push after the first goes on with its sessions.
