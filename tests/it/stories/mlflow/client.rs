@@ -139,7 +139,7 @@ fn signed_in(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
         let developer = accounts.user_as("dora", "team", Role::Developer).await;
         accounts.user_as("max", "team", Role::Maintainer).await;
         accounts.user_as("guest", "team", Role::Guest).await;
-        let mut mlflow = Mlflow::new(&stack, server.base_url(), "team");
+        let mut mlflow = Mlflow { size: QUICK, ..Mlflow::new(&stack, server.base_url(), "team") };
         let message = mlflow.refused(&["list", ""]).await;
         assert!(message.contains("401"), "{message}");
         let by_password = |name: &str| {
