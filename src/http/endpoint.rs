@@ -8,6 +8,12 @@ use crate::service::ProjectRight;
 
 /// What all paths of the registry begin with.
 pub const REGISTRY: &str = "/v2/";
+/// What all paths of Harbor's API begin with.
+pub const API: &str = "/api/";
+/// What all paths of MLflow's artifacts begin with.
+pub const MLFLOW: &str = "/api/2.0/mlflow-artifacts";
+/// What stands in all paths of Git LFS between a repository's name and what is asked for.
+pub const LFS: &str = "/info/lfs/";
 
 /// What an endpoint asks of whoever calls it; which repository or project is meant is in the path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -154,16 +160,36 @@ endpoints! {
     RevokeToken: DELETE "/api/v2.0/users/{user}/tokens/{token}", Need::User;
 }
 
-impl Endpoint {
-    /// Whether access tokens of ours may be named in a challenge: those that are for repositories of the registry.
-    #[must_use]
-    pub fn takes_scoped_tokens(self) -> bool {
-        self.path().starts_with(REGISTRY)
-    }
+/// Where requests come in, by what their paths begin with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Door {
+    Registry,
+    /// Its paths begin with a repository's name.
+    Lfs,
+    Mlflow,
+    Api,
+    /// The service itself: what it is, tokens, and URLs that it has signed.
+    Service,
+}
 
-    /// Whether it is one of Git LFS: their paths begin with a repository's name.
+impl Door {
+    /// The front door of a path: that of a request, or of the table above.
     #[must_use]
-    pub fn is_lfs(self) -> bool {
-        self.path().starts_with("/{name}/info/lfs/")
+    pub fn of(path: &str) -> Self {
+        match path {
+            path if path.starts_with(REGISTRY) => Self::Registry,
+            // Before the one whose paths begin alike.
+            path if path.starts_with(MLFLOW) => Self::Mlflow,
+            path if path.starts_with(API) => Self::Api,
+            path if path.contains(LFS) => Self::Lfs,
+            _ => Self::Service,
+        }
+    }
+}
+
+impl Endpoint {
+    #[must_use]
+    pub fn door(self) -> Door {
+        Door::of(self.path())
     }
 }

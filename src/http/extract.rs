@@ -4,7 +4,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::http::header::{CONTENT_LENGTH, CONTENT_RANGE, USER_AGENT};
+use axum::http::header::{CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, USER_AGENT};
 use axum::http::{HeaderMap, HeaderName, StatusCode, Uri};
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt, TryStreamExt};
@@ -234,9 +234,22 @@ pub(super) async fn held(
 
 /// An optional JSON object.
 pub(super) fn json<T: DeserializeOwned + Default>(bytes: &[u8]) -> Result<T, HttpError> {
-    if bytes.is_empty() {
-        return Ok(T::default());
+    if bytes.is_empty() { Ok(T::default()) } else { object(bytes) }
+}
+
+/// Fails unless a request says that its body is JSON: a form on somebody's page could send anything else with the password
+/// that a browser remembers.
+pub(super) fn says_json(headers: &HeaderMap) -> Result<(), HttpError> {
+    let kind = header(headers, &CONTENT_TYPE).and_then(|kind| kind.split(';').next());
+    if kind.is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json")) {
+        return Ok(());
     }
+    let message = "send the body with Content-Type: application/json";
+    Err(HttpError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "", message))
+}
+
+/// A JSON object.
+pub(super) fn object<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, HttpError> {
     // serde would take an array for the fields in their order.
     if bytes.trim_ascii_start().first() != Some(&b'{') {
         return Err(HttpError::invalid("the JSON body: it is no object"));

@@ -11,7 +11,7 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::access_log;
 use super::connections::Connection;
-use super::endpoint::{Endpoint, Need};
+use super::endpoint::{Door, Endpoint, Need};
 use super::error::HttpError;
 use super::extract::content_length;
 use super::origin::{Origin, Peer};
@@ -182,7 +182,8 @@ pub(super) fn challenged(
 
 /// What a token has to be for; none where tokens of ours are not taken.
 fn scope(endpoint: Endpoint, target: Target<'_>) -> Option<String> {
-    if !endpoint.takes_scoped_tokens() {
+    // They are for repositories of the registry, and named in its challenges alone.
+    if endpoint.door() != Door::Registry {
         return None;
     }
     let actions = match endpoint.need() {

@@ -69,7 +69,7 @@ use tracing::Level;
 use crate::service::{Service, ServiceError};
 use crate::storage::signed_url::SIGNED_PATH;
 use connections::{Claim, OverCapacity};
-use endpoint::Endpoint;
+use endpoint::{Door, Endpoint};
 use error::HttpError;
 use gate::Visitor;
 use origin::Origin;
@@ -105,12 +105,9 @@ pub(crate) fn router(service: Arc<Service>, cors_origins: &[String], redirects: 
         )
         .propagate_x_request_id()
         .layer(CatchPanicLayer::custom(panicked));
-    // Those whose paths are taken apart by their front door.
-    let is_taken_apart = |endpoint: &Endpoint| {
-        endpoint.is_lfs()
-            || [oci::PREFIX, mlflow::PREFIX].iter().any(|prefix| endpoint.path().starts_with(prefix))
-    };
-    let others = Endpoint::ALL.iter().copied().filter(|endpoint| !is_taken_apart(endpoint));
+    // The others' front doors take their paths apart themselves.
+    let is_routed = |endpoint: &Endpoint| matches!(endpoint.door(), Door::Api | Door::Service);
+    let others = Endpoint::ALL.iter().copied().filter(is_routed);
     let routes = others.fold(Router::new(), |routes, endpoint| {
         let answer =
             move |State(service): State<Arc<Service>>, request: Request| answer(service, endpoint, request);
@@ -132,10 +129,10 @@ pub(crate) fn router(service: Arc<Service>, cors_origins: &[String], redirects: 
 
 /// What no route has: a path that begins with a repository's name, or none of ours.
 async fn elsewhere(State(service): State<Arc<Service>>, request: Request) -> Response {
-    if request.uri().path().contains(lfs::PREFIX) {
-        return lfs::dispatch(service, request).await;
+    match Door::of(request.uri().path()) {
+        Door::Lfs => lfs::dispatch(service, request).await,
+        _ => in_terms_of(request.uri(), HttpError::not_found()),
     }
-    in_terms_of(request.uri(), HttpError::not_found())
 }
 
 /// The front doors beside the registry's.
@@ -194,15 +191,11 @@ pub(crate) fn claim(request: &hyper::Request<hyper::body::Incoming>, can_sign_in
 
 /// In the words of the front door that is asked.
 fn in_terms_of(uri: &Uri, error: HttpError) -> Response {
-    let path = uri.path();
-    if path.starts_with(mlflow::PREFIX) {
-        mlflow::refused(error)
-    } else if path.starts_with(api::PREFIX) {
-        error.with_harbors_code().into_response()
-    } else if path.contains(lfs::PREFIX) && !path.starts_with(oci::PREFIX) {
-        lfs::rendered(error, None)
-    } else {
-        error.into_response()
+    match Door::of(uri.path()) {
+        Door::Mlflow => mlflow::refused(error),
+        Door::Api => error.with_harbors_code().into_response(),
+        Door::Lfs => lfs::rendered(error, None),
+        Door::Registry | Door::Service => error.into_response(),
     }
 }
 

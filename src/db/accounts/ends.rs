@@ -1,6 +1,6 @@
-//! What ends with a project, a user or a robot: the sessions that are open in its name, and its locks on files. Whoever comes to have the name
-//! neither goes on with them nor pays for what they hold. They end as well when a name is given out, for what was begun
-//! in its name in between.
+//! What ends with a project, a user or a robot: the sessions that are open in its name, and its locks on files. Whoever
+//! comes to have the name neither goes on with them nor pays for what they hold. They end as well when a name is given
+//! out, for what was begun in its name in between.
 
 /// As `Upload::abort` leaves a session, and whatever works on it: that finds out at its next swap. The cleaner discards
 /// what it has stored.

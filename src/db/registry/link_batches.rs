@@ -1,14 +1,12 @@
-//! Links of many blobs at once: looked up, found where somebody may read them, and made, each by one statement.
+//! Links of many blobs at once: looked up, and made, each by one statement.
 
 use std::collections::{HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 
-use crate::db::accounts::authorization::NOBODY;
 use crate::db::registry::blobs::blob_columns;
 use crate::db::registry::links::{Link, LinkRow, is_readable, on_known_link};
-use crate::db::registry::readers::Reader;
 use crate::db::text::{Text, both, digests as as_json, is_one_of, lock, repository_id};
 use crate::db::upkeep::quotas::{self, lock_project, unsigned};
 use crate::db::{Db, Result, in_transaction, on_pool};
@@ -31,42 +29,6 @@ macro_rules! find {
     };
 }
 pub(in crate::db) const FIND: Text = both!(find);
-
-/// Of each blob the first repositories that have it are looked at, whoever may read them, so that neither the answer nor
-/// the time tells of others. `$1` to `$5`: the digests, how many are looked at of each, who looks, whether they see all,
-/// and the projects that they see besides. Not EXISTS alone: PostgreSQL would hash whole tables for that.
-macro_rules! readable {
-    ($db:ident) => {
-        concat!(
-            "SELECT blob.digest FROM blob WHERE blob.digest ",
-            is_one_of!($db, digests "$1"),
-            " AND (SELECT 1
-                FROM (SELECT repository_id FROM repository_blob WHERE blob_id = blob.id LIMIT $2) AS candidate
-                JOIN repository ON repository.id = candidate.repository_id
-                LEFT JOIN project ON project.name = repository.project_name
-                LEFT JOIN project_member
-                    ON project_member.project_id = project.id AND project_member.user_id = $3
-                WHERE $4 OR project.is_public OR project_member.role IS NOT NULL OR project.name ",
-            is_one_of!($db, texts "$5"),
-            " LIMIT 1) IS NOT NULL"
-        )
-    };
-}
-pub(in crate::db) const READABLE: Text = both!(readable);
-
-macro_rules! of_any {
-    ($db:ident) => {
-        concat!(
-            "SELECT blob.digest FROM blob WHERE blob.digest ",
-            is_one_of!($db, digests "$1"),
-            " AND (SELECT 1 FROM repository_blob JOIN repository ON repository.id = repository_blob.repository_id
-                WHERE repository_blob.blob_id = blob.id AND repository.name ",
-            is_one_of!($db, texts "$2"),
-            " LIMIT 1) IS NOT NULL"
-        )
-    };
-}
-pub(in crate::db) const OF_ANY: Text = both!(of_any);
 
 /// In the order of their ids, as everybody locks them, and shared: only whoever takes links away is kept off. What is
 /// unlinked or being removed is left out, and so has to be uploaded.
@@ -116,35 +78,6 @@ impl Db {
         let rows: Vec<LinkRow> = on_pool!(self, pool =>
             sqlx::query_as(sql).bind(repository.as_str()).bind(&digests).fetch_all(pool).await)?;
         rows.into_iter().map(Link::try_from).collect()
-    }
-
-    /// Those of these blobs that somebody may read in one of the first `limit` repositories that have them.
-    pub async fn readable_blobs(
-        &self,
-        digests: &[Digest],
-        reader: &Reader,
-        limit: u32,
-    ) -> Result<Vec<Digest>> {
-        let (sql, user) = (self.text(READABLE), reader.user.unwrap_or(NOBODY));
-        Ok(on_pool!(self, pool => sqlx::query_scalar(sql)
-            .bind(as_json(digests))
-            .bind(i64::from(limit))
-            .bind(user)
-            .bind(reader.is_all)
-            .bind(serde_json::json!(reader.projects))
-            .fetch_all(pool)
-            .await)?)
-    }
-
-    /// Those of these blobs that one of these repositories has.
-    pub async fn blobs_of_any(
-        &self,
-        digests: &[Digest],
-        repositories: &[RepositoryName],
-    ) -> Result<Vec<Digest>> {
-        let (sql, names) = (self.text(OF_ANY), serde_json::json!(repositories));
-        Ok(on_pool!(self, pool =>
-            sqlx::query_scalar(sql).bind(as_json(digests)).bind(names).fetch_all(pool).await)?)
     }
 
     /// Makes blobs readable from a repository, those that can be read and fit into its project one after the other. The

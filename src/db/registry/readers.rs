@@ -1,47 +1,51 @@
-//! What somebody may read: the repository of a blob that they do not say where to find, in one statement, whoever has it;
-//! and the repositories that they are shown.
+//! What somebody may read: repositories of blobs that they do not say where to find, in one statement, whoever has them; and
+//! the repositories that they are shown.
+
+use std::collections::HashMap;
 
 use crate::db::accounts::authorization::NOBODY;
-use crate::db::text::{Text, blob_id, both, has_content, is_one_of};
+use crate::db::text::{Text, both, digests as as_json, has_content, is_one_of};
 use crate::db::{Db, Result, on_pool};
 use crate::domain::access::ProjectName;
 use crate::domain::digest::Digest;
 use crate::domain::name::RepositoryName;
 
-/// Among the first of the repositories that have a blob one that somebody may read. `$1` to `$5`: the digest, how many
-/// are looked at, who looks, whether they see all, and the projects that they see besides.
+/// Of each blob the first repositories that have it are looked at, whoever may read them, so that neither the answer nor
+/// the time tells of others. `$1` to `$5`: the digests, how many are looked at of each, who looks, whether they see all,
+/// and the projects that they see besides. Not a join with EXISTS: PostgreSQL would hash whole tables for that.
 macro_rules! readable {
     ($db:ident) => {
         concat!(
-            "SELECT repository.name
-            FROM (SELECT repository_id FROM repository_blob WHERE blob_id = (SELECT id FROM blob WHERE digest = $1)
-                LIMIT $2) AS candidate
-            JOIN repository ON repository.id = candidate.repository_id
-            LEFT JOIN project ON project.name = repository.project_name
-            LEFT JOIN project_member
-                ON project_member.project_id = project.id AND project_member.user_id = $3
-            WHERE $4 OR project.is_public OR project_member.role IS NOT NULL OR project.name ",
+            "WITH found AS MATERIALIZED (SELECT blob.digest, (SELECT repository.name
+                FROM (SELECT repository_id FROM repository_blob WHERE blob_id = blob.id LIMIT $2) AS candidate
+                JOIN repository ON repository.id = candidate.repository_id
+                LEFT JOIN project ON project.name = repository.project_name
+                LEFT JOIN project_member
+                    ON project_member.project_id = project.id AND project_member.user_id = $3
+                WHERE $4 OR project.is_public OR project_member.role IS NOT NULL OR project.name ",
             is_one_of!($db, texts "$5"),
-            " LIMIT 1"
+            " LIMIT 1) AS name FROM blob WHERE blob.digest ",
+            is_one_of!($db, digests "$1"),
+            ") SELECT digest, name FROM found WHERE name IS NOT NULL"
         )
     };
 }
-const READABLE: Text = both!(readable);
+pub(in crate::db) const READABLE: Text = both!(readable);
 
 macro_rules! of_any {
     ($db:ident) => {
         concat!(
-            "SELECT repository.name FROM repository
-            JOIN repository_blob ON repository_blob.repository_id = repository.id
-            WHERE repository.name ",
-            is_one_of!($db, texts "$1"),
-            " AND repository_blob.blob_id = ",
-            blob_id!(),
-            " LIMIT 1"
+            "WITH found AS MATERIALIZED (SELECT blob.digest, (SELECT repository.name
+                FROM repository_blob JOIN repository ON repository.id = repository_blob.repository_id
+                WHERE repository_blob.blob_id = blob.id AND repository.name ",
+            is_one_of!($db, texts "$2"),
+            " LIMIT 1) AS name FROM blob WHERE blob.digest ",
+            is_one_of!($db, digests "$1"),
+            ") SELECT digest, name FROM found WHERE name IS NOT NULL"
         )
     };
 }
-const OF_ANY: Text = both!(of_any);
+pub(in crate::db) const OF_ANY: Text = both!(of_any);
 
 /// Projects whose repositories somebody may read: public ones, their own, and others by name.
 macro_rules! visible {
@@ -104,34 +108,36 @@ pub struct Reader {
 }
 
 impl Db {
-    /// A repository that has a blob and that somebody may read, among the first `limit` that have it.
-    pub async fn find_readable_link(
+    /// Those of these blobs that somebody may read, each with a repository to read it from among the first `limit` that
+    /// have it.
+    pub async fn readable_blobs(
         &self,
-        digest: &Digest,
+        digests: &[Digest],
         reader: &Reader,
         limit: u32,
-    ) -> Result<Option<RepositoryName>> {
+    ) -> Result<HashMap<Digest, RepositoryName>> {
         let (sql, user) = (self.text(READABLE), reader.user.unwrap_or(NOBODY));
-        Ok(on_pool!(self, pool => sqlx::query_scalar(sql)
-            .bind(digest)
+        let found: Vec<_> = on_pool!(self, pool => sqlx::query_as(sql)
+            .bind(as_json(digests))
             .bind(i64::from(limit))
             .bind(user)
             .bind(reader.is_all)
             .bind(serde_json::json!(reader.projects))
-            .fetch_optional(pool)
-            .await)?)
+            .fetch_all(pool)
+            .await)?;
+        Ok(found.into_iter().collect())
     }
 
-    /// One of these repositories that has a blob.
-    pub async fn find_link_of_any(
+    /// Those of these blobs that any of these repositories has, each with one of them.
+    pub async fn blobs_of_any(
         &self,
-        digest: &Digest,
-        repositories: Vec<RepositoryName>,
-    ) -> Result<Option<RepositoryName>> {
-        let sql = self.text(OF_ANY);
-        let names = serde_json::json!(repositories);
-        Ok(on_pool!(self, pool =>
-            sqlx::query_scalar(sql).bind(names).bind(digest).fetch_optional(pool).await)?)
+        digests: &[Digest],
+        repositories: &[RepositoryName],
+    ) -> Result<HashMap<Digest, RepositoryName>> {
+        let (sql, names) = (self.text(OF_ANY), serde_json::json!(repositories));
+        let found: Vec<_> = on_pool!(self, pool =>
+            sqlx::query_as(sql).bind(as_json(digests)).bind(names).fetch_all(pool).await)?;
+        Ok(found.into_iter().collect())
     }
 
     /// Repositories after `last` that somebody may read who does not see all, in the order of their bytes, at most

@@ -17,7 +17,7 @@ mod wire;
 use std::sync::Arc;
 
 use axum::extract::{FromRequestParts, RawPathParams, Request};
-use axum::http::header::{CONTENT_TYPE, LOCATION};
+use axum::http::header::LOCATION;
 use axum::http::request::Parts;
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -27,7 +27,7 @@ use serde::de::DeserializeOwned;
 
 use super::endpoint::{Endpoint, Need};
 use super::error::HttpError;
-use super::extract::{header, whole};
+use super::extract::{header, object, says_json, whole};
 use super::gate::{self, Target, Visitor};
 use crate::domain::access::{Caller, ProjectReference};
 use crate::domain::account::User;
@@ -36,7 +36,7 @@ use accounts::{members, projects, robots, tokens, users};
 use upkeep::{configurations, logs, quotas};
 
 /// What all paths of this API begin with.
-pub(super) const PREFIX: &str = "/api/";
+pub(super) const PREFIX: &str = super::endpoint::API;
 /// Longest body: a robot with a description and permissions takes two kilobytes.
 const MAX_BODY: usize = 64 * 1024;
 /// Whoever asks, where a path names a user.
@@ -218,20 +218,10 @@ impl Call {
         })
     }
 
-    /// The body, which is JSON and says so: a form on somebody's page could send anything else with the password that
-    /// a browser remembers.
+    /// The body, which is JSON and says so.
     fn json<T: DeserializeOwned>(&self) -> Result<T, HttpError> {
-        let kind = header(&self.parts.headers, &CONTENT_TYPE).and_then(|kind| kind.split(';').next());
-        if !kind.is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json")) {
-            let message = "send the body with Content-Type: application/json";
-            return Err(HttpError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "", message));
-        }
-        // serde would take an array for the fields in their order.
-        if self.body.trim_ascii_start().first() != Some(&b'{') {
-            return Err(HttpError::invalid("the JSON body: it is no object"));
-        }
-        serde_json::from_slice(&self.body)
-            .map_err(|error| HttpError::invalid(format!("the JSON body: {error}")))
+        says_json(&self.parts.headers)?;
+        object(&self.body)
     }
 }
 

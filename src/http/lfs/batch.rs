@@ -14,14 +14,14 @@ use super::route::parse_oid;
 use super::wire::{
     Actions, AnsweredObject, BatchAnswer, BatchOperation, BatchRequest, ObjectAction, RequestedObject,
 };
-use super::{Answer, json, object, parse, path, user};
+use super::{Answer, json, path, read, user};
 use crate::domain::access::{Action, Caller};
 use crate::domain::audit::{AuditedAction, Operation, ResourceType};
 use crate::domain::blob::Blob;
 use crate::domain::name::RepositoryName;
 use crate::domain::upload::UploadId;
 use crate::http::error::HttpError;
-use crate::http::extract::{INCOMPLETE, content_length, held, user_agent};
+use crate::http::extract::{INCOMPLETE, content_length, held, object, user_agent};
 use crate::http::gate::{Visitor, challenged};
 use crate::http::origin::Origin;
 use crate::http::permit::keeping;
@@ -66,7 +66,7 @@ pub(super) async fn answer(
     let length = content_length(&request.headers);
     let held = held(service, caller, length, body, MAX_BATCH_BODY).await;
     let held = held.map_err(|error| error.into_error(too_many(), HttpError::invalid(INCOMPLETE)))?;
-    let asked: BatchRequest = parse(&held.bytes)?;
+    let asked: BatchRequest = object(&held.bytes)?;
     // Not while what is being proven is waited for.
     drop(held);
     if asked.objects.len() > MAX_OBJECTS {
@@ -195,11 +195,6 @@ impl Batch<'_> {
         action.expires_in = self.seconds_until(parts.expires_at());
         action.header.insert("chunk_size".to_owned(), part_size.to_string());
         for SignedPart { part, request } in parts {
-            let needs_more = request.headers.iter().any(|(name, _)| name != CONTENT_LENGTH.as_str());
-            if needs_more {
-                let message = "this store takes parts only with headers that the client does not send";
-                return Err(HttpError::new(StatusCode::NOT_IMPLEMENTED, "UNSUPPORTED", message));
-            }
             action.header.insert(format!("{:05}", part.number.get()), self.complete(request.url));
         }
         Ok(action)
@@ -223,7 +218,7 @@ impl Batch<'_> {
             }
             _ => {
                 let place = path(self.name, &format!("objects/{}", blob.digest.hex()));
-                let subject = object::subject(self.name, &blob.digest);
+                let subject = read::subject(self.name, &blob.digest);
                 self.call(&place, CallPurpose::ReadBlob, subject, ends_at)
             }
         }
@@ -238,7 +233,7 @@ impl Batch<'_> {
     ) -> Result<ObjectAction, HttpError> {
         let grant = CallGrant { purpose, subject, user: user(self.caller), expires: ends_at.timestamp() };
         Ok(ObjectAction {
-            href: self.complete(self.service.sign_call(place, &[], &grant)?),
+            href: self.complete(self.service.sign_call(place, &grant)?),
             header: BTreeMap::new(),
             expires_in: self.seconds_until(ends_at),
         })
@@ -256,7 +251,7 @@ impl Batch<'_> {
         AuditedAction {
             operation: Operation::Pull,
             resource_type: ResourceType::Blob,
-            resource: object::subject(self.name, &blob.digest),
+            resource: read::subject(self.name, &blob.digest),
             project: Some(self.name.project()),
         }
     }

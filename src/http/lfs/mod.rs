@@ -9,7 +9,7 @@ mod error;
 // Locks on files.
 mod locks;
 // An object's bytes, by a signed URL.
-mod object;
+mod read;
 // Takes a path apart.
 mod route;
 // Ends an upload, by a signed URL.
@@ -29,7 +29,7 @@ use tower_http::request_id::RequestId;
 
 use super::endpoint::Endpoint;
 use super::error::HttpError;
-use super::extract::whole;
+use super::extract::{object, whole};
 use super::gate::{self, Target, Visitor};
 use super::method_not_allowed;
 use super::oci::read_blob;
@@ -43,7 +43,7 @@ pub(super) use described::{described, refused};
 pub(super) use error::rendered;
 
 /// What stands between a repository's name and what is asked for.
-pub(super) const PREFIX: &str = "/info/lfs/";
+pub(super) const PREFIX: &str = super::endpoint::LFS;
 const MEDIA_TYPE: HeaderValue = HeaderValue::from_static("application/vnd.git-lfs+json");
 /// Longest body but those of batches and of completed uploads: a path of 1,024 bytes, each escaped in six, and room.
 const MAX_BODY: usize = 16 * 1024;
@@ -68,7 +68,7 @@ async fn answered(service: &Arc<Service>, request: Request) -> Answer {
         // The URL is the permission.
         Route::Object(digest) => {
             let request = request.into_parts().0;
-            object::admit(service, &visitor, &name, digest, &request.uri)?;
+            read::admit(service, &visitor, &name, digest, &request.uri)?;
             let permit = Permit::take(service, endpoint, false).await?;
             return Ok(permit.into(read_blob(service, &name, &digest, &request).await?));
         }
@@ -93,15 +93,7 @@ async fn answered(service: &Arc<Service>, request: Request) -> Answer {
 async fn body<T: DeserializeOwned>(request: Request) -> Result<T, HttpError> {
     let body = whole(request.into_body(), MAX_BODY).await;
     let body = body.map_err(|broken| broken.map_or_else(|| too_long(MAX_BODY), HttpError::invalid))?;
-    parse(&body)
-}
-
-fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, HttpError> {
-    // serde would take an array for the fields in their order.
-    if body.trim_ascii_start().first() != Some(&b'{') {
-        return Err(HttpError::invalid("the body is no JSON object"));
-    }
-    serde_json::from_slice(body).map_err(|error| HttpError::invalid(format!("the JSON body: {error}")))
+    object(&body)
 }
 
 fn too_long(most: usize) -> HttpError {

@@ -3,20 +3,20 @@
 use std::sync::Arc;
 
 use axum::extract::Request;
-use axum::http::StatusCode;
+use axum::http::{StatusCode, Uri};
 use serde_json::json;
 
 use super::batch::wanted;
 use super::error::of_upload;
 use super::route::parse_oid;
 use super::wire::{CompletionRequest, VerifyRequest};
-use super::{Answer, body, json as answer, parse, too_long};
-use crate::domain::access::Action;
+use super::{Answer, body, json as answer, too_long};
+use crate::domain::access::{Action, Caller};
 use crate::domain::name::RepositoryName;
 use crate::domain::part::{MAX_PART_COUNT, PartNumber};
 use crate::domain::upload::UploadId;
 use crate::http::error::HttpError;
-use crate::http::extract::{INCOMPLETE, content_length, held};
+use crate::http::extract::{INCOMPLETE, content_length, held, object};
 use crate::http::gate::Visitor;
 use crate::http::signed_call;
 use crate::service::{ClientHints, NamedPart, Service, ServiceError};
@@ -33,9 +33,7 @@ pub(super) async fn verify(
     id: UploadId,
     request: Request,
 ) -> Answer {
-    tracing::Span::current().record("upload", tracing::field::display(id));
-    let call = (CallPurpose::Finalize, id.to_string());
-    let caller = signed_call::admit(service, visitor, request.uri(), call, (name, Action::Push))?;
+    let caller = admit(service, visitor, name, id, request.uri())?;
     let asked: VerifyRequest = body(request).await?;
     let blob = wanted(&asked.oid, asked.size)?;
     let finishing = service.finish(&caller, name, id, (blob.digest, Some(blob.size)), ClientHints::default());
@@ -51,14 +49,12 @@ pub(super) async fn complete(
     id: UploadId,
     request: Request,
 ) -> Answer {
-    tracing::Span::current().record("upload", tracing::field::display(id));
-    let call = (CallPurpose::Finalize, id.to_string());
-    let caller = signed_call::admit(service, visitor, request.uri(), call, (name, Action::Push))?;
+    let caller = admit(service, visitor, name, id, request.uri())?;
     let (parts, body) = request.into_parts();
     let held = held(service, &caller, content_length(&parts.headers), body, MAX_COMPLETION).await;
     let held =
         held.map_err(|error| error.into_error(too_long(MAX_COMPLETION), HttpError::invalid(INCOMPLETE)))?;
-    let asked: CompletionRequest = parse(&held.bytes)?;
+    let asked: CompletionRequest = object(&held.bytes)?;
     let digest = parse_oid(&asked.oid).ok_or(ServiceError::BlobUnknown)?;
     let named = asked.parts.into_iter().map(|part| {
         let number =
@@ -70,4 +66,17 @@ pub(super) async fn complete(
         Ok(()) | Err(ServiceError::Busy(_)) => answer(StatusCode::OK, &json!({})),
         Err(error) => Err(of_upload(error)),
     }
+}
+
+/// The URL is the permission.
+fn admit(
+    service: &Service,
+    visitor: &Visitor,
+    name: &RepositoryName,
+    id: UploadId,
+    uri: &Uri,
+) -> Result<Caller, HttpError> {
+    tracing::Span::current().record("upload", tracing::field::display(id));
+    let call = (CallPurpose::Finalize, id.to_string());
+    signed_call::admit(service, visitor, uri, call, (name, Action::Push))
 }

@@ -1,5 +1,5 @@
-//! `GET /api/2.0/mlflow-artifacts/artifacts?path=`: what lies in a directory. MLflow knows no pages, so the answer is written
-//! a page at a time while its client reads it.
+//! `GET /api/2.0/mlflow-artifacts/artifacts?path=`: what lies in a directory. MLflow knows no pages, so the answer is
+//! written a page at a time while its client reads it.
 
 use std::sync::Arc;
 

@@ -37,7 +37,7 @@ use route::{Area, Place};
 use wire::{Refused, ServerInfo};
 
 /// What all paths of the artifacts begin with. They have slashes in them, which no route pattern can hold.
-pub(super) const PREFIX: &str = "/api/2.0/mlflow-artifacts";
+pub(super) const PREFIX: &str = super::endpoint::MLFLOW;
 pub(super) const PATHS: &str = "/api/2.0/mlflow-artifacts/{*path}";
 
 type Answer = Result<Response, HttpError>;

@@ -1,5 +1,5 @@
-//! `POST /api/2.0/mlflow-artifacts/mpu/…`: a large file in parts, which its client sends to the bucket. It tells how many there
-//! are, and neither their lengths nor a digest.
+//! `POST /api/2.0/mlflow-artifacts/mpu/…`: a large file in parts, which its client sends to the bucket. It tells how
+//! many there are, and neither their lengths nor a digest.
 
 use std::sync::Arc;
 
@@ -20,7 +20,7 @@ use crate::domain::media_type::MediaType;
 use crate::domain::part::PartNumber;
 use crate::domain::upload::UploadId;
 use crate::http::error::HttpError;
-use crate::http::extract::{INCOMPLETE, content_length, header, held, user_agent};
+use crate::http::extract::{INCOMPLETE, content_length, held, object, says_json, user_agent};
 use crate::http::origin::Origin;
 use crate::memory::MemoryShare;
 use crate::service::{ClientHints, FileName, NamedPart, OpenParts, Service, ServiceError};
@@ -100,28 +100,17 @@ fn upload(id: &str) -> Result<UploadId, HttpError> {
     id.parse().map_err(|_| ServiceError::UploadUnknown.into())
 }
 
-/// A body of JSON that says so: a form on somebody's page could send anything else with the password that a browser
-/// remembers.
+/// A body of JSON that says so.
 async fn json<T: DeserializeOwned>(
     service: &Service,
     caller: &Caller,
     request: Request,
 ) -> Result<(T, Option<MemoryShare>), HttpError> {
-    let kind = header(request.headers(), &CONTENT_TYPE).and_then(|kind| kind.split(';').next());
-    if !kind.is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json")) {
-        let message = "send the body with Content-Type: application/json";
-        return Err(HttpError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "", message));
-    }
+    says_json(request.headers())?;
     let length = content_length(request.headers());
     let body = held(service, caller, length, request.into_body(), LONGEST_BODY).await;
     let body = body.map_err(|error| error.into_error(too_long(), HttpError::invalid(INCOMPLETE)))?;
-    // serde would take an array for the fields in their order.
-    if body.bytes.trim_ascii_start().first() != Some(&b'{') {
-        return Err(HttpError::invalid("the JSON body: it is no object"));
-    }
-    let parsed = serde_json::from_slice(&body.bytes);
-    let parsed = parsed.map_err(|error| HttpError::invalid(format!("the JSON body: {error}")))?;
-    Ok((parsed, body.memory))
+    Ok((object(&body.bytes)?, body.memory))
 }
 
 fn too_long() -> HttpError {

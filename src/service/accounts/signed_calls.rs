@@ -10,13 +10,13 @@ use crate::service::{Result, Service, ServiceError};
 use crate::storage::signed_call::CallGrant;
 
 impl Service {
-    /// The URL of a path here that carries `grant` out, with `query` in front of what is signed.
+    /// The URL of a path here that carries `grant` out.
     ///
     /// # Errors
     /// [`ServiceError::UploadUnknown`] where this process signs no URLs.
-    pub fn sign_call(&self, path: &str, query: &[(&str, &str)], grant: &CallGrant) -> Result<String> {
+    pub fn sign_call(&self, path: &str, grant: &CallGrant) -> Result<String> {
         let signer = self.storage.own_urls().ok_or(ServiceError::UploadUnknown)?;
-        Ok(signer.sign_call(path, query, grant))
+        Ok(signer.sign_call(path, grant))
     }
 
     /// When a URL that is signed now ends.

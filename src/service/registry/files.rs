@@ -50,21 +50,11 @@ impl Service {
         tracing::Span::current().record("upload", tracing::field::display(upload.id));
         let (service, caller) = (Arc::clone(self), caller.clone());
         let work = async move {
-            let outcome = async {
-                let whole = Chunk { range: None, length, whole: None };
-                let appended = service.append(upload.clone(), whole, body).await?;
-                let (claim, hints) = (Claim::Computed(algorithm), ClientHints::default());
-                match service.finalize(appended, claim, hints, &caller, true).await? {
-                    Finalized::Completed(digest) => service.name_file(&caller, name, digest).await,
-                    // Not of one who waits.
-                    Finalized::Accepted => Err(ServiceError::Contended),
-                }
-            };
-            let outcome = outcome.await;
-            if outcome.is_err() {
-                service.abandon(upload).await;
-            }
-            outcome
+            let whole = Chunk { range: None, length, whole: None };
+            let claim = Claim::Computed(algorithm);
+            let taking = Arc::clone(&service).take_whole(caller.clone(), upload, whole, claim, body);
+            let digest = taking.await?;
+            service.name_file(&caller, name, digest).await
         };
         self.outlive(work).await?
     }

@@ -18,8 +18,9 @@ impl Service {
     ///
     /// # Errors
     ///
-    /// [`ServiceError::Denied`] where the caller may not push any more, [`ServiceError::Busy`] where it takes longer, [`ServiceError::OtherDigest`] and [`ServiceError::SizeInvalid`]
-    /// where the upload was begun for another blob, and those of [`Self::finalize`].
+    /// [`ServiceError::Denied`] where the caller may not push any more, [`ServiceError::Busy`] where it takes longer,
+    /// [`ServiceError::OtherDigest`] and [`ServiceError::SizeInvalid`] where the upload was begun for another blob, and
+    /// those of [`Self::finalize`].
     pub async fn finish(
         self: &Arc<Self>,
         caller: &Caller,

@@ -28,3 +28,5 @@ mod receive;
 pub(super) mod settle;
 // Signs the requests that carry the bytes.
 pub(super) mod sign;
+// Takes a whole blob in one request.
+mod whole;

@@ -1,5 +1,6 @@
 //! Link a blob that another repository has: no byte is sent.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use tokio::time::Instant;
@@ -13,7 +14,7 @@ use crate::service::{Result, Service, ServiceError};
 
 /// Repositories looked at for one that the caller may read: enough to meet one of them where the caller can read
 /// many, and one page of an index.
-pub(super) const SOURCES_LOOKED_AT: u32 = 16;
+const SOURCES_LOOKED_AT: u32 = 16;
 
 impl Service {
     /// Links a blob of `from` into `to`, or of any repository without `from` (OCI distribution 1.1, "automatic
@@ -47,7 +48,9 @@ impl Service {
         digest: &Digest,
         from: Option<&RepositoryName>,
     ) -> Result<Option<RepositoryName>> {
-        let Some(from) = from else { return self.any_readable_source(caller, digest).await };
+        let Some(from) = from else {
+            return Ok(self.readable_sources(caller, &[*digest]).await?.remove(digest));
+        };
         let may_read = self.actions(caller, from).await?.contains(Action::Pull);
         // A token for the target alone is what clients bring who were not asked for more.
         if !may_read && matches!(caller.authority, Authority::Token(_)) {
@@ -66,15 +69,19 @@ impl Service {
         Ok(has_it.then(|| from.clone()))
     }
 
-    /// One statement, whatever it finds: that many repositories have a blob which the caller may not read must not show
-    /// in the time that it takes to look at each.
-    async fn any_readable_source(&self, caller: &Caller, digest: &Digest) -> Result<Option<RepositoryName>> {
+    /// Those of these blobs that the caller may read in any repository, each with one of them. One statement, whatever it
+    /// finds: that many repositories have a blob which the caller may not read must not show in the time that it takes to
+    /// look at each.
+    pub(super) async fn readable_sources(
+        &self,
+        caller: &Caller,
+        digests: &[Digest],
+    ) -> Result<HashMap<Digest, RepositoryName>> {
         if let Authority::Token(token) = &caller.authority {
             let readable = token.repositories.iter().filter(|(_, actions)| actions.contains(Action::Pull));
-            let named = readable.map(|(name, _)| name.clone()).collect();
-            return Ok(self.db.find_link_of_any(digest, named).await?);
+            let named: Vec<_> = readable.map(|(name, _)| name.clone()).collect();
+            return Ok(self.db.blobs_of_any(digests, &named).await?);
         }
-        let reader = reader(&caller.authority);
-        Ok(self.db.find_readable_link(digest, &reader, SOURCES_LOOKED_AT).await?)
+        Ok(self.db.readable_blobs(digests, &reader(&caller.authority), SOURCES_LOOKED_AT).await?)
     }
 }

@@ -67,11 +67,13 @@ pub async fn algorithm_changed(db: Arc<Db>) {
 pub async fn repositories(db: Arc<Db>) {
     let digest = Hasher::digest(Algorithm::Sha512, b"many have it");
     let found = async |reader: Reader| {
-        db.find_readable_link(&digest, &reader, 16).await.expect("an answer").map(|found| found.to_string())
+        let found = db.readable_blobs(&[digest], &reader, 16).await.expect("an answer").remove(&digest);
+        found.map(|found| found.to_string())
     };
     let of_any = async |names: &[&str]| {
-        let names = names.iter().map(|text| name(text)).collect();
-        db.find_link_of_any(&digest, names).await.expect("an answer").map(|found| found.to_string())
+        let names: Vec<_> = names.iter().map(|text| name(text)).collect();
+        let found = db.blobs_of_any(&[digest], &names).await.expect("an answer").remove(&digest);
+        found.map(|found| found.to_string())
     };
     let all = || Reader { is_all: true, ..Reader::default() };
     assert_eq!((found(all()).await, of_any(&["a/first"]).await), (None, None));

@@ -20,7 +20,7 @@ use crate::http::gate::challenged;
 use crate::http::oci::Answer;
 use crate::http::oci::audited::Mounted;
 use crate::http::origin::Origin;
-use crate::service::{ClientHints, Service, ServiceError};
+use crate::service::{Service, ServiceError};
 
 /// Chunks shorter than this cost a detour through a tail object.
 const CHUNK_MIN_LENGTH: HeaderName = HeaderName::from_static("oci-chunk-min-length");
@@ -129,18 +129,8 @@ async fn monolithic(
     let algorithm = digest.algorithm();
     let upload = service.begin(caller, name.clone(), Some(digest), algorithm, whole.length, agent).await?;
     tracing::Span::current().record("upload", tracing::field::display(upload.id));
-    let (uploader, caller, body) = (Arc::clone(service), caller.clone(), bytes(request.into_body()));
-    let work = async move {
-        let outcome = async {
-            let appended = uploader.append(upload.clone(), whole, body).await?;
-            uploader.finalize(appended, digest.into(), ClientHints::default(), &caller, true).await
-        };
-        let outcome = outcome.await;
-        if outcome.is_err() {
-            uploader.abandon(upload).await;
-        }
-        outcome
-    };
+    let body = bytes(request.into_body());
+    let work = Arc::clone(service).take_whole(caller.clone(), upload, whole, digest.into(), body);
     match service.outlive(work).await? {
         Ok(_) => Ok(created(name, &digest)),
         Err(ServiceError::BodyIncomplete) => Err(HttpError::invalid("the body ended before it was complete")),

@@ -8,15 +8,13 @@ use tokio::time::Instant;
 
 use super::{OPEN_OF_EACH, WantedBlob};
 use crate::db::Link;
-use crate::domain::access::{Action, Authority, Caller};
+use crate::domain::access::Caller;
 use crate::domain::audit::{AuditedAction, Operation, ResourceType};
 use crate::domain::blob::Placement;
 use crate::domain::digest::Digest;
 use crate::domain::name::RepositoryName;
 use crate::domain::upload::{State, Upload};
-use crate::service::accounts::access::reader;
 use crate::service::uploads::lease::POLL_INTERVAL;
-use crate::service::uploads::mount::SOURCES_LOOKED_AT;
 use crate::service::uploads::settle::{LONGEST_POLL, PATIENCE_FOR_PROOF};
 use crate::service::{Result, Service, ServiceError};
 
@@ -84,8 +82,11 @@ impl Service {
             wanted.iter().map(|blob| blob.digest).filter(|digest| known.size_of(digest).is_none()).collect();
         let unneeded = known.links.values().filter(|link| link.is_unreferenced && is_readable(link));
         let unneeded: Vec<Digest> = unneeded.map(|link| link.blob.digest).collect();
-        let elsewhere =
-            if absent.is_empty() { Vec::new() } else { self.readable_of(caller, &absent).await? };
+        let elsewhere: Vec<Digest> = if absent.is_empty() {
+            Vec::new()
+        } else {
+            self.readable_sources(caller, &absent).await?.into_keys().collect()
+        };
         if unneeded.is_empty() && elsewhere.is_empty() {
             return Ok(HashMap::new());
         }
@@ -118,16 +119,6 @@ impl Service {
         };
         self.record_all(&caller, mounted.into_iter().map(action).collect()).await;
         Ok(linked)
-    }
-
-    /// Those of these blobs that the caller may read in any repository: one statement, whatever it finds.
-    async fn readable_of(&self, caller: &Caller, digests: &[Digest]) -> Result<Vec<Digest>> {
-        if let Authority::Token(token) = &caller.authority {
-            let readable = token.repositories.iter().filter(|(_, actions)| actions.contains(Action::Pull));
-            let named: Vec<_> = readable.map(|(name, _)| name.clone()).collect();
-            return Ok(self.db.blobs_of_any(digests, &named).await?);
-        }
-        Ok(self.db.readable_blobs(digests, &reader(&caller.authority), SOURCES_LOOKED_AT).await?)
     }
 }
 

@@ -24,11 +24,13 @@ impl Service {
         midstates: &[Midstate],
         progress: &ProgressCounter,
     ) -> Result<(Digest, Sealed)> {
-        if let Transfer::Proxied(stored) = transfer
-            && sealed.size == stored.received
-            && let Some(streamed) = stored.digest().filter(|digest| digest.algorithm() == algorithm)
-        {
-            return Ok((streamed, sealed));
+        if let Transfer::Proxied(stored) = transfer {
+            if sealed.size != stored.received {
+                return Err(ServiceError::Vanished);
+            }
+            if let Some(streamed) = stored.digest().filter(|digest| digest.algorithm() == algorithm) {
+                return Ok((streamed, sealed));
+            }
         }
         let sealed = match sealed.evidence {
             Evidence::ByStaging => {
@@ -49,19 +51,7 @@ impl Service {
         {
             return Ok((digest, sealed));
         }
-        let by_parts = match transfer {
-            Transfer::Multipart { plan, .. } => {
-                self.read_back_parts(&sealed, plan, midstates, progress).await?
-            }
-            _ => None,
-        };
-        let digest = match by_parts {
-            Some(digest) => digest,
-            None => self.read_back(&sealed, algorithm, progress).await?,
-        };
-        if matches!(transfer, Transfer::Proxied(stored) if sealed.size != stored.received) {
-            return Err(ServiceError::Vanished);
-        }
+        let digest = self.read_back_by(&sealed, transfer, algorithm, midstates, progress).await?;
         Ok((digest, Sealed { evidence: Evidence::Digest(digest, Proof::ReadBack), ..sealed }))
     }
 }

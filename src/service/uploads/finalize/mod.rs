@@ -3,8 +3,8 @@
 //! 1. claim  2. assemble  3. seal and verify  4. commit  5. place  6. discard
 //!
 //! Here are the steps in their order; each has a file. None calls one that stands before it in this list:
-//! `claim`, `assemble`, `commit`, `place`, `identify`, `verify`, `read_back`, `seal`, `discard`. Placing seals and verifies once more
-//! what a URL still reaches.
+//! `claim`, `assemble`, `commit`, `place`, `identify`, `verify`, `read_back`, `seal`, `discard`. Placing seals and verifies
+//! once more what a URL still reaches.
 //!
 //! Every step may be repeated, by this replica or another, after a crash between any two. No database
 //! transaction is open across a store call. Temp bytes go only after the commit and the copy, or when the

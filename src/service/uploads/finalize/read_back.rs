@@ -16,7 +16,7 @@ use crate::domain::hash::Hasher;
 use crate::domain::midstate::Midstate;
 use crate::domain::part::PartPlan;
 use crate::domain::range::ByteRange;
-use crate::domain::upload::Phase;
+use crate::domain::upload::{Phase, Transfer};
 use crate::service::uploads::progress::ProgressCounter;
 use crate::service::{Result, Service, ServiceError};
 use crate::storage::{Sealed, StorageError};
@@ -39,6 +39,23 @@ struct Reading {
 }
 
 impl Service {
+    /// Reads the object and tells its digest: part by part where the client told midstates that fit, else in order.
+    pub(super) async fn read_back_by(
+        self: &Arc<Self>,
+        sealed: &Sealed,
+        transfer: &Transfer,
+        algorithm: Algorithm,
+        midstates: &[Midstate],
+        progress: &ProgressCounter,
+    ) -> Result<Digest> {
+        if let Transfer::Multipart { plan, .. } = transfer
+            && let Some(digest) = self.read_back_parts(sealed, plan, midstates, progress).await?
+        {
+            return Ok(digest);
+        }
+        self.read_back(sealed, algorithm, progress).await
+    }
+
     /// Reads the object once and tells its digest.
     pub(in crate::service) async fn read_back(
         self: &Arc<Self>,
@@ -55,7 +72,7 @@ impl Service {
 
     /// Reads the object part by part, each hashed from the midstate claimed before it, and tells its SHA-256. None says
     /// nothing of the bytes: a midstate may be wrong. There is one after each part but the last, or none.
-    pub(super) async fn read_back_parts(
+    async fn read_back_parts(
         self: &Arc<Self>,
         sealed: &Sealed,
         plan: &PartPlan,

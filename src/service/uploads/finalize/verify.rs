@@ -73,16 +73,8 @@ impl Service {
             }
             // A digest by another algorithm says nothing of this one.
             (_, Evidence::None | Evidence::Digest(..)) => {
-                let by_parts = match transfer {
-                    Transfer::Multipart { plan, .. } => {
-                        self.read_back_parts(sealed, plan, midstates, progress).await?
-                    }
-                    _ => None,
-                };
-                let computed = match by_parts {
-                    Some(computed) => computed,
-                    None => self.read_back(sealed, algorithm, progress).await?,
-                };
+                let reading = self.read_back_by(sealed, transfer, algorithm, midstates, progress);
+                let computed = reading.await?;
                 (computed, Proof::ReadBack)
             }
         };

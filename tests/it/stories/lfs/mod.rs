@@ -53,7 +53,7 @@ pub fn groups() -> Vec<Group> {
 
 /// One repository as a client of Git LFS sees it.
 #[derive(Debug, Clone)]
-struct Lfs {
+pub struct Lfs {
     http: Client,
     url: String,
     login: Option<Login>,
@@ -65,7 +65,7 @@ fn object(content: &[u8]) -> Value {
 }
 
 impl Lfs {
-    fn of(server: &Server, name: &str) -> Self {
+    pub fn of(server: &Server, name: &str) -> Self {
         Self { http: http(), url: format!("{}/{name}.git/info/lfs", server.base_url()), login: None }
     }
 
@@ -102,7 +102,7 @@ impl Lfs {
     }
 
     /// Sends an object, if it has to be.
-    async fn push(&self, content: &[u8]) -> Digest {
+    pub async fn push(&self, content: &[u8]) -> Digest {
         let answered = self.one("upload", content).await;
         if answered["actions"].is_object() {
             put(&self.http, &answered["actions"]["upload"], content.to_vec()).await.expect(200);

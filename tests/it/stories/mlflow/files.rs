@@ -7,6 +7,7 @@ use futures_util::future::{BoxFuture, FutureExt, join_all};
 use overside::domain::clock::Clock;
 
 use super::{Artifacts, refused};
+use crate::stories::lfs::Lfs;
 use crate::stories::upkeep::quotas::usage;
 use crate::support::api::{Answer, Repository, content, digest_of};
 use crate::support::trial::Story;
@@ -25,6 +26,7 @@ pub fn cases() -> Vec<Story> {
         ("a_file_that_does_not_fit_into_its_project_leaves_nothing", full),
         ("paths_that_climb_or_say_nothing_are_refused_and_touch_nothing", hostile),
         ("what_is_done_to_files_is_in_the_audit_log", audited),
+        ("one_file_through_every_front_door_is_one_object", through_every_door),
     ]
 }
 
@@ -51,6 +53,29 @@ fn life(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
         refused(&artifacts.read("team/7/\u{e4} b.bin").await, 404, "RESOURCE_DOES_NOT_EXIST");
         assert_eq!(artifacts.list("team/7").await, []);
         assert_eq!(stack.temp_leftovers().await, Vec::<String>::new());
+    }
+    .boxed()
+}
+
+fn through_every_door(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
+    async move {
+        let server = stack.server(&[]).await;
+        let (bytes, artifacts) = (content(9_000_000), Artifacts::of(&server));
+        let digest = digest_of(&bytes);
+        // By Git LFS; through the registry, and past it; and by its path.
+        assert_eq!(Lfs::of(&server, "team/lfs").push(&bytes).await, digest);
+        assert_eq!(Repository::of(server.base_url(), "team/app").push(&bytes).await, digest);
+        let past = Repository::of(server.base_url(), "other/app").begin().await;
+        past.put(&bytes).await;
+        past.finalize(&digest).await.expect(201);
+        artifacts.put("third/7/file.bin", &bytes).await.expect(200);
+        stack.settled().await;
+        let objects = stack.objects().await;
+        assert_eq!(objects.len(), 1, "{objects:?}");
+        for project in ["team", "other", "third"] {
+            assert_eq!(usage(&stack, project).await, [bytes.len() as u64, 0, 0], "{project}");
+        }
+        assert!(artifacts.read("third/7/file.bin").await.expect(200).body == bytes);
     }
     .boxed()
 }

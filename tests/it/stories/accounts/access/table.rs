@@ -8,7 +8,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use overside::domain::upload::UploadId;
-use overside::http::endpoint::Endpoint;
+use overside::http::endpoint::{Door, Endpoint};
 use reqwest::header::CONTENT_LENGTH;
 use reqwest::{Method, RequestBuilder};
 use serde_json::json;
@@ -184,8 +184,8 @@ fn verdict(endpoint: Endpoint, answer: &Answer) -> char {
         401 => {
             let code = match endpoint.method() {
                 Method::HEAD => "",
-                _ if endpoint.is_lfs() => "",
-                _ if endpoint.path().contains("mlflow") => "UNAUTHENTICATED",
+                _ if endpoint.door() == Door::Lfs => "",
+                _ if endpoint.door() == Door::Mlflow => "UNAUTHENTICATED",
                 _ => "UNAUTHORIZED",
             };
             assert!(answer.header("www-authenticate").is_some(), "{endpoint:?}");
@@ -211,7 +211,7 @@ async fn request(
         return management::request(town, endpoint, project, visitor, is_let_in).await;
     }
     let name = format!("{project}/app");
-    if endpoint.is_lfs() {
+    if endpoint.door() == Door::Lfs {
         return of_lfs(town, endpoint, &name, visitor, is_let_in).await;
     }
     let path = endpoint.path().replace("{name}", &name);
