@@ -123,6 +123,11 @@ impl StackKind {
 }
 
 impl Stack {
+    /// Whether a story sends gigabytes here: in a full run, and on the one stack whose store has a limit that they pass.
+    pub fn takes_gigabytes(&self) -> bool {
+        self.kind == StackKind::PostgresSeaweedFs && Servers::from_environment().is_full
+    }
+
     /// As a service leaves it that has started there once: the database migrated, the store probed.
     pub async fn fresh(kind: StackKind, servers: &Servers) -> Self {
         let stack = Self::on(kind, servers, true).await;

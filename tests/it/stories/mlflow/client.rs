@@ -11,7 +11,7 @@ use crate::stories::clients::{Client, Machine};
 use crate::support::accounts::{Accounts, PASSWORD};
 use crate::support::process::Server;
 use crate::support::trial::Story;
-use crate::support::{FaultProxy, Servers, Stack, Store};
+use crate::support::{FaultProxy, Stack, Store};
 
 pub const CLIENT: Client = Client::Current("mlflow");
 const SCRIPT: &str = include_str!("client.py");
@@ -48,7 +48,7 @@ impl Mlflow {
         let base_url = base_url.trim_end_matches('/');
         let host = base_url.split("//").nth(1).expect("a host");
         let uri = format!("mlflow-artifacts://{host}/{project}/7/artifacts");
-        let size = if Servers::from_environment().is_full { FULL } else { QUICK };
+        let size = if stack.takes_gigabytes() { FULL } else { QUICK };
         let machine = Machine::new(stack, CLIENT, project);
         Self { machine, tracking: base_url.to_owned(), uri, size, environment: Vec::new() }
     }

@@ -15,16 +15,15 @@ use tokio::sync::{Mutex, MutexGuard};
 
 use self::content::Content;
 use crate::support::process::Server;
-use crate::support::servers::Servers;
 use crate::support::trial::Story;
-use crate::support::{Stack, Store, api};
+use crate::support::{Stack, StackKind, api};
 
 /// For the store to copy the blob, while others keep it busy.
 const COPY_LIMIT: Duration = Duration::from_mins(5);
 /// Above the 5 GiB that one CopyObject takes, so that placing goes by UploadPartCopy; and no multiple of a part.
 const LARGE: u64 = (6 << 30) + 12_345;
-/// In a quick run: still several times what the service may hold.
-const QUICK: u64 = (300 << 20) + 12_345;
+/// Where no store's limit is shown: still several times what the service may hold.
+const ENOUGH: u64 = (300 << 20) + 12_345;
 /// LocalStack keeps objects in the memory of a slow process: there the same steps run, without the gigabytes.
 const MODEST: u64 = (64 << 20) + 12_345;
 /// What the service may hold resident, in bytes, whatever passes through it.
@@ -58,30 +57,16 @@ pub fn cases() -> Vec<Story> {
 
 /// Waits until no other story moves gigabytes, where this one does.
 async fn turn(stack: &Stack) -> Option<MutexGuard<'static, ()>> {
-    if is_modest(stack) { None } else { Some(TURN.lock().await) }
+    if stack.takes_gigabytes() { Some(TURN.lock().await) } else { None }
 }
 
-/// As large as the stack's store bears.
-fn size(stack: &Stack) -> u64 {
-    if is_localstack(stack) {
-        MODEST
-    } else if is_modest(stack) {
-        QUICK
-    } else {
-        LARGE
-    }
+/// Enough to see a body that is held in memory.
+const fn enough(stack: &Stack) -> u64 {
+    if is_localstack(stack) { MODEST } else { ENOUGH }
 }
 
-/// Whether gigabytes are too much, for the store or for a quick run.
-fn is_modest(stack: &Stack) -> bool {
-    is_localstack(stack) || !Servers::from_environment().is_full
-}
-
-fn is_localstack(stack: &Stack) -> bool {
-    match &stack.store {
-        Store::S3 { endpoint, .. } => Servers::from_environment().localstack.as_ref() == Some(endpoint),
-        Store::Filesystem { .. } => false,
-    }
+const fn is_localstack(stack: &Stack) -> bool {
+    matches!(stack.kind, StackKind::PostgresLocalStack)
 }
 
 #[track_caller]

@@ -10,7 +10,7 @@ use super::{NEWEST, Person, WORK, lfs_url};
 use crate::stories::clients::{Client, assert_stored};
 use crate::support::api::{self, Answer, digest_of, seeded_content};
 use crate::support::process::Server;
-use crate::support::{FaultProxy, Servers, Stack, Store, Strike};
+use crate::support::{FaultProxy, Stack, Store, Strike};
 
 /// By name and size: one of several parts' size, one that is smaller than its headers, and one that git-lfs would take for
 /// a page.
@@ -81,7 +81,7 @@ pub async fn pushed(stack: Arc<Stack>, client: Client) {
 pub async fn large(stack: Arc<Stack>) {
     let server = stack.server(&[]).await;
     let wire = wire(&server).await;
-    let size = if Servers::from_environment().is_full { LARGE_IN_FULL } else { LARGE };
+    let size = if stack.takes_gigabytes() { LARGE_IN_FULL } else { LARGE };
     let writer = Person::new(&stack, NEWEST, "writer").await;
     writer.begin(&lfs_url(wire.url().as_str())).await;
     writer.write("large.bin", &seeded_content(1, size));

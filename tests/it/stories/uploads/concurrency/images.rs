@@ -20,7 +20,7 @@ use tokio::task::JoinSet;
 use self::image::Image;
 use super::assert_nothing_left;
 use crate::support::api::{Answer, Repository, content, digest_of};
-use crate::support::{Servers, Stack};
+use crate::support::Stack;
 
 const IMAGES: usize = 200;
 const REPOSITORIES: usize = 20;
@@ -30,7 +30,7 @@ const CHURNED: usize = 10;
 const EMPTIED: usize = 5;
 /// Times that half of the images come and go.
 const ROUNDS: usize = 3;
-/// In a quick run.
+/// Elsewhere than where a run may take its time.
 const FEWER_ROUNDS: usize = 1;
 /// Of a common layer, in bytes.
 const BASE_SIZE: usize = 300_000;
@@ -62,7 +62,7 @@ pub fn outlive_collectors(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
         expected.extend(images.iter().flat_map(|image| image.blobs()).map(|blob| digest_of(blob)));
         assert_eq!(expected.len(), BASES + 2 * IMAGES + REPOSITORIES, "no two are the same by mistake");
 
-        let rounds = if Servers::from_environment().is_full { ROUNDS } else { FEWER_ROUNDS };
+        let rounds = if stack.takes_gigabytes() { ROUNDS } else { FEWER_ROUNDS };
         let is_done = AtomicBool::new(false);
         let story = async {
             for (blob, [one, _]) in plain.iter().zip(&repositories) {

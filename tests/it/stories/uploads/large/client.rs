@@ -11,10 +11,11 @@ use overside::domain::digest::Digest;
 use overside::domain::hash::Hasher;
 use serde_json::json;
 
-use super::{is_localstack, is_modest};
+use super::is_localstack;
 use crate::support::image::{CONFIG, IMAGE};
 use crate::support::process::Process;
 use crate::support::rough::{RoughProxy, Roughness};
+use crate::support::servers::Servers;
 use crate::support::{Stack, Store, api};
 
 /// Of which so much is pushed through a proxy that cuts and refuses; in two layers.
@@ -29,12 +30,11 @@ const TWICE_AT_MOST: u64 = 10;
 const PART_SIZE: u64 = 8 << 20;
 const REFUSED: u64 = 1 << 20;
 
-/// Four layers of these make 10 GiB: where the store keeps a blob once. What the client holds does not depend on the
-/// store, and a small machine's disk does not take all of it twice.
+/// Four layers of these make 10 GiB: in a full run, where the store keeps a blob once. What the client holds does not
+/// depend on the store, and a small machine's disk does not take all of it twice.
 const HUGE_LAYER: u64 = (10 << 30) / 4;
-const LARGE_LAYER: u64 = (2 << 30) / 4;
 /// Each of the four at once is less than the client may hold, all of them three times as much.
-const QUICK_LAYER: u64 = (75 << 20) + 4321;
+const ENOUGH_LAYER: u64 = (75 << 20) + 4321;
 const MODEST_LAYER: u64 = (48 << 20) + 4321;
 /// What a client may hold resident, its program included, in bytes.
 const CLIENT_MEMORY: u64 = 100 << 20;
@@ -47,10 +47,10 @@ const TAG: &str = "team/large/image:v1";
 /// every seventh request.
 pub async fn rough(stack: Arc<Stack>) {
     let _turn = super::turn(&stack).await;
-    let (layer, cut_every) = if is_modest(&stack) {
-        (MODEST_ROUGH_LAYER, MODEST_ROUGH_LAYER / 3)
-    } else {
+    let (layer, cut_every) = if stack.takes_gigabytes() {
         (ROUGH_LAYER, CUT_EVERY)
+    } else {
+        (MODEST_ROUGH_LAYER, MODEST_ROUGH_LAYER / 3)
     };
     let roughness = Roughness { cut_every: Some(cut_every), refuse_every: Some(REFUSE_EVERY) };
     let to_store = match &stack.store {
@@ -77,7 +77,7 @@ pub async fn rough(stack: Arc<Stack>) {
     let whole = 2 * layer;
     assert!(cuts >= whole / cut_every && refused > 5, "{cuts} cuts and {refused} refusals");
     // With cuts as close together as a small blob needs them a part each is a larger share.
-    let twice = if is_modest(&stack) { cuts * PART_SIZE + refused * REFUSED } else { whole / TWICE_AT_MOST };
+    let twice = if stack.takes_gigabytes() { whole / TWICE_AT_MOST } else { cuts * PART_SIZE + refused * REFUSED };
     assert!(bodies < whole + twice, "{bodies} bytes were sent of {whole}: {cuts} cuts, {refused} refusals");
     image.assert_stored(&stack).await;
 }
@@ -87,9 +87,8 @@ pub async fn memory(stack: Arc<Stack>) {
     let _turn = super::turn(&stack).await;
     let layer = match &stack.store {
         _ if is_localstack(&stack) => MODEST_LAYER,
-        _ if is_modest(&stack) => QUICK_LAYER,
-        Store::Filesystem { .. } => HUGE_LAYER,
-        Store::S3 { .. } => LARGE_LAYER,
+        Store::Filesystem { .. } if Servers::from_environment().is_full => HUGE_LAYER,
+        _ => ENOUGH_LAYER,
     };
     let server = stack.server(&[]).await;
     let image = SparseImage::new(&stack.folder().join("image"), 4, layer).await;

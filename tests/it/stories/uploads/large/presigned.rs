@@ -10,7 +10,7 @@ use reqwest::header::CONTENT_LENGTH;
 use serde_json::Value;
 
 use super::content::Content;
-use super::{MEMORY_LIMIT, assert_published, assert_small, size};
+use super::{LARGE, MEMORY_LIMIT, assert_published, assert_small, enough};
 use crate::support::api::{Answer, Repository};
 use crate::support::proxy::Traffic;
 use crate::support::{FaultProxy, Stack, Store};
@@ -22,7 +22,7 @@ const TRAFFIC_SHARE: u64 = 1000;
 
 pub async fn story(stack: Arc<Stack>) {
     let _turn = super::turn(&stack).await;
-    let content = Content { size: size(&stack) };
+    let content = Content { size: if stack.takes_gigabytes() { LARGE } else { enough(&stack) } };
     // Counts what the service and the store say to each other. Signed URLs lead past it. The filesystem is no
     // server: its bytes come to the service, and only memory can be small.
     let to_store = match &stack.store {
