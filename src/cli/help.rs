@@ -6,7 +6,7 @@ use clap::{Command, CommandFactory};
 
 use super::Cli;
 
-const GROUPS: [(&str, &[&str]); 4] = [
+const GROUPS: [(&str, &[&str]); 5] = [
     (
         "Files and images",
         &[
@@ -25,6 +25,7 @@ const GROUPS: [(&str, &[&str]); 4] = [
             "rm",
         ],
     ),
+    ("Git LFS", &["lfs", "lfs-agent"]),
     ("The service", &["serve", "quickstart", "doctor", "migrate", "cleanup", "gc", "verify"]),
     ("Administration", &["user", "project", "robot", "config"]),
     ("This program", &["completions", "man", "help"]),

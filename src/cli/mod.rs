@@ -21,6 +21,7 @@ mod doctor;
 mod gc;
 mod get;
 mod help;
+mod lfs;
 mod login;
 mod looks;
 mod ls;
@@ -105,6 +106,10 @@ enum Command {
     Rm(Box<rm::RmArgs>),
     Login(Box<login::LoginArgs>),
     Logout(login::LogoutArgs),
+    /// Git LFS with this program's help
+    #[command(subcommand)]
+    Lfs(lfs::LfsCommand),
+    LfsAgent(lfs::agent::LfsAgentArgs),
     Completions(completions::CompletionsArgs),
     Man(man::ManArgs),
 }
@@ -191,6 +196,8 @@ async fn execute(cli: Cli) -> anyhow::Result<()> {
         Command::Rm(args) => rm::run(*args).await,
         Command::Login(args) => login::login(*args).await,
         Command::Logout(args) => login::logout(args).await,
+        Command::Lfs(command) => lfs::run(command),
+        Command::LfsAgent(args) => lfs::agent::run(args).await,
         Command::Completions(args) => completions::run(&args),
         Command::Man(args) => man::run(&args),
     }

@@ -52,7 +52,7 @@ pub struct TransferArgs {
     pub jobs: u8,
     /// Most bytes in a second, of all bodies together, like 10MiB
     #[arg(long, value_name = "SIZE", value_parser = rate)]
-    bwlimit: Option<u64>,
+    pub bwlimit: Option<u64>,
 }
 
 /// Below this the pauses between two reads of a body would look like a connection that has died.

@@ -101,9 +101,10 @@ endpoints! {
 
     /// Git LFS. Whether an upload is wanted is in the body, and takes the right to push besides.
     LfsBatch: POST "/{name}/info/lfs/objects/batch", Need::Repository(Action::Pull);
-    /// The URLs of these three are signed: they are the permission.
+    /// The URLs of these four are signed: they are the permission.
     LfsReadObject: GET "/{name}/info/lfs/objects/{oid}", Need::Nothing;
     LfsVerify: POST "/{name}/info/lfs/uploads/{uuid}/verify", Need::Nothing;
+    LfsDescribeUpload: GET "/{name}/info/lfs/uploads/{uuid}", Need::Nothing;
     LfsComplete: POST "/{name}/info/lfs/uploads/{uuid}/complete", Need::Nothing;
     LfsListLocks: GET "/{name}/info/lfs/locks", Need::Repository(Action::Pull);
     LfsCreateLock: POST "/{name}/info/lfs/locks", Need::Repository(Action::Push);

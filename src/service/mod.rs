@@ -61,7 +61,7 @@ pub use upkeep::collect::CollectReport;
 pub use upkeep::readiness::Readiness;
 pub use upkeep::scrub::{Inconsistency, ScrubReport, ScrubTerms};
 pub use uploads::append::Chunk;
-pub use uploads::batch::{BatchOrigin, BatchedUpload, WantedBlob};
+pub use uploads::batch::{BatchOrigin, BatchWay, BatchedUpload, WantedBlob};
 pub use uploads::finalize::{ClientHints, Finalized, NamedPart};
 pub use uploads::open_parts::OpenParts;
 pub use uploads::sign::{ArrivedPart, Presigned, SignMode, SignRequest, SignedPart, SignedParts};

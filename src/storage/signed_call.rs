@@ -13,6 +13,8 @@ use super::signed_url::{SignatureError, UrlSigner};
 pub enum CallPurpose {
     /// Finalize the upload that is named, with the digest that it was begun with.
     Finalize,
+    /// Have the requests signed that send the bytes of the upload that is named, and be told how far it is.
+    Send,
     /// Read the blob that is named, `repository@digest`.
     ReadBlob,
 }
@@ -33,6 +35,7 @@ impl CallPurpose {
     const fn as_str(self) -> &'static str {
         match self {
             Self::Finalize => "finalize",
+            Self::Send => "send",
             Self::ReadBlob => "read-blob",
         }
     }
@@ -88,7 +91,8 @@ mod tests {
     use crate::storage::signed_url::{Grant, GrantTerms, SIGNING_KEY_LENGTH};
 
     fn grants() -> impl Strategy<Value = CallGrant> {
-        let purpose = prop_oneof![Just(CallPurpose::Finalize), Just(CallPurpose::ReadBlob)];
+        let purpose =
+            prop_oneof![Just(CallPurpose::Finalize), Just(CallPurpose::Send), Just(CallPurpose::ReadBlob)];
         let user = proptest::option::of("[a-z$+\n]{1,8}");
         (purpose, "[a-z0-9/@:-]{1,40}", user, 1..2_000_000_000_i64)
             .prop_map(|(purpose, subject, user, expires)| CallGrant { purpose, subject, user, expires })

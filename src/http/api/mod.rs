@@ -186,6 +186,7 @@ async fn dispatch(endpoint: Endpoint, call: &Call) -> Answer {
         | Endpoint::LfsBatch
         | Endpoint::LfsReadObject
         | Endpoint::LfsVerify
+        | Endpoint::LfsDescribeUpload
         | Endpoint::LfsComplete
         | Endpoint::LfsListLocks
         | Endpoint::LfsCreateLock

@@ -28,8 +28,8 @@ use crate::http::permit::keeping;
 use crate::http::redirects::{Asked, Redirects};
 use crate::memory::MemoryShare;
 use crate::service::{
-    BatchOrigin, BatchedUpload, Presigned, Requirement, Service, ServiceError, SignedPart, SignedParts,
-    WantedBlob,
+    BatchOrigin, BatchWay, BatchedUpload, Presigned, Requirement, Service, ServiceError, SignedPart,
+    SignedParts, WantedBlob,
 };
 use crate::storage::PresignedRequest;
 use crate::storage::signed_call::{CallGrant, CallPurpose};
@@ -45,6 +45,8 @@ const DOOR: &str = "lfs";
 const BASIC: &str = "basic";
 /// One PUT for each part, named in `header` by its number, as the agent of Hugging Face's client takes it.
 const MULTIPART: &str = "multipart";
+/// Each object as the registry's presign protocol has it, which `overside lfs-agent` speaks.
+const SESSION: &str = "overside";
 const SHA256: &str = "sha256";
 
 /// One batch, and what its answer is made of.
@@ -85,12 +87,9 @@ pub(super) async fn answer(
             let requirement = Requirement::Repository(name.clone(), Action::Push);
             let allowed = service.authorize(caller, &requirement).await;
             allowed.map_err(|error| challenged(service, error, None, visitor.origin().as_ref()))?;
-            let offered = asked.transfers.unwrap_or_default();
-            let (objects, memory, is_in_parts) =
-                batch.upload(&wanted, offered.iter().any(|name| name == MULTIPART)).await?;
-            if is_in_parts {
-                transfer = MULTIPART;
-            }
+            let (objects, memory, chosen) =
+                batch.upload(&wanted, &asked.transfers.unwrap_or_default()).await?;
+            transfer = chosen;
             (objects, memory)
         }
         BatchOperation::Download => batch.download(&wanted).await?,
@@ -101,24 +100,27 @@ pub(super) async fn answer(
 }
 
 impl Batch<'_> {
-    /// The objects, and whether they are sent in parts: all of one batch are sent alike.
+    /// The objects, and how all of them are sent.
     async fn upload(
         &self,
         wanted: &[WantedBlob],
-        takes_parts: bool,
-    ) -> Result<(Vec<AnsweredObject>, Option<MemoryShare>, bool), HttpError> {
+        offered: &[String],
+    ) -> Result<(Vec<AnsweredObject>, Option<MemoryShare>, &'static str), HttpError> {
         let user_agent = user_agent(&self.request.headers);
-        let origin = BatchOrigin { door: DOOR, user_agent, takes_parts };
+        let ways = [(SESSION, BatchWay::Session), (MULTIPART, BatchWay::Parts)].into_iter();
+        let ways = ways.filter(|(name, _)| offered.iter().any(|offered| offered == name));
+        let ways: Vec<_> = ways.map(|(_, way)| way).collect();
+        let origin = BatchOrigin { door: DOOR, user_agent, ways: &ways };
         let begun = self.service.begin_batch(self.caller, self.name, wanted, origin).await?;
         let urls = |begun: &BatchedUpload| match begun {
-            BatchedUpload::Begun { presigned: Presigned::Multipart { plan, .. }, .. } => {
+            BatchedUpload::Begun { presigned: Some(Presigned::Multipart { plan, .. }), .. } => {
                 usize::from(plan.part_count()) + 2
             }
             BatchedUpload::Begun { .. } => 2,
             BatchedUpload::Present | BatchedUpload::Refused(_) => 0,
         };
         let memory = self.memory_for(begun.iter().map(urls).sum()).await?;
-        let (mut objects, mut is_in_parts) = (Vec::with_capacity(wanted.len()), false);
+        let (mut objects, mut transfer) = (Vec::with_capacity(wanted.len()), BASIC);
         for (blob, begun) in wanted.iter().zip(begun) {
             objects.push(match begun {
                 BatchedUpload::Present => described(blob),
@@ -126,10 +128,15 @@ impl Batch<'_> {
                 BatchedUpload::Begun { id, presigned, ends_at } => {
                     let verify = Some(self.verify(id, ends_at)?);
                     let upload = Some(match presigned {
-                        Presigned::Put { request, .. } => self.put(request),
-                        Presigned::Multipart { plan, parts, .. } => {
-                            is_in_parts = true;
+                        Some(Presigned::Put { request, .. }) => self.put(request),
+                        Some(Presigned::Multipart { plan, parts, .. }) => {
+                            transfer = MULTIPART;
                             self.parts((id, ends_at), plan.part_size(), parts)?
+                        }
+                        None => {
+                            transfer = SESSION;
+                            let place = path(self.name, &format!("uploads/{id}"));
+                            self.call(&place, CallPurpose::Send, id.to_string(), ends_at)?
                         }
                     });
                     let actions = Actions { upload, verify, download: None };
@@ -137,7 +144,7 @@ impl Batch<'_> {
                 }
             });
         }
-        Ok((objects, memory, is_in_parts))
+        Ok((objects, memory, transfer))
     }
 
     /// For an answer with so many URLs.

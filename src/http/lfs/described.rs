@@ -9,6 +9,7 @@ use super::wire::{
 };
 use crate::http::description::{Description, Schemas, Shape, bytes, shaped, typed};
 use crate::http::endpoint::Endpoint;
+use crate::http::oci;
 
 const JSON: &str = "application/vnd.git-lfs+json";
 const OBJECT: &[&str] = &["Docker-Content-Digest", "ETag", "Accept-Ranges"];
@@ -30,6 +31,8 @@ pub(in crate::http) fn described(endpoint: Endpoint) -> Option<Description> {
             .answers(206, "The range of it", PART_OF_OBJECT, [bytes()])
             .answers(304, "It is the same", OBJECT, [])
             .answers(307, "The bucket has the bytes", PLACE, []),
+        // For the transfer `overside`, which is the registry's own protocol.
+        Endpoint::LfsDescribeUpload => signed(oci::described(Endpoint::DescribeUpload)?),
         Endpoint::LfsVerify => signed(to("Ends an upload: proves the object and publishes it"))
             .takes(of::<VerifyRequest>())
             .answers(200, "It is there", &[], [object()]),

@@ -32,7 +32,7 @@ use super::error::HttpError;
 use super::extract::{object, whole};
 use super::gate::{self, Target, Visitor};
 use super::method_not_allowed;
-use super::oci::read_blob;
+use super::oci::{describe_upload, read_blob};
 use super::permit::Permit;
 use crate::domain::access::Caller;
 use crate::domain::name::RepositoryName;
@@ -71,6 +71,10 @@ async fn answered(service: &Arc<Service>, request: Request) -> Answer {
             read::admit(service, &visitor, &name, digest, &request.uri)?;
             let permit = Permit::take(service, endpoint, false).await?;
             return Ok(permit.into(read_blob(service, &name, &digest, &request).await?));
+        }
+        Route::Upload(id) => {
+            let request = request.into_parts().0;
+            return Ok(upload::status(service, &visitor, &name, id, &request).await.into_response());
         }
         Route::Verify(id) => return upload::verify(service, &visitor, &name, id, request).await,
         Route::Complete(id) => return upload::complete(service, &visitor, &name, id, request).await,

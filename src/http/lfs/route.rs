@@ -22,6 +22,8 @@ pub(super) enum Route {
     Batch,
     /// `…/objects/{oid}`
     Object(Digest),
+    /// `…/uploads/{uuid}`
+    Upload(UploadId),
     /// `…/uploads/{uuid}/verify`
     Verify(UploadId),
     /// `…/uploads/{uuid}/complete`
@@ -46,6 +48,7 @@ impl Route {
         let route = match *parts {
             ["objects", "batch"] => Self::Batch,
             ["objects", oid] => Self::Object(parse_oid(oid).ok_or(ServiceError::BlobUnknown)?),
+            ["uploads", id] => Self::Upload(upload(id)?),
             ["uploads", id, "verify"] => Self::Verify(upload(id)?),
             ["uploads", id, "complete"] => Self::Complete(upload(id)?),
             ["locks"] => Self::Locks,
@@ -64,13 +67,14 @@ impl Route {
         match self {
             Self::Batch if is_post => Ok(Endpoint::LfsBatch),
             Self::Object(_) if is_get => Ok(Endpoint::LfsReadObject),
+            Self::Upload(_) if is_get => Ok(Endpoint::LfsDescribeUpload),
             Self::Verify(_) if is_post => Ok(Endpoint::LfsVerify),
             Self::Complete(_) if is_post => Ok(Endpoint::LfsComplete),
             Self::Locks if is_get => Ok(Endpoint::LfsListLocks),
             Self::Locks if is_post => Ok(Endpoint::LfsCreateLock),
             Self::VerifyLocks if is_post => Ok(Endpoint::LfsVerifyLocks),
             Self::Unlock(_) if is_post => Ok(Endpoint::LfsUnlock),
-            Self::Object(_) => Err("GET, HEAD"),
+            Self::Object(_) | Self::Upload(_) => Err("GET, HEAD"),
             Self::Locks => Err("GET, HEAD, POST"),
             Self::Batch | Self::Verify(_) | Self::Complete(_) | Self::VerifyLocks | Self::Unlock(_) => {
                 Err("POST")
@@ -112,6 +116,7 @@ mod tests {
             let parse = |rest: &str| Route::parse(&format!("{front}/info/lfs/{rest}")).ok();
             assert_eq!(parse("objects/batch"), Some((name.clone(), Route::Batch)));
             assert_eq!(parse(&format!("objects/{oid}")), Some((name.clone(), Route::Object(Digest::EMPTY))));
+            assert_eq!(parse(&format!("uploads/{id}")), Some((name.clone(), Route::Upload(id))));
             assert_eq!(parse(&format!("uploads/{id}/verify")), Some((name.clone(), Route::Verify(id))));
             assert_eq!(parse("locks"), Some((name.clone(), Route::Locks)));
             assert_eq!(parse("locks/verify"), Some((name.clone(), Route::VerifyLocks)));

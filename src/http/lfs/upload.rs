@@ -1,8 +1,10 @@
-//! `POST …/uploads/{uuid}/verify` and `…/complete`: the bytes are in the store, and the upload ends.
+//! `GET …/uploads/{uuid}`: where the bytes go. `POST …/verify` and `…/complete` below it: they are in the store, and the
+//! upload ends.
 
 use std::sync::Arc;
 
 use axum::extract::Request;
+use axum::http::request::Parts;
 use axum::http::{StatusCode, Uri};
 use serde_json::json;
 
@@ -10,7 +12,7 @@ use super::batch::wanted;
 use super::error::of_upload;
 use super::route::parse_oid;
 use super::wire::{CompletionRequest, VerifyRequest};
-use super::{Answer, body, json as answer, too_long};
+use super::{Answer, body, describe_upload, json as answer, too_long};
 use crate::domain::access::{Action, Caller};
 use crate::domain::name::RepositoryName;
 use crate::domain::part::{MAX_PART_COUNT, PartNumber};
@@ -25,6 +27,18 @@ use crate::storage::signed_call::CallPurpose;
 /// Longest list of parts, in bytes: of each a number and an `ETag`, and white space.
 const MAX_COMPLETION: usize = 4096 + 256 * MAX_PART_COUNT as usize;
 
+/// As the registry answers at the session's own URL, errors and all: who asks speaks the presign protocol.
+pub(super) async fn status(
+    service: &Arc<Service>,
+    visitor: &Visitor,
+    name: &RepositoryName,
+    id: UploadId,
+    request: &Parts,
+) -> Answer {
+    let caller = admit(service, visitor, name, (CallPurpose::Send, id), &request.uri)?;
+    describe_upload(service, &caller, name, id, request).await
+}
+
 /// Comes without credentials, three times at once where it is refused, and gives up after 30 s of silence.
 pub(super) async fn verify(
     service: &Arc<Service>,
@@ -33,7 +47,7 @@ pub(super) async fn verify(
     id: UploadId,
     request: Request,
 ) -> Answer {
-    let caller = admit(service, visitor, name, id, request.uri())?;
+    let caller = admit(service, visitor, name, (CallPurpose::Finalize, id), request.uri())?;
     let asked: VerifyRequest = body(request).await?;
     let blob = wanted(&asked.oid, asked.size)?;
     let finishing = service.finish(&caller, name, id, (blob.digest, Some(blob.size)), ClientHints::default());
@@ -49,7 +63,7 @@ pub(super) async fn complete(
     id: UploadId,
     request: Request,
 ) -> Answer {
-    let caller = admit(service, visitor, name, id, request.uri())?;
+    let caller = admit(service, visitor, name, (CallPurpose::Finalize, id), request.uri())?;
     let (parts, body) = request.into_parts();
     let held = held(service, &caller, content_length(&parts.headers), body, MAX_COMPLETION).await;
     let held =
@@ -73,10 +87,9 @@ fn admit(
     service: &Service,
     visitor: &Visitor,
     name: &RepositoryName,
-    id: UploadId,
+    (purpose, id): (CallPurpose, UploadId),
     uri: &Uri,
 ) -> Result<Caller, HttpError> {
     tracing::Span::current().record("upload", tracing::field::display(id));
-    let call = (CallPurpose::Finalize, id.to_string());
-    signed_call::admit(service, visitor, uri, call, (name, Action::Push))
+    signed_call::admit(service, visitor, uri, (purpose, id.to_string()), (name, Action::Push))
 }

@@ -35,6 +35,7 @@ pub(super) const PREFIX: &str = super::endpoint::REGISTRY;
 
 pub(super) use described::described;
 pub(super) use registry::blob::get as read_blob;
+pub(super) use uploads::status::status as describe_upload;
 
 type Answer = Result<Response, HttpError>;
 

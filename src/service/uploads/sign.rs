@@ -17,7 +17,7 @@ use crate::storage::{Lengths, PartSigner, PresignedRequest, PutTerms, StorageErr
 
 /// From this size on parts are the default: AWS's own advice (Amazon S3 User Guide, "Uploading and copying
 /// objects using multipart upload").
-const MULTIPART_THRESHOLD: u64 = 100 * 1024 * 1024;
+pub(super) const MULTIPART_THRESHOLD: u64 = 100 * 1024 * 1024;
 /// Parts signed when the client names no range: enough to keep a client busy for one URL lifetime.
 const DEFAULT_PARTS_SIGNED: usize = 100;
 

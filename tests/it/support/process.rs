@@ -36,7 +36,11 @@ pub struct Server {
 
 impl Process {
     pub fn spawn(command: &mut Command) -> Self {
-        Self(command.stdin(Stdio::null()).spawn().expect("the binary that cargo built starts"))
+        Self::spawn_with(Stdio::null(), command)
+    }
+
+    pub fn spawn_with(input: impl Into<Stdio>, command: &mut Command) -> Self {
+        Self(command.stdin(input).spawn().expect("the binary that cargo built starts"))
     }
 
     pub fn id(&self) -> u32 {

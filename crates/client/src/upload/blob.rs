@@ -36,6 +36,15 @@ impl Blob {
         Ok(Self { content: Content::File(source), digest: hashed.digest, midstates: hashed.midstates })
     }
 
+    /// A file whose digest somebody has computed. If that is wrong, the server refuses the blob in the end.
+    ///
+    /// # Errors
+    /// As [`Self::from_file`].
+    pub async fn from_hashed_file(path: &Path, digest: Digest) -> Result<Self> {
+        let content = Content::File(FileSource::open(path).await?);
+        Ok(Self { content, digest, midstates: Midstates::default() })
+    }
+
     /// Bytes in memory, such as a config.
     pub fn from_bytes(bytes: impl Into<Bytes>) -> Self {
         let bytes = bytes.into();

@@ -12,6 +12,8 @@ use reqwest::{RequestBuilder, StatusCode};
 use tokio::time::{Instant, timeout};
 use url::Url;
 
+use super::blob::Blob;
+use super::concurrency::ConcurrencyLimit;
 use crate::progress::{Event, Progress};
 use crate::transport::answer::{Answer, MAX_MESSAGE};
 use crate::transport::auth::Scope;
@@ -43,6 +45,8 @@ const FINALIZE_STALL: Duration = Duration::from_mins(15);
 pub struct Session {
     repository: Repository,
     id: UploadId,
+    /// Where it is asked, if not at its place in the repository.
+    signed_url: Option<Url>,
 }
 
 /// What the server is asked to sign requests for.
@@ -121,7 +125,14 @@ impl Repository {
     /// The session of an upload that was begun before, here or elsewhere.
     #[must_use]
     pub fn session(&self, id: UploadId) -> Session {
-        Session { repository: self.clone(), id }
+        Session { repository: self.clone(), id, signed_url: None }
+    }
+
+    /// As [`Self::session`], by a URL that permits sending its bytes without credentials: a batch of Git LFS gives some.
+    /// Nothing else can be asked there, so it is left to others to finalize the upload.
+    #[must_use]
+    pub fn session_at(&self, id: UploadId, signed_url: Url) -> Session {
+        Session { repository: self.clone(), id, signed_url: Some(signed_url) }
     }
 }
 
@@ -151,6 +162,17 @@ impl Session {
     #[must_use]
     pub const fn repository(&self) -> &Repository {
         &self.repository
+    }
+
+    /// Sends those bytes of a blob to the store that have not arrived yet, whatever sent the others. Nothing is published
+    /// before the upload is finalized.
+    ///
+    /// # Errors
+    /// [`Error::StoreRefused`], [`Error::Destination`], [`Error::Stalled`]: the store takes no bytes, or nothing may be sent
+    /// there; [`Error::FileChanged`]: somebody writes to the file. Besides that as [`Self::presign`].
+    pub async fn send(&self, blob: &Blob, limit: &ConcurrencyLimit, progress: &Progress) -> Result<()> {
+        let terms = PresignTerms::whole(blob.size(), blob.digest, None);
+        self.upload(&blob.content, &terms, None, limit, progress).await.map(drop)
     }
 
     /// Asks for signed requests. Asking again signs anew, and tells what has arrived.
@@ -334,6 +356,9 @@ impl Session {
     }
 
     fn url(&self) -> Result<Url> {
+        if let Some(url) = &self.signed_url {
+            return Ok(url.clone());
+        }
         let Repository { registry, name } = &self.repository;
         registry.join(&format!("v2/{name}/blobs/uploads/{}", self.id))
     }

@@ -19,7 +19,7 @@ use crate::http::oci::Answer;
 use crate::http::origin::Origin;
 use crate::service::{Presigned, Service, SignMode, SignRequest};
 
-pub(in crate::http::oci) async fn status(
+pub(in crate::http) async fn status(
     service: &Arc<Service>,
     caller: &Caller,
     name: &RepositoryName,

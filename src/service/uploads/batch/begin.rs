@@ -2,12 +2,11 @@
 
 use std::sync::Arc;
 
-use super::{BatchOrigin, WantedBlob};
+use super::{BatchOrigin, BatchWay, WantedBlob};
 use crate::domain::access::Caller;
 use crate::domain::digest::{Algorithm, Digest};
 use crate::domain::name::RepositoryName;
 use crate::domain::upload::Upload;
-use crate::service::uploads::sign::SignMode;
 use crate::service::{Result, Service, ServiceError};
 use crate::storage::key;
 
@@ -30,7 +29,7 @@ impl Service {
         caller: &Caller,
         repository: &RepositoryName,
         missing: &[WantedBlob],
-        mode: SignMode,
+        way: BatchWay,
         origin: BatchOrigin<'_>,
     ) -> Result<(Vec<Upload>, Vec<(Digest, ServiceError)>)> {
         if missing.is_empty() {
@@ -38,7 +37,7 @@ impl Service {
         }
         let mut sessions = Vec::with_capacity(missing.len());
         for blob in missing {
-            let upload = self.session_of(caller, repository, blob, mode, origin.user_agent)?;
+            let upload = self.session_of(caller, repository, blob, way, origin.user_agent)?;
             let path = key::temp_prefix(upload.id);
             sessions.push((upload, path));
         }
@@ -67,21 +66,22 @@ impl Service {
         Ok((uploads, refused))
     }
 
-    /// What a session that does not exist yet is inserted as: waiting for one PUT, or about to be given a multipart
-    /// upload. Its size is known to the row either way.
+    /// What a session that does not exist yet is inserted as: waiting for one PUT, about to be given a multipart upload,
+    /// or for its client to say which. Its size is known to the row in any case.
     fn session_of(
         &self,
         caller: &Caller,
         repository: &RepositoryName,
         blob: &WantedBlob,
-        mode: SignMode,
+        way: BatchWay,
         user_agent: Option<&str>,
     ) -> Result<Upload> {
         let now = self.clock.now();
         let fresh = self.fresh(caller, repository.clone(), Some(blob.digest), Algorithm::Sha256, user_agent);
-        let upload = match mode {
-            SignMode::Put => fresh.into_put(Some(blob.size), Some(blob.digest), now)?,
-            SignMode::Multipart => Upload { size: Some(blob.size), ..fresh.ask_store(now)? },
+        let upload = match way {
+            BatchWay::Put => fresh.into_put(Some(blob.size), Some(blob.digest), now)?,
+            BatchWay::Parts => Upload { size: Some(blob.size), ..fresh.ask_store(now)? },
+            BatchWay::Session => Upload { size: Some(blob.size), ..fresh },
         };
         Ok(upload.touch(self.expiry_when_signed()))
     }

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use futures_util::{StreamExt, stream};
 
-use super::sign::{Presigned, SignMode, SignRequest};
+use super::sign::{MULTIPART_THRESHOLD, Presigned, SignMode, SignRequest};
 use crate::domain::access::Caller;
 use crate::domain::digest::Digest;
 use crate::domain::name::RepositoryName;
@@ -46,8 +46,19 @@ pub struct BatchOrigin<'a> {
     /// The front door: sessions are found again by whoever comes through the same.
     pub door: &'static str,
     pub user_agent: Option<&'a str>,
-    /// Whether the client sends blobs in parts where one PUT is not enough. Then all of the batch come so.
-    pub takes_parts: bool,
+    /// In order of preference: any of them may be of no use here.
+    pub ways: &'a [BatchWay],
+}
+
+/// How the blobs of a batch are sent, all of them alike.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BatchWay {
+    /// One PUT each.
+    Put,
+    /// In parts, whose URLs the answer has: for blobs that one PUT is too little for.
+    Parts,
+    /// As the client and each session agree, request by request: for blobs that are better sent in parts.
+    Session,
 }
 
 /// What becomes of one blob of a batch.
@@ -57,7 +68,8 @@ pub enum BatchedUpload {
     Present,
     Begun {
         id: UploadId,
-        presigned: Presigned,
+        /// None where the client asks the session.
+        presigned: Option<Presigned>,
         /// When the session ends, unless it gives a sign of life.
         ends_at: DateTime<Utc>,
     },
@@ -98,27 +110,30 @@ impl Service {
             };
             outcomes.insert(blob.digest, outcome);
         }
-        let is_large = |blob: &WantedBlob| blob.size > MAX_PART_SIZE;
-        let takes_parts = origin.takes_parts && !self.storage.parts_need_headers();
-        let is_in_parts = takes_parts && absent.iter().any(is_large);
-        let mode = if is_in_parts { SignMode::Multipart } else { SignMode::Put };
-        if mode == SignMode::Multipart && absent.len() > MOST_IN_PARTS {
+        let largest = absent.iter().map(|blob| blob.size).max().unwrap_or_default();
+        let fits = |way: &&BatchWay| match way {
+            BatchWay::Put => true,
+            BatchWay::Parts => largest > MAX_PART_SIZE && !self.storage.parts_need_headers(),
+            BatchWay::Session => largest >= MULTIPART_THRESHOLD,
+        };
+        let way = origin.ways.iter().find(fits).copied().unwrap_or(BatchWay::Put);
+        if way == BatchWay::Parts && absent.len() > MOST_IN_PARTS {
             return Err(ServiceError::TooLarge(format!(
                 "with an object of more than {MAX_PART_SIZE} bytes a batch has at most {MOST_IN_PARTS} to send"
             )));
         }
         let (mut missing, mut again) = (Vec::new(), Vec::new());
         for blob in absent {
-            if let Err(error) = self.check_batched(&blob, mode) {
+            if let Err(error) = self.check_batched(&blob, way) {
                 outcomes.insert(blob.digest, BatchedUpload::Refused(error));
                 continue;
             }
-            match known.open.iter().find(|upload| self.can_go_on(upload, &blob, mode)) {
+            match known.open.iter().find(|upload| self.can_go_on(upload, &blob, way)) {
                 Some(upload) => again.push(upload.clone()),
                 None => missing.push(blob),
             }
         }
-        let (begun, refused) = match self.begin_missing(caller, repository, &missing, mode, origin).await {
+        let (begun, refused) = match self.begin_missing(caller, repository, &missing, way, origin).await {
             // What was begun before is gone on with: it may be what keeps the caller from more.
             Err(ServiceError::TooManyRequests { .. }) if !again.is_empty() || !outcomes.is_empty() => {
                 let refused = missing.iter().map(|blob| (blob.digest, Self::too_many_sessions()));
@@ -128,13 +143,21 @@ impl Service {
         };
         self.prolong_batch(&mut again).await?;
         outcomes.extend(refused.into_iter().map(|(digest, error)| (digest, BatchedUpload::Refused(error))));
-        outcomes.extend(self.sign_batch([again, begun].concat()).await);
+        outcomes.extend(self.sign_batch([again, begun].concat(), way).await);
         let nothing = || BatchedUpload::Refused(ServiceError::Contended);
         Ok(wanted.iter().map(|blob| outcomes.remove(&blob.digest).unwrap_or_else(nothing)).collect())
     }
 
     /// Where the bytes of each go, with no more parts in all than an answer has room for.
-    async fn sign_batch(&self, uploads: Vec<Upload>) -> Vec<(Digest, BatchedUpload)> {
+    async fn sign_batch(&self, uploads: Vec<Upload>, way: BatchWay) -> Vec<(Digest, BatchedUpload)> {
+        if way == BatchWay::Session {
+            let begun = |upload: Upload| {
+                let begun =
+                    BatchedUpload::Begun { id: upload.id, presigned: None, ends_at: upload.expires_at };
+                upload.declared_digest.map(|digest| (digest, begun))
+            };
+            return uploads.into_iter().filter_map(begun).collect();
+        }
         let count = u64::try_from(uploads.len()).unwrap_or(u64::MAX).max(1);
         let most = (PARTS_OF_ALL / count).clamp(1, PARTS_OF_EACH);
         let signing = stream::iter(uploads).map(|upload| self.sign_batched(upload, most));
@@ -142,7 +165,7 @@ impl Service {
             signing.buffered(IN_PARTS_AT_ONCE).filter_map(std::future::ready).collect().await;
         let mut parts = 0;
         for (_, outcome) in &mut signed {
-            if let BatchedUpload::Begun { presigned: Presigned::Multipart { plan, .. }, .. } = outcome {
+            if let BatchedUpload::Begun { presigned: Some(Presigned::Multipart { plan, .. }), .. } = outcome {
                 parts += u64::from(plan.part_count());
                 if parts > PARTS_OF_ALL {
                     let message =
@@ -154,16 +177,16 @@ impl Service {
         signed
     }
 
-    fn check_batched(&self, blob: &WantedBlob, mode: SignMode) -> Result<()> {
+    fn check_batched(&self, blob: &WantedBlob, way: BatchWay) -> Result<()> {
         let most = self.limits.max_blob_size;
         if blob.size > most {
             return Err(ServiceError::TooLarge(format!("a blob may have at most {most} bytes here")));
         }
-        match mode {
-            SignMode::Put if blob.size > MAX_PART_SIZE => Err(ServiceError::TooLarge(format!(
+        match way {
+            BatchWay::Put if blob.size > MAX_PART_SIZE => Err(ServiceError::TooLarge(format!(
                 "one PUT carries at most {MAX_PART_SIZE} bytes; a larger object takes a client that sends parts"
             ))),
-            SignMode::Multipart if blob.size == 0 => Err(ServiceError::Invalid(
+            BatchWay::Parts if blob.size == 0 => Err(ServiceError::Invalid(
                 "an empty object has no parts; send it in a batch of its own".to_owned(),
             )),
             _ => Ok(()),
@@ -171,16 +194,16 @@ impl Service {
     }
 
     /// Whether a session that an earlier batch began still waits for this blob, in this way.
-    fn can_go_on(&self, upload: &Upload, blob: &WantedBlob, mode: SignMode) -> bool {
-        let is_in_this_mode = match upload.active(self.clock.now()) {
-            Ok(State::Uploading { transfer: Transfer::Put, .. }) => mode == SignMode::Put,
+    fn can_go_on(&self, upload: &Upload, blob: &WantedBlob, way: BatchWay) -> bool {
+        let waits = match upload.active(self.clock.now()) {
+            Ok(State::Uploading { transfer: Transfer::Put, .. }) => way != BatchWay::Parts,
             // Of one that is pending the client hung up before the store was asked.
             Ok(State::Uploading { transfer: Transfer::Multipart { .. }, .. } | State::Pending { .. }) => {
-                mode == SignMode::Multipart
+                way != BatchWay::Put
             }
             _ => false,
         };
-        is_in_this_mode && upload.declared_digest == Some(blob.digest) && upload.size == Some(blob.size)
+        waits && upload.declared_digest == Some(blob.digest) && upload.size == Some(blob.size)
     }
 
     /// Where the bytes of one go: signed here, but that the store is asked for an upload in parts once.
@@ -208,7 +231,8 @@ impl Service {
         };
         Some(match self.presigned_whole(&upload).await {
             Ok(presigned) => {
-                (digest, BatchedUpload::Begun { id: upload.id, presigned, ends_at: upload.expires_at })
+                let (id, ends_at) = (upload.id, upload.expires_at);
+                (digest, BatchedUpload::Begun { id, presigned: Some(presigned), ends_at })
             }
             Err(error) => (digest, BatchedUpload::Refused(error)),
         })

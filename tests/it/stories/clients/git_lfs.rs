@@ -34,6 +34,8 @@ pub fn newest() -> Vec<Story> {
         ("git_lfs_pushes_objects_that_a_clone_has_byte_by_byte", |s| pushes::pushed(s, NEWEST).boxed()),
         ("git_lfs_sends_a_large_file_past_the_service", |s| pushes::large(s).boxed()),
         ("git_lfs_pushes_many_small_files", |s| pushes::many(s).boxed()),
+        ("git_lfs_sends_a_large_object_in_parts_by_our_agent", |s| parts::sent_by_own(s).boxed()),
+        ("an_agent_of_ours_that_was_killed_sends_nothing_again_that_arrived", |s| parts::killed(s).boxed()),
         ("git_lfs_goes_on_with_a_push_that_was_interrupted", |s| pushes::interrupted(s).boxed()),
         ("git_lfs_signs_in_and_does_what_that_may", |s| guarded::signs_in(s, NEWEST).boxed()),
         ("git_lfs_locks_files_for_their_owner_alone", |s| locks::locked(s).boxed()),

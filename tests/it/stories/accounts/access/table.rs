@@ -125,6 +125,7 @@ const ELSEWHERE: &[(Endpoint, &str)] = &[
     (Endpoint::ReceivePut, "limits::a_presigned_url_that_was_changed_is_refused"),
     (Endpoint::ReceivePart, "limits::a_presigned_url_that_was_changed_is_refused"),
     (Endpoint::LfsReadObject, "lfs::a_signed_url_is_good_for_one_thing"),
+    (Endpoint::LfsDescribeUpload, "lfs::a_signed_url_is_good_for_one_thing"),
     (Endpoint::LfsVerify, "lfs::a_signed_url_is_good_for_one_thing"),
     (Endpoint::LfsComplete, "lfs::a_signed_url_is_good_for_one_thing"),
     (Endpoint::TokenByForm, "access::a_token_is_good_for_what_its_bearer_may_of_what_was_asked_for"),

@@ -19,8 +19,8 @@ use tokio::task::JoinSet;
 
 use self::image::Image;
 use super::assert_nothing_left;
-use crate::support::api::{Answer, Repository, content, digest_of};
 use crate::support::Stack;
+use crate::support::api::{Answer, Repository, content, digest_of};
 
 const IMAGES: usize = 200;
 const REPOSITORIES: usize = 20;

@@ -77,7 +77,8 @@ pub async fn rough(stack: Arc<Stack>) {
     let whole = 2 * layer;
     assert!(cuts >= whole / cut_every && refused > 5, "{cuts} cuts and {refused} refusals");
     // With cuts as close together as a small blob needs them a part each is a larger share.
-    let twice = if stack.takes_gigabytes() { whole / TWICE_AT_MOST } else { cuts * PART_SIZE + refused * REFUSED };
+    let twice =
+        if stack.takes_gigabytes() { whole / TWICE_AT_MOST } else { cuts * PART_SIZE + refused * REFUSED };
     assert!(bodies < whole + twice, "{bodies} bytes were sent of {whole}: {cuts} cuts, {refused} refusals");
     image.assert_stored(&stack).await;
 }
