@@ -287,7 +287,7 @@ fn duration(text: &str) -> Result<Duration, String> {
 }
 
 /// Clients take a token that says less for one of a minute (Docker, "Token Authentication Specification").
-fn token_lifetime(text: &str) -> Result<Duration, String> {
+pub(crate) fn token_lifetime(text: &str) -> Result<Duration, String> {
     duration::parse(text, &(Duration::from_mins(1)..=Duration::from_hours(24)))
 }
 
@@ -302,7 +302,7 @@ fn cors_origin(text: &str) -> Result<String, String> {
 }
 
 /// It goes between the quotes of a header.
-fn service_name(text: &str) -> Result<String, String> {
+pub(crate) fn service_name(text: &str) -> Result<String, String> {
     let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | ':' | '/');
     if !text.is_empty() && text.len() <= 255 && text.chars().all(allowed) {
         Ok(text.to_owned())

@@ -3,6 +3,7 @@
 use std::env;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, bail};
 use clap::{Args, Command, FromArgMatches};
@@ -14,6 +15,7 @@ use crate::auth::token::TokenIssuer;
 use crate::config::{DATABASE, DEFAULT_DATABASE, LimitConfig, ServeConfig, StorageLocation, StoreConfig};
 use crate::db::{Db, DbError};
 use crate::domain::clock::Clock;
+use crate::domain::duration;
 use crate::domain::limits::Limits;
 use crate::service::{Auth, Service};
 use crate::storage::s3::{CopyTerms, S3Settings, UploadKey};
@@ -136,20 +138,40 @@ pub async fn service(config: &StoreConfig, limits: Limits) -> anyhow::Result<Arc
 /// A service on a database alone: its store is never asked for anything.
 pub async fn management(database: &str) -> anyhow::Result<Arc<Service>> {
     let db = existing_database(database, MANAGEMENT_CONNECTIONS).await?;
+    on_database(db, None).await
+}
+
+/// As [`management`], and signs tokens as the servers on this database do.
+pub async fn token_issuer(
+    database: &str,
+    service: String,
+    lifetime: Duration,
+) -> anyhow::Result<Arc<Service>> {
+    let db = existing_database(database, MANAGEMENT_CONNECTIONS).await?;
+    let now = db.clock().await.context(NO_TIME)?.now();
+    // The servers decide when a key gets a successor.
+    let auth =
+        Auth::open(&db, TokenIssuer { service, lifetime }, Oidc::new(&[])?, duration::LONGEST, now).await;
+    on_database(db, Some(auth.context(NO_TOKEN_KEYS)?)).await
+}
+
+async fn on_database(db: Db, auth: Option<Auth>) -> anyhow::Result<Arc<Service>> {
     let clock = db.clock().await.context(NO_TIME)?;
     let signer = UrlSigner::new([0; SIGNING_KEY_LENGTH], None);
     let store = Storage::Filesystem(Filesystem::unopened(PathBuf::from("/dev/null"), signer, clock.clone()));
     let matches = LimitConfig::augment_args(Command::new("limits")).try_get_matches_from(["limits"])?;
     let limits = LimitConfig::from_arg_matches(&matches)?.limits();
-    let service = Service::new(db, store, clock, limits, None);
+    let service = Service::new(db, store, clock, limits, auth);
     service.refresh_settings().await.context("cannot read the settings")?;
     Ok(service)
 }
+
+const NO_TOKEN_KEYS: &str = "cannot read the keys that tokens are signed with";
 
 /// What signs and checks tokens.
 pub async fn auth(config: &ServeConfig, db: &Db, clock: &Clock) -> anyhow::Result<Auth> {
     let issuer = TokenIssuer { service: config.token_service.clone(), lifetime: config.token_lifetime };
     let oidc = Oidc::new(&config.oidc).context("cannot set up a client for OIDC issuers")?;
     let auth = Auth::open(db, issuer, oidc, config.token_key_lifetime, clock.now()).await;
-    auth.context("cannot read the keys that tokens are signed with")
+    auth.context(NO_TOKEN_KEYS)
 }

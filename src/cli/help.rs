@@ -25,7 +25,7 @@ const GROUPS: [(&str, &[&str]); 5] = [
             "rm",
         ],
     ),
-    ("Git LFS", &["lfs", "lfs-agent"]),
+    ("Git LFS", &["lfs", "lfs-agent", "lfs-authenticate"]),
     ("The service", &["serve", "quickstart", "doctor", "migrate", "cleanup", "gc", "verify"]),
     ("Administration", &["user", "project", "robot", "config"]),
     ("This program", &["completions", "man", "help"]),

@@ -110,6 +110,7 @@ enum Command {
     #[command(subcommand)]
     Lfs(lfs::LfsCommand),
     LfsAgent(lfs::agent::LfsAgentArgs),
+    LfsAuthenticate(Box<lfs::authenticate::LfsAuthenticateArgs>),
     Completions(completions::CompletionsArgs),
     Man(man::ManArgs),
 }
@@ -198,6 +199,7 @@ async fn execute(cli: Cli) -> anyhow::Result<()> {
         Command::Logout(args) => login::logout(args).await,
         Command::Lfs(command) => lfs::run(command),
         Command::LfsAgent(args) => lfs::agent::run(args).await,
+        Command::LfsAuthenticate(args) => lfs::authenticate::run(*args).await,
         Command::Completions(args) => completions::run(&args),
         Command::Man(args) => man::run(&args),
     }

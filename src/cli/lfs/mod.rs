@@ -1,6 +1,7 @@
 //! `overside lfs`: what git-lfs is told of this program, and what it runs of it.
 
 pub(super) mod agent;
+pub(super) mod authenticate;
 mod install;
 
 use clap::Subcommand;

@@ -205,7 +205,7 @@ impl Service {
     }
 
     /// The rights of an account as they are now.
-    async fn account_named(&self, name: &str) -> Result<Authority> {
+    pub(super) async fn account_named(&self, name: &str) -> Result<Authority> {
         if let Ok(robot) = name.parse::<RobotName>() {
             let found = self.db.find_robot_account(&robot).await?;
             let alive = found.filter(|found| !found.is_disabled && self.is_unexpired(found.expires_at));

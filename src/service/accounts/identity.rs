@@ -13,11 +13,12 @@ use crate::auth::password::Password;
 use crate::auth::secret::PersonalToken;
 use crate::auth::token::key_id;
 use crate::db::UserAccount;
-use crate::domain::access::{Authority, Caller, TokenGrants};
+use crate::domain::access::{Action, Actions, Authority, Caller, TokenGrants};
 use crate::domain::account::{RobotName, UserName};
+use crate::domain::name::RepositoryName;
 use crate::domain::secret::SecretHash;
 use crate::log_text::chain;
-use crate::service::{Result, Service, ServiceError};
+use crate::service::{Requirement, Result, Service, ServiceError};
 use crate::telemetry::line_of_many;
 use patience::{Kind, Subjects};
 
@@ -58,6 +59,26 @@ impl Service {
         let now = self.clock.now();
         let keys = auth.signing_keys(&self.db, now).await?;
         Ok((auth.issuer.issue(&keys, grants, now)?, auth.issuer.lifetime.as_secs()))
+    }
+
+    /// A token that lets a user or a robot do this in a repository, for whoever knows who they are. With it the seconds it
+    /// lives.
+    ///
+    /// # Errors
+    /// [`ServiceError::NotPermitted`] where they may not.
+    pub async fn token_of(
+        &self,
+        name: &str,
+        repository: &RepositoryName,
+        action: Action,
+    ) -> Result<(String, u64)> {
+        let caller = Caller { authority: self.account_named(name).await?, address: None };
+        let requirement = Requirement::Repository(repository.clone(), action);
+        self.authorize(&caller, &requirement).await?;
+        let actions = Actions::NONE.with(Action::Pull).with(action);
+        let repositories = vec![(repository.clone(), actions)];
+        let asked = TokenGrants { name: None, account: None, repositories, catalog: false };
+        self.issue_token(&self.grants(&caller, asked).await?).await
     }
 
     async fn bearer(&self, auth: &Auth, token: &str) -> Result<Authority> {

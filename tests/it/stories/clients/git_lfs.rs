@@ -38,6 +38,7 @@ pub fn newest() -> Vec<Story> {
         ("an_agent_of_ours_that_was_killed_sends_nothing_again_that_arrived", |s| parts::killed(s).boxed()),
         ("git_lfs_goes_on_with_a_push_that_was_interrupted", |s| pushes::interrupted(s).boxed()),
         ("git_lfs_signs_in_and_does_what_that_may", |s| guarded::signs_in(s, NEWEST).boxed()),
+        ("git_lfs_signs_in_by_the_ssh_of_its_host", |s| guarded::by_ssh(s).boxed()),
         ("git_lfs_locks_files_for_their_owner_alone", |s| locks::locked(s).boxed()),
     ]
 }

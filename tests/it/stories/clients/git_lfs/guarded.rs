@@ -1,5 +1,6 @@
 //! Where people sign in.
 
+use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
 
 use overside::domain::access::Role;
@@ -8,6 +9,7 @@ use super::{Person, WORK, lfs_url};
 use crate::stories::clients::{Client, assert_stored};
 use crate::support::accounts::Accounts;
 use crate::support::api::content;
+use crate::support::process::Server;
 use crate::support::{Login, Stack};
 
 pub async fn signs_in(stack: Arc<Stack>, client: Client) {
@@ -54,4 +56,72 @@ pub async fn signs_in(stack: Arc<Stack>, client: Client) {
     for secret in ["signature=", &developer.secret] {
         assert!(!log.contains(secret), "{secret}");
     }
+}
+
+/// At a Git host with ssh, which knows who signs in: no password is asked for, and no URL configured.
+pub async fn by_ssh(stack: Arc<Stack>) {
+    let server = stack.guarded_server(&[]).await;
+    let accounts = Accounts::of(&stack).await;
+    accounts.project("team", false).await;
+    accounts.user_as("developer", "team", Role::Developer).await;
+    accounts.user_as("guest", "team", Role::Guest).await;
+    let bytes = content(300_000);
+
+    let writer = at_a_host(&stack, &server, "developer").await;
+    writer.git(".", &["init", WORK]).await;
+    writer.git(WORK, &["remote", "add", "origin", REMOTE]).await;
+    writer.git(WORK, &["lfs", "track", "*.bin"]).await;
+    writer.write("weights.bin", &bytes);
+    writer.commit().await;
+    let host = writer.origin.display().to_string();
+    writer.git(".", &["init", "--bare", &host]).await;
+    writer.push().await;
+    assert_stored(&stack, 1).await;
+
+    let reader = at_a_host(&stack, &server, "guest").await;
+    reader.git(".", &["clone", REMOTE, WORK]).await;
+    assert!(reader.read("weights.bin") == bytes);
+    reader.write("weights.bin", b"changed");
+    reader.commit().await;
+    let refused = reader.git_refused(WORK, &["push", "origin", "main"]).await;
+    assert!(refused.contains("guest") && refused.contains("team/game"), "{refused}");
+    assert_stored(&stack, 1).await;
+
+    for (arguments, complaint) in [
+        (&["/../etc/passwd", "upload"][..], "is no repository"),
+        (&["/team/game.git", "delete"], "upload or download"),
+        (&[], "SSH_ORIGINAL_COMMAND"),
+    ] {
+        let mut command = stack.binary();
+        command.args(["lfs-authenticate", "--user", "developer", "--public-url", server.base_url()]);
+        let refused = stack.run(command.args(arguments)).await.refused();
+        assert!(refused.contains(complaint), "{refused}");
+    }
+}
+
+const REMOTE: &str = "ssh://git@127.0.0.1/team/game.git";
+
+/// Somebody whose ssh is a script, that does what the host's would do for a user of this name.
+async fn at_a_host(stack: &Arc<Stack>, server: &Server, name: &str) -> Person {
+    let person = Person::new(stack, super::NEWEST, name).await;
+    let script = person.machine.home.join("ssh");
+    let text = format!(
+        "#!/bin/sh\n\
+         for command; do :; done\n\
+         case $command in\n\
+         git-lfs-authenticate*) SSH_ORIGINAL_COMMAND=$command OVERSIDE_DATABASE='{}' \\\n\
+           exec '{}' lfs-authenticate --user {name} --public-url {} ;;\n\
+         git-*-pack*) exec ${{command%% *}} '{}' ;;\n\
+         *) exit 127 ;;\n\
+         esac\n",
+        stack.database.url(),
+        env!("CARGO_BIN_EXE_overside"),
+        server.base_url(),
+        person.origin.display(),
+    );
+    std::fs::write(&script, text).expect("a file of our own");
+    std::fs::set_permissions(&script, PermissionsExt::from_mode(0o700)).expect("a file of our own");
+    person.git(".", &["config", "--global", "core.sshCommand", &script.display().to_string()]).await;
+    person.git(".", &["config", "--global", "ssh.variant", "ssh"]).await;
+    person
 }
