@@ -199,6 +199,7 @@ fn classify(error: &ServiceError) -> (StatusCode, &'static str) {
         ServiceError::Refused(Refusal::Expired) => (StatusCode::GONE, "BLOB_UPLOAD_UNKNOWN"),
         ServiceError::Unauthenticated
         | ServiceError::CredentialsInvalid
+        | ServiceError::KeyRefused(_)
         | ServiceError::ScopeInsufficient
         | ServiceError::NotPermitted { by_token: true, .. } => (StatusCode::UNAUTHORIZED, "UNAUTHORIZED"),
         ServiceError::Exists(_) => (StatusCode::CONFLICT, "DENIED"),

@@ -1,10 +1,13 @@
 //! What Ollama asks of a registry beside what OCI says (ollama v0.33, `server/upload.go`, `server/download.go` and
-//! `x/transfer/upload.go`): to be sent to the store with what it pushes, and to be told where what it pulls is.
+//! `x/transfer/upload.go`): to be sent to the store with what it pushes, to be told where what it pulls
+//! is, and to sign in with a key.
 
 use std::time::Duration;
 
-use axum::http::header::{CONTENT_LENGTH, LOCATION};
+use axum::extract::Request;
+use axum::http::header::{AUTHORIZATION, CONTENT_LENGTH, LOCATION};
 use axum::http::request::Parts;
+use axum::http::uri::PathAndQuery;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::Response;
 
@@ -12,11 +15,12 @@ use super::error::HttpError;
 use super::extract::{Parameters, header, user_agent};
 use super::lfs;
 use super::origin::Origin;
+use crate::auth::signed_url::UrlSignature;
 use crate::domain::access::Caller;
 use crate::domain::digest::Digest;
 use crate::domain::name::RepositoryName;
 use crate::domain::part::PartNumber;
-use crate::service::Service;
+use crate::service::{Service, SignedRequest};
 use crate::storage::PresignedRequest;
 
 /// It asks for a blob's URL once, and for all of its ranges there: 100 GB take so long at 60 Mbit/s.
@@ -95,6 +99,24 @@ pub(super) fn send_to(headers: &mut HeaderMap, request: PresignedRequest, origin
             headers.insert(name, value);
         }
     }
+}
+
+/// A request for a token that is signed with a key: `Authorization` has no scheme then.
+pub(super) fn signed_request(
+    request: &Request,
+    parameters: &Parameters,
+) -> Result<Option<SignedRequest>, HttpError> {
+    let header = header(request.headers(), &AUTHORIZATION).filter(|value| !value.contains(' '));
+    let Some(signature) = header.and_then(UrlSignature::parse) else { return Ok(None) };
+    let missing = |name: &str| HttpError::invalid(format!("a signed request for a token has {name}="));
+    let path = request.uri().path_and_query().map(PathAndQuery::as_str).unwrap_or_default();
+    let origin = request.extensions().get::<Origin>().filter(|origin| origin.is_certain());
+    Ok(Some(SignedRequest {
+        signature,
+        url: origin.map(|origin| origin.url(path)),
+        signed_at: parameters.parse("ts")?.ok_or_else(|| missing("ts"))?,
+        nonce: parameters.text("nonce")?.ok_or_else(|| missing("nonce"))?.to_owned(),
+    }))
 }
 
 /// How many parts were sent: `etag=` is what S3 would say of the blob, the MD5 of its parts' MD5s and their number.
