@@ -41,6 +41,12 @@ fn is_asking(headers: &HeaderMap) -> bool {
     user_agent(headers).is_some_and(|agent| agent.starts_with("ollama/"))
 }
 
+/// Whether it is the one or its library for models of tensors, which fails where the manifest after its blobs is told to
+/// come again, and waits for the answer to each blob.
+pub(super) fn takes_no_wait(headers: &HeaderMap) -> bool {
+    user_agent(headers).is_some_and(|agent| agent.starts_with("ollama"))
+}
+
 /// How long the URL of what it pulls lives at least.
 pub(super) fn least_url_lifetime(headers: &HeaderMap) -> Duration {
     if is_asking(headers) { PULL_LIFETIME } else { Duration::ZERO }

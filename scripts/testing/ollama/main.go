@@ -1,7 +1,7 @@
 // Pushes and pulls with Ollama's own library for models of many tensors, and signs in as its server does.
 //
-//	ollama [flags] push FOLDER http://HOST/NAMESPACE/MODEL:TAG
-//	ollama [flags] pull http://HOST/NAMESPACE/MODEL:TAG FOLDER
+//	ollama [-parts] push FOLDER http://HOST/NAMESPACE/MODEL:TAG
+//	ollama pull http://HOST/NAMESPACE/MODEL:TAG FOLDER
 //
 // A folder has a manifest, `manifest.json`, and the blobs that it names, `sha256-<hex>` each. The key is
 // $HOME/.ollama/id_ed25519.
@@ -9,6 +9,7 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -23,8 +24,6 @@ import (
 	"strings"
 	"time"
 
-	"crypto/rand"
-
 	"github.com/ollama/ollama/auth"
 	"github.com/ollama/ollama/x/transfer"
 )
@@ -32,7 +31,7 @@ import (
 // Of what is sent without a body, in hexadecimal digits.
 const nothing = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 
-var userAgent = flag.String("user-agent", "ollama/0.33.0 (amd64 linux) Go/go1.26", "what it calls itself")
+var parts = flag.Bool("parts", false, "ask for no URL of a whole blob, as for one that is too large for that")
 
 // model is where one is, and what it is made of.
 type model struct {
@@ -97,9 +96,28 @@ func push(folder string, to model) error {
 		return err
 	}
 	return transfer.Upload(context.Background(), transfer.UploadOptions{
-		Blobs: blobs, BaseURL: to.base, SrcDir: folder, Repository: to.repository, UserAgent: *userAgent,
-		GetToken: token, Manifest: text, ManifestRef: to.tag,
+		Blobs: blobs, BaseURL: to.base, SrcDir: folder, Repository: to.repository, GetToken: token,
+		Manifest: text, ManifestRef: to.tag, Client: client(),
 	})
+}
+
+// The library's own where nothing is to be left out.
+func client() *http.Client {
+	if !*parts {
+		return nil
+	}
+	stop := func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	return &http.Client{Transport: withoutWhole{}, CheckRedirect: stop}
+}
+
+type withoutWhole struct{}
+
+func (withoutWhole) RoundTrip(request *http.Request) (*http.Response, error) {
+	if request.Method == http.MethodPost {
+		request = request.Clone(request.Context())
+		request.Header.Del("X-Redirect-Uploads")
+	}
+	return http.DefaultTransport.RoundTrip(request)
 }
 
 func pull(from model, folder string) error {
@@ -112,7 +130,7 @@ func pull(from model, folder string) error {
 		return err
 	}
 	if err := transfer.Download(context.Background(), transfer.DownloadOptions{
-		Blobs: blobs, BaseURL: from.base, DestDir: folder, Repository: from.repository, UserAgent: *userAgent,
+		Blobs: blobs, BaseURL: from.base, DestDir: folder, Repository: from.repository,
 		GetToken: token,
 	}); err != nil {
 		return err
@@ -199,7 +217,6 @@ func token(ctx context.Context, challenge transfer.AuthChallenge) (string, error
 }
 
 func do(request *http.Request) ([]byte, *http.Response, error) {
-	request.Header.Set("User-Agent", *userAgent)
 	response, err := http.DefaultClient.Do(request)
 	if err != nil {
 		return nil, nil, err

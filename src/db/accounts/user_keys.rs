@@ -16,7 +16,7 @@ const LIST: &str = "
     SELECT id, comment, public_key, created_at FROM user_key WHERE user_id = $1 ORDER BY id LIMIT $2 OFFSET $3";
 const COUNT: &str = "SELECT COUNT(*) FROM user_key WHERE user_id = $1";
 const DELETE: &str = "DELETE FROM user_key WHERE user_id = $1 AND id = $2";
-pub(in crate::db) const FIND_KEY: &str = "
+const FIND_KEY: &str = "
     SELECT user_account.id, user_account.name, user_account.password_hash, user_account.is_admin,
         user_key.id AS key_id
     FROM user_key JOIN user_account ON user_account.id = user_key.user_id WHERE user_key.public_key = $1";

@@ -43,6 +43,7 @@ pub(in crate::http::oci) async fn finalize(
     let parameters = Parameters::of(request.uri());
     let claim = claim(&parameters)?;
     let wait = !lists(request.headers(), &PREFER, RESPOND_ASYNC);
+    let takes_no_wait = ollama::takes_no_wait(request.headers());
     let mut upload = service.upload(caller, name, id).await?;
     if let (Some(size), Some(digest)) = (to_redirect(&upload, request.headers()), claim.digest()) {
         let signs_in = request.headers().contains_key(AUTHORIZATION);
@@ -95,6 +96,9 @@ pub(in crate::http::oci) async fn finalize(
     drop(memory);
     match finalized {
         Finalized::Completed(digest) => {
+            if takes_no_wait {
+                service.wait_until_readable(name, &digest).await?;
+            }
             let mut response = created(name, &digest);
             uuid_headers(&mut response, id);
             Ok(response)

@@ -47,7 +47,7 @@ use verify::check_midstates;
 
 /// How long one who waits for another's finalize does so before it is told to ask again: most proxies give up
 /// at about this age.
-const WAIT_FOR_OTHERS: Duration = Duration::from_mins(10);
+pub(super) const WAIT_FOR_OTHERS: Duration = Duration::from_mins(10);
 
 /// Removals of one digest that a finalize may run into between its look and its commit. The collector passes over
 /// what is being finalized, so a second one is a coincidence already.
