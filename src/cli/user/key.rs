@@ -17,7 +17,7 @@ pub(in crate::cli) enum KeyCommand {
 
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct AddArgs {
-    /// The public key, "$(cat ~/.ollama/id_ed25519.pub)"
+    /// The line of its .pub file: "ssh-ed25519 AAAA... laptop"
     key: String,
     #[command(flatten)]
     whose: WhoseArgs,

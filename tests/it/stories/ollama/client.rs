@@ -23,6 +23,9 @@ const TWO_PARTS: usize = 120 << 20;
 const QUICK: usize = 20 << 20;
 /// The service's own traffic may be one byte in so many of the model's.
 const TRAFFIC_SHARE: u64 = 100;
+/// Of each of two parts that the client begins to send here: what fits into the buffers of two connections, and of the
+/// counting line between, before an answer is read.
+const ON_ITS_WAY: u64 = 2 * (8 << 20);
 
 pub fn cases() -> Vec<Story> {
     vec![
