@@ -13,8 +13,8 @@ use axum::response::Response;
 
 use super::error::HttpError;
 use super::extract::{Parameters, header, user_agent};
-use super::lfs;
 use super::origin::Origin;
+use super::signed_call;
 use crate::auth::signed_url::UrlSignature;
 use crate::domain::access::Caller;
 use crate::domain::digest::Digest;
@@ -57,14 +57,14 @@ pub(super) fn least_url_lifetime(headers: &HeaderMap) -> Duration {
 pub(super) fn with_location(
     service: &Service,
     caller: &Caller,
-    (name, digest): (&RepositoryName, &Digest),
+    blob: (&RepositoryName, &Digest),
     request: &Parts,
     mut response: Response,
 ) -> Response {
     if response.status() == StatusCode::OK && is_asking(&request.headers) {
         let signs_in = caller.name().is_some();
         let ends_at = service.now() + PULL_LIFETIME;
-        let signed = signs_in.then(|| lfs::signed_read(service, caller, name, digest, ends_at)).flatten();
+        let signed = signs_in.then(|| signed_call::path_to_read(service, caller, blob, ends_at)).flatten();
         let place = signed.unwrap_or_else(|| request.uri.path().to_owned());
         if let Ok(place) = HeaderValue::try_from(Origin::complete(request.extensions.get(), place)) {
             response.headers_mut().insert(LOCATION, place);

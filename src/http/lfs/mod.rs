@@ -41,7 +41,6 @@ use route::Route;
 
 pub(super) use described::{described, refused};
 pub(super) use error::rendered;
-pub(super) use read::signed as signed_read;
 
 /// What stands between a repository's name and what is asked for.
 pub(super) const PREFIX: &str = super::endpoint::LFS;
