@@ -78,11 +78,12 @@ pub(super) fn parameters() -> Map<String, Value> {
     in_paths.chain([("is_name".to_owned(), is_name)]).collect()
 }
 
-const HEADERS: [(&str, &str); 17] = [
+const HEADERS: [(&str, &str); 18] = [
     ("Accept-Ranges", "`bytes`"),
     ("Content-Range", "Which bytes these are, and of how many"),
     ("Docker-Content-Digest", "The digest of what is there"),
     ("Docker-Upload-UUID", "As `Upload-UUID`"),
+    ("Docker-Upload-Location", "Where the next part of an upload is asked for"),
     ("ETag", "The digest in quotes; of a part, what the store calls it"),
     ("LFS-Authenticate", "As `WWW-Authenticate`, where git-lfs looks for it"),
     ("Link", "The next page, with `rel=\"next\"`"),
