@@ -23,8 +23,8 @@ const PROTOCOL: Layers = &[
     ("columns", &["digest", "media_type", "name"]),
     ("manifest", &["digest", "media_type"]),
     // How bytes come and go.
-    ("part", &[]),
     ("range", &[]),
+    ("part", &["range"]),
     ("upload", &[]),
     // How they are described.
     ("schema", &["digest", "media_type", "midstate", "part"]),

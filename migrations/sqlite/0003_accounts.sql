@@ -26,6 +26,26 @@ CREATE TABLE access_token (
     UNIQUE (user_id, name)
 );
 
+-- Public keys (Ed25519) whose signatures a user signs in with.
+CREATE TABLE user_key (
+    id         INTEGER PRIMARY KEY AUTOINCREMENT,
+    user_id    BIGINT NOT NULL REFERENCES user_account (id) ON DELETE CASCADE,
+    -- What stands behind the key in its file.
+    comment    TEXT NOT NULL,
+    public_key BLOB NOT NULL UNIQUE CHECK (length(public_key) = 32),
+    created_at TEXT NOT NULL
+);
+CREATE INDEX user_key_user ON user_key (user_id);
+
+-- What has been signed in with, for as long as it would be taken: the SHA-256 of each nonce.
+CREATE TABLE used_nonce (
+    key_id     BIGINT NOT NULL REFERENCES user_key (id) ON DELETE CASCADE,
+    nonce_hash BLOB NOT NULL CHECK (length(nonce_hash) = 32),
+    used_at    TEXT NOT NULL,
+    PRIMARY KEY (key_id, nonce_hash)
+);
+CREATE INDEX used_nonce_used ON used_nonce (used_at);
+
 -- The first segment of a repository's name.
 CREATE TABLE project (
     id            INTEGER PRIMARY KEY AUTOINCREMENT,

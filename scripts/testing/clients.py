@@ -1,5 +1,6 @@
 """The clients that people have: the newest in Go, built here, and Debian's docker, podman and git-lfs, unpacked here.
-Of containerd it is the library, which pushes for Docker, BuildKit and nerdctl too, in a program of ours around it.
+Of containerd and Ollama it is the library, in a program of ours around it; containerd's pushes for Docker, BuildKit and
+nerdctl too.
 
 They are below target/test-servers and nowhere else. Installed by its package, docker would start a daemon of its own.
 """
@@ -23,6 +24,10 @@ CONTAINERD_MODULE = "github.com/containerd/containerd/v2"
 # The newest; the oldest line whose pushes follow a redirect to a bucket; and the last before it. With the `v`, that of the
 # tag, the daemon of a release calls itself containerd/v2.4.2.
 CONTAINERD_PROGRAMS = {"containerd": "v2.4.2", "containerd_2_2": "v2.2.9", "containerd_2_1": "v2.1.9"}
+# Its library, which pushes and pulls models of tensors: all of it takes half an hour to build.
+OLLAMA = "ollama"
+OLLAMA_MODULE = "github.com/ollama/ollama"
+OLLAMA_PROGRAMS = {"ollama": "v0.33.0"}
 # With the libraries that a machine without them would miss.
 DEBIAN_PACKAGES = {
     "docker": ["docker.io", "containerd", "runc", "libdevmapper1.02.1", "libseccomp2"],
@@ -44,11 +49,15 @@ PROGRAMS = {"git_lfs": "git-lfs", "git_lfs_debian": "git-lfs"}
 # Hugging Face's command, in an environment of its own.
 HF = "hf"
 MLFLOW = "mlflow"
-NAMES = (*GO_PROGRAMS, CONTAINERD, *DEBIAN_PACKAGES, HF, MLFLOW)
+NAMES = (*GO_PROGRAMS, CONTAINERD, OLLAMA, *DEBIAN_PACKAGES, HF, MLFLOW)
 
 
 def install_containerd(name):
     install_own_go_program(name, CONTAINERD_MODULE, CONTAINERD_PROGRAMS, stamp="version.Version")
+
+
+def install_ollama(name):
+    install_own_go_program(name, OLLAMA_MODULE, OLLAMA_PROGRAMS, stamp="version.Version")
 
 
 def install_debian_program(name):
@@ -62,6 +71,7 @@ def install_debian_program(name):
 INSTALLERS = {
     **{name: lambda name: install_go_program(name, GO_PROGRAMS[name]) for name in GO_PROGRAMS},
     CONTAINERD: install_containerd,
+    OLLAMA: install_ollama,
     HF: install_environment,
     **{name: install_debian_program for name in DEBIAN_PACKAGES},
     MLFLOW: install_environment,

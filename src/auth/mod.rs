@@ -4,4 +4,5 @@ pub(crate) mod oidc;
 pub(crate) mod password;
 pub mod ring;
 pub mod secret;
+pub mod signed_url;
 pub mod token;

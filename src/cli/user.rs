@@ -1,5 +1,6 @@
 //! `overside user`
 
+mod key;
 mod token;
 
 use anyhow::{Context, bail};
@@ -25,6 +26,9 @@ pub(super) enum UserCommand {
     /// What a user's programs sign in with
     #[command(subcommand)]
     Token(token::TokenCommand),
+    /// Keys that a user signs in with, as Ollama does
+    #[command(subcommand)]
+    Key(key::KeyCommand),
 }
 
 #[derive(Debug, clap::Args)]
@@ -78,6 +82,33 @@ pub(super) struct AdministratorArgs {
     admin_args: AdminArgs,
 }
 
+#[derive(Debug, clap::Args)]
+struct WhoseArgs {
+    /// Whose, for administrators [default: your own]
+    #[arg(long, value_name = "NAME")]
+    user: Option<UserName>,
+    #[command(flatten)]
+    admin_args: AdminArgs,
+}
+
+impl WhoseArgs {
+    /// Who answers, and where what the user has of this kind is.
+    async fn place(&self, kind: &str) -> anyhow::Result<(Api, String)> {
+        let api = self.admin_args.api().await?;
+        let user = match (&self.user, &api) {
+            (Some(name), _) => find(&api, name).await?["user_id"].to_string(),
+            (None, Api::Server(_)) => "current".to_owned(),
+            (None, Api::Database(_)) => return Err(BadUsage::new("say whose, with --user").into()),
+        };
+        Ok((api, format!("users/{user}/{kind}")))
+    }
+
+    /// ` of NAME`, where they are not the caller's own.
+    fn of(&self) -> String {
+        self.user.as_ref().map_or_else(String::new, |user| format!(" of {user}"))
+    }
+}
+
 pub(super) async fn run(command: UserCommand) -> anyhow::Result<()> {
     match command {
         UserCommand::Create(args) => create(args).await,
@@ -86,6 +117,7 @@ pub(super) async fn run(command: UserCommand) -> anyhow::Result<()> {
         UserCommand::Delete(args) => delete(args).await,
         UserCommand::Admin(args) => set_administrator(args).await,
         UserCommand::Token(command) => token::run(command).await,
+        UserCommand::Key(command) => key::run(command).await,
     }
 }
 

@@ -43,6 +43,7 @@ use crate::domain::quota::QuotaExceeded;
 pub use accounts::authorization::{ProjectAccess, RobotAccount, TokenAccount, UserAccount};
 pub use accounts::projects::DeletedProject;
 pub use accounts::robots::RobotFilter;
+pub use accounts::user_keys::KeyAccount;
 pub use accounts::users::AccountChange;
 pub use accounts::visible_projects::ProjectFilter;
 pub use registry::files::DeletedFiles;

@@ -44,6 +44,8 @@ words! {
         Robot: "robot",
         User: "user",
         AccessToken: "access_token",
+        /// By its fingerprint or its id.
+        UserKey: "user_key",
         Quota: "quota",
         Configuration: "configuration",
     }

@@ -18,6 +18,7 @@ pub mod project;
 pub mod quota;
 pub mod secret;
 pub mod settings;
+pub mod ssh_key;
 pub mod upload;
 pub mod words;
 

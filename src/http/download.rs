@@ -14,6 +14,7 @@ use axum::response::{IntoResponse, Response};
 use super::browser::ATTACHMENT;
 use super::error::HttpError;
 use super::extract::header;
+use super::ollama;
 use super::redirects::{Asked, Redirects};
 use crate::domain::blob::Blob;
 use crate::domain::digest::Digest;
@@ -79,7 +80,7 @@ pub(super) async fn content(
     let redirects = request.extensions.get::<Arc<Redirects>>();
     let asked = Asked::of(&request.headers, &request.extensions);
     let stays = |url: &str| redirects.is_some_and(|redirects| redirects.keeps(&asked, url));
-    service.blob_content(blob, range, stays).await
+    service.blob_content(blob, range, ollama::least_url_lifetime(&request.headers), stays).await
 }
 
 /// What we have made of digests, numbers and URLs: all of it ASCII.

@@ -159,6 +159,9 @@ endpoints! {
     ListTokens: GET "/api/v2.0/users/{user}/tokens", Need::User;
     CreateToken: POST "/api/v2.0/users/{user}/tokens", Need::User;
     RevokeToken: DELETE "/api/v2.0/users/{user}/tokens/{token}", Need::User;
+    ListUserKeys: GET "/api/v2.0/users/{user}/keys", Need::User;
+    AddUserKey: POST "/api/v2.0/users/{user}/keys", Need::User;
+    RemoveUserKey: DELETE "/api/v2.0/users/{user}/keys/{key}", Need::User;
 }
 
 /// Where requests come in, by what their paths begin with.

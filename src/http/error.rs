@@ -199,6 +199,7 @@ fn classify(error: &ServiceError) -> (StatusCode, &'static str) {
         ServiceError::Refused(Refusal::Expired) => (StatusCode::GONE, "BLOB_UPLOAD_UNKNOWN"),
         ServiceError::Unauthenticated
         | ServiceError::CredentialsInvalid
+        | ServiceError::KeyRefused(_)
         | ServiceError::ScopeInsufficient
         | ServiceError::NotPermitted { by_token: true, .. } => (StatusCode::UNAUTHORIZED, "UNAUTHORIZED"),
         ServiceError::Exists(_) => (StatusCode::CONFLICT, "DENIED"),
@@ -226,9 +227,8 @@ fn classify(error: &ServiceError) -> (StatusCode, &'static str) {
         | ServiceError::ManifestMismatch(_)
         | ServiceError::OtherDigest(_)
         | ServiceError::ChecksumMismatch => (StatusCode::BAD_REQUEST, "DIGEST_INVALID"),
-        ServiceError::Refused(Refusal::Redeclared(_)) | ServiceError::SizeInvalid(_) => {
-            (StatusCode::BAD_REQUEST, "SIZE_INVALID")
-        }
+        ServiceError::Refused(Refusal::Redeclared(_) | Refusal::UnevenPart(_))
+        | ServiceError::SizeInvalid(_) => (StatusCode::BAD_REQUEST, "SIZE_INVALID"),
         ServiceError::Refused(Refusal::WrongMode(_) | Refusal::NothingUploaded | Refusal::DeclaredLate)
         | ServiceError::Invalid(_)
         | ServiceError::Password(PasswordError::Length)

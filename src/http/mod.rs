@@ -10,6 +10,8 @@ mod lfs;
 mod mlflow;
 // The registry, and the presign protocol on top of its uploads.
 mod oci;
+// What Ollama asks of a registry beside what OCI says.
+mod ollama;
 // Every endpoint described, for programs and for people.
 mod openapi;
 // Takes the bytes of a URL that this service signed itself.

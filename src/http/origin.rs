@@ -28,18 +28,28 @@ pub fn forwarded_for(headers: &HeaderMap) -> Option<IpAddr> {
 /// Where clients find this service: `https://registry.example/below`, without a slash at the end. An extension of the
 /// request.
 #[derive(Debug, Clone)]
-pub struct Origin(Arc<str>);
+pub struct Origin {
+    url: Arc<str>,
+    is_certain: bool,
+}
 
 impl Origin {
     #[must_use]
     pub fn fixed(url: &Url) -> Self {
-        Self(url.as_str().trim_end_matches('/').into())
+        Self { url: url.as_str().trim_end_matches('/').into(), is_certain: true }
     }
 
     /// A URL here, of a path.
     #[must_use]
     pub fn url(&self, path: &str) -> String {
-        format!("{}{path}", self.0)
+        format!("{}{path}", self.url)
+    }
+
+    /// Whether no other service is found there: where that was told, or on the client's own machine. Else it is what a
+    /// request says, and whoever sends one on says what they like.
+    #[must_use]
+    pub const fn is_certain(&self) -> bool {
+        self.is_certain
     }
 
     /// A URL that may be a path here.
@@ -60,6 +70,7 @@ impl Origin {
         let host: Authority = host.or_else(|| said(HOST))?.parse().ok()?;
         let first = |list: &str| list.split(',').next().is_some_and(|proto| proto.trim() == "https");
         let scheme = if said(FORWARDED_PROTO).is_some_and(first) { "https" } else { "http" };
-        (!host.as_str().contains('@')).then(|| Self(format!("{scheme}://{host}").into()))
+        let is_certain = matches!(host.host(), "localhost" | "127.0.0.1" | "[::1]");
+        (!host.as_str().contains('@')).then(|| Self { url: format!("{scheme}://{host}").into(), is_certain })
     }
 }

@@ -1,15 +1,43 @@
 //! Requests that a URL of ours permits by itself: see [`crate::storage::signed_call`].
 
 use axum::http::Uri;
+use chrono::{DateTime, Utc};
 
+use super::endpoint::LFS;
 use super::error::HttpError;
 use super::extract::Parameters;
 use super::gate::Visitor;
 use crate::domain::access::{Action, Caller};
+use crate::domain::digest::{Algorithm, Digest};
 use crate::domain::name::RepositoryName;
 use crate::service::{Service, ServiceError};
 use crate::storage::signed_call::{CallGrant, CallPurpose};
 use crate::storage::signed_url::SignatureError;
+
+/// What a URL that reads a blob is signed for.
+pub(super) fn blob(name: &RepositoryName, digest: &Digest) -> String {
+    format!("{name}@{digest}")
+}
+
+/// The path with the query that lets its bearer read a blob until then, as whoever is let in now: one of Git LFS, which has
+/// such URLs. None of a blob that no object's id names, and where this process signs no URLs.
+pub(super) fn path_to_read(
+    service: &Service,
+    caller: &Caller,
+    (name, digest): (&RepositoryName, &Digest),
+    ends_at: DateTime<Utc>,
+) -> Option<String> {
+    if digest.algorithm() != Algorithm::Sha256 {
+        return None;
+    }
+    let grant = CallGrant {
+        purpose: CallPurpose::ReadBlob,
+        subject: blob(name, digest),
+        user: caller.name().map(str::to_owned),
+        expires: ends_at.timestamp(),
+    };
+    service.sign_call(&format!("/{name}{LFS}objects/{}", digest.hex()), &grant).ok()
+}
 
 /// Whoever the URL was signed for, if it was signed for this purpose and about this subject. Whatever the request signs in
 /// with is not looked at.

@@ -14,6 +14,7 @@ use overside_protocol::wire;
 use super::error::HttpError;
 use super::extract::{Parameters, whole};
 use super::gate::{Visitor, challenged};
+use super::ollama;
 use crate::domain::access::{Action, Actions, TokenGrants};
 use crate::domain::name::RepositoryName;
 use crate::service::{Credentials, Service};
@@ -29,6 +30,10 @@ pub(super) async fn get(
     request: Request,
 ) -> Result<Response, HttpError> {
     let parameters = Parameters::of(request.uri());
+    let visitor = match ollama::signed_request(&request, &parameters)? {
+        Some(signed) => visitor.with(Credentials::Key(signed)),
+        None => visitor,
+    };
     answer(service, visitor, &parameters).await
 }
 

@@ -19,6 +19,9 @@ pub enum ServiceError {
     Unauthenticated,
     #[error("the name, password or token is wrong, has expired or was revoked")]
     CredentialsInvalid,
+    /// Signed in with a key, in vain.
+    #[error("{0}")]
+    KeyRefused(&'static str),
     #[error("the token was not issued for this; get one for the scope that is named")]
     ScopeInsufficient,
     /// Nor would another token help: `message` says why. The same whether the project is there or not, but for who may

@@ -43,7 +43,7 @@ use uploads::finalize::{place, read_back};
 use uploads::settle;
 
 pub use accounts::access::{ProjectRight, Requirement};
-pub use accounts::identity::{Auth, Credentials};
+pub use accounts::identity::{Auth, Credentials, SignedRequest};
 pub use accounts::members::NewMember;
 pub use accounts::projects::{ProjectDescription, Quota};
 pub use accounts::robots::NewRobot;

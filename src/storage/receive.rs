@@ -96,6 +96,17 @@ impl Storage {
         }
     }
 
+    /// Whether clients that send no header but their own can be sent to the store with parts.
+    #[must_use]
+    pub fn redirects_parts(&self) -> bool {
+        match self {
+            Self::S3(backend) => {
+                backend.capabilities().url_guards().is_some_and(|guards| !guards.copy_source)
+            }
+            Self::Filesystem(_) => false,
+        }
+    }
+
     /// Whether parts can be taken whose lengths nobody tells before: not into one file, where each has its place.
     #[must_use]
     pub const fn takes_open_parts(&self) -> bool {

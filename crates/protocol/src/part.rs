@@ -8,6 +8,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::range::ByteRange;
+
 const MIB: u64 = 1024 * 1024;
 const GIB: u64 = 1024 * MIB;
 
@@ -183,6 +185,16 @@ impl PartPlan {
         Ok(Self { size, part_size })
     }
 
+    /// The plan with the part that has these bytes, where its client tells of one part after the other, and of the first
+    /// how long all but the last are. None where no part of that length begins there.
+    #[must_use]
+    pub fn with_part(self, range: ByteRange) -> Option<(Self, Part)> {
+        let number = PartNumber::new((range.start / self.part_size).saturating_add(1)).ok()?;
+        let plan = Self::restore(self.size.max(range.end), self.part_size).ok()?;
+        let part = plan.part(number)?;
+        (part.offset == range.start && part.size == range.length()).then_some((plan, part))
+    }
+
     #[must_use]
     pub const fn size(&self) -> u64 {
         self.size
@@ -233,6 +245,23 @@ mod tests {
             prop_assert_eq!(next, size);
             prop_assert_eq!(PartPlan::restore(size, plan.part_size()), Ok(plan));
             prop_assert_eq!(plan.part(PartNumber::new(u64::from(plan.part_count()) + 1).unwrap_or(PartNumber::FIRST)).is_none(), plan.part_count() < MAX_PART_COUNT);
+        }
+
+        #[test]
+        fn a_plan_that_is_told_part_by_part_is_the_plan_of_the_whole(size in 1_u64..1000, part_size in 1_u64..400) {
+            let part_size = part_size.min(size);
+            let whole = PartPlan::restore(size, part_size).map_err(|e| TestCaseError::fail(e.to_string()))?;
+            let mut grown = PartPlan::restore(part_size, part_size).map_err(|e| TestCaseError::fail(e.to_string()))?;
+            for planned in whole.parts() {
+                let range = ByteRange { start: planned.offset, end: planned.offset + planned.size };
+                let (plan, part) = grown.with_part(range).ok_or_else(|| TestCaseError::fail("refused"))?;
+                prop_assert_eq!((part, plan.with_part(range)), (planned, Some((plan, planned))));
+                for other in [ByteRange { start: range.start + 1, ..range }, ByteRange { end: range.end + part_size, ..range }] {
+                    prop_assert!(other.start >= other.end || plan.with_part(other).is_none());
+                }
+                grown = plan;
+            }
+            prop_assert_eq!(grown, whole);
         }
 
         #[test]

@@ -16,6 +16,8 @@ pub(super) mod robots;
 pub(super) mod sign_ins;
 // Keys that access tokens are signed with.
 pub(super) mod token_keys;
+// Public keys of users, and what was signed with them.
+pub(super) mod user_keys;
 // Accounts of people.
 pub(super) mod users;
 // Projects as somebody sees them.

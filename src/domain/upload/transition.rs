@@ -5,7 +5,8 @@ use uuid::Uuid;
 
 use super::{Claim, Failure, Lease, State, Status, Transfer, TransferMode, Upload};
 use crate::domain::digest::Digest;
-use crate::domain::part::PartPlan;
+use crate::domain::part::{Part, PartPlan};
+use crate::domain::range::ByteRange;
 
 /// Why a session does not take a transition.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -30,6 +31,11 @@ pub enum Refusal {
         "a URL without this digest may be out; abort this upload and declare the digest with the first URL"
     )]
     DeclaredLate,
+    #[error(
+        "the parts of this upload have {0} bytes, the last one up to that; send them as they were cut, or begin another \
+         upload"
+    )]
+    UnevenPart(u64),
     #[error("nothing has been uploaded yet")]
     NothingUploaded,
     #[error("the lease on this upload has passed to somebody else")]
@@ -130,6 +136,24 @@ impl Upload {
             }
             state => Err(wrong_mode(state)),
         }
+    }
+
+    /// Plans the part that has these bytes, of an upload whose client is sent to the store with one part after the other.
+    /// Asked again it is the same part.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::UnevenPart`] where no part is cut so, [`Refusal::WrongMode`] where it is not in parts, and those of
+    /// [`Self::active`].
+    pub fn plan_part(mut self, range: ByteRange, now: DateTime<Utc>) -> Result<(Self, Part), Refusal> {
+        self.active(now)?;
+        let State::Uploading { transfer: Transfer::Multipart { plan, .. }, .. } = &mut self.state else {
+            return Err(wrong_mode(&self.state));
+        };
+        let (grown, part) = plan.with_part(range).ok_or(Refusal::UnevenPart(plan.part_size()))?;
+        *plan = grown;
+        self.size = Some(grown.size());
+        Ok((self, part))
     }
 
     /// Checks that an upload already in parts is the one that is asked for, and notes a digest declared late.

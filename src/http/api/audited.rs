@@ -6,6 +6,7 @@ use super::{Call, id};
 use crate::domain::access::ProjectName;
 use crate::domain::account::RobotName;
 use crate::domain::audit::{AuditedAction, Operation, ResourceType};
+use crate::domain::ssh_key::SshKeyLine;
 use crate::http::endpoint::Endpoint;
 
 /// What the request does if it succeeds; looked up before it does, while what it takes away is there. None for what
@@ -28,6 +29,8 @@ pub(super) async fn action(endpoint: Endpoint, call: &Call) -> Option<AuditedAct
         Endpoint::DeleteUser => (Does::Delete, Kind::User),
         Endpoint::CreateToken => (Does::Create, Kind::AccessToken),
         Endpoint::RevokeToken => (Does::Delete, Kind::AccessToken),
+        Endpoint::AddUserKey => (Does::Create, Kind::UserKey),
+        Endpoint::RemoveUserKey => (Does::Delete, Kind::UserKey),
         _ => return None,
     };
     let body: Value = serde_json::from_slice(&call.body).unwrap_or_default();
@@ -46,6 +49,10 @@ pub(super) async fn action(endpoint: Endpoint, call: &Call) -> Option<AuditedAct
         Kind::User => (call.user().await.ok()?.name, None),
         Kind::AccessToken if endpoint == Endpoint::CreateToken => (text(&body["name"]), None),
         Kind::AccessToken => (super::parameter(&call.path, "token").unwrap_or_default().to_owned(), None),
+        Kind::UserKey if endpoint == Endpoint::AddUserKey => {
+            (text(&body["key"]).parse::<SshKeyLine>().ok()?.key.fingerprint(), None)
+        }
+        Kind::UserKey => (super::parameter(&call.path, "key").unwrap_or_default().to_owned(), None),
         Kind::Project if endpoint == Endpoint::CreateProject => {
             let name = text(&body["project_name"]);
             let project = name.parse().ok();

@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 use super::accounts::robots::{Robot, RobotChanges, RobotCreated, RobotRequest, RobotSecret};
 use super::wire::{
     AccessToken, AdministratorRequest, Member, MemberRequest, PasswordRequest, Project, ProjectRequest,
-    Quota, QuotaRequest, TokenRequest, User, UserRequest,
+    Quota, QuotaRequest, TokenRequest, User, UserKey, UserKeyRequest, UserRequest,
 };
 use crate::domain::settings::{Kind, Setting};
 use crate::http::description::{Description, Shape, list_of, of, shaped};
@@ -80,6 +80,11 @@ pub(in crate::http) fn described(endpoint: Endpoint) -> Option<Description> {
             .takes(of::<TokenRequest>())
             .makes([of::<AccessToken>()]),
         Endpoint::RevokeToken => to("Ends a personal access token").does(),
+        Endpoint::ListUserKeys => to("Public keys that a user signs in with").lists(list_of::<UserKey>()),
+        Endpoint::AddUserKey => {
+            to("Lets a user sign in with a key").takes(of::<UserKeyRequest>()).makes([of::<UserKey>()])
+        }
+        Endpoint::RemoveUserKey => to("Takes a user's key away").does(),
         _ => return None,
     })
 }

@@ -32,7 +32,7 @@ use super::gate::{self, Target, Visitor};
 use crate::domain::access::{Caller, ProjectReference};
 use crate::domain::account::User;
 use crate::service::Service;
-use accounts::{members, projects, robots, tokens, users};
+use accounts::{keys, members, projects, robots, tokens, users};
 use upkeep::{configurations, logs, quotas};
 
 /// What all paths of this API begin with.
@@ -147,6 +147,9 @@ async fn dispatch(endpoint: Endpoint, call: &Call) -> Answer {
         Endpoint::ListTokens => tokens::list(call).await,
         Endpoint::CreateToken => tokens::create(call).await,
         Endpoint::RevokeToken => tokens::revoke(call).await,
+        Endpoint::ListUserKeys => keys::list(call).await,
+        Endpoint::AddUserKey => keys::add(call).await,
+        Endpoint::RemoveUserKey => keys::remove(call).await,
         Endpoint::ListUsers => users::list(call).await,
         Endpoint::CreateUser => users::create(call).await,
         Endpoint::ReadUser => users::read(call).await,

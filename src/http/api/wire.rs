@@ -11,9 +11,9 @@ use uuid::Uuid;
 use crate::auth::password::Password;
 use crate::auth::secret::PersonalToken;
 use crate::domain::access::Role;
-use crate::domain::account;
 use crate::domain::audit::StoredAuditEntry;
 use crate::domain::project::{Member as ProjectMember, QuotaLimit};
+use crate::domain::{account, ssh_key};
 use crate::http::error::HttpError;
 use crate::service;
 
@@ -286,6 +286,36 @@ pub(super) struct TokenRequest {
     /// In days; -1 for never.
     #[serde(default = "forever")]
     pub duration: i64,
+}
+
+/// A public key that a user signs in with.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct UserKey {
+    id: i64,
+    /// `ssh-ed25519 AAAA…`
+    key: String,
+    /// `SHA256:…`, as `ssh-keygen -l` shows it.
+    fingerprint: String,
+    comment: String,
+    creation_time: DateTime<Utc>,
+}
+
+impl From<ssh_key::UserKey> for UserKey {
+    fn from(key: ssh_key::UserKey) -> Self {
+        Self {
+            id: key.id,
+            key: key.key.to_string(),
+            fingerprint: key.key.fingerprint(),
+            comment: key.comment,
+            creation_time: key.created_at,
+        }
+    }
+}
+
+#[derive(Debug, Deserialize, ToSchema)]
+pub(super) struct UserKeyRequest {
+    /// The line of a `.pub` file: `ssh-ed25519 AAAA… comment`.
+    pub key: String,
 }
 
 const fn forever() -> i64 {

@@ -14,7 +14,7 @@ use super::route::parse_oid;
 use super::wire::{
     Actions, AnsweredObject, BatchAnswer, BatchOperation, BatchRequest, ObjectAction, RequestedObject,
 };
-use super::{Answer, json, path, read, user};
+use super::{Answer, json, path, user};
 use crate::domain::access::{Action, Caller};
 use crate::domain::audit::{AuditedAction, Operation, ResourceType};
 use crate::domain::blob::Blob;
@@ -26,6 +26,7 @@ use crate::http::gate::{Visitor, challenged};
 use crate::http::origin::Origin;
 use crate::http::permit::keeping;
 use crate::http::redirects::{Asked, Redirects};
+use crate::http::signed_call;
 use crate::memory::MemoryShare;
 use crate::service::{
     BatchOrigin, BatchWay, BatchedUpload, Presigned, Requirement, Service, ServiceError, SignedPart,
@@ -225,7 +226,7 @@ impl Batch<'_> {
             }
             _ => {
                 let place = path(self.name, &format!("objects/{}", blob.digest.hex()));
-                let subject = read::subject(self.name, &blob.digest);
+                let subject = signed_call::blob(self.name, &blob.digest);
                 self.call(&place, CallPurpose::ReadBlob, subject, ends_at)
             }
         }
@@ -258,7 +259,7 @@ impl Batch<'_> {
         AuditedAction {
             operation: Operation::Pull,
             resource_type: ResourceType::Blob,
-            resource: read::subject(self.name, &blob.digest),
+            resource: signed_call::blob(self.name, &blob.digest),
             project: Some(self.name.project()),
         }
     }

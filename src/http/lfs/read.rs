@@ -19,11 +19,6 @@ pub(super) fn admit(
     digest: Digest,
     uri: &Uri,
 ) -> Result<(), HttpError> {
-    let call = (CallPurpose::ReadBlob, subject(name, &digest));
+    let call = (CallPurpose::ReadBlob, signed_call::blob(name, &digest));
     signed_call::admit(service, visitor, uri, call, (name, Action::Pull)).map(drop)
-}
-
-/// What a URL that reads an object is signed for.
-pub(super) fn subject(name: &RepositoryName, digest: &Digest) -> String {
-    format!("{name}@{digest}")
 }

@@ -75,7 +75,8 @@ pub(super) async fn complete(
             PartNumber::new(part.part_number).map_err(|error| HttpError::invalid(error.to_string()))?;
         Ok(NamedPart { number, etag: part.etag })
     });
-    let hints = ClientHints { parts: named.collect::<Result<_, HttpError>>()?, midstates: Vec::new() };
+    let parts = named.collect::<Result<_, HttpError>>()?;
+    let hints = ClientHints { parts, ..ClientHints::default() };
     match service.finish(&caller, name, id, (digest, None), hints).await {
         Ok(()) | Err(ServiceError::Busy(_)) => answer(StatusCode::OK, &json!({})),
         Err(error) => Err(of_upload(error)),

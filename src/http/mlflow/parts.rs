@@ -73,7 +73,7 @@ pub(super) async fn complete(
         complete.parts.into_iter().map(|part| Ok(NamedPart { number: number(&part)?, etag: part.etag }));
     let parts = named.collect::<Result<_, HttpError>>()?;
     let file = FileName { repository: place.repository, path, media_type: MediaType::octet_stream() };
-    let hints = ClientHints { parts, midstates: Vec::new() };
+    let hints = ClientHints { parts, ..ClientHints::default() };
     service.complete_file(caller, file, upload(&complete.upload_id)?, hints).await?;
     Ok(done())
 }

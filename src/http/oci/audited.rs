@@ -17,6 +17,7 @@ use crate::domain::name::RepositoryName;
 use crate::domain::reference::Reference;
 use crate::http::endpoint::Endpoint;
 use crate::http::extract::Parameters;
+use crate::http::ollama;
 use crate::service::Service;
 
 /// Says in an answer's extensions that the blob was mounted: it looks like one that was pushed.
@@ -38,10 +39,12 @@ enum What {
 }
 
 impl Audited {
-    pub fn of(endpoint: Endpoint, route: &Route, uri: &Uri) -> Option<Self> {
+    pub fn of(endpoint: Endpoint, route: &Route, uri: &Uri, headers: &HeaderMap) -> Option<Self> {
         let (operation, repository, what) = match (endpoint, route) {
             (Endpoint::BeginUpload, Route::Uploads(name)) => {
-                let digest = Parameters::of(uri).digest("mount").ok().flatten()?;
+                // Ollama's has the blob mounted as well if it can be.
+                let parameter = if ollama::sends_directly(headers) { "digest" } else { "mount" };
+                let digest = Parameters::of(uri).digest(parameter).ok().flatten()?;
                 (Operation::Mount, name, What::Blob(digest))
             }
             (Endpoint::DeleteBlob, Route::Blob(name, digest)) => {

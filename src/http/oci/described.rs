@@ -15,6 +15,7 @@ const UPLOAD: &[&str] = &["Location", "Range", "Upload-UUID", "Docker-Upload-UUI
 const BEGUN: &[&str] = &["Location", "Range", "Upload-UUID", "Docker-Upload-UUID", "OCI-Chunk-Min-Length"];
 const PROVING: &[&str] = &["Location", "Preference-Applied", "Upload-UUID", "Docker-Upload-UUID"];
 const REDIRECTED: &[&str] = &["Location", "Upload-UUID", "Docker-Upload-UUID"];
+const PART: &[&str] = &["Location", "Docker-Upload-Location", "Upload-UUID", "Docker-Upload-UUID"];
 const PLACE: &[&str] = &["Location", "Docker-Content-Digest"];
 const BLOB: &[&str] = &["Docker-Content-Digest", "ETag", "Accept-Ranges"];
 const PART_OF_BLOB: &[&str] = &["Docker-Content-Digest", "ETag", "Accept-Ranges", "Content-Range"];
@@ -31,11 +32,14 @@ pub(in crate::http) fn described(endpoint: Endpoint) -> Option<Description> {
         Endpoint::BeginUpload => signing(to("Begins an upload, mounts a blob, or takes a whole one"))
             .note(
                 "With a body and `digest` the body is the blob. With `mount` the blob comes from another repository, \
-                 or else an upload begins. With `presigned=true` the answer says where the bytes go: one request less.",
+                 or else an upload begins. With `presigned=true` the answer says where the bytes go: one request less. \
+                 Ollama is told in `X-Direct-Upload-URL`, with the headers of the request to it behind `X-Signed-Header-`.",
             )
             .query::<Digest>("mount", "The blob to be had from another repository")
             .query::<String>("from", "That repository; without it any that the caller may pull from will do")
             .query::<String>("digest-algorithm", "`sha256` or `sha512`, where no digest is named yet")
+            .header("X-Redirect-Uploads", "`2`: the blob of `digest` may go to the bucket, as Ollama's do")
+            .header("X-Content-Length", "Of that blob, in bytes")
             .may_take([bytes()])
             .answers(201, "The blob is there", PLACE, [])
             .answers(202, "The upload goes on at `Location`", BEGUN, [of::<PresignedUpload>()]),
@@ -47,7 +51,9 @@ pub(in crate::http) fn described(endpoint: Endpoint) -> Option<Description> {
             .note("One that does not begin where the last one ended is answered by `416`, with `Location` and `Range`.")
             .header("Content-Range", "Where the chunk goes, `0-99` for the first hundred bytes")
             .takes(bytes())
-            .answers(202, "The chunk is kept", UPLOAD, []),
+            .header("X-Redirect-Uploads", "`1`: the chunk may go to the bucket as a part of the blob, as Ollama's do")
+            .answers(202, "The chunk is kept", UPLOAD, [])
+            .answers(307, "The part is sent by PUT to `Location`, the next one asked for at the other", PART, []),
         Endpoint::Finalize => to("Ends an upload: proves the digest and publishes the blob")
             .note(
                 "The body is the last chunk of an upload through the server, or what the client knows of its parts. Who \
@@ -55,6 +61,7 @@ pub(in crate::http) fn described(endpoint: Endpoint) -> Option<Description> {
             )
             .query::<Digest>("digest", "What the bytes should be")
             .query::<String>("digest-algorithm", "`sha256` or `sha512`, by which to compute a digest that is not told")
+            .query::<String>("etag", "Ends in `-` and the number of parts, where the client was sent to the bucket with them")
             .header("Prefer", "`respond-async`: answer before the digest is proven")
             .may_take([of::<FinalizeBody>(), bytes()])
             .answers(201, "The blob is there", PLACE, [])

@@ -22,7 +22,7 @@ use super::download::CONTENT_DIGEST;
 use super::endpoint::Endpoint;
 use super::error::HttpError;
 use super::gate::{self, Target, Visitor};
-use super::method_not_allowed;
+use super::{method_not_allowed, ollama};
 use crate::domain::access::Caller;
 use crate::service::Service;
 use audited::Audited;
@@ -56,7 +56,7 @@ pub(super) async fn dispatch(State(service): State<Arc<Service>>, request: Reque
     let target = route.repository().map_or(Target::None, Target::Repository);
     let (caller, permit) = gate::admit(&service, visitor, endpoint, target).await?;
     let request = permit.around(request);
-    let audited = Audited::of(endpoint, &route, request.uri());
+    let audited = Audited::of(endpoint, &route, request.uri(), request.headers());
     let answered = {
         let (service, caller) = (Arc::clone(&service), caller.clone());
         // Large, and moved about.
@@ -91,7 +91,9 @@ async fn answer(
         }
         (Endpoint::Abort, Route::Upload(name, id)) => abort::abort(service, caller, &name, id).await,
         (Endpoint::ReadBlob, Route::Blob(name, digest)) => {
-            blob::get(service, &name, &digest, &request.into_parts().0).await
+            let request = request.into_parts().0;
+            let response = blob::get(service, &name, &digest, &request).await?;
+            Ok(ollama::with_location(service, caller, (&name, &digest), &request, response))
         }
         (Endpoint::DescribeBlob, Route::Blob(name, digest)) => {
             blob::head(service, &name, &digest, request.headers()).await

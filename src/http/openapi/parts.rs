@@ -43,7 +43,7 @@ pub(super) fn door(path: &str) -> Door {
 }
 
 /// Parts of a path, by their names in the table of endpoints.
-const IN_PATHS: [(&str, &str); 15] = [
+const IN_PATHS: [(&str, &str); 16] = [
     ("name", "A repository's name, whose first segment is the project: its slashes go as they are"),
     ("uuid", "An upload's UUID"),
     ("digest", "`sha256:` or `sha512:` and hexadecimal digits in lower case"),
@@ -54,6 +54,7 @@ const IN_PATHS: [(&str, &str); 15] = [
     ("quota", "A project's id"),
     ("user", "A user's id; `current` is the caller, where the user may do it"),
     ("token", "A personal access token's id"),
+    ("key", "A key's id"),
     ("upload", "An upload's UUID"),
     ("part", "A part's number"),
     ("oid", "An object's SHA-256 in hexadecimal digits in lower case"),
@@ -77,11 +78,12 @@ pub(super) fn parameters() -> Map<String, Value> {
     in_paths.chain([("is_name".to_owned(), is_name)]).collect()
 }
 
-const HEADERS: [(&str, &str); 17] = [
+const HEADERS: [(&str, &str); 18] = [
     ("Accept-Ranges", "`bytes`"),
     ("Content-Range", "Which bytes these are, and of how many"),
     ("Docker-Content-Digest", "The digest of what is there"),
     ("Docker-Upload-UUID", "As `Upload-UUID`"),
+    ("Docker-Upload-Location", "Where the next part of an upload is asked for"),
     ("ETag", "The digest in quotes; of a part, what the store calls it"),
     ("LFS-Authenticate", "As `WWW-Authenticate`, where git-lfs looks for it"),
     ("Link", "The next page, with `rel=\"next\"`"),

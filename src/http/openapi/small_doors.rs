@@ -26,6 +26,8 @@ pub(super) fn described(endpoint: Endpoint) -> Option<Description> {
         Endpoint::Token => to("An access token for what the caller may do of what is asked for")
             .query::<String>("service", "The registry's name, from its challenge")
             .query::<Vec<String>>("scope", "`repository:NAME:pull,push,delete` or `registry:catalog:*`")
+            .query::<i64>("ts", "Of a request that a key has signed: when, in seconds since the epoch")
+            .query::<String>("nonce", "Of a request that a key has signed: what no other one has")
             .answers(200, "The token, for none of it where the caller may nothing", &[], [of::<Token>()]),
         Endpoint::TokenByForm => to("An access token, as OAuth2 asks for it")
             .takes(shaped("application/x-www-form-urlencoded", json!({

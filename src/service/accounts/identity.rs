@@ -2,6 +2,7 @@
 
 mod active_account;
 mod auth;
+mod key;
 mod patience;
 
 use std::net::IpAddr;
@@ -24,6 +25,7 @@ use patience::{Kind, Subjects};
 
 pub(in crate::service) use active_account::{AccountCache, is_of_issuer};
 pub use auth::Auth;
+pub use key::SignedRequest;
 
 /// Stands in the audit log for every name that nobody has.
 const NOBODY: &str = "?";
@@ -32,8 +34,13 @@ const NOBODY: &str = "?";
 #[derive(Clone)]
 pub enum Credentials {
     None,
-    Basic { name: String, secret: String },
+    Basic {
+        name: String,
+        secret: String,
+    },
     Bearer(String),
+    /// A request that a key has signed.
+    Key(SignedRequest),
 }
 
 impl Service {
@@ -45,6 +52,7 @@ impl Service {
         let authority = match credentials {
             Credentials::None => Authority::Anonymous,
             Credentials::Basic { name, secret } => self.sign_in(auth, &name, &secret, address).await?,
+            Credentials::Key(request) => self.sign_in_with_key(&request, address).await?,
             Credentials::Bearer(token) => match token.parse() {
                 Ok(personal) => self.sign_in_with_token(&personal, None, address).await?,
                 Err(_) => self.bearer(auth, &token).await?,
@@ -260,6 +268,7 @@ impl std::fmt::Debug for Credentials {
             Self::None => "none",
             Self::Basic { .. } => "basic",
             Self::Bearer(_) => "bearer",
+            Self::Key(_) => "key",
         })
     }
 }

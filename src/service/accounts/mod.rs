@@ -16,5 +16,7 @@ pub(super) mod projects;
 pub(super) mod robots;
 // URLs of ours that permit one request.
 mod signed_calls;
+// Keys that users sign in with.
+mod user_keys;
 // Accounts of people.
 pub(super) mod users;

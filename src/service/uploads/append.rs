@@ -250,7 +250,7 @@ impl Service {
     }
 
     /// Refuses what can be refused before a byte is read.
-    fn check_chunk(&self, upload: &Upload, chunk: Chunk) -> Result<()> {
+    pub(super) fn check_chunk(&self, upload: &Upload, chunk: Chunk) -> Result<()> {
         upload.active(self.clock.now())?;
         if let (Some(range), Some(length)) = (chunk.range, chunk.length)
             && range.length() != length

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::time::{Instant, timeout_at};
 
-use super::finalize::ClientHints;
+use super::finalize::{ClientHints, WAIT_FOR_OTHERS};
 use super::settle::PATIENCE_FOR_PROOF;
 use crate::domain::access::Caller;
 use crate::domain::digest::Digest;
@@ -13,6 +13,25 @@ use crate::domain::upload::UploadId;
 use crate::service::{Result, Service, ServiceError};
 
 impl Service {
+    /// Waits until a blob can be read whose upload is completed: its client does not come again where a manifest that
+    /// refers to it is told to wait.
+    ///
+    /// # Errors
+    /// [`ServiceError::Busy`] where it takes longer than most proxies wait for an answer.
+    pub async fn wait_until_readable(
+        self: &Arc<Self>,
+        repository: &RepositoryName,
+        digest: &Digest,
+    ) -> Result<()> {
+        let deadline = Instant::now() + WAIT_FOR_OTHERS;
+        loop {
+            match self.link(repository, digest).await {
+                Err(ServiceError::Busy(_)) if Instant::now() < deadline && !self.handover.is_cancelled() => {}
+                link => return link.map(drop),
+            }
+        }
+    }
+
     /// Finalizes, and waits until the blob can be read. Asked twice, or three times at once, it gives one blob and as many
     /// successes. What takes longer than clients wait goes on.
     ///

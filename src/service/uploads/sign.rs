@@ -222,20 +222,30 @@ impl Service {
         let expires_at = self.expiry_when_signed();
         if upload.state.transfer().is_none() {
             let plan = self.part_plan(request)?;
-            // The note comes before the deed: what a crash leaves in the store has a session that says so.
-            let step = |upload: Upload| Ok(upload.ask_store(self.clock.now())?);
-            upload = self.transition(upload, step).await?;
-            if upload.state.transfer().is_none() {
-                match self.begin_multipart(&upload, plan, request).await? {
-                    Some(planned) => return Ok(planned),
-                    None => upload = self.read_again(upload.id).await?,
-                }
-            }
+            upload = self.begin_planned(upload, plan, request).await?;
         }
         let step = |upload: Upload| {
             Ok(upload.resume_multipart(request.size, request.digest, self.clock.now())?.touch(expires_at))
         };
         self.transition(upload, step).await
+    }
+
+    /// Begins to take an upload in these parts, unless another request was faster: then it may be in others.
+    pub(super) async fn begin_planned(
+        &self,
+        upload: Upload,
+        plan: PartPlan,
+        request: &SignRequest,
+    ) -> Result<Upload> {
+        // The note comes before the deed: what a crash leaves in the store has a session that says so.
+        let step = |upload: Upload| Ok(upload.ask_store(self.clock.now())?);
+        let upload = self.transition(upload, step).await?;
+        if upload.state.transfer().is_none()
+            && let Some(planned) = self.begin_multipart(&upload, plan, request).await?
+        {
+            return Ok(planned);
+        }
+        self.read_again(upload.id).await
     }
 
     /// None where another request was faster.

@@ -8,6 +8,8 @@ mod clients;
 mod lfs;
 // Artifacts of MLflow.
 mod mlflow;
+// Models of Ollama.
+mod ollama;
 // Blobs, manifests and tags.
 mod registry;
 // The service, its commands and its documents.
@@ -52,6 +54,7 @@ pub fn all(servers: &Servers) -> Vec<Group> {
         service::groups(servers),
         clients::groups(servers),
         mlflow::groups(servers),
+        ollama::groups(servers),
     ]
     .into_iter()
     .flatten()

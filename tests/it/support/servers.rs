@@ -21,7 +21,7 @@ pub const REGISTRY_PASSWORD: &str = "secret";
 const FULL: &str = "OVERSIDE_TEST_FULL";
 
 /// The clients that `scripts/testing/clients.py` puts there.
-pub const CLIENTS: [&str; 14] = [
+pub const CLIENTS: [&str; 15] = [
     "crane",
     "regctl",
     "oras",
@@ -29,6 +29,7 @@ pub const CLIENTS: [&str; 14] = [
     "containerd",
     "containerd_2_2",
     "containerd_2_1",
+    "ollama",
     "ctr",
     "docker",
     "podman",

@@ -1,5 +1,7 @@
 //! Who is there, who somebody is, and what they may do.
 
+// Public keys of users.
+pub(super) mod keys;
 // Members of projects.
 pub(super) mod members;
 // Projects.

@@ -19,6 +19,7 @@ use crate::http::extract::{Parameters, bytes, chunk, content_length, user_agent}
 use crate::http::gate::challenged;
 use crate::http::oci::Answer;
 use crate::http::oci::audited::Mounted;
+use crate::http::ollama;
 use crate::http::origin::Origin;
 use crate::service::{Service, ServiceError};
 
@@ -51,6 +52,9 @@ pub(in crate::http::oci) async fn begin(
     let whole = !empty || (is_of_nothing && !parameters.is_true("presigned")?);
     match digest {
         Some(digest) if whole => monolithic(service, caller, &name, digest, request).await,
+        Some(digest) if ollama::sends_directly(request.headers()) => {
+            direct(service, caller, name, digest, &request.into_parts().0).await
+        }
         digest => begun(service, caller, name, digest, algorithm, &parameters, &request.into_parts().0).await,
     }
 }
@@ -104,6 +108,29 @@ async fn begun(
     }
     let upload = service.begin(caller, name, digest, algorithm, None, agent).await?;
     Ok(accepted(().into_response(), &upload.repository, upload.id, chunk_min_length))
+}
+
+/// 201 where the caller may read the blob already, else 202 with the URL that Ollama sends it to, as far as there is one.
+async fn direct(
+    service: &Arc<Service>,
+    caller: &Caller,
+    name: RepositoryName,
+    digest: Digest,
+    request: &Parts,
+) -> Answer {
+    let origin = request.extensions.get();
+    if mounted(service, caller, &name, &digest, None, origin).await? {
+        let mut response = created(&name, &digest);
+        response.extensions_mut().insert(Mounted);
+        return Ok(response);
+    }
+    let (size, agent) = (ollama::length(&request.headers)?, user_agent(&request.headers));
+    let (id, to) = service.begin_direct(caller, name.clone(), (digest, size), agent).await?;
+    let mut response = accepted(().into_response(), &name, id, service.limits().part_size);
+    if let Some(to) = to {
+        ollama::send_to(response.headers_mut(), to, origin);
+    }
+    Ok(response)
 }
 
 fn accepted(mut response: Response, name: &RepositoryName, id: UploadId, chunk_min_length: u64) -> Response {

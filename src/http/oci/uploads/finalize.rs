@@ -19,6 +19,7 @@ use crate::http::connections::Connection;
 use crate::http::error::HttpError;
 use crate::http::extract::{INCOMPLETE, Parameters, bytes, chunk, content_length, held, json, lists};
 use crate::http::oci::{Answer, location};
+use crate::http::ollama;
 use crate::http::permit::holding;
 use crate::http::upload_redirects::{can_sign_in_stay_behind, follows};
 use crate::service::{Chunk, ClientHints, Finalized, Load, NamedPart, Service};
@@ -39,18 +40,17 @@ pub(in crate::http::oci) async fn finalize(
     id: UploadId,
     request: Request,
 ) -> Answer {
-    let claim = claim(&Parameters::of(request.uri()))?;
+    let parameters = Parameters::of(request.uri());
+    let claim = claim(&parameters)?;
     let wait = !lists(request.headers(), &PREFER, RESPOND_ASYNC);
+    let takes_no_wait = ollama::takes_no_wait(request.headers());
     let mut upload = service.upload(caller, name, id).await?;
     if let (Some(size), Some(digest)) = (to_redirect(&upload, request.headers()), claim.digest()) {
         let signs_in = request.headers().contains_key(AUTHORIZATION);
         let origin = request.extensions().get().cloned();
         let goes = |url: &str| !signs_in || can_sign_in_stay_behind(origin.as_ref(), url);
         if let Some(to) = service.redirect(upload.clone(), size, digest, goes).await? {
-            if let Some(connection) = request.extensions().get::<Arc<Connection>>() {
-                connection.leave_body();
-            }
-            return Ok(redirect(id, to.url));
+            return Ok(redirect(&request, id, to.url));
         }
     }
     let (mut told, mut memory) = (ClientHints::default(), None);
@@ -80,6 +80,7 @@ pub(in crate::http::oci) async fn finalize(
             told = ClientHints {
                 parts: named.map(|part| NamedPart { number: part.part_number, etag: part.etag }).collect(),
                 midstates: body.sha256_midstates,
+                part_count: ollama::part_count(&parameters)?,
             };
         }
         // Under way or done: a repeated request gets the one answer, whatever its body. That is read first: containerd
@@ -95,6 +96,9 @@ pub(in crate::http::oci) async fn finalize(
     drop(memory);
     match finalized {
         Finalized::Completed(digest) => {
+            if takes_no_wait {
+                service.wait_until_readable(name, &digest).await?;
+            }
             let mut response = created(name, &digest);
             uuid_headers(&mut response, id);
             Ok(response)
@@ -149,7 +153,10 @@ fn to_redirect(upload: &Upload, headers: &HeaderMap) -> Option<u64> {
 }
 
 /// As soon as the headers are here: the connection ends with it, and what is on its way already is not read.
-fn redirect(id: UploadId, url: String) -> Response {
+pub(super) fn redirect(request: &Request, id: UploadId, url: String) -> Response {
+    if let Some(connection) = request.extensions().get::<Arc<Connection>>() {
+        connection.leave_body();
+    }
     let headers = [
         (LOCATION, location(url)),
         (CACHE_CONTROL, HeaderValue::from_static("no-store")),

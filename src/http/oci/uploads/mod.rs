@@ -26,8 +26,12 @@ use crate::domain::upload::UploadId;
 const UPLOAD_UUID: [HeaderName; 2] =
     [HeaderName::from_static("docker-upload-uuid"), HeaderName::from_static("upload-uuid")];
 
+fn upload_path(name: &RepositoryName, id: UploadId) -> String {
+    format!("/v2/{name}/blobs/uploads/{id}")
+}
+
 fn upload_location(name: &RepositoryName, id: UploadId) -> HeaderValue {
-    location(format!("/v2/{name}/blobs/uploads/{id}"))
+    location(upload_path(name, id))
 }
 
 fn uuid_headers(response: &mut Response, id: UploadId) {

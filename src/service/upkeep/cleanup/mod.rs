@@ -105,6 +105,7 @@ impl Service {
                 report.note("forget old audit entries", entries).unwrap_or_default();
             let failures = self.db.forget_sign_ins().await;
             report.note("forget old failed sign-ins", failures.map_err(ServiceError::from));
+            report.note("forget nonces of old sign-ins", self.forget_nonces().await);
         }
         report
     }

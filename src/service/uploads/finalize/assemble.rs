@@ -2,8 +2,8 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::NamedPart;
-use crate::domain::part::{PartPlan, ReceivedPart};
+use super::{ClientHints, NamedPart};
+use crate::domain::part::{PartNumber, PartPlan, ReceivedPart};
 use crate::domain::upload::{Transfer, Upload, UploadId};
 use crate::service::{Result, Service, ServiceError};
 use crate::storage::StorageError;
@@ -16,15 +16,15 @@ impl Service {
         &self,
         upload: &Upload,
         transfer: &Transfer,
-        named: &[NamedPart],
+        hints: &ClientHints,
     ) -> Result<()> {
         match transfer {
             Transfer::Put | Transfer::Redirected => Ok(()),
             Transfer::Multipart { plan, store_upload_id } => {
-                self.assemble_multipart(upload.id, plan, store_upload_id, named).await
+                self.assemble_multipart(upload.id, plan, store_upload_id, hints).await
             }
             Transfer::OpenMultipart { store_upload_id } => {
-                self.assemble_open(upload, store_upload_id, named).await
+                self.assemble_open(upload, store_upload_id, &hints.parts).await
             }
             Transfer::Proxied(stored) => {
                 // The ETags of what we stored ourselves: a part that a request without a lease overwrote
@@ -50,7 +50,7 @@ impl Service {
         id: UploadId,
         plan: &PartPlan,
         store_upload_id: &str,
-        named: &[NamedPart],
+        hints: &ClientHints,
     ) -> Result<()> {
         let received = match self.storage.list_parts(id, store_upload_id).await {
             Ok(received) => received,
@@ -58,7 +58,7 @@ impl Service {
             Err(StorageError::UploadNotFound) => return Ok(()),
             Err(error) => return Err(error.into()),
         };
-        let parts = check_parts(plan, &received, named)?;
+        let parts = check_parts(plan, &received, hints)?;
         match self.storage.complete_multipart(id, store_upload_id, &parts).await {
             Err(StorageError::UploadNotFound) => Ok(()),
             other => Ok(other?),
@@ -93,8 +93,8 @@ impl Service {
 }
 
 /// The planned parts as the store has them. Parts beyond the plan are left out, and so vanish with the rest.
-fn check_parts(plan: &PartPlan, received: &[ReceivedPart], named: &[NamedPart]) -> Result<Vec<ReceivedPart>> {
-    check_etags(received, named)?;
+fn check_parts(plan: &PartPlan, received: &[ReceivedPart], hints: &ClientHints) -> Result<Vec<ReceivedPart>> {
+    check_etags(received, &hints.parts)?;
     let received: HashMap<_, _> = received.iter().map(|part| (part.number, part)).collect();
     let mut parts = Vec::with_capacity(usize::from(plan.part_count()));
     let mut missing = Vec::new();
@@ -104,6 +104,8 @@ fn check_parts(plan: &PartPlan, received: &[ReceivedPart], named: &[NamedPart]) 
             _ => missing.push(planned.number.get()),
         }
     }
+    // Those that nobody has asked for a place for.
+    missing.extend(plan.part_count() + 1..=hints.part_count.map_or(0, PartNumber::get));
     check_complete(missing)?;
     Ok(parts)
 }

@@ -47,7 +47,7 @@ use verify::check_midstates;
 
 /// How long one who waits for another's finalize does so before it is told to ask again: most proxies give up
 /// at about this age.
-const WAIT_FOR_OTHERS: Duration = Duration::from_mins(10);
+pub(super) const WAIT_FOR_OTHERS: Duration = Duration::from_mins(10);
 
 /// Removals of one digest that a finalize may run into between its look and its commit. The collector passes over
 /// what is being finalized, so a second one is a coincidence already.
@@ -57,6 +57,8 @@ const REMOVALS_MET: usize = 4;
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ClientHints {
     pub parts: Vec<NamedPart>,
+    /// How many there are, where their client was sent to the store with one after the other.
+    pub part_count: Option<PartNumber>,
     /// After each part but the last.
     pub midstates: Vec<Midstate>,
 }
@@ -232,7 +234,7 @@ impl Service {
         };
         let transfer = &transfer;
         check_midstates(transfer, claim.algorithm(), &hints.midstates)?;
-        self.assemble(&upload, transfer, &hints.parts).await?;
+        self.assemble(&upload, transfer, hints).await?;
         progress.enter(Phase::Copying, upload.size.unwrap_or_default());
         let sealed = self.seal(&upload, transfer, claim.algorithm()).await?;
         // The commit asks for nothing: what it adds is held. Mostly it was before it came.

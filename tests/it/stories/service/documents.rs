@@ -33,8 +33,8 @@ const DOCUMENTS: [&str; 9] = [
     "docs/performance.md",
 ];
 /// For whoever has switched signing in on.
-const DOCUMENTS_WITH_ACCOUNTS: [&str; 4] =
-    ["docs/access.md", "docs/configuration.md", "docs/docker-push.md", "docs/git-lfs.md"];
+const DOCUMENTS_WITH_ACCOUNTS: [&str; 5] =
+    ["docs/access.md", "docs/configuration.md", "docs/docker-push.md", "docs/git-lfs.md", "docs/ollama.md"];
 /// Blocks that cannot run here: each is one that nobody notices when it gets out of date.
 const MAX_NOT_RUN: usize = 5;
 
@@ -98,7 +98,8 @@ async fn flags(stack: Arc<Stack>) {
     });
     let pages: Vec<_> = pages.collect();
     // What is told of `scripts/bench` and of others' clients has flags of its own.
-    let is_ours = |name: &&&str| !["performance", "clients"].iter().any(|other| name.contains(other));
+    let is_ours =
+        |name: &&&str| !["performance", "clients", "ollama"].iter().any(|other| name.contains(other));
     let documents = DOCUMENTS.iter().chain(&DOCUMENTS_WITH_ACCOUNTS).filter(is_ours);
     for document in documents {
         for flag in named_after("`--", &Document::read(document).text) {

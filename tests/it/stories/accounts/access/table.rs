@@ -116,6 +116,10 @@ const ROWS: &[Row] = &[
     (Endpoint::CreateToken, ["13y333y33"; 3]),
     // Of one that is not there.
     (Endpoint::RevokeToken, ["134333433"; 3]),
+    (Endpoint::ListUserKeys, ["13y333y33"; 3]),
+    (Endpoint::AddUserKey, ["13y333y33"; 3]),
+    // Of one that is not there.
+    (Endpoint::RemoveUserKey, ["134333433"; 3]),
     (Endpoint::DeleteUser, ADMINISTRATOR),
     (Endpoint::SetAdministrator, ADMINISTRATOR),
 ];

@@ -1,6 +1,7 @@
 //! The endpoints below `/api/`: what each is asked about, put there beforehand where somebody should be let in.
 
 use overside::domain::account::UserName;
+use overside::domain::ssh_key::SshKey;
 use overside::http::endpoint::Endpoint;
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
@@ -122,7 +123,10 @@ impl Asked<'_> {
             | Endpoint::ChangePassword
             | Endpoint::ListTokens
             | Endpoint::CreateToken
-            | Endpoint::RevokeToken => self.user("guest").await,
+            | Endpoint::RevokeToken
+            | Endpoint::ListUserKeys
+            | Endpoint::AddUserKey
+            | Endpoint::RemoveUserKey => self.user("guest").await,
             Endpoint::DeleteUser | Endpoint::SetAdministrator => self.spare_user().await,
             _ => NO_ID,
         };
@@ -132,6 +136,7 @@ impl Asked<'_> {
             .replace("{user}", &user.to_string())
             .replace("{quota}", &quota.to_string())
             .replace("{token}", &Uuid::nil().to_string())
+            .replace("{key}", &NO_ID.to_string())
     }
 
     async fn body(&self) -> Value {
@@ -148,12 +153,19 @@ impl Asked<'_> {
             Endpoint::RotateRobot | Endpoint::ChangeConfigurations => json!({}),
             Endpoint::UpdateQuota => json!({ "hard": { "storage": -1 } }),
             Endpoint::CreateToken => json!({ "name": fresh() }),
+            Endpoint::AddUserKey => json!({ "key": key() }),
             Endpoint::CreateUser => json!({ "username": fresh(), "password": PASSWORD }),
             Endpoint::ChangePassword => json!({ "old_password": PASSWORD, "new_password": PASSWORD }),
             Endpoint::SetAdministrator => json!({ "sysadmin_flag": false }),
             _ => Value::Null,
         }
     }
+}
+
+/// One that nobody has.
+fn key() -> String {
+    let bytes = [Uuid::new_v4(), Uuid::new_v4()].map(|half| *half.as_bytes()).concat();
+    SshKey::from_bytes(&bytes).expect("32 bytes").to_string()
 }
 
 fn fresh() -> String {
