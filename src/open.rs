@@ -138,7 +138,7 @@ pub async fn service(config: &StoreConfig, limits: Limits) -> anyhow::Result<Arc
 /// A service on a database alone: its store is never asked for anything.
 pub async fn management(database: &str) -> anyhow::Result<Arc<Service>> {
     let db = existing_database(database, MANAGEMENT_CONNECTIONS).await?;
-    on_database(db, None).await
+    Box::pin(on_database(db, None)).await
 }
 
 /// As [`management`], and signs tokens as the servers on this database do.
@@ -152,7 +152,7 @@ pub async fn token_issuer(
     // The servers decide when a key gets a successor.
     let auth =
         Auth::open(&db, TokenIssuer { service, lifetime }, Oidc::new(&[])?, duration::LONGEST, now).await;
-    on_database(db, Some(auth.context(NO_TOKEN_KEYS)?)).await
+    Box::pin(on_database(db, Some(auth.context(NO_TOKEN_KEYS)?))).await
 }
 
 async fn on_database(db: Db, auth: Option<Auth>) -> anyhow::Result<Arc<Service>> {

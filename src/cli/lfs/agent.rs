@@ -100,7 +100,7 @@ pub async fn run(args: LfsAgentArgs) -> anyhow::Result<()> {
                 answer(&Ready { error: Some(Failure::new(message)) })?;
             }
             Request::Upload(upload) => {
-                let sent = upload.send(&args, &limit).await;
+                let sent = send(&upload, &args, &limit).await;
                 let error = sent.err().map(|error| Failure::new(format!("{error:#}")));
                 answer(&Report::Complete { oid: &upload.oid, error })?;
             }
@@ -111,39 +111,6 @@ pub async fn run(args: LfsAgentArgs) -> anyhow::Result<()> {
 }
 
 impl Upload {
-    async fn send(&self, args: &LfsAgentArgs, limit: &ConcurrencyLimit) -> anyhow::Result<()> {
-        let digest: Digest =
-            format!("sha256:{}", self.oid).parse().context("the object's id is no SHA-256")?;
-        let (name, id) =
-            place(&self.action.href).context("the server gives a URL that leads to no upload")?;
-        let server = self.action.href.origin().ascii_serialization();
-        let registry = args.tls.builder(&server.parse()?)?.rate_limit(args.transfer.bwlimit).build()?;
-        let session = registry.repository(name).session_at(id, self.action.href.clone());
-        let blob = Blob::from_hashed_file(&self.path, digest).await?;
-
-        let moved = Arc::new(AtomicU64::new(0));
-        let counted = Arc::clone(&moved);
-        let progress = Progress::new(move |_, event| match event {
-            Event::Started { done, .. } => counted.store(done, Relaxed),
-            Event::Advanced(bytes) => drop(counted.fetch_add(bytes, Relaxed)),
-            Event::Lost(bytes) => drop(counted.fetch_sub(bytes, Relaxed)),
-            _ => {}
-        });
-        // The other agents wait until the first one has begun.
-        let mut told = self.report(0, 1)?;
-        let mut ticks = tokio::time::interval(REPORT_EVERY);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut sending = std::pin::pin!(session.send(&blob, limit, &progress));
-        loop {
-            tokio::select! {
-                sent = &mut sending => break sent?,
-                _ = ticks.tick() => told = self.report(told, moved.load(Relaxed))?,
-            }
-        }
-        self.report(told, blob.size())?;
-        Ok(())
-    }
-
     /// Says how far it is, if that is farther than was `told`: what is sent again is not counted twice.
     fn report(&self, told: u64, now: u64) -> anyhow::Result<u64> {
         if now <= told {
@@ -153,6 +120,37 @@ impl Upload {
         answer(&Report::Progress { oid: &self.oid, bytes_so_far: now, bytes_since_last })?;
         Ok(now)
     }
+}
+
+async fn send(upload: &Upload, args: &LfsAgentArgs, limit: &ConcurrencyLimit) -> anyhow::Result<()> {
+    let digest: Digest = format!("sha256:{}", upload.oid).parse().context("the object's id is no SHA-256")?;
+    let (name, id) = place(&upload.action.href).context("the server gives a URL that leads to no upload")?;
+    let server = upload.action.href.origin().ascii_serialization();
+    let registry = args.tls.builder(&server.parse()?)?.rate_limit(args.transfer.bwlimit).build()?;
+    let session = registry.repository(name).session_at(id, upload.action.href.clone());
+    let blob = Blob::from_hashed_file(&upload.path, digest).await?;
+
+    let moved = Arc::new(AtomicU64::new(0));
+    let counted = Arc::clone(&moved);
+    let progress = Progress::new(move |_, event| match event {
+        Event::Started { done, .. } => counted.store(done, Relaxed),
+        Event::Advanced(bytes) => drop(counted.fetch_add(bytes, Relaxed)),
+        Event::Lost(bytes) => drop(counted.fetch_sub(bytes, Relaxed)),
+        _ => {}
+    });
+    // The other agents wait until the first one has begun.
+    let mut told = upload.report(0, 1)?;
+    let mut ticks = tokio::time::interval(REPORT_EVERY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut sending = std::pin::pin!(session.send(&blob, limit, &progress));
+    loop {
+        tokio::select! {
+            sent = &mut sending => break sent?,
+            _ = ticks.tick() => told = upload.report(told, moved.load(Relaxed))?,
+        }
+    }
+    upload.report(told, blob.size())?;
+    Ok(())
 }
 
 /// The upload that a URL of a batch is about.

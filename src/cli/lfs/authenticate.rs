@@ -65,7 +65,8 @@ pub async fn run(args: LfsAuthenticateArgs) -> anyhow::Result<()> {
         _ => bail!("the operation is upload or download"),
     };
     let name = repository(path, &args.path_prefix)?;
-    let service = open::token_issuer(&args.database, args.token_service, args.token_lifetime).await?;
+    let issuer = open::token_issuer(&args.database, args.token_service, args.token_lifetime);
+    let service = Box::pin(issuer).await?;
     let (token, expires_in) = service.token_of(&args.user, &name, action).await?;
     let base = args.public_url.as_str().trim_end_matches('/');
     // No line of text for people: git-lfs reads it.
