@@ -46,6 +46,7 @@ pub use accounts::robots::RobotFilter;
 pub use accounts::users::AccountChange;
 pub use accounts::visible_projects::ProjectFilter;
 pub use registry::files::DeletedFiles;
+pub use registry::hub::{Advanced, FoundHubRepository};
 pub use registry::links::{Link, Unlinked};
 pub use registry::manifests::{Deleted, ManifestDescription, Pushed, StoredManifest};
 pub use registry::readers::Reader;

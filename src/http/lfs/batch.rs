@@ -42,6 +42,7 @@ const MAX_BATCH_BODY: usize = 8 * 1024 + 256 * MAX_OBJECTS;
 const LONG_URL: usize = 1024;
 /// Sessions of this front door.
 const DOOR: &str = "lfs";
+const HUB_DOOR: &str = "hub";
 const BASIC: &str = "basic";
 /// One PUT for each part, named in `header` by its number, as the agent of Hugging Face's client takes it.
 const MULTIPART: &str = "multipart";
@@ -52,6 +53,8 @@ struct Batch<'a> {
     service: &'a Arc<Service>,
     caller: &'a Caller,
     name: &'a RepositoryName,
+    /// Whether it is a repository of the Hugging Face Hub, whose clients send no header that goes with a URL.
+    is_hub: bool,
     request: &'a Parts,
 }
 
@@ -59,7 +62,7 @@ pub(super) async fn answer(
     service: &Arc<Service>,
     caller: &Caller,
     visitor: &Visitor,
-    name: &RepositoryName,
+    (name, is_hub): (&RepositoryName, bool),
     request: Request,
 ) -> Answer {
     let (request, body) = request.into_parts();
@@ -77,7 +80,7 @@ pub(super) async fn answer(
         let message = format!("hash_algo {shown:?} is not supported; objects are named by their sha256");
         return Err(HttpError::new(StatusCode::CONFLICT, "UNSUPPORTED", message));
     }
-    let batch = Batch { service, caller, name, request: &request };
+    let batch = Batch { service, caller, name, is_hub, request: &request };
     let (wanted, refused) = checked(asked.objects);
     let mut transfer = BASIC;
     let (mut objects, memory) = match asked.operation {
@@ -108,7 +111,8 @@ impl Batch<'_> {
         takes_parts: bool,
     ) -> Result<(Vec<AnsweredObject>, Option<MemoryShare>, bool), HttpError> {
         let user_agent = user_agent(&self.request.headers);
-        let origin = BatchOrigin { door: DOOR, user_agent, takes_parts };
+        let door = if self.is_hub { HUB_DOOR } else { DOOR };
+        let origin = BatchOrigin { door, user_agent, takes_parts, is_plain: self.is_hub };
         let begun = self.service.begin_batch(self.caller, self.name, wanted, origin).await?;
         let urls = |begun: &BatchedUpload| match begun {
             BatchedUpload::Begun { presigned: Presigned::Multipart { plan, .. }, .. } => {

@@ -113,15 +113,18 @@ impl Service {
         });
     }
 
-    /// The way to a blob's bytes, all or a range of them. They come through here where `stays` says so of a URL.
+    /// The way to a blob's bytes, all or a range of them. They come through here where `stays` says so of a URL, which lives
+    /// `least` at least.
     pub async fn blob_content(
         self: &Arc<Self>,
         blob: Blob,
         range: Option<ByteRange>,
+        least: Duration,
         stays: impl FnOnce(&str) -> bool + Send,
     ) -> Result<BlobContent> {
-        let blob = self.held(blob).await?;
-        let download = match self.storage.download(&blob, range, self.settings().url_lifetime()).await {
+        let lifetime = self.settings().url_lifetime().max(least);
+        let blob = self.held(blob, lifetime).await?;
+        let download = match self.storage.download(&blob, range, lifetime).await {
             Ok(Download::Url(url)) if stays(&url) => {
                 self.storage.stream(&blob, range).await.map(Download::Stream)
             }
@@ -180,7 +183,7 @@ impl Service {
 
     /// A blob whose object stays for as long as a URL of it lives: while it is read where it was proven, its
     /// row says until when.
-    async fn held(&self, blob: Blob) -> Result<Blob> {
+    async fn held(&self, blob: Blob, lifetime: Duration) -> Result<Blob> {
         let placed = Blob { placement: Placement::Placed, ..blob.clone() };
         let patience = Instant::now() + PATIENCE_FOR_PLACE;
         while blob.placement != Placement::Placed && Instant::now() < patience {
@@ -190,7 +193,7 @@ impl Service {
             }
         }
         let is_sealed = blob.placement != Placement::Placed
-            && self.db.hold_sealed(&blob.digest, self.after(self.settings().url_lifetime())).await?;
+            && self.db.hold_sealed(&blob.digest, self.after(lifetime)).await?;
         Ok(if is_sealed { blob } else { placed })
     }
 

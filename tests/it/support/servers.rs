@@ -21,7 +21,7 @@ pub const REGISTRY_PASSWORD: &str = "secret";
 const FULL: &str = "OVERSIDE_TEST_FULL";
 
 /// The clients that `scripts/testing/clients.py` puts there.
-pub const CLIENTS: [&str; 14] = [
+pub const CLIENTS: [&str; 16] = [
     "crane",
     "regctl",
     "oras",
@@ -35,6 +35,8 @@ pub const CLIENTS: [&str; 14] = [
     "git_lfs",
     "git_lfs_debian",
     "hf",
+    "hf_1",
+    "hf_0",
     "mlflow",
 ];
 

@@ -48,6 +48,8 @@ pub struct BatchOrigin<'a> {
     pub user_agent: Option<&'a str>,
     /// Whether the client sends blobs in parts where one PUT is not enough. Then all of the batch come so.
     pub takes_parts: bool,
+    /// Whether the client sends the bytes to a URL and no header that goes with it, and asks for a URL once.
+    pub is_plain: bool,
 }
 
 /// What becomes of one blob of a batch.
@@ -128,16 +130,16 @@ impl Service {
         };
         self.prolong_batch(&mut again).await?;
         outcomes.extend(refused.into_iter().map(|(digest, error)| (digest, BatchedUpload::Refused(error))));
-        outcomes.extend(self.sign_batch([again, begun].concat()).await);
+        outcomes.extend(self.sign_batch([again, begun].concat(), origin.is_plain).await);
         let nothing = || BatchedUpload::Refused(ServiceError::Contended);
         Ok(wanted.iter().map(|blob| outcomes.remove(&blob.digest).unwrap_or_else(nothing)).collect())
     }
 
     /// Where the bytes of each go, with no more parts in all than an answer has room for.
-    async fn sign_batch(&self, uploads: Vec<Upload>) -> Vec<(Digest, BatchedUpload)> {
+    async fn sign_batch(&self, uploads: Vec<Upload>, is_plain: bool) -> Vec<(Digest, BatchedUpload)> {
         let count = u64::try_from(uploads.len()).unwrap_or(u64::MAX).max(1);
         let most = (PARTS_OF_ALL / count).clamp(1, PARTS_OF_EACH);
-        let signing = stream::iter(uploads).map(|upload| self.sign_batched(upload, most));
+        let signing = stream::iter(uploads).map(|upload| self.sign_batched(upload, most, is_plain));
         let mut signed: Vec<_> =
             signing.buffered(IN_PARTS_AT_ONCE).filter_map(std::future::ready).collect().await;
         let mut parts = 0;
@@ -184,7 +186,12 @@ impl Service {
     }
 
     /// Where the bytes of one go: signed here, but that the store is asked for an upload in parts once.
-    async fn sign_batched(&self, upload: Upload, most_parts: u64) -> Option<(Digest, BatchedUpload)> {
+    async fn sign_batched(
+        &self,
+        upload: Upload,
+        most_parts: u64,
+        is_plain: bool,
+    ) -> Option<(Digest, BatchedUpload)> {
         let digest = upload.declared_digest?;
         let upload = match &upload.state {
             State::Pending { .. } => {
@@ -206,7 +213,7 @@ impl Service {
             }
             _ => upload,
         };
-        Some(match self.presigned_whole(&upload).await {
+        Some(match self.presigned_whole(&upload, is_plain).await {
             Ok(presigned) => {
                 (digest, BatchedUpload::Begun { id: upload.id, presigned, ends_at: upload.expires_at })
             }
