@@ -207,9 +207,9 @@ mod tests {
                     None => draft.remove(path),
                 }
             }
-            let changed = draft.finish();
-            self.0.extend(changed.trees);
-            Some(changed.root)
+            let Changed { root, trees } = draft.finish();
+            self.0.extend(trees);
+            Some(root)
         }
 
         fn paths(&self, root: GitOid, prefix: &str) -> BTreeSet<String> {

@@ -33,11 +33,11 @@ impl GitOid {
     }
 
     fn of(kind: &str, content: &[u8]) -> Self {
-        let mut context = Context::new(&SHA1_FOR_LEGACY_USE_ONLY);
-        context.update(format!("{kind} {}\0", content.len()).as_bytes());
-        context.update(content);
+        let mut hasher = Context::new(&SHA1_FOR_LEGACY_USE_ONLY);
+        hasher.update(format!("{kind} {}\0", content.len()).as_bytes());
+        hasher.update(content);
         let mut oid = [0; 20];
-        oid.copy_from_slice(context.finish().as_ref());
+        oid.copy_from_slice(hasher.finish().as_ref());
         Self(oid)
     }
 

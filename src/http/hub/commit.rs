@@ -175,26 +175,30 @@ fn parse(line: &[u8]) -> Result<Line, HttpError> {
 fn lines(
     body: impl Stream<Item = std::io::Result<Bytes>> + Send + Unpin,
 ) -> impl Stream<Item = Result<Bytes, HttpError>> + Send {
-    let state = (body, BytesMut::new(), false);
-    stream::try_unfold(state, |(mut body, mut read, mut is_done)| async move {
+    // What was read, how much of that has no end of a line, and whether it is all.
+    let state = (body, BytesMut::new(), 0, false);
+    stream::try_unfold(state, |(mut body, mut read, mut searched, mut is_done)| async move {
         loop {
-            if let Some(end) = read.iter().position(|byte| *byte == b'\n') {
-                let line = read.split_to(end + 1).freeze();
-                if !line.trim_ascii().is_empty() {
-                    return Ok(Some((line, (body, read, is_done))));
-                }
-                continue;
-            }
-            if read.len() > MAX_LINE {
+            let end = read.get(searched..).and_then(|rest| rest.iter().position(|byte| *byte == b'\n'));
+            let end = end.map(|end| searched + end + 1).or(is_done.then_some(read.len()));
+            if end.unwrap_or(read.len()) > MAX_LINE {
                 return Err(too_long(&format!(
                     "a line of a commit has at most {MAX_LINE} bytes here; send larger files through Git LFS, as the answer \
                      to preupload says"
                 )));
             }
-            if is_done {
-                let line = std::mem::take(&mut read).freeze();
-                return Ok((!line.trim_ascii().is_empty()).then_some((line, (body, read, true))));
+            if let Some(end) = end {
+                let line = read.split_to(end).freeze();
+                searched = 0;
+                if !line.trim_ascii().is_empty() {
+                    return Ok(Some((line, (body, read, searched, is_done))));
+                }
+                if is_done && read.is_empty() {
+                    return Ok(None);
+                }
+                continue;
             }
+            searched = read.len();
             match body.next().await {
                 Some(piece) => read.extend_from_slice(&piece.map_err(|_| HttpError::invalid(INCOMPLETE))?),
                 None => is_done = true,

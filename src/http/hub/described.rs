@@ -1,12 +1,10 @@
 //! What the OpenAPI document says of the Hub's endpoints.
 
-use serde_json::json;
-
 use super::wire::{
     BranchRequest, CardCheck, CommitInfo, Committed, Created, Entry, HubError, Info, Line, PathsRequest,
     Preupload, PreuploadRequest, Refs, RepositoryRequest, Summary, TagRequest, WhoAmI,
 };
-use crate::http::description::{Description, Shape, bytes, list_of, of, shaped, typed};
+use crate::http::description::{Description, Shape, bytes, list_of, of, typed};
 use crate::http::endpoint::Endpoint;
 
 const FILE: &[&str] = &["ETag", "Accept-Ranges", "X-Linked-ETag", "X-Linked-Size", "X-Repo-Commit"];
@@ -15,7 +13,6 @@ const PLACE: &[&str] = &["Location", "ETag", "X-Linked-ETag", "X-Linked-Size", "
 /// None for those of other front doors.
 pub(in crate::http) fn described(endpoint: Endpoint) -> Option<Description> {
     let to = Description::new;
-    let done = || shaped("text/plain", json!({}));
     Some(match endpoint {
         Endpoint::HubWhoAmI => to("Who asks").answers(200, "It is this", &[], [of::<WhoAmI>()]),
         Endpoint::HubCreateRepository => to("Makes a repository")
@@ -59,10 +56,12 @@ pub(in crate::http) fn described(endpoint: Endpoint) -> Option<Description> {
         }
         Endpoint::HubPreupload => to("How files are to be sent")
             .note("It takes the right to pull besides.")
+            .query::<String>("create_pr", "Pull requests are not kept: `501`")
             .takes(of::<PreuploadRequest>())
             .answers(200, "Each with its way, and what is there", &[], [of::<Preupload>()]),
         Endpoint::HubCommit => to("Makes a commit of lines of JSON")
             .note("It takes the right to pull besides. Sent again it gives the same commit.")
+            .query::<String>("create_pr", "Pull requests are not kept: `501`")
             .takes(typed::<Line>("application/x-ndjson"))
             .answers(200, "The branch points to it", &[], [of::<Committed>()]),
         Endpoint::HubCreateBranch => {
@@ -81,7 +80,7 @@ pub(in crate::http) fn described(endpoint: Endpoint) -> Option<Description> {
             .header("Range", "`bytes=0-99` for the first hundred")
             .answers(200, "The file", FILE, [bytes()])
             .answers(206, "The range of it", FILE, [bytes()])
-            .answers(302, "The bucket has the bytes", PLACE, [done()])
+            .answers(302, "The bucket has the bytes", PLACE, [])
             .answers(304, "It is the same", FILE, []),
         _ => return None,
     })

@@ -23,6 +23,8 @@ use crate::http::extract::{Parameters, header, object};
 use crate::http::origin::Origin;
 use crate::service::{MAX_PAGE, Service, ServiceError, TreeWalk};
 
+/// Commits on a page: each has a message of up to 16 KiB.
+const MAX_COMMITS: u32 = 50;
 /// Paths of one question.
 const MAX_PATHS: usize = 1_000;
 /// Files in one piece of an answer that is written while it is read.
@@ -150,8 +152,8 @@ pub(super) async fn paths_info(call: &Call<'_>, at: &Revision, body: Body) -> An
 
 pub(super) async fn commits(call: &Call<'_>, at: &Revision) -> Answer {
     let from = call.commit_at(at).await?;
-    let found = call.service.hub_history(call.name(), &from.oid, MAX_PAGE).await?;
-    let next = found.last().filter(|_| found.len() >= MAX_PAGE as usize).and_then(|last| last.parent);
+    let found = call.service.hub_history(call.name(), &from.oid, MAX_COMMITS).await?;
+    let next = found.last().filter(|_| found.len() >= MAX_COMMITS as usize).and_then(|last| last.parent);
     let commits: Vec<_> = found.into_iter().map(CommitInfo::from).collect();
     let mut response = Json(commits).into_response();
     if let Some(next) = next {

@@ -108,7 +108,7 @@ pub(super) async fn list(service: &Arc<Service>, caller: &Caller, kind: Reposito
         && service.actions(caller, &project).await?.contains(Action::Pull)
     {
         let is_private = is_private(service, &project).await?;
-        let found = service.hub_repositories(&project, kind, None).await?;
+        let found = service.hub_repositories(&project, kind).await?;
         listed.extend(found.iter().map(|repository| summary(repository, is_private)));
     }
     Ok(Json(listed).into_response())

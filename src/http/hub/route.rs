@@ -4,8 +4,9 @@ use axum::http::Method;
 use percent_encoding::percent_decode_str;
 
 use super::error::{repository_not_found, revision_not_found};
-use crate::domain::hub::{HubName, RefName, RepositoryKind, Revision};
-use crate::domain::path::{Directory, FilePath};
+use crate::domain::hub::{HubName, InvalidRef, RefName, RepositoryKind, Revision};
+use crate::domain::name::RepositoryName;
+use crate::domain::path::{Directory, FilePath, InvalidPath};
 use crate::http::endpoint::Endpoint;
 use crate::http::error::HttpError;
 use crate::http::extract::Parameters;
@@ -133,23 +134,19 @@ impl Area {
 }
 
 /// Whose repositories are listed.
-pub(super) fn author(
-    parameters: &Parameters,
-) -> Result<Option<crate::domain::name::RepositoryName>, HttpError> {
+pub(super) fn author(parameters: &Parameters) -> Result<Option<RepositoryName>, HttpError> {
     let author = parameters.text("author")?.map(str::to_ascii_lowercase);
     Ok(author
         .and_then(|author| author.parse().ok())
-        .filter(|name: &crate::domain::name::RepositoryName| !name.as_str().contains('/')))
+        .filter(|name: &RepositoryName| !name.as_str().contains('/')))
 }
 
 pub(super) fn ref_name(text: &str) -> Result<RefName, HttpError> {
-    text.parse().map_err(|error: crate::domain::hub::InvalidRef| HttpError::invalid(error.to_string()))
+    text.parse().map_err(|error: InvalidRef| HttpError::invalid(error.to_string()))
 }
 
 pub(super) fn path_of(text: &str) -> Result<FilePath, HttpError> {
-    text.parse().map_err(|error: crate::domain::path::InvalidPath| {
-        HttpError::invalid(format!("{text:.200}: {error}"))
-    })
+    text.parse().map_err(|error: InvalidPath| HttpError::invalid(format!("{text:.200}: {error}")))
 }
 
 fn named(kind: RepositoryKind, project: &str, name: &str) -> Result<HubName, HttpError> {

@@ -4,6 +4,8 @@
 mod accounts;
 // Clients as people have them: ours, others' and browsers.
 mod clients;
+// Repositories of the Hugging Face Hub.
+mod hub;
 // Git LFS on the wire.
 mod lfs;
 // Artifacts of MLflow.
@@ -52,6 +54,7 @@ pub fn all(servers: &Servers) -> Vec<Group> {
         service::groups(servers),
         clients::groups(servers),
         mlflow::groups(servers),
+        hub::groups(servers),
     ]
     .into_iter()
     .flatten()

@@ -51,17 +51,15 @@ impl Service {
         Ok(found.filter(|found| !found.is_deleted).map(|found| found.repository))
     }
 
-    /// Those of one kind in a project, in the order of their names: at most [`MAX_PAGE`] after `last`.
+    /// Those of one kind in a project, in the order of their names: the first [`MAX_PAGE`].
     pub async fn hub_repositories(
         &self,
         project: &RepositoryName,
         kind: RepositoryKind,
-        last: Option<&HubName>,
     ) -> Result<Vec<HubRepository>> {
         let prefix = format!("{project}/{kind}");
-        let after = last.map_or_else(|| format!("{prefix}/"), |last| last.repository().to_string());
         // `0` comes after `/`.
-        Ok(self.db.hub_repositories(&after, &format!("{prefix}0"), MAX_PAGE).await?)
+        Ok(self.db.hub_repositories(&format!("{prefix}/"), &format!("{prefix}0"), MAX_PAGE).await?)
     }
 
     /// Deletes a repository with all its commits; false where there is none. Blobs that nothing needs any more go to the
