@@ -217,23 +217,20 @@ impl Db {
         in_transaction!(self, transaction => {
             let some = sqlx::query_as(SOME_ENTRIES).bind(&repository).bind(i64::from(limit));
             let some: Vec<(Vec<u8>, String, Option<i64>)> = some.fetch_all(&mut *transaction).await?;
-            match some.last() {
-                Some((tree, name, _)) => {
-                    let links = json!(some.iter().filter_map(|(.., blob)| *blob).collect::<BTreeSet<_>>());
-                    sqlx::query(lock_links).bind(&repository).bind(&links).execute(&mut *transaction).await?;
-                    let delete = sqlx::query(DELETE_ENTRIES).bind(&repository).bind(tree).bind(name);
-                    delete.execute(&mut *transaction).await?;
-                    sqlx::query(mark).bind(&repository).bind(&links).bind(now).execute(&mut *transaction).await?;
-                    false
+            if let Some((tree, name, _)) = some.last() {
+                let links = json!(some.iter().filter_map(|(.., blob)| *blob).collect::<BTreeSet<_>>());
+                sqlx::query(lock_links).bind(&repository).bind(&links).execute(&mut *transaction).await?;
+                let delete = sqlx::query(DELETE_ENTRIES).bind(&repository).bind(tree).bind(name);
+                delete.execute(&mut *transaction).await?;
+                sqlx::query(mark).bind(&repository).bind(&links).bind(now).execute(&mut *transaction).await?;
+                false
+            } else {
+                let delete = sqlx::query(DELETE_COMMITS).bind(&repository).bind(i64::from(limit));
+                let is_empty = delete.execute(&mut *transaction).await?.rows_affected() < u64::from(limit);
+                if is_empty {
+                    sqlx::query(DELETE).bind(&repository).execute(&mut *transaction).await?;
                 }
-                None => {
-                    let delete = sqlx::query(DELETE_COMMITS).bind(&repository).bind(i64::from(limit));
-                    let is_empty = delete.execute(&mut *transaction).await?.rows_affected() < u64::from(limit);
-                    if is_empty {
-                        sqlx::query(DELETE).bind(&repository).execute(&mut *transaction).await?;
-                    }
-                    is_empty
-                }
+                is_empty
             }
         })
     }
@@ -358,10 +355,9 @@ impl Db {
             .fetch_all(pool)
             .await)?;
         let read = |(name, commit): (String, Vec<u8>)| {
-            let kinds = RefKind::ALL.into_iter();
-            let found = kinds.filter_map(|kind| Some((kind, name.strip_prefix(kind.as_str())?.to_owned())));
-            let (kind, short) =
-                found.last().ok_or_else(|| corrupt("hub_ref", "name", &name, &"no kind of it"))?;
+            let mut kinds = RefKind::ALL.into_iter();
+            let found = kinds.find_map(|kind| Some((kind, name.strip_prefix(kind.as_str())?.to_owned())));
+            let (kind, short) = found.ok_or_else(|| corrupt("hub_ref", "name", &name, &"no kind of it"))?;
             Ok(Ref { kind, name: short, commit: oid("hub_ref", "commit_oid", &commit)? })
         };
         rows.into_iter().map(read).collect()

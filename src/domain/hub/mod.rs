@@ -93,8 +93,8 @@ impl HubName {
     #[must_use]
     pub fn of_git_path(path: &str) -> Option<Self> {
         let path = path.strip_prefix('/')?.strip_suffix(".git")?;
-        let kinds = [RepositoryKind::Datasets, RepositoryKind::Spaces].into_iter();
-        let of_kind = kinds.filter_map(|kind| Some((kind, path.strip_prefix(kind.prefix())?))).next();
+        let mut kinds = [RepositoryKind::Datasets, RepositoryKind::Spaces].into_iter();
+        let of_kind = kinds.find_map(|kind| Some((kind, path.strip_prefix(kind.prefix())?)));
         let (kind, full_name) = of_kind.unwrap_or((RepositoryKind::Models, path));
         Self::new(kind, full_name).ok()
     }

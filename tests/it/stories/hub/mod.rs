@@ -83,7 +83,7 @@ impl Hub {
 
     /// Lines of JSON.
     async fn send(&self, branch: &str, lines: &[Value]) -> Answer {
-        let body: String = lines.iter().map(|line| format!("{line}\n")).collect();
+        let body = lines.iter().map(Value::to_string).collect::<Vec<_>>().join("\n");
         let path = format!("api/{}/commit/{branch}", self.name);
         let post = self.request(Method::POST, &path).header("content-type", "application/x-ndjson");
         Answer::to(post.body(body)).await
