@@ -155,6 +155,7 @@ const ORDERED: &[&str] = &[
     "http::api",
     "http::api::accounts",
     "http::api::upkeep",
+    "http::hub",
     "http::mlflow",
     "http::oci",
     "http::oci::registry",

@@ -145,6 +145,54 @@ CREATE TABLE file (
 );
 CREATE INDEX file_link ON file (repository_id, blob_id);
 
+-- Repositories of the Hugging Face Hub. Each has its blobs in the repository whose id it has. Objects of Git are named by
+-- their SHA-1, 20 bytes.
+CREATE TABLE hub_repository (
+    repository_id BIGINT PRIMARY KEY REFERENCES repository (id),
+    kind          TEXT NOT NULL CHECK (kind IN ('models', 'datasets', 'spaces')),
+    -- As whoever made it wrote it, `project/Name`. The repository has it in lower case, so no two differ in case alone.
+    full_name     TEXT COLLATE "C" NOT NULL,
+    created_at    TIMESTAMPTZ NOT NULL,
+    -- Since when it is being deleted: it is not there for anybody, and its name is taken until all of it is gone.
+    deleted_at    TIMESTAMPTZ
+);
+
+-- What a tree has. Trees are shared by all commits of a repository that have them, and never change. A file holds its blob
+-- as a manifest does.
+CREATE TABLE hub_tree_entry (
+    repository_id BIGINT NOT NULL REFERENCES hub_repository (repository_id),
+    tree_oid      BYTEA NOT NULL CHECK (length(tree_oid) = 20),
+    name          TEXT COLLATE "C" NOT NULL,
+    -- Of the tree, the file, or the pointer to a file of Git LFS.
+    oid           BYTEA NOT NULL CHECK (length(oid) = 20),
+    kind          TEXT NOT NULL CHECK (kind IN ('directory', 'regular', 'lfs')),
+    blob_id       BIGINT,
+    PRIMARY KEY (repository_id, tree_oid, name),
+    FOREIGN KEY (repository_id, blob_id) REFERENCES repository_blob (repository_id, blob_id),
+    CHECK ((kind = 'directory') = (blob_id IS NULL))
+);
+CREATE INDEX hub_tree_entry_link ON hub_tree_entry (repository_id, blob_id) WHERE blob_id IS NOT NULL;
+
+CREATE TABLE hub_commit (
+    repository_id BIGINT NOT NULL REFERENCES hub_repository (repository_id),
+    oid           BYTEA NOT NULL CHECK (length(oid) = 20),
+    tree_oid      BYTEA NOT NULL CHECK (length(tree_oid) = 20),
+    parent_oid    BYTEA CHECK (length(parent_oid) = 20),
+    author        TEXT NOT NULL,
+    message       TEXT NOT NULL,
+    committed_at  TIMESTAMPTZ NOT NULL,
+    PRIMARY KEY (repository_id, oid)
+);
+
+-- Branches, `refs/heads/NAME`, and tags, `refs/tags/NAME`.
+CREATE TABLE hub_ref (
+    repository_id BIGINT NOT NULL REFERENCES hub_repository (repository_id),
+    name          TEXT COLLATE "C" NOT NULL,
+    commit_oid    BYTEA NOT NULL,
+    PRIMARY KEY (repository_id, name),
+    FOREIGN KEY (repository_id, commit_oid) REFERENCES hub_commit (repository_id, oid)
+);
+
 -- What a commit links, in the one statement that it is. Statements in functions have snapshots of their own: of two
 -- commits at once the second finds what the first one has just made.
 

@@ -45,11 +45,11 @@ DEBIAN_PACKAGES = {
     ],
 }
 # What is not called like its folder: git finds its extension by this name alone.
-PROGRAMS = {"git_lfs": "git-lfs", "git_lfs_debian": "git-lfs"}
-# Hugging Face's command, in an environment of its own.
-HF = "hf"
+PROGRAMS = {"git_lfs": "git-lfs", "git_lfs_debian": "git-lfs", "hf_1": "hf", "hf_0": "hf"}
+# Hugging Face's command, in an environment of its own each.
+HF = ("hf", "hf_1", "hf_0")
 MLFLOW = "mlflow"
-NAMES = (*GO_PROGRAMS, CONTAINERD, OLLAMA, *DEBIAN_PACKAGES, HF, MLFLOW)
+NAMES = (*GO_PROGRAMS, CONTAINERD, OLLAMA, *DEBIAN_PACKAGES, *HF, MLFLOW)
 
 
 def install_containerd(name):
@@ -72,7 +72,7 @@ INSTALLERS = {
     **{name: lambda name: install_go_program(name, GO_PROGRAMS[name]) for name in GO_PROGRAMS},
     CONTAINERD: install_containerd,
     OLLAMA: install_ollama,
-    HF: install_environment,
+    **dict.fromkeys(HF, install_environment),
     **{name: install_debian_program for name in DEBIAN_PACKAGES},
     MLFLOW: install_environment,
 }

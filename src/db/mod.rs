@@ -47,6 +47,7 @@ pub use accounts::user_keys::KeyAccount;
 pub use accounts::users::AccountChange;
 pub use accounts::visible_projects::ProjectFilter;
 pub use registry::files::DeletedFiles;
+pub use registry::hub::{Advanced, FoundHubRepository};
 pub use registry::links::{Link, Unlinked};
 pub use registry::manifests::{Deleted, ManifestDescription, Pushed, StoredManifest};
 pub use registry::readers::Reader;

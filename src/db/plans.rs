@@ -4,6 +4,7 @@
 use super::Db;
 use super::registry::blobs::FIND as FIND_BLOB;
 use super::registry::files::texts as files;
+use super::registry::hub::texts as hub;
 use super::registry::manifests::texts as manifests;
 use super::registry::{file_locks, link_batches, links, readers, referrers, removal, scrub, tags};
 use super::upkeep::{audit, quotas, usage};
@@ -74,7 +75,7 @@ impl Db {
         statements
     }
 
-    /// Those about blobs, manifests, tags and files.
+    /// Those about blobs, manifests, tags, files and trees.
     fn hot_statements_of_registry(&self) -> Vec<(&'static str, &'static str)> {
         vec![
             ("find_blob", FIND_BLOB),
@@ -131,6 +132,20 @@ impl Db {
             ("lock_files", self.text(files::LOCK_ALL)),
             ("delete_files", self.text(files::DELETE_ALL)),
             ("directory_entries", self.text(files::ENTRIES)),
+            ("find_hub_repository", hub::FIND),
+            ("commit_of_ref", hub::COMMIT_OF_REF),
+            ("commits_back_from", self.text(hub::HISTORY)),
+            ("tree_entry", hub::ENTRY),
+            ("tree_entries", hub::ENTRIES),
+            ("insert_tree_entries", self.text(hub::INSERT_ENTRIES)),
+            ("insert_commit", hub::INSERT_COMMIT),
+            ("hub_refs", hub::REFS),
+            ("lock_ref", self.text(hub::LOCK_REF)),
+            ("move_ref", hub::MOVE_REF),
+            ("insert_ref", self.text(hub::INSERT_REF)),
+            ("entries_to_delete", hub::SOME_ENTRIES),
+            ("delete_entries", hub::DELETE_ENTRIES),
+            ("delete_commits", hub::DELETE_COMMITS),
             ("tags", tags::TAGS),
             ("blobs_of_repository", tags::BLOBS),
             ("delete_tag", tags::DELETE),

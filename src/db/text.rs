@@ -107,7 +107,8 @@ pub(super) use manifest_id;
 macro_rules! has_content {
     () => {
         "COALESCE((SELECT 1 FROM repository_blob WHERE repository_id = repository.id LIMIT 1),
-            (SELECT 1 FROM manifest WHERE repository_id = repository.id LIMIT 1)) IS NOT NULL"
+            (SELECT 1 FROM manifest WHERE repository_id = repository.id LIMIT 1),
+            (SELECT 1 FROM hub_repository WHERE repository_id = repository.id)) IS NOT NULL"
     };
 }
 pub(super) use has_content;

@@ -39,6 +39,9 @@ words! {
         File: "file",
         /// `repository:path`: somebody else's, ended by force.
         Lock: "lock",
+        /// A repository of the Hugging Face Hub, and one of its commits as `repository@commit`.
+        Repository: "repository",
+        Commit: "commit",
         Project: "project",
         Member: "member",
         Robot: "robot",

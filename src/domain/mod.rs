@@ -11,6 +11,7 @@ pub mod clock;
 pub mod duration;
 pub mod file;
 pub mod file_lock;
+pub mod hub;
 pub mod limits;
 pub mod pace;
 pub mod path;

@@ -1,6 +1,7 @@
 //! A blob's bytes as an answer, whichever front door was asked: from the bucket where there is one, else streamed.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::header::{
@@ -26,6 +27,16 @@ pub(super) const CONTENT_DIGEST: HeaderName = HeaderName::from_static("docker-co
 
 /// All of a blob or a range of it, or the way to it, or that the client has it already.
 pub(super) async fn send(service: &Arc<Service>, blob: Blob, request: &Parts) -> Result<Response, HttpError> {
+    send_for(service, blob, request, Duration::ZERO).await
+}
+
+/// As [`send`]: a URL lives at least so long.
+pub(super) async fn send_for(
+    service: &Arc<Service>,
+    blob: Blob,
+    request: &Parts,
+    least: Duration,
+) -> Result<Response, HttpError> {
     let (headers, digest) = (&request.headers, blob.digest);
     if is_known(headers, &digest) {
         return Ok(described(StatusCode::NOT_MODIFIED, &blob));
@@ -46,7 +57,7 @@ pub(super) async fn send(service: &Arc<Service>, blob: Blob, request: &Parts) ->
             return Err(error.with_header(CONTENT_RANGE, text(format!("bytes */{}", blob.size))));
         }
     };
-    let content = content(service, blob, range, request).await?;
+    let content = content_for(service, blob, range, request, least).await?;
     let mut response = match content.download {
         Download::Url(url) => {
             // The store answers the range; the client sends its header there again.
@@ -77,10 +88,21 @@ pub(super) async fn content(
     range: Option<ByteRange>,
     request: &Parts,
 ) -> Result<BlobContent, ServiceError> {
+    content_for(service, blob, range, request, Duration::ZERO).await
+}
+
+async fn content_for(
+    service: &Arc<Service>,
+    blob: Blob,
+    range: Option<ByteRange>,
+    request: &Parts,
+    least: Duration,
+) -> Result<BlobContent, ServiceError> {
     let redirects = request.extensions.get::<Arc<Redirects>>();
     let asked = Asked::of(&request.headers, &request.extensions);
     let stays = |url: &str| redirects.is_some_and(|redirects| redirects.keeps(&asked, url));
-    service.blob_content(blob, range, ollama::least_url_lifetime(&request.headers), stays).await
+    let least = least.max(ollama::least_url_lifetime(&request.headers));
+    service.blob_content(blob, range, least, stays).await
 }
 
 /// What we have made of digests, numbers and URLs: all of it ASCII.

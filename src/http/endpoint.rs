@@ -15,6 +15,10 @@ pub const MLFLOW: &str = "/api/2.0/mlflow-artifacts";
 /// What stands in all paths of Git LFS between a repository's name and what is asked for.
 pub const LFS: &str = "/info/lfs/";
 
+/// What follows [`API`] in the paths of the Hub.
+pub const HUB_API: [&str; 8] =
+    ["models", "datasets", "spaces", "repos", "whoami-v2", "validate-yaml", "agent-harnesses", "{kind}"];
+
 /// What an endpoint asks of whoever calls it; which repository or project is meant is in the path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Need {
@@ -124,6 +128,31 @@ endpoints! {
     AbortArtifact: POST "/api/2.0/mlflow-artifacts/mpu/abort/{path}", Need::Repository(Action::Push);
     PresignArtifact: GET "/api/2.0/mlflow-artifacts/presigned/{path}", Need::Repository(Action::Pull);
 
+    /// The Hugging Face Hub. Of the first two the project is in the body, and takes the right to push or to delete.
+    HubCreateRepository: POST "/api/repos/create", Need::Account;
+    HubDeleteRepository: DELETE "/api/repos/delete", Need::Account;
+    HubWhoAmI: GET "/api/whoami-v2", Need::Account;
+    HubValidateCard: POST "/api/validate-yaml", Need::Nothing;
+    /// Those that whoever asks may see.
+    HubListRepositories: GET "/api/{kind}", Need::Nothing;
+    HubReadRepository: GET "/api/{kind}/{name}", Need::Repository(Action::Pull);
+    HubAuthCheck: GET "/api/{kind}/{name}/auth-check", Need::Repository(Action::Pull);
+    HubListRefs: GET "/api/{kind}/{name}/refs", Need::Repository(Action::Pull);
+    HubReadRevision: GET "/api/{kind}/{name}/revision/{revision}", Need::Repository(Action::Pull);
+    HubListTree: GET "/api/{kind}/{name}/tree/{revision}/{file}", Need::Repository(Action::Pull);
+    HubPathsInfo: POST "/api/{kind}/{name}/paths-info/{revision}", Need::Repository(Action::Pull);
+    HubListCommits: GET "/api/{kind}/{name}/commits/{revision}", Need::Repository(Action::Pull);
+    /// These two take the right to pull besides: what is there shows in their answers.
+    HubPreupload: POST "/api/{kind}/{name}/preupload/{revision}", Need::Repository(Action::Push);
+    HubCommit: POST "/api/{kind}/{name}/commit/{revision}", Need::Repository(Action::Push);
+    HubCreateBranch: POST "/api/{kind}/{name}/branch/{branch}", Need::Repository(Action::Push);
+    HubDeleteBranch: DELETE "/api/{kind}/{name}/branch/{branch}", Need::Repository(Action::Delete);
+    HubCreateTag: POST "/api/{kind}/{name}/tag/{revision}", Need::Repository(Action::Push);
+    HubDeleteTag: DELETE "/api/{kind}/{name}/tag/{tag}", Need::Repository(Action::Delete);
+    /// There is none, whatever it is asked about.
+    HubXetToken: GET "/api/{kind}/{name}/xet-write-token/{revision}", Need::Nothing;
+    HubResolve: GET "/{name}/resolve/{revision}/{file}", Need::Repository(Action::Pull);
+
     /// Those that whoever asks may see.
     ListProjects: GET "/api/v2.0/projects", Need::Nothing;
     CreateProject: POST "/api/v2.0/projects", Need::Account;
@@ -171,6 +200,8 @@ pub enum Door {
     /// Its paths begin with a repository's name.
     Lfs,
     Mlflow,
+    /// The Hugging Face Hub.
+    Hub,
     Api,
     /// The service itself: what it is, tokens, and URLs that it has signed.
     Service,
@@ -184,11 +215,22 @@ impl Door {
             path if path.starts_with(REGISTRY) => Self::Registry,
             // Before the one whose paths begin alike.
             path if path.starts_with(MLFLOW) => Self::Mlflow,
+            path if is_of_hub(path) => Self::Hub,
             path if path.starts_with(API) => Self::Api,
             path if path.contains(LFS) => Self::Lfs,
             _ => Self::Service,
         }
     }
+}
+
+/// The API's paths begin with a kind of repositories; those of files have `resolve` behind a repository's name.
+fn is_of_hub(path: &str) -> bool {
+    let path = path.trim_start_matches('/');
+    if let Some(rest) = path.strip_prefix("api/") {
+        return HUB_API.contains(&rest.split('/').next().unwrap_or_default());
+    }
+    let name = path.strip_prefix("datasets/").or_else(|| path.strip_prefix("spaces/")).unwrap_or(path);
+    path.starts_with("{name}/resolve/") || name.split('/').nth(2) == Some("resolve")
 }
 
 impl Endpoint {

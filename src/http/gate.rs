@@ -220,6 +220,10 @@ fn credentials(headers: &HeaderMap) -> Result<Credentials, &'static str> {
     }
     let rest = rest.trim();
     if scheme.eq_ignore_ascii_case("bearer") {
+        // Clients that know tokens alone carry a name and a secret as one. No token has a colon.
+        if let Some((name, secret)) = rest.split_once(':') {
+            return Ok(Credentials::Basic { name: name.to_owned(), secret: secret.to_owned() });
+        }
         return Ok(Credentials::Bearer(rest.to_owned()));
     }
     if !scheme.eq_ignore_ascii_case("basic") {

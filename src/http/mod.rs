@@ -4,6 +4,8 @@
 mod api;
 // Whether the process, the database and the store answer.
 mod health;
+// Repositories, as clients of the Hugging Face Hub know them.
+mod hub;
 // Git LFS: batches of objects, and locks on files.
 mod lfs;
 // Artifacts, as clients of MLflow's artifact server know them.
@@ -71,7 +73,7 @@ use tracing::Level;
 use crate::service::{Service, ServiceError};
 use crate::storage::signed_url::SIGNED_PATH;
 use connections::{Claim, OverCapacity};
-use endpoint::{Door, Endpoint};
+use endpoint::{Door, Endpoint, HUB_API};
 use error::HttpError;
 use gate::Visitor;
 use origin::Origin;
@@ -117,6 +119,11 @@ pub(crate) fn router(service: Arc<Service>, cors_origins: &[String], redirects: 
         let method = MethodFilter::try_from(endpoint.method()).unwrap_or(MethodFilter::GET);
         routes.route(endpoint.path(), on(method, answer))
     });
+    let hub_paths = HUB_API.into_iter().filter(|path| !path.starts_with('{'));
+    let routes = hub_paths.fold(routes, |routes, path| {
+        let path = format!("/api/{path}");
+        routes.route(&format!("{path}/{{*rest}}"), any(hub::dispatch)).route(&path, any(hub::dispatch))
+    });
     routes
         .merge(registry)
         .route(mlflow::PREFIX, any(mlflow::dispatch))
@@ -133,6 +140,7 @@ pub(crate) fn router(service: Arc<Service>, cors_origins: &[String], redirects: 
 async fn elsewhere(State(service): State<Arc<Service>>, request: Request) -> Response {
     match Door::of(request.uri().path()) {
         Door::Lfs => lfs::dispatch(service, request).await,
+        Door::Hub => hub::dispatch(State(service), request).await,
         _ => in_terms_of(request.uri(), HttpError::not_found()),
     }
 }
@@ -195,6 +203,7 @@ pub(crate) fn claim(request: &hyper::Request<hyper::body::Incoming>, can_sign_in
 fn in_terms_of(uri: &Uri, error: HttpError) -> Response {
     match Door::of(uri.path()) {
         Door::Mlflow => mlflow::refused(error),
+        Door::Hub => hub::refused(error),
         Door::Api => error.with_harbors_code().into_response(),
         Door::Lfs => lfs::rendered(error, None),
         Door::Registry | Door::Service => error.into_response(),

@@ -25,11 +25,15 @@ impl Permit {
     pub async fn take(service: &Service, endpoint: Endpoint, has_body: bool) -> Result<Self, ServiceError> {
         let (mut upload, mut download) = (None, None);
         match endpoint {
-            Endpoint::Append | Endpoint::PutArtifact | Endpoint::ReceivePut | Endpoint::ReceivePart => {
+            Endpoint::Append
+            | Endpoint::PutArtifact
+            | Endpoint::HubCommit
+            | Endpoint::ReceivePut
+            | Endpoint::ReceivePart => {
                 upload = Some(service.admit_load(Load::Upload).await?);
             }
             Endpoint::BeginUpload if has_body => upload = Some(service.admit_load(Load::Upload).await?),
-            Endpoint::ReadBlob | Endpoint::LfsReadObject | Endpoint::ReadArtifact => {
+            Endpoint::ReadBlob | Endpoint::LfsReadObject | Endpoint::ReadArtifact | Endpoint::HubResolve => {
                 download = Some(service.admit_load(Load::Download).await?);
             }
             _ => {}

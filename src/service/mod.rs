@@ -53,6 +53,7 @@ pub use error::ServiceError;
 pub use registry::blobs::BlobContent;
 pub use registry::file_locks::Locking;
 pub use registry::files::FileName;
+pub use registry::hub::{HubChange, HubCommitted, NewHubCommit, TreeWalk};
 pub use registry::listings::MAX_PAGE;
 pub(crate) use upkeep::admission::HEARTBEAT_PAUSE;
 pub use upkeep::admission::{Load, Slot};

@@ -27,6 +27,27 @@ impl Storage {
         on!(self, backend => backend.presign_put(upload, terms, lifetime).await)
     }
 
+    /// Signs one PUT for a client that sends nothing but the bytes and their length.
+    ///
+    /// # Errors
+    ///
+    /// `Unavailable`: the credentials that sign are not to be had.
+    pub async fn presign_plain_put(
+        &self,
+        upload: UploadId,
+        size: u64,
+        digest: &Digest,
+        lifetime: Duration,
+    ) -> Result<PresignedRequest> {
+        match self {
+            Self::S3(backend) => backend.presign_plain_put(upload, size, digest, lifetime).await,
+            // Its own URLs hold the body to a digest by a header alone.
+            Self::Filesystem(backend) => {
+                backend.presign_put(upload, PutTerms { size: Some(size), digest: None }, lifetime).await
+            }
+        }
+    }
+
     /// Signs the one PUT that a stock client is redirected to. None where there is no bucket for it to go to, or where
     /// the bucket's URLs permit too much without headers that only clients of ours send.
     ///

@@ -116,7 +116,10 @@ macro_rules! is_unneeded {
             WHERE manifest_blob.repository_id = repository_blob.repository_id
                 AND manifest_blob.blob_id = repository_blob.blob_id)
         AND NOT EXISTS (SELECT 1 FROM file
-            WHERE file.repository_id = repository_blob.repository_id AND file.blob_id = repository_blob.blob_id)"
+            WHERE file.repository_id = repository_blob.repository_id AND file.blob_id = repository_blob.blob_id)
+        AND NOT EXISTS (SELECT 1 FROM hub_tree_entry
+            WHERE hub_tree_entry.repository_id = repository_blob.repository_id
+                AND hub_tree_entry.blob_id = repository_blob.blob_id)"
     };
 }
 
@@ -157,7 +160,7 @@ macro_rules! unlink_due {
 }
 pub(in crate::db) const UNLINK_DUE: Text = both!(unlink_due);
 
-/// Blobs of a manifest or a file that is gone, where no other one needs them. Their links are locked.
+/// Blobs of a manifest, a file or a tree that is gone, where no other one needs them. Their links are locked.
 macro_rules! mark_unneeded {
     ($db:ident) => {
         concat!(

@@ -1,4 +1,4 @@
-//! Blobs, manifests, tags and files.
+//! Blobs, manifests, tags, files and the Hub's repositories.
 
 // Published blobs.
 pub(super) mod blobs;
@@ -8,6 +8,8 @@ pub(super) mod file_locks;
 pub(super) mod link_batches;
 // Files by their paths.
 pub(super) mod files;
+// Repositories of the Hugging Face Hub: trees, commits, references.
+pub(super) mod hub;
 // Repositories that have a blob.
 pub(super) mod links;
 // Manifests and what they refer to.

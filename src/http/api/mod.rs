@@ -203,7 +203,27 @@ async fn dispatch(endpoint: Endpoint, call: &Call) -> Answer {
         | Endpoint::BeginArtifact
         | Endpoint::CompleteArtifact
         | Endpoint::AbortArtifact
-        | Endpoint::PresignArtifact => Err(HttpError::not_found()),
+        | Endpoint::PresignArtifact
+        | Endpoint::HubCreateRepository
+        | Endpoint::HubDeleteRepository
+        | Endpoint::HubWhoAmI
+        | Endpoint::HubValidateCard
+        | Endpoint::HubListRepositories
+        | Endpoint::HubReadRepository
+        | Endpoint::HubAuthCheck
+        | Endpoint::HubListRefs
+        | Endpoint::HubReadRevision
+        | Endpoint::HubListTree
+        | Endpoint::HubPathsInfo
+        | Endpoint::HubListCommits
+        | Endpoint::HubPreupload
+        | Endpoint::HubCommit
+        | Endpoint::HubCreateBranch
+        | Endpoint::HubDeleteBranch
+        | Endpoint::HubCreateTag
+        | Endpoint::HubDeleteTag
+        | Endpoint::HubXetToken
+        | Endpoint::HubResolve => Err(HttpError::not_found()),
     }
 }
 

@@ -43,6 +43,7 @@ const MAX_BATCH_BODY: usize = 8 * 1024 + 256 * MAX_OBJECTS;
 const LONG_URL: usize = 1024;
 /// Sessions of this front door.
 const DOOR: &str = "lfs";
+const HUB_DOOR: &str = "hub";
 const BASIC: &str = "basic";
 /// One PUT for each part, named in `header` by its number, as the agent of Hugging Face's client takes it.
 const MULTIPART: &str = "multipart";
@@ -55,6 +56,8 @@ struct Batch<'a> {
     service: &'a Arc<Service>,
     caller: &'a Caller,
     name: &'a RepositoryName,
+    /// Whether it is a repository of the Hugging Face Hub, whose clients send no header that goes with a URL.
+    is_hub: bool,
     request: &'a Parts,
 }
 
@@ -62,7 +65,7 @@ pub(super) async fn answer(
     service: &Arc<Service>,
     caller: &Caller,
     visitor: &Visitor,
-    name: &RepositoryName,
+    (name, is_hub): (&RepositoryName, bool),
     request: Request,
 ) -> Answer {
     let (request, body) = request.into_parts();
@@ -80,7 +83,7 @@ pub(super) async fn answer(
         let message = format!("hash_algo {shown:?} is not supported; objects are named by their sha256");
         return Err(HttpError::new(StatusCode::CONFLICT, "UNSUPPORTED", message));
     }
-    let batch = Batch { service, caller, name, request: &request };
+    let batch = Batch { service, caller, name, is_hub, request: &request };
     let (wanted, refused) = checked(asked.objects);
     let mut transfer = BASIC;
     let (mut objects, memory) = match asked.operation {
@@ -111,7 +114,8 @@ impl Batch<'_> {
         let ways = [(SESSION, BatchWay::Session), (MULTIPART, BatchWay::Parts)].into_iter();
         let ways = ways.filter(|(name, _)| offered.iter().any(|offered| offered == name));
         let ways: Vec<_> = ways.map(|(_, way)| way).collect();
-        let origin = BatchOrigin { door: DOOR, user_agent, ways: &ways };
+        let door = if self.is_hub { HUB_DOOR } else { DOOR };
+        let origin = BatchOrigin { door, user_agent, ways: &ways, is_plain: self.is_hub };
         let begun = self.service.begin_batch(self.caller, self.name, wanted, origin).await?;
         let urls = |begun: &BatchedUpload| match begun {
             BatchedUpload::Begun { presigned: Some(Presigned::Multipart { plan, .. }), .. } => {

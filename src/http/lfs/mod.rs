@@ -35,6 +35,7 @@ use super::method_not_allowed;
 use super::oci::{describe_upload, read_blob};
 use super::permit::Permit;
 use crate::domain::access::Caller;
+use crate::domain::hub::{HubName, RepositoryKind};
 use crate::domain::name::RepositoryName;
 use crate::service::Service;
 use route::Route;
@@ -62,7 +63,16 @@ pub(super) async fn dispatch(service: Arc<Service>, request: Request) -> Respons
 
 async fn answered(service: &Arc<Service>, request: Request) -> Answer {
     let visitor = Visitor::of(&request);
-    let (name, route) = Route::parse(request.uri().path())?;
+    let path = request.uri().path();
+    // A model of the Hub is asked for by the path that a repository of the same name has.
+    let hub = HubName::of_git_path(path.split(PREFIX).next().unwrap_or_default());
+    let is_hub = match &hub {
+        Some(hub) if path.ends_with("/objects/batch") => {
+            hub.kind != RepositoryKind::Models || service.find_hub_repository(hub).await?.is_some()
+        }
+        _ => false,
+    };
+    let (name, route) = Route::parse(path, hub.filter(|_| is_hub))?;
     let endpoint = route.endpoint(request.method()).map_err(method_not_allowed)?;
     let route = match route {
         // The URL is the permission.
@@ -83,7 +93,7 @@ async fn answered(service: &Arc<Service>, request: Request) -> Answer {
     let (caller, _permit) =
         gate::admit(service, visitor.clone(), endpoint, Target::Repository(&name)).await?;
     match (endpoint, route) {
-        (Endpoint::LfsBatch, _) => batch::answer(service, &caller, &visitor, &name, request).await,
+        (Endpoint::LfsBatch, _) => batch::answer(service, &caller, &visitor, (&name, is_hub), request).await,
         (Endpoint::LfsListLocks, _) => locks::list(service, &name, request.uri()).await,
         (Endpoint::LfsCreateLock, _) => locks::create(service, &caller, &name, request).await,
         (Endpoint::LfsVerifyLocks, _) => locks::verify(service, &caller, &name, request).await,

@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use super::PREFIX;
 use crate::domain::digest::Digest;
+use crate::domain::hub::HubName;
 use crate::domain::name::RepositoryName;
 use crate::domain::upload::UploadId;
 use crate::http::endpoint::Endpoint;
@@ -37,13 +38,16 @@ pub(super) enum Route {
 }
 
 impl Route {
-    /// The repository and what of it is asked for.
-    pub fn parse(path: &str) -> Result<(RepositoryName, Self), HttpError> {
+    /// The repository, that of the Hub where it is one, and what of it is asked for.
+    pub fn parse(path: &str, hub: Option<HubName>) -> Result<(RepositoryName, Self), HttpError> {
         // Decoded as a whole: an escaped slash or dot gains nothing, names and digests are checked below.
         let path = percent_decode_str(path).decode_utf8().map_err(|_| HttpError::not_found())?;
         let (front, rest) = path.rsplit_once(PREFIX).ok_or_else(HttpError::not_found)?;
         let name = front.strip_prefix('/').ok_or_else(HttpError::not_found)?;
-        let name = name.strip_suffix(GIT_SUFFIX).unwrap_or(name).parse()?;
+        let name = match hub {
+            Some(hub) => hub.repository().clone(),
+            None => name.strip_suffix(GIT_SUFFIX).unwrap_or(name).parse()?,
+        };
         let parts: Vec<&str> = rest.split('/').collect();
         let route = match *parts {
             ["objects", "batch"] => Self::Batch,
@@ -103,8 +107,8 @@ mod tests {
     proptest! {
         #[test]
         fn parsing_any_path_never_panics(path in ".{0,80}") {
-            let _ = Route::parse(&path);
-            let _ = Route::parse(&format!("/a/info/lfs/{path}"));
+            let _ = Route::parse(&path, None);
+            let _ = Route::parse(&format!("/a/info/lfs/{path}"), None);
         }
     }
 
@@ -113,7 +117,7 @@ mod tests {
         let name: RepositoryName = "team/app/model".parse().unwrap_or_else(|error| panic!("{error}"));
         let (oid, id) = (Digest::EMPTY.hex(), UploadId::generate());
         for front in ["/team/app/model", "/team/app/model.git"] {
-            let parse = |rest: &str| Route::parse(&format!("{front}/info/lfs/{rest}")).ok();
+            let parse = |rest: &str| Route::parse(&format!("{front}/info/lfs/{rest}"), None).ok();
             assert_eq!(parse("objects/batch"), Some((name.clone(), Route::Batch)));
             assert_eq!(parse(&format!("objects/{oid}")), Some((name.clone(), Route::Object(Digest::EMPTY))));
             assert_eq!(parse(&format!("uploads/{id}")), Some((name.clone(), Route::Upload(id))));
@@ -135,7 +139,7 @@ mod tests {
             "/a/info/lfs/",
             "/A/info/lfs/locks",
         ] {
-            assert!(Route::parse(path).is_err(), "{path}");
+            assert!(Route::parse(path, None).is_err(), "{path}");
         }
     }
 }

@@ -7,11 +7,13 @@ use super::{parts, small_doors};
 use crate::domain::access::Action;
 use crate::http::description::{Description, Schemas, of, refer};
 use crate::http::endpoint::{Endpoint, Need};
-use crate::http::{api, lfs, mlflow, oci};
+use crate::http::{api, hub, lfs, mlflow, oci};
 use crate::service::ProjectRight;
 
 pub(super) fn document() -> Value {
-    let mut schemas = [of::<ErrorEnvelope>().schemas, lfs::refused(), mlflow::refusal().schemas].concat();
+    let mut schemas =
+        [of::<ErrorEnvelope>().schemas, lfs::refused(), mlflow::refusal().schemas, hub::refusal().schemas]
+            .concat();
     let mut paths = Map::new();
     for endpoint in Endpoint::ALL {
         let Some(mut description) = described(*endpoint) else { continue };
@@ -42,7 +44,14 @@ pub(super) fn document() -> Value {
 
 /// By its front door.
 pub(super) fn described(endpoint: Endpoint) -> Option<Description> {
-    let doors = [oci::described, lfs::described, mlflow::described, api::described, small_doors::described];
+    let doors = [
+        oci::described,
+        lfs::described,
+        mlflow::described,
+        hub::described,
+        api::described,
+        small_doors::described,
+    ];
     doors.iter().find_map(|described| described(endpoint))
 }
 

@@ -4,7 +4,7 @@ use overside_protocol::wire::IS_NAME;
 use serde_json::{Map, Value, json};
 
 use crate::http::description::refer;
-use crate::http::{api, gate, mlflow, oci};
+use crate::http::{api, endpoint, gate, mlflow, oci};
 use crate::storage::signed_url::SIGNED_PATH;
 
 pub(super) const INTRODUCTION: &str = "\
@@ -15,7 +15,7 @@ pub(super) const INTRODUCTION: &str = "\
 /// where they are text.
 pub(super) type Door = (&'static str, &'static str, &'static str, Option<&'static str>);
 
-pub(super) const DOORS: [Door; 7] = [
+pub(super) const DOORS: [Door; 8] = [
     (
         "registry",
         oci::PREFIX,
@@ -25,6 +25,8 @@ pub(super) const DOORS: [Door; 7] = [
     ("lfs", "/{name}/info/lfs/", "Git LFS: objects and locks", Some("RefusedByLfs")),
     // Before the one below, whose paths begin alike.
     ("mlflow", mlflow::PREFIX, "Artifacts of MLflow (3.17)", Some("RefusedArtifact")),
+    // Some of its paths begin otherwise: see below.
+    ("hub", "/api/{kind}", "Repositories of the Hugging Face Hub", Some("RefusedByHub")),
     (
         "api",
         api::PREFIX,
@@ -39,11 +41,13 @@ pub(super) const DOORS: [Door; 7] = [
 /// The first whose paths begin so.
 pub(super) fn door(path: &str) -> Door {
     let [.., last] = DOORS;
-    DOORS.into_iter().find(|(_, prefix, ..)| path.starts_with(prefix)).unwrap_or(last)
+    let is_hub = endpoint::Door::of(path) == endpoint::Door::Hub;
+    let is_door = |(name, prefix, ..): &Door| if is_hub { *name == "hub" } else { path.starts_with(prefix) };
+    DOORS.into_iter().find(is_door).unwrap_or(last)
 }
 
 /// Parts of a path, by their names in the table of endpoints.
-const IN_PATHS: [(&str, &str); 16] = [
+const IN_PATHS: [(&str, &str); 21] = [
     ("name", "A repository's name, whose first segment is the project: its slashes go as they are"),
     ("uuid", "An upload's UUID"),
     ("digest", "`sha256:` or `sha512:` and hexadecimal digits in lower case"),
@@ -59,6 +63,11 @@ const IN_PATHS: [(&str, &str); 16] = [
     ("part", "A part's number"),
     ("oid", "An object's SHA-256 in hexadecimal digits in lower case"),
     ("lock", "A lock's id"),
+    ("kind", "`models`, `datasets` or `spaces`"),
+    ("revision", "A branch, a tag or a commit: its slashes go as `%2F`"),
+    ("file", "A path in a repository: its slashes go as they are"),
+    ("branch", "A branch's name: its slashes go as `%2F`"),
+    ("tag", "A tag's name: its slashes go as `%2F`"),
     ("path", "A path whose first segment is the project: its slashes go as they are"),
 ];
 
@@ -78,7 +87,7 @@ pub(super) fn parameters() -> Map<String, Value> {
     in_paths.chain([("is_name".to_owned(), is_name)]).collect()
 }
 
-const HEADERS: [(&str, &str); 18] = [
+const HEADERS: [(&str, &str); 23] = [
     ("Accept-Ranges", "`bytes`"),
     ("Content-Range", "Which bytes these are, and of how many"),
     ("Docker-Content-Digest", "The digest of what is there"),
@@ -96,6 +105,11 @@ const HEADERS: [(&str, &str); 18] = [
     ("Retry-After", "When to try again, in seconds: with 429 and 503"),
     ("Upload-UUID", "The upload's"),
     ("WWW-Authenticate", "How to sign in, and for what: with 401"),
+    ("X-Error-Code", "Which of the things that a path names is not there"),
+    ("X-Error-Message", "What went wrong, in a sentence"),
+    ("X-Linked-ETag", "The file's SHA-256, in quotes"),
+    ("X-Linked-Size", "The file's size in bytes"),
+    ("X-Repo-Commit", "The commit that the revision names"),
     ("X-Total-Count", "Entries on all pages"),
 ];
 
@@ -127,7 +141,18 @@ pub(super) fn refusals() -> Value {
         },
         "content": { "application/vnd.git-lfs+json": { "schema": refer("schemas", "LfsError") } },
     });
+    let by_hub = json!({
+        "description": "An error, in a sentence. `X-Error-Code` is one of RepoNotFound, RevisionNotFound, EntryNotFound.",
+        "headers": {
+            "Retry-After": refer("headers", "Retry-After"),
+            "WWW-Authenticate": refer("headers", "WWW-Authenticate"),
+            "X-Error-Code": refer("headers", "X-Error-Code"),
+            "X-Error-Message": refer("headers", "X-Error-Message"),
+        },
+        "content": { "application/json": { "schema": refer("schemas", "HubError") } },
+    });
     json!({
+        "RefusedByHub": by_hub,
         "Refused": refusal(OCI_CODES, "code", "ErrorEnvelope"),
         "RefusedByApi": refusal(HARBOR_CODES, "code", "ErrorEnvelope"),
         "RefusedByLfs": by_lfs,

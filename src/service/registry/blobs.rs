@@ -113,16 +113,16 @@ impl Service {
         });
     }
 
-    /// The way to a blob's bytes, all or a range of them; a URL lives for at least so long. They come through here where
-    /// `stays` says so of a URL.
+    /// The way to a blob's bytes, all or a range of them. They come through here where `stays` says so of a URL, which lives
+    /// `least` at least.
     pub async fn blob_content(
         self: &Arc<Self>,
         blob: Blob,
         range: Option<ByteRange>,
-        least_lifetime: Duration,
+        least: Duration,
         stays: impl FnOnce(&str) -> bool + Send,
     ) -> Result<BlobContent> {
-        let lifetime = self.settings().url_lifetime().max(least_lifetime);
+        let lifetime = self.settings().url_lifetime().max(least);
         let blob = self.held(blob, lifetime).await?;
         let download = match self.storage.download(&blob, range, lifetime).await {
             Ok(Download::Url(url)) if stays(&url) => {

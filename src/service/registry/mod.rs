@@ -1,4 +1,4 @@
-//! What a registry has: blobs, manifests and their tags, and files by their paths.
+//! What a registry has: blobs, manifests and their tags, files by their paths, and the Hub's repositories.
 
 // The blobs of a batch.
 mod batch;
@@ -8,6 +8,8 @@ pub(super) mod blobs;
 pub(super) mod file_locks;
 // Puts, gives, lists and deletes files.
 pub(super) mod files;
+// Repositories of the Hugging Face Hub.
+pub(super) mod hub;
 // Lists tags, blobs, referrers and repositories.
 pub(super) mod listings;
 // Takes, gives and deletes manifests.

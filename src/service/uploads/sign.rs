@@ -4,6 +4,7 @@
 //! Part URLs are signed as they are taken: ten thousand of them are never in memory at once.
 
 use std::collections::HashSet;
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
@@ -18,6 +19,8 @@ use crate::storage::{Lengths, PartSigner, PresignedRequest, PutTerms, StorageErr
 /// From this size on parts are the default: AWS's own advice (Amazon S3 User Guide, "Uploading and copying
 /// objects using multipart upload").
 pub(super) const MULTIPART_THRESHOLD: u64 = 100 * 1024 * 1024;
+/// Of clients that ask once, and then send hundreds of files one after the other.
+const PLAIN_LIFETIME: Duration = Duration::from_hours(6);
 /// Parts signed when the client names no range: enough to keep a client busy for one URL lifetime.
 const DEFAULT_PARTS_SIGNED: usize = 100;
 
@@ -180,12 +183,26 @@ impl Service {
         }
     }
 
-    /// As [`Self::presigned`], of all parts at once. What has arrived is not asked for.
-    pub(super) async fn presigned_whole(&self, upload: &Upload) -> Result<Presigned> {
-        let Some(&Transfer::Multipart { plan, ref store_upload_id }) = upload.state.transfer() else {
-            return self.presigned(upload, None).await;
+    /// As [`Self::presigned`], of all parts at once. What has arrived is not asked for. A plain client sends the bytes and
+    /// nothing else, and does not come back for another URL.
+    pub(super) async fn presigned_whole(&self, upload: &Upload, is_plain: bool) -> Result<Presigned> {
+        let settings = self.settings();
+        let lifetime = settings.url_lifetime();
+        // Half of what a session has at least when it is signed for: no URL outlives its session.
+        let lifetime = if is_plain {
+            lifetime.max(PLAIN_LIFETIME.min(settings.upload_lifetime() / 2))
+        } else {
+            lifetime
         };
-        let lifetime = self.settings().url_lifetime();
+        let Some(&Transfer::Multipart { plan, ref store_upload_id }) = upload.state.transfer() else {
+            return match (upload.size, &upload.declared_digest) {
+                (Some(size), Some(digest)) if is_plain => {
+                    let request = self.storage.presign_plain_put(upload.id, size, digest, lifetime).await?;
+                    Ok(Presigned::Put { request, size: Some(size) })
+                }
+                _ => self.presigned(upload, None).await,
+            };
+        };
         let signer = self.storage.part_signer(upload.id, store_upload_id, Lengths::Signed, lifetime).await?;
         let wanted = plan.parts().map(|part| part.number).collect::<Vec<_>>().into_iter();
         Ok(Presigned::Multipart { plan, parts: SignedParts { signer, plan, wanted }, received: Vec::new() })

@@ -46,11 +46,39 @@ impl S3 {
         digest: &Digest,
         lifetime: Duration,
     ) -> Result<Option<PresignedRequest>> {
+        let headers = PutTerms { size: Some(size), digest: None }.headers();
+        self.presign_unguarded(upload, headers, digest, lifetime).await
+    }
+
+    /// Signs a PUT for a client that sends nothing but the bytes and their length, to the bucket or, where the bucket's
+    /// URLs would permit more than that, to this service.
+    pub(in crate::storage) async fn presign_plain_put(
+        &self,
+        upload: UploadId,
+        size: u64,
+        digest: &Digest,
+        lifetime: Duration,
+    ) -> Result<PresignedRequest> {
+        let length = vec![("content-length".to_owned(), size.to_string())];
+        if let Some(request) = self.presign_unguarded(upload, length, digest, lifetime).await? {
+            return Ok(request);
+        }
+        let terms = PutTerms { size: Some(size), digest: None };
+        Ok(self.require_own_urls()?.put(upload, terms, expiry(self.clock.now(), lifetime)))
+    }
+
+    /// Without a header that keeps a PUT from being a copy: none where the bucket needs that.
+    async fn presign_unguarded(
+        &self,
+        upload: UploadId,
+        headers: Vec<(String, String)>,
+        digest: &Digest,
+        lifetime: Duration,
+    ) -> Result<Option<PresignedRequest>> {
         let capabilities = self.capabilities();
         let Some(UrlGuards { copy_source: false, .. }) = capabilities.url_guards() else {
             return Ok(None);
         };
-        let headers = PutTerms { size: Some(size), digest: None }.headers();
         let is_bound =
             digest.algorithm() == Algorithm::Sha256 && capabilities.has(Capability::ContentHashEnforced);
         let sha256 = is_bound.then(|| digest.hex());

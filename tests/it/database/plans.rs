@@ -57,7 +57,7 @@ const SQLITE_SESSIONS: &str = "
 
 /// One text for both: what was completed, its links, and some parts. Each blob is the only one of a manifest, which is
 /// tagged and listed, and refers to another one of its repository; one repository has 10,000 tags.
-const REST: [&str; 13] = [
+const REST: [&str; 17] = [
     "INSERT INTO repository (name) SELECT repository_name FROM blob_upload_session GROUP BY repository_name
         UNION ALL SELECT 'team/tags'",
     "INSERT INTO blob (digest, size, proof, created_at, placed_at)
@@ -81,6 +81,16 @@ const REST: [&str; 13] = [
         SELECT repository.id, page.digest, 'a/b', 'x', page.created_at FROM repository
         CROSS JOIN (SELECT digest, created_at FROM blob ORDER BY digest LIMIT 10000) AS page
         WHERE repository.name = 'team/tags'",
+    "INSERT INTO hub_repository (repository_id, kind, full_name, created_at)
+        SELECT id, 'models', 'team/m', (SELECT MIN(created_at) FROM blob) FROM repository",
+    "INSERT INTO hub_tree_entry (repository_id, tree_oid, name, oid, kind, blob_id)
+        SELECT repository_id, substr(digest, 13, 20), 'f', substr(digest, 13, 20), 'regular', blob_id
+        FROM repository_blob JOIN blob ON blob.id = blob_id WHERE blob_id % 10 = 0",
+    "INSERT INTO hub_commit (repository_id, oid, tree_oid, author, message, committed_at)
+        SELECT repository_id, oid, tree_oid, 'x', 'x', hub_repository.created_at
+        FROM hub_tree_entry JOIN hub_repository USING (repository_id)",
+    "INSERT INTO hub_ref (repository_id, name, commit_oid)
+        SELECT repository_id, 'refs/heads/' || blob_id, oid FROM hub_tree_entry",
     "INSERT INTO audit_entry (happened_at, username, operation, resource_type, resource, project_name, project_id)
         SELECT created_at, 'alice', 'push', 'blob', temp_path, repository_name, id % 10000
         FROM blob_upload_session WHERE status = 'completed'",

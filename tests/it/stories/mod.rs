@@ -4,6 +4,8 @@
 mod accounts;
 // Clients as people have them: ours, others' and browsers.
 mod clients;
+// Repositories of the Hugging Face Hub.
+mod hub;
 // Git LFS on the wire.
 mod lfs;
 // Artifacts of MLflow.
@@ -55,6 +57,7 @@ pub fn all(servers: &Servers) -> Vec<Group> {
         clients::groups(servers),
         mlflow::groups(servers),
         ollama::groups(servers),
+        hub::groups(servers),
     ]
     .into_iter()
     .flatten()

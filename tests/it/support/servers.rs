@@ -21,7 +21,7 @@ pub const REGISTRY_PASSWORD: &str = "secret";
 const FULL: &str = "OVERSIDE_TEST_FULL";
 
 /// The clients that `scripts/testing/clients.py` puts there.
-pub const CLIENTS: [&str; 15] = [
+pub const CLIENTS: [&str; 17] = [
     "crane",
     "regctl",
     "oras",
@@ -36,6 +36,8 @@ pub const CLIENTS: [&str; 15] = [
     "git_lfs",
     "git_lfs_debian",
     "hf",
+    "hf_1",
+    "hf_0",
     "mlflow",
 ];
 

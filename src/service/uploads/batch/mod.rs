@@ -48,6 +48,8 @@ pub struct BatchOrigin<'a> {
     pub user_agent: Option<&'a str>,
     /// In order of preference: any of them may be of no use here.
     pub ways: &'a [BatchWay],
+    /// Whether the client sends the bytes to a URL and no header that goes with it, and asks for a URL once.
+    pub is_plain: bool,
 }
 
 /// How the blobs of a batch are sent, all of them alike.
@@ -143,13 +145,18 @@ impl Service {
         };
         self.prolong_batch(&mut again).await?;
         outcomes.extend(refused.into_iter().map(|(digest, error)| (digest, BatchedUpload::Refused(error))));
-        outcomes.extend(self.sign_batch([again, begun].concat(), way).await);
+        outcomes.extend(self.sign_batch([again, begun].concat(), way, origin.is_plain).await);
         let nothing = || BatchedUpload::Refused(ServiceError::Contended);
         Ok(wanted.iter().map(|blob| outcomes.remove(&blob.digest).unwrap_or_else(nothing)).collect())
     }
 
     /// Where the bytes of each go, with no more parts in all than an answer has room for.
-    async fn sign_batch(&self, uploads: Vec<Upload>, way: BatchWay) -> Vec<(Digest, BatchedUpload)> {
+    async fn sign_batch(
+        &self,
+        uploads: Vec<Upload>,
+        way: BatchWay,
+        is_plain: bool,
+    ) -> Vec<(Digest, BatchedUpload)> {
         if way == BatchWay::Session {
             let begun = |upload: Upload| {
                 let begun =
@@ -160,7 +167,7 @@ impl Service {
         }
         let count = u64::try_from(uploads.len()).unwrap_or(u64::MAX).max(1);
         let most = (PARTS_OF_ALL / count).clamp(1, PARTS_OF_EACH);
-        let signing = stream::iter(uploads).map(|upload| self.sign_batched(upload, most));
+        let signing = stream::iter(uploads).map(|upload| self.sign_batched(upload, most, is_plain));
         let mut signed: Vec<_> =
             signing.buffered(IN_PARTS_AT_ONCE).filter_map(std::future::ready).collect().await;
         let mut parts = 0;
@@ -207,7 +214,12 @@ impl Service {
     }
 
     /// Where the bytes of one go: signed here, but that the store is asked for an upload in parts once.
-    async fn sign_batched(&self, upload: Upload, most_parts: u64) -> Option<(Digest, BatchedUpload)> {
+    async fn sign_batched(
+        &self,
+        upload: Upload,
+        most_parts: u64,
+        is_plain: bool,
+    ) -> Option<(Digest, BatchedUpload)> {
         let digest = upload.declared_digest?;
         let upload = match &upload.state {
             State::Pending { .. } => {
@@ -229,7 +241,7 @@ impl Service {
             }
             _ => upload,
         };
-        Some(match self.presigned_whole(&upload).await {
+        Some(match self.presigned_whole(&upload, is_plain).await {
             Ok(presigned) => {
                 let (id, ends_at) = (upload.id, upload.expires_at);
                 (digest, BatchedUpload::Begun { id, presigned: Some(presigned), ends_at })

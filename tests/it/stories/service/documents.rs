@@ -21,12 +21,13 @@ use crate::support::trial::Story;
 use crate::support::{Servers, Stack, command_line};
 
 /// In the order of a reader.
-const DOCUMENTS: [&str; 9] = [
+const DOCUMENTS: [&str; 10] = [
     "README.md",
     "docs/protocol.md",
     "docs/commands.md",
     "docs/clients.md",
     "docs/mlflow.md",
+    "docs/hugging-face.md",
     "docs/production.md",
     "docs/proofs.md",
     "docs/stores.md",

@@ -40,6 +40,9 @@ pub async fn answers(stack: Arc<Stack>) {
                 let path =
                     path.replace("{uuid}", &upload.id().to_string()).replace("{digest}", &digest.to_string());
                 let path = path.replace("{reference}", "v1").replace("{lock}", &upload.id().to_string());
+                let path =
+                    path.replace("{kind}", "models").replace("{revision}", "main").replace("{file}", "file");
+                let path = path.replace("{branch}", "main").replace("{tag}", "v1");
                 let mut path = path.replace("{path}", &format!("{project}/file"));
                 if *endpoint == Endpoint::ListArtifacts {
                     path = format!("{path}?path={project}");

@@ -2,6 +2,7 @@
 //! that it is not for them (403), `4` that there is no such thing (404).
 
 mod artifacts;
+mod hub;
 mod management;
 
 use std::collections::HashSet;
@@ -82,6 +83,28 @@ const ROWS: &[Row] = &[
     (Endpoint::BeginArtifact, PUSH),
     (Endpoint::CompleteArtifact, PUSH),
     (Endpoint::AbortArtifact, PUSH),
+    (Endpoint::HubWhoAmI, SIGNED_IN),
+    (Endpoint::HubValidateCard, EVERYBODY),
+    (Endpoint::HubCreateRepository, PUSH),
+    (Endpoint::HubDeleteRepository, DELETE),
+    // Of what its caller may not read it is empty.
+    (Endpoint::HubListRepositories, EVERYBODY),
+    (Endpoint::HubReadRepository, PULL),
+    (Endpoint::HubAuthCheck, PULL),
+    (Endpoint::HubListRefs, PULL),
+    (Endpoint::HubReadRevision, PULL),
+    (Endpoint::HubListTree, PULL),
+    (Endpoint::HubPathsInfo, PULL),
+    (Endpoint::HubListCommits, PULL),
+    (Endpoint::HubResolve, PULL),
+    (Endpoint::HubPreupload, PUSH),
+    (Endpoint::HubCommit, PUSH),
+    (Endpoint::HubCreateBranch, PUSH),
+    (Endpoint::HubCreateTag, PUSH),
+    (Endpoint::HubDeleteBranch, DELETE),
+    (Endpoint::HubDeleteTag, DELETE),
+    // There is none, for anybody.
+    (Endpoint::HubXetToken, ["444444444"; 3]),
     (Endpoint::ListProjects, EVERYBODY),
     (Endpoint::CreateProject, USERS),
     (Endpoint::FindProject, ["1yyyyyyyy", "14yyyyyyy", "144444444"]),
@@ -189,7 +212,7 @@ fn verdict(endpoint: Endpoint, answer: &Answer) -> char {
         401 => {
             let code = match endpoint.method() {
                 Method::HEAD => "",
-                _ if endpoint.door() == Door::Lfs => "",
+                _ if matches!(endpoint.door(), Door::Lfs | Door::Hub) => "",
                 _ if endpoint.door() == Door::Mlflow => "UNAUTHENTICATED",
                 _ => "UNAUTHORIZED",
             };
@@ -211,6 +234,9 @@ async fn request(
 ) -> RequestBuilder {
     if endpoint.path().contains("mlflow") {
         return artifacts::request(town, endpoint, project, visitor, is_let_in).await;
+    }
+    if endpoint.door() == Door::Hub {
+        return hub::request(town, endpoint, project, visitor, is_let_in).await;
     }
     if endpoint.path().starts_with("/api/") {
         return management::request(town, endpoint, project, visitor, is_let_in).await;
