@@ -1,10 +1,13 @@
 //! The upload session: one blob on its way in.
 //!
-//! ```text pending ──> uploading ──> finalizing{lease} ──> completed{digest}    └───────────┴─> aborted | expired
-//! └──> failed{failure} finalizing with an expired lease can be claimed again, by any replica finalizing ──> uploading
-//! when something is merely missing: the client sends it and finalizes again ``` Transitions live in `transition.rs`,
-//! those of an append in `proxied.rs`; they are pure and consume the session. `db::uploads` persists each by
-//! compare-and-swap on status and revision, so of two that race one is told to look again.
+//! ```text
+//! pending ──> uploading ──> finalizing{lease} ──> completed{digest}
+//!    └───────────┴─> aborted | expired      └──> failed{failure}
+//! finalizing with an expired lease can be claimed again, by any replica
+//! finalizing ──> uploading when something is merely missing: the client sends it and finalizes again
+//! ```
+//! Transitions live in `transition.rs`, those of an append in `proxied.rs`; they are pure and consume the session.
+//! `db::uploads` persists each by compare-and-swap on status and revision, so of two that race one is told to look again.
 
 mod claim;
 mod progress;

@@ -23,7 +23,7 @@ impl Service {
     ///
     /// # Errors
     /// The state machine's refusal of a session that has received bytes or was declared otherwise, and
-    /// [`ServiceError::QuotaExceeded`](crate::service::ServiceError::QuotaExceeded).
+    /// [`ServiceError::QuotaExceeded`].
     pub async fn redirect(
         &self,
         upload: Upload,
