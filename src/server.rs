@@ -183,6 +183,7 @@ impl ListenerContext {
     /// Serves a connection in a task of its own; closes it where there is no room for it.
     fn serve(&self, stream: TcpStream, watcher: &GracefulShutdown) {
         let address = stream.peer_addr().ok().map(|address| address.ip());
+        let ends = (address, stream.local_addr().ok());
         let Some(connection) = self.connections.admit(address) else { return };
         // Small answers must not wait for the acknowledgement of the ones before.
         let _ = stream.set_nodelay(true);
@@ -199,7 +200,7 @@ impl ListenerContext {
             let forwarded = trusts.then(|| forwarded_for(request.headers())).flatten();
             let peer = forwarded.or(address);
             let work = connection.begin(peer, http::claim(&request, can_sign_in));
-            let origin = origin.clone().or_else(|| Origin::of(&request, trusts));
+            let origin = origin.clone().or_else(|| Origin::of(&request, trusts, ends));
             let mut request =
                 request.map(|body| Body::new(Lingering::new(body, waits, Arc::clone(&connection))));
             if let Some(peer) = peer {

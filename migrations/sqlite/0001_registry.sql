@@ -157,6 +157,7 @@ CREATE TABLE hub_repository (
     -- Since when it is being deleted: it is not there for anybody, and its name is taken until all of it is gone.
     deleted_at    TEXT
 );
+CREATE INDEX hub_repository_deleted ON hub_repository (repository_id) WHERE deleted_at IS NOT NULL;
 
 -- What a tree has. Trees are shared by all commits of a repository that have them, and never change. A file holds its blob
 -- as a manifest does.

@@ -45,8 +45,8 @@ impl Origin {
         format!("{}{path}", self.url)
     }
 
-    /// Whether no other service is found there: where that was told, or on the client's own machine. Else it is what a
-    /// request says, and whoever sends one on says what they like.
+    /// Whether no other service is found there: where that was told, or where this machine asks itself at the port that
+    /// this service has. Else it is what a request says, and whoever sends one on says what they like.
     #[must_use]
     pub const fn is_certain(&self) -> bool {
         self.is_certain
@@ -62,15 +62,24 @@ impl Origin {
 
     /// Where this client found it. A proxy's word on the host counts where proxies are trusted; its word on TLS always
     /// does, as it changes nothing but what this client itself is told.
+    /// The ends of the connection are the client's or a proxy's, and this service's.
     #[must_use]
-    pub fn of<B>(request: &hyper::Request<B>, trusts_proxy: bool) -> Option<Self> {
+    pub fn of<B>(
+        request: &hyper::Request<B>,
+        trusts_proxy: bool,
+        (from, to): (Option<IpAddr>, Option<SocketAddr>),
+    ) -> Option<Self> {
         let said = |name| request.headers().get(name)?.to_str().ok();
         let by_proxy = |name| said(name).filter(|_| trusts_proxy);
-        let host = by_proxy(FORWARDED_HOST).or(request.uri().authority().map(Authority::as_str));
+        let forwarded = by_proxy(FORWARDED_HOST);
+        let host = forwarded.or(request.uri().authority().map(Authority::as_str));
         let host: Authority = host.or_else(|| said(HOST))?.parse().ok()?;
         let first = |list: &str| list.split(',').next().is_some_and(|proto| proto.trim() == "https");
         let scheme = if said(FORWARDED_PROTO).is_some_and(first) { "https" } else { "http" };
-        let is_certain = matches!(host.host(), "localhost" | "127.0.0.1" | "[::1]");
+        let is_certain = matches!(host.host(), "localhost" | "127.0.0.1" | "[::1]")
+            && forwarded.is_none()
+            && from.is_some_and(|from| from.is_loopback())
+            && host.port_u16().is_some_and(|port| to.is_some_and(|to| to.port() == port));
         (!host.as_str().contains('@')).then(|| Self { url: format!("{scheme}://{host}").into(), is_certain })
     }
 }

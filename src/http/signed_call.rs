@@ -36,7 +36,13 @@ pub(super) fn path_to_read(
         user: caller.name().map(str::to_owned),
         expires: ends_at.timestamp(),
     };
-    service.sign_call(&format!("/{name}{LFS}objects/{}", digest.hex()), &grant).ok()
+    service.sign_call(&lfs_path(name, &format!("objects/{}", digest.hex())), &grant).ok()
+}
+
+/// A path of Git LFS about a repository. What a name ends with as that of a Git host's does is taken off there.
+pub(super) fn lfs_path(name: &RepositoryName, rest: &str) -> String {
+    let suffix = if name.as_str().ends_with(".git") { ".git" } else { "" };
+    format!("/{name}{suffix}{LFS}{rest}")
 }
 
 /// Whoever the URL was signed for, if it was signed for this purpose and about this subject. Whatever the request signs in

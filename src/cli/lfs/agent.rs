@@ -90,7 +90,7 @@ impl Failure {
 }
 
 pub async fn run(args: LfsAgentArgs) -> anyhow::Result<()> {
-    let limit = ConcurrencyLimit::new(args.transfer.jobs.into());
+    let limit = args.transfer.limit();
     // git-lfs closes the pipe where it is interrupted.
     while let Some(request) = next().await? {
         match request {
@@ -155,7 +155,7 @@ async fn send(upload: &Upload, args: &LfsAgentArgs, limit: &ConcurrencyLimit) ->
 
 /// The upload that a URL of a batch is about.
 fn place(url: &Url) -> Option<(RepositoryName, UploadId)> {
-    let (name, id) = url.path().split_once(UPLOADS)?;
+    let (name, id) = url.path().rsplit_once(UPLOADS)?;
     Some((name.trim_start_matches('/').parse().ok()?, id.parse().ok()?))
 }
 

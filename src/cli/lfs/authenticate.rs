@@ -93,8 +93,9 @@ fn split(command: &str) -> Option<(&str, &str)> {
 }
 
 fn repository(path: &str, prefix: &str) -> anyhow::Result<RepositoryName> {
-    let below = path.strip_prefix(prefix).with_context(|| format!("the path is not below {prefix}"))?;
-    let name = below.trim_matches('/');
+    let below = path.strip_prefix(prefix.trim_end_matches('/'));
+    let below = below.filter(|below| prefix.is_empty() || below.starts_with('/'));
+    let name = below.with_context(|| format!("the path is not below {prefix}"))?.trim_matches('/');
     let name = name.strip_suffix(".git").unwrap_or(name);
     name.parse().with_context(|| format!("{name:?} is no repository of Overside's"))
 }
@@ -122,9 +123,13 @@ mod tests {
         let named = |path, prefix| repository(path, prefix).ok().map(|name| name.to_string());
         assert_eq!(named("/team/game.git", ""), Some("team/game".to_owned()));
         assert_eq!(named("/srv/git/team/game", "/srv/git"), Some("team/game".to_owned()));
-        for (path, prefix) in
-            [("/home/x", "/srv"), ("/srv/git/../../etc", "/srv/git"), ("", ""), ("Team/Game", "")]
-        {
+        for (path, prefix) in [
+            ("/home/x", "/srv"),
+            ("/srv/git2/team/game", "/srv/git"),
+            ("/srv/git/../../etc", "/srv/git"),
+            ("", ""),
+            ("Team/Game", ""),
+        ] {
             assert_eq!(named(path, prefix), None, "{path}");
         }
     }

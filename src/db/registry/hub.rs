@@ -11,9 +11,9 @@ use serde_json::{Value, json};
 use sqlx::FromRow;
 
 use self::texts::{
-    COMMIT_OF_REF, DELETE, DELETE_COMMITS, DELETE_ENTRIES, DELETE_REF, DELETE_REFS, END, ENTRIES, ENTRY,
-    FIND, HISTORY, INSERT, INSERT_COMMIT, INSERT_ENTRIES, INSERT_REF, LIST, LOCK_REF, MOVE_REF, REFS,
-    SOME_ENTRIES,
+    COMMIT_OF_REF, DELETE, DELETE_COMMITS, DELETE_ENTRIES, DELETE_REF, DELETE_REFS, END, ENDED, ENTRIES,
+    ENTRY, FIND, HISTORY, INSERT, INSERT_COMMIT, INSERT_ENTRIES, INSERT_REF, LIST, LOCK_ENDED, LOCK_REF,
+    MOVE_REF, REFS, SOME_ENTRIES,
 };
 use crate::db::registry::links::MARK_UNNEEDED;
 use crate::db::registry::manifests::texts::{KEEP, LOCK_LINKS, LOCK_REFERENCES};
@@ -213,8 +213,13 @@ impl Db {
         limit: u32,
     ) -> Result<bool> {
         let (lock_links, mark) = (self.text(LOCK_REFERENCES), self.text(MARK_UNNEEDED));
+        let lock = self.text(LOCK_ENDED);
         let repository = repository.to_string();
         in_transaction!(self, transaction => {
+            let ended = sqlx::query(lock).bind(&repository).fetch_optional(&mut *transaction).await?;
+            if ended.is_none() {
+                return Ok(true);
+            }
             let some = sqlx::query_as(SOME_ENTRIES).bind(&repository).bind(i64::from(limit));
             let some: Vec<(Vec<u8>, String, Option<i64>)> = some.fetch_all(&mut *transaction).await?;
             if let Some((tree, name, _)) = some.last() {
@@ -233,6 +238,12 @@ impl Db {
                 is_empty
             }
         })
+    }
+
+    /// Some of the repositories that are being deleted, and are perhaps by nobody any more.
+    pub async fn ended_hub_repositories(&self, limit: u32) -> Result<Vec<RepositoryName>> {
+        Ok(on_pool!(self, pool =>
+            sqlx::query_scalar(ENDED).bind(i64::from(limit)).fetch_all(pool).await)?)
     }
 
     /// What the first of two references points to that is there, in the order of their names.
@@ -314,6 +325,9 @@ impl Db {
             (self.text(LOCK_LINKS), self.text(LOCK_REF), self.text(INSERT_ENTRIES));
         let keep = self.text(KEEP);
         let (repository, name, commit) = (repository.to_string(), name.to_owned(), commit.clone());
+        // Two commits that make the same trees wait for each other in one order.
+        let mut trees = trees;
+        trees.sort_unstable_by_key(|(tree, _)| *tree);
         in_transaction!(self, transaction => {
             let links = sqlx::query_as(lock_links).bind(&repository).bind(digests(&needed));
             let links: Vec<(i64, Digest, bool)> = links.fetch_all(&mut *transaction).await?;

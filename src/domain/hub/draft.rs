@@ -7,6 +7,8 @@ use crate::domain::path::FilePath;
 
 /// Entries of all directories that one change touches: about 10 MiB in memory, and what one transaction writes.
 pub const MAX_ENTRIES: usize = 50_000;
+/// Longest name of a file or a directory, in bytes: no client's disk takes a longer one.
+const MAX_NAME: usize = 255;
 /// Directories above a file: each is a step for whoever looks it up.
 pub const MAX_DEPTH: usize = 64;
 
@@ -23,6 +25,8 @@ pub enum InvalidChange {
     TooMany,
     #[error("{0} lies too deep: a file has at most {MAX_DEPTH} directories above it")]
     TooDeep(String),
+    #[error("{0} has a name in it of more than {MAX_NAME} bytes")]
+    LongName(String),
 }
 
 #[derive(Debug)]
@@ -58,10 +62,13 @@ impl Draft {
     ///
     /// # Errors
     ///
-    /// [`InvalidChange::BelowFile`] and [`InvalidChange::TooDeep`].
+    /// [`InvalidChange::BelowFile`], [`InvalidChange::TooDeep`] and [`InvalidChange::LongName`].
     pub fn unopened(&self, path: &FilePath) -> Result<Option<(String, GitOid)>, InvalidChange> {
         if path.as_str().matches('/').count() > MAX_DEPTH {
             return Err(InvalidChange::TooDeep(path.to_string()));
+        }
+        if path.as_str().split('/').any(|name| name.len() > MAX_NAME) {
+            return Err(InvalidChange::LongName(path.to_string()));
         }
         let Some(mut opened) = self.opened.get("") else { return Ok(Some((String::new(), self.root))) };
         for (directory, name) in ancestors(path) {
@@ -124,9 +131,15 @@ impl Draft {
     pub fn remove(&mut self, path: &FilePath) {
         let parent = path.as_str().rsplit_once('/').map_or("", |(parent, _)| parent);
         let Some(opened) = self.opened.get_mut(parent) else { return };
-        opened.tree.remove(path.file_name());
-        let below = format!("{path}/");
-        self.opened.retain(|directory, _| directory != path.as_str() && !directory.starts_with(&below));
+        if let Some(TreeEntry::Directory(_)) = opened.tree.remove(path.file_name()) {
+            self.opened.remove(path.as_str());
+            // `0` comes after `/`.
+            let below = format!("{path}/")..format!("{path}0");
+            let gone: Vec<_> = self.opened.range(below).map(|(directory, _)| directory.clone()).collect();
+            for directory in gone {
+                self.opened.remove(&directory);
+            }
+        }
     }
 
     /// Names what has changed. A directory without files is none.

@@ -85,6 +85,15 @@ pub fn pointer(digest: &Digest, size: u64) -> String {
     format!("version https://git-lfs.github.com/spec/v1\noid {digest}\nsize {size}\n")
 }
 
+/// The file of Git LFS that these bytes stand for, if they are a pointer as Git LFS writes it.
+#[must_use]
+pub fn pointed(content: &[u8]) -> Option<(Digest, u64)> {
+    let mut lines = std::str::from_utf8(content).ok()?.lines().skip(1);
+    let digest = lines.next()?.strip_prefix("oid ")?.parse().ok()?;
+    let size = lines.next()?.strip_prefix("size ")?.parse().ok()?;
+    (pointer(&digest, size).as_bytes() == content).then_some((digest, size))
+}
+
 /// A file in a tree.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct GitFile {

@@ -19,7 +19,7 @@ pub const MAX_REF: usize = 200;
 /// Branches and tags of one repository: they are listed without pages.
 pub const MAX_REFS: i64 = 1_000;
 /// What a namespace cannot be called: paths of the Hub begin with these words.
-const RESERVED: [&str; 4] = ["api", "models", "datasets", "spaces"];
+const RESERVED: [&str; 5] = ["api", "v2", "models", "datasets", "spaces"];
 
 words! {
     /// What a repository is for, as paths name it.
@@ -97,6 +97,13 @@ impl HubName {
         let of_kind = kinds.find_map(|kind| Some((kind, path.strip_prefix(kind.prefix())?)));
         let (kind, full_name) = of_kind.unwrap_or((RepositoryKind::Models, path));
         Self::new(kind, full_name).ok()
+    }
+
+    /// The repository that git-lfs would find no more at the URL of its Git host, if there were one; of a model alone.
+    #[must_use]
+    pub fn shadowed(&self) -> Option<RepositoryName> {
+        let lower = self.full_name.to_ascii_lowercase();
+        (self.kind == RepositoryKind::Models).then(|| lower.parse().ok()).flatten()
     }
 
     /// The repository of the registry that has its blobs: `project/models/name`.

@@ -16,7 +16,7 @@ use super::route::path_of;
 use super::wire::{AnsweredFile, Committed, Header, Line, Preupload, PreuploadRequest};
 use super::{Answer, Call, json, revision_not_found, shown};
 use crate::domain::access::Caller;
-use crate::domain::hub::git::TreeEntry;
+use crate::domain::hub::git::{TreeEntry, pointed};
 use crate::domain::hub::{RefKind, Revision};
 use crate::domain::name::RepositoryName;
 use crate::http::error::HttpError;
@@ -72,6 +72,8 @@ pub(super) async fn commit(call: &Call<'_>, at: &Revision, body: Body) -> Answer
     let Some(Line::Header(header)) = header else {
         return Err(HttpError::invalid("the first line of a commit is its header"));
     };
+    let parent = header.parent_commit.as_deref().map(|oid| oid.parse().map_err(|_| moved(oid, None)));
+    let (parent, message) = (parent.transpose()?, message(&header)?);
     let store = Store {
         service: call.service,
         caller: call.caller,
@@ -89,13 +91,7 @@ pub(super) async fn commit(call: &Call<'_>, at: &Revision, body: Body) -> Answer
             Ok((changes, paths))
         })
         .await?;
-    let parent = header.parent_commit.as_deref().map(|oid| oid.parse().map_err(|_| moved(oid, None)));
-    let new = NewHubCommit {
-        branch: branch.clone(),
-        parent: parent.transpose()?,
-        message: message(&header)?,
-        changes,
-    };
+    let new = NewHubCommit { branch: branch.clone(), parent, message, changes };
     match call.service.commit_to_hub(call.caller, call.name(), new).await? {
         HubCommitted::Done(commit) => {
             let committed = Committed {
@@ -138,6 +134,10 @@ impl Store<'_> {
                         )));
                     }
                 };
+                // In a tree the two would have one name. A checkout without git-lfs has pointers for files.
+                if let Some((digest, size)) = pointed(&content) {
+                    return Ok(HubChange::PutLfs { path, digest, size: Some(size) });
+                }
                 let stored = self
                     .service
                     .put_hub_file(self.caller, self.repository, content.into(), self.agent)

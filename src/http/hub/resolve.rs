@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use axum::http::header::{ETAG, LOCATION};
+use axum::http::header::LOCATION;
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 
 use super::error::{REPO_COMMIT, entry_not_found, text};
@@ -28,9 +28,8 @@ pub(super) async fn file(call: &Call<'_>, at: &Revision, path: &FilePath) -> Ans
         *response.status_mut() = StatusCode::FOUND;
     }
     let headers = response.headers_mut();
-    // Becomes a file's name in clients' caches.
+    // Becomes a file's name in clients' caches, before any other `ETag`.
     let etag = text(&format!("\"{}\"", file.digest.hex()));
-    headers.insert(ETAG, etag.clone());
     headers.insert(LINKED_ETAG, etag);
     headers.insert(LINKED_SIZE, HeaderValue::from(file.size));
     headers.insert(REPO_COMMIT, text(&commit.oid.to_string()));

@@ -14,7 +14,7 @@ use super::route::parse_oid;
 use super::wire::{
     Actions, AnsweredObject, BatchAnswer, BatchOperation, BatchRequest, ObjectAction, RequestedObject,
 };
-use super::{Answer, json, path, user};
+use super::{Answer, json, user};
 use crate::domain::access::{Action, Caller};
 use crate::domain::audit::{AuditedAction, Operation, ResourceType};
 use crate::domain::blob::Blob;
@@ -27,6 +27,7 @@ use crate::http::origin::Origin;
 use crate::http::permit::keeping;
 use crate::http::redirects::{Asked, Redirects};
 use crate::http::signed_call;
+use crate::http::signed_call::lfs_path;
 use crate::memory::MemoryShare;
 use crate::service::{
     BatchOrigin, BatchWay, BatchedUpload, Presigned, Requirement, Service, ServiceError, SignedPart,
@@ -140,7 +141,7 @@ impl Batch<'_> {
                         }
                         None => {
                             transfer = SESSION;
-                            let place = path(self.name, &format!("uploads/{id}"));
+                            let place = lfs_path(self.name, &format!("uploads/{id}"));
                             self.call(&place, CallPurpose::Send, id.to_string(), ends_at)?
                         }
                     });
@@ -202,7 +203,7 @@ impl Batch<'_> {
         part_size: u64,
         parts: SignedParts,
     ) -> Result<ObjectAction, HttpError> {
-        let place = path(self.name, &format!("uploads/{id}/complete"));
+        let place = lfs_path(self.name, &format!("uploads/{id}/complete"));
         let mut action = self.call(&place, CallPurpose::Finalize, id.to_string(), ends_at)?;
         action.expires_in = self.seconds_until(parts.expires_at());
         action.header.insert("chunk_size".to_owned(), part_size.to_string());
@@ -214,7 +215,7 @@ impl Batch<'_> {
 
     /// Good for as long as its session lives: the bytes may take hours.
     fn verify(&self, id: UploadId, ends_at: DateTime<Utc>) -> Result<ObjectAction, HttpError> {
-        let place = path(self.name, &format!("uploads/{id}/verify"));
+        let place = lfs_path(self.name, &format!("uploads/{id}/verify"));
         self.call(&place, CallPurpose::Finalize, id.to_string(), ends_at)
     }
 
@@ -229,7 +230,7 @@ impl Batch<'_> {
                 Ok(ObjectAction { href, header: BTreeMap::new(), expires_in: self.seconds_until(ends_at) })
             }
             _ => {
-                let place = path(self.name, &format!("objects/{}", blob.digest.hex()));
+                let place = lfs_path(self.name, &format!("objects/{}", blob.digest.hex()));
                 let subject = signed_call::blob(self.name, &blob.digest);
                 self.call(&place, CallPurpose::ReadBlob, subject, ends_at)
             }

@@ -36,7 +36,6 @@ use super::oci::{describe_upload, read_blob};
 use super::permit::Permit;
 use crate::domain::access::Caller;
 use crate::domain::hub::{HubName, RepositoryKind};
-use crate::domain::name::RepositoryName;
 use crate::service::Service;
 use route::Route;
 
@@ -122,11 +121,6 @@ fn json(status: StatusCode, body: &impl Serialize) -> Answer {
     })?;
     let headers = [(CONTENT_TYPE, MEDIA_TYPE), (CACHE_CONTROL, HeaderValue::from_static("no-store"))];
     Ok((status, headers, body).into_response())
-}
-
-/// A path of ours about a repository.
-fn path(name: &RepositoryName, rest: &str) -> String {
-    format!("/{name}{PREFIX}{rest}")
 }
 
 /// The name that a URL is signed for.

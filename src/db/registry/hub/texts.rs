@@ -34,6 +34,24 @@ pub(in crate::db) const END: &str = concat!(
 );
 pub(in crate::db) const DELETE_REFS: &str = concat!("DELETE FROM hub_ref WHERE ", this_repository!());
 
+macro_rules! lock_ended {
+    ($db:ident) => {
+        concat!(
+            "SELECT 1 FROM hub_repository WHERE ",
+            this_repository!(),
+            " AND deleted_at IS NOT NULL",
+            lock!($db, " FOR UPDATE")
+        )
+    };
+}
+/// Before anything of it is deleted: one that was made anew has the same row's key.
+pub(in crate::db) const LOCK_ENDED: Text = both!(lock_ended);
+
+/// Those that are being deleted.
+pub(in crate::db) const ENDED: &str = "
+    SELECT name FROM hub_repository JOIN repository ON repository.id = repository_id
+    WHERE deleted_at IS NOT NULL ORDER BY repository_id LIMIT $1";
+
 /// Some of the entries of one that is being deleted.
 pub(in crate::db) const SOME_ENTRIES: &str = concat!(
     "SELECT tree_oid, name, blob_id FROM hub_tree_entry WHERE ",

@@ -165,11 +165,13 @@ impl Service {
         for some in digests.chunks(LINKS_AT_ONCE) {
             for link in self.db.find_links(repository, some).await? {
                 // On its way to its place, perhaps by somebody else's upload: that is waited for.
-                let is_there = link.blob.placement.is_readable()
-                    || self.link(repository, &link.blob.digest).await.is_ok();
-                if is_there {
-                    sizes.insert(link.blob.digest, link.blob.size);
+                if !link.blob.placement.is_readable() {
+                    match self.link(repository, &link.blob.digest).await {
+                        Err(ServiceError::BlobUnknown) => continue,
+                        waited => drop(waited?),
+                    }
                 }
+                sizes.insert(link.blob.digest, link.blob.size);
             }
         }
         for change in changes {

@@ -33,6 +33,14 @@ impl Service {
             }
             self.empty_hub_repository(name.repository()).await?;
         }
+        // git-lfs would find the objects of that no more.
+        if let Some(plain) = name.shadowed()
+            && self.db.has_repository(&plain).await?
+        {
+            return Err(ServiceError::Exists(format!(
+                "{plain} is a repository of the registry or of Git LFS already; choose another name"
+            )));
+        }
         let now = self.clock.now();
         let nothing = tree_oid(&Tree::new());
         let first = Commit::new(nothing, None, caller.name(), FIRST_COMMIT.to_owned(), now);
@@ -63,7 +71,7 @@ impl Service {
     }
 
     /// Deletes a repository with all its commits; false where there is none. Blobs that nothing needs any more go to the
-    /// collector. What breaks off here is finished by whoever makes a repository of the name.
+    /// collector. What breaks off here is finished by a cleaning, and by whoever makes a repository of the name.
     pub async fn delete_hub_repository(self: &Arc<Self>, caller: &Caller, name: &HubName) -> Result<bool> {
         let Some(FoundHubRepository { is_deleted: false, .. }) =
             self.db.find_hub_repository(name.repository()).await?
@@ -81,6 +89,14 @@ impl Service {
         };
         self.outlive(work).await??;
         Ok(true)
+    }
+
+    /// Goes on with deletions that broke off.
+    pub(in crate::service) async fn go_on_with_hub_deletions(&self) -> Result<()> {
+        for repository in self.db.ended_hub_repositories(MAX_PAGE).await? {
+            self.empty_hub_repository(&repository).await?;
+        }
+        Ok(())
     }
 
     async fn empty_hub_repository(&self, repository: &RepositoryName) -> Result<()> {

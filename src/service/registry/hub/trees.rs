@@ -101,7 +101,7 @@ impl Service {
         let mut walk = TreeWalk { repository: repository.clone(), is_recursive, levels: Vec::new() };
         let (mut tree, mut prefix) = (tree, directory.prefix());
         let rest = last.and_then(|last| last.as_str().strip_prefix(&prefix));
-        for name in rest.into_iter().flat_map(|rest| rest.split('/')).take(MAX_DEPTH) {
+        for name in rest.into_iter().flat_map(|rest| rest.split('/')).take(MAX_DEPTH + 1) {
             walk.levels.push(Level::new(prefix.clone(), tree, name.to_owned()));
             match self.db.tree_entry(repository, &tree, name).await? {
                 Some(TreeEntry::Directory(below)) if is_recursive => tree = below,

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use chrono::Utc;
 use futures_util::future::{BoxFuture, FutureExt, join_all};
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -10,7 +11,7 @@ use serde_json::{Value, json};
 use super::{Hub, deleted, file, header, lfs_file, object, refused};
 use crate::stories::upkeep::quotas::usage;
 use crate::support::Stack;
-use crate::support::api::{Answer, Repository, content, digest_of};
+use crate::support::api::{self, Answer, Repository, content, digest_of};
 use crate::support::trial::Story;
 
 const AT_ONCE: usize = 6;
@@ -118,12 +119,18 @@ fn at_once(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
     .boxed()
 }
 
+/// As git-lfs writes it.
+fn pointer(content: &[u8]) -> String {
+    let (oid, size) = (digest_of(content).hex(), content.len());
+    format!("version https://git-lfs.github.com/spec/v1\noid sha256:{oid}\nsize {size}\n")
+}
+
 fn wrong(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
     async move {
         let server = stack.server(&[]).await;
         let hub = Hub::of(&server, "models/team/m");
         hub.create().await.expect(200);
-        let head = hub.commit(&[file("a/b.txt", "b")]).await;
+        hub.commit(&[file("a/b.txt", "b")]).await;
         let (there, nowhere) = (content(20_000), content(30_000));
         hub.push(&there).await;
         let mut short = lfs_file("x", &there);
@@ -142,6 +149,8 @@ fn wrong(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
             (vec![header(None), file("a/b.txt/c", "x")], 400, "a/b.txt is a file"),
             (vec![header(None), file(&"d/".repeat(70), "x")], 400, "a path"),
             (vec![header(None), file(&format!("{}x", "d/".repeat(70)), "x")], 400, "too deep"),
+            (vec![header(None), file(&"n".repeat(256), "x")], 400, "more than 255 bytes"),
+            (vec![header(None), file("x", &pointer(&nowhere))], 400, "x: the repository has no object"),
             (vec![header(None), header(None)], 400, "one header"),
             (vec![file("x", "x")], 400, "header"),
             (vec![], 400, "header"),
@@ -152,6 +161,18 @@ fn wrong(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
             let message = refused(&hub.send("main", &lines).await, status, None);
             assert!(message.contains(said), "{message}");
         }
+        // A pointer is the file that it stands for: Git has one name for both.
+        let pointed = hub.commit(&[file("pointed.bin", &pointer(&there))]).await;
+        assert!(hub.read("main", "pointed.bin").await.expect(200).body == there);
+        assert_eq!(hub.commit(&[lfs_file("pointed.bin", &there)]).await, pointed);
+        let head = hub.commit(&[deleted("pointed.bin")]).await;
+        // git-lfs would find the objects of such a repository no more.
+        Repository::of(server.base_url(), "team/plain").push(b"a layer").await;
+        let plain = Hub { name: "models/Team/Plain".to_owned(), ..hub.clone() };
+        let message = refused(&plain.create().await, 409, None);
+        assert!(message.contains("team/plain is a repository"), "{message}");
+        Hub { name: "datasets/team/plain".to_owned(), ..hub.clone() }.create().await.expect(200);
+
         let lines = [header(None), file("x", "x")];
         refused(&hub.send("nowhere", &lines).await, 404, Some("RevisionNotFound"));
         refused(&hub.send(&head, &lines).await, 400, None);
@@ -237,6 +258,16 @@ fn collected(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
         let info = hub.get("revision/main").await.expect(200).json();
         assert_eq!(info["siblings"], json!([]));
         hub.commit(&[file("d/shared", "shared")]).await;
+        // A deletion that was begun before finds nothing in it that is its own.
+        let (db, name) = (api::database(&stack).await, "team/models/m".parse().expect("a name"));
+        assert!(db.empty_hub_repository(&name, Utc::now(), 100).await.expect("an answer"));
+        assert_eq!(hub.read("main", "d/shared").await.expect(200).body, b"shared"[..]);
+        // One that breaks off is finished by a cleaning.
+        assert!(db.end_hub_repository(&name, Utc::now()).await.expect("an answer"));
+        assert!(db.find_hub_repository(&name).await.expect("an answer").is_some());
+        stack.command(&["cleanup"]).await.done();
+        assert_eq!(db.find_hub_repository(&name).await.expect("an answer"), None);
+        db.close().await;
     }
     .boxed()
 }

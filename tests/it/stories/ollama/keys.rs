@@ -105,12 +105,12 @@ fn once(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
         ask(&first, &key.authorization(&first)).await.expect(200);
         let message = ask(&first, &key.authorization(&first)).await.refused(401, "UNAUTHORIZED");
         assert!(message.contains("was sent before"), "{message}");
-        // Nor is it taken by a replica that is reached under the same name.
+        // Nor is it taken by another service here, which is told to be the one that it was signed for.
         let host = servers[0].base_url().trim_start_matches("http://");
         let elsewhere = first.replace(servers[0].base_url(), servers[1].base_url());
         let again = crate::support::http().get(&elsewhere).header(HOST, host);
         let again = Answer::to(again.header(AUTHORIZATION, key.authorization(&first))).await;
-        assert!(again.refused(401, "UNAUTHORIZED").contains("was sent before"));
+        assert!(again.refused(401, "UNAUTHORIZED").contains("--public-url"));
 
         for (seconds, is_taken) in [(-290, true), (290, true), (-310, false), (310, false)] {
             let url = url(&servers[0], &query(scope, seconds));
@@ -130,6 +130,10 @@ fn once(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
         let path = format!("/service/token?{}", query(scope, 0));
         let public = format!("https://registry.example/below{path}");
         ask(&format!("{}{path}", known.base_url()), &key.authorization(&public)).await.expect(200);
+        // A replica is reached under the same name.
+        let replica = stack.guarded_server(&["--public-url", "https://registry.example/below"]).await;
+        let again = ask(&format!("{}{path}", replica.base_url()), &key.authorization(&public)).await;
+        assert!(again.refused(401, "UNAUTHORIZED").contains("was sent before"));
         let local = format!("{}/service/token?{}", known.base_url(), query(scope, 0));
         ask(&local, &key.authorization(&local)).await.refused(401, "UNAUTHORIZED");
         // What is not whole.
