@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use axum::http::header::LOCATION;
+use axum::http::header::{ETAG, LOCATION};
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 
 use super::error::{REPO_COMMIT, entry_not_found, text};
@@ -28,7 +28,9 @@ pub(super) async fn file(call: &Call<'_>, at: &Revision, path: &FilePath) -> Ans
         *response.status_mut() = StatusCode::FOUND;
     }
     let headers = response.headers_mut();
-    // Becomes a file's name in clients' caches, before any other `ETag`.
+    // What is compared when it is asked again; a redirect has none by itself.
+    headers.entry(ETAG).or_insert_with(|| text(&download::quoted(&file.digest)));
+    // Becomes a file's name in clients' caches.
     let etag = text(&format!("\"{}\"", file.digest.hex()));
     headers.insert(LINKED_ETAG, etag);
     headers.insert(LINKED_SIZE, HeaderValue::from(file.size));
