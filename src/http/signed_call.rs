@@ -41,7 +41,7 @@ pub(super) fn path_to_read(
 
 /// A path of Git LFS about a repository. What a name ends with as that of a Git host's does is taken off there.
 pub(super) fn lfs_path(name: &RepositoryName, rest: &str) -> String {
-    let suffix = if name.as_str().ends_with(".git") { ".git" } else { "" };
+    let suffix = name.as_str().strip_suffix(".git").map_or("", |_| ".git");
     format!("/{name}{suffix}{LFS}{rest}")
 }
 

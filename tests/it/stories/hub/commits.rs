@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::Utc;
 use futures_util::future::{BoxFuture, FutureExt, join_all};
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -260,10 +259,11 @@ fn collected(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
         hub.commit(&[file("d/shared", "shared")]).await;
         // A deletion that was begun before finds nothing in it that is its own.
         let (db, name) = (api::database(&stack).await, "team/models/m".parse().expect("a name"));
-        assert!(db.empty_hub_repository(&name, Utc::now(), 100).await.expect("an answer"));
+        let now = db.clock().await.expect("the database's clock").now();
+        assert!(db.empty_hub_repository(&name, now, 100).await.expect("an answer"));
         assert_eq!(hub.read("main", "d/shared").await.expect(200).body, b"shared"[..]);
         // One that breaks off is finished by a cleaning.
-        assert!(db.end_hub_repository(&name, Utc::now()).await.expect("an answer"));
+        assert!(db.end_hub_repository(&name, now).await.expect("an answer"));
         assert!(db.find_hub_repository(&name).await.expect("an answer").is_some());
         stack.command(&["cleanup"]).await.done();
         assert_eq!(db.find_hub_repository(&name).await.expect("an answer"), None);
