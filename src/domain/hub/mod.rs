@@ -99,13 +99,6 @@ impl HubName {
         Self::new(kind, full_name).ok()
     }
 
-    /// The repository that git-lfs would find no more at the URL of its Git host, if there were one; of a model alone.
-    #[must_use]
-    pub fn shadowed(&self) -> Option<RepositoryName> {
-        let lower = self.full_name.to_ascii_lowercase();
-        (self.kind == RepositoryKind::Models).then(|| lower.parse().ok()).flatten()
-    }
-
     /// The repository of the registry that has its blobs: `project/models/name`.
     #[must_use]
     pub const fn repository(&self) -> &RepositoryName {

@@ -33,14 +33,6 @@ impl Service {
             }
             self.empty_hub_repository(name.repository()).await?;
         }
-        // git-lfs would find the objects of that no more.
-        if let Some(plain) = name.shadowed()
-            && self.db.has_repository(&plain).await?
-        {
-            return Err(ServiceError::Exists(format!(
-                "{plain} is a repository of the registry or of Git LFS already; choose another name"
-            )));
-        }
         let now = self.clock.now();
         let nothing = tree_oid(&Tree::new());
         let first = Commit::new(nothing, None, caller.name(), FIRST_COMMIT.to_owned(), now);

@@ -165,12 +165,6 @@ fn wrong(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
         assert!(hub.read("main", "pointed.bin").await.expect(200).body == there);
         assert_eq!(hub.commit(&[lfs_file("pointed.bin", &there)]).await, pointed);
         let head = hub.commit(&[deleted("pointed.bin")]).await;
-        // git-lfs would find the objects of such a repository no more.
-        Repository::of(server.base_url(), "team/plain").push(b"a layer").await;
-        let plain = Hub { name: "models/Team/Plain".to_owned(), ..hub.clone() };
-        let message = refused(&plain.create().await, 409, None);
-        assert!(message.contains("team/plain is a repository"), "{message}");
-        Hub { name: "datasets/team/plain".to_owned(), ..hub.clone() }.create().await.expect(200);
 
         let lines = [header(None), file("x", "x")];
         refused(&hub.send("nowhere", &lines).await, 404, Some("RevisionNotFound"));
