@@ -51,7 +51,8 @@ impl fmt::Display for CallGrant {
 }
 
 impl UrlSigner {
-    /// The URL of `path` with the query that carries `grant` out: `expires`, `user` and `signature`. What the call is for and about is up to whoever serves the path.
+    /// The URL of `path` with the query that carries `grant` out: `expires`, `user` and `signature`. What the call is for
+    /// and about is up to whoever serves the path.
     #[must_use]
     pub fn sign_call(&self, path: &str, grant: &CallGrant) -> String {
         let signature = hex::encode(self.mac_of(grant).finalize().into_bytes());

@@ -2,6 +2,8 @@
 //! upload session has it: what has not arrived yet, in parts side by side. git-lfs then says to the server that the object
 //! is there.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::io::{BufRead, Read, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -9,7 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use overside_client::{Blob, ConcurrencyLimit, Event, Progress};
+use overside_client::{Blob, ConcurrencyLimit, Event, Progress, Registry};
 use serde::{Deserialize, Serialize};
 use tokio::time::MissedTickBehavior;
 use url::Url;
@@ -91,6 +93,8 @@ impl Failure {
 
 pub async fn run(args: LfsAgentArgs) -> anyhow::Result<()> {
     let limit = args.transfer.limit();
+    // By where it is: one object after the other goes to the same server.
+    let mut servers = HashMap::new();
     // git-lfs closes the pipe where it is interrupted.
     while let Some(request) = next().await? {
         match request {
@@ -100,7 +104,7 @@ pub async fn run(args: LfsAgentArgs) -> anyhow::Result<()> {
                 answer(&Ready { error: Some(Failure::new(message)) })?;
             }
             Request::Upload(upload) => {
-                let sent = send(&upload, &args, &limit).await;
+                let sent = send(&upload, &args, &mut servers, &limit).await;
                 let error = sent.err().map(|error| Failure::new(format!("{error:#}")));
                 answer(&Report::Complete { oid: &upload.oid, error })?;
             }
@@ -122,12 +126,22 @@ impl Upload {
     }
 }
 
-async fn send(upload: &Upload, args: &LfsAgentArgs, limit: &ConcurrencyLimit) -> anyhow::Result<()> {
+async fn send(
+    upload: &Upload,
+    args: &LfsAgentArgs,
+    servers: &mut HashMap<String, Registry>,
+    limit: &ConcurrencyLimit,
+) -> anyhow::Result<()> {
     let digest: Digest = format!("sha256:{}", upload.oid).parse().context("the object's id is no SHA-256")?;
     let (name, id) = place(&upload.action.href).context("the server gives a URL that leads to no upload")?;
-    let server = upload.action.href.origin().ascii_serialization();
-    let registry = args.tls.builder(&server.parse()?)?.rate_limit(args.transfer.bwlimit).build()?;
-    let session = registry.repository(name).session_at(id, upload.action.href.clone());
+    let server = match servers.entry(upload.action.href.origin().ascii_serialization()) {
+        Entry::Occupied(known) => known.into_mut(),
+        Entry::Vacant(new) => {
+            let builder = args.tls.builder(&new.key().parse()?)?.rate_limit(args.transfer.bwlimit);
+            new.insert(builder.build()?)
+        }
+    };
+    let session = server.repository(name).session_at(id, upload.action.href.clone());
     let blob = Blob::from_hashed_file(&upload.path, digest).await?;
 
     let moved = Arc::new(AtomicU64::new(0));

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use super::git::{GitFile, GitOid, Tree, TreeEntry, tree_oid};
 use crate::domain::path::FilePath;
 
-/// Entries of all directories that one change touches: about 10 MiB in memory, and what one transaction writes.
+/// Entries of all directories that one change touches: some 10 MiB in memory, twice that where all names are as long as they
+/// may be, and what one transaction writes.
 pub const MAX_ENTRIES: usize = 50_000;
 /// Longest name of a file or a directory, in bytes: no client's disk takes a longer one.
 const MAX_NAME: usize = 255;

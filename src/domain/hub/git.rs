@@ -7,7 +7,7 @@ use std::str::FromStr;
 use chrono::{DateTime, Utc};
 use ring::digest::{Context, SHA1_FOR_LEGACY_USE_ONLY};
 
-use crate::domain::digest::Digest;
+use crate::domain::digest::{Algorithm, Digest};
 
 /// Stands for whoever commits where nobody signs in.
 const NOBODY: &str = "anybody";
@@ -89,9 +89,10 @@ pub fn pointer(digest: &Digest, size: u64) -> String {
 #[must_use]
 pub fn pointed(content: &[u8]) -> Option<(Digest, u64)> {
     let mut lines = std::str::from_utf8(content).ok()?.lines().skip(1);
-    let digest = lines.next()?.strip_prefix("oid ")?.parse().ok()?;
+    let digest: Digest = lines.next()?.strip_prefix("oid ")?.parse().ok()?;
     let size = lines.next()?.strip_prefix("size ")?.parse().ok()?;
-    (pointer(&digest, size).as_bytes() == content).then_some((digest, size))
+    let is_pointer = digest.algorithm() == Algorithm::Sha256 && pointer(&digest, size).as_bytes() == content;
+    is_pointer.then_some((digest, size))
 }
 
 /// A file in a tree.
@@ -190,6 +191,27 @@ mod tests {
     fn file(content: &[u8]) -> TreeEntry {
         let (oid, digest) = (GitOid::of_blob(content), Digest::EMPTY);
         TreeEntry::File(GitFile { oid, digest, size: 0, is_lfs: false })
+    }
+
+    #[test]
+    fn a_pointer_is_what_git_lfs_writes_and_nothing_else() {
+        let text = pointer(&Digest::EMPTY, 7);
+        assert_eq!(pointed(text.as_bytes()), Some((Digest::EMPTY, 7)));
+        let longer = text.replace("sha256:", "sha512:").replace('\n', "0\n");
+        let sha512 =
+            format!("version https://git-lfs.github.com/spec/v1\noid sha512:{}\nsize 7\n", "0".repeat(128));
+        for other in [
+            "",
+            "version",
+            text.trim_end(),
+            &text.replace("size 7", "size 07"),
+            &format!("{text}x"),
+            &longer,
+            &sha512,
+        ] {
+            assert_eq!(pointed(other.as_bytes()), None, "{other}");
+        }
+        assert_eq!(pointed(b"\xff\noid \xfe"), None);
     }
 
     /// As `git hash-object`, `git mktree` and `git commit-tree` of Git 2.39 name them.

@@ -80,7 +80,7 @@ async fn answer(service: Arc<Service>, request: Request) -> Answer {
         Route::Create => repositories::create(&service, &caller, &visitor, request).await,
         Route::Delete => repositories::delete(&service, &caller, &visitor, request).await,
         Route::List(kind) => repositories::list(&service, &caller, kind, request.uri()).await,
-        Route::Of(_, Area::Xet) => Err(no_xet()),
+        Route::Xet => Err(no_xet()),
         Route::Of(name, area) => {
             // What there is shows in what is to be sent.
             if matches!(endpoint, Endpoint::HubPreupload | Endpoint::HubCommit) {
@@ -113,8 +113,6 @@ async fn of_repository(call: &Call<'_>, endpoint: Endpoint, area: Area, body: Bo
         Area::Tag(at) if endpoint == Endpoint::HubCreateTag => repositories::tag(call, &at, body).await,
         Area::Tag(at) => repositories::delete_tag(call, &at).await,
         Area::Resolve(at, path) => resolve::file(call, &at, &path).await,
-        // Answered before.
-        Area::Xet => Err(no_xet()),
     }
 }
 

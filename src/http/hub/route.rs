@@ -22,6 +22,8 @@ pub(super) enum Route {
     Delete,
     ValidateCard,
     List(RepositoryKind),
+    /// A token of Xet, whatever it is to be for.
+    Xet,
     Of(HubName, Area),
 }
 
@@ -31,8 +33,6 @@ pub(super) enum Area {
     Info,
     AuthCheck,
     Refs,
-    /// One that is asked for a token of Xet.
-    Xet,
     Revision(Revision),
     Tree(Revision, Directory),
     PathsInfo(Revision),
@@ -54,6 +54,7 @@ impl Route {
             ["api", "repos", "delete"] => Ok(Self::Delete),
             ["api", "validate-yaml"] => Ok(Self::ValidateCard),
             ["api", kind] => kind.parse().map(Self::List).map_err(|_| HttpError::not_found()),
+            ["api", _, _, _, "xet-write-token" | "xet-read-token", _] => Ok(Self::Xet),
             ["api", kind, project, name, ref rest @ ..] => {
                 let kind = kind.parse().map_err(|_| HttpError::not_found())?;
                 Ok(Self::Of(named(kind, project, name)?, Area::parse(rest)?))
@@ -80,6 +81,7 @@ impl Route {
             Self::Delete => ((*method == Method::DELETE).then_some(E::HubDeleteRepository), "DELETE"),
             Self::ValidateCard => (is_post.then_some(E::HubValidateCard), "POST"),
             Self::List(_) => (is_get.then_some(E::HubListRepositories), "GET, HEAD"),
+            Self::Xet => (is_get.then_some(E::HubXetToken), "GET, HEAD"),
             Self::Of(_, area) => match area {
                 Area::PathsInfo(_) => (is_post.then_some(E::HubPathsInfo), "POST"),
                 Area::Preupload(_) => (is_post.then_some(E::HubPreupload), "POST"),
@@ -97,7 +99,6 @@ impl Route {
                 Area::Info => (is_get.then_some(E::HubReadRepository), "GET, HEAD"),
                 Area::AuthCheck => (is_get.then_some(E::HubAuthCheck), "GET, HEAD"),
                 Area::Refs => (is_get.then_some(E::HubListRefs), "GET, HEAD"),
-                Area::Xet => (is_get.then_some(E::HubXetToken), "GET, HEAD"),
                 Area::Revision(_) => (is_get.then_some(E::HubReadRevision), "GET, HEAD"),
                 Area::Tree(..) => (is_get.then_some(E::HubListTree), "GET, HEAD"),
                 Area::Commits(_) => (is_get.then_some(E::HubListCommits), "GET, HEAD"),
@@ -114,7 +115,6 @@ impl Area {
             [] => Ok(Self::Info),
             ["auth-check"] => Ok(Self::AuthCheck),
             ["refs"] => Ok(Self::Refs),
-            ["xet-write-token" | "xet-read-token", _] => Ok(Self::Xet),
             ["revision", at] => Ok(Self::Revision(revision(at)?)),
             ["tree", at, ref path @ ..] => {
                 let path: Vec<_> = path.iter().filter(|segment| !segment.is_empty()).copied().collect();

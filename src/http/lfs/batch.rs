@@ -14,7 +14,7 @@ use super::route::parse_oid;
 use super::wire::{
     Actions, AnsweredObject, BatchAnswer, BatchOperation, BatchRequest, ObjectAction, RequestedObject,
 };
-use super::{Answer, json, user};
+use super::{Answer, json};
 use crate::domain::access::{Action, Caller};
 use crate::domain::audit::{AuditedAction, Operation, ResourceType};
 use crate::domain::blob::Blob;
@@ -26,8 +26,7 @@ use crate::http::gate::{Visitor, challenged};
 use crate::http::origin::Origin;
 use crate::http::permit::keeping;
 use crate::http::redirects::{Asked, Redirects};
-use crate::http::signed_call;
-use crate::http::signed_call::lfs_path;
+use crate::http::signed_call::{self, lfs_path};
 use crate::memory::MemoryShare;
 use crate::service::{
     BatchOrigin, BatchWay, BatchedUpload, Presigned, Requirement, Service, ServiceError, SignedPart,
@@ -132,7 +131,8 @@ impl Batch<'_> {
                 BatchedUpload::Present => described(blob),
                 BatchedUpload::Refused(error) => refused(blob, error),
                 BatchedUpload::Begun { id, presigned, ends_at } => {
-                    let verify = Some(self.verify(id, ends_at)?);
+                    // For as long as the session lives: the bytes may take hours.
+                    let verify = Some(self.call((id, ends_at), "/verify", CallPurpose::Finalize)?);
                     let upload = Some(match presigned {
                         Some(Presigned::Put { request, .. }) => self.put(request),
                         Some(Presigned::Multipart { plan, parts, .. }) => {
@@ -141,8 +141,7 @@ impl Batch<'_> {
                         }
                         None => {
                             transfer = SESSION;
-                            let place = lfs_path(self.name, &format!("uploads/{id}"));
-                            self.call(&place, CallPurpose::Send, id.to_string(), ends_at)?
+                            self.call((id, ends_at), "", CallPurpose::Send)?
                         }
                     });
                     let actions = Actions { upload, verify, download: None };
@@ -188,35 +187,24 @@ impl Batch<'_> {
     /// sends by itself.
     fn put(&self, request: PresignedRequest) -> ObjectAction {
         let header = request.headers.into_iter().filter(|(name, _)| name != CONTENT_LENGTH.as_str());
-        ObjectAction {
-            href: self.complete(request.url),
-            header: header.collect(),
-            expires_in: self.seconds_until(request.expires_at),
-        }
+        ObjectAction { header: header.collect(), ..self.action(request.url, request.expires_at) }
     }
 
     /// One PUT for each part, and where the client says that they are there. Numbers have leading zeros: git-lfs sorts them
     /// as texts, and the agent sends the parts in that order.
     fn parts(
         &self,
-        (id, ends_at): (UploadId, DateTime<Utc>),
+        upload: (UploadId, DateTime<Utc>),
         part_size: u64,
         parts: SignedParts,
     ) -> Result<ObjectAction, HttpError> {
-        let place = lfs_path(self.name, &format!("uploads/{id}/complete"));
-        let mut action = self.call(&place, CallPurpose::Finalize, id.to_string(), ends_at)?;
+        let mut action = self.call(upload, "/complete", CallPurpose::Finalize)?;
         action.expires_in = self.seconds_until(parts.expires_at());
         action.header.insert("chunk_size".to_owned(), part_size.to_string());
         for SignedPart { part, request } in parts {
             action.header.insert(format!("{:05}", part.number.get()), self.complete(request.url));
         }
         Ok(action)
-    }
-
-    /// Good for as long as its session lives: the bytes may take hours.
-    fn verify(&self, id: UploadId, ends_at: DateTime<Utc>) -> Result<ObjectAction, HttpError> {
-        let place = lfs_path(self.name, &format!("uploads/{id}/verify"));
-        self.call(&place, CallPurpose::Finalize, id.to_string(), ends_at)
     }
 
     /// From the store, or else by a URL that leads back here.
@@ -226,30 +214,31 @@ impl Batch<'_> {
         let stays = |url: &str| redirects.is_some_and(|redirects| redirects.keeps(&asked, url));
         let ends_at = self.service.url_end();
         match self.service.blob_url(blob).await? {
-            Some(href) if !stays(&href) => {
-                Ok(ObjectAction { href, header: BTreeMap::new(), expires_in: self.seconds_until(ends_at) })
-            }
+            Some(url) if !stays(&url) => Ok(self.action(url, ends_at)),
             _ => {
-                let place = lfs_path(self.name, &format!("objects/{}", blob.digest.hex()));
-                let subject = signed_call::blob(self.name, &blob.digest);
-                self.call(&place, CallPurpose::ReadBlob, subject, ends_at)
+                let subject = (self.name, &blob.digest);
+                let path = signed_call::path_to_read(self.service, self.caller, subject, ends_at);
+                Ok(self.action(path.ok_or(ServiceError::BlobUnknown)?, ends_at))
             }
         }
     }
 
+    /// A request about an upload, below its place here.
     fn call(
         &self,
-        place: &str,
+        (id, ends_at): (UploadId, DateTime<Utc>),
+        rest: &str,
         purpose: CallPurpose,
-        subject: String,
-        ends_at: DateTime<Utc>,
     ) -> Result<ObjectAction, HttpError> {
-        let grant = CallGrant { purpose, subject, user: user(self.caller), expires: ends_at.timestamp() };
-        Ok(ObjectAction {
-            href: self.complete(self.service.sign_call(place, &grant)?),
-            header: BTreeMap::new(),
-            expires_in: self.seconds_until(ends_at),
-        })
+        let user = self.caller.name().map(str::to_owned);
+        let grant = CallGrant { purpose, subject: id.to_string(), user, expires: ends_at.timestamp() };
+        let place = lfs_path(self.name, &format!("uploads/{id}{rest}"));
+        Ok(self.action(self.service.sign_call(&place, &grant)?, ends_at))
+    }
+
+    fn action(&self, url: String, ends_at: DateTime<Utc>) -> ObjectAction {
+        let expires_in = self.seconds_until(ends_at);
+        ObjectAction { href: self.complete(url), header: BTreeMap::new(), expires_in }
     }
 
     fn complete(&self, url: String) -> String {

@@ -34,7 +34,6 @@ use super::gate::{self, Target, Visitor};
 use super::method_not_allowed;
 use super::oci::{describe_upload, read_blob};
 use super::permit::Permit;
-use crate::domain::access::Caller;
 use crate::domain::hub::{HubName, RepositoryKind};
 use crate::service::Service;
 use route::Route;
@@ -121,9 +120,4 @@ fn json(status: StatusCode, body: &impl Serialize) -> Answer {
     })?;
     let headers = [(CONTENT_TYPE, MEDIA_TYPE), (CACHE_CONTROL, HeaderValue::from_static("no-store"))];
     Ok((status, headers, body).into_response())
-}
-
-/// The name that a URL is signed for.
-fn user(caller: &Caller) -> Option<String> {
-    caller.name().map(str::to_owned)
 }

@@ -110,6 +110,14 @@ fn listed(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
         assert_eq!(pages(format!("{url}?recursive=true&limit=2")).await, whole);
         assert_eq!(pages(format!("{url}/a?recursive=true&limit=2")).await, whole[1..5]);
         assert_eq!(pages(format!("{url}/a/b?limit=1")).await, whole[2..4]);
+        // As deep as a file may lie: a page that ends there is gone on with there.
+        let deep = "d/".repeat(64);
+        hub.commit(&[file(&format!("{deep}e"), "x"), file(&format!("{deep}f"), "x")]).await;
+        let below = hub.get("tree/main/d?recursive=true").await.expect(200).json();
+        let below: Vec<_> = below.as_array().expect("entries").iter().map(path_of).collect();
+        assert_eq!((below.len(), below[64].as_str()), (65, format!("{deep}f").as_str()));
+        assert_eq!(pages(format!("{url}/d?recursive=true&limit=2")).await, below);
+        assert_eq!(pages(format!("{url}/{}?limit=1", deep.trim_end_matches('/'))).await, below[63..]);
         refused(&hub.get("tree/main/none").await, 404, Some("EntryNotFound"));
         let asked = json!({ "paths": ["a/b/", "a0", "none", "../x"], "expand": false });
         let info = hub.post("paths-info/main", &asked).await.expect(200).json();
