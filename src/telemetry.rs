@@ -2,12 +2,14 @@
 
 mod throttle;
 
+use std::str::FromStr;
 use std::time::Duration;
 
 use clap::ValueEnum;
 use tokio::time::Instant;
-use tracing_subscriber::EnvFilter;
-use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::{Layer, SubscriberExt};
+use tracing_subscriber::{fmt, util::SubscriberInitExt};
 
 pub use throttle::{Allowance, Throttle};
 
@@ -28,20 +30,15 @@ pub enum LogFormat {
 ///
 /// Says what is wrong with the directives.
 pub fn init(format: LogFormat, directives: &str) -> Result<(), String> {
-    let filter = EnvFilter::try_new(directives).map_err(|error| format!("--log {directives}: {error}"))?;
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    let installed = match format {
-        LogFormat::Text => {
-            builder.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).finish().try_init()
+    let filter = Targets::from_str(directives).map_err(|error| format!("--log {directives}: {error}"))?;
+    let lines = fmt::layer().with_writer(std::io::stderr);
+    let lines = match format {
+        LogFormat::Text => lines.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).boxed(),
+        LogFormat::Json => {
+            lines.json().flatten_event(true).with_current_span(true).with_span_list(false).boxed()
         }
-        LogFormat::Json => builder
-            .json()
-            .flatten_event(true)
-            .with_current_span(true)
-            .with_span_list(false)
-            .finish()
-            .try_init(),
     };
+    let installed = tracing_subscriber::registry().with(filter).with(lines).try_init();
     // Already installed by whoever embeds us: theirs stays.
     let _ = installed;
     Ok(())

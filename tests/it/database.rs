@@ -59,7 +59,7 @@ pub fn cases() -> Vec<(&'static str, Case)> {
         ("sessions_are_found_together", |db| sweep::found_together(db).boxed()),
         ("forgotten_sessions_take_their_parts_along", |db| sweep::forget(db).boxed()),
         ("connections_that_die_while_idle_cost_no_request", |db| severed(db).boxed()),
-        ("with_a_million_sessions_every_hot_statement_has_an_index", |db| plans::indexed(db).boxed()),
+        ("with_many_sessions_every_hot_statement_has_an_index", |db| plans::indexed(db).boxed()),
         ("a_blob_is_read_from_the_repositories_that_link_it_alone", |db| links(db).boxed()),
         ("a_blob_under_removal_is_neither_found_nor_linked_until_its_row_is_taken_over", |db| {
             removal::life_of_a_removal(db).boxed()

@@ -1,10 +1,16 @@
-//! What the databases make of the hot statements with a million sessions in the table: an index, each time.
+//! What the databases make of the hot statements with many sessions in the table: an index, each time.
 
+use std::env;
 use std::fmt::Write;
 use std::sync::Arc;
 
 use overside::db::Db;
 use sqlx::{AssertSqlSafe, Row};
+
+/// Sessions in PostgreSQL where nobody says how many. A million take minutes, and have the same plans.
+const SESSIONS: &str = "200000";
+/// How many.
+const HOW_MANY: &str = "OVERSIDE_TEST_SESSIONS";
 
 /// Of a hundred sessions ten are pending, thirty wait for their PUT, one is being finalized, the others have ended
 /// and all but ten of those are dealt with. Of the living one in fifty is due. UUIDs rise, as version 7 does.
@@ -24,13 +30,13 @@ const POSTGRES_SESSIONS: &str = "
         CASE WHEN i % 100 > 40 THEN began + interval '30 minutes' END,
         CASE WHEN i % 100 BETWEEN 51 AND 99 THEN began + interval '1 hour' END
     FROM (
-        SELECT i, now() - interval '51 hours' + i * interval '51 hours' / 1000000 AS began,
+        SELECT i, now() - interval '51 hours' + i * interval '51 hours' / ROWS AS began,
             CASE WHEN i % 100 < 10 THEN 'pending' WHEN i % 100 < 40 THEN 'uploading' WHEN i % 100 = 40 THEN 'finalizing'
                 WHEN i % 100 < 90 THEN 'completed' WHEN i % 100 < 95 THEN 'expired' WHEN i % 100 < 98 THEN 'aborted'
                 ELSE 'failed' END AS status
-        FROM generate_series(1, 1000000) AS i) AS mixed";
+        FROM generate_series(1, ROWS) AS i) AS mixed";
 
-/// A tenth of them: SQLite has one writer and the plans do not depend on it.
+/// Fewer: SQLite has one writer and the plans do not depend on it.
 const SQLITE_SESSIONS: &str = "
     WITH RECURSIVE counted (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM counted WHERE i < 100000),
     mixed AS (
@@ -162,8 +168,9 @@ pub async fn indexed(db: Arc<Db>) {
             let indexes: Vec<(String, String)> =
                 sqlx::query_as(INDEXES).fetch_all(&mut *connection).await.expect("indexes");
             let (names, definitions): (Vec<_>, Vec<_>) = indexes.into_iter().unzip();
-            let fill =
-                [BEFORE.to_owned(), format!("DROP INDEX {}", names.join(", ")), POSTGRES_SESSIONS.to_owned()];
+            let rows = env::var(HOW_MANY).unwrap_or_else(|_| SESSIONS.to_owned());
+            let sessions = POSTGRES_SESSIONS.replace("ROWS", &rows);
+            let fill = [BEFORE.to_owned(), format!("DROP INDEX {}", names.join(", ")), sessions];
             let rest = REST.iter().chain(&COUNTED).map(|sql| (*sql).to_owned());
             let fill = fill.into_iter().chain(rest);
             let fill = fill.chain(definitions).chain(["RESET ALL".to_owned(), "ANALYZE".to_owned()]);

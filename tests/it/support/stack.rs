@@ -40,9 +40,9 @@ pub enum StackKind {
 /// What a story is about, and so on which stacks it has something to show of its own.
 #[derive(Debug, Clone, Copy)]
 pub enum Shows {
-    /// Bytes on their way, what is lost, left or raced: each store answers otherwise.
+    /// What each store answers in its own way: how it is proven, what is lost or left there.
     Everything,
-    /// What a database decides: both are met, and both kinds of store with them.
+    /// What a database decides, or one kind of store: both are met.
     Databases,
     /// Replicas on several machines, which SQLite has none of.
     Replicas,
@@ -58,7 +58,6 @@ impl Shows {
             Self::Everything | Self::Databases => {
                 &[StackKind::PostgresSeaweedFs, StackKind::SqliteFilesystem]
             }
-            Self::Replicas if is_full => &[StackKind::PostgresSeaweedFs, StackKind::PostgresLocalStack],
             Self::Replicas => &[StackKind::PostgresSeaweedFs],
             Self::Once => &[StackKind::SqliteFilesystem],
         }

@@ -30,7 +30,7 @@ pub fn groups(servers: &Servers) -> Vec<Group> {
         (true, Shows::Once, archives::cases()),
         (true, Shows::Once, compressed::cases()),
         // What arrived and what did not, each store tells otherwise.
-        (true, Shows::Everything, interrupted::cases()),
+        (true, Shows::Databases, interrupted::cases()),
         (true, Shows::Once, malformed::cases()),
         (true, Shows::Databases, pipes::cases()),
         (true, Shows::Databases, removed::cases()),

@@ -18,7 +18,7 @@ use crate::support::Shows;
 
 pub fn groups() -> Vec<Group> {
     vec![
-        Group::new("upkeep::limits", Shows::Everything, limits::cases()),
+        Group::new("upkeep::limits", Shows::Databases, limits::cases()),
         Group::new("upkeep::limits", Shows::Databases, limits::input::cases()),
         Group::new("upkeep::limits", Shows::Once, limits::connections::cases()),
         Group::new("upkeep::limits_at_run_time", Shows::Databases, limits_at_run_time::cases()),

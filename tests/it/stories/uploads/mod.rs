@@ -28,14 +28,14 @@ pub fn groups(servers: &Servers) -> Vec<Group> {
     vec![
         Group::new("uploads::smoke", Shows::Everything, smoke::cases()),
         Group::new("uploads::protocol", Shows::Everything, protocol::cases()),
-        Group::new("uploads::lifetime", Shows::Everything, lifetime::cases()),
-        Group::new("uploads::concurrency", Shows::Everything, concurrency::cases()),
+        Group::new("uploads::lifetime", Shows::Databases, lifetime::cases()),
+        Group::new("uploads::concurrency", Shows::Databases, concurrency::cases()),
         Group::new("uploads::concurrency", Shows::Databases, concurrency::cases_of_crowds()),
         Group::new("uploads::crash", Shows::Everything, crash::cases()),
         Group::new("uploads::crash", Shows::Databases, crash::cases_of_databases()),
         Group::new("uploads::crash", Shows::Replicas, crash::cases_of_redirects()),
         Group::new("uploads::redirected", Shows::Replicas, redirected::cases()),
-        Group::new("uploads::slow_store", Shows::Everything, slow_store::cases()),
+        Group::new("uploads::slow_store", Shows::Databases, slow_store::cases()),
         Group::new("uploads::large", Shows::Everything, large::cases()),
         Group::new("uploads::clocks", Shows::Replicas, clocks::cases()).if_there(servers.faketime.is_some()),
     ]

@@ -14,7 +14,6 @@ use tokio::task::JoinHandle;
 
 use super::NAME;
 use crate::support::api::{Answer, Repository, Upload, content, digest_of};
-use crate::support::servers::Servers;
 use crate::support::trial::Story;
 use crate::support::{Stack, Store};
 
@@ -169,9 +168,7 @@ fn at_once(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
     async move {
         let server = stack.server(&[]).await;
         let repository = Repository::of(server.base_url(), NAME);
-        // LocalStack keeps objects in memory of its own.
-        let size = if is_localstack(&stack) { 9 << 20 } else { 64 << 20 };
-        let bytes = Bytes::from(content(size));
+        let bytes = Bytes::from(content(64 << 20));
         let push = |index: usize| {
             let (repository, bytes) = (&repository, bytes.clone());
             async move {
@@ -201,13 +198,6 @@ fn at_once(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
 
 const fn is_bucket(stack: &Stack) -> bool {
     matches!(stack.store, Store::S3 { .. })
-}
-
-fn is_localstack(stack: &Stack) -> bool {
-    match &stack.store {
-        Store::S3 { endpoint, .. } => Servers::from_environment().localstack.as_ref() == Some(endpoint),
-        Store::Filesystem { .. } => false,
-    }
 }
 
 /// Objects with the end of an upload, or with what a sender had in memory.
