@@ -67,6 +67,9 @@ CREATE TABLE repository_blob (
     -- A grace later the collector takes it out of the repository. Null while one refers to it, and for what was pushed
     -- and that none has referred to since.
     unreferenced_at TEXT,
+    -- Whether it stays until somebody deletes it, whatever refers to it: an object of Git LFS, which commits name that nobody
+    -- here sees.
+    is_kept         BOOLEAN NOT NULL DEFAULT FALSE,
     PRIMARY KEY (repository_id, blob_id)
 ) WITHOUT ROWID;
 CREATE INDEX repository_blob_blob ON repository_blob (blob_id);

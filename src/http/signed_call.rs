@@ -47,7 +47,7 @@ pub(super) fn lfs_path(name: &RepositoryName, rest: &str) -> String {
 
 /// Whoever the URL was signed for, if it was signed for this purpose and about this subject. Whatever the request signs in
 /// with is not looked at.
-pub(super) fn admit(
+pub(super) async fn admit(
     service: &Service,
     visitor: &Visitor,
     uri: &Uri,
@@ -60,7 +60,7 @@ pub(super) fn admit(
     let user = parameters.once("user").map_err(|_| mismatch())?.map(str::to_owned);
     let signature = parameters.text("signature")?.ok_or_else(mismatch)?;
     let grant = CallGrant { purpose, subject, user, expires: expires.ok_or_else(mismatch)? };
-    let caller = service.caller_of_call(&grant, signature, right, visitor.address())?;
+    let caller = service.caller_of_call(&grant, signature, right, visitor.address()).await?;
     visitor.identify_as(service, &caller)?;
     Ok(caller)
 }

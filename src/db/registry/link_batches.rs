@@ -19,7 +19,7 @@ macro_rules! find {
         concat!(
             "SELECT ",
             blob_columns!(),
-            ", repository_blob.unreferenced_at IS NOT NULL AS is_unreferenced
+            ", repository_blob.unreferenced_at IS NOT NULL AS is_unreferenced, repository_blob.is_kept
             FROM blob JOIN repository_blob ON repository_blob.blob_id = blob.id
             WHERE repository_blob.repository_id = ",
             repository_id!(),
@@ -60,9 +60,9 @@ pub(in crate::db) const COUNTED: Text = both!(counted);
 macro_rules! link {
     ($db:ident) => {
         concat!(
-            "INSERT INTO repository_blob (repository_id, blob_id, created_at) SELECT ",
+            "INSERT INTO repository_blob (repository_id, blob_id, created_at, is_kept) SELECT ",
             repository_id!(),
-            ", blob.id, $3 FROM blob WHERE blob.id ",
+            ", blob.id, $3, $4 FROM blob WHERE blob.id ",
             is_one_of!($db, ids "$2"),
             " ORDER BY blob.id ",
             on_known_link!()
@@ -81,11 +81,12 @@ impl Db {
     }
 
     /// Makes blobs readable from a repository, those that can be read and fit into its project one after the other. The
-    /// sizes of those.
+    /// sizes of those. `is_kept` has them stay whatever refers to them; those that are kept already are so in any case.
     pub async fn link_blobs(
         &self,
         repository: &RepositoryName,
         digests: &[Digest],
+        is_kept: bool,
         now: DateTime<Utc>,
     ) -> Result<HashMap<Digest, u64>> {
         let (project, name, digests) = (repository.project(), repository.to_string(), as_json(digests));
@@ -107,7 +108,8 @@ impl Db {
                     fits
                 });
             }
-            sqlx::query(link).bind(&name).bind(ids(&found)).bind(now).execute(&mut *transaction).await?;
+            let linking = sqlx::query(link).bind(&name).bind(ids(&found)).bind(now).bind(is_kept);
+            linking.execute(&mut *transaction).await?;
             found.into_iter().map(|(_, digest, size)| (digest, unsigned(size))).collect::<HashMap<_, _>>()
         })
     }

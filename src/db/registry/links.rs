@@ -21,8 +21,9 @@ use crate::domain::quota::QuotaKind;
 /// it means to use it.
 macro_rules! on_known_link {
     () => {
-        "ON CONFLICT (repository_id, blob_id) DO UPDATE SET unreferenced_at = NULL
-            WHERE repository_blob.unreferenced_at IS NOT NULL"
+        "ON CONFLICT (repository_id, blob_id) DO UPDATE
+            SET unreferenced_at = NULL, is_kept = repository_blob.is_kept OR excluded.is_kept
+            WHERE repository_blob.unreferenced_at IS NOT NULL OR (excluded.is_kept AND NOT repository_blob.is_kept)"
     };
 }
 pub(in crate::db) use on_known_link;
@@ -160,7 +161,8 @@ macro_rules! unlink_due {
 }
 pub(in crate::db) const UNLINK_DUE: Text = both!(unlink_due);
 
-/// Blobs of a manifest, a file or a tree that is gone, where no other one needs them. Their links are locked.
+/// Blobs of a manifest, a file or a tree that is gone, where nothing keeps them and no other one needs them. Their links are
+/// locked.
 macro_rules! mark_unneeded {
     ($db:ident) => {
         concat!(
@@ -168,7 +170,7 @@ macro_rules! mark_unneeded {
             repository_id!(),
             " AND blob_id ",
             is_one_of!($db, ids "$2"),
-            " AND ",
+            " AND NOT is_kept AND ",
             is_unneeded!()
         )
     };
@@ -178,7 +180,7 @@ pub(in crate::db) const MARK_UNNEEDED: Text = both!(mark_unneeded);
 pub(in crate::db) const FIND: &str = concat!(
     "SELECT ",
     blob_columns!(),
-    ", repository_blob.unreferenced_at IS NOT NULL AS is_unreferenced
+    ", repository_blob.unreferenced_at IS NOT NULL AS is_unreferenced, repository_blob.is_kept
     FROM repository_blob JOIN blob ON blob.id = repository_blob.blob_id
     WHERE repository_blob.repository_id = ",
     repository_id!(),
@@ -200,6 +202,8 @@ pub struct Link {
     pub blob: Blob,
     /// The last manifest or file that referred to it is gone: a grace later the blob leaves the repository.
     pub is_unreferenced: bool,
+    /// It stays whatever refers to it.
+    pub is_kept: bool,
 }
 
 #[derive(Debug, FromRow)]
@@ -207,13 +211,14 @@ pub(in crate::db) struct LinkRow {
     #[sqlx(flatten)]
     blob: BlobRow,
     is_unreferenced: bool,
+    is_kept: bool,
 }
 
 impl TryFrom<LinkRow> for Link {
     type Error = DbError;
 
-    fn try_from(LinkRow { blob, is_unreferenced }: LinkRow) -> Result<Self> {
-        Ok(Self { blob: blob.try_into()?, is_unreferenced })
+    fn try_from(LinkRow { blob, is_unreferenced, is_kept }: LinkRow) -> Result<Self> {
+        Ok(Self { blob: blob.try_into()?, is_unreferenced, is_kept })
     }
 }
 

@@ -11,7 +11,7 @@ use crate::db::{Db, DbError, Result, in_transaction, on_pool};
 use crate::domain::digest::Digest;
 use crate::domain::name::RepositoryName;
 use crate::domain::quota::{QuotaExceeded, QuotaKind};
-use crate::domain::upload::{Upload, UploadId};
+use crate::domain::upload::{Door, Upload, UploadId};
 
 /// What differs between the sessions of a batch comes as one array of objects, `$1`.
 macro_rules! field {
@@ -132,18 +132,14 @@ impl Db {
     /// Inserts the sessions of a batch, which have one repository, user, state and end, and each a digest and a size; and
     /// says of each in their order whether that was done. Where anything limits the project their sizes are held for
     /// them: those that fit, one after the other.
-    pub async fn insert_uploads(
-        &self,
-        uploads: &[(Upload, String)],
-        door: &'static str,
-    ) -> Result<Vec<Begun>> {
+    pub async fn insert_uploads(&self, uploads: &[(Upload, String)], door: Door) -> Result<Vec<Begun>> {
         let Some((first, _)) = uploads.first().cloned() else { return Ok(Vec::new()) };
         let sizes: Vec<i64> =
             uploads.iter().map(|(upload, _)| signed(upload.size.unwrap_or_default())).collect();
         let project = first.repository.project();
         let all = items(uploads);
         let sql = self.text(INSERT_UNLIMITED);
-        let inserted = on_pool!(self, pool => bind!(sql, all.clone(), &first, door)
+        let inserted = on_pool!(self, pool => bind!(sql, all.clone(), &first, door.as_str())
             .bind(project.as_str())
             .execute(pool)
             .await
@@ -165,7 +161,7 @@ impl Db {
             };
             let chosen: Value = all.as_array().into_iter().flatten().zip(&begun)
                 .filter(|(_, begun)| begun.is_ok()).map(|(item, _)| item.clone()).collect();
-            bind!(sql, chosen, &first, door).execute(&mut *transaction).await?;
+            bind!(sql, chosen, &first, door.as_str()).execute(&mut *transaction).await?;
             begun
         })
     }
@@ -177,7 +173,7 @@ impl Db {
         repository: &RepositoryName,
         user: Option<&str>,
         digests: &[Digest],
-        door: &'static str,
+        door: Door,
         limit: u32,
     ) -> Result<Vec<Upload>> {
         if digests.is_empty() {
@@ -188,7 +184,7 @@ impl Db {
             .bind(&digests)
             .bind(repository)
             .bind(user)
-            .bind(door)
+            .bind(door.as_str())
             .bind(i64::from(limit))
             .fetch_all(pool)
             .await)?;

@@ -5,14 +5,15 @@ use std::slice;
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use crate::db::registry::links::{LINK, MAKE_REPOSITORY, on_known_link};
+use crate::db::registry::links::{MAKE_REPOSITORY, on_known_link};
 use crate::db::rows::signed;
+use crate::db::text::repository_id;
 use crate::db::upkeep::audit;
 use crate::db::uploads::swap::{SWAP, swap, swap_statement};
 use crate::db::{Db, DbError, Result, in_transaction};
 use crate::domain::audit::AuditEntry;
 use crate::domain::blob::{Blob, Placement};
-use crate::domain::upload::Upload;
+use crate::domain::upload::{Door, Upload};
 
 /// A blob whose object is gone, is going, or may never come to its place: the new upload's takes over.
 macro_rules! replaces {
@@ -74,13 +75,22 @@ const INSERT_BLOB: &str = concat!(
     on_known_blob!("$10")
 );
 
+/// Kept where the upload came through the front door `$5`.
+const LINK_UPLOADED: &str = concat!(
+    "INSERT INTO repository_blob (repository_id, blob_id, created_at, is_kept) SELECT ",
+    repository_id!(),
+    ", blob.id, $3, COALESCE(door = $5, FALSE) FROM blob, blob_upload_session
+    WHERE blob.digest = $2 AND upload_uuid = $4 ",
+    on_known_link!()
+);
+
 /// All of it on PostgreSQL, in one round trip. The blob, its link and the audit log's entry come of the swapped row: where
 /// there is none, nothing is written. The link asks for the blob, which comes first therefore: `links.rs` locks in this order. A
 /// blob that is there already, and stays as it is, is not among the stored ones.
 pub(in crate::db) const COMMIT: &str = concat!(
     "WITH swapped AS (",
     swap_statement!(),
-    " RETURNING repository_name),
+    " RETURNING repository_name, door),
     stored AS (
         INSERT INTO blob (digest, size, proof, created_at, placed_at, sealed_by, sealed_path, sealed_etag,
             sealed_until, placing_until, exposed)
@@ -88,8 +98,9 @@ pub(in crate::db) const COMMIT: &str = concat!(
     on_known_blob!("$29"),
     " RETURNING id),
     linked AS (
-        INSERT INTO repository_blob (blob_id, repository_id, created_at)
-        SELECT COALESCE((SELECT id FROM stored), blob_to_link($21)), repository_to_link(repository_name), $20
+        INSERT INTO repository_blob (blob_id, repository_id, created_at, is_kept)
+        SELECT COALESCE((SELECT id FROM stored), blob_to_link($21)), repository_to_link(repository_name), $20,
+            COALESCE(door = $37, FALSE)
         FROM swapped ",
     on_known_link!(),
     "),
@@ -176,6 +187,7 @@ impl Db {
                     .bind(push.map(|entry| &entry.action.resource))
                     .bind(push.and_then(audit::project))
                     .bind(push.and_then(audit::address))
+                    .bind(Door::KEEPING.as_str())
                     .fetch_optional(pool)
                     .await?;
                 Ok(committed.is_some())
@@ -205,10 +217,12 @@ impl Db {
                             .bind(&before.repository)
                             .execute(&mut *transaction)
                             .await?;
-                        sqlx::query(LINK)
+                        sqlx::query(LINK_UPLOADED)
                             .bind(&before.repository)
                             .bind(digest)
                             .bind(blob.created_at)
+                            .bind(before.id.as_uuid())
+                            .bind(Door::KEEPING.as_str())
                             .execute(&mut *transaction)
                             .await?;
                         if let Some(push) = &push {

@@ -91,6 +91,32 @@ pub enum State {
     Expired,
 }
 
+/// A front door that takes batches. Sessions are found again by whoever comes through the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Door {
+    /// Git LFS.
+    Lfs,
+    /// The Hugging Face Hub.
+    Hub,
+    /// Ollama, with one blob each.
+    Ollama,
+}
+
+impl Door {
+    /// The one whose objects stay until somebody deletes them: what refers to them is kept elsewhere.
+    pub const KEEPING: Self = Self::Lfs;
+
+    /// As the session's row has it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Lfs => "lfs",
+            Self::Hub => "hub",
+            Self::Ollama => "ollama",
+        }
+    }
+}
+
 /// How the bytes come.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Transfer {

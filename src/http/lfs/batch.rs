@@ -19,7 +19,7 @@ use crate::domain::access::{Action, Caller};
 use crate::domain::audit::{AuditedAction, Operation, ResourceType};
 use crate::domain::blob::Blob;
 use crate::domain::name::RepositoryName;
-use crate::domain::upload::UploadId;
+use crate::domain::upload::{Door, UploadId};
 use crate::http::error::HttpError;
 use crate::http::extract::{INCOMPLETE, content_length, held, object, user_agent};
 use crate::http::gate::{Visitor, challenged};
@@ -41,9 +41,6 @@ const MAX_OBJECTS: usize = 1_000;
 const MAX_BATCH_BODY: usize = 8 * 1024 + 256 * MAX_OBJECTS;
 /// Bytes of a URL with its headers, more or less: what an answer takes until it is sent.
 const LONG_URL: usize = 1024;
-/// Sessions of this front door.
-const DOOR: &str = "lfs";
-const HUB_DOOR: &str = "hub";
 const BASIC: &str = "basic";
 /// One PUT for each part, named in `header` by its number, as the agent of Hugging Face's client takes it.
 const MULTIPART: &str = "multipart";
@@ -114,7 +111,7 @@ impl Batch<'_> {
         let ways = [(SESSION, BatchWay::Session), (MULTIPART, BatchWay::Parts)].into_iter();
         let ways = ways.filter(|(name, _)| offered.iter().any(|offered| offered == name));
         let ways: Vec<_> = ways.map(|(_, way)| way).collect();
-        let door = if self.is_hub { HUB_DOOR } else { DOOR };
+        let door = if self.is_hub { Door::Hub } else { Door::Lfs };
         let origin = BatchOrigin { door, user_agent, ways: &ways, is_plain: self.is_hub };
         let begun = self.service.begin_batch(self.caller, self.name, wanted, origin).await?;
         let urls = |begun: &BatchedUpload| match begun {

@@ -76,7 +76,7 @@ async fn answered(service: &Arc<Service>, request: Request) -> Answer {
         // The URL is the permission.
         Route::Object(digest) => {
             let request = request.into_parts().0;
-            read::admit(service, &visitor, &name, digest, &request.uri)?;
+            read::admit(service, &visitor, &name, digest, &request.uri).await?;
             let permit = Permit::take(service, endpoint, false).await?;
             return Ok(permit.into(read_blob(service, &name, &digest, &request).await?));
         }

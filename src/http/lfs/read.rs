@@ -12,7 +12,7 @@ use crate::service::Service;
 use crate::storage::signed_call::CallPurpose;
 
 /// The URL is the permission.
-pub(super) fn admit(
+pub(super) async fn admit(
     service: &Service,
     visitor: &Visitor,
     name: &RepositoryName,
@@ -20,5 +20,5 @@ pub(super) fn admit(
     uri: &Uri,
 ) -> Result<(), HttpError> {
     let call = (CallPurpose::ReadBlob, signed_call::blob(name, &digest));
-    signed_call::admit(service, visitor, uri, call, (name, Action::Pull)).map(drop)
+    signed_call::admit(service, visitor, uri, call, (name, Action::Pull)).await.map(drop)
 }

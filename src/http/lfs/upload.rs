@@ -35,7 +35,7 @@ pub(super) async fn status(
     id: UploadId,
     request: &Parts,
 ) -> Answer {
-    let caller = admit(service, visitor, name, (CallPurpose::Send, id), &request.uri)?;
+    let caller = admit(service, visitor, name, (CallPurpose::Send, id), &request.uri).await?;
     describe_upload(service, &caller, name, id, request).await
 }
 
@@ -47,7 +47,7 @@ pub(super) async fn verify(
     id: UploadId,
     request: Request,
 ) -> Answer {
-    let caller = admit(service, visitor, name, (CallPurpose::Finalize, id), request.uri())?;
+    let caller = admit(service, visitor, name, (CallPurpose::Finalize, id), request.uri()).await?;
     let asked: VerifyRequest = body(request).await?;
     let blob = wanted(&asked.oid, asked.size)?;
     let finishing = service.finish(&caller, name, id, (blob.digest, Some(blob.size)), ClientHints::default());
@@ -63,7 +63,7 @@ pub(super) async fn complete(
     id: UploadId,
     request: Request,
 ) -> Answer {
-    let caller = admit(service, visitor, name, (CallPurpose::Finalize, id), request.uri())?;
+    let caller = admit(service, visitor, name, (CallPurpose::Finalize, id), request.uri()).await?;
     let (parts, body) = request.into_parts();
     let held = held(service, &caller, content_length(&parts.headers), body, MAX_COMPLETION).await;
     let held =
@@ -84,7 +84,7 @@ pub(super) async fn complete(
 }
 
 /// The URL is the permission.
-fn admit(
+async fn admit(
     service: &Service,
     visitor: &Visitor,
     name: &RepositoryName,
@@ -92,5 +92,5 @@ fn admit(
     uri: &Uri,
 ) -> Result<Caller, HttpError> {
     tracing::Span::current().record("upload", tracing::field::display(id));
-    signed_call::admit(service, visitor, uri, (purpose, id.to_string()), (name, Action::Push))
+    signed_call::admit(service, visitor, uri, (purpose, id.to_string()), (name, Action::Push)).await
 }

@@ -186,12 +186,13 @@ impl Service {
         self.account_named(name).await
     }
 
-    /// Whether somebody who is not here, and could push to a repository, still may. What whoever signed in by another
-    /// issuer may do is in their token alone: they may as long as what they have begun lasts.
-    pub(in crate::service) async fn may_still_push(
+    /// Whether somebody who shows no credentials now, and could do this to a repository, still may. What whoever signed in by
+    /// another issuer may do is in their token alone: they may as long as what they have begun lasts.
+    pub(in crate::service) async fn may_still(
         &self,
         name: Option<&str>,
         repository: &RepositoryName,
+        action: Action,
     ) -> Result<bool> {
         if self.auth.is_none() {
             return Ok(true);
@@ -201,7 +202,7 @@ impl Service {
             Some(name) if is_of_issuer(name) => return Ok(true),
             Some(name) => self.account_named(name).await?,
         };
-        Ok(self.account_actions(&authority, &repository.project()).await?.contains(Action::Push))
+        Ok(self.account_actions(&authority, &repository.project()).await?.contains(action))
     }
 
     /// The rights of an account as they are now.

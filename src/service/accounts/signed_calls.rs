@@ -25,11 +25,13 @@ impl Service {
         self.after(self.settings().url_lifetime())
     }
 
-    /// Whoever the call was signed for, with the right to what it is for and to nothing else.
+    /// Whoever the call was signed for, with the right to what it is for and to nothing else. A URL may live as long as an
+    /// upload: its holder may have lost the right meanwhile.
     ///
     /// # Errors
-    /// [`ServiceError::Signature`] where nobody signed it, or its time is up.
-    pub fn caller_of_call(
+    /// [`ServiceError::Signature`] where nobody signed it, or its time is up; [`ServiceError::Denied`] where whom it was
+    /// signed for may not do this any more.
+    pub async fn caller_of_call(
         &self,
         grant: &CallGrant,
         signature: &str,
@@ -40,6 +42,9 @@ impl Service {
         signer.verify_call(grant, signature, self.clock.now())?;
         if self.auth.is_none() {
             return Ok(Caller { authority: Authority::Unchecked, address });
+        }
+        if !self.may_still(grant.user.as_deref(), repository, action).await? {
+            return Err(ServiceError::Denied);
         }
         let grants = TokenGrants {
             name: grant.user.clone(),

@@ -37,8 +37,7 @@ impl Service {
     ///
     /// # Errors
     ///
-    /// [`ServiceError::Denied`] where the caller may not push any more, [`ServiceError::Busy`] where it takes longer,
-    /// [`ServiceError::OtherDigest`] and [`ServiceError::SizeInvalid`] where the upload was begun for another blob, and
+    /// [`ServiceError::Busy`] where it takes longer, [`ServiceError::OtherDigest`] and [`ServiceError::SizeInvalid`] where the upload was begun for another blob, and
     /// those of [`Self::finalize`].
     pub async fn finish(
         self: &Arc<Self>,
@@ -49,10 +48,6 @@ impl Service {
         hints: ClientHints,
     ) -> Result<()> {
         let deadline = Instant::now() + PATIENCE_FOR_PROOF;
-        // The URL lives as long as its session: its holder may have lost the right meanwhile.
-        if !self.may_still_push(caller.name(), repository).await? {
-            return Err(ServiceError::Denied);
-        }
         let upload = self.upload(caller, repository, id).await?;
         if let Some(declared) = upload.declared_digest.filter(|declared| *declared != digest) {
             return Err(ServiceError::OtherDigest(declared));

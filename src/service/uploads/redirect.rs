@@ -5,14 +5,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::append::Chunk;
-use super::sign::{Presigned, SignMode, SignRequest};
+use super::batch::{BatchOrigin, BatchWay, BatchedUpload, WantedBlob};
+use super::sign::{Presigned, SignRequest};
 use crate::domain::access::Caller;
 use crate::domain::digest::{Algorithm, Digest};
 use crate::domain::duration::LONGEST_URL_LIFETIME;
 use crate::domain::name::RepositoryName;
 use crate::domain::part::{MAX_PART_SIZE, MIN_PART_SIZE, PartPlan};
 use crate::domain::range::ByteRange;
-use crate::domain::upload::{Refusal, State, Transfer, TransferMode, Upload, UploadId};
+use crate::domain::upload::{Door, Refusal, State, Transfer, TransferMode, Upload, UploadId};
 use crate::service::{Result, Service, ServiceError};
 use crate::storage::{Lengths, PresignedRequest};
 
@@ -84,12 +85,13 @@ impl Service {
         Ok(Some(signer.sign(part)))
     }
 
-    /// Begins an upload whose client tells digest and size, and sends the blob to a URL if it gets one. None where it is
+    /// Begins an upload whose client tells digest and size, and sends the blob to a URL if it gets one; or goes on with one
+    /// that it has begun before. None where it is
     /// not worth it, or where the store takes no such request; and where the project has no room: the client does not show
     /// why it is refused here, but does of what it sends through this service.
     ///
     /// # Errors
-    /// Those of [`Self::begin`].
+    /// Those of [`Self::begin`] and [`Self::begin_batch`].
     pub async fn begin_direct(
         self: &Arc<Self>,
         caller: &Caller,
@@ -99,14 +101,19 @@ impl Service {
     ) -> Result<(UploadId, Option<PresignedRequest>)> {
         let algorithm = digest.algorithm();
         let size = size.filter(|size| algorithm == Algorithm::Sha256 && self.is_worth_redirecting(*size));
-        if size.is_some() {
-            let mode = Some(SignMode::Put);
-            let asked = SignRequest { size, digest: Some(digest), mode, ..SignRequest::default() };
-            match self.begin_signed(caller, repository.clone(), &asked, algorithm, user_agent).await {
-                Ok((id, Presigned::Put { request, .. })) => return Ok((id, Some(request))),
-                Ok((id, Presigned::Multipart { .. })) => return Ok((id, None)),
-                Err(ServiceError::QuotaExceeded(_)) => {}
-                Err(error) => return Err(error),
+        if let Some(size) = size {
+            let origin =
+                BatchOrigin { door: Door::Ollama, user_agent, ways: &[BatchWay::Put], is_plain: false };
+            let begun = self.begin_batch(caller, &repository, &[WantedBlob { digest, size }], origin).await?;
+            match begun.into_iter().next() {
+                Some(BatchedUpload::Begun {
+                    id, presigned: Some(Presigned::Put { request, .. }), ..
+                }) => {
+                    return Ok((id, Some(request)));
+                }
+                Some(BatchedUpload::Refused(ServiceError::QuotaExceeded(_))) => {}
+                Some(BatchedUpload::Refused(error)) => return Err(error),
+                _ => {}
             }
         }
         let upload = self.begin(caller, repository, Some(digest), algorithm, None, user_agent).await?;

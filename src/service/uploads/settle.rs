@@ -12,6 +12,7 @@ use tokio::time::Instant;
 
 use super::finalize::{Claimant, ClientHints};
 use super::lease::POLL_INTERVAL;
+use crate::domain::access::Action;
 use crate::domain::digest::Digest;
 use crate::domain::name::RepositoryName;
 use crate::domain::upload::{Failure, Refusal, State, Upload};
@@ -176,7 +177,7 @@ impl Service {
         digest: Digest,
     ) -> Result<JoinHandle<Result<Digest>>> {
         if matches!(upload.state, State::Uploading { .. })
-            && !self.may_still_push(upload.user_id.as_deref(), &upload.repository).await?
+            && !self.may_still(upload.user_id.as_deref(), &upload.repository, Action::Push).await?
         {
             tracing::info!(upload = %upload.id, "whoever sent it may not push any more");
             self.abort_from(upload).await?;

@@ -9,13 +9,13 @@ use overside::db::{Db, DeletedProject, Reader, Unlinked};
 use overside::domain::access::Role;
 use overside::domain::digest::Digest;
 use overside::domain::file_lock::FileLock;
-use overside::domain::upload::{State, Transfer, Upload};
+use overside::domain::upload::{Door, State, Transfer, Upload};
 
 use super::manifests::{NAME, stored_blob};
 use super::quotas::{limit, usage};
 use super::{Case, begun, find, name, now};
 
-const DOOR: &str = "lfs";
+const DOOR: Door = Door::Lfs;
 
 pub fn cases() -> Vec<(&'static str, Case)> {
     vec![
@@ -79,7 +79,7 @@ async fn found(db: Arc<Db>) {
     let elsewhere = db.batched_uploads(&name("team/other"), Some("alice"), &[digest(1)], DOOR, 10).await;
     assert_eq!(elsewhere.expect("an answer"), vec![]);
     let elsewhere =
-        db.batched_uploads(&name("team/app/model"), Some("alice"), &[digest(1)], "other", 10).await;
+        db.batched_uploads(&name("team/app/model"), Some("alice"), &[digest(1)], Door::Hub, 10).await;
     assert_eq!(elsewhere.expect("an answer"), vec![]);
 
     // Put off, never back, and only while it waits.
@@ -166,17 +166,17 @@ async fn linked(db: Arc<Db>) {
     // As many as fit, and what a project has already fits always.
     super::accounts::project(&db, "small", false).await;
     limit(&db, "small", 7, -1).await;
-    let linked = db.link_blobs(&name("small/one"), &all, now()).await.expect("an answer");
+    let linked = db.link_blobs(&name("small/one"), &all, false, now()).await.expect("an answer");
     assert_eq!(linked.len(), 2, "each has three bytes: {linked:?}");
     assert!(linked.values().all(|size| *size == 3));
-    let again = db.link_blobs(&name("small/two"), &all, now()).await.expect("an answer");
+    let again = db.link_blobs(&name("small/two"), &all, false, now()).await.expect("an answer");
     assert_eq!(again.keys().collect::<HashSet<_>>(), linked.keys().collect::<HashSet<_>>());
     assert_eq!(usage(&db, "small").await[0], 6);
     let at_once = join_all((0..6).map(|number| {
         let (db, all) = (Arc::clone(&db), all.clone());
         tokio::spawn(async move {
             let repository = name(&format!("large/{}", number % 3));
-            db.link_blobs(&repository, &all, now()).await.expect("an answer").len()
+            db.link_blobs(&repository, &all, false, now()).await.expect("an answer").len()
         })
     }));
     assert!(at_once.await.into_iter().all(|linked| linked.expect("a task") == 3));
@@ -185,7 +185,7 @@ async fn linked(db: Arc<Db>) {
         let unlinked = db.unlink_blob(&name(repository), &stored[0], now()).await.expect("unlink");
         assert!(matches!(unlinked, Unlinked::Done | Unlinked::Absent));
     }
-    let linked = db.link_blobs(&name("large/0"), &all, now()).await.expect("an answer");
+    let linked = db.link_blobs(&name("large/0"), &all, false, now()).await.expect("an answer");
     assert_eq!(linked.keys().copied().collect::<HashSet<_>>(), HashSet::from([stored[1], stored[2]]));
 }
 

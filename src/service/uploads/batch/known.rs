@@ -13,7 +13,7 @@ use crate::domain::audit::{AuditedAction, Operation, ResourceType};
 use crate::domain::blob::Placement;
 use crate::domain::digest::Digest;
 use crate::domain::name::RepositoryName;
-use crate::domain::upload::{State, Upload};
+use crate::domain::upload::{Door, State, Upload};
 use crate::service::uploads::lease::POLL_INTERVAL;
 use crate::service::uploads::settle::{LONGEST_POLL, PATIENCE_FOR_PROOF};
 use crate::service::{Result, Service, ServiceError};
@@ -38,7 +38,7 @@ impl Service {
         caller: &Caller,
         repository: &RepositoryName,
         wanted: &[WantedBlob],
-        door: &'static str,
+        door: Door,
     ) -> Result<Known> {
         let digests: Vec<Digest> = wanted.iter().map(|blob| blob.digest).collect();
         let most = u32::try_from(digests.len()).unwrap_or(u32::MAX).saturating_mul(OPEN_OF_EACH);
@@ -70,17 +70,20 @@ impl Service {
     }
 
     /// Links what the repository lacks and the caller may read elsewhere, and keeps what it has and no manifest needs any
-    /// more. The sizes of what was linked.
+    /// more, or none shall be needed for from now on. The sizes of what was linked.
     pub(super) async fn link_batch(
         self: &Arc<Self>,
         caller: &Caller,
         repository: &RepositoryName,
         wanted: &[WantedBlob],
+        door: Door,
         known: &mut Known,
     ) -> Result<HashMap<Digest, u64>> {
         let absent: Vec<Digest> =
             wanted.iter().map(|blob| blob.digest).filter(|digest| known.size_of(digest).is_none()).collect();
-        let unneeded = known.links.values().filter(|link| link.is_unreferenced && is_readable(link));
+        let keeps = door == Door::KEEPING;
+        let is_unneeded = |link: &&Link| link.is_unreferenced || (keeps && !link.is_kept);
+        let unneeded = known.links.values().filter(|link| is_readable(link)).filter(is_unneeded);
         let unneeded: Vec<Digest> = unneeded.map(|link| link.blob.digest).collect();
         let elsewhere: Vec<Digest> = if absent.is_empty() {
             Vec::new()
@@ -91,7 +94,8 @@ impl Service {
             return Ok(HashMap::new());
         }
         let both = [unneeded.clone(), elsewhere.clone()].concat();
-        let linking = Arc::clone(self).link_recorded(caller.clone(), repository.clone(), both, elsewhere);
+        let linking =
+            Arc::clone(self).link_recorded(caller.clone(), repository.clone(), both, elsewhere, keeps);
         // What is linked is written to the audit log, whoever hangs up.
         let linked = self.outlive(linking).await??;
         // What the collector was faster with has left the repository.
@@ -107,8 +111,9 @@ impl Service {
         repository: RepositoryName,
         digests: Vec<Digest>,
         elsewhere: Vec<Digest>,
+        keeps: bool,
     ) -> Result<HashMap<Digest, u64>> {
-        let linked = self.db.link_blobs(&repository, &digests, self.clock.now()).await?;
+        let linked = self.db.link_blobs(&repository, &digests, keeps, self.clock.now()).await?;
         let mounted: HashSet<_> =
             elsewhere.into_iter().filter(|digest| linked.contains_key(digest)).collect();
         let action = |digest: Digest| AuditedAction {

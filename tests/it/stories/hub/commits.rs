@@ -99,11 +99,12 @@ fn repeated(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
 
 fn at_once(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
     async move {
-        let server = stack.server(&[]).await;
-        let hub = Hub::of(&server, "models/team/m");
+        let replicas = [stack.server(&[]).await, stack.server(&[]).await];
+        let hubs = replicas.each_ref().map(|server| Hub::of(server, "models/team/m"));
+        let hub = &hubs[0];
         hub.create().await.expect(200);
         join_all((0..AT_ONCE).map(|number| {
-            let hub = hub.clone();
+            let hub = hubs[number % 2].clone();
             async move { hub.commit(&[file(&format!("d{}/{number}", number % 2), "same")]).await }
         }))
         .await;

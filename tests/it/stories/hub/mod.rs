@@ -4,6 +4,8 @@
 mod client;
 // Commits, and what is wrong with them.
 mod commits;
+// Commits whose replica dies.
+mod killed;
 // What is read, and who may read it.
 mod reads;
 
@@ -18,7 +20,10 @@ use crate::support::{Login, Servers, Shows, http};
 
 pub fn groups(servers: &Servers) -> Vec<Group> {
     let stories = [commits::cases(), reads::cases()].concat();
-    let mut groups = vec![Group::new("hub", Shows::Databases, stories)];
+    let mut groups = vec![
+        Group::new("hub", Shows::Databases, stories),
+        Group::new("hub", Shows::Replicas, killed::cases()),
+    ];
     for (module, client) in client::CLIENTS {
         let group = Group::new(module, Shows::Databases, client::cases(client));
         groups.push(group.if_there(client.program(servers).is_some()));

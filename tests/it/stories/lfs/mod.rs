@@ -4,6 +4,8 @@
 mod batches;
 // What a batch costs, and what it takes when it comes again.
 mod counted;
+// What else has the bytes of an object, and goes.
+mod kept;
 // Locks on files.
 mod locks;
 // Who may know of what.
@@ -45,6 +47,8 @@ pub fn groups() -> Vec<Group> {
         ("a_batch_that_makes_no_sense_is_refused", |s| wrong::batches(s).boxed()),
         ("a_signed_url_is_good_for_one_thing", |s| wrong::urls(s).boxed()),
         ("an_object_is_told_of_only_to_whoever_may_read_it", |s| readers::told(s).boxed()),
+        ("a_signed_url_is_worth_what_its_user_may_do_now", |s| readers::revoked(s).boxed()),
+        ("an_object_stays_when_an_image_goes_that_has_its_bytes", |s| kept::kept(s).boxed()),
         ("who_may_not_is_told_how_to_sign_in_or_that_they_may_not", |s| readers::refused(s).boxed()),
         ("locks_are_listed_in_pages_and_end_with_their_project", |s| locks::listed(s).boxed()),
     ];

@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use overside::domain::access::Role;
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use super::{Lfs, nothing_is_left, object};
-use crate::support::api::content;
-use crate::support::{Accounts, Stack};
+use super::{Lfs, nothing_is_left, object, put, verify};
+use crate::support::api::{Answer, content, digest_of};
+use crate::support::{Accounts, Stack, Store};
 
 /// For the log, on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -101,4 +101,38 @@ pub async fn refused(stack: Arc<Stack>) {
     let answer = Lfs::of(&server, "outer/model").batch("download", &[object(b"some")]).await.expect(200);
     assert_eq!(answer.json()["objects"][0]["error"]["code"], 404);
     nothing_is_left(&stack).await;
+}
+
+/// A URL lives for hours, and whom it was signed for may lose the right meanwhile.
+pub async fn revoked(stack: Arc<Stack>) {
+    let server = stack.guarded_server(&[]).await;
+    let accounts = Accounts::of(&stack).await;
+    let project = accounts.project("team", false).await;
+    let dev = accounts.user_as("dev", "team", Role::Developer).await;
+    let lfs = Lfs::of(&server, "team/model").by(&dev);
+    let (stored, sent) = (content(2_000), content(3_000));
+    lfs.push(&stored).await;
+    let asked = lfs.one("upload", &sent).await;
+    put(&lfs.http, &asked["actions"]["upload"], sent.clone()).await.expect(200);
+    let large = json!({ "oid": digest_of(b"not that large").hex(), "size": 200 << 20 });
+    let batch = json!({ "operation": "upload", "transfers": ["overside"], "objects": [large] });
+    let batch = lfs.post("objects/batch", &batch).await.expect(200).json();
+    let status = batch["objects"][0]["actions"]["upload"]["href"].as_str().expect("a URL").to_owned();
+    let download = lfs.one("download", &stored).await["actions"]["download"].clone();
+    let download = download["href"].as_str().expect("a URL").to_owned();
+    let get = async |url: &str| Answer::to(lfs.http.get(url).header("accept", "application/json")).await;
+    get(&status).await.expect(200);
+
+    accounts.member("team", "dev", Role::Guest).await;
+    super::refused(&verify(&lfs.http, &asked, &object(&sent)).await, 403);
+    get(&status).await.refused(403, "DENIED");
+    get(&download).await.expect(200);
+    assert_eq!(lfs.one("download", &sent).await["error"]["code"], 404);
+    let db = crate::support::api::database(&stack).await;
+    let member = db.members(project, 10, 0).await.expect("members").0[0].id;
+    assert!(db.delete_member(project, member).await.expect("an answer"));
+    db.close().await;
+    // A bucket asks nobody.
+    let expected = if matches!(stack.store, Store::S3 { .. }) { 200 } else { 403 };
+    assert_eq!(get(&download).await.status, expected);
 }
