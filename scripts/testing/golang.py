@@ -9,17 +9,17 @@ from testing.installed import BUILD_CACHE, INSTALLED, ROOT, install_environment,
 
 # What oras' go.mod asks for, the newest of them.
 GO_LEAST = (1, 26, 7)
-# A third less to compile. Clients mostly wait, and what is hot in Go is in assembly.
+# A third less to compile, for clients: they mostly wait, and what is hot in Go is in assembly.
 UNOPTIMISED = "-gcflags=all=-N -l"
 
 
-def install_go_program(name, source):
+def install_go_program(name, source, flags=(UNOPTIMISED,)):
     """`source` is a program's path with its version; or several, and flags before them, with blanks between."""
     folder = INSTALLED / name
     if is_installed(folder, source):
         return
     print(f"building {source}", file=sys.stderr)
-    run_go(["install", UNOPTIMISED, "-ldflags=-s -w", *source.split()], {"GOBIN": str(folder / "bin")})
+    run_go(["install", *flags, "-ldflags=-s -w", *source.split()], {"GOBIN": str(folder / "bin")})
     mark_installed(folder, source)
 
 

@@ -44,7 +44,7 @@ pub enum Shows {
     Everything,
     /// What a database decides, or one kind of store: both are met.
     Databases,
-    /// Replicas on several machines, which SQLite has none of.
+    /// Replicas on several machines, and their wire to the database: SQLite has neither.
     Replicas,
     /// What no database and no store has a part in.
     Once,

@@ -55,7 +55,7 @@ pub fn cases() -> Vec<Story> {
     ]
 }
 
-/// What the store answers has no part in where these fall.
+/// Where there is a wire to the database. What the store answers has no part in where these fall.
 pub fn cases_of_databases() -> Vec<Story> {
     vec![
         ("a_kill_at_any_request_to_the_database_loses_nothing_of_a_put_that_is_read_back", |stack| {
@@ -104,7 +104,7 @@ fn survives(stack: Arc<Stack>, operation: Operation, wire: Wire) -> BoxFuture<'s
         stack.database.limit("team", [1 << 40, -1]).await;
         let sessions = match &stack.store {
             Store::S3 { .. } => strikes::at_every_step(&stack, &survivor, operation, wire).await,
-            Store::Filesystem { .. } => kills::at_random(&stack, &survivor, operation, wire).await,
+            Store::Filesystem { .. } => kills::at_random(&stack, &survivor, operation).await,
         };
         clean(&stack, &survivor, operation, &sessions).await;
     }

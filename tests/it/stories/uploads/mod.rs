@@ -32,7 +32,7 @@ pub fn groups(servers: &Servers) -> Vec<Group> {
         Group::new("uploads::concurrency", Shows::Databases, concurrency::cases()),
         Group::new("uploads::concurrency", Shows::Databases, concurrency::cases_of_crowds()),
         Group::new("uploads::crash", Shows::Everything, crash::cases()),
-        Group::new("uploads::crash", Shows::Databases, crash::cases_of_databases()),
+        Group::new("uploads::crash", Shows::Replicas, crash::cases_of_databases()),
         Group::new("uploads::crash", Shows::Replicas, crash::cases_of_redirects()),
         Group::new("uploads::redirected", Shows::Replicas, redirected::cases()),
         Group::new("uploads::slow_store", Shows::Databases, slow_store::cases()),
