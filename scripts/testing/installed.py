@@ -149,6 +149,35 @@ def install_chromium():
     if not chromium():
         fail("the package chromium-headless-shell brought no program of this name")
     install_uppy()
+    install_javascript()
+
+
+def install_javascript():
+    """`clients/js` as it is here, built: nothing is written into the checkout. Only where npm is, as with Uppy."""
+    folder, source = INSTALLED / "javascript", ROOT / "clients/js"
+    if not shutil.which("npm"):
+        print("left out, npm is not installed: the client in JavaScript", file=sys.stderr)
+        return
+    left_out = shutil.ignore_patterns("node_modules", "dist")
+    wanted = {
+        str(path.relative_to(source)): path.read_text()
+        for path in sorted(source.rglob("*"))
+        if path.is_file() and not {"node_modules", "dist"} & set(path.relative_to(source).parts)
+    }
+    if is_installed(folder, wanted):
+        return
+    shutil.rmtree(folder, ignore_errors=True)
+    # Its licence is two folders above.
+    shutil.copytree(source, folder / "clients/js", ignore=left_out)
+    shutil.copy(ROOT / "LICENSE", folder)
+    run(["npm", "ci", "--silent", "--no-audit", "--no-fund"], cwd=folder / "clients/js")
+    run(["npm", "run", "--silent", "build"], cwd=folder / "clients/js")
+    mark_installed(folder, wanted)
+
+
+def javascript():
+    folder = INSTALLED / "javascript/clients/js"
+    return folder if (folder / "dist").exists() else None
 
 
 def install_uppy():

@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use axum::extract::Request;
-use axum::http::StatusCode;
-use axum::http::header::CONTENT_LENGTH;
+use axum::http::header::{CONTENT_LENGTH, RETRY_AFTER};
 use axum::http::request::Parts;
+use axum::http::{HeaderValue, StatusCode};
 use chrono::{DateTime, Utc};
 
 use super::error::of_object;
@@ -41,6 +41,9 @@ const MAX_OBJECTS: usize = 1_000;
 const MAX_BATCH_BODY: usize = 8 * 1024 + 256 * MAX_OBJECTS;
 /// Bytes of a URL with its headers, more or less: what an answer takes until it is sent.
 const LONG_URL: usize = 1024;
+/// When to ask again for what is still being proven, in seconds. git-lfs asks eight times, each of which waits here for as
+/// long: so an object of 5 GiB has six minutes.
+const WHILE_PROVING: HeaderValue = HeaderValue::from_static("20");
 const BASIC: &str = "basic";
 /// One PUT for each part, named in `header` by its number, as the agent of Hugging Face's client takes it.
 const MULTIPART: &str = "multipart";
@@ -113,7 +116,11 @@ impl Batch<'_> {
         let ways: Vec<_> = ways.map(|(_, way)| way).collect();
         let door = if self.is_hub { Door::Hub } else { Door::Lfs };
         let origin = BatchOrigin { door, user_agent, ways: &ways, is_plain: self.is_hub };
-        let begun = self.service.begin_batch(self.caller, self.name, wanted, origin).await?;
+        let begun = self.service.begin_batch(self.caller, self.name, wanted, origin).await;
+        let begun = begun.map_err(|error| match error {
+            ServiceError::Busy(_) => HttpError::from(error).with_header(RETRY_AFTER, WHILE_PROVING),
+            error => error.into(),
+        })?;
         let urls = |begun: &BatchedUpload| match begun {
             BatchedUpload::Begun { presigned: Some(Presigned::Multipart { plan, .. }), .. } => {
                 usize::from(plan.part_count()) + 2

@@ -71,6 +71,8 @@ pub struct Servers {
     pub chromium: Option<PathBuf>,
     /// Its example, bundled: only where npm was there to fetch Uppy with.
     pub uppy: Option<PathBuf>,
+    /// The folder of `clients/js`, built: only where npm was there.
+    pub javascript: Option<PathBuf>,
     /// The library of libfaketime that gives a process another clock.
     pub faketime: Option<PathBuf>,
 }
@@ -98,6 +100,7 @@ impl Servers {
                 .collect(),
             chromium: program("OVERSIDE_TEST_CHROMIUM"),
             uppy: program("OVERSIDE_TEST_UPPY"),
+            javascript: program("OVERSIDE_TEST_JAVASCRIPT"),
             faketime: program("OVERSIDE_TEST_FAKETIME"),
         }
     }

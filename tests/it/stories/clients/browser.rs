@@ -11,6 +11,7 @@ use axum::http::header::CONTENT_TYPE;
 use axum::response::{Html, IntoResponse};
 use axum::routing::{get, post};
 use futures_util::future::{BoxFuture, FutureExt};
+use overside::domain::access::Role;
 use overside::domain::digest::Digest;
 use overside::domain::hash::Hasher;
 use serde::Deserialize;
@@ -21,7 +22,7 @@ use uuid::Uuid;
 
 use crate::support::process::{Process, Server};
 use crate::support::trial::{Story, not_here};
-use crate::support::{Servers, Stack, Store};
+use crate::support::{Accounts, Servers, Stack, Store};
 
 /// For a page to load, hash and send, on a machine that is busy.
 const REPORT_LIMIT: Duration = Duration::from_mins(2);
@@ -51,6 +52,10 @@ pub fn cases() -> Vec<Story> {
         ("a_page_of_another_origin_uploads_by_one_put_and_in_parts", |stack| uploads(stack).boxed()),
         ("uppy_uploads_by_one_put_that_is_signed_for_it", |stack| uppy(stack).boxed()),
         ("a_page_goes_on_with_an_upload_that_was_stopped", |stack| resumes(stack).boxed()),
+        ("the_client_in_javascript_passes_its_tests_in_node", |stack| javascript(stack, "node").boxed()),
+        ("the_client_in_javascript_passes_its_tests_in_a_browser", |stack| {
+            javascript(stack, "browser").boxed()
+        }),
         ("a_page_whose_origin_is_not_allowed_uploads_nothing", refused),
     ]
 }
@@ -91,6 +96,38 @@ async fn resumes(stack: Arc<Stack>) {
     assert!(done.puts - stopped.puts < PARTS, "it sends nothing again that has arrived: {report:?}");
     let digest = done.done();
     assert_eq!(downloaded(&server, digest).await, (LARGE, digest.parse().expect("a digest")));
+    drop(server);
+    site.remove().await;
+}
+
+/// `clients/js` has tests of its own, which are told where a service is.
+async fn javascript(stack: Arc<Stack>, place: &str) {
+    let servers = Servers::from_environment();
+    let Some(folder) = &servers.javascript else { not_here("npm was not there to build it with") };
+    let site = Site::new(&stack).await;
+    let store = match (&site.bucket, &servers.seaweedfs) {
+        (Some((client, name)), Some(endpoint)) => {
+            allow(client, name, "*").await;
+            endpoint.as_str().trim_end_matches('/').to_owned()
+        }
+        _ => String::new(),
+    };
+    let flags = ["--auth", "token", "--url-lifetime", "2s", "--part-size", "5MiB", "--cors-origin", "*"];
+    let server = site.server(&flags).await;
+    let accounts = Accounts::of(&stack).await;
+    accounts.project("team", false).await;
+    let login = accounts.user_as("dev", "team", Role::Maintainer).await;
+    let url = server.base_url().trim_end_matches('/').to_owned();
+    let mut node = stack.program(Path::new("node"));
+    node.current_dir(folder).args(["--test", &format!("test/{place}.test.js")]);
+    node.env("OVERSIDE_TEST_URL", &url)
+        .env("OVERSIDE_TEST_STORE", if store.is_empty() { &url } else { &store });
+    node.envs([("OVERSIDE_TEST_REPOSITORY", "team/js"), ("OVERSIDE_TEST_USERNAME", &login.name)]);
+    node.env("OVERSIDE_TEST_PASSWORD", &login.secret);
+    node.env("OVERSIDE_TEST_CHROMIUM", servers.chromium.expect("this is run where there is one"));
+    let done = stack.run(&mut node).await;
+    assert_eq!(done.code, Some(0), "{}{}", done.stdout, done.stderr);
+    assert!(done.stdout.contains("# fail 0") && !done.stdout.contains("# pass 0"), "{}", done.stdout);
     drop(server);
     site.remove().await;
 }
@@ -173,6 +210,7 @@ impl Site {
             // One of its own: rules are a bucket's, and the other stories' has none.
             Store::S3 { client, .. } => {
                 let name = format!("browser-{}", Uuid::now_v7().as_simple());
+                client.create_bucket().bucket(&name).send().await.expect("a bucket");
                 allow(client, &name, &origin).await;
                 Some((client.clone(), name))
             }
@@ -225,9 +263,8 @@ impl Drop for Site {
     }
 }
 
-/// Makes a bucket with the rule of `localstack/cors.json`, but for this origin alone.
+/// Gives a bucket the rule of `localstack/cors.json`, but for this origin alone.
 async fn allow(client: &Client, name: &str, origin: &str) {
-    client.create_bucket().bucket(name).send().await.expect("a bucket");
     let rule = CorsRule::builder()
         .allowed_origins(origin)
         .set_allowed_methods(Some(["GET", "HEAD", "PUT"].map(str::to_owned).to_vec()))
