@@ -1,0 +1,71 @@
+import { unreachable } from "./errors.js";
+import { takeHash, type HashMessage } from "./hash-thread.js";
+import type { Hashed } from "./hash.js";
+import type { HashOptions, Platform, Put, PutAnswer, SourceInput } from "./platform.js";
+import { blobSource, type Source } from "./source.js";
+
+async function open(input: SourceInput): Promise<Source> {
+  if (input instanceof Blob) return blobSource(input);
+  if (input instanceof Uint8Array) return blobSource(new Blob([input]));
+  throw new TypeError("a browser uploads a File, a Blob or a Uint8Array");
+}
+
+// A worker from a URL of the page's own origin: a policy without `blob:` lets it run.
+function hash(source: Source, { workerUrl, signal, onHashed }: HashOptions): Promise<Hashed> {
+  return new Promise((resolve, reject) => {
+    const worker =
+      workerUrl === undefined
+        ? new Worker(new URL("./worker.js", import.meta.url), { type: "module" })
+        : new Worker(workerUrl, { type: "module" });
+    const end = () => {
+      signal.removeEventListener("abort", stop);
+      worker.terminate();
+    };
+    const stop = () => {
+      end();
+      reject(signal.reason);
+    };
+    signal.addEventListener("abort", stop, { once: true });
+    worker.onmessage = ({ data }: MessageEvent<HashMessage>) => {
+      if (takeHash(data, { onHashed, resolve, reject })) end();
+    };
+    worker.onerror = (event) => {
+      end();
+      const why = event.message ? `: ${event.message}` : "";
+      reject(new Error(`the worker that hashes did not start${why}; serve overside/worker and give its address as workerUrl`));
+    };
+    worker.postMessage(source.handle);
+  });
+}
+
+// XMLHttpRequest, because a browser's fetch does not tell how much it has sent.
+function put({ url, headers, source, offset, size, signal, onSent }: Put): Promise<PutAnswer> {
+  return new Promise((resolve, reject) => {
+    signal.throwIfAborted();
+    const request = new XMLHttpRequest();
+    request.open("PUT", url);
+    for (const [name, value] of Object.entries(headers)) {
+      // The browser says the length itself, and lets nobody else.
+      if (name.toLowerCase() !== "content-length") request.setRequestHeader(name, value);
+    }
+    const stop = () => request.abort();
+    signal.addEventListener("abort", stop, { once: true });
+    request.upload.onprogress = ({ loaded }) => onSent(loaded);
+    // Asked only for what the answer exposes: a browser logs each refused header as an error.
+    const exposed = () => request.getAllResponseHeaders().toLowerCase();
+    const header = (name: string) => (exposed().includes(`${name}:`) ? request.getResponseHeader(name) : null);
+    request.onload = () =>
+      resolve({
+        status: request.status,
+        etag: header("etag"),
+        retryAfter: header("retry-after"),
+        body: request.responseText,
+      });
+    request.onerror = () => reject(unreachable(url, undefined));
+    request.onabort = () => reject(signal.reason);
+    request.onloadend = () => signal.removeEventListener("abort", stop);
+    request.send((source.handle as Blob).slice(offset, offset + size));
+  });
+}
+
+export const platform: Platform = { open, hash, put };
