@@ -49,6 +49,7 @@ export class Connection {
   readonly #tokens = new Map<string, { authorization: string; ends: number }>();
   /** The challenge that each kind of request has met. */
   readonly #challenges = new Map<string, Challenge>();
+  #current: Promise<Credentials | undefined> | undefined;
   #hasAnswered = false;
 
   constructor(readonly options: OversideOptions) {
@@ -74,7 +75,7 @@ export class Connection {
 
   /** Sends a request until it is answered, and gives the answer where that is no refusal. */
   async call(call: Call): Promise<Response> {
-    const retry = new Retry(call.signal, this.#hasAnswered ? undefined : FIRST_CONTACT_ATTEMPTS);
+    const retry = new Retry(call.signal);
     for (;;) {
       try {
         const answer = await this.#signedIn(call);
@@ -83,7 +84,7 @@ export class Connection {
       } catch (error) {
         call.signal?.throwIfAborted();
         if (!(error instanceof OversideError) || !mayPass(error)) throw error;
-        await retry.after(error);
+        await retry.after(error, this.#hasAnswered ? undefined : FIRST_CONTACT_ATTEMPTS);
       }
     }
   }
@@ -93,19 +94,30 @@ export class Connection {
     for (const [name, value] of Object.entries(call.query ?? {})) {
       if (value !== undefined) url.searchParams.set(name, String(value));
     }
-    // One right to push serves all of a repository's uploads, another one its downloads.
-    const purpose = /\/blobs\/uploads\//.test(url.pathname) ? url.pathname.replace(/uploads\/.*/, "") : url.pathname;
+    // One right to push serves all of a repository's uploads, one to pull all of its downloads.
+    const purpose = url.pathname.replace(/\/blobs\/(uploads\/)?.*/, "/blobs/$1");
     const challenge = this.#challenges.get(purpose);
-    const authorization = await this.#authorization(challenge, call.signal);
+    const current = this.#currentCredentials();
+    const authorization = await this.#authorization(await current, challenge, call.signal);
     const answer = await this.#send(url, call, authorization);
     if (answer.status !== 401) return answer;
     const next = readChallenge(answer.headers.get("www-authenticate")) ?? challenge;
     if (next !== undefined) this.#challenges.set(purpose, next);
     this.#tokens.delete(next?.scope ?? "");
-    const renewed = await this.#authorization(next, call.signal);
+    // Another request may have asked for others meanwhile.
+    if (authorization !== undefined && this.#current === current) this.#current = undefined;
+    const renewed = await this.#authorization(await this.#currentCredentials(), next, call.signal);
     if (renewed === undefined || renewed === authorization) return answer;
     await answer.body?.cancel();
     return this.#send(url, call, renewed);
+  }
+
+  #currentCredentials(): Promise<Credentials | undefined> {
+    this.#current ??= Promise.resolve(this.#credentials()).catch((error: unknown) => {
+      this.#current = undefined;
+      throw error;
+    });
+    return this.#current;
   }
 
   async #send(url: URL, call: Call, authorization: string | undefined): Promise<Response> {
@@ -121,11 +133,14 @@ export class Connection {
     return answer;
   }
 
-  async #authorization(challenge: Challenge | undefined, signal?: AbortSignal): Promise<string | undefined> {
+  async #authorization(
+    credentials: Credentials | undefined,
+    challenge: Challenge | undefined,
+    signal?: AbortSignal,
+  ): Promise<string | undefined> {
     const key = challenge?.scope ?? "";
     const known = this.#tokens.get(key);
     if (known !== undefined && known.ends > Date.now() + MARGIN) return known.authorization;
-    const credentials = await this.#credentials();
     if (credentials !== undefined && "token" in credentials) return `Bearer ${credentials.token}`;
     const basic = credentials === undefined ? undefined : basicAuthorization(credentials.username, credentials.password);
     // Nothing is sent before the server has asked for it; one that asks for nothing better gets the password.

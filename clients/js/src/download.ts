@@ -39,7 +39,6 @@ export async function download(
   const pull = async (controller: ReadableStreamDefaultController<Uint8Array>) => {
     for (;;) {
       try {
-        from ??= await connect();
         const { done, value } = await from.reader.read().catch((error: unknown) => {
           throw unreachable(from.url, error);
         });

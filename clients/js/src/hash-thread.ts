@@ -1,17 +1,24 @@
 import { OversideError } from "./errors.js";
 import { hashSource, type Hashed } from "./hash.js";
+import type { HashOptions } from "./platform.js";
 import type { Source } from "./source.js";
 
 /** What a hashing thread tells whoever started it. */
-export type HashMessage =
+type HashMessage =
   | { hashed: number }
   | { done: Hashed }
-  | { failed: { status: number; code: string; message: string } };
+  | { failed: { code: string; message: string } };
+
+/** A worker of a browser or of Node. */
+interface Thread {
+  listen(onMessage: (message: unknown) => void, onFailure: (error: unknown) => void): void;
+  terminate(): unknown;
+}
 
 /** How often progress is told, in bytes. */
 const REPORT = 4 * 1024 * 1024;
 
-/** What runs in the thread: opens the source, hashes it, and tells what comes of it. */
+/** Runs in the thread: opens the source, hashes it, and tells what comes of it. */
 export async function serveHash(open: () => Promise<Source> | Source, post: (message: HashMessage) => void): Promise<void> {
   try {
     let reported = 0;
@@ -22,21 +29,21 @@ export async function serveHash(open: () => Promise<Source> | Source, post: (mes
     });
     post({ done });
   } catch (error) {
-    const { status = 0, code = "UNEXPECTED", message } = error as Error & { status?: number; code?: string };
-    post({ failed: { status, code, message } });
+    const { code = "UNEXPECTED", message } = error as Error & { code?: string };
+    post({ failed: { code, message } });
   }
 }
 
-/** Takes one message of a thread in. True once it was the last. */
-export function takeHash(
-  message: HashMessage,
-  to: { onHashed: (bytes: number) => void; resolve: (hashed: Hashed) => void; reject: (error: unknown) => void },
-): boolean {
-  if ("hashed" in message) {
-    to.onHashed(message.hashed);
-    return false;
-  }
-  if ("done" in message) to.resolve(message.done);
-  else to.reject(new OversideError(message.failed.status, message.failed.code, message.failed.message));
-  return true;
+/** Waits for what a thread tells, and ends it. */
+export function hashIn(thread: Thread, { signal, onHashed }: HashOptions): Promise<Hashed> {
+  const hashed = new Promise<Hashed>((resolve, reject) => {
+    const take = (message: HashMessage) => {
+      if ("hashed" in message) onHashed(message.hashed);
+      else if ("done" in message) resolve(message.done);
+      else reject(new OversideError(0, message.failed.code, message.failed.message));
+    };
+    thread.listen((message) => take(message as HashMessage), reject);
+    signal.addEventListener("abort", () => reject(signal.reason), { once: true });
+  });
+  return hashed.finally(() => thread.terminate());
 }

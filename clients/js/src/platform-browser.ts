@@ -1,5 +1,5 @@
 import { unreachable } from "./errors.js";
-import { takeHash, type HashMessage } from "./hash-thread.js";
+import { hashIn } from "./hash-thread.js";
 import type { Hashed } from "./hash.js";
 import type { HashOptions, Platform, Put, PutAnswer, SourceInput } from "./platform.js";
 import { blobSource, type Source } from "./source.js";
@@ -10,32 +10,22 @@ async function open(input: SourceInput): Promise<Source> {
   throw new TypeError("a browser uploads a File, a Blob or a Uint8Array");
 }
 
-// A worker from a URL of the page's own origin: a policy without `blob:` lets it run.
-function hash(source: Source, { workerUrl, signal, onHashed }: HashOptions): Promise<Hashed> {
-  return new Promise((resolve, reject) => {
-    const worker =
-      workerUrl === undefined
-        ? new Worker(new URL("./worker.js", import.meta.url), { type: "module" })
-        : new Worker(workerUrl, { type: "module" });
-    const end = () => {
-      signal.removeEventListener("abort", stop);
-      worker.terminate();
-    };
-    const stop = () => {
-      end();
-      reject(signal.reason);
-    };
-    signal.addEventListener("abort", stop, { once: true });
-    worker.onmessage = ({ data }: MessageEvent<HashMessage>) => {
-      if (takeHash(data, { onHashed, resolve, reject })) end();
-    };
-    worker.onerror = (event) => {
-      end();
-      const why = event.message ? `: ${event.message}` : "";
-      reject(new Error(`the worker that hashes did not start${why}; serve overside/worker and give its address as workerUrl`));
+function hash(source: Source, options: HashOptions): Promise<Hashed> {
+  // From a URL of the page's own origin: a policy without `blob:` lets it run. Bundlers look for exactly this form.
+  const worker =
+    options.workerUrl === undefined
+      ? new Worker(new URL("./worker.js", import.meta.url), { type: "module" })
+      : new Worker(options.workerUrl, { type: "module" });
+  const listen = (onMessage: (message: unknown) => void, onFailure: (error: unknown) => void) => {
+    worker.onmessage = ({ data }) => onMessage(data);
+    worker.onerror = ({ message }) => {
+      const why = message ? `: ${message}` : "";
+      const remedy = "check this page's worker-src, or serve overside/worker and give its address as workerUrl";
+      onFailure(new Error(`the worker that hashes did not start${why}; ${remedy}`));
     };
     worker.postMessage(source.handle);
-  });
+  };
+  return hashIn({ listen, terminate: () => worker.terminate() }, options);
 }
 
 // XMLHttpRequest, because a browser's fetch does not tell how much it has sent.

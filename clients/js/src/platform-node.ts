@@ -1,7 +1,7 @@
 import { Worker } from "node:worker_threads";
 import { unreachable } from "./errors.js";
 import { fileSource } from "./file-source.js";
-import { takeHash, type HashMessage } from "./hash-thread.js";
+import { hashIn } from "./hash-thread.js";
 import type { Hashed } from "./hash.js";
 import type { HashOptions, Platform, Put, PutAnswer, SourceInput } from "./platform.js";
 import { blobSource, pieces, type Source } from "./source.js";
@@ -12,27 +12,12 @@ async function open(input: SourceInput): Promise<Source> {
   return fileSource(input);
 }
 
-function hash(source: Source, { signal, onHashed }: HashOptions): Promise<Hashed> {
-  return new Promise((resolve, reject) => {
-    const { handle, size, lastModified } = source;
-    const worker = new Worker(new URL("./worker-node.js", import.meta.url), { workerData: { handle, size, lastModified } });
-    const end = () => {
-      signal.removeEventListener("abort", stop);
-      void worker.terminate();
-    };
-    const stop = () => {
-      end();
-      reject(signal.reason);
-    };
-    signal.addEventListener("abort", stop, { once: true });
-    worker.on("message", (message: HashMessage) => {
-      if (takeHash(message, { onHashed, resolve, reject })) end();
-    });
-    worker.on("error", (error) => {
-      end();
-      reject(error);
-    });
-  });
+function hash({ handle, size, lastModified }: Source, options: HashOptions): Promise<Hashed> {
+  const worker = new Worker(new URL("./worker-node.js", import.meta.url), { workerData: { handle, size, lastModified } });
+  const listen = (onMessage: (message: unknown) => void, onFailure: (error: unknown) => void) => {
+    worker.on("message", onMessage).on("error", onFailure);
+  };
+  return hashIn({ listen, terminate: () => worker.terminate() }, options);
 }
 
 async function put({ url, headers, source, offset, size, signal, onSent, fetch: send }: Put): Promise<PutAnswer> {

@@ -18,16 +18,13 @@ export function mayPass(error: OversideError): boolean {
 export class Retry {
   #failures = 0;
 
-  constructor(
-    private readonly signal: AbortSignal | undefined,
-    private readonly attempts = ATTEMPTS,
-  ) {}
+  constructor(private readonly signal: AbortSignal | undefined) {}
 
   /** Waits before the next try. Throws the error itself after too many. */
-  async after(error: OversideError): Promise<void> {
+  async after(error: OversideError, attempts = ATTEMPTS): Promise<void> {
     this.#failures += 1;
     const asked = error.retryAfter ?? 0;
-    if (this.#failures >= this.attempts || asked > LONGEST_RETRY_AFTER) throw error;
+    if (this.#failures >= attempts || asked > LONGEST_RETRY_AFTER) throw error;
     const delay = Math.min(FIRST_DELAY * 2 ** (this.#failures - 1), LONGEST_DELAY);
     // Half of it by chance: clients that a restart cut off together must not come back together.
     await pause(Math.max(asked, delay * (0.5 + Math.random() / 2)), this.signal);

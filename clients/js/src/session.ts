@@ -65,7 +65,7 @@ export class UploadSession {
     try {
       await this.connection.call({ method: "DELETE", path: this.#path });
     } catch (error) {
-      const isGone = error instanceof OversideError && [404, 409, 410].includes(error.status);
+      const isGone = error instanceof OversideError && [404, 410].includes(error.status);
       if (!isGone) throw error;
     }
   }

@@ -1,14 +1,11 @@
 import { OversideError, storeRefusal } from "./errors.js";
 import type { Put } from "./platform.js";
 import { mayPass, Retry } from "./retry.js";
+import type { SignedPart } from "./wire.js";
 import { platform } from "#platform";
 
-/** A URL with its headers, good until `expires`. */
-export interface SignedRequest {
-  url: string;
-  headers: Record<string, string>;
-  expires: number;
-}
+/** A URL, and exactly the headers that go with it. */
+export type SignedRequest = Pick<SignedPart, "presigned_url" | "headers">;
 
 /** Signatures in a row that the store may refuse: one expires while it waits, a third one shows a wrong clock. */
 const MAX_REFUSED_SIGNATURES = 3;
@@ -27,8 +24,6 @@ export async function sendSigned(
   let refusedSignatures = 0;
   let signed = first;
   for (;;) {
-    // By this machine's clock, which may be wrong: it saves sending a part for nothing, no more.
-    if (signed.expires <= Date.now() && signed === first) signed = await sign();
     try {
       return await attempt(body, signed);
     } catch (error) {
@@ -48,7 +43,7 @@ export async function sendSigned(
   }
 }
 
-async function attempt(body: Omit<Put, "url" | "headers">, { url, headers }: SignedRequest): Promise<string | null> {
+async function attempt(body: Omit<Put, "url" | "headers">, { presigned_url: url, headers }: SignedRequest): Promise<string | null> {
   const stop = new AbortController();
   const { host } = new URL(url);
   const stalled = () => stop.abort(new OversideError(0, "STALLED", `the store at ${host} takes no bytes; check the network`));

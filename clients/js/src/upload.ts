@@ -35,6 +35,8 @@ export interface UploadOptions {
 
 /** Below this the server takes one PUT, whose digest it wants before (docs/protocol.md). In bytes. */
 const PARTS_FROM = 100 * 1024 * 1024;
+/** How stores call bytes that are not those of the checksum in the URL. */
+const DIGEST_REFUSED = ["BadDigest", "XAmzContentChecksumMismatch", "InvalidDigest", "DIGEST_INVALID"];
 const EMPTY = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
 /** One upload from its beginning, or from where it was stopped, to the published blob. */
@@ -90,6 +92,7 @@ export class Upload {
       if (status.size !== undefined && status.size !== this.source.size) throw otherFile(status.size, this.source.size);
       if (status.mode === "proxied") throw ended({ ...status, status: "failed" });
       if (status.status === "completed" && status.digest === (await this.#digest())) return session.result(status.digest);
+      if (status.status === "finalizing") return await this.#finalize(session, {});
       if (["completed", "failed", "aborted", "expired"].includes(status.status)) return undefined;
     } catch (error) {
       if (error instanceof OversideError && [404, 410].includes(error.status)) return undefined;
@@ -108,15 +111,19 @@ export class Upload {
   async #sendAndFinalize(session: UploadSession): Promise<UploadResult> {
     for (let tries = 1; ; tries++) {
       const body = await this.#send(session);
-      const digest = await this.#digest();
-      await this.source.checkUnchanged();
       try {
-        return await session.finalize(digest, body, { signal: this.#signal, onStatus: (status) => this.options.onStatus?.(status) });
+        return await this.#finalize(session, body);
       } catch (error) {
         const isIncomplete = error instanceof OversideError && ["INCOMPLETE", "BLOB_UPLOAD_INVALID"].includes(error.code);
         if (!isIncomplete || tries > 1) throw error;
       }
     }
+  }
+
+  async #finalize(session: UploadSession, body: FinalizeBody): Promise<UploadResult> {
+    const digest = await this.#digest();
+    await this.source.checkUnchanged();
+    return session.finalize(digest, body, { signal: this.#signal, onStatus: (status) => this.options.onStatus?.(status) });
   }
 
   async #send(session: UploadSession): Promise<FinalizeBody> {
@@ -139,13 +146,10 @@ export class Upload {
     const sign = async () => {
       const signed = await session.sign(declared, this.#signal);
       if (signed.mode !== "put") throw new OversideError(0, "UNEXPECTED_ANSWER", "the server gave parts for one PUT");
-      return { url: signed.presigned_url, headers: signed.headers, expires: Date.parse(signed.expires_at) };
+      return signed;
     };
     // What was signed without the digest would let any bytes in.
-    const first =
-      session.state.digest === undefined
-        ? await sign()
-        : { url: given.presigned_url, headers: given.headers, expires: Date.parse(given.expires_at) };
+    const first = session.state.digest === undefined ? await sign() : given;
     const onSent = (bytes: number) => this.#progress.sent(1, bytes);
     await sendSigned({ ...body, offset: 0, size, onSent }, first, sign);
     return {};
@@ -157,7 +161,8 @@ export class Upload {
       return await work();
     } catch (error) {
       const isAborted = this.options.signal?.aborted === true && this.options.keepOnAbort !== true;
-      const isRefusedByStore = error instanceof OversideError && error.code === "STORE_REFUSED" && error.status === 400;
+      const isRefusedByStore =
+        error instanceof OversideError && error.code === "STORE_REFUSED" && DIGEST_REFUSED.includes(String(error.detail));
       const isOver = error instanceof OversideError && ["FILE_CHANGED", "DIGEST_INVALID"].includes(error.code);
       // Its own failure would hide the one that led here; the server lets the upload expire.
       if (isAborted || isOver || isRefusedByStore) await session.abort().catch(() => undefined);

@@ -67,6 +67,7 @@ test("an empty file is a blob as well", async () => {
   const path = join(folder, "empty");
   writeFileSync(path, "");
   assert.equal((await connect().upload(path)).digest, sha256(""));
+  assert.equal((await readAll(await connect().download(sha256("")))).length, 0);
   const { send, stored } = storeFetch();
   const fresh = new Overside({ url, username, password: process.env.OVERSIDE_TEST_PASSWORD, fetch: send });
   const progress = watchProgress(0);
@@ -265,6 +266,7 @@ test("a token that ended is asked for again", async () => {
   const data = bytes(10);
   const team = new Overside({ url, credentials }).repository(repository);
   assert.equal((await team.upload(data)).digest, sha256(data));
+  assert.equal(asked.length, 2);
 });
 
 test("the bytes of others' sessions are sent request by request", async () => {
