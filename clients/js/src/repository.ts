@@ -56,8 +56,9 @@ export class Repository {
     return new UploadSession(this.connection, state, ofNothing ? undefined : ((await answer.json()) as Signed));
   }
 
-  /** An upload that was begun before, here or elsewhere: to ask for its status, to finalize or to abort it. */
-  resume(state: UploadState): UploadSession {
+  /** An upload that was begun before, here or elsewhere, by its state or its UUID: to ask for its status, to finalize or to abort it. */
+  resume(upload: UploadState | string): UploadSession {
+    const state = typeof upload === "string" ? { uuid: upload, repository: this.name } : upload;
     if (state.repository !== this.name) throw new TypeError(`the upload is one of ${state.repository}, not of ${this.name}`);
     return new UploadSession(this.connection, state);
   }

@@ -7,7 +7,8 @@ import type { FinalizeBody, Signed, UploadMode, UploadStatus } from "./wire.js";
 export interface UploadState {
   uuid: string;
   repository: string;
-  size: number;
+  /** In bytes. */
+  size?: number;
   name?: string;
   lastModified?: number;
   digest?: string;
@@ -80,11 +81,11 @@ export class UploadSession {
     let toldAt = Date.now();
     for (;;) {
       const refused = await this.#requestFinalize(digest, body, options.signal);
-      if (refused === "done") return this.result(digest);
+      if (refused === "done") return this.result(digest, this.state.size ?? (await this.status(options.signal)).size);
       const until = Date.now() + FINALIZE_AGAIN;
       for (let wait = FIRST_POLL; Date.now() < until; wait = Math.min(wait * 2, LONGEST_POLL)) {
         const status = await this.status(options.signal);
-        if (status.status === "completed") return this.result(status.digest ?? digest, status.size);
+        if (status.status === "completed") return this.result(digest, status.size);
         if (status.status === "pending" || status.status === "uploading") {
           const message = "some of the bytes have not arrived; resume the upload to send them";
           throw refused ?? new OversideError(0, "INCOMPLETE", message);
@@ -100,7 +101,7 @@ export class UploadSession {
     }
   }
 
-  result(digest: string, size = this.state.size): UploadResult {
+  result(digest: string, size = this.state.size ?? 0): UploadResult {
     return { digest, size, location: new URL(`v2/${this.state.repository}/blobs/${digest}`, this.connection.url).href };
   }
 

@@ -85,13 +85,12 @@ export class Upload {
     const { resume } = this.options;
     if (resume === undefined) return undefined;
     if (typeof resume !== "string") this.#checkSame(resume);
-    const state = typeof resume === "string" ? { uuid: resume, repository: this.repository.name, size: this.source.size } : resume;
-    const session = this.repository.resume(state);
+    const session = this.repository.resume(resume);
     try {
       const status = await session.status(this.#signal);
       if (status.size !== undefined && status.size !== this.source.size) throw otherFile(status.size, this.source.size);
       if (status.mode === "proxied") throw ended({ ...status, status: "failed" });
-      if (status.status === "completed" && status.digest === (await this.#digest())) return session.result(status.digest);
+      if (status.status === "completed" && status.digest === (await this.#digest())) return session.result(status.digest, status.size);
       if (status.status === "finalizing") return await this.#finalize(session, {});
       if (["completed", "failed", "aborted", "expired"].includes(status.status)) return undefined;
     } catch (error) {
@@ -104,7 +103,7 @@ export class Upload {
   #checkSame(state: UploadState): void {
     const { size, lastModified } = this.source;
     const isOther = state.lastModified !== undefined && lastModified !== undefined && state.lastModified !== lastModified;
-    if (state.size !== size || isOther) throw otherFile(state.size, size);
+    if ((state.size ?? size) !== size || isOther) throw otherFile(state.size ?? size, size);
   }
 
   /** Sends and finalizes; once more if the server then finds something missing. */
