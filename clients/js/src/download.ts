@@ -37,12 +37,11 @@ export async function download(
 
   let from = await connect();
   const pull = async (controller: ReadableStreamDefaultController<Uint8Array>) => {
-    for (;;) {
+    while (size === undefined || offset < size) {
       try {
-        const { done, value } = await from.reader.read().catch((error: unknown) => {
+        const { value } = await from.reader.read().catch((error: unknown) => {
           throw unreachable(from.url, error);
         });
-        signal?.throwIfAborted();
         if (value !== undefined) {
           offset += value.byteLength;
           hash?.update(value);
@@ -50,22 +49,21 @@ export async function download(
           controller.enqueue(value);
           return;
         }
-        if (done && size !== undefined && offset < size) throw unreachable(from.url, undefined);
+        if (size === undefined) break;
+        throw unreachable(from.url, undefined);
       } catch (error) {
         signal?.throwIfAborted();
         if (!(error instanceof OversideError) || !mayPass(error)) throw error;
         await retry.after(error);
         from = await connect();
-        continue;
       }
-      const found = hash?.digest();
-      if (found !== undefined && found !== digest) {
-        const message = `what arrived is ${found} and not ${digest}; discard it and download again`;
-        throw new OversideError(0, "DIGEST_MISMATCH", message);
-      }
-      controller.close();
-      return;
     }
+    const found = hash?.digest();
+    if (found !== undefined && found !== digest) {
+      const message = `what arrived is ${found} and not ${digest}; discard it and download again`;
+      throw new OversideError(0, "DIGEST_MISMATCH", message);
+    }
+    controller.close();
   };
   return new ReadableStream({ pull, cancel: (reason) => from.reader.cancel(reason) }, { highWaterMark: 0 });
 }

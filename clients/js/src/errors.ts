@@ -4,7 +4,8 @@ export class OversideError extends Error {
   readonly status: number;
   /**
    * One of the registry's codes, such as `DIGEST_INVALID` or `DENIED`, or one of the client's own: `UNREACHABLE`, `STALLED`,
-   * `STORE_REFUSED`, `FILE_CHANGED`, `OTHER_FILE`, `INCOMPLETE`, `UPLOAD_ENDED`, `UNEXPECTED_ANSWER`.
+   * `STORE_REFUSED`, `FILE_CHANGED`, `OTHER_FILE`, `INCOMPLETE`, `UPLOAD_ENDED`,
+   * `DIGEST_MISMATCH`, `NO_WORKER`, `UNEXPECTED_ANSWER`.
    */
   readonly code: string;
   /** What the registry says besides, such as the digests that a manifest refers to in vain; of a store, its own code. */

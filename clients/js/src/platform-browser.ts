@@ -1,4 +1,4 @@
-import { unreachable } from "./errors.js";
+import { OversideError, unreachable } from "./errors.js";
 import { hashIn } from "./hash-thread.js";
 import type { Hashed } from "./hash.js";
 import type { HashOptions, Platform, Put, PutAnswer, SourceInput } from "./platform.js";
@@ -21,7 +21,7 @@ function hash(source: Source, options: HashOptions): Promise<Hashed> {
     worker.onerror = ({ message }) => {
       const why = message ? `: ${message}` : "";
       const remedy = "check this page's worker-src, or serve overside/worker and give its address as workerUrl";
-      onFailure(new Error(`the worker that hashes did not start${why}; ${remedy}`));
+      onFailure(new OversideError(0, "NO_WORKER", `the worker that hashes did not start${why}; ${remedy}`));
     };
     worker.postMessage(source.handle);
   };

@@ -125,7 +125,7 @@ export class UploadSession {
 }
 
 /** The error for an upload in which nothing can be sent any more. */
-export function ended({ status, failure }: UploadStatus): OversideError {
+function ended({ status, failure }: UploadStatus): OversideError {
   if (failure !== undefined) return new OversideError(400, failure.code, failure.message);
   return new OversideError(0, "UPLOAD_ENDED", `the upload is ${status}; begin another one`);
 }

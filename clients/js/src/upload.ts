@@ -5,7 +5,6 @@ import { Parts } from "./parts.js";
 import { Progress, type UploadProgress } from "./progress.js";
 import type { Repository } from "./repository.js";
 import type { UploadResult, UploadSession, UploadState } from "./session.js";
-import { ended } from "./session.js";
 import { sendSigned } from "./signed-put.js";
 import type { Source } from "./source.js";
 import type { FinalizeBody, UploadMode, UploadStatus } from "./wire.js";
@@ -69,11 +68,11 @@ export class Upload {
   }
 
   async #begin(): Promise<UploadResult> {
-    const { mode, digest: known } = this.options;
+    const mode = this.#mode;
     const { size, name, lastModified } = this.source;
     const isOnePut = mode === "put" || (mode === undefined && size < PARTS_FROM);
     // One PUT binds its digest into the URL, so that the store itself refuses other bytes. Parts need none before the end.
-    const digest = isOnePut ? await this.#digest() : known;
+    const digest = isOnePut ? await this.#digest() : this.options.digest;
     const existing = digest === undefined ? undefined : await this.repository.find(digest, this.#signal);
     if (existing !== undefined) return existing;
     const session = await this.repository.begin({ size, digest, mode, name: this.options.name ?? name, lastModified }, this.#signal);
@@ -89,15 +88,20 @@ export class Upload {
     try {
       const status = await session.status(this.#signal);
       if (status.size !== undefined && status.size !== this.source.size) throw otherFile(status.size, this.source.size);
-      if (status.mode === "proxied") throw ended({ ...status, status: "failed" });
+      if (status.mode === "proxied") {
+        throw new OversideError(0, "UPLOAD_ENDED", "the bytes of this upload go through the server; begin another one");
+      }
       if (status.status === "completed" && status.digest === (await this.#digest())) return session.result(status.digest, status.size);
-      if (status.status === "finalizing") return await this.#finalize(session, {});
       if (["completed", "failed", "aborted", "expired"].includes(status.status)) return undefined;
+      const isSent = status.status === "finalizing";
+      return await this.#cleaningUp(session, () => this.#sendAndFinalize(session, isSent));
     } catch (error) {
-      if (error instanceof OversideError && [404, 410].includes(error.status)) return undefined;
+      const isGone = error instanceof OversideError && [404, 410].includes(error.status);
+      // The store kept other bytes than an earlier run sent, such as of a part that was cut.
+      const isSpoilt = error instanceof OversideError && error.code === "DIGEST_INVALID" && this.options.digest === undefined;
+      if (isGone || isSpoilt) return undefined;
       throw error;
     }
-    return this.#cleaningUp(session, () => this.#sendAndFinalize(session));
   }
 
   #checkSame(state: UploadState): void {
@@ -107,9 +111,9 @@ export class Upload {
   }
 
   /** Sends and finalizes; once more if the server then finds something missing. */
-  async #sendAndFinalize(session: UploadSession): Promise<UploadResult> {
+  async #sendAndFinalize(session: UploadSession, isSent = false): Promise<UploadResult> {
     for (let tries = 1; ; tries++) {
-      const body = await this.#send(session);
+      const body = isSent && tries === 1 ? {} : await this.#send(session);
       try {
         return await this.#finalize(session, body);
       } catch (error) {
@@ -127,7 +131,7 @@ export class Upload {
 
   async #send(session: UploadSession): Promise<FinalizeBody> {
     const { size } = this.source;
-    const terms = { size, digest: session.state.digest, mode: this.options.mode };
+    const terms = { size, digest: session.state.digest, mode: this.#mode };
     const given = session.signed ?? (await session.sign(terms, this.#signal));
     session.signed = undefined;
     const body = { source: this.source, signal: this.#signal, fetch: this.connection.fetch };
@@ -169,6 +173,11 @@ export class Upload {
       const message = `the bytes are not those of ${session.state.digest ?? "the digest"}: ${error.message}; nothing was kept`;
       throw new OversideError(400, "DIGEST_INVALID", message, { detail: error.detail, cause: error });
     }
+  }
+
+  /** No bytes have no parts. */
+  get #mode(): UploadMode | undefined {
+    return this.source.size === 0 ? "put" : this.options.mode;
   }
 
   async #digest(): Promise<string> {

@@ -71,7 +71,7 @@ test("an empty file is a blob as well", async () => {
   const { send, stored } = storeFetch();
   const fresh = new Overside({ url, username, password: process.env.OVERSIDE_TEST_PASSWORD, fetch: send });
   const progress = watchProgress(0);
-  await fresh.repository(`${repository}-empty`).upload(path, { onProgress: progress.tell });
+  await fresh.repository(`${repository}-empty`).upload(path, { mode: "multipart", onProgress: progress.tell });
   assert.equal(stored.length, 1);
 });
 
@@ -112,6 +112,22 @@ test("an upload that was stopped goes on, and sends nothing again that has arriv
   assert.deepEqual(await connect().upload(path, { resume: gone, mode: "multipart" }), result);
   // Another file is not what the upload was begun with.
   await assert.rejects(connect().upload(bytes(PARTS - 1), { resume }), { code: "OTHER_FILE" });
+});
+
+test("an upload whose earlier bytes were others begins anew", async () => {
+  const data = bytes(PARTS);
+  const other = bytes(PARTS);
+  const stop = new AbortController();
+  const { send } = storeFetch((attempt) => void (attempt === 2 && stop.abort()));
+  let state;
+  const options = { mode: "multipart", concurrency: 1, onState: (told) => (state = told) };
+  await assert.rejects(connect({ fetch: send }).upload(other, { ...options, signal: stop.signal, keepOnAbort: true }));
+  const begun = state.uuid;
+  const progress = watchProgress(data.length);
+  const { digest } = await connect().upload(data, { ...options, resume: state, onProgress: progress.tell });
+  assert.equal(digest, sha256(data));
+  assert.notEqual(state.uuid, begun);
+  assert.equal(progress.check(), "monotone");
 });
 
 test("a wrong digest is refused clearly, and nothing is left", async () => {
