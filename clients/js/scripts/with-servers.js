@@ -18,12 +18,14 @@ if (binary === undefined || command.length === 0) {
 
 const USERNAME = "admin";
 const PASSWORD = "only-for-this-test";
-/** So short that a test can wait for its end, and long enough for a body of 8 MiB to begin. */
+/** So short that a test can wait for its end, and long enough for a body to begin. */
 const URL_LIFETIME = "2s";
+/** The smallest that a store takes. */
+const PART_SIZE = "5MiB";
 
 async function withServer(name, storage, run) {
   const folder = await mkdtemp(join(tmpdir(), "overside-js-"));
-  const flags = ["--auth", "token", "--url-lifetime", URL_LIFETIME, "--cors-origin", "*", "--listen", "127.0.0.1:0"];
+  const flags = ["--auth", "token", "--url-lifetime", URL_LIFETIME, "--part-size", PART_SIZE, "--cors-origin", "*", "--listen", "127.0.0.1:0"];
   const server = spawn(resolve(binary), ["serve", ...flags, ...storage(folder)], {
     cwd: folder,
     env: { ...process.env, OVERSIDE_ADMIN_PASSWORD: PASSWORD, OVERSIDE_DATABASE: `sqlite://${join(folder, "overside.db")}` },
