@@ -1,0 +1,184 @@
+import { OversideError, refusal, unreachable } from "./errors.js";
+import { mayPass, Retry } from "./retry.js";
+
+/** A personal access token or an OIDC token, or a name and a password (a token's or a robot's secret, too). */
+export type Credentials = { token: string } | { username: string; password: string };
+
+export interface OversideOptions {
+  /** Where the service is, such as `https://overside.example`. */
+  url: string | URL;
+  token?: string;
+  username?: string;
+  password?: string;
+  /** Asked before the first request that needs it, and again once what it gave is refused. */
+  credentials?: () => Credentials | undefined | Promise<Credentials | undefined>;
+  /** Used instead of the global one; where there is XMLHttpRequest, not for the bytes of an upload. */
+  fetch?: typeof fetch;
+  /** Where a page serves `overside/worker`; beside the module by default. */
+  workerUrl?: string | URL;
+}
+
+export interface Call {
+  method: string;
+  /** Below the service's URL. */
+  path: string;
+  query?: Record<string, string | number | undefined>;
+  headers?: Record<string, string>;
+  body?: string;
+  signal?: AbortSignal | undefined;
+}
+
+interface Challenge {
+  realm: string;
+  service: string | undefined;
+  scope: string;
+}
+
+/** A token that ends so soon may end on its way, in milliseconds. */
+const MARGIN = 5_000;
+/** Where a token service says nothing else, in seconds (Docker's token specification). */
+const DEFAULT_LIFETIME = 60;
+/** Tries before the server has ever answered: enough for one that is starting, short for a typing error. */
+const FIRST_CONTACT_ATTEMPTS = 3;
+
+/** Requests to one service: signed in, and repeated where that helps. */
+export class Connection {
+  readonly #base: URL;
+  readonly #credentials: () => Credentials | undefined | Promise<Credentials | undefined>;
+  /** The `Authorization` that has answered each scope's challenge, and when it ends. */
+  readonly #tokens = new Map<string, { authorization: string; ends: number }>();
+  /** The challenge that each kind of request has met. */
+  readonly #challenges = new Map<string, Challenge>();
+  #current: Promise<Credentials | undefined> | undefined;
+  #hasAnswered = false;
+
+  constructor(readonly options: OversideOptions) {
+    this.#base = new URL(options.url);
+    if (this.#base.username !== "" || this.#base.password !== "") {
+      throw new TypeError("the url has a password in it; give `username` and `password` instead");
+    }
+    if (!this.#base.pathname.endsWith("/")) this.#base.pathname += "/";
+    const { token, username, password } = options;
+    const fixed =
+      token !== undefined ? { token } : username !== undefined ? { username, password: password ?? "" } : undefined;
+    this.#credentials = options.credentials ?? (() => fixed);
+  }
+
+  get url(): string {
+    return this.#base.href;
+  }
+
+  /** The platform's `fetch`, or the caller's. Not called as a method: browsers' insists on its window. */
+  get fetch(): typeof fetch {
+    return this.options.fetch ?? globalThis.fetch;
+  }
+
+  /** Sends a request until it is answered, and gives the answer where that is no refusal. */
+  async call(call: Call): Promise<Response> {
+    const retry = new Retry(call.signal);
+    for (;;) {
+      try {
+        const answer = await this.#signedIn(call);
+        if (answer.ok) return answer;
+        throw await refusal(answer, this.#base);
+      } catch (error) {
+        call.signal?.throwIfAborted();
+        if (!(error instanceof OversideError) || !mayPass(error)) throw error;
+        await retry.after(error, this.#hasAnswered ? undefined : FIRST_CONTACT_ATTEMPTS);
+      }
+    }
+  }
+
+  async #signedIn(call: Call): Promise<Response> {
+    const url = new URL(call.path, this.#base);
+    for (const [name, value] of Object.entries(call.query ?? {})) {
+      if (value !== undefined) url.searchParams.set(name, String(value));
+    }
+    // One right to push serves all of a repository's uploads, one to pull all of its downloads.
+    const purpose = url.pathname.replace(/\/blobs\/(uploads\/)?.*/, "/blobs/$1");
+    const challenge = this.#challenges.get(purpose);
+    const current = this.#currentCredentials();
+    const authorization = await this.#authorization(await current, challenge, call.signal);
+    const answer = await this.#send(url, call, authorization);
+    if (answer.status !== 401) return answer;
+    const next = readChallenge(answer.headers.get("www-authenticate")) ?? challenge;
+    if (next !== undefined) this.#challenges.set(purpose, next);
+    this.#tokens.delete(next?.scope ?? "");
+    // Another request may have asked for others meanwhile.
+    if (authorization !== undefined && this.#current === current) this.#current = undefined;
+    const renewed = await this.#authorization(await this.#currentCredentials(), next, call.signal);
+    if (renewed === undefined || renewed === authorization) return answer;
+    await answer.body?.cancel();
+    return this.#send(url, call, renewed);
+  }
+
+  #currentCredentials(): Promise<Credentials | undefined> {
+    this.#current ??= Promise.resolve(this.#credentials()).catch((error: unknown) => {
+      this.#current = undefined;
+      throw error;
+    });
+    return this.#current;
+  }
+
+  async #send(url: URL, call: Call, authorization: string | undefined): Promise<Response> {
+    const { method, body = null, signal = null } = call;
+    const headers = { ...call.headers, ...(authorization === undefined ? {} : { authorization }) };
+    // Signing in is by a header; a browser's cookies are not for this.
+    const send = this.fetch;
+    const answer = await send(url, { method, headers, body, signal, credentials: "omit" }).catch((error: unknown) => {
+      call.signal?.throwIfAborted();
+      throw unreachable(url.href, error);
+    });
+    this.#hasAnswered = true;
+    return answer;
+  }
+
+  async #authorization(
+    credentials: Credentials | undefined,
+    challenge: Challenge | undefined,
+    signal?: AbortSignal,
+  ): Promise<string | undefined> {
+    const key = challenge?.scope ?? "";
+    const known = this.#tokens.get(key);
+    if (known !== undefined && known.ends > Date.now() + MARGIN) return known.authorization;
+    if (credentials !== undefined && "token" in credentials) return `Bearer ${credentials.token}`;
+    const basic = credentials === undefined ? undefined : basicAuthorization(credentials.username, credentials.password);
+    // Nothing is sent before the server has asked for it; one that asks for nothing better gets the password.
+    if (challenge === undefined) return undefined;
+    if (challenge.realm === "") return basic;
+    const token = await this.#fetchToken(challenge, basic, signal);
+    this.#tokens.set(key, token);
+    return token.authorization;
+  }
+
+  async #fetchToken(challenge: Challenge, basic: string | undefined, signal?: AbortSignal) {
+    const realm = new URL(challenge.realm, this.#base);
+    if (basic !== undefined && realm.origin !== this.#base.origin) {
+      const message =
+        `${this.#base.host} wants the password to go to ${realm.host}, which is another server; ` +
+        `use the address that the service has as its --public-url`;
+      throw new OversideError(401, "UNAUTHORIZED", message);
+    }
+    if (challenge.service !== undefined) realm.searchParams.set("service", challenge.service);
+    for (const scope of challenge.scope.split(" ").filter(Boolean)) realm.searchParams.append("scope", scope);
+    const answer = await this.#send(realm, { method: "GET", path: "", signal }, basic);
+    if (!answer.ok) throw await refusal(answer, realm);
+    const said = (await answer.json()) as { token?: string; access_token?: string; expires_in?: number };
+    const ends = Date.now() + (said.expires_in ?? DEFAULT_LIFETIME) * 1000;
+    return { authorization: `Bearer ${said.token ?? said.access_token ?? ""}`, ends };
+  }
+}
+
+/** Reads a `WWW-Authenticate`; one that is Basic alone has no realm to get a token from. */
+function readChallenge(header: string | null): Challenge | undefined {
+  if (header === null) return undefined;
+  const parameter = (name: string) => new RegExp(`[ ,]${name}="([^"]*)"`, "i").exec(header)?.[1];
+  if (!/^bearer /i.test(header)) return /^basic/i.test(header) ? { realm: "", service: undefined, scope: "" } : undefined;
+  const realm = parameter("realm");
+  return realm === undefined ? undefined : { realm, service: parameter("service"), scope: parameter("scope") ?? "" };
+}
+
+function basicAuthorization(username: string, password: string): string {
+  const bytes = new TextEncoder().encode(`${username}:${password}`);
+  return `Basic ${btoa(String.fromCharCode(...bytes))}`;
+}

@@ -1,0 +1,131 @@
+import type { Connection } from "./connection.js";
+import { OversideError } from "./errors.js";
+import { mayPass, pause } from "./retry.js";
+import type { FinalizeBody, Signed, UploadMode, UploadStatus } from "./wire.js";
+
+/** What it takes to go on with an upload, from another page load or another machine: plain JSON, and nothing secret. */
+export interface UploadState {
+  uuid: string;
+  repository: string;
+  /** In bytes. */
+  size?: number;
+  name?: string;
+  lastModified?: number;
+  digest?: string;
+}
+
+export interface UploadResult {
+  digest: string;
+  /** In bytes. */
+  size: number;
+  /** Where the blob is to be had. */
+  location: string;
+}
+
+/** What the server is asked to sign requests for. */
+export interface SignTerms {
+  size?: number | undefined;
+  digest?: string | undefined;
+  mode?: UploadMode | undefined;
+  /** `FIRST-LAST`; else the next that have not arrived. */
+  parts?: string | undefined;
+}
+
+/** The first wait between two polls of a finalizing upload, in milliseconds. It doubles. */
+const FIRST_POLL = 50;
+const LONGEST_POLL = 2_000;
+/** After so long the finalize is requested again: if whoever runs it has died, our request takes over. */
+const FINALIZE_AGAIN = 30_000;
+/** A finalize that has told no progress for so long is not waited for any more. */
+const FINALIZE_STALL = 15 * 60_000;
+
+/** An upload on the server: the presign protocol, request by request. */
+export class UploadSession {
+  constructor(
+    private readonly connection: Connection,
+    readonly state: UploadState,
+    /** What the server signed when the upload began. */
+    public signed?: Signed | undefined,
+  ) {}
+
+  /** Where the bytes go, and what has arrived. Asking again signs anew. */
+  async sign(terms: SignTerms = {}, signal?: AbortSignal): Promise<Signed> {
+    const query = { presigned: "true", ...terms };
+    const answer = await this.connection.call({ method: "GET", path: this.#path, query, signal });
+    return (await answer.json()) as Signed;
+  }
+
+  async status(signal?: AbortSignal): Promise<UploadStatus> {
+    const headers = { accept: "application/json" };
+    const answer = await this.connection.call({ method: "GET", path: this.#path, headers, signal });
+    return (await answer.json()) as UploadStatus;
+  }
+
+  /** Deletes all that has arrived. An upload that has ended is fine. */
+  async abort(): Promise<void> {
+    try {
+      await this.connection.call({ method: "DELETE", path: this.#path });
+    } catch (error) {
+      const isGone = error instanceof OversideError && [404, 410].includes(error.status);
+      if (!isGone) throw error;
+    }
+  }
+
+  /** Has the server prove and publish the bytes, and waits for that. `INCOMPLETE` where some have not arrived. */
+  async finalize(
+    digest: string,
+    body: FinalizeBody = {},
+    options: { signal?: AbortSignal | undefined; onStatus?: (status: UploadStatus) => void } = {},
+  ): Promise<UploadResult> {
+    let told = "";
+    let toldAt = Date.now();
+    for (;;) {
+      const refused = await this.#requestFinalize(digest, body, options.signal);
+      if (refused === "done") return this.result(digest, this.state.size ?? (await this.status(options.signal)).size);
+      const until = Date.now() + FINALIZE_AGAIN;
+      for (let wait = FIRST_POLL; Date.now() < until; wait = Math.min(wait * 2, LONGEST_POLL)) {
+        const status = await this.status(options.signal);
+        if (status.status === "completed") return this.result(digest, status.size);
+        if (status.status === "pending" || status.status === "uploading") {
+          const message = "some of the bytes have not arrived; resume the upload to send them";
+          throw refused ?? new OversideError(0, "INCOMPLETE", message);
+        }
+        if (status.status !== "finalizing") throw ended(status);
+        options.onStatus?.(status);
+        if (JSON.stringify(status.progress) !== told) [told, toldAt] = [JSON.stringify(status.progress), Date.now()];
+        if (Date.now() - toldAt > FINALIZE_STALL) {
+          throw new OversideError(0, "STALLED", "the server has told no progress for a quarter of an hour; resume later");
+        }
+        await pause(wait, options.signal);
+      }
+    }
+  }
+
+  result(digest: string, size = this.state.size ?? 0): UploadResult {
+    return { digest, size, location: new URL(`v2/${this.state.repository}/blobs/${digest}`, this.connection.url).href };
+  }
+
+  /** `done`; or nothing where the server goes on by itself; or why not, where another request may be at work. */
+  async #requestFinalize(digest: string, body: FinalizeBody, signal?: AbortSignal): Promise<"done" | OversideError | undefined> {
+    // No request is open for as long as a proof takes, so that no time limit on the way cuts it.
+    const headers = { prefer: "respond-async", "content-type": "application/json" };
+    const call = { method: "PUT", path: this.#path, query: { digest }, headers, body: JSON.stringify(body), signal };
+    try {
+      const answer = await this.connection.call(call);
+      return answer.status === 201 ? "done" : undefined;
+    } catch (error) {
+      if (error instanceof OversideError && (mayPass(error) || error.status === 409)) return error;
+      throw error;
+    }
+  }
+
+  get #path(): string {
+    return `v2/${this.state.repository}/blobs/uploads/${this.state.uuid}`;
+  }
+}
+
+/** The error for an upload in which nothing can be sent any more. */
+function ended({ status, failure }: UploadStatus): OversideError {
+  if (failure !== undefined) return new OversideError(400, failure.code, failure.message);
+  return new OversideError(0, "UPLOAD_ENDED", `the upload is ${status}; begin another one`);
+}
