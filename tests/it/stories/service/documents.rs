@@ -21,11 +21,12 @@ use crate::support::trial::Story;
 use crate::support::{Servers, Stack, command_line};
 
 /// In the order of a reader.
-const DOCUMENTS: [&str; 10] = [
+const DOCUMENTS: [&str; 11] = [
     "README.md",
     "docs/protocol.md",
     "docs/commands.md",
     "docs/clients.md",
+    "docs/javascript.md",
     "docs/mlflow.md",
     "docs/hugging-face.md",
     "docs/production.md",
