@@ -7,15 +7,15 @@ export type Credentials = { token: string } | { username: string; password: stri
 export interface OversideOptions {
   /** Where the service is, such as `https://overside.example`. */
   url: string | URL;
-  token?: string;
-  username?: string;
-  password?: string;
+  token?: string | undefined;
+  username?: string | undefined;
+  password?: string | undefined;
   /** Asked before the first request that needs it, and again once what it gave is refused. */
-  credentials?: () => Credentials | undefined | Promise<Credentials | undefined>;
+  credentials?: (() => Credentials | undefined | Promise<Credentials | undefined>) | undefined;
   /** Used instead of the global one; where there is XMLHttpRequest, not for the bytes of an upload. */
-  fetch?: typeof fetch;
+  fetch?: typeof fetch | undefined;
   /** Where a page serves `overside/worker`; beside the module by default. */
-  workerUrl?: string | URL;
+  workerUrl?: string | URL | undefined;
 }
 
 export interface Call {

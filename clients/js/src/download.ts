@@ -5,10 +5,10 @@ import { mayPass, Retry } from "./retry.js";
 
 export interface DownloadOptions {
   /** The first byte. What begins later than 0 or ends earlier than the blob cannot be verified. */
-  start?: number;
+  start?: number | undefined;
   /** The byte after the last one. */
-  end?: number;
-  signal?: AbortSignal;
+  end?: number | undefined;
+  signal?: AbortSignal | undefined;
 }
 
 /** A blob's bytes. A connection that breaks is followed by another one, which goes on where it stopped. */

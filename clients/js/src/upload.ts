@@ -12,24 +12,24 @@ import { platform } from "#platform";
 
 export interface UploadOptions {
   /** What the upload is called in its state; a File's own name by default. */
-  name?: string;
+  name?: string | undefined;
   /** Where it is known already. The file is then not hashed here, and the server proves it all the same. */
-  digest?: string;
+  digest?: string | undefined;
   /** The server decides by the size if this is not given. Parts can be resumed. */
-  mode?: UploadMode;
+  mode?: UploadMode | undefined;
   /** Parts that are sent at a time: 4 by default. */
-  concurrency?: number;
-  onProgress?: (progress: UploadProgress) => void;
+  concurrency?: number | undefined;
+  onProgress?: ((progress: UploadProgress) => void) | undefined;
   /** Told once there is something to resume; keep it, such as in `localStorage`. */
-  onState?: (state: UploadState) => void;
+  onState?: ((state: UploadState) => void) | undefined;
   /** Told while the server proves the bytes. */
-  onStatus?: (status: UploadStatus) => void;
+  onStatus?: ((status: UploadStatus) => void) | undefined;
   /** Stops the upload, and deletes what has arrived. */
-  signal?: AbortSignal;
+  signal?: AbortSignal | undefined;
   /** A stopped upload is left on the server to be resumed, until it expires there. */
-  keepOnAbort?: boolean;
+  keepOnAbort?: boolean | undefined;
   /** What `onState` told, or an upload's UUID. If nothing is left of that upload another one begins. */
-  resume?: UploadState | string;
+  resume?: UploadState | string | null | undefined;
 }
 
 /** Below this the server takes one PUT, whose digest it wants before (docs/protocol.md). In bytes. */
@@ -82,7 +82,7 @@ export class Upload {
 
   async #resume(): Promise<UploadResult | undefined> {
     const { resume } = this.options;
-    if (resume === undefined) return undefined;
+    if (resume === undefined || resume === null) return undefined;
     if (typeof resume !== "string") this.#checkSame(resume);
     const session = this.repository.resume(resume);
     try {

@@ -7,12 +7,11 @@ document.addEventListener("securitypolicyviolation", (event) => noted.violations
 const chosen = () => document.querySelector("input").files[0];
 
 async function upload({ repository, concurrency, mode, ...service }) {
-  const kept = localStorage.getItem("upload");
   try {
     const result = await new Overside(service).repository(repository).upload(chosen(), {
       concurrency,
       mode,
-      ...(kept === null ? {} : { resume: JSON.parse(kept) }),
+      resume: JSON.parse(localStorage.getItem("upload") ?? "null"),
       onState: (state) => localStorage.setItem("upload", JSON.stringify(state)),
       onProgress: (progress) => noted.progress.push(progress),
     });
