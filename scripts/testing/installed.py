@@ -176,8 +176,9 @@ def install_javascript():
 
 
 def javascript():
-    folder = INSTALLED / "javascript/clients/js"
-    return folder if (folder / "dist").exists() else None
+    """The built client, if there is one."""
+    built = INSTALLED / "javascript/clients/js/dist/index.js"
+    return built if built.exists() else None
 
 
 def install_uppy():

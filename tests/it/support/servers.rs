@@ -71,7 +71,7 @@ pub struct Servers {
     pub chromium: Option<PathBuf>,
     /// Its example, bundled: only where npm was there to fetch Uppy with.
     pub uppy: Option<PathBuf>,
-    /// The folder of `clients/js`, built: only where npm was there.
+    /// The built `dist/index.js` of a copy of `clients/js`: only where npm was there.
     pub javascript: Option<PathBuf>,
     /// The library of libfaketime that gives a process another clock.
     pub faketime: Option<PathBuf>,

@@ -103,7 +103,8 @@ async fn resumes(stack: Arc<Stack>) {
 /// `clients/js` has tests of its own, which are told where a service is.
 async fn javascript(stack: Arc<Stack>, place: &str) {
     let servers = Servers::from_environment();
-    let Some(folder) = &servers.javascript else { not_here("npm was not there to build it with") };
+    let Some(built) = &servers.javascript else { not_here("npm was not there to build it with") };
+    let folder = built.ancestors().nth(2).expect("a file in dist");
     let site = Site::new(&stack).await;
     let store = match (&site.bucket, &servers.seaweedfs) {
         (Some((client, name)), Some(endpoint)) => {
