@@ -18,7 +18,7 @@ use crate::storage::{Appended, StorageError};
 
 /// Parts are held in memory while they are sent: whatever length a client announces, a part leaves room for
 /// those of others (`storage::s3::room`). Ten thousand of them are 156 GiB; what is larger goes by presigned parts.
-const MAX_PROXIED_PART_SIZE: u64 = 16 * 1024 * 1024;
+pub(super) const MAX_PROXIED_PART_SIZE: u64 = 16 * 1024 * 1024;
 
 /// What a body of unknown length has held for it ahead of what has come: large enough that the database is not asked
 /// for every piece, and no more than a part.
@@ -33,6 +33,8 @@ pub struct Chunk {
     pub length: Option<u64>,
     /// What the whole is to be, where this is its last chunk.
     pub whole: Option<Digest>,
+    /// What its client says that it is; where it is not, nothing of it is kept.
+    pub checksum: Option<Digest>,
 }
 
 /// How an append ended.
@@ -52,7 +54,7 @@ impl Service {
         self.check_chunk(&upload, chunk)?;
         let on_arrival = proxied(&upload).map_or(0, |stored| stored.received);
         let owner = Uuid::new_v4();
-        let part_size = self.part_size_for(chunk);
+        let part_size = self.part_size_for(upload.size.or(chunk.length));
         // Whoever says where its chunk goes ends a connection that brings the same bytes: it is the same client, which
         // gave that up before we knew. What has arrived of them is kept, and the client told.
         let mut may_give_notice = chunk.range.is_some_and(|range| range.start == on_arrival);
@@ -146,14 +148,17 @@ impl Service {
         B: Stream<Item = std::io::Result<Bytes>> + Send + Unpin,
     {
         let mut hasher = Hasher::resume(&stored.hash_state).map_err(|_| ServiceError::Vanished)?;
+        let mut chunk_hasher = chunk.checksum.map(|checksum| Hasher::new(checksum.algorithm()));
         let mut received = stored.received;
         let end = chunk.range.map_or(self.limits.max_blob_size, |range| range.end);
+        let end = upload.size.map_or(end, |size| end.min(size));
         let most = self.storage.largest_proxied(stored.part_size);
         if stored.received.saturating_add(chunk.length.unwrap_or_default()) > most {
             return Err(beyond_parts(most));
         }
         let announced = chunk.range.map(|range| range.end);
-        let announced = announced.or(chunk.length.map(|length| received.saturating_add(length)));
+        let announced =
+            announced.or(chunk.length.map(|length| received.saturating_add(length))).max(upload.size);
         let mut reserved = self.reserve(upload, announced.unwrap_or_default()).await?;
         // Where nobody signs in, each upload is a caller of its own.
         let caller = upload.user_id.clone().unwrap_or_else(|| upload.id.to_string());
@@ -186,7 +191,7 @@ impl Service {
                 Some(Ok(bytes)) => {
                     let sum = received + bytes.len() as u64;
                     if sum > end {
-                        return Err(self.too_long(chunk));
+                        return Err(self.too_long(chunk, upload.size));
                     }
                     if sum > most {
                         return Err(beyond_parts(most));
@@ -201,12 +206,23 @@ impl Service {
                     }
                     received = sum;
                     hasher.update(&bytes);
+                    if let Some(hasher) = &mut chunk_hasher {
+                        hasher.update(&bytes);
+                    }
                     writer.write(bytes).await.map_err(vanished)?;
                 }
             }
         };
         if matches!(ending, AppendOutcome::Whole) && chunk.range.is_some_and(|range| range.end != received) {
             return Err(ServiceError::SizeInvalid("the body is shorter than its Content-Range".to_owned()));
+        }
+        if let (Some(hasher), Some(checksum)) = (chunk_hasher, chunk.checksum) {
+            match ending {
+                AppendOutcome::Whole if hasher.finish() == checksum => {}
+                AppendOutcome::Whole => return Err(ServiceError::ChunkMismatch(checksum.algorithm())),
+                // What there is of it cannot be told from what was damaged on the way.
+                AppendOutcome::Cut(error) => return Err(error),
+            }
         }
         let appended = writer.finish().await.map_err(vanished)?;
         if announced.is_none() && (received..u64::MAX).contains(&reserved) {
@@ -260,11 +276,13 @@ impl Service {
             ));
         }
         let end = chunk.range.map(|range| range.end).or(chunk.length).unwrap_or_default();
-        if end > self.limits.max_blob_size { Err(self.too_long(Chunk::default())) } else { Ok(()) }
+        if end > self.limits.max_blob_size { Err(self.too_long(Chunk::default(), None)) } else { Ok(()) }
     }
 
-    fn too_long(&self, chunk: Chunk) -> ServiceError {
-        if chunk.range.is_some() {
+    fn too_long(&self, chunk: Chunk, size: Option<u64>) -> ServiceError {
+        if let Some(size) = size {
+            longer_than_told(size)
+        } else if chunk.range.is_some() {
             ServiceError::SizeInvalid("the body is longer than its Content-Range".to_owned())
         } else {
             ServiceError::TooLarge(format!(
@@ -274,11 +292,10 @@ impl Service {
         }
     }
 
-    /// Parts grow with a length that is known at the first chunk, up to what a request may hold in memory.
-    fn part_size_for(&self, chunk: Chunk) -> u64 {
+    /// Parts grow with a length that is known at the first chunk, of the whole or of that, up to what a request may hold in memory.
+    fn part_size_for(&self, length: Option<u64>) -> u64 {
         let floor = self.limits.part_size;
-        let wanted =
-            PartPlan::new(chunk.length.unwrap_or(1).max(1), floor).map_or(floor, |plan| plan.part_size());
+        let wanted = PartPlan::new(length.unwrap_or(1).max(1), floor).map_or(floor, |plan| plan.part_size());
         wanted.min(floor.max(MAX_PROXIED_PART_SIZE))
     }
 }
@@ -289,6 +306,10 @@ fn vanished(error: StorageError) -> ServiceError {
         StorageError::NotFound | StorageError::UploadNotFound => ServiceError::Vanished,
         error => error.into(),
     }
+}
+
+pub(super) fn longer_than_told(size: u64) -> ServiceError {
+    ServiceError::TooLarge(format!("the upload was begun for {size} bytes, and this is more"))
 }
 
 fn beyond_parts(most: u64) -> ServiceError {
