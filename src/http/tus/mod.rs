@@ -42,8 +42,10 @@ const EXTENSIONS: HeaderValue = HeaderValue::from_static(
 type Answer = Result<Response, HttpError>;
 
 pub(super) async fn dispatch(service: Arc<Service>, request: Request) -> Response {
+    let is_head = *request.method() == Method::HEAD;
     // Large, and moved about.
-    Box::pin(answered(&service, request)).await.unwrap_or_else(rendered)
+    let answered = Box::pin(answered(&service, request)).await;
+    answered.unwrap_or_else(|error| rendered(if is_head { error::to_be_asked_again(error) } else { error }))
 }
 
 async fn answered(service: &Arc<Service>, mut request: Request) -> Answer {
@@ -63,10 +65,7 @@ async fn answered(service: &Arc<Service>, mut request: Request) -> Answer {
     request = permit.around(request);
     let mut response = match (endpoint, route) {
         (Endpoint::TusCreate, _) => answers::create(service, &caller, name, request).await?,
-        (Endpoint::TusDescribe, Route::Upload(id)) => {
-            let described = answers::describe(service, &caller, &name, id).await;
-            described.map_err(error::to_be_asked_again)?
-        }
+        (Endpoint::TusDescribe, Route::Upload(id)) => answers::describe(service, &caller, &name, id).await?,
         (Endpoint::TusAppend, Route::Upload(id)) => {
             answers::append(service, &caller, &name, id, request).await?
         }

@@ -43,6 +43,35 @@ enum AppendOutcome {
     /// The body broke, the server stops, the project is full or the client came again: what arrived is kept, and the
     /// client goes on from there.
     Cut(ServiceError),
+    /// Nothing of it counts: it is not what its client said of it, or too much.
+    Dropped(ServiceError),
+}
+
+/// The hash of one chunk, where its client has told what that is.
+struct ChunkHash(Option<(Hasher, Digest)>);
+
+impl ChunkHash {
+    fn new(checksum: Option<Digest>) -> Self {
+        Self(checksum.map(|checksum| (Hasher::new(checksum.algorithm()), checksum)))
+    }
+
+    fn update(&mut self, bytes: &[u8]) {
+        if let Some((hasher, _)) = &mut self.0 {
+            hasher.update(bytes);
+        }
+    }
+
+    /// How the append ends, with a look at that.
+    fn check(self, ending: AppendOutcome) -> AppendOutcome {
+        match (self.0, ending) {
+            (Some((hasher, checksum)), AppendOutcome::Whole) if hasher.clone().finish() != checksum => {
+                AppendOutcome::Dropped(ServiceError::ChunkMismatch(checksum.algorithm()))
+            }
+            // What has come of it cannot be told from what was damaged on the way.
+            (Some(_), AppendOutcome::Cut(error)) => AppendOutcome::Dropped(error),
+            (_, ending) => ending,
+        }
+    }
 }
 
 impl Service {
@@ -109,7 +138,7 @@ impl Service {
                 }
                 match ending {
                     AppendOutcome::Whole => Ok(saved),
-                    AppendOutcome::Cut(error) => Err(error),
+                    AppendOutcome::Cut(error) | AppendOutcome::Dropped(error) => Err(error),
                 }
             }
             Err(error) => {
@@ -148,7 +177,7 @@ impl Service {
         B: Stream<Item = std::io::Result<Bytes>> + Send + Unpin,
     {
         let mut hasher = Hasher::resume(&stored.hash_state).map_err(|_| ServiceError::Vanished)?;
-        let mut chunk_hasher = chunk.checksum.map(|checksum| Hasher::new(checksum.algorithm()));
+        let mut chunk_hash = ChunkHash::new(chunk.checksum);
         let mut received = stored.received;
         let end = chunk.range.map_or(self.limits.max_blob_size, |range| range.end);
         let end = upload.size.map_or(end, |size| end.min(size));
@@ -191,10 +220,10 @@ impl Service {
                 Some(Ok(bytes)) => {
                     let sum = received + bytes.len() as u64;
                     if sum > end {
-                        return Err(self.too_long(chunk, upload.size));
+                        break AppendOutcome::Dropped(self.too_long(chunk, upload.size));
                     }
                     if sum > most {
-                        return Err(beyond_parts(most));
+                        break AppendOutcome::Dropped(beyond_parts(most));
                     }
                     if sum > reserved {
                         let ahead = sum.saturating_add(RESERVED_AHEAD);
@@ -206,9 +235,7 @@ impl Service {
                     }
                     received = sum;
                     hasher.update(&bytes);
-                    if let Some(hasher) = &mut chunk_hasher {
-                        hasher.update(&bytes);
-                    }
+                    chunk_hash.update(&bytes);
                     writer.write(bytes).await.map_err(vanished)?;
                 }
             }
@@ -216,13 +243,10 @@ impl Service {
         if matches!(ending, AppendOutcome::Whole) && chunk.range.is_some_and(|range| range.end != received) {
             return Err(ServiceError::SizeInvalid("the body is shorter than its Content-Range".to_owned()));
         }
-        if let (Some(hasher), Some(checksum)) = (chunk_hasher, chunk.checksum) {
-            match ending {
-                AppendOutcome::Whole if hasher.finish() == checksum => {}
-                AppendOutcome::Whole => return Err(ServiceError::ChunkMismatch(checksum.algorithm())),
-                // What there is of it cannot be told from what was damaged on the way.
-                AppendOutcome::Cut(error) => return Err(error),
-            }
+        let ending = chunk_hash.check(ending);
+        if let AppendOutcome::Dropped(error) = ending {
+            writer.discard().await;
+            return Err(error);
         }
         let appended = writer.finish().await.map_err(vanished)?;
         if announced.is_none() && (received..u64::MAX).contains(&reserved) {

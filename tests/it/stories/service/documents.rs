@@ -21,13 +21,14 @@ use crate::support::trial::Story;
 use crate::support::{Servers, Stack, command_line};
 
 /// In the order of a reader.
-const DOCUMENTS: [&str; 10] = [
+const DOCUMENTS: [&str; 11] = [
     "README.md",
     "docs/protocol.md",
     "docs/commands.md",
     "docs/clients.md",
     "docs/mlflow.md",
     "docs/hugging-face.md",
+    "docs/tus.md",
     "docs/production.md",
     "docs/proofs.md",
     "docs/stores.md",

@@ -1,10 +1,13 @@
 // Uploads a file by tus-js-client. In the environment: FILE, ENDPOINT, CHUNK (bytes, or nothing for all at once), and of
-// an upload that is to go on, its URLs in URLS. Prints what comes of it.
+// an upload that is to go on, the file of its URLs in URLS; DEFER where the length shall be told last. Prints what comes of it.
 const fs = require('node:fs')
+const { PassThrough } = require('node:stream')
 const tus = require('tus-js-client')
 const { FILE, ENDPOINT, CHUNK, URLS, AUTHORIZATION, DEFER } = process.env
 
-const upload = new tus.Upload(fs.createReadStream(FILE), {
+// Of a file it would know the length (and tell a wrong one of its last chunk): a stream has none.
+const file = fs.createReadStream(FILE)
+const upload = new tus.Upload(DEFER ? file.pipe(new PassThrough()) : file, {
   endpoint: ENDPOINT,
   chunkSize: CHUNK ? Number(CHUNK) : Infinity,
   uploadSize: DEFER ? undefined : fs.statSync(FILE).size,
