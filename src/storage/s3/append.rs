@@ -228,12 +228,11 @@ impl S3Appender {
         }
         let number =
             PartNumber::new(self.next_part).map_err(|error| StorageError::TooLarge(error.to_string()))?;
-        let store_upload_id = match &self.store_upload_id {
-            Some(id) => id.clone(),
-            None => {
-                self.is_first_of_multipart = true;
-                self.store_upload_id.insert(self.store.create_multipart(self.upload).await?).clone()
-            }
+        let store_upload_id = if let Some(id) = &self.store_upload_id {
+            id.clone()
+        } else {
+            self.is_first_of_multipart = true;
+            self.store_upload_id.insert(self.store.create_multipart(self.upload).await?).clone()
         };
         self.next_part += 1;
         let OpenPart { stored, batch, whole, scraps } = std::mem::take(&mut self.open_part);

@@ -39,8 +39,8 @@ fn chunks(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
         let server = stack.server(&[]).await;
         let (tus, bytes) = (Tus::of(&server), content(70_000));
         let metadata = "filename cmVwb3J0LnBkZg==,is_confidential";
-        let begin = tus.post().header("upload-length", bytes.len()).header("upload-metadata", metadata);
-        let begun = Answer::to(begin).await.expect(201);
+        let post = tus.post().header("upload-length", bytes.len()).header("upload-metadata", metadata);
+        let begun = Answer::to(post).await.expect(201);
         assert!(begun.header("upload-expires").is_some_and(|date| date.ends_with(" GMT")));
         let upload = tus.begun(&begun);
         let first = Answer::to(upload.patch(0, bytes[..30_000].to_vec())).await.expect(204);

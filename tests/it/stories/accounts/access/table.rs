@@ -342,7 +342,8 @@ async fn of_tus(
     if is_let_in && endpoint.path().contains("{uuid}") {
         let begun = request(create.method(), create.path()).header(CONTENT_LENGTH, 0);
         let begun = Answer::to(begun).await.expect(201);
-        id = begun.header("location").and_then(|url| url.rsplit('/').next()).expect("an id").to_owned();
+        let found = begun.header("location").and_then(|url| url.rsplit('/').next());
+        found.expect("an id").clone_into(&mut id);
     }
     let request = request(endpoint.method(), &endpoint.path().replace("{uuid}", &id));
     match endpoint {
