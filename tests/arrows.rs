@@ -160,6 +160,7 @@ const ORDERED: &[&str] = &[
     "http::oci",
     "http::oci::registry",
     "http::oci::uploads",
+    "http::tus",
     "service",
     "service::accounts",
     "service::registry",

@@ -5,9 +5,20 @@ nerdctl too.
 They are below target/test-servers and nowhere else. Installed by its package, docker would start a daemon of its own.
 """
 
+import json
+import shlex
+
 from testing import fail
 from testing.golang import install_go_program, install_own_go_program
-from testing.installed import INSTALLED, ROOT, install_environment, is_installed, mark_installed, run
+from testing.installed import (
+    INSTALLED,
+    ROOT,
+    install_environment,
+    install_npm_packages,
+    is_installed,
+    mark_installed,
+    run,
+)
 
 GO_PROGRAMS = {
     # With its daemon, which is what pushes, and without what runs containers: most of what there is to compile.
@@ -49,7 +60,9 @@ PROGRAMS = {"git_lfs": "git-lfs", "git_lfs_debian": "git-lfs", "hf_1": "hf", "hf
 # Hugging Face's command, in an environment of its own each.
 HF = ("hf", "hf_1", "hf_0")
 MLFLOW = "mlflow"
-NAMES = (*GO_PROGRAMS, CONTAINERD, OLLAMA, *DEBIAN_PACKAGES, *HF, MLFLOW)
+# tus-js-client, in Node.
+TUS = "tus"
+NAMES = (*GO_PROGRAMS, CONTAINERD, OLLAMA, *DEBIAN_PACKAGES, *HF, MLFLOW, TUS)
 
 
 def install_containerd(name):
@@ -68,6 +81,17 @@ def install_debian_program(name):
     mark_installed(folder, packages)
 
 
+def install_tus(name):
+    """With a command that finds it: Node looks for packages beside a script, and the tests' come without a file."""
+    folder = INSTALLED / name
+    wanted = json.dumps({"private": True, "dependencies": {"tus-js-client": "4.3.1"}})
+    if not install_npm_packages(folder, wanted, "tus-js-client"):
+        return
+    command = folder / "node"
+    command.write_text(f'#!/bin/sh\nNODE_PATH={shlex.quote(str(folder / "node_modules"))} exec node "$@"\n')
+    command.chmod(0o755)
+
+
 INSTALLERS = {
     **{name: lambda name: install_go_program(name, GO_PROGRAMS[name]) for name in GO_PROGRAMS},
     CONTAINERD: install_containerd,
@@ -75,11 +99,15 @@ INSTALLERS = {
     **dict.fromkeys(HF, install_environment),
     **{name: install_debian_program for name in DEBIAN_PACKAGES},
     MLFLOW: install_environment,
+    TUS: install_tus,
 }
 
 
 def start_client(name):
     """Nothing runs: it is said where it is."""
+    if name == TUS:
+        node = INSTALLED / name / "node"
+        return lambda: {"OVERSIDE_TEST_TUS": node} if node.exists() else {}
     if name == MLFLOW:
         python = INSTALLED / name / "bin/python"
         if not python.exists():

@@ -182,19 +182,23 @@ def javascript():
 
 
 def install_uppy():
-    """Only where npm is: Debian's brings hundreds of packages along."""
-    folder, example = INSTALLED / "uppy", ROOT / "examples/browser/uppy"
+    package = ROOT / "examples/browser/uppy/package.json"
+    install_npm_packages(INSTALLED / "uppy", package.read_text(), "Uppy in a browser")
+
+
+def install_npm_packages(folder, wanted, what):
+    """Whether they are there now: only where npm is, as Debian's brings hundreds of packages along."""
     if not shutil.which("npm"):
-        print("left out, npm is not installed: Uppy in a browser", file=sys.stderr)
-        return
-    wanted = (example / "package.json").read_text()
+        print(f"left out, npm is not installed: {what}", file=sys.stderr)
+        return False
     if is_installed(folder, wanted):
-        return
+        return True
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
     (folder / "package.json").write_text(wanted)
     run(["npm", "install", "--silent", "--no-audit", "--no-fund"], cwd=folder)
     mark_installed(folder, wanted)
+    return True
 
 
 def bundle_uppy(bundle):

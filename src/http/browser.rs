@@ -24,7 +24,7 @@ const NO_SNIFFING: HeaderValue = HeaderValue::from_static("nosniff");
 pub(super) const ATTACHMENT: HeaderValue = HeaderValue::from_static("attachment");
 
 /// What scripts may read of an answer besides its body.
-const EXPOSED: [HeaderName; 15] = [
+const EXPOSED: [HeaderName; 25] = [
     CONTENT_LENGTH,
     CONTENT_RANGE,
     ETAG,
@@ -38,6 +38,16 @@ const EXPOSED: [HeaderName; 15] = [
     HeaderName::from_static("oci-chunk-min-length"),
     HeaderName::from_static(wire::PRESIGNS),
     HeaderName::from_static("preference-applied"),
+    HeaderName::from_static("tus-checksum-algorithm"),
+    HeaderName::from_static("tus-extension"),
+    HeaderName::from_static("tus-max-size"),
+    HeaderName::from_static("tus-resumable"),
+    HeaderName::from_static("tus-version"),
+    HeaderName::from_static("upload-defer-length"),
+    HeaderName::from_static("upload-expires"),
+    HeaderName::from_static("upload-length"),
+    HeaderName::from_static("upload-metadata"),
+    HeaderName::from_static("upload-offset"),
     HeaderName::from_static("upload-uuid"),
     HeaderName::from_static("x-total-count"),
 ];
@@ -52,7 +62,15 @@ pub(super) fn cross_origin(origins: &[String]) -> Option<CorsLayer> {
     } else {
         AllowOrigin::list(origins.iter().filter_map(|origin| origin.parse().ok()))
     };
-    let methods = [Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::PATCH, Method::DELETE];
+    let methods = [
+        Method::GET,
+        Method::HEAD,
+        Method::POST,
+        Method::PUT,
+        Method::PATCH,
+        Method::DELETE,
+        Method::OPTIONS,
+    ];
     (!origins.is_empty()).then(|| {
         CorsLayer::new()
             .allow_origin(allowed)

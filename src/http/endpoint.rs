@@ -12,6 +12,8 @@ pub const REGISTRY: &str = "/v2/";
 pub const API: &str = "/api/";
 /// What all paths of MLflow's artifacts begin with.
 pub const MLFLOW: &str = "/api/2.0/mlflow-artifacts";
+/// What all paths of tus begin with.
+pub const TUS: &str = "/tus/";
 /// What stands in all paths of Git LFS between a repository's name and what is asked for.
 pub const LFS: &str = "/info/lfs/";
 
@@ -102,6 +104,13 @@ endpoints! {
     /// None of OCI's.
     ListBlobs: GET "/v2/{name}/blobs/", Need::Repository(Action::Pull);
     ListReferrers: GET "/v2/{name}/referrers/{digest}", Need::Repository(Action::Pull);
+
+    /// tus. What the server can do is of the service, and of nothing in it.
+    TusDiscover: OPTIONS "/tus/{name}", Need::Nothing;
+    TusCreate: POST "/tus/{name}", Need::Repository(Action::Push);
+    TusDescribe: HEAD "/tus/{name}/_uploads/{uuid}", Need::Repository(Action::Push);
+    TusAppend: PATCH "/tus/{name}/_uploads/{uuid}", Need::Repository(Action::Push);
+    TusTerminate: DELETE "/tus/{name}/_uploads/{uuid}", Need::Repository(Action::Push);
 
     /// Git LFS. Whether an upload is wanted is in the body, and takes the right to push besides.
     LfsBatch: POST "/{name}/info/lfs/objects/batch", Need::Repository(Action::Pull);
@@ -200,6 +209,8 @@ pub enum Door {
     /// Its paths begin with a repository's name.
     Lfs,
     Mlflow,
+    /// Resumable uploads of browsers and phones.
+    Tus,
     /// The Hugging Face Hub.
     Hub,
     Api,
@@ -215,6 +226,8 @@ impl Door {
             path if path.starts_with(REGISTRY) => Self::Registry,
             // Before the one whose paths begin alike.
             path if path.starts_with(MLFLOW) => Self::Mlflow,
+            // A project may be called so, and have repositories of Git LFS.
+            path if path.starts_with(TUS) && !path.contains(LFS) => Self::Tus,
             path if is_of_hub(path) => Self::Hub,
             path if path.starts_with(API) => Self::Api,
             path if path.contains(LFS) => Self::Lfs,

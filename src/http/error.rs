@@ -84,6 +84,12 @@ impl HttpError {
         self.status
     }
 
+    /// The same in another status, for a front door whose clients act on that.
+    #[must_use]
+    pub fn with_status(self, status: StatusCode) -> Self {
+        Self { status, ..self }
+    }
+
     #[must_use]
     pub fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.headers.push((name, value));
@@ -226,6 +232,7 @@ fn classify(error: &ServiceError) -> (StatusCode, &'static str) {
         | ServiceError::NotTheDigest(_)
         | ServiceError::ManifestMismatch(_)
         | ServiceError::OtherDigest(_)
+        | ServiceError::ChunkMismatch(_)
         | ServiceError::ChecksumMismatch => (StatusCode::BAD_REQUEST, "DIGEST_INVALID"),
         ServiceError::Refused(Refusal::Redeclared(_) | Refusal::UnevenPart(_))
         | ServiceError::SizeInvalid(_) => (StatusCode::BAD_REQUEST, "SIZE_INVALID"),

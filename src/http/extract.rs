@@ -142,7 +142,7 @@ pub(super) fn chunk(headers: &HeaderMap) -> Result<Chunk, HttpError> {
             HttpError::new(StatusCode::RANGE_NOT_SATISFIABLE, "BLOB_UPLOAD_INVALID", message)
         })?),
     };
-    Ok(Chunk { range, length: content_length(headers), whole: None })
+    Ok(Chunk { range, length: content_length(headers), ..Chunk::default() })
 }
 
 /// The body's bytes as they come, broken off when the sender makes no progress (`connections::Lingering`).

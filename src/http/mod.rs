@@ -20,6 +20,8 @@ mod openapi;
 mod signed;
 // Gives access tokens.
 mod token;
+// Resumable uploads of browsers and phones: tus 1.0.0.
+mod tus;
 
 // What every request passes: the log's line of it.
 mod access_log;
@@ -96,6 +98,9 @@ pub(crate) fn router(service: Arc<Service>, cors_origins: &[String], redirects: 
             HeaderName::from_static(wire::PRESIGNS),
             HeaderValue::from_static("1"),
         ));
+    let discovering = Arc::clone(&service);
+    let discovery =
+        from_fn(move |request: Request, next: Next| tus::discovery(Arc::clone(&discovering), request, next));
     let layers = tower::ServiceBuilder::new()
         .layer(browser::not_to_be_guessed())
         .layer(browser::not_to_be_run())
@@ -133,6 +138,7 @@ pub(crate) fn router(service: Arc<Service>, cors_origins: &[String], redirects: 
         .layer(Extension(Arc::new(redirects)))
         .layer(layers)
         .layer(tower::util::option_layer(browser::cross_origin(cors_origins)))
+        .layer(discovery)
         .with_state(service)
 }
 
@@ -141,6 +147,7 @@ async fn elsewhere(State(service): State<Arc<Service>>, request: Request) -> Res
     match Door::of(request.uri().path()) {
         Door::Lfs => lfs::dispatch(service, request).await,
         Door::Hub => hub::dispatch(State(service), request).await,
+        Door::Tus => tus::dispatch(service, request).await,
         _ => in_terms_of(request.uri(), HttpError::not_found()),
     }
 }
@@ -204,6 +211,7 @@ fn in_terms_of(uri: &Uri, error: HttpError) -> Response {
     match Door::of(uri.path()) {
         Door::Mlflow => mlflow::refused(error),
         Door::Hub => hub::refused(error),
+        Door::Tus => tus::rendered(error),
         Door::Api => error.with_harbors_code().into_response(),
         Door::Lfs => lfs::rendered(error, None),
         Door::Registry | Door::Service => error.into_response(),

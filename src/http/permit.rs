@@ -26,13 +26,16 @@ impl Permit {
         let (mut upload, mut download) = (None, None);
         match endpoint {
             Endpoint::Append
+            | Endpoint::TusAppend
             | Endpoint::PutArtifact
             | Endpoint::HubCommit
             | Endpoint::ReceivePut
             | Endpoint::ReceivePart => {
                 upload = Some(service.admit_load(Load::Upload).await?);
             }
-            Endpoint::BeginUpload if has_body => upload = Some(service.admit_load(Load::Upload).await?),
+            Endpoint::BeginUpload | Endpoint::TusCreate if has_body => {
+                upload = Some(service.admit_load(Load::Upload).await?);
+            }
             Endpoint::ReadBlob | Endpoint::LfsReadObject | Endpoint::ReadArtifact | Endpoint::HubResolve => {
                 download = Some(service.admit_load(Load::Download).await?);
             }

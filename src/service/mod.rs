@@ -65,6 +65,7 @@ pub use uploads::append::Chunk;
 pub use uploads::batch::{BatchOrigin, BatchWay, BatchedUpload, WantedBlob};
 pub use uploads::finalize::{ClientHints, Finalized, NamedPart};
 pub use uploads::open_parts::OpenParts;
+pub use uploads::resumable::{NewResumable, ResumableChunk};
 pub use uploads::sign::{ArrivedPart, Presigned, SignMode, SignRequest, SignedPart, SignedParts};
 
 type Result<T> = std::result::Result<T, ServiceError>;

@@ -67,4 +67,13 @@ impl Appender {
             Self::Filesystem(appender) => appender.finish().await,
         }
     }
+
+    /// Takes back what was written, and leaves the upload at its old offset. Only tidiness: the sweep finds what stays, but
+    /// not before the upload has ended, and a client may have chunk after chunk dropped.
+    pub async fn discard(self) {
+        match self {
+            Self::S3(appender) => appender.discard().await,
+            Self::Filesystem(appender) => drop(appender),
+        }
+    }
 }

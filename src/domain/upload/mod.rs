@@ -31,6 +31,9 @@ pub use progress::{Phase, Progress};
 pub use proxied::Proxied;
 pub use transition::Refusal;
 
+/// In [`Upload::metadata`].
+const NOTE: &str = "note";
+
 /// One upload session.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Upload {
@@ -238,6 +241,27 @@ impl State {
 }
 
 impl Upload {
+    /// Where the next byte goes; of a completed upload its size.
+    #[must_use]
+    pub fn offset(&self) -> u64 {
+        match self.state {
+            State::Completed { size, .. } => size,
+            _ => self.state.received().unwrap_or_default(),
+        }
+    }
+
+    /// What its client had to say of it when it began a resumable upload, and is told again; none of any other upload.
+    #[must_use]
+    pub fn note(&self) -> Option<&str> {
+        self.metadata.get(NOTE)?.as_str()
+    }
+
+    pub fn set_note(&mut self, note: String) {
+        if let Some(metadata) = self.metadata.as_object_mut() {
+            metadata.insert(NOTE.to_owned(), note.into());
+        }
+    }
+
     /// A session just begun.
     #[must_use]
     pub fn begin(

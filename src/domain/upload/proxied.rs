@@ -80,6 +80,17 @@ impl Upload {
         Ok(self.with(State::Uploading { transfer: Transfer::Proxied(proxied), append_lease: Some(lease) }))
     }
 
+    /// The client says how many bytes there will be.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::Redeclared`] for another number than was told before, and those of [`Self::active`].
+    pub fn with_size(mut self, size: u64, now: DateTime<Utc>) -> Result<Self, Refusal> {
+        self.active(now)?;
+        self.declare(Some(size), None)?;
+        Ok(self)
+    }
+
     /// Whoever appends at `offset` is to give the lease back by `end`, which is sooner than it was promised: by that the
     /// holder knows.
     #[must_use]

@@ -4,7 +4,7 @@ use overside_protocol::wire::IS_NAME;
 use serde_json::{Map, Value, json};
 
 use crate::http::description::refer;
-use crate::http::{api, endpoint, gate, mlflow, oci};
+use crate::http::{api, endpoint, gate, mlflow, oci, tus};
 use crate::storage::signed_url::SIGNED_PATH;
 
 pub(super) const INTRODUCTION: &str = "\
@@ -15,7 +15,7 @@ pub(super) const INTRODUCTION: &str = "\
 /// where they are text.
 pub(super) type Door = (&'static str, &'static str, &'static str, Option<&'static str>);
 
-pub(super) const DOORS: [Door; 8] = [
+pub(super) const DOORS: [Door; 9] = [
     (
         "registry",
         oci::PREFIX,
@@ -25,6 +25,7 @@ pub(super) const DOORS: [Door; 8] = [
     ("lfs", "/{name}/info/lfs/", "Git LFS: objects and locks", Some("RefusedByLfs")),
     // Before the one below, whose paths begin alike.
     ("mlflow", mlflow::PREFIX, "Artifacts of MLflow (3.17)", Some("RefusedArtifact")),
+    ("tus", tus::PREFIX, "Resumable uploads (tus 1.0.0)", Some("RefusedByTus")),
     // Some of its paths begin otherwise: see below.
     ("hub", "/api/{kind}", "Repositories of the Hugging Face Hub", Some("RefusedByHub")),
     (
@@ -87,7 +88,7 @@ pub(super) fn parameters() -> Map<String, Value> {
     in_paths.chain([("is_name".to_owned(), is_name)]).collect()
 }
 
-const HEADERS: [(&str, &str); 23] = [
+const HEADERS: [(&str, &str); 33] = [
     ("Accept-Ranges", "`bytes`"),
     ("Content-Range", "Which bytes these are, and of how many"),
     ("Docker-Content-Digest", "The digest of what is there"),
@@ -103,6 +104,16 @@ const HEADERS: [(&str, &str); 23] = [
     ("Preference-Applied", "`respond-async`"),
     ("Range", "`0-<last byte>` of what has arrived"),
     ("Retry-After", "When to try again, in seconds: with 429 and 503"),
+    ("Tus-Checksum-Algorithm", "What a chunk's checksum may be"),
+    ("Tus-Extension", "What the server can do beside the core of tus"),
+    ("Tus-Max-Size", "The most bytes of an upload"),
+    ("Tus-Resumable", "`1.0.0`"),
+    ("Tus-Version", "`1.0.0`"),
+    ("Upload-Defer-Length", "`1`, where the length is not told yet"),
+    ("Upload-Expires", "Until when the upload goes on, where it is not complete"),
+    ("Upload-Length", "Of the whole, in bytes"),
+    ("Upload-Metadata", "As it came"),
+    ("Upload-Offset", "Where the next chunk goes"),
     ("Upload-UUID", "The upload's"),
     ("WWW-Authenticate", "How to sign in, and for what: with 401"),
     ("X-Error-Code", "Which of the things that a path names is not there"),
@@ -151,7 +162,18 @@ pub(super) fn refusals() -> Value {
         },
         "content": { "application/json": { "schema": refer("schemas", "HubError") } },
     });
+    let by_tus = json!({
+        "description": "An error, in a sentence.",
+        "headers": {
+            "Retry-After": refer("headers", "Retry-After"),
+            "Tus-Resumable": refer("headers", "Tus-Resumable"),
+            "Tus-Version": refer("headers", "Tus-Version"),
+            "WWW-Authenticate": refer("headers", "WWW-Authenticate"),
+        },
+        "content": { "text/plain": { "schema": { "type": "string" } } },
+    });
     json!({
+        "RefusedByTus": by_tus,
         "RefusedByHub": by_hub,
         "Refused": refusal(OCI_CODES, "code", "ErrorEnvelope"),
         "RefusedByApi": refusal(HARBOR_CODES, "code", "ErrorEnvelope"),

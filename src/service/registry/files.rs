@@ -50,7 +50,7 @@ impl Service {
         tracing::Span::current().record("upload", tracing::field::display(upload.id));
         let (service, caller) = (Arc::clone(self), caller.clone());
         let work = async move {
-            let whole = Chunk { range: None, length, whole: None };
+            let whole = Chunk { length, ..Chunk::default() };
             let claim = Claim::Computed(algorithm);
             let taking = Arc::clone(&service).take_whole(caller.clone(), upload, whole, claim, body);
             let digest = taking.await?;

@@ -18,7 +18,7 @@ use crate::storage::{Appended, StorageError};
 
 /// Parts are held in memory while they are sent: whatever length a client announces, a part leaves room for
 /// those of others (`storage::s3::room`). Ten thousand of them are 156 GiB; what is larger goes by presigned parts.
-const MAX_PROXIED_PART_SIZE: u64 = 16 * 1024 * 1024;
+pub(super) const MAX_PROXIED_PART_SIZE: u64 = 16 * 1024 * 1024;
 
 /// What a body of unknown length has held for it ahead of what has come: large enough that the database is not asked
 /// for every piece, and no more than a part.
@@ -33,6 +33,8 @@ pub struct Chunk {
     pub length: Option<u64>,
     /// What the whole is to be, where this is its last chunk.
     pub whole: Option<Digest>,
+    /// What its client says that it is; where it is not, nothing of it is kept.
+    pub checksum: Option<Digest>,
 }
 
 /// How an append ended.
@@ -41,6 +43,35 @@ enum AppendOutcome {
     /// The body broke, the server stops, the project is full or the client came again: what arrived is kept, and the
     /// client goes on from there.
     Cut(ServiceError),
+    /// Nothing of it counts: it is not what its client said of it, or too much.
+    Dropped(ServiceError),
+}
+
+/// The hash of one chunk, where its client has told what that is.
+struct ChunkHash(Option<(Hasher, Digest)>);
+
+impl ChunkHash {
+    fn new(checksum: Option<Digest>) -> Self {
+        Self(checksum.map(|checksum| (Hasher::new(checksum.algorithm()), checksum)))
+    }
+
+    fn update(&mut self, bytes: &[u8]) {
+        if let Some((hasher, _)) = &mut self.0 {
+            hasher.update(bytes);
+        }
+    }
+
+    /// How the append ends, with a look at that.
+    fn check(self, ending: AppendOutcome) -> AppendOutcome {
+        match (self.0, ending) {
+            (Some((hasher, checksum)), AppendOutcome::Whole) if hasher.clone().finish() != checksum => {
+                AppendOutcome::Dropped(ServiceError::ChunkMismatch(checksum.algorithm()))
+            }
+            // What has come of it cannot be told from what was damaged on the way.
+            (Some(_), AppendOutcome::Cut(error)) => AppendOutcome::Dropped(error),
+            (_, ending) => ending,
+        }
+    }
 }
 
 impl Service {
@@ -52,7 +83,7 @@ impl Service {
         self.check_chunk(&upload, chunk)?;
         let on_arrival = proxied(&upload).map_or(0, |stored| stored.received);
         let owner = Uuid::new_v4();
-        let part_size = self.part_size_for(chunk);
+        let part_size = self.part_size_for(upload.size.or(chunk.length));
         // Whoever says where its chunk goes ends a connection that brings the same bytes: it is the same client, which
         // gave that up before we knew. What has arrived of them is kept, and the client told.
         let mut may_give_notice = chunk.range.is_some_and(|range| range.start == on_arrival);
@@ -107,7 +138,7 @@ impl Service {
                 }
                 match ending {
                     AppendOutcome::Whole => Ok(saved),
-                    AppendOutcome::Cut(error) => Err(error),
+                    AppendOutcome::Cut(error) | AppendOutcome::Dropped(error) => Err(error),
                 }
             }
             Err(error) => {
@@ -146,14 +177,17 @@ impl Service {
         B: Stream<Item = std::io::Result<Bytes>> + Send + Unpin,
     {
         let mut hasher = Hasher::resume(&stored.hash_state).map_err(|_| ServiceError::Vanished)?;
+        let mut chunk_hash = ChunkHash::new(chunk.checksum);
         let mut received = stored.received;
         let end = chunk.range.map_or(self.limits.max_blob_size, |range| range.end);
+        let end = upload.size.map_or(end, |size| end.min(size));
         let most = self.storage.largest_proxied(stored.part_size);
         if stored.received.saturating_add(chunk.length.unwrap_or_default()) > most {
             return Err(beyond_parts(most));
         }
         let announced = chunk.range.map(|range| range.end);
-        let announced = announced.or(chunk.length.map(|length| received.saturating_add(length)));
+        let announced =
+            announced.or(chunk.length.map(|length| received.saturating_add(length))).max(upload.size);
         let mut reserved = self.reserve(upload, announced.unwrap_or_default()).await?;
         // Where nobody signs in, each upload is a caller of its own.
         let caller = upload.user_id.clone().unwrap_or_else(|| upload.id.to_string());
@@ -186,10 +220,10 @@ impl Service {
                 Some(Ok(bytes)) => {
                     let sum = received + bytes.len() as u64;
                     if sum > end {
-                        return Err(self.too_long(chunk));
+                        break AppendOutcome::Dropped(self.too_long(chunk, upload.size));
                     }
                     if sum > most {
-                        return Err(beyond_parts(most));
+                        break AppendOutcome::Dropped(beyond_parts(most));
                     }
                     if sum > reserved {
                         let ahead = sum.saturating_add(RESERVED_AHEAD);
@@ -201,12 +235,18 @@ impl Service {
                     }
                     received = sum;
                     hasher.update(&bytes);
+                    chunk_hash.update(&bytes);
                     writer.write(bytes).await.map_err(vanished)?;
                 }
             }
         };
         if matches!(ending, AppendOutcome::Whole) && chunk.range.is_some_and(|range| range.end != received) {
             return Err(ServiceError::SizeInvalid("the body is shorter than its Content-Range".to_owned()));
+        }
+        let ending = chunk_hash.check(ending);
+        if let AppendOutcome::Dropped(error) = ending {
+            writer.discard().await;
+            return Err(error);
         }
         let appended = writer.finish().await.map_err(vanished)?;
         if announced.is_none() && (received..u64::MAX).contains(&reserved) {
@@ -260,11 +300,13 @@ impl Service {
             ));
         }
         let end = chunk.range.map(|range| range.end).or(chunk.length).unwrap_or_default();
-        if end > self.limits.max_blob_size { Err(self.too_long(Chunk::default())) } else { Ok(()) }
+        if end > self.limits.max_blob_size { Err(self.too_long(Chunk::default(), None)) } else { Ok(()) }
     }
 
-    fn too_long(&self, chunk: Chunk) -> ServiceError {
-        if chunk.range.is_some() {
+    fn too_long(&self, chunk: Chunk, size: Option<u64>) -> ServiceError {
+        if let Some(size) = size {
+            longer_than_told(size)
+        } else if chunk.range.is_some() {
             ServiceError::SizeInvalid("the body is longer than its Content-Range".to_owned())
         } else {
             ServiceError::TooLarge(format!(
@@ -274,11 +316,10 @@ impl Service {
         }
     }
 
-    /// Parts grow with a length that is known at the first chunk, up to what a request may hold in memory.
-    fn part_size_for(&self, chunk: Chunk) -> u64 {
+    /// Parts grow with a length that is known at the first chunk, of the whole or of that, up to what a request may hold in memory.
+    fn part_size_for(&self, length: Option<u64>) -> u64 {
         let floor = self.limits.part_size;
-        let wanted =
-            PartPlan::new(chunk.length.unwrap_or(1).max(1), floor).map_or(floor, |plan| plan.part_size());
+        let wanted = PartPlan::new(length.unwrap_or(1).max(1), floor).map_or(floor, |plan| plan.part_size());
         wanted.min(floor.max(MAX_PROXIED_PART_SIZE))
     }
 }
@@ -289,6 +330,10 @@ fn vanished(error: StorageError) -> ServiceError {
         StorageError::NotFound | StorageError::UploadNotFound => ServiceError::Vanished,
         error => error.into(),
     }
+}
+
+pub(super) fn longer_than_told(size: u64) -> ServiceError {
+    ServiceError::TooLarge(format!("the upload was begun for {size} bytes, and this is more"))
 }
 
 fn beyond_parts(most: u64) -> ServiceError {

@@ -20,6 +20,8 @@ mod mount;
 pub(super) mod open_parts;
 // Counts how far a finalize is.
 pub(super) mod progress;
+// Appends to an upload of a length that is told, and finalizes it with its last byte.
+pub(super) mod resumable;
 // Sends a stock client to the store.
 mod redirect;
 // Takes the bytes of a URL that this service signed itself.

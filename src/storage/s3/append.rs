@@ -35,6 +35,8 @@ pub struct S3Appender {
     pace: Pace,
     part_size: usize,
     store_upload_id: Option<String>,
+    /// Whether the multipart upload came about with this append.
+    is_first_of_multipart: bool,
     next_part: u64,
     open_part: OpenPart,
     in_flight: JoinSet<Result<ReceivedPart>>,
@@ -88,6 +90,7 @@ impl S3 {
             pace: Pace::default(),
             part_size: in_memory(stored.part_size)?,
             store_upload_id: stored.store_upload_id.clone(),
+            is_first_of_multipart: false,
             next_part: stored.part_count() + 1,
             open_part,
             in_flight: JoinSet::new(),
@@ -190,6 +193,14 @@ impl S3Appender {
         Ok(Appended { store_upload_id: self.store_upload_id, tail_id, parts: self.parts })
     }
 
+    pub(in crate::storage) async fn discard(mut self) {
+        self.in_flight.shutdown().await;
+        if let Some(id) = self.store_upload_id.filter(|_| self.is_first_of_multipart) {
+            let _ = self.store.abort_multipart(self.upload, &id).await;
+        }
+        self.store.remove_spilled(self.upload, &self.open_part.stored).await;
+    }
+
     /// Puts what is shorter than a part into one object, where it does not lie in one already.
     async fn finish_tail(&mut self) -> Result<Option<Uuid>> {
         let open_part = std::mem::take(&mut self.open_part);
@@ -217,9 +228,11 @@ impl S3Appender {
         }
         let number =
             PartNumber::new(self.next_part).map_err(|error| StorageError::TooLarge(error.to_string()))?;
-        let store_upload_id = match &self.store_upload_id {
-            Some(id) => id.clone(),
-            None => self.store_upload_id.insert(self.store.create_multipart(self.upload).await?).clone(),
+        let store_upload_id = if let Some(id) = &self.store_upload_id {
+            id.clone()
+        } else {
+            self.is_first_of_multipart = true;
+            self.store_upload_id.insert(self.store.create_multipart(self.upload).await?).clone()
         };
         self.next_part += 1;
         let OpenPart { stored, batch, whole, scraps } = std::mem::take(&mut self.open_part);

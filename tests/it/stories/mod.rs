@@ -16,6 +16,8 @@ mod ollama;
 mod registry;
 // The service, its commands and its documents.
 mod service;
+// Resumable uploads of browsers and phones.
+mod tus;
 // Cleaning up, the audit log, settings, quotas and limits.
 mod upkeep;
 // From a session's first request to the blob in its place.
@@ -58,6 +60,7 @@ pub fn all(servers: &Servers) -> Vec<Group> {
         mlflow::groups(servers),
         ollama::groups(servers),
         hub::groups(servers),
+        tus::groups(servers),
     ]
     .into_iter()
     .flatten()

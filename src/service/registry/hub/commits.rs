@@ -90,7 +90,7 @@ impl Service {
         let upload = self
             .begin(caller, repository.clone(), Some(digest), Algorithm::Sha256, Some(size), user_agent)
             .await?;
-        let whole = Chunk { range: None, length: Some(size), whole: None };
+        let whole = Chunk { length: Some(size), ..Chunk::default() };
         let body = stream::iter([Ok(content)]);
         let taking = Arc::clone(self).take_whole(caller.clone(), upload, whole, digest.into(), body);
         self.outlive(taking).await??;

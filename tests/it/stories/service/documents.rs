@@ -29,6 +29,7 @@ const DOCUMENTS: [&str; 11] = [
     "docs/javascript.md",
     "docs/mlflow.md",
     "docs/hugging-face.md",
+    "docs/tus.md",
     "docs/production.md",
     "docs/proofs.md",
     "docs/stores.md",

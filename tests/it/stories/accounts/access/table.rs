@@ -83,6 +83,11 @@ const ROWS: &[Row] = &[
     (Endpoint::BeginArtifact, PUSH),
     (Endpoint::CompleteArtifact, PUSH),
     (Endpoint::AbortArtifact, PUSH),
+    (Endpoint::TusDiscover, EVERYBODY),
+    (Endpoint::TusCreate, PUSH),
+    (Endpoint::TusDescribe, PUSH),
+    (Endpoint::TusAppend, PUSH),
+    (Endpoint::TusTerminate, PUSH),
     (Endpoint::HubWhoAmI, SIGNED_IN),
     (Endpoint::HubValidateCard, EVERYBODY),
     (Endpoint::HubCreateRepository, PUSH),
@@ -214,6 +219,7 @@ fn verdict(endpoint: Endpoint, answer: &Answer) -> char {
                 Method::HEAD => "",
                 _ if matches!(endpoint.door(), Door::Lfs | Door::Hub) => "",
                 _ if endpoint.door() == Door::Mlflow => "UNAUTHENTICATED",
+                _ if endpoint.door() == Door::Tus => "sign in",
                 _ => "UNAUTHORIZED",
             };
             assert!(answer.header("www-authenticate").is_some(), "{endpoint:?}");
@@ -244,6 +250,9 @@ async fn request(
     let name = format!("{project}/app");
     if endpoint.door() == Door::Lfs {
         return of_lfs(town, endpoint, &name, visitor, is_let_in).await;
+    }
+    if endpoint.door() == Door::Tus {
+        return of_tus(town, endpoint, &name, visitor, is_let_in).await;
     }
     let path = endpoint.path().replace("{name}", &name);
     let content = format!("of {project}");
@@ -312,6 +321,37 @@ async fn of_lfs(
         Endpoint::LfsBatch => request.json(&json!({ "operation": "download", "objects": [] })),
         Endpoint::LfsCreateLock => request.json(&path),
         Endpoint::LfsVerifyLocks | Endpoint::LfsUnlock => request.json(&json!({})),
+        _ => request,
+    }
+}
+
+/// An upload of three bytes, the visitor's own.
+async fn of_tus(
+    town: &Town,
+    endpoint: Endpoint,
+    name: &str,
+    visitor: &Visitor,
+    is_let_in: bool,
+) -> RequestBuilder {
+    let request = |method, path: &str| {
+        let request = visitor.http.request(method, town.url(&path.replace("{name}", name)));
+        request.header("tus-resumable", "1.0.0").header("upload-length", 3)
+    };
+    let create = Endpoint::TusCreate;
+    let mut id = Uuid::nil().to_string();
+    if is_let_in && endpoint.path().contains("{uuid}") {
+        let begun = request(create.method(), create.path()).header(CONTENT_LENGTH, 0);
+        let begun = Answer::to(begun).await.expect(201);
+        let found = begun.header("location").and_then(|url| url.rsplit('/').next());
+        found.expect("an id").clone_into(&mut id);
+    }
+    let request = request(endpoint.method(), &endpoint.path().replace("{uuid}", &id));
+    match endpoint {
+        Endpoint::TusCreate => request.header(CONTENT_LENGTH, 0),
+        Endpoint::TusAppend => request
+            .header("content-type", "application/offset+octet-stream")
+            .header("upload-offset", 0)
+            .body("abc"),
         _ => request,
     }
 }
