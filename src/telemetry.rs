@@ -30,7 +30,9 @@ pub enum LogFormat {
 ///
 /// Says what is wrong with the directives.
 pub fn init(format: LogFormat, directives: &str) -> Result<(), String> {
-    let filter = Targets::from_str(directives).map_err(|error| format!("--log {directives}: {error}"))?;
+    let parts: Vec<_> = directives.split(',').map(str::trim).filter(|part| !part.is_empty()).collect();
+    let filter =
+        Targets::from_str(&parts.join(",")).map_err(|error| format!("--log {directives}: {error}"))?;
     let lines = fmt::layer().with_writer(std::io::stderr);
     let lines = match format {
         LogFormat::Text => lines.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).boxed(),

@@ -232,7 +232,7 @@ fn classify(error: &ServiceError) -> (StatusCode, &'static str) {
         | ServiceError::NotTheDigest(_)
         | ServiceError::ManifestMismatch(_)
         | ServiceError::OtherDigest(_)
-        | ServiceError::ChunkMismatch(_)
+        | ServiceError::ChunkMismatch
         | ServiceError::ChecksumMismatch => (StatusCode::BAD_REQUEST, "DIGEST_INVALID"),
         ServiceError::Refused(Refusal::Redeclared(_) | Refusal::UnevenPart(_))
         | ServiceError::SizeInvalid(_) => (StatusCode::BAD_REQUEST, "SIZE_INVALID"),

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::auth::password::PasswordError;
 use crate::auth::token::TokenError;
 use crate::db::DbError;
-use crate::domain::digest::{Algorithm, Digest, Mismatch};
+use crate::domain::digest::{Digest, Mismatch};
 use crate::domain::manifest::ManifestError;
 use crate::domain::quota::QuotaExceeded;
 use crate::domain::upload::{Failure, FailureCode, Refusal};
@@ -108,9 +108,8 @@ pub enum ServiceError {
     Signature(#[from] SignatureError),
     #[error("the body does not match the checksum that the URL was signed with")]
     ChecksumMismatch,
-    /// What its client said of the chunk.
-    #[error("the chunk does not match its {0} checksum; nothing of it was kept, send it again")]
-    ChunkMismatch(Algorithm),
+    #[error("the chunk does not match the checksum that came with it; nothing of it was kept, send it again")]
+    ChunkMismatch,
     #[error("{0}; try again shortly")]
     Busy(String),
     #[error("too many requests change this upload at once; try again")]

@@ -61,7 +61,7 @@ pub use upkeep::cleanup::CleanupReport;
 pub use upkeep::collect::CollectReport;
 pub use upkeep::readiness::Readiness;
 pub use upkeep::scrub::{Inconsistency, ScrubReport, ScrubTerms};
-pub use uploads::append::Chunk;
+pub use uploads::append::{Chunk, ChunkChecksum};
 pub use uploads::batch::{BatchOrigin, BatchWay, BatchedUpload, WantedBlob};
 pub use uploads::finalize::{ClientHints, Finalized, NamedPart};
 pub use uploads::open_parts::OpenParts;

@@ -11,7 +11,7 @@ use crate::db::{Db, DbError, Result, in_transaction, on_pool};
 use crate::domain::digest::Digest;
 use crate::domain::name::RepositoryName;
 use crate::domain::quota::{QuotaExceeded, QuotaKind};
-use crate::domain::upload::{Door, Upload, UploadId};
+use crate::domain::upload::{BatchDoor, Upload, UploadId};
 
 /// What differs between the sessions of a batch comes as one array of objects, `$1`.
 macro_rules! field {
@@ -132,7 +132,7 @@ impl Db {
     /// Inserts the sessions of a batch, which have one repository, user, state and end, and each a digest and a size; and
     /// says of each in their order whether that was done. Where anything limits the project their sizes are held for
     /// them: those that fit, one after the other.
-    pub async fn insert_uploads(&self, uploads: &[(Upload, String)], door: Door) -> Result<Vec<Begun>> {
+    pub async fn insert_uploads(&self, uploads: &[(Upload, String)], door: BatchDoor) -> Result<Vec<Begun>> {
         let Some((first, _)) = uploads.first().cloned() else { return Ok(Vec::new()) };
         let sizes: Vec<i64> =
             uploads.iter().map(|(upload, _)| signed(upload.size.unwrap_or_default())).collect();
@@ -173,7 +173,7 @@ impl Db {
         repository: &RepositoryName,
         user: Option<&str>,
         digests: &[Digest],
-        door: Door,
+        door: BatchDoor,
         limit: u32,
     ) -> Result<Vec<Upload>> {
         if digests.is_empty() {

@@ -13,7 +13,7 @@ use crate::db::uploads::swap::{SWAP, swap, swap_statement};
 use crate::db::{Db, DbError, Result, in_transaction};
 use crate::domain::audit::AuditEntry;
 use crate::domain::blob::{Blob, Placement};
-use crate::domain::upload::{Door, Upload};
+use crate::domain::upload::{BatchDoor, Upload};
 
 /// A blob whose object is gone, is going, or may never come to its place: the new upload's takes over.
 macro_rules! replaces {
@@ -187,7 +187,7 @@ impl Db {
                     .bind(push.map(|entry| &entry.action.resource))
                     .bind(push.and_then(audit::project))
                     .bind(push.and_then(audit::address))
-                    .bind(Door::KEEPING.as_str())
+                    .bind(BatchDoor::KEEPING.as_str())
                     .fetch_optional(pool)
                     .await?;
                 Ok(committed.is_some())
@@ -222,7 +222,7 @@ impl Db {
                             .bind(digest)
                             .bind(blob.created_at)
                             .bind(before.id.as_uuid())
-                            .bind(Door::KEEPING.as_str())
+                            .bind(BatchDoor::KEEPING.as_str())
                             .execute(&mut *transaction)
                             .await?;
                         if let Some(push) = &push {

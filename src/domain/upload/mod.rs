@@ -96,7 +96,7 @@ pub enum State {
 
 /// A front door that takes batches. Sessions are found again by whoever comes through the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Door {
+pub enum BatchDoor {
     /// Git LFS.
     Lfs,
     /// The Hugging Face Hub.
@@ -105,7 +105,7 @@ pub enum Door {
     Ollama,
 }
 
-impl Door {
+impl BatchDoor {
     /// The one whose objects stay until somebody deletes them: what refers to them is kept elsewhere.
     pub const KEEPING: Self = Self::Lfs;
 

@@ -19,7 +19,7 @@ use crate::domain::access::{Action, Caller};
 use crate::domain::audit::{AuditedAction, Operation, ResourceType};
 use crate::domain::blob::Blob;
 use crate::domain::name::RepositoryName;
-use crate::domain::upload::{Door, UploadId};
+use crate::domain::upload::{BatchDoor, UploadId};
 use crate::http::error::HttpError;
 use crate::http::extract::{INCOMPLETE, content_length, held, object, user_agent};
 use crate::http::gate::{Visitor, challenged};
@@ -114,7 +114,7 @@ impl Batch<'_> {
         let ways = [(SESSION, BatchWay::Session), (MULTIPART, BatchWay::Parts)].into_iter();
         let ways = ways.filter(|(name, _)| offered.iter().any(|offered| offered == name));
         let ways: Vec<_> = ways.map(|(_, way)| way).collect();
-        let door = if self.is_hub { Door::Hub } else { Door::Lfs };
+        let door = if self.is_hub { BatchDoor::Hub } else { BatchDoor::Lfs };
         let origin = BatchOrigin { door, user_agent, ways: &ways, is_plain: self.is_hub };
         let begun = self.service.begin_batch(self.caller, self.name, wanted, origin).await;
         let begun = begun.map_err(|error| match error {

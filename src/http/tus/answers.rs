@@ -10,7 +10,8 @@ use axum::response::{IntoResponse, Response};
 
 use super::error::refused;
 use super::headers::{
-    DEFER_LENGTH, EXPIRES, LENGTH, METADATA, OFFSET, check_media_type, checksum, length, metadata, number,
+    CONCAT, DEFER_LENGTH, EXPIRES, LENGTH, METADATA, OFFSET, check_media_type, checksum, length, metadata,
+    number,
 };
 use super::{Answer, PREFIX, route};
 use crate::domain::access::Caller;
@@ -30,6 +31,9 @@ pub(super) async fn create(
     request: Request,
 ) -> Answer {
     let headers = request.headers();
+    if headers.contains_key(CONCAT) {
+        return Err(HttpError::invalid("uploads are not concatenated here: leave parallelUploads at 1"));
+    }
     let (length, (note, digest)) = (length(headers)?, metadata(headers)?);
     let has_body = content_length(headers) != Some(0) && !request.body().is_end_stream();
     if has_body {
@@ -40,24 +44,19 @@ pub(super) async fn create(
         length: content_length(headers).or((!has_body).then_some(0)),
         checksum: checksum(headers)?,
         whole_length: None,
+        is_first: true,
     };
     let new = NewResumable { repository, length, digest, note };
     let begun = service.begin_resumable(caller, new, user_agent(headers)).await.map_err(refused)?;
     tracing::Span::current().record("upload", tracing::field::display(begun.id));
     let url = format!("{PREFIX}{}{}{}", begun.repository, route::UPLOADS, begun.id);
     let url = Origin::complete(request.extensions().get(), url);
-    let (mut upload, mut digest) = (begun.clone(), None);
+    let (mut upload, mut digest) = (begun, None);
     // Nothing is a whole upload, where that is what was begun.
     if has_body || length == Some(0) {
         let body = bytes(request.into_body());
-        match service.append_resumable(caller, begun.clone(), chunk, body).await {
-            Ok(appended) => (upload, digest) = appended,
-            Err(error) => {
-                // Its client does not know where it is.
-                service.abandon(begun).await;
-                return Err(refused(error));
-            }
-        }
+        let appended = service.append_resumable(caller, upload, chunk, body).await;
+        (upload, digest) = appended.map_err(refused)?;
     }
     let mut response = StatusCode::CREATED.into_response();
     let url = HeaderValue::try_from(url).unwrap_or(HeaderValue::from_static(PREFIX));
@@ -81,6 +80,7 @@ pub(super) async fn append(
         length: content_length(headers),
         checksum: checksum(headers)?,
         whole_length: number(headers, &LENGTH)?,
+        is_first: false,
     };
     let upload = find(service, caller, repository, id).await?;
     let appended = service.append_resumable(caller, upload, chunk, bytes(request.into_body())).await;
@@ -124,7 +124,11 @@ pub(super) async fn terminate(
     id: UploadId,
 ) -> Answer {
     find(service, caller, repository, id).await?;
-    service.abort(caller, repository, id).await.map_err(refused)?;
+    service.abort(caller, repository, id).await.map_err(|error| match error {
+        // There is nothing left to give up, which a client would try again at a 409.
+        ServiceError::Refused(Refusal::Completed(_)) => refused(error).with_status(StatusCode::GONE),
+        error => refused(error),
+    })?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 

@@ -15,7 +15,7 @@ const CHECKSUM_MISMATCH: u16 = 460;
 /// In the statuses of tus: clients ask for the offset at a 409 and a 423, and take every other 4xx for the end.
 pub(super) fn refused(error: ServiceError) -> HttpError {
     let status = match &error {
-        ServiceError::ChunkMismatch(_) => StatusCode::from_u16(CHECKSUM_MISMATCH).ok(),
+        ServiceError::ChunkMismatch => StatusCode::from_u16(CHECKSUM_MISMATCH).ok(),
         // Also of one that was cut off here: it is to go on from what is kept.
         ServiceError::OffsetMismatch { .. }
         | ServiceError::BodyIncomplete
@@ -33,20 +33,17 @@ pub(super) fn refused(error: ServiceError) -> HttpError {
     }
 }
 
-/// Of a `HEAD` that another time may answer: clients take all but a 423 for an upload that is gone, and begin another
-/// (tus-js-client 4.3.1, `lib/upload.js`).
+/// Of a `HEAD` that another time may answer: clients take all but a 423 for an upload that is gone, and send everything
+/// again (tus-js-client 4.3.1, `lib/upload.js`).
 pub(super) fn to_be_asked_again(error: HttpError) -> HttpError {
-    match error.status() {
-        StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
-            error.with_status(StatusCode::LOCKED)
-        }
-        _ => error,
-    }
+    if error.status().is_server_error() { error.with_status(StatusCode::LOCKED) } else { error }
 }
 
-/// An answer to a whole request.
+/// An answer to a whole request. Where there is too much to do clients come again at a 423, and at no 429.
 pub(in crate::http) fn rendered(error: HttpError) -> Response {
     let (status, _, message, headers) = error.into_parts();
+    let is_passing = matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE);
+    let status = if is_passing { StatusCode::LOCKED } else { status };
     let mut response = (status, format!("{message}\n")).into_response();
     let headers = headers.into_iter().filter(|(name, _)| name != RANGE && name != CONTENT_TYPE);
     response.headers_mut().extend(headers);

@@ -8,14 +8,16 @@ use base64::engine::general_purpose::STANDARD;
 use crate::domain::digest::Digest;
 use crate::http::error::HttpError;
 use crate::http::extract::header;
+use crate::service::ChunkChecksum;
 
 pub(super) const OFFSET: HeaderName = HeaderName::from_static("upload-offset");
 pub(super) const LENGTH: HeaderName = HeaderName::from_static("upload-length");
 pub(super) const DEFER_LENGTH: HeaderName = HeaderName::from_static("upload-defer-length");
 pub(super) const METADATA: HeaderName = HeaderName::from_static("upload-metadata");
 pub(super) const EXPIRES: HeaderName = HeaderName::from_static("upload-expires");
+pub(super) const CONCAT: HeaderName = HeaderName::from_static("upload-concat");
 const CHECKSUM: HeaderName = HeaderName::from_static("upload-checksum");
-pub(super) const CHECKSUM_ALGORITHMS: HeaderValue = HeaderValue::from_static("sha256,sha512");
+pub(super) const CHECKSUM_ALGORITHMS: HeaderValue = HeaderValue::from_static("sha1,sha256,sha512");
 const MEDIA_TYPE: &str = "application/offset+octet-stream";
 /// Longest `Upload-Metadata`, in bytes: it is kept with the session. A name, a path and a type of the longest have three.
 const MAX_METADATA: usize = 4 * 1024;
@@ -47,14 +49,18 @@ pub(super) fn check_media_type(headers: &HeaderMap) -> Result<(), HttpError> {
     Err(HttpError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "UNSUPPORTED", message))
 }
 
-pub(super) fn checksum(headers: &HeaderMap) -> Result<Option<Digest>, HttpError> {
+pub(super) fn checksum(headers: &HeaderMap) -> Result<Option<ChunkChecksum>, HttpError> {
     let Some(value) = headers.get(CHECKSUM) else { return Ok(None) };
     let checksum = value.to_str().ok().and_then(|text| {
         let (algorithm, checksum) = text.split_once(' ')?;
-        let checksum = Digest::from_bytes(&STANDARD.decode(checksum).ok()?)?;
-        (checksum.algorithm().as_str() == algorithm).then_some(checksum)
+        let checksum = STANDARD.decode(checksum).ok()?;
+        if algorithm == "sha1" {
+            return checksum.try_into().ok().map(ChunkChecksum::Sha1);
+        }
+        let checksum = Digest::from_bytes(&checksum)?;
+        (checksum.algorithm().as_str() == algorithm).then_some(ChunkChecksum::Digest(checksum))
     });
-    let wrong = "Upload-Checksum is sha256 or sha512, a space, and the checksum in Base64";
+    let wrong = "Upload-Checksum is sha1, sha256 or sha512, a space, and the checksum in Base64";
     checksum.map(Some).ok_or_else(|| HttpError::invalid(wrong))
 }
 
@@ -131,7 +137,8 @@ mod tests {
     fn a_checksum_is_of_the_algorithm_that_it_names() {
         let found = |text: &str| checksum(&of(CHECKSUM, text)).ok().flatten();
         let empty = STANDARD.encode(Digest::EMPTY.as_bytes());
-        assert_eq!(found(&format!("sha256 {empty}")), Some(Digest::EMPTY));
+        assert_eq!(found(&format!("sha256 {empty}")), Some(ChunkChecksum::Digest(Digest::EMPTY)));
+        assert_eq!(found(&format!("sha1 {}", STANDARD.encode([7; 20]))), Some(ChunkChecksum::Sha1([7; 20])));
         for wrong in
             [format!("sha512 {empty}"), format!("sha1 {empty}"), "sha256".to_owned(), "sha256 !".to_owned()]
         {

@@ -42,7 +42,7 @@ const EXTENSIONS: HeaderValue = HeaderValue::from_static(
 type Answer = Result<Response, HttpError>;
 
 pub(super) async fn dispatch(service: Arc<Service>, request: Request) -> Response {
-    let is_head = *request.method() == Method::HEAD;
+    let is_head = method(&request).is_ok_and(|method| method == Method::HEAD);
     // Large, and moved about.
     let answered = Box::pin(answered(&service, request)).await;
     answered.unwrap_or_else(|error| rendered(if is_head { error::to_be_asked_again(error) } else { error }))

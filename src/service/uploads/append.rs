@@ -33,8 +33,18 @@ pub struct Chunk {
     pub length: Option<u64>,
     /// What the whole is to be, where this is its last chunk.
     pub whole: Option<Digest>,
+    /// The length of the upload in bytes, of which nothing was told before.
+    pub size: Option<u64>,
     /// What its client says that it is; where it is not, nothing of it is kept.
-    pub checksum: Option<Digest>,
+    pub checksum: Option<ChunkChecksum>,
+}
+
+/// Of one chunk, against damage on its way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ChunkChecksum {
+    /// Which tus has every server know (tus 1.0.0, "Checksum").
+    Sha1([u8; 20]),
+    Digest(Digest),
 }
 
 /// How an append ended.
@@ -48,28 +58,45 @@ enum AppendOutcome {
 }
 
 /// The hash of one chunk, where its client has told what that is.
-struct ChunkHash(Option<(Hasher, Digest)>);
+enum ChunkHash {
+    None,
+    Sha1(ring::digest::Context, [u8; 20]),
+    Digest(Hasher, Digest),
+}
 
 impl ChunkHash {
-    fn new(checksum: Option<Digest>) -> Self {
-        Self(checksum.map(|checksum| (Hasher::new(checksum.algorithm()), checksum)))
+    fn new(checksum: Option<ChunkChecksum>) -> Self {
+        match checksum {
+            None => Self::None,
+            Some(ChunkChecksum::Sha1(expected)) => {
+                Self::Sha1(ring::digest::Context::new(&ring::digest::SHA1_FOR_LEGACY_USE_ONLY), expected)
+            }
+            Some(ChunkChecksum::Digest(expected)) => {
+                Self::Digest(Hasher::new(expected.algorithm()), expected)
+            }
+        }
     }
 
     fn update(&mut self, bytes: &[u8]) {
-        if let Some((hasher, _)) = &mut self.0 {
-            hasher.update(bytes);
+        match self {
+            Self::None => {}
+            Self::Sha1(hasher, _) => hasher.update(bytes),
+            Self::Digest(hasher, _) => hasher.update(bytes),
         }
     }
 
     /// How the append ends, with a look at that.
     fn check(self, ending: AppendOutcome) -> AppendOutcome {
-        match (self.0, ending) {
-            (Some((hasher, checksum)), AppendOutcome::Whole) if hasher.clone().finish() != checksum => {
-                AppendOutcome::Dropped(ServiceError::ChunkMismatch(checksum.algorithm()))
-            }
+        let fits = match self {
+            Self::None => return ending,
+            Self::Sha1(hasher, expected) => hasher.finish().as_ref() == expected,
+            Self::Digest(hasher, expected) => hasher.finish() == expected,
+        };
+        match ending {
+            AppendOutcome::Whole if !fits => AppendOutcome::Dropped(ServiceError::ChunkMismatch),
             // What has come of it cannot be told from what was damaged on the way.
-            (Some(_), AppendOutcome::Cut(error)) => AppendOutcome::Dropped(error),
-            (_, ending) => ending,
+            AppendOutcome::Cut(error) => AppendOutcome::Dropped(error),
+            ending => ending,
         }
     }
 }
@@ -83,7 +110,7 @@ impl Service {
         self.check_chunk(&upload, chunk)?;
         let on_arrival = proxied(&upload).map_or(0, |stored| stored.received);
         let owner = Uuid::new_v4();
-        let part_size = self.part_size_for(upload.size.or(chunk.length));
+        let part_size = self.part_size_for(upload.size.or(chunk.size).or(chunk.length));
         // Whoever says where its chunk goes ends a connection that brings the same bytes: it is the same client, which
         // gave that up before we knew. What has arrived of them is kept, and the client told.
         let mut may_give_notice = chunk.range.is_some_and(|range| range.start == on_arrival);
@@ -92,6 +119,11 @@ impl Service {
                 let upload =
                     upload.into_append(part_size, chunk.whole, self.lease_for(owner), self.clock.now())?;
                 check_offset(&upload, chunk, on_arrival)?;
+                // Where nobody else appends: of another one it is not known how far that gets.
+                let upload = match chunk.size {
+                    Some(size) => upload.with_size(size, self.clock.now())?,
+                    None => upload,
+                };
                 Ok(upload.touch(self.after(self.settings().upload_lifetime())))
             });
             match leased.await {
@@ -244,13 +276,19 @@ impl Service {
             return Err(ServiceError::SizeInvalid("the body is shorter than its Content-Range".to_owned()));
         }
         let ending = chunk_hash.check(ending);
+        // What was held ahead of a body of no known length.
+        let kept = if matches!(ending, AppendOutcome::Dropped(_)) { stored.received } else { received };
+        let is_ahead = announced.is_none() && (kept..u64::MAX).contains(&reserved);
         if let AppendOutcome::Dropped(error) = ending {
             writer.discard().await;
+            if is_ahead {
+                self.release_beyond(upload, kept).await;
+            }
             return Err(error);
         }
         let appended = writer.finish().await.map_err(vanished)?;
-        if announced.is_none() && (received..u64::MAX).contains(&reserved) {
-            self.release_beyond(upload, received).await;
+        if is_ahead {
+            self.release_beyond(upload, kept).await;
         }
         let after = Proxied {
             received,

@@ -37,8 +37,8 @@ impl Service {
     ///
     /// # Errors
     ///
-    /// [`ServiceError::Busy`] where it takes longer, [`ServiceError::OtherDigest`] and [`ServiceError::SizeInvalid`] where the upload was begun for another blob, and
-    /// those of [`Self::finalize`].
+    /// [`ServiceError::Busy`] where it takes longer, [`ServiceError::OtherDigest`] and [`ServiceError::SizeInvalid`] where the
+    /// upload was begun for another blob, and those of [`Self::finalize`].
     pub async fn finish(
         self: &Arc<Self>,
         caller: &Caller,

@@ -13,7 +13,7 @@ use crate::domain::duration::LONGEST_URL_LIFETIME;
 use crate::domain::name::RepositoryName;
 use crate::domain::part::{MAX_PART_SIZE, MIN_PART_SIZE, PartPlan};
 use crate::domain::range::ByteRange;
-use crate::domain::upload::{Door, Refusal, State, Transfer, TransferMode, Upload, UploadId};
+use crate::domain::upload::{BatchDoor, Refusal, State, Transfer, TransferMode, Upload, UploadId};
 use crate::service::{Result, Service, ServiceError};
 use crate::storage::{Lengths, PresignedRequest};
 
@@ -86,8 +86,8 @@ impl Service {
     }
 
     /// Begins an upload whose client tells digest and size, and sends the blob to a URL if it gets one; or goes on with one
-    /// that it has begun before. None where it is
-    /// not worth it, or where the store takes no such request; and where the project has no room: the client does not show
+    /// that it has begun before, and waits for what that has sent. No upload where the blob is there by then. No URL where it
+    /// is not worth it, or where the store takes no such request; and where the project has no room: the client does not show
     /// why it is refused here, but does of what it sends through this service.
     ///
     /// # Errors
@@ -98,26 +98,27 @@ impl Service {
         repository: RepositoryName,
         (digest, size): (Digest, Option<u64>),
         user_agent: Option<&str>,
-    ) -> Result<(UploadId, Option<PresignedRequest>)> {
+    ) -> Result<Option<(UploadId, Option<PresignedRequest>)>> {
         let algorithm = digest.algorithm();
         let size = size.filter(|size| algorithm == Algorithm::Sha256 && self.is_worth_redirecting(*size));
         if let Some(size) = size {
             let origin =
-                BatchOrigin { door: Door::Ollama, user_agent, ways: &[BatchWay::Put], is_plain: false };
+                BatchOrigin { door: BatchDoor::Ollama, user_agent, ways: &[BatchWay::Put], is_plain: false };
             let begun = self.begin_batch(caller, &repository, &[WantedBlob { digest, size }], origin).await?;
             match begun.into_iter().next() {
                 Some(BatchedUpload::Begun {
                     id, presigned: Some(Presigned::Put { request, .. }), ..
                 }) => {
-                    return Ok((id, Some(request)));
+                    return Ok(Some((id, Some(request))));
                 }
+                Some(BatchedUpload::Present) => return Ok(None),
                 Some(BatchedUpload::Refused(ServiceError::QuotaExceeded(_))) => {}
                 Some(BatchedUpload::Refused(error)) => return Err(error),
                 _ => {}
             }
         }
         let upload = self.begin(caller, repository, Some(digest), algorithm, None, user_agent).await?;
-        Ok((upload.id, None))
+        Ok(Some((upload.id, None)))
     }
 
     /// Whether the parts of a blob go to the store whose first one this is. It tells how long the others are: not too

@@ -7,14 +7,14 @@ use bytes::Bytes;
 use futures_util::Stream;
 use tokio::time::{Instant, timeout_at};
 
-use super::append::{Chunk, MAX_PROXIED_PART_SIZE, longer_than_told};
+use super::append::{Chunk, ChunkChecksum, MAX_PROXIED_PART_SIZE, longer_than_told};
 use super::finalize::{ClientHints, Finalized};
 use super::settle::PATIENCE_FOR_PROOF;
 use crate::domain::access::Caller;
 use crate::domain::digest::Digest;
 use crate::domain::name::RepositoryName;
 use crate::domain::range::ByteRange;
-use crate::domain::upload::{Claim, Upload};
+use crate::domain::upload::{Claim, Refusal, Upload};
 use crate::service::{Result, Service, ServiceError};
 
 /// An upload to begin.
@@ -35,9 +35,12 @@ pub struct ResumableChunk {
     /// `Content-Length` in bytes; none for a chunked body.
     pub length: Option<u64>,
     /// Of the chunk; where it does not fit, nothing of the chunk is kept.
-    pub checksum: Option<Digest>,
+    pub checksum: Option<ChunkChecksum>,
     /// The length of the upload, of which nothing was told before.
     pub whole_length: Option<u64>,
+    /// It came with the request that begins the upload, whose client knows no place to go on at: where it fails, the upload
+    /// is given up.
+    pub is_first: bool,
 }
 
 impl Service {
@@ -74,8 +77,8 @@ impl Service {
     ///
     /// # Errors
     ///
-    /// [`ServiceError::OffsetMismatch`], [`ServiceError::ChecksumMismatch`], [`ServiceError::TooLarge`] for more than was
-    /// told, and those of [`Self::append`] and [`Self::finish_received`].
+    /// [`ServiceError::OffsetMismatch`], [`ServiceError::ChunkMismatch`], [`ServiceError::TooLarge`] for more than was
+    /// told, [`ServiceError::SizeInvalid`] for a length that is less than what is there, and those of [`Self::append`] and [`Self::finish_received`].
     pub async fn append_resumable<B>(
         self: &Arc<Self>,
         caller: &Caller,
@@ -93,21 +96,46 @@ impl Service {
         }
         let (service, caller) = (Arc::clone(self), caller.clone());
         let work = async move {
-            let upload = match chunk.whole_length {
-                Some(length) => service.declare_length(upload, length).await?,
-                None => upload,
-            };
-            let end = received.saturating_add(chunk.length.unwrap_or_default());
-            if let Some(size) = upload.size.filter(|size| *size < end) {
-                return Err(longer_than_told(size));
+            let begun = upload.clone();
+            let done = service.append_and_finish(&caller, upload, chunk, body).await;
+            if chunk.is_first && done.is_err() {
+                service.abandon(begun).await;
             }
-            let range = (end > received).then_some(ByteRange { start: received, end });
-            let chunk = Chunk { range, length: chunk.length, whole: None, checksum: chunk.checksum };
-            let upload = service.append(upload, chunk, body).await?;
-            let digest = service.finish_received(&caller, &upload).await?;
-            Ok((upload, digest))
+            done
         };
         self.outlive(work).await?
+    }
+
+    async fn append_and_finish<B>(
+        self: &Arc<Self>,
+        caller: &Caller,
+        upload: Upload,
+        chunk: ResumableChunk,
+        body: B,
+    ) -> Result<(Upload, Option<Digest>)>
+    where
+        B: Stream<Item = std::io::Result<Bytes>> + Send + Unpin + 'static,
+    {
+        self.check_length(chunk.whole_length)?;
+        let end = chunk.offset.saturating_add(chunk.length.unwrap_or_default());
+        match (upload.size, chunk.whole_length) {
+            (Some(size), Some(length)) if size != length => return Err(Refusal::Redeclared("size").into()),
+            (None, Some(length)) if length < chunk.offset => {
+                let message = format!("the upload has {} bytes already, more than its length", chunk.offset);
+                return Err(ServiceError::SizeInvalid(message));
+            }
+            (Some(size), _) | (None, Some(size)) if size < end => return Err(longer_than_told(size)),
+            _ => {}
+        }
+        let range = (end > chunk.offset).then_some(ByteRange { start: chunk.offset, end });
+        let (size, checksum) = (chunk.whole_length, chunk.checksum);
+        let appended = Chunk { range, length: chunk.length, whole: None, size, checksum };
+        let upload = self.append(upload, appended, body).await?;
+        match self.finish_received(caller, &upload).await {
+            // All bytes are here: whoever asks for the upload next has them finalized.
+            Err(ServiceError::Busy(_)) if chunk.is_first => Ok((upload, None)),
+            finished => Ok((upload, finished?)),
+        }
     }
 
     /// Finalizes an upload whose last byte has arrived, and gives its digest once the blob can be read; nothing where
@@ -138,17 +166,6 @@ impl Service {
         };
         let busy = |_| ServiceError::Busy("all bytes are here, and are still being proven".to_owned());
         timeout_at(deadline, finishing).await.map_err(busy)?
-    }
-
-    /// What is told once stays told. Room for it is found with the next append.
-    async fn declare_length(&self, upload: Upload, length: u64) -> Result<Upload> {
-        self.check_length(Some(length))?;
-        if length < upload.offset() {
-            let message = format!("the upload has {} bytes already, more than its length", upload.offset());
-            return Err(ServiceError::SizeInvalid(message));
-        }
-        let now = self.clock.now();
-        self.transition(upload, |upload| Ok(upload.with_size(length, now)?)).await
     }
 
     fn check_length(&self, length: Option<u64>) -> Result<()> {

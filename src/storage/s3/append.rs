@@ -194,7 +194,8 @@ impl S3Appender {
     }
 
     pub(in crate::storage) async fn discard(mut self) {
-        self.in_flight.shutdown().await;
+        // A part that is on its way ends by itself, and takes along what it was gathered from.
+        while self.in_flight.join_next().await.is_some() {}
         if let Some(id) = self.store_upload_id.filter(|_| self.is_first_of_multipart) {
             let _ = self.store.abort_multipart(self.upload, &id).await;
         }

@@ -9,13 +9,13 @@ use overside::db::{Db, DeletedProject, Reader, Unlinked};
 use overside::domain::access::Role;
 use overside::domain::digest::Digest;
 use overside::domain::file_lock::FileLock;
-use overside::domain::upload::{Door, State, Transfer, Upload};
+use overside::domain::upload::{BatchDoor, State, Transfer, Upload};
 
 use super::manifests::{NAME, stored_blob};
 use super::quotas::{limit, usage};
 use super::{Case, begun, find, name, now};
 
-const DOOR: Door = Door::Lfs;
+const DOOR: BatchDoor = BatchDoor::Lfs;
 
 pub fn cases() -> Vec<(&'static str, Case)> {
     vec![
@@ -79,7 +79,7 @@ async fn found(db: Arc<Db>) {
     let elsewhere = db.batched_uploads(&name("team/other"), Some("alice"), &[digest(1)], DOOR, 10).await;
     assert_eq!(elsewhere.expect("an answer"), vec![]);
     let elsewhere =
-        db.batched_uploads(&name("team/app/model"), Some("alice"), &[digest(1)], Door::Hub, 10).await;
+        db.batched_uploads(&name("team/app/model"), Some("alice"), &[digest(1)], BatchDoor::Hub, 10).await;
     assert_eq!(elsewhere.expect("an answer"), vec![]);
 
     // Put off, never back, and only while it waits.

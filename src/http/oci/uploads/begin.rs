@@ -125,7 +125,8 @@ async fn direct(
         return Ok(response);
     }
     let (size, agent) = (ollama::length(&request.headers)?, user_agent(&request.headers));
-    let (id, to) = service.begin_direct(caller, name.clone(), (digest, size), agent).await?;
+    let begun = service.begin_direct(caller, name.clone(), (digest, size), agent).await?;
+    let Some((id, to)) = begun else { return Ok(created(&name, &digest)) };
     let mut response = accepted(().into_response(), &name, id, service.limits().part_size);
     if let Some(to) = to {
         ollama::send_to(response.headers_mut(), to, origin);

@@ -13,7 +13,7 @@ use crate::domain::audit::{AuditedAction, Operation, ResourceType};
 use crate::domain::blob::Placement;
 use crate::domain::digest::Digest;
 use crate::domain::name::RepositoryName;
-use crate::domain::upload::{Door, State, Upload};
+use crate::domain::upload::{BatchDoor, State, Upload};
 use crate::service::uploads::lease::POLL_INTERVAL;
 use crate::service::uploads::settle::{LONGEST_POLL, PATIENCE_FOR_PROOF};
 use crate::service::{Result, Service, ServiceError};
@@ -38,7 +38,7 @@ impl Service {
         caller: &Caller,
         repository: &RepositoryName,
         wanted: &[WantedBlob],
-        door: Door,
+        door: BatchDoor,
     ) -> Result<Known> {
         let digests: Vec<Digest> = wanted.iter().map(|blob| blob.digest).collect();
         let most = u32::try_from(digests.len()).unwrap_or(u32::MAX).saturating_mul(OPEN_OF_EACH);
@@ -76,12 +76,12 @@ impl Service {
         caller: &Caller,
         repository: &RepositoryName,
         wanted: &[WantedBlob],
-        door: Door,
+        door: BatchDoor,
         known: &mut Known,
     ) -> Result<HashMap<Digest, u64>> {
         let absent: Vec<Digest> =
             wanted.iter().map(|blob| blob.digest).filter(|digest| known.size_of(digest).is_none()).collect();
-        let keeps = door == Door::KEEPING;
+        let keeps = door == BatchDoor::KEEPING;
         let is_unneeded = |link: &&Link| link.is_unreferenced || (keeps && !link.is_kept);
         let unneeded = known.links.values().filter(|link| is_readable(link)).filter(is_unneeded);
         let unneeded: Vec<Digest> = unneeded.map(|link| link.blob.digest).collect();

@@ -18,7 +18,7 @@ use crate::domain::access::Caller;
 use crate::domain::digest::Digest;
 use crate::domain::name::RepositoryName;
 use crate::domain::part::MAX_PART_SIZE;
-use crate::domain::upload::{Door, State, Transfer, Upload, UploadId};
+use crate::domain::upload::{BatchDoor, State, Transfer, Upload, UploadId};
 use crate::service::{Result, Service, ServiceError};
 
 /// Sessions of one blob that are looked at for one to go on with: two batches at once may each begin one.
@@ -44,7 +44,7 @@ pub struct WantedBlob {
 #[derive(Debug, Clone, Copy)]
 pub struct BatchOrigin<'a> {
     /// The front door: sessions are found again by whoever comes through the same.
-    pub door: Door,
+    pub door: BatchDoor,
     pub user_agent: Option<&'a str>,
     /// In order of preference: any of them may be of no use here.
     pub ways: &'a [BatchWay],

@@ -57,6 +57,12 @@ impl Tus {
         self.begun(&begun)
     }
 
+    /// Of a length that is told later.
+    async fn begin_deferred(&self) -> TusUpload {
+        let begun = Answer::to(self.post().header("upload-defer-length", 1)).await.expect(201);
+        self.begun(&begun)
+    }
+
     fn begun(&self, answer: &Answer) -> TusUpload {
         let url = answer.header("location").expect("a place").to_owned();
         assert!(url.starts_with(&format!("{}/_uploads/", self.url())), "{url}");

@@ -93,7 +93,9 @@ fn two(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
     async move {
         let server = stack.server(&["--lease", "900ms"]).await;
         let (tus, bytes) = (Tus::of(&server), content(100_000));
-        let upload = tus.begin(bytes.len()).await;
+        let (upload, deferred) = (tus.begin(bytes.len()).await, tus.begin_deferred().await);
+        let mut other = raw::connect(server.base_url()).await;
+        other.write_all(&chunk(&deferred, 0, &bytes, 40_000, "")).await.expect("it is sent");
         let mut first = raw::connect(server.base_url()).await;
         first.write_all(&chunk(&upload, 0, &bytes, 40_000, "")).await.expect("it is sent");
         tokio::time::sleep(Duration::from_millis(500)).await;
@@ -101,11 +103,16 @@ fn two(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
         let pieces = futures_util::stream::iter([Ok::<_, std::io::Error>(bytes.clone())]);
         let second = Answer::to(upload.patch(0, reqwest::Body::wrap_stream(pieces))).await;
         refused(&second, 423);
+        // How far another one gets is not known, and so no length may be told meanwhile.
+        refused(&Answer::to(deferred.patch(0, "").header("upload-length", 50)).await, 423);
         // The same client, come again after its connection was forgotten: what that has brought counts.
         refused(&Answer::to(upload.patch(0, bytes.clone())).await, 409);
         assert_eq!(upload.offset().await, 40_000);
-        drop(first);
+        drop((first, other));
         finish(&tus, &upload, &bytes).await;
+        reaches(&deferred, 40_000).await;
+        let end = Answer::to(deferred.patch(40_000, "").header("upload-length", 40_000)).await.expect(204);
+        assert!(end.header("docker-content-digest").is_some());
     }
     .boxed()
 }

@@ -69,7 +69,7 @@ fn chunks(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
         assert!(tus.repository().read(&digest_of(&bytes)).await.expect(200).body == bytes);
         let message = refused(&Answer::to(upload.patch(0, bytes[..30_000].to_vec())).await, 409);
         assert!(message.contains(&digest), "{message}");
-        refused(&Answer::to(upload.request(Method::DELETE)).await, 409);
+        refused(&Answer::to(upload.request(Method::DELETE)).await, 410);
         stack.settled().await;
         assert_eq!(stack.temp_leftovers().await, Vec::<String>::new());
     }
@@ -142,9 +142,7 @@ fn deferred(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
     async move {
         let server = stack.server(&[]).await;
         let (tus, bytes) = (Tus::of(&server), content(1000));
-        let begin =
-            async || tus.begun(&Answer::to(tus.post().header("upload-defer-length", 1)).await.expect(201));
-        let upload = begin().await;
+        let upload = tus.begin_deferred().await;
         Answer::to(upload.patch(0, bytes[..400].to_vec())).await.expect(204);
         let head = upload.head().await.expect(200);
         assert_eq!((head.header("upload-defer-length"), head.header("upload-length")), (Some("1"), None));
@@ -152,6 +150,9 @@ fn deferred(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
             |length: usize, body: &[u8]| upload.patch(400, body.to_vec()).header("upload-length", length);
         refused(&Answer::to(told(399, b"")).await, 400);
         refused(&Answer::to(told(500, &bytes[400..])).await, 413);
+        // Nothing of what was refused counts.
+        assert_eq!(upload.head().await.expect(200).header("upload-length"), None);
+        Answer::to(told(500, b"")).await.expect(204);
         // It is told by now.
         refused(&Answer::to(told(1000, &bytes[400..])).await, 400);
         assert_eq!(upload.head().await.expect(200).header("upload-length"), Some("500"));
@@ -159,7 +160,7 @@ fn deferred(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
         let digest = digest_of(&bytes[..500]).to_string();
         assert_eq!(last.header("docker-content-digest"), Some(digest.as_str()));
         // As whoever finds out at the end that this was all.
-        let upload = begin().await;
+        let upload = tus.begin_deferred().await;
         Answer::to(upload.patch(0, bytes.clone())).await.expect(204);
         let end = Answer::to(upload.patch(1000, "").header("upload-length", 1000)).await.expect(204);
         let digest = digest_of(&bytes).to_string();
@@ -193,6 +194,8 @@ fn wrong(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
         );
         refused(&Answer::to(tus.post().header("upload-length", 200_001)).await, 413);
         refused(&Answer::to(tus.http.get(tus.url())).await, 405);
+        let joined = tus.post().header("upload-length", 3).header("upload-concat", "partial");
+        assert!(refused(&Answer::to(joined).await, 400).contains("parallelUploads"));
 
         let upload = tus.begin(1000).await;
         Answer::to(upload.patch(0, bytes[..100].to_vec())).await.expect(204);
@@ -246,14 +249,23 @@ fn checksums(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
         let patch = |range: std::ops::Range<usize>, sum: String| {
             upload.patch(range.start, bytes[range].to_vec()).header("upload-checksum", sum)
         };
-        Answer::to(patch(0..100, sum(sha256, &bytes[..100]))).await.expect(204);
-        for wrong in [sum(sha256, b"other"), sum(sha512, b"other")] {
+        let sha1 = |bytes: &[u8]| {
+            let sum = ring::digest::digest(&ring::digest::SHA1_FOR_LEGACY_USE_ONLY, bytes);
+            format!("sha1 {}", STANDARD.encode(sum))
+        };
+        Answer::to(patch(0..50, sum(sha256, &bytes[..50]))).await.expect(204);
+        Answer::to(patch(50..100, sha1(&bytes[50..100]))).await.expect(204);
+        for wrong in [sha1(b"other"), sum(sha256, b"other"), sum(sha512, b"other")] {
             let message = refused(&Answer::to(patch(100..bytes.len(), wrong)).await, 460);
             assert!(message.contains("nothing of it was kept"), "{message}");
             assert_eq!(upload.offset().await, 100);
         }
-        for unknown in ["sha1 2jmj7l5rSw0yVb/vlWAYkK/YBwk=", "sha256 2jmj7l5rSw0yVb/vlWAYkK/YBwk=", "sha256"]
-        {
+        for unknown in [
+            "md5 1B2M2Y8AsgTpgAmY7PhCfg==",
+            "sha1 1B2M2Y8AsgTpgAmY7PhCfg==",
+            "sha256 2jmj7l5rSw0yVb/vlWAYkK/YBwk=",
+            "sha256",
+        ] {
             refused(&Answer::to(patch(100..200, unknown.to_owned())).await, 400);
         }
         let last = Answer::to(patch(100..bytes.len(), sum(sha512, &bytes[100..]))).await.expect(204);
@@ -294,7 +306,7 @@ fn discovered(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
             let told = Answer::to(tus.http.request(Method::OPTIONS, tus.url())).await.expect(204);
             assert_eq!(told.header("tus-version"), Some("1.0.0"));
             assert_eq!(told.header("tus-extension"), Some(abilities));
-            assert_eq!(told.header("tus-checksum-algorithm"), Some("sha256,sha512"));
+            assert_eq!(told.header("tus-checksum-algorithm"), Some("sha1,sha256,sha512"));
             assert!(told.header("tus-max-size").is_some_and(|most| most.parse::<u64>().is_ok()));
             let challenge = Answer::to(tus.post().header("upload-length", 1)).await;
             refused(&challenge, 401);
