@@ -9,17 +9,15 @@ from testing.installed import BUILD_CACHE, INSTALLED, ROOT, install_environment,
 
 # What oras' go.mod asks for, the newest of them.
 GO_LEAST = (1, 26, 7)
-# A third less to compile, for clients: they mostly wait, and what is hot in Go is in assembly.
-UNOPTIMISED = "-gcflags=all=-N -l"
 
 
-def install_go_program(name, source, flags=(UNOPTIMISED,)):
+def install_go_program(name, source):
     """`source` is a program's path with its version; or several, and flags before them, with blanks between."""
     folder = INSTALLED / name
     if is_installed(folder, source):
         return
     print(f"building {source}", file=sys.stderr)
-    run_go(["install", *flags, "-ldflags=-s -w", *source.split()], {"GOBIN": str(folder / "bin")})
+    run_go(["install", "-ldflags=-s -w", *source.split()], {"GOBIN": str(folder / "bin")})
     mark_installed(folder, source)
 
 
@@ -39,7 +37,7 @@ def install_own_go_program(name, module, programs, stamp):
         # vouches for every byte, as it does for `go install`.
         (build / "go.mod").write_text(f"module {name}\n\ngo 1.{GO_LEAST[1]}\n\nrequire {module} {version}\n")
         flags = f"-s -w -X {module}/{stamp}={version}"
-        run_go(["build", UNOPTIMISED, f"-ldflags={flags}", "-o", folder / "bin" / program, "."], {}, cwd=build)
+        run_go(["build", f"-ldflags={flags}", "-o", folder / "bin" / program, "."], {}, cwd=build)
     mark_installed(folder, wanted)
 
 

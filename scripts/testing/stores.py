@@ -36,7 +36,7 @@ JACKSON = "com.fasterxml.jackson.core:jackson-annotations:2.21"
 
 
 def install_go_store(name):
-    install_go_program(name, GO_PROGRAMS[name], flags=())
+    install_go_program(name, GO_PROGRAMS[name])
 
 
 def install_garage(name):
