@@ -1,5 +1,6 @@
 import type { Connection } from "./connection.js";
 import { OversideError } from "./errors.js";
+import { checkRepository, checkUuid } from "./names.js";
 import { mayPass, pause } from "./retry.js";
 import type { FinalizeBody, Signed, UploadMode, UploadStatus } from "./wire.js";
 
@@ -41,30 +42,41 @@ const FINALIZE_STALL = 15 * 60_000;
 
 /** An upload on the server: the presign protocol, request by request. */
 export class UploadSession {
-  constructor(
-    private readonly connection: Connection,
-    readonly state: UploadState,
-    /** What the server signed when the upload began. */
-    public signed?: Signed | undefined,
-  ) {}
+  readonly #connection: Connection;
+  readonly state: UploadState;
+  /** URLs that let anybody write: nobody is to print them by chance. */
+  #signed: Signed | undefined;
+
+  constructor(connection: Connection, state: UploadState, signed?: Signed) {
+    checkRepository(state.repository);
+    checkUuid(state.uuid);
+    this.#connection = connection;
+    this.state = state;
+    this.#signed = signed;
+  }
+
+  /** What the server signed when the upload began, once. */
+  takeSigned(): Signed | undefined {
+    const signed = this.#signed;
+    this.#signed = undefined;
+    return signed;
+  }
 
   /** Where the bytes go, and what has arrived. Asking again signs anew. */
   async sign(terms: SignTerms = {}, signal?: AbortSignal): Promise<Signed> {
     const query = { presigned: "true", ...terms };
-    const answer = await this.connection.call({ method: "GET", path: this.#path, query, signal });
-    return (await answer.json()) as Signed;
+    return (await this.#connection.json<Signed>({ method: "GET", path: this.#path, query, signal })).said;
   }
 
   async status(signal?: AbortSignal): Promise<UploadStatus> {
     const headers = { accept: "application/json" };
-    const answer = await this.connection.call({ method: "GET", path: this.#path, headers, signal });
-    return (await answer.json()) as UploadStatus;
+    return (await this.#connection.json<UploadStatus>({ method: "GET", path: this.#path, headers, signal })).said;
   }
 
   /** Deletes all that has arrived. An upload that has ended is fine. */
   async abort(): Promise<void> {
     try {
-      await this.connection.call({ method: "DELETE", path: this.#path });
+      await this.#connection.call({ method: "DELETE", path: this.#path });
     } catch (error) {
       const isGone = error instanceof OversideError && [404, 410].includes(error.status);
       if (!isGone) throw error;
@@ -102,7 +114,7 @@ export class UploadSession {
   }
 
   result(digest: string, size = this.state.size ?? 0): UploadResult {
-    return { digest, size, location: new URL(`v2/${this.state.repository}/blobs/${digest}`, this.connection.url).href };
+    return { digest, size, location: new URL(`v2/${this.state.repository}/blobs/${digest}`, this.#connection.url).href };
   }
 
   /** `done`; or nothing where the server goes on by itself; or why not, where another request may be at work. */
@@ -111,7 +123,7 @@ export class UploadSession {
     const headers = { prefer: "respond-async", "content-type": "application/json" };
     const call = { method: "PUT", path: this.#path, query: { digest }, headers, body: JSON.stringify(body), signal };
     try {
-      const answer = await this.connection.call(call);
+      const answer = await this.#connection.call(call);
       return answer.status === 201 ? "done" : undefined;
     } catch (error) {
       if (error instanceof OversideError && (mayPass(error) || error.status === 409)) return error;

@@ -132,8 +132,7 @@ export class Upload {
   async #send(session: UploadSession): Promise<FinalizeBody> {
     const { size } = this.source;
     const terms = { size, digest: session.state.digest, mode: this.#mode };
-    const given = session.signed ?? (await session.sign(terms, this.#signal));
-    session.signed = undefined;
+    const given = session.takeSigned() ?? (await session.sign(terms, this.#signal));
     const body = { source: this.source, signal: this.#signal, fetch: this.connection.fetch };
     if (given.mode === "multipart") {
       const hashing = this.options.digest === undefined ? this.#hash() : undefined;
@@ -188,7 +187,7 @@ export class Upload {
   #hash(): Promise<Hashed> {
     if (this.#hashing === undefined) {
       const onHashed = (bytes: number) => this.#progress.hashed(bytes);
-      const options = { workerUrl: this.connection.options.workerUrl, signal: this.#signal, onHashed };
+      const options = { workerUrl: this.connection.workerUrl, signal: this.#signal, onHashed };
       this.#hashing = platform.hash(this.source, options);
       // Whoever sends hears of it first.
       this.#hashing.catch(() => undefined);
