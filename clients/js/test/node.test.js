@@ -17,6 +17,7 @@ import {
   repository,
   sha256,
   storeFetch,
+  untilAborted,
   url,
   username,
   watchProgress,
@@ -101,11 +102,18 @@ test("URLs of many parts are asked for a hundred at a time, and each part is sen
   const send = async (input) => (sent.push(Number(input.split("/").at(-1))), new Response("", { headers: { etag: "e" } }));
   const source = { size: count * size };
   const body = { source, signal: new AbortController().signal, fetch: send };
-  const etags = await new Parts(session, plan(1, 100), {}, body, new Progress(source.size)).send(4);
+  let etags = await new Parts(session, plan(1, 100), {}, body, new Progress(source.size, undefined, assert.fail)).send(4);
   assert.equal(etags, undefined);
   assert.deepEqual(asked, ["101-149", "151-250"]);
   const missing = Array.from({ length: count }, (_, index) => index + 1).filter((number) => number !== 7 && number !== 150);
   assert.deepEqual(sent.sort((a, b) => a - b), missing);
+
+  // By a clock that is ahead all URLs have expired when they arrive. They are used all the same.
+  const late = (first, last) => ({ ...plan(first, last), expires_at: new Date(Date.now() - 60_000).toISOString(), received: [] });
+  session.sign = async ({ parts }) => (asked.push(parts), late(...parts.split("-").map(Number)));
+  etags = await new Parts(session, late(1, 100), {}, body, new Progress(source.size, undefined, assert.fail)).send(4);
+  assert.equal(etags.length, count);
+  assert.deepEqual(asked.slice(2), ["101-200", "201-250"]);
 });
 
 test("an empty file is a blob as well", async () => {
@@ -161,6 +169,30 @@ test("an upload that was stopped goes on, and sends nothing again that has arriv
   await assert.rejects(connect().upload(bytes(PARTS - 1), { resume }), { code: "OTHER_FILE" });
 });
 
+test("what was finalized as another digest is no success", async () => {
+  const data = bytes(1000);
+  const team = connect();
+  let state;
+  await team.upload(data, { onState: (told) => (state = told) });
+  await assert.rejects(team.resume(state).finalize(sha256("other")), OversideError);
+  const accepting = async (input, init) => {
+    const isFinalize = init?.method === "PUT" && String(input).includes("digest=");
+    return isFinalize ? new Response(null, { status: 202 }) : fetch(input, init);
+  };
+  const session = connect({ fetch: accepting }).resume(state);
+  await assert.rejects(session.finalize(sha256("other")), { code: "DIGEST_INVALID" });
+  assert.equal((await session.finalize(sha256(data))).digest, sha256(data));
+});
+
+test("finalizing an upload of which nothing was sent publishes nothing", async () => {
+  const team = connect();
+  const authorization = `Basic ${btoa(`${username}:${password}`)}`;
+  const begun = await fetch(`${url}/v2/${repository}/blobs/uploads/`, { method: "POST", headers: { authorization } });
+  const uuid = begun.headers.get("upload-uuid");
+  await assert.rejects(team.resume(uuid).finalize(sha256("{}")), OversideError);
+  assert.equal(await team.find(sha256("{}")), undefined);
+});
+
 test("an upload whose earlier bytes were others begins anew", async () => {
   const data = bytes(PARTS);
   const other = bytes(PARTS);
@@ -194,6 +226,17 @@ test("a wrong digest is refused clearly, and nothing is left", async () => {
     assert.equal(await team.find(wrong), undefined);
     assert.equal(await team.find(sha256(data)), undefined);
   }
+});
+
+test("an upload that has failed may be aborted", async () => {
+  const data = bytes(1000);
+  const team = connect();
+  const session = await team.begin({ size: data.length, mode: "multipart" });
+  const { parts } = await session.sign();
+  for (const { presigned_url, headers } of parts) await fetch(presigned_url, { method: "PUT", headers, body: data });
+  await assert.rejects(session.finalize(sha256("other")), { code: "DIGEST_INVALID" });
+  assert.equal((await session.status()).status, "failed");
+  await session.abort();
 });
 
 test("a URL that expired is asked for again", async () => {
@@ -319,6 +362,29 @@ test("a download that is cancelled while it waits closes its connection, and ope
   assert.deepEqual(seen, { opened: 1, closed: 1 });
 });
 
+test("a connection on which nothing moves for a minute is followed by another", async (t) => {
+  t.mock.timers.enable({ apis: ["setTimeout"] });
+  const pass = async (milliseconds) => {
+    await new Promise((done) => setImmediate(done));
+    t.mock.timers.tick(milliseconds);
+    await new Promise((done) => setImmediate(done));
+  };
+  const answers = [(init) => untilAborted(init), () => Response.json({ status: "pending" })];
+  const team = (list) => connect({ fetch: async (_, init) => list.shift()(init) });
+  const status = team(answers).resume("01900000-0000-7000-8000-000000000000").status();
+  await pass(60_000);
+  await pass(1_000);
+  assert.equal((await status).status, "pending");
+
+  const data = bytes(10);
+  const silent = (init) => new Response(new ReadableStream({ start: (body) => void untilAborted(init).catch((error) => body.error(error)) }));
+  const stream = await team([silent, () => new Response(data)]).download(sha256(data));
+  const all = readAll(stream);
+  await pass(60_000);
+  await pass(1_000);
+  assert.deepEqual(await all, data);
+});
+
 test("a range is what was asked for, or an error", async () => {
   const data = bytes(3000);
   const { digest } = await connect().upload(data);
@@ -357,7 +423,7 @@ test("the store never sees who is signed in, not even after a redirect", async (
   const { send } = storeFetch((_, init) => void sent.push(init.headers));
   await connect({ fetch: send }).upload(bytes(PARTS), { mode: "multipart" });
   await connect({ fetch: send }).upload(bytes(10));
-  assert.equal(sent.length, 4);
+  assert.ok(sent.length >= 4);
   assert.ok(sent.every((headers) => !new Headers(headers).has("authorization")));
 
   const data = bytes(1000);

@@ -61,6 +61,11 @@ export function storeFetch(before = () => undefined) {
   return { send, stored, attempts, expired };
 }
 
+/** What never answers, and ends when its request is stopped. */
+export function untilAborted({ signal }) {
+  return new Promise((_, failed) => signal.addEventListener("abort", () => failed(signal.reason)));
+}
+
 /** An answer whose connection breaks after so many bytes of its body. */
 export function cutOff(answer, size) {
   let left = size;
