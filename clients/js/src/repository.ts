@@ -35,7 +35,11 @@ export class Repository {
   /** Uploads a file: hashed beside the caller's thread, sent straight to the store, proven by the server. */
   async upload(input: SourceInput, options: UploadOptions = {}): Promise<UploadResult> {
     options.signal?.throwIfAborted();
-    if (options.digest !== undefined) checkDigest(options.digest);
+    const { digest, concurrency = 1 } = options;
+    if (digest !== undefined) checkDigest(digest);
+    if (!Number.isSafeInteger(concurrency) || concurrency < 1) {
+      throw new TypeError(`concurrency is a whole number of 1 or more, not ${concurrency}`);
+    }
     return new Upload(this.#connection, this, await platform.open(input), options).run();
   }
 

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
-import { appendFileSync, truncateSync, utimesSync, writeFileSync } from "node:fs";
+import { appendFileSync, openAsBlob, truncateSync, utimesSync, writeFileSync } from "node:fs";
 import { createServer } from "node:http";
 import { join } from "node:path";
 import { test } from "node:test";
@@ -128,6 +128,7 @@ test("an empty file is a blob as well", async () => {
   const progress = watchProgress(0);
   await fresh.repository(`${repository}-empty`).upload(path, { mode: "multipart", onProgress: progress.tell });
   assert.equal(stored.length, 1);
+  assert.deepEqual(progress.events, [{ sent: 0, hashed: 0, total: 0 }]);
 });
 
 test("an upload that was stopped goes on, and sends nothing again that has arrived", async () => {
@@ -167,6 +168,43 @@ test("an upload that was stopped goes on, and sends nothing again that has arriv
   assert.deepEqual(await connect().upload(path, { resume: gone, mode: "multipart" }), result);
   // Another file is not what the upload was begun with.
   await assert.rejects(connect().upload(bytes(PARTS - 1), { resume }), { code: "OTHER_FILE" });
+});
+
+test("an upload of which the repository has lost the blob, or that cannot be gone on with, begins anew", async () => {
+  const data = bytes(PARTS);
+  const team = connect();
+  let state;
+  const options = { mode: "multipart", onState: (told) => (state = told) };
+  const { digest } = await team.upload(data, options);
+  const completed = state;
+  const authorization = `Basic ${btoa(`${username}:${password}`)}`;
+  const deleted = await fetch(`${url}/v2/${repository}/blobs/${digest}`, { method: "DELETE", headers: { authorization } });
+  assert.equal(deleted.status, 202, await deleted.text());
+  assert.equal((await team.upload(data, { ...options, resume: completed })).digest, digest);
+  assert.notEqual(state.uuid, completed.uuid);
+  assert.equal((await team.find(digest)).size, PARTS);
+
+  // A server that cannot sign this one any more.
+  const other = bytes(PARTS);
+  const session = await team.begin({ size: PARTS, mode: "multipart" });
+  const envelope = JSON.stringify({ errors: [{ code: "BLOB_UPLOAD_INVALID", message: "it has another mode" }] });
+  const refusing = async (input, init) => {
+    const isSign = init?.method === "GET" && String(input).includes(`${session.state.uuid}?presigned`);
+    return isSign ? new Response(envelope, { status: 400 }) : fetch(input, init);
+  };
+  const begun = await connect({ fetch: refusing }).upload(other, { ...options, resume: session.state });
+  assert.equal(begun.digest, sha256(other));
+  assert.equal((await session.status()).status, "aborted");
+});
+
+test("a file of another digest than the upload was begun with is told before anything is sent", async () => {
+  const data = bytes(1000);
+  const { send, attempts } = storeFetch();
+  const team = connect({ fetch: send });
+  const { state } = await team.begin({ size: data.length, digest: sha256(data) });
+  await assert.rejects(team.upload(bytes(data.length), { resume: state }), { code: "OTHER_FILE" });
+  assert.equal(attempts.length, 0);
+  assert.equal((await team.upload(data, { resume: state })).digest, sha256(data));
 });
 
 test("what was finalized as another digest is no success", async () => {
@@ -228,6 +266,15 @@ test("a wrong digest is refused clearly, and nothing is left", async () => {
   }
 });
 
+test("a known digest of a blob with another size is refused", async () => {
+  const team = connect();
+  const { digest } = await team.upload(bytes(1000));
+  for (const mode of ["put", "multipart"]) {
+    await assert.rejects(team.upload(bytes(999), { digest, mode }), { code: "DIGEST_INVALID", message: /1000 bytes.*999/ });
+  }
+  assert.equal((await team.find(digest)).size, 1000);
+});
+
 test("an upload that has failed may be aborted", async () => {
   const data = bytes(1000);
   const team = connect();
@@ -237,6 +284,56 @@ test("an upload that has failed may be aborted", async () => {
   await assert.rejects(session.finalize(sha256("other")), { code: "DIGEST_INVALID" });
   assert.equal((await session.status()).status, "failed");
   await session.abort();
+});
+
+test("one part that fails stops the others", async () => {
+  const waiting = [];
+  const { send } = storeFetch((attempt, init) => {
+    if (attempt === 3) return new Response("<Error><Code>EntityTooLarge</Code></Error>", { status: 400 });
+    return new Promise((_, failed) => {
+      waiting.push(init.signal);
+      init.signal.addEventListener("abort", () => failed(init.signal.reason));
+    });
+  });
+  const upload = connect({ fetch: send }).upload(bytes(PARTS), { mode: "multipart" });
+  await assert.rejects(upload, { code: "STORE_REFUSED", detail: "EntityTooLarge" });
+  assert.deepEqual(waiting.map(({ aborted }) => aborted), [true, true]);
+});
+
+test("a callback that throws fails its upload, and nothing else", async () => {
+  const onProgress = () => {
+    throw new Error("the bar is gone");
+  };
+  for (const [data, mode] of [[bytes(PARTS), "multipart"], [bytes(10), "put"], [bytes(0), undefined]]) {
+    await assert.rejects(connect().upload(data, { mode, onProgress }), /the bar is gone/);
+  }
+});
+
+test("options that are none are refused before anything is sent", async () => {
+  const team = connect({ fetch: () => assert.fail("something was sent") });
+  for (const concurrency of [0, -1, 1.5, Number.NaN, "4"]) {
+    await assert.rejects(team.upload(bytes(1), { concurrency }), TypeError);
+  }
+});
+
+test("what is no regular file is refused, and what cannot be read is no changed file", async () => {
+  const team = connect();
+  for (const path of ["/dev/null", folder, "/proc/self/status"]) {
+    await assert.rejects(team.upload(path), (error) => error instanceof TypeError && error.message.includes("no regular file"), path);
+  }
+  const path = join(folder, "removed");
+  await assert.rejects(team.upload(path), { code: "ENOENT" });
+  const { blobSource } = await import("../dist/source.js");
+  const failing = (name) => ({ size: 1, slice: () => ({ arrayBuffer: () => Promise.reject(new DOMException("no", name)) }) });
+  await assert.rejects(blobSource(failing("NotReadableError")).read(0, 1), { code: "FILE_CHANGED" });
+  await assert.rejects(blobSource(failing("QuotaExceededError")).read(0, 1), { name: "QuotaExceededError" });
+});
+
+test("a Blob that no other thread takes is hashed all the same", async () => {
+  const data = bytes(100_000);
+  const path = join(folder, "as-blob");
+  writeFileSync(path, data);
+  assert.equal((await connect().upload(await openAsBlob(path))).digest, sha256(data));
 });
 
 test("a URL that expired is asked for again", async () => {
@@ -298,6 +395,15 @@ test("aborting by a signal deletes the upload", async () => {
   assert.equal((await team.resume(state).status()).status, "aborted");
   // Before anything was begun.
   await assert.rejects(team.upload(bytes(1), { signal: AbortSignal.abort() }), { name: "AbortError" });
+});
+
+test("a stopped upload does not wait for a service that goes silent", async () => {
+  const stop = new AbortController();
+  const { send } = storeFetch(() => void stop.abort());
+  const silent = (input, init) => (init?.method === "DELETE" ? untilAborted(init) : send(input, init));
+  const upload = connect({ fetch: silent }).upload(bytes(10), { signal: stop.signal });
+  const late = new Promise((_, failed) => setTimeout(failed, 30_000, new Error("it still waits")).unref());
+  await assert.rejects(Promise.race([upload, late]), { name: "AbortError" });
 });
 
 test("a file that is changed while it is uploaded is told, and nothing is left", async () => {
