@@ -1,9 +1,10 @@
 // Builds `dist`: the modules with their types; and for pages without a bundler one file of them, and one of the worker.
 import { execFileSync } from "node:child_process";
 import { copyFileSync, rmSync } from "node:fs";
+import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
 
-process.chdir(new URL("..", import.meta.url).pathname);
+process.chdir(fileURLToPath(new URL("..", import.meta.url)));
 rmSync("dist", { recursive: true, force: true });
 execFileSync("node_modules/.bin/tsc", { stdio: "inherit" });
 // What is bundled brings its licence along.

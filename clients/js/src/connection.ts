@@ -1,5 +1,6 @@
 import { OversideError, refusal, unreachable } from "./errors.js";
 import { mayPass, Retry } from "./retry.js";
+import { TimeLimit } from "./time-limit.js";
 
 /** A personal access token or an OIDC token, or a name and a password (a token's or a robot's secret, too). */
 export type Credentials = { token: string } | { username: string; password: string };
@@ -40,6 +41,8 @@ const MARGIN = 5_000;
 const DEFAULT_LIFETIME = 60;
 /** Tries before the server has ever answered: enough for one that is starting, short for a typing error. */
 const FIRST_CONTACT_ATTEMPTS = 3;
+/** For one answer with its body, in milliseconds: the server answers within 25 s, whatever it goes on with. */
+const LONGEST_ANSWER = 60_000;
 
 /** Requests to one service: signed in, and repeated where that helps. */
 export class Connection {
@@ -49,15 +52,20 @@ export class Connection {
   readonly #tokens = new Map<string, { authorization: string; ends: number }>();
   /** The challenge that each kind of request has met. */
   readonly #challenges = new Map<string, Challenge>();
+  readonly #fetch: typeof fetch | undefined;
+  /** Where the page serves the worker that hashes. */
+  readonly workerUrl: string | URL | undefined;
   #current: Promise<Credentials | undefined> | undefined;
   #hasAnswered = false;
 
-  constructor(readonly options: OversideOptions) {
+  constructor(options: OversideOptions) {
     this.#base = new URL(options.url);
     if (this.#base.username !== "" || this.#base.password !== "") {
       throw new TypeError("the url has a password in it; give `username` and `password` instead");
     }
     if (!this.#base.pathname.endsWith("/")) this.#base.pathname += "/";
+    this.#fetch = options.fetch;
+    this.workerUrl = options.workerUrl;
     const { token, username, password } = options;
     const fixed =
       token !== undefined ? { token } : username !== undefined ? { username, password: password ?? "" } : undefined;
@@ -70,21 +78,35 @@ export class Connection {
 
   /** The platform's `fetch`, or the caller's. Not called as a method: browsers' insists on its window. */
   get fetch(): typeof fetch {
-    return this.options.fetch ?? globalThis.fetch;
+    return this.#fetch ?? globalThis.fetch;
   }
 
-  /** Sends a request until it is answered, and gives the answer where that is no refusal. */
-  async call(call: Call): Promise<Response> {
+  /** Sends a request until it is answered, and gives the answer where that is no refusal. Its body is yet to be read. */
+  call(call: Call): Promise<Response> {
+    return this.#repeat(call, async (answer) => answer);
+  }
+
+  /** Sends a request until it is answered with JSON, which has to arrive as a whole, and gives that with its headers. */
+  json<T>(call: Call): Promise<{ said: T; headers: Headers }> {
+    return this.#repeat(call, async (answer) => ({ said: await readJson<T>(answer, this.#base), headers: answer.headers }));
+  }
+
+  async #repeat<T>(call: Call, read: (answer: Response) => Promise<T>): Promise<T> {
     const retry = new Retry(call.signal);
     for (;;) {
+      const limit = new TimeLimit(`${this.#base.host} does not answer; check the network`, call.signal);
       try {
-        const answer = await this.#signedIn(call);
-        if (answer.ok) return answer;
-        throw await refusal(answer, this.#base);
-      } catch (error) {
+        limit.start(LONGEST_ANSWER);
+        const answer = await this.#signedIn({ ...call, signal: limit.signal });
+        if (!answer.ok) throw await refusal(answer, this.#base);
+        return await read(answer);
+      } catch (failure) {
         call.signal?.throwIfAborted();
+        const error = limit.signal.aborted ? limit.signal.reason : failure;
         if (!(error instanceof OversideError) || !mayPass(error)) throw error;
         await retry.after(error, this.#hasAnswered ? undefined : FIRST_CONTACT_ATTEMPTS);
+      } finally {
+        limit.end();
       }
     }
   }
@@ -163,9 +185,21 @@ export class Connection {
     for (const scope of challenge.scope.split(" ").filter(Boolean)) realm.searchParams.append("scope", scope);
     const answer = await this.#send(realm, { method: "GET", path: "", signal }, basic);
     if (!answer.ok) throw await refusal(answer, realm);
-    const said = (await answer.json()) as { token?: string; access_token?: string; expires_in?: number };
+    const said = await readJson<{ token?: string; access_token?: string; expires_in?: number }>(answer, realm);
     const ends = Date.now() + (said.expires_in ?? DEFAULT_LIFETIME) * 1000;
     return { authorization: `Bearer ${said.token ?? said.access_token ?? ""}`, ends };
+  }
+}
+
+async function readJson<T>(answer: Response, url: URL): Promise<T> {
+  const text = await answer.text().catch((error: unknown) => {
+    throw unreachable(url.href, error);
+  });
+  try {
+    return JSON.parse(text) as T;
+  } catch (cause) {
+    const message = `${url.host} answered ${answer.status} with something else than JSON; is it an Overside server, and is there a proxy on the way?`;
+    throw new OversideError(answer.status, "UNEXPECTED_ANSWER", message, { cause });
   }
 }
 

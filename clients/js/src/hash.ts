@@ -47,8 +47,7 @@ export function midstatesBetween(hashed: Hashed, partSize: number, partCount: nu
 
 /** A hash for a digest's algorithm. */
 export async function hashFor(digest: string): Promise<{ update(bytes: Uint8Array): unknown; digest(): string }> {
-  const [algorithm] = digest.split(":");
-  if (algorithm !== "sha256" && algorithm !== "sha512") throw new TypeError(`${digest} is no sha256: or sha512: digest`);
+  const algorithm = digest.startsWith("sha256:") ? "sha256" : "sha512";
   const hash = await (algorithm === "sha256" ? createSHA256() : createSHA512());
   hash.init();
   return { update: (bytes) => hash.update(bytes), digest: () => `${algorithm}:${hash.digest()}` };

@@ -39,7 +39,7 @@ export class Parts {
         await this.#sendPart(number);
       }
     };
-    await Promise.all(Array.from({ length: Math.max(1, concurrency) }, one));
+    await Promise.all(Array.from({ length: concurrency }, one));
     if (this.#etags.size < this.plan.part_count) return undefined;
     const etags = [...this.#etags].sort(([a], [b]) => a - b);
     return etags.map(([part_number, etag]) => ({ part_number, etag }));
@@ -61,7 +61,7 @@ export class Parts {
   async #request(number: number): Promise<SignedRequest> {
     while (this.#signing !== undefined) await this.#signing;
     const known = this.#signed.get(number);
-    // By this machine's clock, which may be wrong: it saves sending a part for nothing, no more.
+    // It saves sending a part for nothing, no more.
     if (known === undefined || known.expires <= Date.now()) {
       let last = number;
       while (last - number < SIGNED_AT_ONCE - 1 && this.#missing.includes(last + 1)) last++;
@@ -78,11 +78,14 @@ export class Parts {
   }
 
   #keep({ parts, expires_at }: SignedParts): void {
+    // URLs that have expired when they arrive show that it is this machine's clock that is wrong.
+    const end = Date.parse(expires_at);
+    const expires = end > Date.now() ? end : Number.POSITIVE_INFINITY;
     for (const part of parts) {
       const isPlanned =
         part.offset === (part.part_number - 1) * this.plan.part_size && part.size === this.#sizeOf(part.part_number);
       if (!isPlanned) throw unexpected("a part that does not fit the plan");
-      this.#signed.set(part.part_number, { part, expires: Date.parse(expires_at) });
+      this.#signed.set(part.part_number, { part, expires });
     }
   }
 

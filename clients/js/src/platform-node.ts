@@ -2,7 +2,7 @@ import { Worker } from "node:worker_threads";
 import { unreachable } from "./errors.js";
 import { fileSource } from "./file-source.js";
 import { hashIn } from "./hash-thread.js";
-import type { Hashed } from "./hash.js";
+import { hashSource, type Hashed } from "./hash.js";
 import type { HashOptions, Platform, Put, PutAnswer, SourceInput } from "./platform.js";
 import { blobSource, pieces, type Source } from "./source.js";
 
@@ -12,8 +12,21 @@ async function open(input: SourceInput): Promise<Source> {
   return fileSource(input);
 }
 
-function hash({ handle, size, lastModified }: Source, options: HashOptions): Promise<Hashed> {
-  const worker = new Worker(new URL("./worker-node.js", import.meta.url), { workerData: { handle, size, lastModified } });
+async function hash(source: Source, options: HashOptions): Promise<Hashed> {
+  const { handle, size, lastModified } = source;
+  let worker: Worker;
+  try {
+    // Flags of the caller's process, such as --input-type, may be none for a file.
+    const threadOptions = { workerData: { handle, size, lastModified }, execArgv: [] };
+    worker = new Worker(new URL("./worker-node.js", import.meta.url), threadOptions);
+  } catch (error) {
+    // Only a Blob can be one that no other thread takes, as those of fs.openAsBlob.
+    if (typeof handle === "string") throw error;
+    return hashSource(source, (bytes) => {
+      options.signal.throwIfAborted();
+      options.onHashed(bytes);
+    });
+  }
   const listen = (onMessage: (message: unknown) => void, onFailure: (error: unknown) => void) => {
     worker.on("message", onMessage).on("error", onFailure);
   };
@@ -22,6 +35,7 @@ function hash({ handle, size, lastModified }: Source, options: HashOptions): Pro
 
 async function put({ url, headers, source, offset, size, signal, onSent, fetch: send }: Put): Promise<PutAnswer> {
   let failure: unknown;
+  onSent(0);
   const read = async function* () {
     try {
       yield* pieces(source, offset, size, onSent);

@@ -12,7 +12,7 @@ export interface Put {
   offset: number;
   size: number;
   signal: AbortSignal;
-  /** Told how many bytes are on their way. */
+  /** Told how many bytes are on their way; none as soon as it is this body's turn. */
   onSent: (bytes: number) => void;
   fetch: typeof fetch;
 }

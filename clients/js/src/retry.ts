@@ -1,6 +1,6 @@
 import { OversideError } from "./errors.js";
 
-/** Nine waits of 0.2 s doubling to 10 s, 43 s in all at most: longer than a server takes to restart. */
+/** Nine waits of 0.2 s doubling to 10 s, 21 s to 43 s in all: longer than a server takes to restart. */
 const ATTEMPTS = 10;
 const FIRST_DELAY = 200;
 const LONGEST_DELAY = 10_000;
@@ -26,9 +26,13 @@ export class Retry {
     const asked = error.retryAfter ?? 0;
     if (this.#failures >= attempts || asked > LONGEST_RETRY_AFTER) throw error;
     const delay = Math.min(FIRST_DELAY * 2 ** (this.#failures - 1), LONGEST_DELAY);
-    // Half of it by chance: clients that a restart cut off together must not come back together.
-    await pause(Math.max(asked, delay * (0.5 + Math.random() / 2)), this.signal);
+    await pause(asked + byChance(delay), this.signal);
   }
+}
+
+/** Half of a pause is by chance: clients that a restart cut off together must not come back together. */
+export function byChance(milliseconds: number): number {
+  return milliseconds * (0.5 + Math.random() / 2);
 }
 
 export function pause(milliseconds: number, signal: AbortSignal | undefined): Promise<void> {

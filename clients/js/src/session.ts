@@ -1,6 +1,7 @@
 import type { Connection } from "./connection.js";
 import { OversideError } from "./errors.js";
-import { mayPass, pause } from "./retry.js";
+import { checkRepository, checkUuid } from "./names.js";
+import { byChance, mayPass, pause } from "./retry.js";
 import type { FinalizeBody, Signed, UploadMode, UploadStatus } from "./wire.js";
 
 /** What it takes to go on with an upload, from another page load or another machine: plain JSON, and nothing secret. */
@@ -39,35 +40,52 @@ const FINALIZE_AGAIN = 30_000;
 /** A finalize that has told no progress for so long is not waited for any more. */
 const FINALIZE_STALL = 15 * 60_000;
 
+/** What an upload can be in that ends no other way any more. */
+export const ENDED: readonly UploadStatus["status"][] = ["completed", "failed", "aborted", "expired"];
+
 /** An upload on the server: the presign protocol, request by request. */
 export class UploadSession {
-  constructor(
-    private readonly connection: Connection,
-    readonly state: UploadState,
-    /** What the server signed when the upload began. */
-    public signed?: Signed | undefined,
-  ) {}
+  readonly #connection: Connection;
+  readonly state: UploadState;
+  /** URLs that let anybody write: nobody is to print them by chance. */
+  #signed: Signed | undefined;
+
+  constructor(connection: Connection, state: UploadState, signed?: Signed) {
+    checkRepository(state.repository);
+    checkUuid(state.uuid);
+    this.#connection = connection;
+    this.state = state;
+    this.#signed = signed;
+  }
+
+  /** What the server signed when the upload began, once. */
+  takeSigned(): Signed | undefined {
+    const signed = this.#signed;
+    this.#signed = undefined;
+    return signed;
+  }
 
   /** Where the bytes go, and what has arrived. Asking again signs anew. */
   async sign(terms: SignTerms = {}, signal?: AbortSignal): Promise<Signed> {
     const query = { presigned: "true", ...terms };
-    const answer = await this.connection.call({ method: "GET", path: this.#path, query, signal });
-    return (await answer.json()) as Signed;
+    return (await this.#connection.json<Signed>({ method: "GET", path: this.#path, query, signal })).said;
   }
 
   async status(signal?: AbortSignal): Promise<UploadStatus> {
     const headers = { accept: "application/json" };
-    const answer = await this.connection.call({ method: "GET", path: this.#path, headers, signal });
-    return (await answer.json()) as UploadStatus;
+    return (await this.#connection.json<UploadStatus>({ method: "GET", path: this.#path, headers, signal })).said;
   }
 
   /** Deletes all that has arrived. An upload that has ended is fine. */
-  async abort(): Promise<void> {
+  async abort(signal?: AbortSignal): Promise<void> {
     try {
-      await this.connection.call({ method: "DELETE", path: this.#path });
+      await this.#connection.call({ method: "DELETE", path: this.#path, signal });
     } catch (error) {
-      const isGone = error instanceof OversideError && [404, 410].includes(error.status);
-      if (!isGone) throw error;
+      if (!(error instanceof OversideError) || error.status === 0) throw error;
+      if ([404, 410].includes(error.status)) return;
+      // The refusal of one that has failed is that failure.
+      const { status } = await this.status(signal);
+      if (!ENDED.includes(status)) throw error;
     }
   }
 
@@ -79,13 +97,17 @@ export class UploadSession {
   ): Promise<UploadResult> {
     let told = "";
     let toldAt = Date.now();
-    for (;;) {
-      const refused = await this.#requestFinalize(digest, body, options.signal);
+    let wait = FIRST_POLL;
+    for (let hints = body; ; hints = {}) {
+      const refused = await this.#requestFinalize(digest, hints, options.signal);
       if (refused === "done") return this.result(digest, this.state.size ?? (await this.status(options.signal)).size);
       const until = Date.now() + FINALIZE_AGAIN;
-      for (let wait = FIRST_POLL; Date.now() < until; wait = Math.min(wait * 2, LONGEST_POLL)) {
+      while (Date.now() < until) {
         const status = await this.status(options.signal);
-        if (status.status === "completed") return this.result(digest, status.size);
+        if (status.status === "completed") {
+          if (status.digest === undefined || status.digest === digest) return this.result(digest, status.size);
+          throw new OversideError(400, "DIGEST_INVALID", `the upload was finalized as ${status.digest} and not as ${digest}`);
+        }
         if (status.status === "pending" || status.status === "uploading") {
           const message = "some of the bytes have not arrived; resume the upload to send them";
           throw refused ?? new OversideError(0, "INCOMPLETE", message);
@@ -96,22 +118,24 @@ export class UploadSession {
         if (Date.now() - toldAt > FINALIZE_STALL) {
           throw new OversideError(0, "STALLED", "the server has told no progress for a quarter of an hour; resume later");
         }
-        await pause(wait, options.signal);
+        await pause(byChance(wait), options.signal);
+        wait = Math.min(wait * 2, LONGEST_POLL);
       }
     }
   }
 
   result(digest: string, size = this.state.size ?? 0): UploadResult {
-    return { digest, size, location: new URL(`v2/${this.state.repository}/blobs/${digest}`, this.connection.url).href };
+    return { digest, size, location: new URL(`v2/${this.state.repository}/blobs/${digest}`, this.#connection.url).href };
   }
 
   /** `done`; or nothing where the server goes on by itself; or why not, where another request may be at work. */
-  async #requestFinalize(digest: string, body: FinalizeBody, signal?: AbortSignal): Promise<"done" | OversideError | undefined> {
+  async #requestFinalize(digest: string, hints: FinalizeBody, signal?: AbortSignal): Promise<"done" | OversideError | undefined> {
     // No request is open for as long as a proof takes, so that no time limit on the way cuts it.
-    const headers = { prefer: "respond-async", "content-type": "application/json" };
-    const call = { method: "PUT", path: this.#path, query: { digest }, headers, body: JSON.stringify(body), signal };
+    const call = { method: "PUT", path: this.#path, query: { digest }, headers: { prefer: "respond-async" }, signal };
+    const hinted = { ...call, headers: { ...call.headers, "content-type": "application/json" }, body: JSON.stringify(hints) };
     try {
-      const answer = await this.connection.call(call);
+      // Where nothing was sent to the store any body would be taken for the blob.
+      const answer = await this.#connection.call(Object.keys(hints).length === 0 ? call : hinted);
       return answer.status === 201 ? "done" : undefined;
     } catch (error) {
       if (error instanceof OversideError && (mayPass(error) || error.status === 409)) return error;

@@ -1,6 +1,7 @@
 import { OversideError, storeRefusal } from "./errors.js";
 import type { Put } from "./platform.js";
 import { mayPass, Retry } from "./retry.js";
+import { TimeLimit } from "./time-limit.js";
 import type { SignedPart } from "./wire.js";
 import { platform } from "#platform";
 
@@ -44,27 +45,24 @@ export async function sendSigned(
 }
 
 async function attempt(body: Omit<Put, "url" | "headers">, { presigned_url: url, headers }: SignedRequest): Promise<string | null> {
-  const stop = new AbortController();
   const { host } = new URL(url);
-  const stalled = () => stop.abort(new OversideError(0, "STALLED", `the store at ${host} takes no bytes; check the network`));
-  let timer: ReturnType<typeof setTimeout> | undefined = setTimeout(stalled, STALL);
+  const limit = new TimeLimit(`the store at ${host} takes no bytes; check the network`, body.signal);
+  let isOver = false;
   const onSent = (bytes: number) => {
     // A body may be read on for a moment after its answer.
-    if (timer === undefined) return;
-    clearTimeout(timer);
-    timer = setTimeout(stalled, bytes < body.size ? STALL : ANSWER);
+    if (isOver) return;
+    limit.start(bytes < body.size ? STALL : ANSWER);
     body.onSent(bytes);
   };
-  const signal = AbortSignal.any([body.signal, stop.signal]);
   try {
-    const answer = await platform.put({ ...body, url, headers, signal, onSent });
+    const answer = await platform.put({ ...body, url, headers, signal: limit.signal, onSent });
     if (answer.status >= 200 && answer.status < 300) {
       body.onSent(body.size);
       return answer.etag;
     }
     throw storeRefusal(host, answer.status, answer.body, answer.retryAfter);
   } finally {
-    clearTimeout(timer);
-    timer = undefined;
+    isOver = true;
+    limit.end();
   }
 }

@@ -12,10 +12,14 @@ export interface Source {
   read(offset: number, size: number): Promise<Uint8Array<ArrayBuffer>>;
   /** As `read`, for what is not read: at the end of an upload. */
   checkUnchanged(): Promise<void>;
+  close(): Promise<void>;
 }
 
 /** How much is read at a time to be sent by `fetch`, in bytes. */
 const PIECE = 256 * 1024;
+
+/** What a file that is gone or another one fails with (File API §6). */
+const UNREADABLE = ["NotFoundError", "NotReadableError"];
 
 /** A Blob or File. A browser refuses to read a file that was changed since somebody chose it. */
 export function blobSource(blob: Blob): Source {
@@ -24,7 +28,7 @@ export function blobSource(blob: Blob): Source {
     try {
       return new Uint8Array(await blob.slice(offset, offset + size).arrayBuffer());
     } catch (error) {
-      throw fileChanged(file.name, error);
+      throw UNREADABLE.includes((error as Error).name) ? fileChanged(file.name, error) : error;
     }
   };
   return {
@@ -35,6 +39,7 @@ export function blobSource(blob: Blob): Source {
     read,
     // Its first byte is as good as all: a file that was changed has no readable ones.
     checkUnchanged: async () => void (await read(0, 1)),
+    close: async () => undefined,
   };
 }
 

@@ -49,10 +49,12 @@ after(async () => {
 async function open(path, file) {
   const context = await browser.newContext();
   const page = await context.newPage();
-  const seen = { workers: [], puts: 0, stored: 0, console: [] };
+  const seen = { workers: [], puts: 0, stored: 0, most: 0, console: [] };
   const isBody = (request) => request.method() === "PUT" && !request.url().includes("/blobs/uploads/");
   page.on("worker", (worker) => seen.workers.push(new URL(worker.url()).pathname));
-  page.on("request", (request) => void (isBody(request) && seen.puts++));
+  page.on("request", (request) => {
+    if (isBody(request)) seen.most = Math.max(seen.most, ++seen.puts - seen.stored);
+  });
   page.on("response", (answer) => void (isBody(answer.request()) && answer.ok() && seen.stored++));
   page.on("console", (message) => seen.console.push(message.text()));
   page.on("pageerror", (error) => seen.console.push(String(error)));
@@ -124,10 +126,29 @@ test("a page that is reloaded in the middle goes on where it was", async () => {
   await context.close();
 });
 
+test("a page sends no more bodies at once than its browser has connections", async () => {
+  const file = await newFile("many", 40 * MIB);
+  const { page, seen, context } = await open("/", file.path);
+  const { result, error } = await upload(page, { mode: "multipart", concurrency: 8 });
+  assert.equal(error, undefined, JSON.stringify([error, seen]));
+  assert.equal(result.digest, file.digest);
+  assert.deepEqual([seen.stored, seen.most], [8, 5]);
+  await context.close();
+});
+
+test("a worker that may not be started is told as what it is, too", async () => {
+  const file = await newFile("elsewhere", MIB);
+  const { page, context } = await open("/", file.path);
+  const { error } = await upload(page, { workerUrl: "http://elsewhere.example/worker.js" });
+  assert.equal(error.code, "NO_WORKER", JSON.stringify(error));
+  await context.close();
+});
+
 test("a policy that lets no worker run is told as what it is", async () => {
   const file = await newFile("blocked", MIB);
   const { page, context } = await open("/no-worker", file.path);
   const { error } = await upload(page);
+  assert.equal(error.code, "NO_WORKER");
   assert.match(error.message, /worker that hashes did not start.*workerUrl/);
   await context.close();
 });

@@ -1,8 +1,10 @@
 // What the tests share: the server that the environment names, files of known bytes, and a `fetch` that counts and fails.
+import assert from "node:assert/strict";
 import { createHash, randomBytes } from "node:crypto";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { inspect } from "node:util";
 import { Overside } from "overside";
 
 function needed(name) {
@@ -44,6 +46,7 @@ export async function readAll(stream) {
 export function storeFetch(before = () => undefined) {
   const stored = [];
   const attempts = [];
+  const expired = [];
   const send = async (input, init) => {
     const { origin, pathname } = new URL(input);
     const isBody = init?.method === "PUT" && !pathname.includes("/blobs/uploads/");
@@ -52,9 +55,35 @@ export function storeFetch(before = () => undefined) {
     attempts.push(place);
     const answer = (await before(attempts.length, init)) ?? (await fetch(input, init));
     if (answer.ok) stored.push(place);
+    if (answer.status === 403) expired.push(place);
     return answer;
   };
-  return { send, stored, attempts };
+  return { send, stored, attempts, expired };
+}
+
+/** What never answers, and ends when its request is stopped. */
+export function untilAborted({ signal }) {
+  return new Promise((_, failed) => signal.addEventListener("abort", () => failed(signal.reason)));
+}
+
+/** An answer whose connection breaks after so many bytes of its body. */
+export function cutOff(answer, size) {
+  let left = size;
+  const cut = new TransformStream({
+    transform(chunk, controller) {
+      controller.enqueue(chunk.subarray(0, left));
+      left -= chunk.length;
+      if (left <= 0) controller.error(new TypeError("terminated"));
+    },
+  });
+  return new Response(answer.body.pipeThrough(cut), answer);
+}
+
+/** Asserts that a value shows none of these, as JSON or as it is logged, nor do the errors that caused it. */
+export function assertHides(value, secrets) {
+  const shown = [inspect(value, { depth: null, showHidden: true }), JSON.stringify(value)];
+  for (let error = value; error instanceof Error; error = error.cause) shown.push(error.message, error.stack, JSON.stringify(error.detail));
+  for (const secret of secrets) assert.ok(!shown.join("\n").includes(secret), `${secret} is shown`);
 }
 
 /** Collects progress, and says what is wrong with it. */
