@@ -196,11 +196,16 @@ impl Stack {
 
     /// Runs a [`Self::binary`] or [`Self::program`] that a story has set up further to its end.
     pub async fn run(&self, command: &mut Command) -> CommandOutput {
+        self.run_within(command, COMMAND_LIMIT).await
+    }
+
+    /// Of a command that takes longer than others.
+    pub async fn run_within(&self, command: &mut Command, limit: Duration) -> CommandOutput {
         let (stdout, stderr) = (self.log("stdout"), self.log("stderr"));
         command.stdout(File::create(&stdout).expect("a log file"));
         command.stderr(File::create(&stderr).expect("a log file"));
-        let status = Process::spawn(command).wait(COMMAND_LIMIT).await;
-        let status = status.unwrap_or_else(|| panic!("{command:?} did not end within {COMMAND_LIMIT:?}"));
+        let status = Process::spawn(command).wait(limit).await;
+        let status = status.unwrap_or_else(|| panic!("{command:?} did not end within {limit:?}"));
         let text = |path| String::from_utf8_lossy(&std::fs::read(path).expect("its output")).into_owned();
         CommandOutput { code: status.code(), stdout: text(stdout), stderr: text(stderr) }
     }

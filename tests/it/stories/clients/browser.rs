@@ -26,6 +26,8 @@ use crate::support::{Accounts, Servers, Stack, Store};
 
 /// For a page to load, hash and send, on a machine that is busy.
 const REPORT_LIMIT: Duration = Duration::from_mins(2);
+/// All tests of a client, some of which wait for time limits of their own, on a machine that is busy.
+const TESTS_LIMIT: Duration = Duration::from_mins(4);
 /// Less than the page sends in parts, and eight parts of 8 MiB with a byte more.
 const SMALL: u64 = 1_000_000;
 const LARGE: u64 = (64 << 20) + 1;
@@ -126,7 +128,7 @@ async fn javascript(stack: Arc<Stack>, place: &str) {
     node.envs([("OVERSIDE_TEST_REPOSITORY", "team/js"), ("OVERSIDE_TEST_USERNAME", &login.name)]);
     node.env("OVERSIDE_TEST_PASSWORD", &login.secret);
     node.env("OVERSIDE_TEST_CHROMIUM", servers.chromium.expect("this is run where there is one"));
-    let done = stack.run(&mut node).await;
+    let done = stack.run_within(&mut node, TESTS_LIMIT).await;
     assert_eq!(done.code, Some(0), "{}{}", done.stdout, done.stderr);
     assert!(done.stdout.contains("# fail 0") && !done.stdout.contains("# pass 0"), "{}", done.stdout);
     drop(server);
