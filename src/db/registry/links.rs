@@ -34,7 +34,7 @@ pub(in crate::db) const MAKE_REPOSITORY: &str = "
     INSERT INTO repository (name) SELECT $1 WHERE NOT EXISTS (SELECT 1 FROM repository WHERE name = $1)
     ON CONFLICT (name) DO NOTHING";
 
-pub(in crate::db) const LINK: &str = concat!(
+const LINK: &str = concat!(
     "INSERT INTO repository_blob (repository_id, blob_id, created_at) SELECT ",
     repository_id!(),
     ", id, $3 FROM blob WHERE digest = $2 ",

@@ -33,7 +33,7 @@ pub(in crate::http) fn described(endpoint: Endpoint) -> Option<Description> {
                 "Upload-Metadata",
                 "Keys, each with a value in Base64, divided by commas: `digest` or `sha256` declares what the bytes are",
             )
-            .header("Upload-Checksum", "Of the body: `sha256` or `sha512`, and the checksum in Base64")
+            .header("Upload-Checksum", "Of the body: `sha1`, `sha256` or `sha512`, and the checksum in Base64")
             .may_take([bytes()])
             .answers(201, "The upload goes on at `Location`", CREATED, []),
         Endpoint::TusDescribe => versioned(to("Where an upload stands")).answers(200, "It stands here", STATE, []),
@@ -44,7 +44,7 @@ pub(in crate::http) fn described(endpoint: Endpoint) -> Option<Description> {
             )
             .header("Upload-Offset", "Where the chunk goes")
             .header("Upload-Length", "Of the whole, where that was not told before")
-            .header("Upload-Checksum", "Of the chunk: `sha256` or `sha512`, and the checksum in Base64")
+            .header("Upload-Checksum", "Of the chunk: `sha1`, `sha256` or `sha512`, and the checksum in Base64")
             .takes(bytes())
             .answers(204, "The chunk is kept", APPENDED, []),
         Endpoint::TusTerminate => {

@@ -78,7 +78,8 @@ impl Service {
     /// # Errors
     ///
     /// [`ServiceError::OffsetMismatch`], [`ServiceError::ChunkMismatch`], [`ServiceError::TooLarge`] for more than was
-    /// told, [`ServiceError::SizeInvalid`] for a length that is less than what is there, and those of [`Self::append`] and [`Self::finish_received`].
+    /// told, [`ServiceError::SizeInvalid`] for a length that is less than what is there, and those of [`Self::append`] and
+    /// [`Self::finish_received`].
     pub async fn append_resumable<B>(
         self: &Arc<Self>,
         caller: &Caller,
