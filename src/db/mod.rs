@@ -54,9 +54,9 @@ pub use registry::readers::Reader;
 pub use registry::referrers::Referrer;
 pub use registry::removal::Stored;
 pub use upkeep::probes::StoreProbe;
-pub use uploads::batches::Begun;
 pub use uploads::commit::Committed;
 pub use uploads::placing::Unplaced;
+pub use uploads::sessions::{Begun, NewSession};
 pub use uploads::sweep::Expired;
 
 /// A newer replica may have migrated further: what it added is not this one's to miss.

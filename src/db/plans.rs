@@ -13,7 +13,7 @@ use super::uploads::commit::COMMIT;
 use super::uploads::parts::{PARTS, SWAP_WITH_PARTS};
 use super::uploads::placing::{CLAIM, HELD, HOLD, HOLDS, PLACED, RENEW};
 use super::uploads::redirected::{DUE, OF_BLOBS, OF_USER, TAKE as TAKE_LOOK};
-use super::uploads::sessions::{COUNT_OPEN, FIND, INSERT, INSERT_UNLIMITED};
+use super::uploads::sessions::{COUNT_OPEN, FIND, INSERT};
 use super::uploads::swap::{RENEW as RENEW_LEASE, SWAP};
 use super::uploads::sweep::{
     ABANDONED, DISCARDED, EXPIRE, FIND_ALL, FORGET, IS_PLACING, PUT_OFF, UNDISCARDED,
@@ -24,8 +24,7 @@ impl Db {
     #[must_use]
     pub fn hot_statements(&self) -> Vec<(&'static str, &'static str)> {
         let mut statements = vec![
-            ("begin", INSERT),
-            ("begin_unlimited", INSERT_UNLIMITED),
+            ("begin", self.text(INSERT)),
             ("lock_project", self.text(quotas::LOCK)),
             ("sum_usage", quotas::SUM),
             ("is_limited", quotas::IS_LIMITED),
@@ -43,8 +42,6 @@ impl Db {
             ("redirected_uploads_of", OF_USER),
             ("uploads_to_look_at", DUE),
             ("take_look", TAKE_LOOK),
-            ("begin_batch", self.text(batches::INSERT_RESERVED)),
-            ("begin_batch_unlimited", self.text(batches::INSERT_UNLIMITED)),
             ("batched_uploads", self.text(batches::OF_BATCH)),
             ("prolong_uploads", self.text(batches::PROLONG)),
             ("parts", PARTS),

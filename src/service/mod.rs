@@ -41,6 +41,7 @@ use upkeep::audit::AuditBuffer;
 use upkeep::readiness::LastReadiness;
 use uploads::finalize::{place, read_back};
 use uploads::settle;
+use uploads::together::InsertQueue;
 
 pub use accounts::access::{ProjectRight, Requirement};
 pub use accounts::identity::{Auth, Credentials, SignedRequest};
@@ -108,6 +109,7 @@ pub struct Service {
     unasked: Arc<Semaphore>,
     bodies: BodyMemory,
     hashing: Semaphore,
+    inserts: InsertQueue,
 }
 
 impl Service {
@@ -135,6 +137,7 @@ impl Service {
             copies: MemoryBudget::new(place::COPIES_AT_ONCE as usize, place::COPIES_AT_ONCE as usize),
             bodies: BodyMemory::new(),
             hashing: Semaphore::new(passwords::HASHES_AT_ONCE),
+            inserts: InsertQueue::default(),
         })
     }
 

@@ -1,29 +1,134 @@
 //! Upload sessions: begin and find.
 
+use std::collections::HashSet;
+
 use chrono::{DateTime, Utc};
+use uuid::Uuid;
 
-use crate::db::rows::{StateColumns, UploadRow, select_upload, signed};
+use crate::db::rows::{UploadRow, select_upload, signed};
 use crate::db::text::{Text, both, is_one_of};
-use crate::db::upkeep::quotas::{LOCK, TAKE, lock_project};
-use crate::db::{Db, Result, in_transaction, on_pool};
+use crate::db::upkeep::quotas::{LOCK, QuotaHeadroom, TAKE, lock_project};
+use crate::db::{Db, DbError, Result, in_transaction, on_pool};
 use crate::domain::access::Share;
-use crate::domain::quota::QuotaKind;
-use crate::domain::upload::{Upload, UploadId};
+use crate::domain::quota::{QuotaExceeded, QuotaKind};
+use crate::domain::upload::{BatchDoor, Upload, UploadId};
 
-/// Whatever state a session begins in is in its one row from the start: nothing follows.
-macro_rules! insert_statement {
+/// A session that is to be inserted: pending, or waiting for its bytes.
+#[derive(Debug, Clone)]
+pub struct NewSession {
+    pub upload: Upload,
+    pub temp_path: String,
+    /// None unless a batch begins it.
+    pub door: Option<BatchDoor>,
+}
+
+/// Why there is no room for a session that was to be inserted; nothing where it was.
+pub type Begun = std::result::Result<(), Box<QuotaExceeded>>;
+
+/// Whatever state a session begins in is in its one row from the start: nothing follows. `$16` tells to hold the room that a
+/// session wants to have reserved; without it one whose project has a limit is not inserted. A scalar subquery, because
+/// PostgreSQL may read all projects for EXISTS.
+macro_rules! insert {
     ($values:literal) => {
         concat!(
             "INSERT INTO blob_upload_session
                 (upload_uuid, repository_name, user_id, status, transfer_mode, temp_path, digest_algorithm,
-                 declared_digest, size, metadata, created_at, updated_at, expires_at, due_at, reserved, last_part) ",
-            $values
+                 declared_digest, size, metadata, created_at, updated_at, expires_at, due_at, last_part, door, reserved)
+            SELECT ",
+            $values,
+            " RETURNING upload_uuid"
         )
     };
 }
 
-pub(in crate::db) const INSERT: &str =
-    insert_statement!("VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $11, $12, $12, $13, $14)");
+/// On PostgreSQL each parameter but `$16` is an array, so that one statement inserts many.
+pub(in crate::db) const INSERT: Text = Text {
+    postgres: insert!(
+        "id, repository, user_name, status, mode, path, algorithm, digest, size, metadata, created, created, expires,
+            expires, last_part, door, CASE WHEN $16 THEN reserved ELSE 0 END
+        FROM unnest(CAST($1 AS UUID[]), CAST($2 AS TEXT[]), CAST($3 AS TEXT[]), CAST($4 AS TEXT[]), CAST($5 AS TEXT[]),
+            CAST($6 AS TEXT[]), CAST($7 AS TEXT[]), CAST($8 AS BYTEA[]), CAST($9 AS BIGINT[]), CAST($10 AS JSONB[]),
+            CAST($11 AS TIMESTAMPTZ[]), CAST($12 AS TIMESTAMPTZ[]), CAST($13 AS BIGINT[]), CAST($14 AS TEXT[]),
+            CAST($15 AS BIGINT[]), CAST($17 AS TEXT[]))
+            AS item (id, repository, user_name, status, mode, path, algorithm, digest, size, metadata, created, expires,
+                last_part, door, reserved, project)
+        WHERE $16 OR reserved = 0
+            OR COALESCE((SELECT storage_limit FROM project WHERE name = item.project), -1) < 0"
+    ),
+    sqlite: insert!(
+        "$1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $11, $12, $12, $13, $14, CASE WHEN $16 THEN $15 ELSE 0 END
+        WHERE $16 OR $15 = 0 OR COALESCE((SELECT storage_limit FROM project WHERE name = $17), -1) < 0"
+    ),
+};
+
+/// [`INSERT`] with its parameters, each made by `$value!` of the session or sessions.
+macro_rules! insert_query {
+    ($statement:expr, $holds:expr, $value:ident, $sessions:expr) => {
+        sqlx::query_scalar::<_, Uuid>($statement)
+            .bind($value!($sessions, |session| session.upload.id.as_uuid()))
+            .bind($value!($sessions, |session| session.upload.repository.to_string()))
+            .bind($value!($sessions, |session| session.upload.user_id.clone()))
+            .bind($value!($sessions, |session| session.upload.state.status().as_str()))
+            .bind($value!($sessions, |session| session.transfer_mode()))
+            .bind($value!($sessions, |session| session.temp_path.clone()))
+            .bind($value!($sessions, |session| session.upload.algorithm.as_str()))
+            .bind($value!($sessions, |session| session.declared_digest()))
+            .bind($value!($sessions, |session| session.upload.size.map(signed)))
+            .bind($value!($sessions, |session| session.upload.metadata.clone()))
+            .bind($value!($sessions, |session| session.upload.created_at))
+            .bind($value!($sessions, |session| session.upload.expires_at))
+            .bind($value!($sessions, |session| session.upload.last_part.map(|last| i64::from(last.get()))))
+            .bind($value!($sessions, |session| session.door.map(BatchDoor::as_str)))
+            .bind($value!($sessions, |session| signed(session.upload.reserved)))
+            .bind($holds)
+            .bind($value!($sessions, |session| session.upload.repository.project().to_string()))
+    };
+}
+
+macro_rules! each {
+    ($sessions:expr, |$session:ident| $value:expr) => {
+        $sessions.iter().map(|$session: &NewSession| $value).collect::<Vec<_>>()
+    };
+}
+
+macro_rules! only {
+    ($of:expr, |$session:ident| $value:expr) => {{
+        let $session: &NewSession = $of;
+        $value
+    }};
+}
+
+/// Inserts sessions on a connection or a pool of PostgreSQL, all of them by one statement.
+macro_rules! insert_postgres {
+    ($executor:expr, $sessions:expr, $holds:expr) => {
+        insert_query!(INSERT.postgres, $holds, each, $sessions).fetch_all($executor).await?
+    };
+}
+
+/// Inserts sessions in a transaction of SQLite.
+macro_rules! insert_sqlite {
+    ($transaction:ident, $sessions:expr, $holds:expr) => {{
+        let mut inserted = Vec::with_capacity($sessions.len());
+        for session in $sessions {
+            let query = insert_query!(INSERT.sqlite, $holds, only, session);
+            inserted.extend(query.fetch_optional(&mut *$transaction).await?);
+        }
+        inserted
+    }};
+}
+
+/// Locks the project; gives what becomes of each session, and those that there is room for.
+macro_rules! fitting {
+    ($transaction:ident, $lock:ident, $take:ident, $project:expr, $sessions:expr, $sizes:expr) => {{
+        let begun = match lock_project!($transaction, $lock, $take, $project) {
+            Some(mut headroom) => fill(&mut headroom, $sizes)?,
+            None => $sizes.iter().map(|_| Ok(())).collect::<Vec<_>>(),
+        };
+        let chosen = $sessions.into_iter().zip(&begun).filter(|(_, begun)| begun.is_ok());
+        let chosen: Vec<NewSession> = chosen.map(|(session, _)| session).collect();
+        (begun, chosen)
+    }};
+}
 
 /// A user with the robots of the projects they have made, or a project's robots: whoever may make robots would otherwise
 /// have another share with each. Those of whoever runs the service are everybody's.
@@ -46,70 +151,79 @@ macro_rules! count_open {
 }
 pub(in crate::db) const COUNT_OPEN: Text = both!(count_open);
 
-/// One statement also for what would have to be reserved, wherever nothing limits the project.
-pub(in crate::db) const INSERT_UNLIMITED: &str = insert_statement!(
-    "SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $11, $12, $12, 0, $14
-    WHERE NOT EXISTS (SELECT 1 FROM project WHERE name = $13 AND storage_limit >= 0)"
-);
-
-/// A query of `$statement` with all but its last two parameters bound.
-macro_rules! insert {
-    ($statement:expr, $upload:expr, $temp_path:expr) => {{
-        let upload: &Upload = $upload;
-        let columns = StateColumns::from(upload);
-        sqlx::query($statement)
-            .bind(upload.id.as_uuid())
-            .bind(upload.repository.as_str())
-            .bind(upload.user_id.as_deref())
-            .bind(columns.status)
-            .bind(columns.transfer_mode)
-            .bind($temp_path)
-            .bind(columns.digest_algorithm)
-            .bind(columns.declared_digest)
-            .bind(columns.size)
-            .bind(&upload.metadata)
-            .bind(upload.created_at)
-            .bind(upload.expires_at)
-    }};
-}
-
 pub(in crate::db) const FIND: &str = select_upload!("WHERE upload_uuid = $1");
 
 impl Db {
-    /// Inserts a session that is pending, or waits for one PUT. What it wants to have reserved is held for it from
-    /// the start, where anything limits the project.
+    /// Inserts sessions whose room nobody has to hold for them, by one statement or in one transaction; says of each in
+    /// their order whether it was: one that wants room in a project with a limit was not, see
+    /// [`Self::insert_within_limit`].
+    pub async fn insert_unlimited(&self, sessions: &[NewSession]) -> Result<Vec<bool>> {
+        let inserted: Vec<Uuid> = match (self, sessions) {
+            (_, []) => Vec::new(),
+            (Self::Postgres(pool), _) => insert_postgres!(pool, sessions, false),
+            (Self::Sqlite(pool), [session]) => {
+                let query = insert_query!(INSERT.sqlite, false, only, session);
+                query.fetch_optional(pool).await?.into_iter().collect()
+            }
+            (Self::Sqlite(pool), _) => {
+                let sessions = sessions.to_vec();
+                let inserted: Result<_> = in_transaction!(sqlite pool, transaction => insert_sqlite!(transaction, &sessions, false));
+                inserted?
+            }
+        };
+        let inserted: HashSet<Uuid> = inserted.into_iter().collect();
+        Ok(sessions.iter().map(|session| inserted.contains(&session.upload.id.as_uuid())).collect())
+    }
+
+    /// Inserts sessions of one project, whose room is held for them from the start: those that fit, one after the other.
+    /// Says of each in their order whether that was done.
+    pub async fn insert_within_limit(&self, sessions: &[NewSession]) -> Result<Vec<Begun>> {
+        let Some(first) = sessions.first() else { return Ok(Vec::new()) };
+        let project = first.upload.repository.project();
+        let sizes: Vec<i64> = sessions.iter().map(|session| signed(session.upload.reserved)).collect();
+        if let Some(mut headroom) = self.quota_headroom(&project).await? {
+            let begun = fill(&mut headroom, &sizes)?;
+            if begun.iter().all(std::result::Result::is_err) {
+                return Ok(begun);
+            }
+        }
+        let (lock, take, sessions) = (self.text(LOCK), self.text(TAKE), sessions.to_vec());
+        match self {
+            Self::Postgres(pool) => in_transaction!(pool.begin(), pool, transaction => {
+                let (begun, fitting) = fitting!(transaction, lock, take, &project, sessions, &sizes);
+                insert_postgres!(&mut *transaction, &fitting, true);
+                begun
+            }),
+            Self::Sqlite(pool) => in_transaction!(sqlite pool, transaction => {
+                let (begun, fitting) = fitting!(transaction, lock, take, &project, sessions, &sizes);
+                insert_sqlite!(transaction, &fitting, true);
+                begun
+            }),
+        }
+    }
+
+    /// Inserts sessions of one project; those that fit, where it has a limit, and their room is held for them. Says of each
+    /// in their order whether that was done.
+    pub async fn insert_uploads(&self, sessions: &[NewSession]) -> Result<Vec<Begun>> {
+        let inserted = self.insert_unlimited(sessions).await?;
+        let left: Vec<usize> = (0..sessions.len()).filter(|index| !inserted[*index]).collect();
+        let limited: Vec<_> = left.iter().map(|index| sessions[*index].clone()).collect();
+        let mut begun = vec![Ok(()); sessions.len()];
+        for (index, outcome) in left.into_iter().zip(self.insert_within_limit(&limited).await?) {
+            begun[index] = outcome;
+        }
+        Ok(begun)
+    }
+
+    /// Inserts one session.
     ///
     /// # Errors
     ///
-    /// [`crate::db::DbError::QuotaExceeded`] without room for that, and then there is no session.
+    /// [`DbError::QuotaExceeded`] without room for it, and then there is no session.
     pub async fn insert_upload(&self, upload: &Upload, temp_path: &str) -> Result<()> {
-        let last_part = upload.last_part.map(|last| i64::from(last.get()));
-        if upload.reserved == 0 {
-            on_pool!(self, pool => insert!(INSERT, upload, temp_path).bind(0_i64).bind(last_part).execute(pool).await.map(drop))?;
-            return Ok(());
-        }
-        let project = upload.repository.project();
-        if let Some(headroom) = self.quota_headroom(&project).await? {
-            headroom.check(QuotaKind::Bytes, signed(upload.reserved))?;
-        }
-        let inserted = on_pool!(self, pool => insert!(INSERT_UNLIMITED, upload, temp_path)
-            .bind(project.as_str())
-            .bind(last_part)
-            .execute(pool)
-            .await
-            .map(|done| done.rows_affected()))?;
-        if inserted > 0 {
-            return Ok(());
-        }
-        let (upload, temp_path) = (upload.clone(), temp_path.to_owned());
-        let (lock, take) = (self.text(LOCK), self.text(TAKE));
-        in_transaction!(self, transaction => {
-            let reserved = signed(upload.reserved);
-            if let Some(headroom) = lock_project!(transaction, lock, take, &project) {
-                headroom.check(QuotaKind::Bytes, reserved)?;
-            }
-            insert!(INSERT, &upload, &temp_path).bind(reserved).bind(last_part).execute(&mut *transaction).await?;
-        })
+        let session = NewSession { upload: upload.clone(), temp_path: temp_path.to_owned(), door: None };
+        let begun = self.insert_uploads(&[session]).await?;
+        begun.into_iter().collect::<std::result::Result<(), _>>().map_err(DbError::QuotaExceeded)
     }
 
     pub async fn find_upload(&self, id: UploadId) -> Result<Option<Upload>> {
@@ -133,4 +247,30 @@ impl Db {
             sqlx::query_scalar(sql).bind(names).bind(now).bind(most).fetch_one(pool).await)?;
         Ok(count.unsigned_abs())
     }
+}
+
+impl NewSession {
+    fn transfer_mode(&self) -> Option<&'static str> {
+        self.upload.state.transfer().map(|transfer| transfer.mode().as_str())
+    }
+
+    fn declared_digest(&self) -> Option<Vec<u8>> {
+        self.upload.declared_digest.map(|digest| digest.as_bytes().to_vec())
+    }
+}
+
+/// Which of these sizes fit into what is free, each beside those before it that do.
+fn fill(headroom: &mut QuotaHeadroom, sizes: &[i64]) -> Result<Vec<Begun>> {
+    let mut begun = Vec::with_capacity(sizes.len());
+    for size in sizes {
+        begun.push(match headroom.check(QuotaKind::Bytes, *size) {
+            Ok(()) => {
+                headroom.bytes = headroom.bytes.saturating_add(*size);
+                Ok(())
+            }
+            Err(DbError::QuotaExceeded(exceeded)) => Err(exceeded),
+            Err(error) => return Err(error),
+        });
+    }
+    Ok(begun)
 }

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use super::sign::{Presigned, SignRequest};
+use crate::db::{DbError, NewSession};
 use crate::domain::access::Caller;
 use crate::domain::digest::{Algorithm, Digest};
 use crate::domain::name::RepositoryName;
-use crate::domain::upload::{Upload, UploadId};
+use crate::domain::upload::{BatchDoor, Upload, UploadId};
 use crate::service::{Result, Service, ServiceError};
 use crate::storage::key;
 
@@ -73,8 +74,22 @@ impl Service {
         Upload { algorithm, user_id: caller.name().map(str::to_owned), ..upload }
     }
 
-    pub(super) async fn insert(&self, upload: &Upload) -> Result<()> {
-        self.db.insert_upload(upload, &key::temp_prefix(upload.id)).await?;
+    pub(super) fn new_session(upload: Upload, door: Option<BatchDoor>) -> NewSession {
+        let temp_path = key::temp_prefix(upload.id);
+        NewSession { upload, temp_path, door }
+    }
+
+    /// Inserts a session, by one statement with those that others begin at this moment.
+    pub(super) async fn insert(self: &Arc<Self>, upload: &Upload) -> Result<()> {
+        let session = Self::new_session(upload.clone(), None);
+        let is_inserted = match self.insert_together(session.clone()).await {
+            Some(answer) => answer?,
+            None => self.db.insert_unlimited(std::slice::from_ref(&session)).await? == [true],
+        };
+        if !is_inserted {
+            let begun = self.db.insert_within_limit(&[session]).await?;
+            begun.into_iter().collect::<std::result::Result<(), _>>().map_err(DbError::QuotaExceeded)?;
+        }
         tracing::info!(upload = %upload.id, repository = %upload.repository, "upload begun");
         Ok(())
     }

@@ -30,5 +30,7 @@ mod receive;
 pub(super) mod settle;
 // Signs the requests that carry the bytes.
 pub(super) mod sign;
+// Inserts sessions that begin at the same moment by one statement.
+pub(super) mod together;
 // Takes a whole blob in one request.
 mod whole;

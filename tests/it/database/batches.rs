@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use chrono::TimeDelta;
 use futures_util::future::{FutureExt, join_all};
-use overside::db::{Db, DeletedProject, Reader, Unlinked};
+use overside::db::{Db, DeletedProject, NewSession, Reader, Unlinked};
 use overside::domain::access::Role;
 use overside::domain::digest::Digest;
 use overside::domain::file_lock::FileLock;
@@ -32,19 +32,20 @@ fn digest(byte: u8) -> Digest {
 }
 
 /// A session that waits for one PUT of so many bytes.
-fn session(user: Option<&str>, byte: u8, size: u64) -> (Upload, String) {
+fn session(user: Option<&str>, byte: u8, size: u64) -> NewSession {
     let upload = Upload {
         user_id: user.map(str::to_owned),
         declared_digest: Some(digest(byte)),
         size: Some(size),
+        reserved: size,
         state: State::Uploading { transfer: Transfer::Put, append_lease: None },
         ..begun()
     };
-    (upload, "temp/x/".to_owned())
+    NewSession { upload, temp_path: "temp/x/".to_owned(), door: Some(DOOR) }
 }
 
-async fn begin(db: &Db, sessions: &[(Upload, String)]) -> Vec<bool> {
-    let begun = db.insert_uploads(sessions, DOOR).await.expect("an answer");
+async fn begin(db: &Db, sessions: &[NewSession]) -> Vec<bool> {
+    let begun = db.insert_uploads(sessions).await.expect("an answer");
     begun.iter().map(Result::is_ok).collect()
 }
 
@@ -61,13 +62,13 @@ async fn found(db: Arc<Db>) {
     assert_eq!(begin(&db, &sessions).await, [true, true]);
     assert_eq!(begin(&db, &[session(None, 1, 10)]).await, [true]);
     // One that came through another door is none of them.
-    let other = session(Some("alice"), 3, 10).0;
+    let other = session(Some("alice"), 3, 10).upload;
     db.insert_upload(&other, "temp/x/").await.expect("insert");
     let ids = |uploads: &[Upload]| uploads.iter().map(|upload| upload.id).collect::<HashSet<_>>();
     let both = at(Some("alice"), vec![1, 2, 3, 4]).await;
-    assert_eq!(ids(&both), ids(&[sessions[0].0.clone(), sessions[1].0.clone()]));
+    assert_eq!(ids(&both), ids(&[sessions[0].upload.clone(), sessions[1].upload.clone()]));
     let same = |found: &Upload| {
-        let asked = sessions.iter().find(|(upload, _)| upload.id == found.id).map(|(upload, _)| upload);
+        let asked = sessions.iter().map(|session| &session.upload).find(|upload| upload.id == found.id);
         asked.is_some_and(|asked| {
             (asked.size, asked.declared_digest, &asked.state, &asked.metadata)
                 == (found.size, found.declared_digest, &found.state, &found.metadata)
@@ -84,13 +85,13 @@ async fn found(db: Arc<Db>) {
 
     // Put off, never back, and only while it waits.
     let (later, earlier) = (now() + TimeDelta::hours(5), now() + TimeDelta::minutes(5));
-    let ended = find(&db, &sessions[1].0).await;
+    let ended = find(&db, &sessions[1].upload).await;
     let aborted = Upload { state: State::Aborted, ..ended.clone() };
     assert!(db.swap_upload(&ended, &aborted, now()).await.expect("swap"));
     for end in [later, earlier] {
-        db.prolong_uploads(&[sessions[0].0.id, ended.id], end, now()).await.expect("an answer");
+        db.prolong_uploads(&[sessions[0].upload.id, ended.id], end, now()).await.expect("an answer");
     }
-    let prolonged = find(&db, &sessions[0].0).await;
+    let prolonged = find(&db, &sessions[0].upload).await;
     assert_eq!((prolonged.expires_at.timestamp_millis(), prolonged.revision), (later.timestamp_millis(), 1));
     assert!(find(&db, &ended).await.expires_at < later);
     assert_eq!(
@@ -109,7 +110,7 @@ async fn fitting(db: Arc<Db>) {
     assert_eq!(begin(&db, &sessions).await, [true, false, true, false, true]);
     assert_eq!(usage(&db, "team").await, [0, 100, 0]);
     assert_eq!(begin(&db, &[session(Some("alice"), 2, 1)]).await, [false]);
-    for (upload, _) in [&sessions[0], &sessions[2]] {
+    for NewSession { upload, .. } in [&sessions[0], &sessions[2]] {
         let before = find(&db, upload).await;
         assert_eq!(Some(before.reserved), upload.size);
         let after = Upload { state: State::Aborted, ..before.clone() };

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use super::{BatchOrigin, BatchWay, WantedBlob};
+use crate::db::NewSession;
 use crate::domain::access::Caller;
 use crate::domain::digest::{Algorithm, Digest};
 use crate::domain::name::RepositoryName;
 use crate::domain::upload::Upload;
 use crate::service::{Result, Service, ServiceError};
-use crate::storage::key;
 
 impl Service {
     /// A session outlives the URLs that are signed for it. Written where it makes a difference, not with every batch.
@@ -38,18 +38,17 @@ impl Service {
         let mut sessions = Vec::with_capacity(missing.len());
         for blob in missing {
             let upload = self.session_of(caller, repository, blob, way, origin.user_agent)?;
-            let path = key::temp_prefix(upload.id);
-            sessions.push((upload, path));
+            sessions.push(Self::new_session(upload, Some(origin.door)));
         }
         let insert = |allowed: usize| async move {
             let beyond = sessions.split_off(allowed.min(sessions.len()));
-            let begun = self.db.insert_uploads(&sessions, origin.door).await?;
+            let begun = self.db.insert_uploads(&sessions).await?;
             Ok((sessions, begun, beyond))
         };
         let begun = self.within_open_sessions_of_many(caller, missing.len(), insert).await?;
         let (sessions, begun, beyond) = begun;
         let (mut uploads, mut refused) = (Vec::with_capacity(sessions.len()), Vec::new());
-        for ((upload, _), begun) in sessions.into_iter().zip(begun) {
+        for (NewSession { upload, .. }, begun) in sessions.into_iter().zip(begun) {
             match (begun, upload.declared_digest) {
                 (Err(exceeded), Some(digest)) => {
                     refused.push((digest, ServiceError::QuotaExceeded(exceeded)));
@@ -59,8 +58,8 @@ impl Service {
             }
         }
         tracing::info!(%repository, uploads = uploads.len(), "uploads of a batch begun");
-        let too_many = |(upload, _): (Upload, String)| {
-            upload.declared_digest.map(|digest| (digest, Self::too_many_sessions()))
+        let too_many = |session: NewSession| {
+            session.upload.declared_digest.map(|digest| (digest, Self::too_many_sessions()))
         };
         refused.extend(beyond.into_iter().filter_map(too_many));
         Ok((uploads, refused))
@@ -83,6 +82,6 @@ impl Service {
             BatchWay::Parts => Upload { size: Some(blob.size), ..fresh.ask_store(now)? },
             BatchWay::Session => Upload { size: Some(blob.size), ..fresh },
         };
-        Ok(upload.touch(self.expiry_when_signed()))
+        Ok(Upload { reserved: blob.size, ..upload.touch(self.expiry_when_signed()) })
     }
 }

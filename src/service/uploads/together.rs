@@ -1,0 +1,99 @@
+//! Sessions that begin at the same moment are inserted by one statement: while one is under way, those that come wait for
+//! it, and the next has them all. It costs the database a fraction of a statement each. Nobody waits long for others: a
+//! session that is not taken in time, or whose statement failed, is inserted alone.
+
+use std::mem;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+
+use crate::db::{DbError, NewSession};
+use crate::domain::upload::UploadId;
+use crate::service::Service;
+
+/// Sessions in one statement: some 40 KiB of parameters.
+const AT_ONCE: usize = 64;
+/// A statement takes milliseconds. One that takes longer may be on a connection that has died.
+const PATIENCE: Duration = Duration::from_millis(250);
+
+/// Whether the session was inserted, as `Db::insert_unlimited` tells.
+type Answer = Result<bool, DbError>;
+
+/// The sessions that wait to be inserted.
+#[derive(Debug, Default)]
+pub struct InsertQueue(Mutex<Waiting>);
+
+#[derive(Debug, Default)]
+struct Waiting {
+    sessions: Vec<(NewSession, oneshot::Sender<Answer>)>,
+    /// Whether somebody takes them.
+    is_attended: bool,
+}
+
+impl InsertQueue {
+    /// Adds one; says whether somebody has to be asked to take it.
+    fn push(&self, session: NewSession, answer: oneshot::Sender<Answer>) -> bool {
+        let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        waiting.sessions.push((session, answer));
+        !mem::replace(&mut waiting.is_attended, true)
+    }
+
+    /// Takes those that wait; of nobody, when there are none.
+    fn take(&self) -> Vec<(NewSession, oneshot::Sender<Answer>)> {
+        let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let most = waiting.sessions.len().min(AT_ONCE);
+        waiting.is_attended = most > 0;
+        waiting.sessions.drain(..most).collect()
+    }
+
+    /// Takes one back, if nobody has taken it.
+    fn withdraw(&self, id: UploadId) -> bool {
+        let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = waiting.sessions.len();
+        waiting.sessions.retain(|(session, _)| session.upload.id != id);
+        waiting.sessions.len() < before
+    }
+}
+
+impl Service {
+    /// Inserts a session with others. None where it has to be inserted alone.
+    pub(super) async fn insert_together(self: &Arc<Self>, session: NewSession) -> Option<Answer> {
+        let id = session.upload.id;
+        let (answer, mut inserted) = oneshot::channel();
+        if self.inserts.push(session, answer) {
+            let service = Arc::clone(self);
+            self.tasks.spawn(async move { service.insert_waiting().await });
+        }
+        match tokio::time::timeout(PATIENCE, &mut inserted).await {
+            Ok(inserted) => inserted.ok(),
+            Err(_) if self.inserts.withdraw(id) => None,
+            // In a statement that is under way: only that can tell.
+            Err(_) => inserted.await.ok(),
+        }
+    }
+
+    async fn insert_waiting(&self) {
+        loop {
+            let (sessions, mut answers): (Vec<_>, Vec<_>) = self.inserts.take().into_iter().unzip();
+            if sessions.is_empty() {
+                return;
+            }
+            match self.db.insert_unlimited(&sessions).await {
+                Ok(inserted) => {
+                    for (answer, is_inserted) in answers.into_iter().zip(inserted) {
+                        // Whoever is gone has no use for it; the session expires.
+                        drop(answer.send(Ok(is_inserted)));
+                    }
+                }
+                Err(error) if answers.len() == 1 => {
+                    drop(answers.pop().map(|answer| answer.send(Err(error))));
+                }
+                // It may have been one session's fault: without an answer each is inserted alone.
+                Err(error) => {
+                    tracing::debug!(%error, sessions = sessions.len(), "sessions are inserted one by one")
+                }
+            }
+        }
+    }
+}
