@@ -202,6 +202,20 @@ impl Db {
         }
     }
 
+    /// Refuses a session that there is no room for, where that can be told before anything is written: on SQLite, whose
+    /// one writer it would have to wait for.
+    ///
+    /// # Errors
+    ///
+    /// [`DbError::QuotaExceeded`]
+    pub async fn check_room(&self, upload: &Upload) -> Result<()> {
+        if upload.reserved == 0 {
+            return Ok(());
+        }
+        let headroom = self.quota_headroom(&upload.repository.project()).await?;
+        headroom.map_or(Ok(()), |headroom| headroom.check(QuotaKind::Bytes, signed(upload.reserved)))
+    }
+
     /// Inserts sessions of one project; those that fit, where it has a limit, and their room is held for them. Says of each
     /// in their order whether that was done.
     pub async fn insert_uploads(&self, sessions: &[NewSession]) -> Result<Vec<Begun>> {
@@ -221,6 +235,7 @@ impl Db {
     ///
     /// [`DbError::QuotaExceeded`] without room for it, and then there is no session.
     pub async fn insert_upload(&self, upload: &Upload, temp_path: &str) -> Result<()> {
+        self.check_room(upload).await?;
         let session = NewSession { upload: upload.clone(), temp_path: temp_path.to_owned(), door: None };
         let begun = self.insert_uploads(&[session]).await?;
         begun.into_iter().collect::<std::result::Result<(), _>>().map_err(DbError::QuotaExceeded)

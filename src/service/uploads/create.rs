@@ -81,6 +81,7 @@ impl Service {
 
     /// Inserts a session, by one statement with those that others begin at this moment.
     pub(super) async fn insert(self: &Arc<Self>, upload: &Upload) -> Result<()> {
+        self.db.check_room(upload).await?;
         let session = Self::new_session(upload.clone(), None);
         let is_inserted = match self.insert_together(session.clone()).await {
             Some(answer) => answer?,

@@ -97,3 +97,46 @@ impl Service {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::upload::Upload;
+    use chrono::Utc;
+
+    fn session() -> NewSession {
+        let name = "team/app".parse().expect("a name");
+        let upload = Upload::begin(name, None, serde_json::Value::Null, Utc::now(), Utc::now());
+        NewSession { upload, temp_path: "temp/x/".to_owned(), door: None }
+    }
+
+    #[test]
+    fn one_at_a_time_takes_all_that_wait_and_is_asked_again_once_there_was_nothing() {
+        let queue = InsertQueue::default();
+        let push = |session| queue.push(session, oneshot::channel().0);
+        assert!(push(session()), "somebody has to begin");
+        assert!(!push(session()));
+        assert_eq!(queue.take().len(), 2);
+        assert!(!push(session()), "whoever took those comes again");
+        assert_eq!(queue.take().len(), 1);
+        assert!(queue.take().is_empty());
+        assert!(push(session()), "nobody takes them any more");
+        for _ in 0..AT_ONCE {
+            assert!(!push(session()));
+        }
+        assert_eq!((queue.take().len(), queue.take().len()), (AT_ONCE, 1));
+    }
+
+    #[test]
+    fn what_was_taken_cannot_be_taken_back() {
+        let queue = InsertQueue::default();
+        let (one, other) = (session(), session());
+        let ids = [one.upload.id, other.upload.id];
+        queue.push(one, oneshot::channel().0);
+        assert!(queue.withdraw(ids[0]));
+        assert!(!queue.withdraw(ids[0]), "it is there no more");
+        queue.push(other, oneshot::channel().0);
+        assert_eq!(queue.take().len(), 1);
+        assert!(!queue.withdraw(ids[1]));
+    }
+}

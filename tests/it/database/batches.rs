@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use chrono::TimeDelta;
+use chrono::{SubsecRound, TimeDelta};
 use futures_util::future::{FutureExt, join_all};
 use overside::db::{Db, DeletedProject, NewSession, Reader, Unlinked};
 use overside::domain::access::Role;
@@ -21,6 +21,9 @@ pub fn cases() -> Vec<(&'static str, Case)> {
     vec![
         ("sessions_of_a_batch_are_found_by_their_user_door_and_digest", |db| found(db).boxed()),
         ("of_a_batch_of_sessions_those_are_begun_that_fit", |db| fitting(db).boxed()),
+        ("sessions_of_many_projects_are_inserted_at_once_but_for_those_of_limited_ones", |db| {
+            together(db).boxed()
+        }),
         ("batches_at_once_never_exceed_a_limit", |db| racing(db).boxed()),
         ("many_links_are_found_and_made_as_each_of_them_would_be", |db| linked(db).boxed()),
         ("a_file_is_locked_by_one_at_a_time", |db| locked(db).boxed()),
@@ -117,6 +120,43 @@ async fn fitting(db: Arc<Db>) {
         assert!(db.swap_upload(&before, &after, now()).await.expect("swap"));
     }
     assert_eq!(usage(&db, "team").await, [0, 0, 0]);
+}
+
+/// As different as sessions can be when they begin, in one statement.
+async fn together(db: Arc<Db>) {
+    super::accounts::project(&db, "limited", false).await;
+    limit(&db, "limited", 100, -1).await;
+    let of = |repository: &str, session: NewSession| NewSession {
+        upload: Upload { repository: name(repository), ..session.upload },
+        ..session
+    };
+    let plain = NewSession { upload: begun(), temp_path: "temp/y/".to_owned(), door: None };
+    let sessions = [
+        session(Some("alice"), 1, 10),
+        plain,
+        of("limited/a", session(None, 2, 10)),
+        of("limited/b", session(None, 3, 0)),
+        of("other/c", session(Some("bob"), 4, 1 << 40)),
+    ];
+    assert_eq!(db.insert_unlimited(&sessions).await.expect("an answer"), [true, true, false, true, true]);
+    for (number, NewSession { upload, .. }) in sessions.iter().enumerate() {
+        let found = db.find_upload(upload.id).await.expect("an answer");
+        if number == 2 {
+            assert_eq!(found, None, "it waits for room");
+            continue;
+        }
+        // The databases keep microseconds.
+        let kept = |upload: &Upload| Upload {
+            created_at: now(),
+            updated_at: now(),
+            expires_at: upload.expires_at.trunc_subsecs(3),
+            reserved: 0,
+            ..upload.clone()
+        };
+        let (found, upload) = (kept(&found.expect("a session")), kept(upload));
+        assert_eq!(Upload { created_at: upload.created_at, updated_at: upload.updated_at, ..found }, upload);
+    }
+    assert_eq!(usage(&db, "limited").await, [0, 0, 0]);
 }
 
 async fn racing(db: Arc<Db>) {
