@@ -43,7 +43,7 @@ impl Database {
     pub async fn postgres(server: &Url, is_migrated: bool) -> Self {
         let name = format!("trial_{}", Uuid::now_v7().as_simple());
         let template = if is_migrated { prepared::postgres(server).await } else { "template1" };
-        execute(server, format!("CREATE DATABASE {name} TEMPLATE {template}")).await;
+        execute(server, format!("CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY")).await;
         Self::Postgres { server: server.clone(), name }
     }
 

@@ -8,7 +8,8 @@ mod sessions;
 mod table;
 mod tokens;
 
-use std::sync::Arc;
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -117,6 +118,8 @@ impl Visitor {
 struct Town {
     server: Server,
     visitors: Vec<Visitor>,
+    /// Repositories that have what the endpoints are asked about.
+    furnished: Mutex<HashSet<String>>,
 }
 
 impl Town {
@@ -145,7 +148,7 @@ impl Town {
         for (name, actions) in [("puller", pulls), ("pusher", pulls.with(Action::Push))] {
             visitors.push(Visitor::of(name, &accounts.robot(PRIVATE, name, actions).await));
         }
-        Self { server, visitors }
+        Self { server, visitors, furnished: Mutex::default() }
     }
 
     fn visitor(&self, name: &str) -> &Visitor {

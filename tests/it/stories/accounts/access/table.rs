@@ -194,6 +194,9 @@ pub async fn all(stack: Arc<Stack>) {
                     }
                     let request = request(&town, *endpoint, project, asking, expected == 'y').await;
                     let answer = Answer::to(request).await;
+                    if endpoint.method() == Method::DELETE {
+                        town.furnished.lock().expect("a lock").clear();
+                    }
                     document.assert_describes(*endpoint, &answer);
                     let found = verdict(*endpoint, &answer);
                     if found != expected {
@@ -258,7 +261,9 @@ async fn request(
     let content = format!("of {project}");
     let digest = digest_of(content.as_bytes());
     let manifest = image(&descriptor(CONFIG, content.as_bytes()), &[]);
-    if is_let_in && matches!(path_kind(endpoint), Kind::Blob | Kind::Manifest) {
+    let is_about_content = matches!(path_kind(endpoint), Kind::Blob | Kind::Manifest);
+    // Once, and again once something may have been deleted.
+    if is_let_in && is_about_content && town.furnished.lock().expect("a lock").insert(name.clone()) {
         furnish(town, &name, content.as_bytes(), &manifest).await;
     }
     let http = &visitor.http;
