@@ -1,8 +1,7 @@
-//! Sessions that begin at the same moment are inserted by one statement: while one is under way, those that come wait for
-//! it, and the next has them all. It costs the database a fraction of a statement each. Nobody waits long for others: a
+//! Sessions that begin at the same moment are inserted by one statement: while two are under way, those that come wait for
+//! one of them, and the next has them all. It costs the database a fraction of a statement each. Nobody waits long for others: a
 //! session that is not taken in time, or whose statement failed, is inserted alone.
 
-use std::mem;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -14,6 +13,8 @@ use crate::service::Service;
 
 /// Sessions in one statement: some 40 KiB of parameters.
 const AT_ONCE: usize = 64;
+/// Statements under way: with one alone the database would idle while the next is made.
+const STATEMENTS: usize = 2;
 /// A statement takes milliseconds. One that takes longer may be on a connection that has died.
 const PATIENCE: Duration = Duration::from_millis(250);
 
@@ -27,23 +28,27 @@ pub struct InsertQueue(Mutex<Waiting>);
 #[derive(Debug, Default)]
 struct Waiting {
     sessions: Vec<(NewSession, oneshot::Sender<Answer>)>,
-    /// Whether somebody takes them.
-    is_attended: bool,
+    /// How many take them.
+    takers: usize,
 }
 
 impl InsertQueue {
-    /// Adds one; says whether somebody has to be asked to take it.
+    /// Adds one; says whether one more has to take those that wait.
     fn push(&self, session: NewSession, answer: oneshot::Sender<Answer>) -> bool {
         let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         waiting.sessions.push((session, answer));
-        !mem::replace(&mut waiting.is_attended, true)
+        let is_wanted = waiting.takers < STATEMENTS;
+        waiting.takers += usize::from(is_wanted);
+        is_wanted
     }
 
-    /// Takes those that wait; of nobody, when there are none.
+    /// Takes those that wait. Whoever gets none is done.
     fn take(&self) -> Vec<(NewSession, oneshot::Sender<Answer>)> {
         let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let most = waiting.sessions.len().min(AT_ONCE);
-        waiting.is_attended = most > 0;
+        if most == 0 {
+            waiting.takers = waiting.takers.saturating_sub(1);
+        }
         waiting.sessions.drain(..most).collect()
     }
 
@@ -111,20 +116,22 @@ mod tests {
     }
 
     #[test]
-    fn one_at_a_time_takes_all_that_wait_and_is_asked_again_once_there_was_nothing() {
+    fn two_take_all_that_wait_and_are_asked_again_once_there_was_nothing() {
         let queue = InsertQueue::default();
         let push = |session| queue.push(session, oneshot::channel().0);
-        assert!(push(session()), "somebody has to begin");
+        assert!(push(session()) && push(session()), "two have to take them");
         assert!(!push(session()));
-        assert_eq!(queue.take().len(), 2);
+        assert_eq!(queue.take().len(), 3);
         assert!(!push(session()), "whoever took those comes again");
         assert_eq!(queue.take().len(), 1);
         assert!(queue.take().is_empty());
-        assert!(push(session()), "nobody takes them any more");
+        assert!(push(session()), "one of the two is done");
         for _ in 0..AT_ONCE {
             assert!(!push(session()));
         }
         assert_eq!((queue.take().len(), queue.take().len()), (AT_ONCE, 1));
+        assert!(queue.take().is_empty() && queue.take().is_empty());
+        assert!(push(session()) && push(session()) && !push(session()));
     }
 
     #[test]
