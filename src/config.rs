@@ -167,6 +167,20 @@ pub enum AuthMode {
     Token,
 }
 
+/// Deliveries of webhooks.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Webhooks")]
+pub struct WebhookConfig {
+    /// Deliver webhooks also to this machine and to private networks: whoever manages a project can then have this server
+    /// send requests to what is there
+    #[arg(long, env = "OVERSIDE_WEBHOOK_PRIVATE_ADDRESSES")]
+    pub webhook_private_addresses: bool,
+
+    /// How long the receiver of a webhook may take to answer
+    #[arg(long, env = "OVERSIDE_WEBHOOK_TIMEOUT", default_value = "10s", value_parser = webhook_timeout)]
+    pub webhook_timeout: Duration,
+}
+
 /// The service itself.
 #[derive(Debug, Clone, Args)]
 pub struct ServeConfig {
@@ -213,6 +227,9 @@ pub struct ServeConfig {
     /// User-Agent (`podman/`); may be given again
     #[arg(long, env = "OVERSIDE_NO_REDIRECT_FOR", value_name = "CLIENTS", value_delimiter = ',')]
     pub no_redirect_for: Vec<Clients>,
+
+    #[command(flatten)]
+    pub webhooks: WebhookConfig,
 
     #[command(flatten)]
     pub connections: ConnectionConfig,
@@ -280,6 +297,11 @@ impl LimitConfig {
             retention: self.retention,
         }
     }
+}
+
+/// A receiver that takes longer is as good as down, and holds the place of another.
+fn webhook_timeout(text: &str) -> Result<Duration, String> {
+    duration::parse(text, &(Duration::from_millis(100)..=Duration::from_mins(1)))
 }
 
 fn duration(text: &str) -> Result<Duration, String> {

@@ -9,6 +9,7 @@
 //! * [`auth`]: passwords, secrets and signed tokens
 //! * [`http`]: the front doors; [`overside_protocol`]: what they and the client speak
 //! * [`cli`]: the commands, built on [`overside_client`], the protocol from the other side
+//! * `webhook`: what webhooks say, and the client that sends it
 //! * `config`, `server`, `worker`: what makes it a service
 //! * `memory`: what its requests share; `telemetry`: the log, and what of others' texts gets into it
 //!
@@ -29,4 +30,5 @@ mod server;
 mod service;
 pub mod storage;
 mod telemetry;
+mod webhook;
 mod worker;

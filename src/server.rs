@@ -14,7 +14,7 @@ use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
-use url::Url;
+use url::{Position, Url};
 
 use crate::auth::password::Password;
 use crate::config::{AuthMode, ServeConfig};
@@ -25,6 +25,7 @@ use crate::http::redirects::Redirects;
 use crate::open;
 use crate::probing::Prober;
 use crate::service::{FirstAdministrator, Service};
+use crate::webhook::{SenderConfig, WebhookSender};
 use crate::worker;
 
 /// A request's head must be here within this; also how long an idle connection is kept.
@@ -35,6 +36,8 @@ const HEADER_TIMEOUT: Duration = Duration::from_secs(75);
 const READ_BUFFER: usize = 256 * 1024;
 /// Saving what is in flight once the grace is over; orchestrators kill about 30 s after SIGTERM.
 const HAND_OVER_TIMEOUT: Duration = Duration::from_secs(4);
+/// What a delivery of a webhook may take beyond its receiver's time: for the statements that end it.
+const DELIVERY_END: Duration = Duration::from_secs(1);
 /// Pause after `accept` failed: out of file descriptors, most likely, and spinning frees none.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -54,6 +57,7 @@ pub struct Server {
     origin: Option<Origin>,
     cors_origins: Vec<String>,
     redirects: Redirects,
+    webhook_sender: Arc<WebhookSender>,
 }
 
 impl Server {
@@ -75,7 +79,16 @@ impl Server {
         };
         let service = Service::new(db, storage, clock, config.limits.limits(), auth);
         service.refresh_settings().await.context("cannot read the settings")?;
+        let webhook_sender = WebhookSender::new(SenderConfig {
+            registry_host: match &config.store.public_url {
+                Some(url) => url[Position::BeforeHost..Position::AfterPort].to_owned(),
+                None => listener.local_addr()?.to_string(),
+            },
+            timeout: config.webhooks.webhook_timeout,
+            private_addresses: config.webhooks.webhook_private_addresses,
+        });
         Ok(Self {
+            webhook_sender: Arc::new(webhook_sender.context("cannot set up a client for webhooks")?),
             listener,
             service,
             prober,
@@ -116,6 +129,8 @@ impl Server {
         let cleaner = tokio::spawn(worker::clean(service(), self.clean_interval, cleaning.clone()));
         let collector = tokio::spawn(worker::collect(service(), self.gc_interval, cleaning.clone()));
         let watcher = tokio::spawn(worker::look_at_redirected(service(), cleaning.clone()));
+        let sender = Arc::clone(&self.webhook_sender);
+        let mut postman = tokio::spawn(worker::deliver_webhooks(service(), sender, cleaning.clone()));
         // To the end: requests in flight are limited and written down as well.
         let keeper = tokio::spawn(worker::keep_in_step(service()));
         let heart = tokio::spawn(worker::count_replicas(service()));
@@ -149,7 +164,12 @@ impl Server {
         cleaning.cancel();
         let finished = connections.shutdown();
         tokio::pin!(finished);
-        if tokio::time::timeout(self.shutdown_grace, &mut finished).await.is_ok() {
+        // Deliveries under way end before the database is closed: what a receiver took would come twice.
+        let delivering = (self.webhook_sender.timeout() + DELIVERY_END).min(self.shutdown_grace);
+        let deliveries = tokio::time::timeout(delivering, &mut postman);
+        let served = tokio::time::timeout(self.shutdown_grace, &mut finished);
+        let (served, _) = tokio::join!(served, deliveries);
+        if served.is_ok() {
             self.service.hand_over(HAND_OVER_TIMEOUT).await;
         } else {
             tracing::info!("handing over what is still in flight");
@@ -163,6 +183,7 @@ impl Server {
         cleaner.abort();
         collector.abort();
         watcher.abort();
+        postman.abort();
         if let Some(prober) = prober {
             prober.abort();
         }

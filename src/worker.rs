@@ -1,18 +1,24 @@
 //! What `serve` does by itself: cleaning and collecting, again and again.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rand::RngExt;
 use tokio_util::sync::CancellationToken;
 
 use crate::log_text::chain;
-use crate::service::{CLOCK_PAUSE, CleanupReport, HEARTBEAT_PAUSE, Service, ServiceError};
+use crate::service::{CLOCK_PAUSE, CleanupReport, HEARTBEAT_PAUSE, Service, ServiceError, WebhookDeliveries};
+use crate::webhook::WebhookSender;
 
 /// Between two looks at the settings: they are to hold on all replicas within a second.
 const SETTINGS_PAUSE: Duration = Duration::from_millis(400);
 /// Between two looks at the list of redirected uploads: a push of small layers is over sooner than this.
 const LOOK_PAUSE: Duration = Duration::from_secs(1);
+
+/// Between two looks for events of webhooks: how late they are at most while nothing fails.
+const WEBHOOK_PAUSE: Duration = Duration::from_millis(400);
+/// Between two looks for policies for which too many events wait.
+const WEBHOOK_DROP_PAUSE: Duration = Duration::from_secs(10);
 
 /// Takes over what died and cleans, again and again until `stop`.
 pub async fn clean(service: Arc<Service>, interval: Duration, stop: CancellationToken) {
@@ -134,6 +140,26 @@ pub async fn write_audit_log(service: Arc<Service>) {
             tokio::time::sleep(SETTINGS_PAUSE).await;
         }
     }
+}
+
+/// Delivers events of webhooks, again and again until `stop`; then what is under way ends.
+pub async fn deliver_webhooks(service: Arc<Service>, sender: Arc<WebhookSender>, stop: CancellationToken) {
+    let (mut deliveries, mut is_delivering, mut dropped_at) =
+        (WebhookDeliveries::default(), true, Instant::now());
+    while pause(WEBHOOK_PAUSE, &stop).await {
+        let outcome = service.deliver_webhooks(&sender, &mut deliveries, &stop).await;
+        if let (Err(error), true) = (&outcome, is_delivering) {
+            tracing::warn!(error = %chain(error), "events of webhooks wait until the database answers");
+        }
+        is_delivering = outcome.is_ok();
+        if dropped_at.elapsed() >= WEBHOOK_DROP_PAUSE {
+            dropped_at = Instant::now();
+            if let Err(error) = service.drop_webhook_events().await {
+                tracing::warn!(error = %chain(&error), "events of webhooks that are too many stay for now");
+            }
+        }
+    }
+    deliveries.finish().await;
 }
 
 /// Waits up to a tenth less than `interval`, so that replicas started together drift apart. False once it is over.

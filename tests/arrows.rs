@@ -79,11 +79,13 @@ const ROOT: Layers = &[
     ("log_text", &[]),
     // Passwords, secrets and tokens: no database, no header.
     ("auth", &["domain", "log_text"]),
+    // Deliveries of webhooks: no database.
+    ("webhook", &["domain"]),
     // Rows and bytes.
     ("db", &["domain"]),
     ("storage", &["domain", "log_text", "memory"]),
     // The use cases: no header, no SQL.
-    ("service", &["auth", "db", "domain", "log_text", "memory", "storage", "telemetry"]),
+    ("service", &["auth", "db", "domain", "log_text", "memory", "storage", "telemetry", "webhook"]),
     // The front doors. Of the store: the URLs that the service signs for it, and the bytes of downloads.
     (
         "http",
@@ -93,8 +95,8 @@ const ROOT: Layers = &[
     ("config", &["auth", "domain", "http", "telemetry"]),
     ("open", &["auth", "config", "db", "domain", "service", "storage"]),
     ("probing", &["config", "db", "domain", "log_text", "storage"]),
-    ("worker", &["log_text", "service"]),
-    ("server", &["auth", "config", "http", "open", "probing", "service", "worker"]),
+    ("worker", &["log_text", "service", "webhook"]),
+    ("server", &["auth", "config", "http", "open", "probing", "service", "webhook", "worker"]),
     // The commands: the client's, and an operator's on the database and the store themselves.
     (
         "cli",
@@ -168,6 +170,7 @@ const ORDERED: &[&str] = &[
     "service::uploads",
     "service::uploads::finalize",
     "storage",
+    "webhook",
 ];
 
 #[test]

@@ -46,6 +46,17 @@ CREATE TABLE used_nonce (
 );
 CREATE INDEX used_nonce_used ON used_nonce (used_at);
 
+-- Sessions of browsers. Whoever has the id is the user; here is its SHA-256.
+CREATE TABLE browser_session (
+    id_hash    BYTEA PRIMARY KEY CHECK (length(id_hash) = 32),
+    user_id    BIGINT NOT NULL REFERENCES user_account (id) ON DELETE CASCADE,
+    -- Without another request; and at the latest.
+    expires_at TIMESTAMPTZ NOT NULL,
+    ends_at    TIMESTAMPTZ NOT NULL
+);
+CREATE INDEX browser_session_user ON browser_session (user_id, ends_at);
+CREATE INDEX browser_session_expires ON browser_session (expires_at);
+
 -- The first segment of a repository's name.
 CREATE TABLE project (
     id            BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,

@@ -153,10 +153,11 @@ def install_chromium():
 
 
 def install_javascript():
-    """`clients/js` as it is here, built: nothing is written into the checkout. Only where npm is, as with Uppy."""
-    folder, source = INSTALLED / "javascript", ROOT / "clients/js"
+    """`clients` as it is here: the client built, the page ready to be. Nothing is written into the checkout. Only where npm is, as
+    with Uppy."""
+    folder, source = INSTALLED / "javascript", ROOT / "clients"
     if not shutil.which("npm"):
-        print("left out, npm is not installed: the client in JavaScript", file=sys.stderr)
+        print("left out, npm is not installed: the client in JavaScript and the page", file=sys.stderr)
         return
     left_out = shutil.ignore_patterns("node_modules", "dist")
     wanted = {
@@ -167,10 +168,11 @@ def install_javascript():
     if is_installed(folder, wanted):
         return
     shutil.rmtree(folder, ignore_errors=True)
-    # Its licence is two folders above.
-    shutil.copytree(source, folder / "clients/js", ignore=left_out)
+    # Their licence is two folders above.
+    shutil.copytree(source, folder / "clients", ignore=left_out)
     shutil.copy(ROOT / "LICENSE", folder)
-    run(["npm", "ci", "--silent", "--no-audit", "--no-fund"], cwd=folder / "clients/js")
+    for package in ("js", "portal"):
+        run(["npm", "ci", "--silent", "--no-audit", "--no-fund"], cwd=folder / "clients" / package)
     run(["npm", "run", "--silent", "build"], cwd=folder / "clients/js")
     mark_installed(folder, wanted)
 

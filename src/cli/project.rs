@@ -4,6 +4,7 @@ mod create;
 mod list;
 mod member;
 mod usage;
+mod webhook;
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum ProjectCommand {
@@ -21,6 +22,9 @@ pub(super) enum ProjectCommand {
     /// Who is in a project
     #[command(subcommand)]
     Member(member::MemberCommand),
+    /// Whom a project tells of what happens in it
+    #[command(subcommand)]
+    Webhook(webhook::WebhookCommand),
 }
 
 pub(super) async fn run(command: ProjectCommand) -> anyhow::Result<()> {
@@ -32,5 +36,6 @@ pub(super) async fn run(command: ProjectCommand) -> anyhow::Result<()> {
         ProjectCommand::Delete(args) => create::delete(args).await,
         ProjectCommand::Usage(args) => usage::run(args).await,
         ProjectCommand::Member(command) => member::run(command).await,
+        ProjectCommand::Webhook(command) => webhook::run(command).await,
     }
 }

@@ -41,6 +41,7 @@ use sqlx::sqlite::{
 use crate::domain::quota::QuotaExceeded;
 
 pub use accounts::authorization::{ProjectAccess, RobotAccount, TokenAccount, UserAccount};
+pub use accounts::browser_sessions::BrowserSession;
 pub use accounts::projects::DeletedProject;
 pub use accounts::robots::RobotFilter;
 pub use accounts::user_keys::KeyAccount;
@@ -54,6 +55,7 @@ pub use registry::readers::Reader;
 pub use registry::referrers::Referrer;
 pub use registry::removal::Stored;
 pub use upkeep::probes::StoreProbe;
+pub use upkeep::webhooks::EventEnd;
 pub use uploads::commit::Committed;
 pub use uploads::placing::Unplaced;
 pub use uploads::sessions::{Begun, NewSession};

@@ -49,6 +49,8 @@ words! {
         AccessToken: "access_token",
         /// By its fingerprint or its id.
         UserKey: "user_key",
+        /// By its name.
+        Webhook: "webhook",
         Quota: "quota",
         Configuration: "configuration",
     }

@@ -21,6 +21,7 @@ pub mod secret;
 pub mod settings;
 pub mod ssh_key;
 pub mod upload;
+pub mod webhook;
 pub mod words;
 
 pub use overside_protocol::{digest, hash, manifest, media_type, midstate, name, part, range, reference};

@@ -74,6 +74,12 @@ endpoints! {
     /// These two tell of the service, and of nothing in it.
     OpenApi: GET "/openapi.json", Need::Nothing;
     Docs: GET "/docs", Need::Nothing;
+    /// The page for people, and what it loads.
+    Portal: GET "/", Need::Nothing;
+    PortalFile: GET "/portal/{asset}", Need::Nothing;
+    /// Sessions of browsers: a password, or the session itself, is the permission.
+    SignIn: POST "/c/login", Need::Nothing;
+    SignOut: GET "/c/log_out", Need::Nothing;
     /// The URL is signed: it is the permission.
     ReceivePut: PUT "/signed/{upload}", Need::Nothing;
     ReceivePart: PUT "/signed/{upload}/{part}", Need::Nothing;
@@ -175,6 +181,14 @@ endpoints! {
     ReadMember: GET "/api/v2.0/projects/{name_or_id}/members/{member}", Need::Project(ProjectRight::SeeInside);
     UpdateMember: PUT "/api/v2.0/projects/{name_or_id}/members/{member}", Need::Project(ProjectRight::Manage);
     RemoveMember: DELETE "/api/v2.0/projects/{name_or_id}/members/{member}", Need::Project(ProjectRight::Manage);
+    /// Where deliveries go, and what they carry, is the managers' alone to see.
+    ListWebhooks: GET "/api/v2.0/projects/{name_or_id}/webhook/policies", Need::Project(ProjectRight::Manage);
+    CreateWebhook: POST "/api/v2.0/projects/{name_or_id}/webhook/policies", Need::Project(ProjectRight::Manage);
+    ReadWebhook: GET "/api/v2.0/projects/{name_or_id}/webhook/policies/{webhook}", Need::Project(ProjectRight::Manage);
+    UpdateWebhook: PUT "/api/v2.0/projects/{name_or_id}/webhook/policies/{webhook}", Need::Project(ProjectRight::Manage);
+    DeleteWebhook: DELETE "/api/v2.0/projects/{name_or_id}/webhook/policies/{webhook}", Need::Project(ProjectRight::Manage);
+    ListWebhookEvents: GET "/api/v2.0/projects/{name_or_id}/webhook/events", Need::Project(ProjectRight::Manage);
+    ListWebhookTriggers: GET "/api/v2.0/projects/{name_or_id}/webhook/lasttrigger", Need::Project(ProjectRight::Manage);
     /// Those of projects that whoever asks manages.
     ListRobots: GET "/api/v2.0/robots", Need::Account;
     /// The project is in the body.

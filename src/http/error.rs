@@ -28,13 +28,15 @@ pub struct HttpError {
     /// At least one.
     entries: Vec<ErrorEntry>,
     headers: Vec<(HeaderName, HeaderValue)>,
+    /// Whether the project has no room for what was sent: webhooks tell of it.
+    is_of_quota: bool,
 }
 
 impl HttpError {
     #[must_use]
     pub fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
         let entry = ErrorEntry { code: code.to_owned(), message: message.into(), detail: None };
-        Self { status, entries: vec![entry], headers: Vec::new() }
+        Self { status, entries: vec![entry], headers: Vec::new(), is_of_quota: false }
     }
 
     /// A request that makes no sense for an upload.
@@ -77,6 +79,13 @@ impl HttpError {
         let entry = self.entries.into_iter().next();
         let (code, message) = entry.map(|entry| (entry.code, entry.message)).unwrap_or_default();
         (self.status, code, message, self.headers)
+    }
+
+    /// What a refusal for want of room in the project says; none for other errors.
+    #[must_use]
+    pub fn exceeded_quota(&self) -> Option<&str> {
+        let entry = self.entries.first().filter(|_| self.is_of_quota)?;
+        Some(&entry.message)
     }
 
     #[must_use]
@@ -145,12 +154,13 @@ impl From<ServiceError> for HttpError {
     fn from(error: ServiceError) -> Self {
         let (status, code) = classify(&error);
         log(&error, status);
-        let http = match &error {
+        let mut http = match &error {
             ServiceError::Refused(Refusal::Failed(failure)) => {
                 Self::new(status, code, failure.message.clone())
             }
             _ => Self::new(status, code, error.to_string()),
         };
+        http.is_of_quota = matches!(error, ServiceError::QuotaExceeded(_));
         match error {
             ServiceError::ReferencesUnknown { missing, .. } => {
                 Self { entries: unknown(&http, &missing), ..http }

@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use axum::body::HttpBody;
 use axum::http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
-use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 use super::access_log;
+use super::browser_session;
 use super::connections::Connection;
 use super::endpoint::{Door, Endpoint, Need};
 use super::error::HttpError;
@@ -22,6 +23,8 @@ use crate::service::{Credentials, Requirement, Service, ServiceError};
 
 /// Where tokens are to be had.
 pub(super) const TOKEN_PATH: &str = "/service/token";
+/// What browsers say of how they will use an answer (W3C, "Fetch Metadata Request Headers").
+const FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
 /// Longest name and secret together, in bytes: an OIDC token of a few groups, and room to spare.
 const MAX_CREDENTIALS: usize = 64 * 1024;
 
@@ -40,12 +43,22 @@ pub(super) enum Target<'a> {
 /// What a request has that says who sends it.
 #[derive(Debug, Clone)]
 pub(super) struct Visitor {
-    credentials: Result<Credentials, &'static str>,
+    credentials: Result<Credentials, Unusable>,
     address: Option<IpAddr>,
     has_body: bool,
     /// What the request came on.
     connection: Option<Arc<Connection>>,
     origin: Option<Origin>,
+    /// A script of a page asks.
+    is_script: bool,
+}
+
+/// What was sent is no way to sign in.
+#[derive(Debug, Clone, Copy)]
+enum Unusable {
+    Unreadable,
+    /// Somebody else may have had a browser send it.
+    Forged(&'static str),
 }
 
 impl Visitor {
@@ -54,7 +67,14 @@ impl Visitor {
         let has_body = content_length(request.headers()) != Some(0) && !request.body().is_end_stream();
         let connection = request.extensions().get::<Arc<Connection>>().cloned();
         let origin = request.extensions().get().cloned();
-        Self { credentials: credentials(request.headers()), address, has_body, connection, origin }
+        let session = browser_session::session(request).map_err(Unusable::Forged);
+        let credentials = session.and_then(|session| match session {
+            Some(id) => Ok(Credentials::Session(id)),
+            None => credentials(request.headers()).map_err(|_| Unusable::Unreadable),
+        });
+        let mode = request.headers().get(FETCH_MODE);
+        let is_script = mode.is_some_and(|mode| mode != "navigate");
+        Self { credentials, address, has_body, connection, origin, is_script }
     }
 
     /// The same visitor, who signs in with this.
@@ -92,7 +112,8 @@ impl Visitor {
             Ok(credentials) => credentials,
             // Whatever was sent, it is not what somebody signs in with.
             Err(_) if service.auth().is_none() => Credentials::None,
-            Err(_) => return Err(ServiceError::CredentialsInvalid),
+            Err(Unusable::Unreadable) => return Err(ServiceError::CredentialsInvalid),
+            Err(Unusable::Forged(why)) => return Err(ServiceError::Forbidden(why)),
         };
         let caller = service.authenticate(credentials, self.address).await?;
         if let Some(connection) = &self.connection {
@@ -114,7 +135,7 @@ pub(super) async fn admit(
     target: Target<'_>,
 ) -> Result<(Caller, Permit), HttpError> {
     let Some(requirement) = requirement(endpoint.need(), target) else { return Err(HttpError::not_found()) };
-    let origin = visitor.origin();
+    let (origin, is_script) = (visitor.origin(), visitor.is_script);
     let admitted = async {
         let has_body = visitor.has_body;
         let caller = visitor.identify(service).await?;
@@ -127,9 +148,11 @@ pub(super) async fn admit(
         let permit = Permit::take(service, endpoint, has_body).await?;
         Ok((caller, permit))
     };
-    admitted
-        .await
-        .map_err(|error| challenged(service, error, scope(endpoint, target).as_deref(), origin.as_ref()))
+    admitted.await.map_err(|error: ServiceError| match scope(endpoint, target) {
+        // A page signs in by a form of its own: told of `Basic`, a browser would ask in its window.
+        None if is_script => error.into(),
+        scope => challenged(service, error, scope.as_deref(), origin.as_ref()),
+    })
 }
 
 /// None where an endpoint's path does not name what its need is about.

@@ -16,6 +16,8 @@ mod oci;
 mod ollama;
 // Every endpoint described, for programs and for people.
 mod openapi;
+// The page for people.
+mod portal;
 // Takes the bytes of a URL that this service signed itself.
 mod signed;
 // Gives access tokens.
@@ -27,6 +29,8 @@ mod tus;
 mod access_log;
 // What keeps a browser from running what users put in.
 mod browser;
+// Sessions of browsers: their cookie, and what keeps other sites from using it.
+mod browser_session;
 // Who may hold how many connections, and how slow a client may be.
 pub(crate) mod connections;
 // What a front door says of an endpoint for the OpenAPI document.
@@ -58,7 +62,7 @@ use std::any::Any;
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
-use axum::http::header::{AUTHORIZATION, LOCATION};
+use axum::http::header::{AUTHORIZATION, COOKIE, LOCATION};
 use axum::http::{HeaderName, HeaderValue, StatusCode, Uri};
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
@@ -136,6 +140,7 @@ pub(crate) fn router(service: Arc<Service>, cors_origins: &[String], redirects: 
         .fallback(elsewhere)
         .method_not_allowed_fallback(|uri: Uri| async move { in_terms_of(&uri, other_method()) })
         .layer(Extension(Arc::new(redirects)))
+        .layer(from_fn(browser_session::with_token))
         .layer(layers)
         .layer(tower::util::option_layer(browser::cross_origin(cors_origins)))
         .layer(discovery)
@@ -160,6 +165,14 @@ async fn answer(service: Arc<Service>, endpoint: Endpoint, request: Request) -> 
         Endpoint::Ready => Ok(health::ready(&service).await.into_response()),
         Endpoint::OpenApi => Ok(openapi::for_programs()),
         Endpoint::Docs => Ok(openapi::for_people()),
+        Endpoint::Portal => Ok(portal::page(&service, visitor.origin().as_ref(), request.headers()).await),
+        Endpoint::PortalFile => portal::file(request.uri().path()),
+        Endpoint::SignIn => {
+            portal::sign_in(&service, visitor, request).await.map_err(HttpError::with_harbors_code)
+        }
+        Endpoint::SignOut => {
+            portal::sign_out(&service, visitor, request).await.map_err(HttpError::with_harbors_code)
+        }
         // The URL is the permission, but its bytes come through here like others.
         Endpoint::ReceivePut | Endpoint::ReceivePart => {
             let permit = Permit::take(&service, endpoint, visitor.has_body()).await?;
@@ -202,7 +215,8 @@ pub(crate) fn claim(request: &hyper::Request<hyper::body::Incoming>, can_sign_in
     // A URL that lets its bearer in, or says so.
     let query = request.uri().query().unwrap_or_default();
     let is_signed = path.starts_with(SIGNED_PATH) || query.contains("signature=");
-    let is_signed = is_signed || request.headers().contains_key(AUTHORIZATION);
+    let headers = request.headers();
+    let is_signed = is_signed || headers.contains_key(AUTHORIZATION) || headers.contains_key(COOKIE);
     if can_sign_in && is_signed { Claim::Credentials } else { Claim::Nothing }
 }
 

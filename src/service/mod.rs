@@ -32,6 +32,7 @@ use crate::domain::upload::{Upload, UploadId};
 use crate::log_text::chain;
 use crate::memory::MemoryBudget;
 use crate::storage::Storage;
+use crate::telemetry::Throttle;
 use accounts::identity::AccountCache;
 use accounts::passwords;
 use bodies::BodyMemory;
@@ -62,6 +63,7 @@ pub use upkeep::cleanup::CleanupReport;
 pub use upkeep::collect::CollectReport;
 pub use upkeep::readiness::Readiness;
 pub use upkeep::scrub::{Inconsistency, ScrubReport, ScrubTerms};
+pub(crate) use upkeep::webhooks::WebhookDeliveries;
 pub use uploads::append::{Chunk, ChunkChecksum};
 pub use uploads::batch::{BatchOrigin, BatchWay, BatchedUpload, WantedBlob};
 pub use uploads::finalize::{ClientHints, Finalized, NamedPart};
@@ -91,6 +93,7 @@ pub struct Service {
     settings: RwLock<Arc<Settings>>,
     admission: Admission,
     audit: AuditBuffer,
+    quota_events: Throttle,
     account_cache: AccountCache,
     readiness: LastReadiness,
     /// Work that goes on when the request that began it is gone.
@@ -125,6 +128,7 @@ impl Service {
             settings: RwLock::new(Arc::new(settings)),
             admission: Admission::new(),
             audit: AuditBuffer::new(),
+            quota_events: Throttle::new(),
             account_cache: AccountCache::default(),
             readiness: LastReadiness::default(),
             tasks: TaskTracker::new(),
@@ -146,6 +150,11 @@ impl Service {
         self.db.check().await?;
         self.storage.check().await?;
         Ok(())
+    }
+
+    /// Where clients send bytes that do not come here, as browsers name a site; none where all of them come here.
+    pub async fn store_origin(&self) -> Option<String> {
+        self.storage.origin().await
     }
 
     /// Ends in good order: what is in flight saves its state and gives its lease back, so that a client or

@@ -97,6 +97,14 @@ pub struct Appended {
 type Result<T> = std::result::Result<T, StorageError>;
 
 impl Storage {
+    /// Scheme and host that presigned URLs lead to; none where that is this service, or not known.
+    pub async fn origin(&self) -> Option<String> {
+        match self {
+            Self::S3(backend) => backend.client_origin().await,
+            Self::Filesystem(_) => None,
+        }
+    }
+
     /// Whether a blob's object is there, of the right size, and can be read.
     ///
     /// # Errors

@@ -32,6 +32,7 @@ use overside::domain::name::RepositoryName;
 use overside::domain::pace::{CopySizeLimit, Pace};
 use overside::domain::part::{PartNumber, PartPlan, ReceivedPart};
 use overside::domain::upload::{Claim, Failure, FailureCode, Lease, Proxied, State, Transfer, Upload};
+use overside::domain::webhook::Occasion;
 use uuid::Uuid;
 
 type Case = fn(Arc<Db>) -> BoxFuture<'static, ()>;
@@ -97,6 +98,11 @@ pub fn cases() -> Vec<(&'static str, Case)> {
 
 fn now() -> DateTime<Utc> {
     Clock::System.now()
+}
+
+/// Of what nobody in particular does now.
+fn occasion() -> Occasion {
+    Occasion { operator: String::new(), at: now() }
 }
 
 fn name(text: &str) -> RepositoryName {

@@ -4,6 +4,8 @@
 pub(super) mod access_tokens;
 // What a sign-in and a permission are decided by.
 pub(super) mod authorization;
+// Sessions of browsers.
+pub(super) mod browser_sessions;
 // Ends the sessions of what is deleted.
 pub(super) mod ends;
 // Members of projects.
@@ -22,3 +24,5 @@ pub(super) mod user_keys;
 pub(super) mod users;
 // Projects as somebody sees them.
 pub(super) mod visible_projects;
+// Whom projects tell of what happens in them.
+pub(super) mod webhook_policies;

@@ -72,8 +72,15 @@ macro_rules! lock_members {
         lock_of_project!("project_member", $db)
     };
 }
+/// Whoever adds events of webhooks locks policies by their ids, as the last of their locks but for the queues.
+macro_rules! lock_policies {
+    ($db:ident) => {
+        lock_of_project!("webhook_policy", $db)
+    };
+}
 const LOCK_ROBOTS: Text = both!(lock_robots);
 const LOCK_MEMBERS: Text = both!(lock_members);
+const LOCK_POLICIES: Text = both!(lock_policies);
 
 const DELETE: &str = concat!(
     "DELETE FROM project WHERE id = $1 AND NOT ",
@@ -228,8 +235,8 @@ impl Db {
         given_to_new: i64,
         now: DateTime<Utc>,
     ) -> Result<DeletedProject> {
-        let [lock, lock_robots, lock_members] =
-            [LOCK_NAME, LOCK_ROBOTS, LOCK_MEMBERS].map(|statement| self.text(statement));
+        let [lock, lock_robots, lock_members, lock_policies] =
+            [LOCK_NAME, LOCK_ROBOTS, LOCK_MEMBERS, LOCK_POLICIES].map(|statement| self.text(statement));
         in_transaction!(self, transaction => {
             let name: Option<String> =
                 sqlx::query_scalar(lock).bind(id).fetch_optional(&mut *transaction).await?;
@@ -238,6 +245,7 @@ impl Db {
             sqlx::query(lock_members).bind(id).execute(&mut *transaction).await?;
             // First: what is being committed there meanwhile has either ended here or is a repository below.
             end_all!(transaction, OF_PROJECT, &name, now);
+            sqlx::query(lock_policies).bind(id).execute(&mut *transaction).await?;
             let granted: Option<(i64, i64)> =
                 sqlx::query_as(DELETE).bind(id).fetch_optional(&mut *transaction).await?;
             let Some((storage, count)) = granted else {

@@ -42,6 +42,7 @@ const LOCK_ADMINISTRATORS: Text = Text {
 };
 
 const SET_PASSWORD: &str = "UPDATE user_account SET password_hash = $2 WHERE id = $1";
+const END_BROWSER_SESSIONS: &str = "DELETE FROM browser_session WHERE user_id = $1";
 const SET_ADMIN: &str = "UPDATE user_account SET is_admin = $2 WHERE id = $1";
 const DELETE: &str = "DELETE FROM user_account WHERE id = $1 RETURNING name";
 
@@ -157,15 +158,15 @@ impl Db {
         Ok(id.into())
     }
 
-    /// False when there is no such user.
+    /// Ends what browsers have signed in to with the old one. False when there is no such user.
     pub async fn set_password(&self, id: i64, password_hash: &str) -> Result<bool> {
-        let updated = on_pool!(self, pool => sqlx::query(SET_PASSWORD)
-            .bind(id)
-            .bind(password_hash)
-            .execute(pool)
-            .await
-            .map(|done| done.rows_affected()))?;
-        Ok(updated > 0)
+        let password_hash = password_hash.to_owned();
+        in_transaction!(self, transaction => {
+            let update = sqlx::query(SET_PASSWORD).bind(id).bind(password_hash);
+            let updated = update.execute(&mut *transaction).await?;
+            sqlx::query(END_BROWSER_SESSIONS).bind(id).execute(&mut *transaction).await?;
+            updated.rows_affected() > 0
+        })
     }
 
     /// Lets a user run the service, or no longer.

@@ -12,7 +12,6 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use chrono::{DateTime, Utc};
 use sqlx::FromRow;
 
 use crate::db::registry::links::MARK_UNNEEDED;
@@ -24,6 +23,7 @@ use crate::db::registry::manifests::texts::{
 use crate::db::rows::signed;
 use crate::db::text::digests;
 use crate::db::upkeep::quotas::{self, QuotaHeadroom, lock_project};
+use crate::db::upkeep::webhooks::{ENQUEUE, INSERT_EVENTS, News, add_events, told_tags};
 use crate::db::{Db, Result, in_transaction, on_pool};
 use crate::domain::digest::Digest;
 use crate::domain::manifest::Manifest;
@@ -31,6 +31,7 @@ use crate::domain::media_type::MediaType;
 use crate::domain::name::RepositoryName;
 use crate::domain::quota::QuotaKind;
 use crate::domain::reference::{Reference, Tag};
+use crate::domain::webhook::{EventType, Occasion};
 
 /// What became of a push.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -93,8 +94,10 @@ impl Db {
         manifest: Arc<Manifest>,
         payload: Bytes,
         tags: &BTreeSet<Tag>,
-        now: DateTime<Utc>,
+        occasion: &Occasion,
     ) -> Result<Pushed> {
+        let (now, occasion) = (occasion.at, occasion.clone());
+        let (enqueue, insert_events) = (self.text(ENQUEUE), self.text(INSERT_EVENTS));
         let (lock, children) = (self.text(LOCK_LINKS), self.text(CHILDREN));
         let (blobs, insert_children) = (self.text(INSERT_BLOBS), self.text(INSERT_CHILDREN));
         let (keep, upsert_tags) = (self.text(KEEP), self.text(UPSERT_TAGS));
@@ -140,7 +143,7 @@ impl Db {
                         sqlx::query_as(there).bind(&repository).bind(digest).bind(serde_json::json!(tags));
                     check(&headroom, found.fetch_one(&mut *transaction).await?, payload.len(), tags.len())?;
                 }
-                sqlx::query(INSERT)
+                let inserted = sqlx::query_scalar(INSERT)
                     .bind(&repository)
                     .bind(digest)
                     .bind(&manifest.media_type)
@@ -149,8 +152,8 @@ impl Db {
                     .bind(manifest.subject)
                     .bind(payload.as_ref())
                     .bind(now)
-                    .execute(&mut *transaction)
-                    .await?;
+                    .bind(project.as_str());
+                let has_webhooks: Option<bool> = inserted.fetch_optional(&mut *transaction).await?;
                 let links: serde_json::Value = links.iter().map(|(blob, _, _)| *blob).collect();
                 sqlx::query(blobs).bind(&repository).bind(digest).bind(&links).execute(&mut *transaction).await?;
                 if !listed.is_empty() {
@@ -172,6 +175,18 @@ impl Db {
                         .bind(serde_json::json!(tags))
                         .execute(&mut *transaction)
                         .await?;
+                }
+                if has_webhooks.unwrap_or(true) {
+                    let news = News {
+                        event_type: EventType::Push.as_str(),
+                        project: project.as_str(),
+                        repository: &repository,
+                        digest: Some(digest),
+                        tags: &told_tags(tags, &digest),
+                        details: None,
+                        occasion: &occasion,
+                    };
+                    add_events!(transaction, (enqueue, insert_events), &news);
                 }
                 Pushed::Done
             } else {
@@ -212,11 +227,11 @@ impl Db {
         &self,
         repository: &RepositoryName,
         digest: &Digest,
-        now: DateTime<Utc>,
+        occasion: &Occasion,
     ) -> Result<Deleted> {
         // Again only after a push of the same manifest that came in between.
         loop {
-            if let Some(deleted) = self.try_delete_manifest(repository, digest, now).await? {
+            if let Some(deleted) = self.try_delete_manifest(repository, digest, occasion).await? {
                 return Ok(deleted);
             }
         }
@@ -228,8 +243,11 @@ impl Db {
         &self,
         repository: &RepositoryName,
         digest: &Digest,
-        now: DateTime<Utc>,
+        occasion: &Occasion,
     ) -> Result<Option<Deleted>> {
+        let occasion = occasion.clone();
+        let (enqueue, insert_events) = (self.text(ENQUEUE), self.text(INSERT_EVENTS));
+        let project = repository.project();
         let (lock_links, lock, lock_tags) =
             (self.text(LOCK_REFERENCES), self.text(LOCK), self.text(LOCK_TAGS));
         let mark = self.text(MARK_UNNEEDED);
@@ -253,9 +271,20 @@ impl Db {
             if locked != references {
                 return Ok(None);
             }
-            sqlx::query(lock_tags).bind(manifest).execute(&mut *transaction).await?;
+            let tags = sqlx::query_scalar(lock_tags).bind(manifest);
+            let tags: Vec<String> = tags.fetch_all(&mut *transaction).await?;
             sqlx::query(DELETE).bind(manifest).execute(&mut *transaction).await?;
-            sqlx::query(mark).bind(&repository).bind(&links).bind(now).execute(&mut *transaction).await?;
+            sqlx::query(mark).bind(&repository).bind(&links).bind(occasion.at).execute(&mut *transaction).await?;
+            let news = News {
+                event_type: EventType::Delete.as_str(),
+                project: project.as_str(),
+                repository: &repository,
+                digest: Some(digest),
+                tags: &told_tags(tags, &digest),
+                details: None,
+                occasion: &occasion,
+            };
+            add_events!(transaction, (enqueue, insert_events), &news);
             Some(Deleted::Done)
         })
     }

@@ -4,11 +4,13 @@
 use chrono::{DateTime, Utc};
 
 use crate::db::text::{has_content, repository_id};
-use crate::db::{Db, Result, on_pool};
+use crate::db::upkeep::webhooks::{ENQUEUE, INSERT_EVENTS, News, add_events};
+use crate::db::{Db, Result, in_transaction, on_pool};
 use crate::domain::blob::ListedBlob;
 use crate::domain::digest::Digest;
 use crate::domain::name::RepositoryName;
 use crate::domain::reference::Tag;
+use crate::domain::webhook::{EventType, Occasion};
 
 pub(in crate::db) const TAGS: &str = concat!(
     "SELECT name FROM tag WHERE repository_id = ",
@@ -28,8 +30,14 @@ pub(in crate::db) const BLOBS: &str = concat!(
     JOIN blob ON blob.id = page.blob_id ORDER BY page.blob_id"
 );
 
-pub(in crate::db) const DELETE: &str =
-    concat!("DELETE FROM tag WHERE repository_id = ", repository_id!(), " AND name = $2");
+/// Gives the manifest that it stood for. Its digest is asked for afterwards: a deletion that waited for a push of the tag
+/// deletes what was pushed, and what it reads besides is as it was before.
+pub(in crate::db) const DELETE: &str = concat!(
+    "DELETE FROM tag WHERE repository_id = ",
+    repository_id!(),
+    " AND name = $2 RETURNING manifest_id"
+);
+const DIGEST: &str = "SELECT digest FROM manifest WHERE id = $1";
 
 /// A repository is there while it has a blob or a manifest.
 pub(in crate::db) const EXISTS: &str =
@@ -75,14 +83,35 @@ impl Db {
     }
 
     /// Deletes a tag and leaves its manifest; false when there was no such tag.
-    pub async fn delete_tag(&self, repository: &RepositoryName, tag: &Tag) -> Result<bool> {
-        let deleted = on_pool!(self, pool => sqlx::query(DELETE)
-            .bind(repository.as_str())
-            .bind(tag.as_str())
-            .execute(pool)
-            .await
-            .map(|done| done.rows_affected()))?;
-        Ok(deleted > 0)
+    pub async fn delete_tag(
+        &self,
+        repository: &RepositoryName,
+        tag: &Tag,
+        occasion: &Occasion,
+    ) -> Result<bool> {
+        let (enqueue, insert_events) = (self.text(ENQUEUE), self.text(INSERT_EVENTS));
+        let (project, repository) = (repository.project(), repository.to_string());
+        let (tags, occasion) = ([tag.to_string()], occasion.clone());
+        in_transaction!(self, transaction => {
+            let deleted = sqlx::query_scalar(DELETE).bind(&repository).bind(&tags[0]);
+            let manifest: Option<i64> = deleted.fetch_optional(&mut *transaction).await?;
+            let Some(manifest) = manifest else { return Ok(false) };
+            let digest = sqlx::query_scalar(DIGEST).bind(manifest);
+            let digest: Option<Digest> = digest.fetch_optional(&mut *transaction).await?;
+            if digest.is_some() {
+                let news = News {
+                    event_type: EventType::Delete.as_str(),
+                    project: project.as_str(),
+                    repository: &repository,
+                    digest,
+                    tags: &tags,
+                    details: None,
+                    occasion: &occasion,
+                };
+                add_events!(transaction, (enqueue, insert_events), &news);
+            }
+            true
+        })
     }
 
     /// Whether a repository has anything.

@@ -1,9 +1,10 @@
 //! The audit log: written in batches, read a page at a time, newest first.
 
 use chrono::{DateTime, Utc};
+use sqlx::postgres::PgArguments;
 use sqlx::query::Query;
 use sqlx::sqlite::SqliteArguments;
-use sqlx::{AssertSqlSafe, FromRow, PgConnection, PgPool, Sqlite};
+use sqlx::{AssertSqlSafe, FromRow, PgConnection, Postgres, Sqlite};
 
 use crate::db::{Db, Result, in_transaction, on_pool};
 use crate::domain::access::{ProjectName, ProjectReference};
@@ -117,16 +118,16 @@ impl Db {
         Ok(())
     }
 
-    /// Writes entries, all of them or none.
+    /// Writes entries: all of them or none. On PostgreSQL it is one statement, which needs no transaction.
     pub async fn insert_audit_entries(&self, entries: &[AuditEntry]) -> Result<()> {
         match self {
             Self::Postgres(pool) => {
-                if let Err(error) = insert_all(pool, entries).await {
+                if let Err(error) = insert_all(entries).execute(pool).await {
                     if !is_missing_month(&error) {
                         return Err(error.into());
                     }
                     self.make_audit_months_of(entries).await?;
-                    insert_all(pool, entries).await?;
+                    insert_all(entries).execute(pool).await?;
                 }
                 Ok(())
             }
@@ -208,7 +209,8 @@ pub(in crate::db) fn insert(entry: &AuditEntry) -> Query<'_, Sqlite, SqliteArgum
         .bind(address(entry))
 }
 
-async fn insert_all(pool: &PgPool, entries: &[AuditEntry]) -> std::result::Result<(), sqlx::Error> {
+/// All entries, on PostgreSQL.
+fn insert_all(entries: &[AuditEntry]) -> Query<'_, Postgres, PgArguments> {
     let texts = |text: fn(&AuditEntry) -> &str| entries.iter().map(text).collect::<Vec<_>>();
     sqlx::query(INSERT_ALL)
         .bind(entries.iter().map(|entry| entry.happened_at).collect::<Vec<_>>())
@@ -218,9 +220,6 @@ async fn insert_all(pool: &PgPool, entries: &[AuditEntry]) -> std::result::Resul
         .bind(texts(|entry| &entry.action.resource))
         .bind(entries.iter().map(project).collect::<Vec<_>>())
         .bind(entries.iter().map(address).collect::<Vec<_>>())
-        .execute(pool)
-        .await
-        .map(drop)
 }
 
 /// An entry that no table takes violates a check that has no name.

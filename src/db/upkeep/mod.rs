@@ -14,3 +14,5 @@ pub(super) mod replicas;
 pub(super) mod settings;
 // What projects have, and counts it anew.
 pub(super) mod usage;
+// Events of webhooks that are still to be delivered.
+pub(super) mod webhooks;

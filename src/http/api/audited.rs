@@ -23,6 +23,9 @@ pub(super) async fn action(endpoint: Endpoint, call: &Call) -> Option<AuditedAct
         Endpoint::CreateRobot => (Does::Create, Kind::Robot),
         Endpoint::UpdateRobot | Endpoint::RotateRobot => (Does::Update, Kind::Robot),
         Endpoint::DeleteRobot => (Does::Delete, Kind::Robot),
+        Endpoint::CreateWebhook => (Does::Create, Kind::Webhook),
+        Endpoint::UpdateWebhook => (Does::Update, Kind::Webhook),
+        Endpoint::DeleteWebhook => (Does::Delete, Kind::Webhook),
         Endpoint::UpdateQuota => (Does::Update, Kind::Quota),
         Endpoint::CreateUser => (Does::Create, Kind::User),
         Endpoint::ChangePassword | Endpoint::SetAdministrator => (Does::Update, Kind::User),
@@ -36,6 +39,11 @@ pub(super) async fn action(endpoint: Endpoint, call: &Call) -> Option<AuditedAct
     let body: Value = serde_json::from_slice(&call.body).unwrap_or_default();
     let (resource, project) = match resource_type {
         Kind::Member => (member(endpoint, call, &body).await, project(call).await),
+        Kind::Webhook if endpoint == Endpoint::CreateWebhook => (text(&body["name"]), project(call).await),
+        Kind::Webhook => match call.service.webhook_policy(&call.project, id(&call.path, "webhook")).await {
+            Ok(policy) => (policy.rules.name, project(call).await),
+            Err(_) => return None,
+        },
         Kind::Robot if endpoint == Endpoint::CreateRobot => {
             let project = project(call).await?;
             let name = RobotName::new(project.clone(), &text(&body["name"])).ok()?;

@@ -4,6 +4,9 @@ use overside_protocol::wire::AuditLog;
 use serde_json::{Map, Value, json};
 
 use super::accounts::robots::{Robot, RobotChanges, RobotCreated, RobotRequest, RobotSecret};
+use super::accounts::webhooks::{
+    WebhookEventTypes, WebhookLastTrigger, WebhookPolicyRequest, WebhookPolicyShown,
+};
 use super::wire::{
     AccessToken, AdministratorRequest, Member, MemberRequest, PasswordRequest, Project, ProjectRequest,
     Quota, QuotaRequest, TokenRequest, User, UserKey, UserKeyRequest, UserRequest,
@@ -46,6 +49,26 @@ pub(in crate::http) fn described(endpoint: Endpoint) -> Option<Description> {
         Endpoint::ReadMember => to("Who is in a project, one of them").shows(of::<Member>()),
         Endpoint::UpdateMember => to("Gives a member another role").takes(of::<MemberRequest>()).does(),
         Endpoint::RemoveMember => to("Takes a member out of a project").does(),
+        Endpoint::ListWebhooks => {
+            to("Whom a project tells of what happens in it").lists(list_of::<WebhookPolicyShown>())
+        }
+        Endpoint::CreateWebhook => {
+            to("Has a URL told of what happens in a project").takes(of::<WebhookPolicyRequest>()).makes([])
+        }
+        Endpoint::ReadWebhook => to("A webhook policy").shows(of::<WebhookPolicyShown>()),
+        Endpoint::UpdateWebhook => to("Changes a webhook policy")
+            .note("All of it, but for an `auth_header` that is left out.")
+            .takes(of::<WebhookPolicyRequest>())
+            .does(),
+        Endpoint::DeleteWebhook => {
+            to("Removes a webhook policy").note("With the events that wait for it.").does()
+        }
+        Endpoint::ListWebhookEvents => {
+            to("What webhook policies may ask for").shows(of::<WebhookEventTypes>())
+        }
+        Endpoint::ListWebhookTriggers => {
+            to("When events of a project were last delivered").shows(list_of::<WebhookLastTrigger>())
+        }
         Endpoint::ListRobots => to("Robots of projects that the caller manages")
             .query::<String>("project", "Only those of the project of this name")
             .lists(list_of::<Robot>()),

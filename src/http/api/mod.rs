@@ -32,7 +32,7 @@ use super::gate::{self, Target, Visitor};
 use crate::domain::access::{Caller, ProjectReference};
 use crate::domain::account::User;
 use crate::service::Service;
-use accounts::{keys, members, projects, robots, tokens, users};
+use accounts::{keys, members, projects, robots, tokens, users, webhooks};
 use upkeep::{configurations, logs, quotas};
 
 /// What all paths of this API begin with.
@@ -134,6 +134,13 @@ async fn dispatch(endpoint: Endpoint, call: &Call) -> Answer {
         Endpoint::ReadMember => members::read(call).await,
         Endpoint::UpdateMember => members::update(call).await,
         Endpoint::RemoveMember => members::remove(call).await,
+        Endpoint::ListWebhooks => webhooks::list(call).await,
+        Endpoint::CreateWebhook => webhooks::create(call).await,
+        Endpoint::ReadWebhook => webhooks::read(call).await,
+        Endpoint::UpdateWebhook => webhooks::update(call).await,
+        Endpoint::DeleteWebhook => webhooks::delete(call).await,
+        Endpoint::ListWebhookEvents => webhooks::events(call).await,
+        Endpoint::ListWebhookTriggers => webhooks::last_triggers(call).await,
         Endpoint::ListRobots => robots::list(call).await,
         Endpoint::CreateRobot => robots::create(call).await,
         Endpoint::ReadRobot => robots::read(call).await,

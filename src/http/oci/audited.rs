@@ -7,9 +7,9 @@ use std::sync::Arc;
 use axum::http::{HeaderMap, Uri};
 use axum::response::Response;
 
-use super::Answer;
 use super::registry::manifest::TAG;
 use super::route::Route;
+use super::{Answer, CONTENT_DIGEST};
 use crate::domain::access::Caller;
 use crate::domain::audit::{AuditedAction, Operation, ResourceType};
 use crate::domain::digest::Digest;
@@ -74,8 +74,15 @@ impl Audited {
     ) -> Answer {
         if self.operation == Operation::Pull {
             let response = answer.await?;
-            for action in self.actions(&response) {
-                service.record_soon(&caller, action).await;
+            let actions = self.actions(&response);
+            for action in actions {
+                match self.pulled(&response) {
+                    Some((digest, tag)) => {
+                        let repository = self.repository.clone();
+                        service.record_pull(&caller, action, repository, digest, tag).await;
+                    }
+                    None => service.record_soon(&caller, action).await,
+                }
             }
             return Ok(response);
         }
@@ -86,6 +93,18 @@ impl Audited {
             Ok(response)
         };
         service.outlive(work).await?
+    }
+
+    /// A manifest's digest, and the tag that it was asked for by.
+    fn pulled(&self, response: &Response) -> Option<(Digest, Option<String>)> {
+        let What::Manifest(reference) = &self.what else { return None };
+        Some(match reference {
+            Reference::Digest(digest) => (*digest, None),
+            Reference::Tag(tag) => {
+                let digest = response.headers().get(CONTENT_DIGEST)?.to_str().ok()?;
+                (digest.parse().ok()?, Some(tag.to_string()))
+            }
+        })
     }
 
     fn actions(&self, response: &Response) -> Vec<AuditedAction> {

@@ -56,17 +56,23 @@ pub(super) async fn dispatch(State(service): State<Arc<Service>>, request: Reque
     let target = route.repository().map_or(Target::None, Target::Repository);
     let (caller, permit) = gate::admit(&service, visitor, endpoint, target).await?;
     let request = permit.around(request);
+    let repository = route.repository().cloned();
     let audited = Audited::of(endpoint, &route, request.uri(), request.headers());
     let answered = {
         let (service, caller) = (Arc::clone(&service), caller.clone());
         // Large, and moved about.
         Box::pin(async move { answer(&service, &caller, endpoint, route, request).await })
     };
-    let response = match audited {
-        Some(audited) => audited.carry_out(&service, caller, answered).await?,
-        None => answered.await?,
+    let answer = match audited {
+        Some(audited) => audited.carry_out(&service, caller.clone(), answered).await,
+        None => answered.await,
     };
-    Ok(permit.into(response))
+    if let Err(error) = &answer
+        && let Some((details, repository)) = error.exceeded_quota().zip(repository)
+    {
+        service.tell_of_quota(&caller, &repository, details).await;
+    }
+    Ok(permit.into(answer?))
 }
 
 async fn answer(
@@ -109,7 +115,7 @@ async fn answer(
             manifest::put(service, caller, &name, reference, request).await
         }
         (Endpoint::DeleteManifest, Route::Manifest(name, reference)) => {
-            manifest::delete(service, &name, reference).await
+            manifest::delete(service, caller, &name, reference).await
         }
         (Endpoint::ListTags, Route::Tags(name)) => listing::tags(service, &name, request.uri()).await,
         (Endpoint::ListBlobs, Route::Blobs(name)) => listing::blobs(service, &name, request.uri()).await,

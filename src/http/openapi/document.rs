@@ -7,7 +7,7 @@ use super::{parts, small_doors};
 use crate::domain::access::Action;
 use crate::http::description::{Description, Schemas, of, refer};
 use crate::http::endpoint::{Endpoint, Need};
-use crate::http::{api, hub, lfs, mlflow, oci, tus};
+use crate::http::{api, hub, lfs, mlflow, oci, portal, tus};
 use crate::service::ProjectRight;
 
 pub(super) fn document() -> Value {
@@ -49,6 +49,7 @@ pub(super) fn described(endpoint: Endpoint) -> Option<Description> {
         lfs::described,
         mlflow::described,
         tus::described,
+        portal::described,
         hub::described,
         api::described,
         small_doors::described,

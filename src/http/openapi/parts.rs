@@ -15,7 +15,7 @@ pub(super) const INTRODUCTION: &str = "\
 /// where they are text.
 pub(super) type Door = (&'static str, &'static str, &'static str, Option<&'static str>);
 
-pub(super) const DOORS: [Door; 9] = [
+pub(super) const DOORS: [Door; 10] = [
     (
         "registry",
         oci::PREFIX,
@@ -36,6 +36,7 @@ pub(super) const DOORS: [Door; 9] = [
     ),
     ("tokens", gate::TOKEN_PATH, "Access tokens, as Docker's specification has them", Some("Refused")),
     ("signed", SIGNED_PATH, "Presigned URLs of this service's own, used as they were given", Some("Refused")),
+    ("sessions", "/c/", "Sessions of browsers, as Harbor has them", Some("RefusedByApi")),
     ("service", "/", "Whether the service is well, and what it offers", None),
 ];
 
@@ -48,14 +49,16 @@ pub(super) fn door(path: &str) -> Door {
 }
 
 /// Parts of a path, by their names in the table of endpoints.
-const IN_PATHS: [(&str, &str); 21] = [
+const IN_PATHS: [(&str, &str); 23] = [
     ("name", "A repository's name, whose first segment is the project: its slashes go as they are"),
     ("uuid", "An upload's UUID"),
     ("digest", "`sha256:` or `sha512:` and hexadecimal digits in lower case"),
     ("reference", "A tag, or a digest"),
+    ("asset", "A file's name, which has its hash in it"),
     ("name_or_id", "A project's name or its numeric id"),
     ("member", "A membership's id"),
     ("robot", "A robot's id"),
+    ("webhook", "A webhook policy's id"),
     ("quota", "A project's id"),
     ("user", "A user's id; `current` is the caller, where the user may do it"),
     ("token", "A personal access token's id"),
@@ -88,7 +91,7 @@ pub(super) fn parameters() -> Map<String, Value> {
     in_paths.chain([("is_name".to_owned(), is_name)]).collect()
 }
 
-const HEADERS: [(&str, &str); 33] = [
+const HEADERS: [(&str, &str); 35] = [
     ("Accept-Ranges", "`bytes`"),
     ("Content-Range", "Which bytes these are, and of how many"),
     ("Docker-Content-Digest", "The digest of what is there"),
@@ -104,6 +107,7 @@ const HEADERS: [(&str, &str); 33] = [
     ("Preference-Applied", "`respond-async`"),
     ("Range", "`0-<last byte>` of what has arrived"),
     ("Retry-After", "When to try again, in seconds: with 429 and 503"),
+    ("Set-Cookie", "What a browser keeps, and no script reads"),
     ("Tus-Checksum-Algorithm", "What a chunk's checksum may be"),
     ("Tus-Extension", "What the server can do beside the core of tus"),
     ("Tus-Max-Size", "The most bytes of an upload"),
@@ -118,6 +122,7 @@ const HEADERS: [(&str, &str); 33] = [
     ("WWW-Authenticate", "How to sign in, and for what: with 401"),
     ("X-Error-Code", "Which of the things that a path names is not there"),
     ("X-Error-Message", "What went wrong, in a sentence"),
+    ("X-Harbor-CSRF-Token", "What the session's next change has to show"),
     ("X-Linked-ETag", "The file's SHA-256, in quotes"),
     ("X-Linked-Size", "The file's size in bytes"),
     ("X-Repo-Commit", "The commit that the revision names"),

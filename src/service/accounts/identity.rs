@@ -41,6 +41,8 @@ pub enum Credentials {
     Bearer(String),
     /// A request that a key has signed.
     Key(SignedRequest),
+    /// The id of a browser's session.
+    Session(String),
 }
 
 impl Service {
@@ -53,6 +55,7 @@ impl Service {
             Credentials::None => Authority::Anonymous,
             Credentials::Basic { name, secret } => self.sign_in(auth, &name, &secret, address).await?,
             Credentials::Key(request) => self.sign_in_with_key(&request, address).await?,
+            Credentials::Session(id) => self.sign_in_with_session(&id).await?,
             Credentials::Bearer(token) => match token.parse() {
                 Ok(personal) => self.sign_in_with_token(&personal, None, address).await?,
                 Err(_) => self.bearer(auth, &token).await?,
@@ -269,6 +272,7 @@ impl std::fmt::Debug for Credentials {
             Self::Basic { .. } => "basic",
             Self::Bearer(_) => "bearer",
             Self::Key(_) => "key",
+            Self::Session(_) => "session",
         })
     }
 }

@@ -2,6 +2,8 @@
 
 // Decides who may do what.
 pub(super) mod access;
+// Sessions of browsers.
+mod browser_sessions;
 // Finds out who asks: passwords, secrets and tokens.
 pub(super) mod identity;
 // Members of projects.
@@ -20,3 +22,5 @@ mod signed_calls;
 mod user_keys;
 // Accounts of people.
 pub(super) mod users;
+// Whom projects tell of what happens in them.
+mod webhook_policies;

@@ -7,12 +7,14 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 use crate::db::{Deleted, ManifestDescription, Pushed, StoredManifest};
+use crate::domain::access::Caller;
 use crate::domain::digest::{Algorithm, Digest, Mismatch};
 use crate::domain::hash::Hasher;
 use crate::domain::manifest::Manifest;
 use crate::domain::media_type::MediaType;
 use crate::domain::name::RepositoryName;
 use crate::domain::reference::{Reference, Tag};
+use crate::domain::webhook::Occasion;
 use crate::service::registry::blobs::PATIENCE_FOR_EXPOSED;
 use crate::service::uploads::settle::{LOOKED_AT_FOR_PUSH, PATIENCE_FOR_PROOF};
 use crate::service::{Result, Service, ServiceError};
@@ -30,6 +32,7 @@ impl Service {
     /// nothing.
     pub async fn push_manifest(
         self: &Arc<Self>,
+        caller: &Caller,
         repository: &RepositoryName,
         reference: Reference,
         mut tags: BTreeSet<Tag>,
@@ -54,10 +57,12 @@ impl Service {
             return Err(ServiceError::ManifestMismatch(Box::new(Mismatch { expected, found: digest })));
         }
         let manifest = manifest?;
-        let (subject, now) = (manifest.subject, self.clock.now());
+        let (subject, occasion) = (manifest.subject, Occasion::new(caller, self.clock.now()));
         let manifest = Arc::new(manifest);
-        let push =
-            || self.db.push_manifest(repository, &digest, Arc::clone(&manifest), payload.clone(), &tags, now);
+        let push = || {
+            let (manifest, payload) = (Arc::clone(&manifest), payload.clone());
+            self.db.push_manifest(repository, &digest, manifest, payload, &tags, &occasion)
+        };
         let deadline = Instant::now() + PATIENCE_FOR_PROOF;
         let (mut pushed, mut failure) = (push().await?, None);
         if let Pushed::Missing(missing) = &pushed {
@@ -121,13 +126,17 @@ impl Service {
 
     /// By a tag, the tag alone; by a digest, the manifest with all its tags, unless an index lists it. Its blobs stay for
     /// a grace.
-    pub async fn delete_manifest(&self, repository: &RepositoryName, reference: &Reference) -> Result<()> {
+    pub async fn delete_manifest(
+        &self,
+        caller: &Caller,
+        repository: &RepositoryName,
+        reference: &Reference,
+    ) -> Result<()> {
+        let occasion = Occasion::new(caller, self.clock.now());
         let deleted = match reference {
-            Reference::Tag(tag) if self.db.delete_tag(repository, tag).await? => Deleted::Done,
+            Reference::Tag(tag) if self.db.delete_tag(repository, tag, &occasion).await? => Deleted::Done,
             Reference::Tag(_) => Deleted::Unknown,
-            Reference::Digest(digest) => {
-                self.db.delete_manifest(repository, digest, self.clock.now()).await?
-            }
+            Reference::Digest(digest) => self.db.delete_manifest(repository, digest, &occasion).await?,
         };
         match deleted {
             Deleted::Done => {}

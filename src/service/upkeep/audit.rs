@@ -8,6 +8,9 @@ use tokio::time::Instant;
 
 use crate::domain::access::{Caller, ProjectName, ProjectReference};
 use crate::domain::audit::{AuditEntry, AuditedAction, Operation, ResourceType, StoredAuditEntry};
+use crate::domain::digest::Digest;
+use crate::domain::name::RepositoryName;
+use crate::domain::webhook::{Occasion, Pull};
 use crate::log_text::chain;
 use crate::service::{Result, Service, ServiceError};
 use crate::telemetry::{Allowance, Throttle};
@@ -23,12 +26,16 @@ const FLUSH_PAUSE: Duration = Duration::from_millis(500);
 /// replica, which show that it goes on.
 const FAILED_SIGN_INS: Allowance = Allowance { burst: 30, pause: Duration::from_secs(30) };
 
+/// An entry, and the pull that webhooks tell of.
+type Waiting = (AuditEntry, Option<Pull>);
+type Batch = (Vec<AuditEntry>, Vec<Pull>);
+
 /// Entries on their way into the table.
 #[derive(Debug)]
 pub(in crate::service) struct AuditBuffer {
-    sender: mpsc::Sender<AuditEntry>,
-    /// Who has it writes; entries that could not be written stay in the batch.
-    waiting: Mutex<(mpsc::Receiver<AuditEntry>, Vec<AuditEntry>)>,
+    sender: mpsc::Sender<Waiting>,
+    /// Who has it writes; entries that could not be written stay in the batch, and so do pulls.
+    waiting: Mutex<(mpsc::Receiver<Waiting>, Batch)>,
     /// Half of the room is taken.
     hurry: Notify,
     failed_sign_ins: Throttle,
@@ -37,7 +44,7 @@ pub(in crate::service) struct AuditBuffer {
 impl AuditBuffer {
     pub fn new() -> Self {
         let (sender, receiver) = mpsc::channel(WAITING);
-        let waiting = Mutex::new((receiver, Vec::new()));
+        let waiting = Mutex::new((receiver, Batch::default()));
         Self { sender, waiting, hurry: Notify::new(), failed_sign_ins: Throttle::new() }
     }
 }
@@ -72,14 +79,28 @@ impl Service {
             for entry in entries {
                 tracing::error!(?entry, error = %chain(&error), "an audit entry is written later");
                 // With thousands of them waiting already, the line above is all there will be.
-                let _ = self.audit.sender.try_send(entry);
+                let _ = self.audit.sender.try_send((entry, None));
             }
         }
     }
 
     /// Writes down what changed nothing, soon. Where too many entries wait it waits with them: none is dropped.
     pub async fn record_soon(&self, caller: &Caller, action: AuditedAction) {
-        self.write_soon(AuditEntry::by(caller, action, self.clock.now())).await;
+        self.write_soon((AuditEntry::by(caller, action, self.clock.now()), None)).await;
+    }
+
+    /// Writes down a pull of a manifest, soon, and with it the events of webhooks.
+    pub async fn record_pull(
+        &self,
+        caller: &Caller,
+        action: AuditedAction,
+        repository: RepositoryName,
+        digest: Digest,
+        tag: Option<String>,
+    ) {
+        let occasion = Occasion::new(caller, self.clock.now());
+        let entry = AuditEntry::by(caller, action, occasion.at);
+        self.write_soon((entry, Some(Pull { repository, digest, tag, occasion }))).await;
     }
 
     /// By a name that is somebody's: what else people type there may be their password. These are the only entries that
@@ -99,10 +120,11 @@ impl Service {
             resource: name.to_owned(),
             project: None,
         };
-        let _ = self.audit.sender.try_send(AuditEntry::new(name, address, action, self.clock.now()));
+        let entry = AuditEntry::new(name, address, action, self.clock.now());
+        let _ = self.audit.sender.try_send((entry, None));
     }
 
-    async fn write_soon(&self, entry: AuditEntry) {
+    async fn write_soon(&self, entry: Waiting) {
         if self.audit.sender.capacity() < WAITING / 2 {
             self.audit.hurry.notify_one();
         }
@@ -118,21 +140,42 @@ impl Service {
         }
     }
 
-    /// Writes what waits. What cannot be written goes on waiting.
+    /// Writes what waits, and then tells webhooks of the pulls among it. What cannot be written goes on waiting.
     pub async fn flush_audit_entries(&self) -> Result<()> {
         let mut waiting = self.audit.waiting.lock().await;
-        let (receiver, batch) = &mut *waiting;
+        let (receiver, (batch, pulls)) = &mut *waiting;
         loop {
             while batch.len() < BATCH
-                && let Ok(entry) = receiver.try_recv()
+                && let Ok((entry, pull)) = receiver.try_recv()
             {
                 batch.push(entry);
+                pulls.extend(pull);
             }
-            if batch.is_empty() {
+            let is_last = batch.is_empty();
+            if !is_last {
+                self.db.insert_audit_entries(batch).await?;
+                batch.clear();
+            }
+            self.tell_of_pulls(pulls).await;
+            if is_last {
                 return Ok(());
             }
-            self.db.insert_audit_entries(batch).await?;
-            batch.clear();
+        }
+    }
+
+    /// A failure here does not hold the log back: pulls that webhooks cannot be told of now wait by themselves, and not too
+    /// many.
+    async fn tell_of_pulls(&self, pulls: &mut Vec<Pull>) {
+        match self.db.add_pull_events(pulls).await {
+            Ok(()) => pulls.clear(),
+            Err(error) if pulls.len() >= WAITING => {
+                let (count, error) = (pulls.len(), chain(&error));
+                tracing::warn!(count, %error, "webhooks are not told of pulls: too many wait");
+                pulls.clear();
+            }
+            Err(error) => {
+                tracing::debug!(error = %chain(&error), "webhooks are told of pulls later");
+            }
         }
     }
 

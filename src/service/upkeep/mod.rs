@@ -16,3 +16,5 @@ pub(super) mod readiness;
 pub(super) mod scrub;
 // What an administrator changes at run time.
 pub(super) mod settings;
+// Delivers the events of webhooks.
+pub(super) mod webhooks;

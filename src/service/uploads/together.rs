@@ -96,7 +96,7 @@ impl Service {
                 }
                 // It may have been one session's fault: without an answer each is inserted alone.
                 Err(error) => {
-                    tracing::debug!(%error, sessions = sessions.len(), "sessions are inserted one by one")
+                    tracing::debug!(%error, sessions = sessions.len(), "sessions are inserted one by one");
                 }
             }
         }
@@ -107,11 +107,12 @@ impl Service {
 mod tests {
     use super::*;
     use crate::domain::upload::Upload;
-    use chrono::Utc;
+    use chrono::DateTime;
 
     fn session() -> NewSession {
         let name = "team/app".parse().expect("a name");
-        let upload = Upload::begin(name, None, serde_json::Value::Null, Utc::now(), Utc::now());
+        let now = DateTime::UNIX_EPOCH;
+        let upload = Upload::begin(name, None, serde_json::Value::Null, now, now);
         NewSession { upload, temp_path: "temp/x/".to_owned(), door: None }
     }
 

@@ -246,6 +246,11 @@ impl S3 {
         Ok(Arc::clone(if answered.is_ok() { public } else { own }))
     }
 
+    /// The bucket's, as clients see it.
+    pub(in crate::storage) async fn client_origin(&self) -> Option<String> {
+        self.signer.origin().await.ok()
+    }
+
     #[must_use]
     pub const fn upload_key(&self) -> Option<&UploadKey> {
         self.upload_key.as_ref()

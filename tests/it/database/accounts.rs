@@ -26,6 +26,7 @@ pub fn cases() -> Vec<(&'static str, Case)> {
         ("a_project_ends_beside_uploads_that_reserve_in_it", |db| beside(db).boxed()),
         ("what_a_project_has_is_counted_to_its_borders", |db| borders(db).boxed()),
         ("projects_are_listed_as_far_as_somebody_may_see_them", |db| visible(db).boxed()),
+        ("a_browsers_session_is_of_the_password_that_was_proven", |db| browser_sessions(db).boxed()),
         ("robots_are_listed_for_those_who_manage_them", |db| robots(db).boxed()),
     ]
 }
@@ -143,6 +144,33 @@ async fn one_of_a_name(db: Arc<Db>) {
     assert_eq!(db.delete_user(nobody, now()).await.expect("an answer"), AccountChange::Unknown);
     let (page, total) = db.users(1, 1).await.expect("users");
     assert_eq!((page.len(), page[0].name.as_str(), total), (1, "alice", 2), "upper case is before lower");
+}
+
+async fn browser_sessions(db: Arc<Db>) {
+    let (alice, ends) =
+        (user(&db, "alice").await, (now() + TimeDelta::hours(1), now() + TimeDelta::hours(2)));
+    assert!(db.set_password(alice, "first").await.expect("an answer"));
+    let begin = async |ends, password: &str| {
+        let id = Secret::generate().hash();
+        let begun = db.insert_browser_session(&id, alice, password, ends, 2).await.expect("an answer");
+        begun.then_some(id)
+    };
+    let find = async |id| db.find_browser_session(&id, now()).await.expect("an answer");
+    assert_eq!(begin(ends, "another").await, None);
+    let first = begin(ends, "first").await.expect("a session");
+    assert_eq!(find(first).await.expect("the session").user.name, "alice");
+    assert_eq!(db.find_browser_session(&first, ends.0).await.expect("an answer"), None, "its time is up");
+    // Beyond the most at once, the oldest ends.
+    let later = (ends.0, ends.1 + TimeDelta::hours(1));
+    let (second, third) = (begin(later, "first").await, begin(later, "first").await);
+    let (second, third) = (second.expect("a session"), third.expect("a session"));
+    assert!(find(first).await.is_none() && find(second).await.is_some() && find(third).await.is_some());
+    db.renew_browser_session(&second, later.1).await.expect("an answer");
+    db.forget_browser_sessions(ends.0).await.expect("an answer");
+    assert!(find(second).await.is_some() && find(third).await.is_none());
+    assert!(db.set_password(alice, "second").await.expect("an answer"));
+    assert!(find(second).await.is_none());
+    assert_eq!(begin(ends, "first").await, None);
 }
 
 async fn end_of_a_user(db: Arc<Db>) {

@@ -10,7 +10,7 @@ use overside::domain::file::{DirectoryEntry, NewFile, StoredFile};
 use overside::domain::path::{Directory, FilePath};
 
 use super::manifests::{NAME, content, push, stored_blob};
-use super::{Case, name, now};
+use super::{Case, name, now, occasion};
 
 const CLIENTS: u8 = 16;
 const ROUNDS: u8 = 24;
@@ -173,11 +173,11 @@ async fn marked(db: Arc<Db>) {
     push(&db, &manifest, &[]).await;
     assert!(delete(&db, "b").await);
     assert_eq!(is_marked(&db, &one).await, Some(false));
-    db.delete_manifest(&name(NAME), &manifest.digest, now()).await.expect("delete");
+    db.delete_manifest(&name(NAME), &manifest.digest, &occasion()).await.expect("delete");
     assert_eq!((is_marked(&db, &one).await, is_marked(&db, &other).await), (Some(true), Some(false)));
     push(&db, &manifest, &[]).await;
     assert!(put(&db, "b", one).await);
-    db.delete_manifest(&name(NAME), &manifest.digest, now()).await.expect("delete");
+    db.delete_manifest(&name(NAME), &manifest.digest, &occasion()).await.expect("delete");
     assert_eq!(is_marked(&db, &one).await, Some(false), "a file needs it");
 }
 

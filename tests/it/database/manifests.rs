@@ -14,7 +14,7 @@ use overside::domain::reference::{Reference, Tag};
 use overside::domain::upload::{State, Upload};
 use serde_json::{Value, json};
 
-use super::{Case, blob, finalizing, in_state, name, now};
+use super::{Case, blob, finalizing, in_state, name, now, occasion};
 
 /// Where [`stored_blob`] puts its blobs.
 pub const NAME: &str = "team/app/model";
@@ -88,7 +88,7 @@ pub async fn push_to(db: &Db, repository: &RepositoryName, content: &Content, ta
     let tags: BTreeSet<_> = tags.iter().map(|text| tag(text)).collect();
     let Content { digest, manifest, payload } = content;
     let (manifest, payload) = (Arc::new(manifest.clone()), payload.clone().into());
-    db.push_manifest(repository, digest, manifest, payload, &tags, now()).await.expect("push")
+    db.push_manifest(repository, digest, manifest, payload, &tags, &occasion()).await.expect("push")
 }
 
 pub async fn push(db: &Db, content: &Content, tags: &[&str]) {
@@ -96,7 +96,7 @@ pub async fn push(db: &Db, content: &Content, tags: &[&str]) {
 }
 
 async fn delete(db: &Db, content: &Content) -> bool {
-    db.delete_manifest(&name(NAME), &content.digest, now()).await.expect("delete") == Deleted::Done
+    db.delete_manifest(&name(NAME), &content.digest, &occasion()).await.expect("delete") == Deleted::Done
 }
 
 pub async fn all_tags(db: &Db) -> Vec<String> {
@@ -176,9 +176,9 @@ async fn deleted(db: Arc<Db>) {
     push(&db, &first, &["a", "b"]).await;
     push(&db, &second, &["b", "c"]).await;
     let repository = name(NAME);
-    assert!(db.delete_tag(&repository, &tag("c")).await.expect("delete"));
-    assert!(!db.delete_tag(&repository, &tag("c")).await.expect("delete"));
-    assert!(!db.delete_tag(&name("team/other"), &tag("a")).await.expect("delete"));
+    assert!(db.delete_tag(&repository, &tag("c"), &occasion()).await.expect("delete"));
+    assert!(!db.delete_tag(&repository, &tag("c"), &occasion()).await.expect("delete"));
+    assert!(!db.delete_tag(&name("team/other"), &tag("a"), &occasion()).await.expect("delete"));
     assert_eq!(all_tags(&db).await, ["a", "b"]);
     assert!(delete(&db, &first).await);
     assert!(!delete(&db, &first).await);
@@ -288,7 +288,7 @@ async fn crowd(db: Arc<Db>) {
                         unlinked.expect("unlink");
                         db.link_blob(&name("team/x"), &layers[0], now()).await.expect("link");
                     }
-                    2 => drop(db.delete_tag(&name(NAME), &tag(tags[0])).await.expect("delete")),
+                    2 => drop(db.delete_tag(&name(NAME), &tag(tags[0]), &occasion()).await.expect("delete")),
                     _ => {}
                 }
             }

@@ -14,7 +14,7 @@ use overside::domain::quota::{QuotaExceeded, QuotaKind, Usage};
 use overside::domain::upload::{Failure, FailureCode, State, Upload};
 
 use super::manifests::{NAME, content, push, push_to, stored_blob};
-use super::{Case, begun, blob, finalizing, find, lease, name, now};
+use super::{Case, begun, blob, finalizing, find, lease, name, now, occasion};
 use crate::support::database::limit_project;
 
 /// Of [`NAME`].
@@ -132,12 +132,15 @@ async fn manifests(db: Arc<Db>) {
     assert_eq!(usage(&db, PROJECT).await, [3 + length, 0, 3], "what is there is not counted again");
     push(&db, &second, &["c"]).await;
     assert_eq!(usage(&db, PROJECT).await, [3 + 2 * length, 0, 3], "a tag that moves is one");
-    assert!(db.delete_tag(&name(NAME), &"c".parse().expect("a tag")).await.expect("delete"));
+    assert!(db.delete_tag(&name(NAME), &"c".parse().expect("a tag"), &occasion()).await.expect("delete"));
     assert_eq!(usage(&db, PROJECT).await, [3 + 2 * length, 0, 2]);
-    assert_eq!(db.delete_manifest(&name(NAME), &first.digest, now()).await.expect("delete"), Deleted::Done);
+    assert_eq!(
+        db.delete_manifest(&name(NAME), &first.digest, &occasion()).await.expect("delete"),
+        Deleted::Done
+    );
     assert_eq!(usage(&db, PROJECT).await, [3 + length, 0, 0], "its tags went with it");
     assert_eq!(
-        db.delete_manifest(&name(NAME), &first.digest, now()).await.expect("delete"),
+        db.delete_manifest(&name(NAME), &first.digest, &occasion()).await.expect("delete"),
         Deleted::Unknown
     );
     assert_eq!(usage(&db, PROJECT).await, [3 + length, 0, 0]);
@@ -250,7 +253,7 @@ async fn refused(db: Arc<Db>) {
     let try_push = async |tags: &[&str]| {
         let tags = tags.iter().map(|tag| tag.parse().expect("a tag")).collect();
         let (digest, manifest, payload) = (&index.digest, index.manifest.clone(), index.payload.clone());
-        db.push_manifest(&name(NAME), digest, manifest.into(), payload.into(), &tags, now()).await
+        db.push_manifest(&name(NAME), digest, manifest.into(), payload.into(), &tags, &occasion()).await
     };
     assert_eq!(shortage(try_push(&[]).await), short(QuotaKind::Bytes, 10, 8, length));
     limit(&db, PROJECT, 8 + signed(length), 2).await;
@@ -282,7 +285,10 @@ async fn lowered(db: Arc<Db>) {
     assert_eq!(db.reserve(open.id, &project(PROJECT), 5, 9).await.expect("it has them"), Some(5));
     commit(&db, &open, Digest::from_sha256([2; 32]), 5).await;
     assert_eq!(usage(&db, PROJECT).await, [used, 0, 1]);
-    assert_eq!(db.delete_manifest(&name(NAME), &index.digest, now()).await.expect("delete"), Deleted::Done);
+    assert_eq!(
+        db.delete_manifest(&name(NAME), &index.digest, &occasion()).await.expect("delete"),
+        Deleted::Done
+    );
     assert_eq!(usage(&db, PROJECT).await, [8, 0, 0]);
     // A session without anything to hold, as one whose length nobody has said yet, begins all the same.
     db.insert_upload(&wanting(0), "temp/x/").await.expect("insert");

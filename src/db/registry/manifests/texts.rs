@@ -2,6 +2,7 @@
 
 use crate::db::registry::links::is_readable;
 use crate::db::text::{Text, both, is_one_of, lock, manifest_id, repository_id};
+use crate::db::upkeep::webhooks::has_policies;
 
 /// The links to blobs that a manifest needs.
 macro_rules! lock_links {
@@ -49,7 +50,8 @@ macro_rules! children {
 }
 pub(in crate::db) const CHILDREN: Text = both!(children);
 
-/// The same bytes may come again as another type, where they say nothing of it themselves.
+/// The same bytes may come again as another type, where they say nothing of it themselves. Gives whether the project `$9` has
+/// webhooks, so that asking costs no round trip of its own; no row where nothing was written.
 pub(in crate::db) const INSERT: &str = concat!(
     "INSERT INTO manifest (repository_id, digest, media_type, artifact_type, annotations, subject_digest, payload,
         created_at)
@@ -57,7 +59,9 @@ pub(in crate::db) const INSERT: &str = concat!(
     repository_id!(),
     ", $2, $3, $4, $5, $6, $7, $8)
     ON CONFLICT (repository_id, digest) DO UPDATE SET media_type = excluded.media_type
-        WHERE manifest.media_type <> excluded.media_type"
+        WHERE manifest.media_type <> excluded.media_type
+    RETURNING ",
+    has_policies!()
 );
 
 macro_rules! insert_blobs {

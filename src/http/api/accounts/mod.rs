@@ -12,3 +12,5 @@ pub(super) mod robots;
 pub(super) mod tokens;
 // Accounts of people.
 pub(super) mod users;
+// Webhook policies of projects.
+pub(super) mod webhooks;

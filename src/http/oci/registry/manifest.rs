@@ -98,7 +98,7 @@ pub(in crate::http::oci) async fn put(
     let body = held(service, caller, length, request.into_body(), MAX_MANIFEST_SIZE).await;
     let HeldBody { bytes: payload, memory: _memory } =
         body.map_err(|error| error.into_error(too_large(), invalid(INCOMPLETE)))?;
-    let pushed = service.push_manifest(name, reference, tags.clone(), content_type, payload).await;
+    let pushed = service.push_manifest(caller, name, reference, tags.clone(), content_type, payload).await;
     let pushed = pushed.map_err(|error| come_again(follows, error))?;
     let place = location(format!("/v2/{name}/manifests/{}", pushed.digest));
     let digest = location(pushed.digest.to_string());
@@ -114,10 +114,11 @@ pub(in crate::http::oci) async fn put(
 
 pub(in crate::http::oci) async fn delete(
     service: &Arc<Service>,
+    caller: &Caller,
     name: &RepositoryName,
     reference: Result<Reference, InvalidReference>,
 ) -> Answer {
-    service.delete_manifest(name, &existing(reference)?).await?;
+    service.delete_manifest(caller, name, &existing(reference)?).await?;
     Ok(StatusCode::ACCEPTED.into_response())
 }
 

@@ -106,6 +106,7 @@ impl Service {
             let failures = self.db.forget_sign_ins().await;
             report.note("forget old failed sign-ins", failures.map_err(ServiceError::from));
             report.note("forget nonces of old sign-ins", self.forget_nonces().await);
+            report.note("forget sessions of browsers that ended", self.forget_browser_sessions().await);
             report.note("go on with deletions of Hub repositories", self.go_on_with_hub_deletions().await);
         }
         report

@@ -9,7 +9,7 @@ use overside::domain::digest::Digest;
 use overside::domain::upload::{State, Upload};
 
 use super::super::manifests::content;
-use super::super::{begun, find, name, now};
+use super::super::{begun, find, name, now, occasion};
 use super::{PROJECT, commit, limit, project, recounted, usage, wanting};
 
 /// Four times the connections that they share.
@@ -103,7 +103,8 @@ async fn one_step(db: &Db, client: u8, round: u8) -> Outcome {
             }));
             let tags = [tag].into();
             let (manifest, payload) = (index.manifest.into(), index.payload.into());
-            let push = db.push_manifest(&repository, &index.digest, manifest, payload, &tags, now());
+            let occasion = occasion();
+            let push = db.push_manifest(&repository, &index.digest, manifest, payload, &tags, &occasion);
             push.await.map(drop)
         }
         _ => {

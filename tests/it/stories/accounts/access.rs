@@ -1,5 +1,6 @@
 //! Who is let in where, and what whoever is not may learn.
 
+mod browsers;
 mod federated;
 mod guessing;
 mod hidden;
@@ -58,6 +59,12 @@ pub fn cases() -> Vec<Story> {
         ("a_helper_that_is_not_installed_breaks_nothing_that_needs_no_credentials", |s| {
             login::without_its_helper(s).boxed()
         }),
+        ("a_browsers_session_is_good_on_every_replica_until_it_signs_out", |s| browsers::shared(s).boxed()),
+        ("a_page_of_another_site_changes_nothing", |s| browsers::forged(s).boxed()),
+        ("nobody_is_signed_in_as_somebody_else_by_a_page", |s| browsers::planted(s).boxed()),
+        ("a_browsers_session_ends_by_its_time_and_with_its_password_or_user", |s| browsers::ended(s).boxed()),
+        ("a_program_beside_a_page_is_who_it_says_it_is", |s| browsers::beside_programs(s).boxed()),
+        ("guessing_a_password_at_the_page_becomes_slow", |s| browsers::guessed(s).boxed()),
         ("a_job_signs_in_with_what_its_platform_gives_it", |s| federated::accepted(s).boxed()),
         ("a_platforms_token_that_is_not_for_us_is_refused", |s| federated::refused(s).boxed()),
         ("an_issuer_that_fails_keeps_nobody_waiting_whose_key_is_known", |s| federated::failing(s).boxed()),

@@ -1,5 +1,7 @@
 //! `examples/browser` in Chromium: a page of one origin, the service and the bucket of others.
 
+mod portal;
+
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -50,7 +52,7 @@ const CHROMIUM_FLAGS: [&str; 10] = [
 ];
 
 pub fn cases() -> Vec<Story> {
-    vec![
+    let cases: Vec<Story> = vec![
         ("a_page_of_another_origin_uploads_by_one_put_and_in_parts", |stack| uploads(stack).boxed()),
         ("uppy_uploads_by_one_put_that_is_signed_for_it", |stack| uppy(stack).boxed()),
         ("a_page_goes_on_with_an_upload_that_was_stopped", |stack| resumes(stack).boxed()),
@@ -59,7 +61,8 @@ pub fn cases() -> Vec<Story> {
             javascript(stack, "browser").boxed()
         }),
         ("a_page_whose_origin_is_not_allowed_uploads_nothing", refused),
-    ]
+    ];
+    [cases, portal::cases()].concat()
 }
 
 async fn uploads(stack: Arc<Stack>) {

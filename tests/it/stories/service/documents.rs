@@ -21,7 +21,7 @@ use crate::support::trial::Story;
 use crate::support::{Servers, Stack, command_line};
 
 /// In the order of a reader.
-const DOCUMENTS: [&str; 12] = [
+const DOCUMENTS: [&str; 14] = [
     "README.md",
     "docs/protocol.md",
     "docs/commands.md",
@@ -30,6 +30,8 @@ const DOCUMENTS: [&str; 12] = [
     "docs/mlflow.md",
     "docs/hugging-face.md",
     "docs/tus.md",
+    "docs/portal.md",
+    "docs/webhooks.md",
     "docs/production.md",
     "docs/proofs.md",
     "docs/stores.md",

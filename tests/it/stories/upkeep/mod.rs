@@ -12,6 +12,8 @@ mod limits;
 mod limits_at_run_time;
 // Room in projects.
 pub(super) mod quotas;
+// What receivers of webhooks are told of.
+mod webhooks;
 
 use super::Group;
 use crate::support::Shows;
@@ -25,6 +27,7 @@ pub fn groups() -> Vec<Group> {
         Group::new("upkeep::audit", Shows::Databases, audit::cases()),
         Group::new("upkeep::cleanup", Shows::Everything, cleanup::cases()),
         Group::new("upkeep::garbage", Shows::Everything, garbage::cases()),
+        Group::new("upkeep::webhooks", Shows::Databases, webhooks::cases()),
         Group::new("upkeep::quotas", Shows::Databases, quotas::cases()),
     ]
 }

@@ -85,6 +85,18 @@ impl Asked<'_> {
         made["id"].as_i64().expect("an id")
     }
 
+    async fn spare_webhook(&self) -> i64 {
+        if self.project == NOWHERE {
+            return NO_ID;
+        }
+        let path = format!("projects/{}/webhook/policies", self.project);
+        self.prepare(Method::POST, &path, webhook("spare")).await;
+        let webhooks = self.look_up(&format!("{path}?page_size=100")).await;
+        let webhooks = webhooks.as_array().expect("webhooks").clone();
+        let found = webhooks.iter().find(|webhook| webhook["name"] == "spare");
+        found.and_then(|webhook| webhook["id"].as_i64()).expect("an id")
+    }
+
     async fn project_id(&self) -> i64 {
         if self.project == NOWHERE {
             return NO_ID;
@@ -116,6 +128,7 @@ impl Asked<'_> {
             }
             _ => NO_ID,
         };
+        let webhook = if path.contains("{webhook}") { self.spare_webhook().await } else { NO_ID };
         let robot = if path.contains("{robot}") { self.spare_robot().await } else { NO_ID };
         let user = match self.endpoint {
             // What users may do with themselves.
@@ -132,6 +145,7 @@ impl Asked<'_> {
         };
         let quota = if path.contains("{quota}") { self.project_id().await } else { NO_ID };
         path.replace("{member}", &member.to_string())
+            .replace("{webhook}", &webhook.to_string())
             .replace("{robot}", &robot.to_string())
             .replace("{user}", &user.to_string())
             .replace("{quota}", &quota.to_string())
@@ -147,6 +161,8 @@ impl Asked<'_> {
                 self.spare_user().await;
                 json!({ "role_id": 3, "member_user": { "username": "spare" } })
             }
+            Endpoint::CreateWebhook => webhook(&fresh()),
+            Endpoint::UpdateWebhook => webhook("spare"),
             Endpoint::UpdateMember => json!({ "role_id": 3 }),
             Endpoint::CreateRobot => robot(self.project),
             Endpoint::UpdateRobot => json!({ "description": "changed" }),
@@ -170,6 +186,14 @@ fn key() -> String {
 
 fn fresh() -> String {
     format!("fresh-{}", Uuid::new_v4().simple())
+}
+
+fn webhook(name: &str) -> Value {
+    json!({
+        "name": name,
+        "event_types": ["PUSH_ARTIFACT"],
+        "targets": [{ "type": "http", "address": "http://ci.example/hook" }],
+    })
 }
 
 fn robot(project: &str) -> Value {
