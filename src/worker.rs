@@ -17,6 +17,8 @@ const LOOK_PAUSE: Duration = Duration::from_secs(1);
 
 /// Between two looks for events of webhooks: how late they are at most while nothing fails.
 const WEBHOOK_PAUSE: Duration = Duration::from_millis(400);
+/// Before the look that follows the end of a delivery: others that end at once come with it.
+const WEBHOOK_REST: Duration = Duration::from_millis(20);
 /// Between two looks for policies for which too many events wait.
 const WEBHOOK_DROP_PAUSE: Duration = Duration::from_secs(10);
 
@@ -146,12 +148,19 @@ pub async fn write_audit_log(service: Arc<Service>) {
 pub async fn deliver_webhooks(service: Arc<Service>, sender: Arc<WebhookSender>, stop: CancellationToken) {
     let (mut deliveries, mut is_delivering, mut dropped_at) =
         (WebhookDeliveries::default(), true, Instant::now());
-    while pause(WEBHOOK_PAUSE, &stop).await {
+    // Whether queues wait for the place of one that is being delivered.
+    let mut is_more = false;
+    loop {
+        tokio::select! {
+            goes_on = pause(WEBHOOK_PAUSE, &stop) => if !goes_on { break },
+            () = deliveries.one_ends(), if is_more => tokio::time::sleep(WEBHOOK_REST).await,
+        }
         let outcome = service.deliver_webhooks(&sender, &mut deliveries, &stop).await;
         if let (Err(error), true) = (&outcome, is_delivering) {
             tracing::warn!(error = %chain(error), "events of webhooks wait until the database answers");
         }
         is_delivering = outcome.is_ok();
+        is_more = outcome.unwrap_or_default();
         if dropped_at.elapsed() >= WEBHOOK_DROP_PAUSE {
             dropped_at = Instant::now();
             if let Err(error) = service.drop_webhook_events().await {

@@ -36,6 +36,7 @@ export class Refusal extends Error {
 }
 
 const SIGN_IN = new URL("c/login", BASE);
+const CURRENT_USER = new URL("api/v2.0/users/current", BASE);
 
 let token = "";
 /** Requests so far. */
@@ -54,18 +55,22 @@ export function onSessionEnd(listener: (now: User | undefined) => void): void {
 }
 
 /**
- * `fetch` with the session's cookie, and with the token that the service gave with its last answer. A change that is refused
- * for its token is sent again with the one that the refusal gave, once, and only for whoever wanted it.
+ * `fetch` with the session's cookie and token. Another token is that of another session, as of somebody who has signed in in
+ * another tab: it is taken only once it is known whose it is. A change that is refused for its token is sent again, once, and
+ * only for whoever wanted it.
  */
 export const send: typeof fetch = async (input, init = {}) => {
   const url = new URL(input instanceof Request ? input.url : input, BASE);
   if (url.origin !== BASE.origin) return fetch(input, init);
   const known = signedIn;
-  const { answer, given, isStale } = await sendOnce(url, init, token);
+  const { answer, given, isOther, isStale } = await sendOnce(url, init, token);
   if (url.href === SIGN_IN.href) return isStale ? (await sendOnce(url, init, given ?? "")).answer : answer;
   // Whether that is because the session has ended is known by whoever is signed in.
   if (answer.status === 401 && known !== undefined) await currentUser().catch(() => undefined);
-  if (!isStale) return answer;
+  if (!isStale) {
+    if (isOther) await currentUser().catch(() => undefined);
+    return answer;
+  }
   const now = await currentUser();
   return now !== undefined && now.user_id === known?.user_id ? (await sendOnce(url, init, token)).answer : ofSomebodyElse(now);
 };
@@ -78,11 +83,12 @@ async function sendOnce(url: URL, init: RequestInit, shown: string) {
   if (isChange) headers.set(TOKEN, shown);
   const answer = await fetch(url, { ...init, headers, credentials: "same-origin" });
   const given = answer.headers.get(TOKEN) ?? undefined;
+  const isOther = given !== undefined && given !== token && number > tokenOf;
   if (isSignIn && answer.ok) tokenOf = lastBefore = sent;
-  else if (given !== undefined && number > tokenOf) tokenOf = number;
+  else if (isOther && (signedIn === undefined || url.href === CURRENT_USER.href)) tokenOf = number;
   if (given !== undefined && (tokenOf === number || (isSignIn && answer.ok))) token = given;
   const isStale = isChange && answer.status === 403 && given !== undefined && given !== shown;
-  return { answer, given, isStale, number };
+  return { answer, given, isOther, isStale, number };
 }
 
 function ofSomebodyElse(now: User | undefined): Response {
@@ -119,7 +125,7 @@ export async function refused(answer: Response): Promise<Refusal> {
 
 /** Who is signed in. */
 export async function currentUser(): Promise<User | undefined> {
-  const { answer, number } = await sendOnce(new URL("api/v2.0/users/current", BASE), {}, token);
+  const { answer, number } = await sendOnce(CURRENT_USER, {}, token);
   if (!answer.ok && answer.status !== 401) throw await refused(answer);
   const now = answer.ok ? ((await answer.json()) as User) : undefined;
   if (number <= lastBefore) return signedIn;

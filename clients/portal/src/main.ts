@@ -91,14 +91,14 @@ async function signedIn(): Promise<void> {
 
 async function leave(): Promise<void> {
   if (isBusy() && !confirm("Uploads are under way. Sign out and stop them?")) return;
-  stopAll();
-  forgetAll();
   try {
     await signOut();
   } catch (error) {
     notice.textContent = `You are still signed in: ${(error as Error).message}`;
     return;
   }
+  stopAll();
+  forgetAll();
   location.hash = "#/";
   location.reload();
 }

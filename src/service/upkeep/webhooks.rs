@@ -32,6 +32,8 @@ const QUEUES_LOOKED_AT: u32 = 256;
 const EVENTS_AT_ONCE: u32 = 16;
 /// A lease is so many times what a delivery may take: for the delivery, and for the statements around it.
 const LEASE_FACTOR: u32 = 3;
+/// Transactions, each of as many events as are dropped at once, in one look at a policy.
+const DROPS_AT_ONCE: usize = 4;
 /// Events that wait for one policy: some MiB of rows, and at a delivery each 10 ms two minutes' work.
 const MOST_WAITING: u32 = 10_000;
 
@@ -56,7 +58,12 @@ impl WebhookDeliveries {
 
     fn forget_finished(&mut self) {
         while let Some(finished) = self.tasks.try_join_next() {
-            let Ok((project, policy)) = finished else { continue };
+            self.forget(finished.ok());
+        }
+    }
+
+    fn forget(&mut self, finished: Option<(i64, i64)>) {
+        if let Some((project, policy)) = finished {
             for (counts, id) in [(&mut self.by_project, project), (&mut self.by_policy, policy)] {
                 if let Some(count) = counts.get_mut(&id) {
                     *count = count.saturating_sub(1);
@@ -72,6 +79,14 @@ impl WebhookDeliveries {
         }
     }
 
+    /// Returns when one has ended; never, where none is under way.
+    pub async fn one_ends(&mut self) {
+        match self.tasks.join_next().await {
+            Some(finished) => self.forget(finished.ok()),
+            None => std::future::pending().await,
+        }
+    }
+
     /// Waits for the deliveries that are under way.
     pub async fn finish(&mut self) {
         while self.tasks.join_next().await.is_some() {}
@@ -79,27 +94,27 @@ impl WebhookDeliveries {
 }
 
 impl Service {
-    /// Begins to deliver the queues whose turn it is, as far as there is room; says how many it took.
+    /// Begins to deliver the queues whose turn it is, as far as there is room; says whether more wait for that.
     pub async fn deliver_webhooks(
         self: &Arc<Self>,
         sender: &Arc<WebhookSender>,
         deliveries: &mut WebhookDeliveries,
         stop: &CancellationToken,
-    ) -> Result<usize> {
+    ) -> Result<bool> {
         deliveries.forget_finished();
         if deliveries.tasks.len() >= QUEUES_AT_ONCE {
-            return Ok(0);
+            return Ok(true);
         }
-        let mut begun = 0;
+        let mut is_more = false;
         let due = self.db.due_webhook_queues(QUEUES_OF_POLICY, QUEUES_OF_PROJECT, QUEUES_LOOKED_AT).await?;
         for (project, policy, repository) in due {
             if !deliveries.has_room_for(project, policy) {
+                is_more = true;
                 continue;
             }
             let (service, sender, stop) = (Arc::clone(self), Arc::clone(sender), stop.clone());
             *deliveries.by_project.entry(project).or_default() += 1;
             *deliveries.by_policy.entry(policy).or_default() += 1;
-            begun += 1;
             deliveries.tasks.spawn(async move {
                 if let Err(error) = service.deliver_queue(&sender, policy, &repository, &stop).await {
                     tracing::warn!(policy, %repository, error = %chain(&error), "a webhook's events wait for the lease's end");
@@ -107,7 +122,7 @@ impl Service {
                 (project, policy)
             });
         }
-        Ok(begun)
+        Ok(is_more)
     }
 
     /// Delivers a queue's events, one after another, until one fails or the turn has taken as long as one delivery may.
@@ -183,12 +198,12 @@ impl Service {
         for (policy, waiting) in self.db.full_webhook_outboxes(MOST_WAITING).await? {
             let excess = waiting.saturating_sub(i64::from(MOST_WAITING)).unsigned_abs();
             let mut dropped = 0;
-            while dropped < excess {
+            for _ in 0..DROPS_AT_ONCE {
                 let count = self.db.drop_webhook_events(policy, MOST_WAITING).await?;
-                if count == 0 {
+                dropped += count;
+                if count == 0 || dropped >= excess {
                     break;
                 }
-                dropped += count;
             }
             // Another replica was faster.
             if dropped == 0 {
