@@ -24,5 +24,3 @@ pub(super) mod user_keys;
 pub(super) mod users;
 // Projects as somebody sees them.
 pub(super) mod visible_projects;
-// Whom projects tell of what happens in them.
-pub(super) mod webhook_policies;

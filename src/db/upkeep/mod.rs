@@ -14,5 +14,7 @@ pub(super) mod replicas;
 pub(super) mod settings;
 // What projects have, and counts it anew.
 pub(super) mod usage;
+// Whom projects tell of what happens in them.
+pub(super) mod webhook_policies;
 // Events of webhooks that are still to be delivered.
 pub(super) mod webhooks;

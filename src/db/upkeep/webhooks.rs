@@ -12,8 +12,8 @@ use serde_json::{Value, json};
 use sqlx::FromRow;
 use uuid::Uuid;
 
-use crate::db::accounts::webhook_policies::TargetRow;
 use crate::db::text::{Text, both, is_one_of, lock, now_ms};
+use crate::db::upkeep::webhook_policies::TargetRow;
 use crate::db::{Db, DbError, Result, corrupt, in_transaction, on_pool};
 use crate::domain::access::ProjectName;
 use crate::domain::digest::Digest;

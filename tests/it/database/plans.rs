@@ -110,11 +110,14 @@ const REST: [&str; 17] = [
 
 /// What triggers would have counted, a row at a time: PostgreSQL does without them while the tables are filled. And
 /// projects, of which one in a hundred is public, with 100,000 repositories.
-const COUNTED: [&str; 5] = [
+const COUNTED: [&str; 6] = [
     "INSERT INTO project_blob (project_name, blob_id, size, links) SELECT 'p' || id % 100, id, 1, 1 FROM blob",
     "INSERT INTO project_usage (project_name, bytes) SELECT 'p' || i % 10000, i FROM generate_series(1, 200000) AS i",
     "INSERT INTO project (name, is_public, storage_limit, owner_name, created_at, updated_at)
         SELECT 'p' || i, i % 100 = 0, i % 2 - 1, 'x', now(), now() FROM generate_series(1, 10000) AS i",
+    "INSERT INTO webhook_policy (project_id, name, description, is_enabled, event_types, address, skip_cert_verify,
+            payload_format, creator, created_at, updated_at)
+        SELECT id, 'ci', '', TRUE, 'PUSH_ARTIFACT', 'x', FALSE, 'Default', 'x', now(), now() FROM project",
     "INSERT INTO project_member (project_id, user_id, role, created_at)
         SELECT id, id % 1000, 'guest', now() FROM project",
     "INSERT INTO repository (name) SELECT 'p' || i % 10000 || '/r' || i FROM generate_series(1, 100000) AS i",

@@ -39,7 +39,7 @@ fn unknown(stack: Arc<Stack>) -> BoxFuture<'static, ()> {
         let server = stack.server(&[]).await;
         let http = crate::support::http();
         for path in
-            ["/", "/v1/", "/v3/x", "/v2/team", "/v2/team/app/blobs", "/v2/blobs/uploads/", "/signed", "/V2/"]
+            ["/v1/", "/v3/x", "/v2/team", "/v2/team/app/blobs", "/v2/blobs/uploads/", "/signed", "/V2/"]
         {
             for method in [Method::GET, Method::POST, Method::PUT] {
                 let url = format!("{}{path}", server.base_url());
