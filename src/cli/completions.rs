@@ -42,7 +42,7 @@ mod tests {
         }
     }
 
-    /// What is made for Fish knows the flags of two levels of commands: clap_complete goes no deeper.
+    /// What is made for Fish knows the flags of two levels of commands: `clap_complete` goes no deeper.
     fn assert_names(shell: Shell, script: &str, command: &Command, level: usize) {
         let is_known = shell != Shell::Fish || level <= 2;
         for flag in command.get_arguments().filter_map(clap::Arg::get_long).filter(|_| is_known) {

@@ -3,8 +3,7 @@
 use chrono::{DateTime, Utc};
 use sqlx::FromRow;
 
-use crate::db::text::{Text, both, now_ms};
-use crate::db::upkeep::webhooks::LOCK_QUEUES;
+use crate::db::text::{Text, both, lock, now_ms};
 use crate::db::{Db, DbError, Inserted, Result, corrupt, in_transaction, on_pool};
 use crate::domain::webhook::{AuthHeader, WebhookPolicy, WebhookRules, WebhookTarget, WebhookTrigger};
 
@@ -37,6 +36,17 @@ const UPDATE: &str = "
     UPDATE webhook_policy SET name = $3, description = $4, is_enabled = $5, event_types = $6, address = $7,
         auth_header = $8, skip_cert_verify = $9, payload_format = $10, updated_at = $11
     WHERE project_id = $1 AND id = $2";
+
+macro_rules! lock_queues {
+    ($db:ident) => {
+        concat!(
+            "SELECT repository FROM webhook_queue WHERE policy_id = $1 ORDER BY repository",
+            lock!($db, " FOR UPDATE")
+        )
+    };
+}
+/// After the policy, which whoever adds events locks first.
+pub(in crate::db) const LOCK_QUEUES: Text = both!(lock_queues);
 
 macro_rules! try_now {
     ($db:ident) => {

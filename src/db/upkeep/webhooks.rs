@@ -13,7 +13,7 @@ use sqlx::FromRow;
 use uuid::Uuid;
 
 use crate::db::text::{Text, both, is_one_of, lock, now_ms};
-use crate::db::upkeep::webhook_policies::TargetRow;
+use crate::db::upkeep::webhook_policies::{LOCK_QUEUES, TargetRow};
 use crate::db::{Db, DbError, Result, corrupt, in_transaction, on_pool};
 use crate::domain::access::ProjectName;
 use crate::domain::digest::Digest;
@@ -216,17 +216,6 @@ macro_rules! lock_policy {
 }
 /// Before its queues, as whoever adds events.
 const LOCK_POLICY: Text = both!(lock_policy);
-
-macro_rules! lock_queues {
-    ($db:ident) => {
-        concat!(
-            "SELECT repository FROM webhook_queue WHERE policy_id = $1 ORDER BY repository",
-            lock!($db, " FOR UPDATE")
-        )
-    };
-}
-/// After the policy, which whoever adds events locks first.
-pub(in crate::db) const LOCK_QUEUES: Text = both!(lock_queues);
 
 /// Dropped in one transaction, which keeps pushes waiting that have events for the policy.
 const MOST_DROPPED: i64 = 1_000;
