@@ -380,12 +380,7 @@ impl Db {
         if projects.is_empty() {
             return Ok(());
         }
-        let listening = self.text(LISTENING);
-        let listening: Vec<String> = on_pool!(self, pool => sqlx::query_scalar(listening)
-            .bind(json!(projects))
-            .bind(event_type)
-            .fetch_all(pool)
-            .await)?;
+        let listening = self.listening(json!(projects), event_type).await?;
         let pulls = by_repository(pulls, &listening);
         if pulls.is_empty() {
             return Ok(());
@@ -410,6 +405,19 @@ impl Db {
                 }
             }
         })
+    }
+
+    /// Whether a project has somebody told of exceeded quotas.
+    pub async fn is_quota_told(&self, project: &ProjectName) -> Result<bool> {
+        let told = self.listening(json!([project.as_str()]), EventType::QuotaExceed.as_str()).await?;
+        Ok(!told.is_empty())
+    }
+
+    /// Those of a list of projects that have policies for events of this type.
+    async fn listening(&self, projects: Value, event_type: &str) -> Result<Vec<String>> {
+        let listening = self.text(LISTENING);
+        Ok(on_pool!(self, pool =>
+            sqlx::query_scalar(listening).bind(projects).bind(event_type).fetch_all(pool).await)?)
     }
 
     /// Tells of an upload or a push that did not fit into its project.

@@ -181,16 +181,26 @@ impl Service {
         Ok(self.db.release_webhook_queue(&queue, lease_id, Duration::ZERO, false).await?)
     }
 
-    /// Tells webhooks that something did not fit into its project, now and then: a client tries again and again.
-    pub async fn tell_of_quota(&self, caller: &Caller, repository: &RepositoryName, details: &str) {
+    /// Tells webhooks that something did not fit into its project, now and then: a client tries again and again. Whoever was
+    /// refused waits for no write.
+    pub async fn tell_of_quota(
+        self: &Arc<Self>,
+        caller: &Caller,
+        repository: &RepositoryName,
+        details: &str,
+    ) {
         let project = repository.project();
-        if self.quota_events.admit(project.as_str(), QUOTA_EVENTS, Instant::now()).is_err() {
+        let is_told = self.db.is_quota_told(&project).await.unwrap_or_default();
+        if !is_told || self.quota_events.admit(project.as_str(), QUOTA_EVENTS, Instant::now()).is_err() {
             return;
         }
+        let (service, repository, details) = (Arc::clone(self), repository.clone(), details.to_owned());
         let occasion = Occasion::new(caller, self.clock.now());
-        if let Err(error) = self.db.add_quota_event(repository, details, &occasion).await {
-            tracing::warn!(%repository, error = %chain(&error), "webhooks are not told of a quota that is exceeded");
-        }
+        self.tasks.spawn(async move {
+            if let Err(error) = service.db.add_quota_event(&repository, &details, &occasion).await {
+                tracing::warn!(%repository, error = %chain(&error), "webhooks are not told of a quota that is exceeded");
+            }
+        });
     }
 
     /// Drops the oldest events of policies for which too many wait.
