@@ -55,7 +55,7 @@ pub use registry::readers::Reader;
 pub use registry::referrers::Referrer;
 pub use registry::removal::Stored;
 pub use upkeep::probes::StoreProbe;
-pub use upkeep::webhooks::EventEnd;
+pub use upkeep::webhook_queues::EventEnd;
 pub use uploads::commit::Committed;
 pub use uploads::placing::Unplaced;
 pub use uploads::sessions::{Begun, NewSession};

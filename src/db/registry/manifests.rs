@@ -177,15 +177,9 @@ impl Db {
                         .await?;
                 }
                 if has_webhooks.unwrap_or(true) {
-                    let news = News {
-                        event_type: EventType::Push.as_str(),
-                        project: project.as_str(),
-                        repository: &repository,
-                        digest: Some(digest),
-                        tags: &told_tags(tags, &digest),
-                        details: None,
-                        occasion: &occasion,
-                    };
+                    let tags = told_tags(tags, &digest);
+                    let place = (project.as_str(), repository.as_str());
+                    let news = News::of_artifact(EventType::Push, place, digest, &tags, &occasion);
                     add_events!(transaction, (enqueue, insert_events), &news);
                 }
                 Pushed::Done
@@ -275,15 +269,9 @@ impl Db {
             let tags: Vec<String> = tags.fetch_all(&mut *transaction).await?;
             sqlx::query(DELETE).bind(manifest).execute(&mut *transaction).await?;
             sqlx::query(mark).bind(&repository).bind(&links).bind(occasion.at).execute(&mut *transaction).await?;
-            let news = News {
-                event_type: EventType::Delete.as_str(),
-                project: project.as_str(),
-                repository: &repository,
-                digest: Some(digest),
-                tags: &told_tags(tags, &digest),
-                details: None,
-                occasion: &occasion,
-            };
+            let tags = told_tags(tags, &digest);
+            let place = (project.as_str(), repository.as_str());
+            let news = News::of_artifact(EventType::Delete, place, digest, &tags, &occasion);
             add_events!(transaction, (enqueue, insert_events), &news);
             Some(Deleted::Done)
         })

@@ -98,16 +98,9 @@ impl Db {
             let Some(manifest) = manifest else { return Ok(false) };
             let digest = sqlx::query_scalar(DIGEST).bind(manifest);
             let digest: Option<Digest> = digest.fetch_optional(&mut *transaction).await?;
-            if digest.is_some() {
-                let news = News {
-                    event_type: EventType::Delete.as_str(),
-                    project: project.as_str(),
-                    repository: &repository,
-                    digest,
-                    tags: &tags,
-                    details: None,
-                    occasion: &occasion,
-                };
+            if let Some(digest) = digest {
+                let place = (project.as_str(), repository.as_str());
+                let news = News::of_artifact(EventType::Delete, place, digest, &tags, &occasion);
                 add_events!(transaction, (enqueue, insert_events), &news);
             }
             true

@@ -16,5 +16,7 @@ pub(super) mod settings;
 pub(super) mod usage;
 // Whom projects tell of what happens in them.
 pub(super) mod webhook_policies;
-// Events of webhooks that are still to be delivered.
+// Delivers events of webhooks in their order.
+pub(super) mod webhook_queues;
+// Adds events of webhooks that are to be delivered.
 pub(super) mod webhooks;
